@@ -21,7 +21,7 @@ interface Line {
 }
 
 /** `read` gives the whole log; each new line of a transition goes to `tell`. */
-export function followTransitions(read: () => Promise<string>, tell: (line: string) => void): Following {
+export function followTransitions(read: () => Promise<string>, report: (line: string) => void): Following {
   let seen = 0;
   let first: number | undefined;
   let isOver = false;
@@ -40,7 +40,7 @@ export function followTransitions(read: () => Promise<string>, tell: (line: stri
       const event = parse(line);
       if (event?.msg !== 'state' || event.time === undefined) continue;
       first ??= event.time;
-      tell(
+      report(
         `${String(event.time - first).padStart(6)} ms  ${short(event.actor ?? '')}  ${event.from === '' ? '(born)' : event.from} → ${event.to}`,
       );
     }

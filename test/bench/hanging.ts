@@ -39,7 +39,7 @@ export async function whileHanging(world: World, image: string, runtime: Hanging
     const { podSandboxId } = await client.runPodSandbox({ config, runtimeHandler });
     pods.push(podSandboxId);
     // a mount of any kind: the termination log is the one that these wishes have
-    const wish = containerConfig({
+    const request = containerConfig({
       name: 'c',
       image,
       command: ['true'],
@@ -47,7 +47,7 @@ export async function whileHanging(world: World, image: string, runtime: Hanging
     });
     calls.push(
       new Insistent((options) =>
-        client.createContainer({ podSandboxId, config: wish, sandboxConfig: config }, options),
+        client.createContainer({ podSandboxId, config: request, sandboxConfig: config }, options),
       ),
     );
   };
@@ -77,6 +77,6 @@ export async function whileHanging(world: World, image: string, runtime: Hanging
     await Promise.all(calls.map((call) => call.stop()));
     await Promise.all(pods.map((podSandboxId) => client.removePodSandbox({ podSandboxId })));
     for (const mount of mounts) mount.remove();
-    runtime.mend('create');
+    runtime.fix('create');
   }
 }

@@ -5,7 +5,7 @@ import type { RuntimePort } from '../../src/ports/runtime.ts';
 import type { RestoreSource } from '../../src/ports/specs.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
 import { fx } from './runtime-stage.ts';
-import type { Running, Wish } from './runtime-stage.ts';
+import type { Running, ContainerRequest } from './runtime-stage.ts';
 
 export interface CheckpointStage {
   /** The drivers of now. */
@@ -16,22 +16,22 @@ export interface CheckpointStage {
   /** A container that runs until it is killed. */
   running(): Promise<Running>;
   /** One to be, whose root file system is there. */
-  container(): Wish;
+  container(): ContainerRequest;
   /** As a checkpoint of it is asked for. */
-  described(one: Wish, archive: string): CheckpointedContainer;
+  described(one: ContainerRequest, archive: string): CheckpointedContainer;
   /** An empty directory for archives. */
   newDirectory(): string;
   /** Names in it. */
   namesIn(directory: string): readonly string[];
   /** Something that is no archive lies there. */
   plant(path: string): void;
-  isStill(one: Wish): boolean;
+  isStill(one: ContainerRequest): boolean;
   /** Whether it has images to be restored from. */
-  hasImages(one: Wish): boolean;
+  hasImages(one: ContainerRequest): boolean;
   /** Directories of checkpoints under way. */
   works(): number;
   /** The exits that the driver of now, and those before it, told of a container. */
-  told(id: ContainerId): readonly ExitFact[];
+  reported(id: ContainerId): readonly ExitFact[];
   /** Settles when it is so; the world moves meanwhile. */
   until(look: () => boolean): Promise<void>;
   /** CRIU hangs, or fails, until `heal`. */
@@ -57,12 +57,12 @@ export async function archived(
 }
 
 /** A container that was made to be restored from the archive. */
-export async function imported(stage: CheckpointStage, archive: string): Promise<Wish> {
+export async function imported(stage: CheckpointStage, archive: string): Promise<ContainerRequest> {
   const from: RestoreSource['from'] = { archive };
   const { digest } = await stage.port.describe({ attempted, handler: '', from }, fx);
-  const wish = stage.container();
+  const request = stage.container();
   const restore = { from, digest };
-  const made = { ...wish, spec: { ...wish.spec, restore } };
+  const made = { ...request, spec: { ...request.spec, restore } };
   await stage.port.import({ ...made, restore }, fx);
   await stage.runtime.writeBundle(made, fx);
   return made;

@@ -8,7 +8,7 @@ import type { RuntimeFacts } from '../../src/ports/runtime.ts';
 import { archived, attempted, imported } from './checkpoint-stage.ts';
 import type { CheckpointStage } from './checkpoint-stage.ts';
 import { fx, kindOf } from './runtime-stage.ts';
-import type { Wish } from './runtime-stage.ts';
+import type { ContainerRequest } from './runtime-stage.ts';
 import { describeCases, describeSuite } from './suite.ts';
 import { fxOf } from '../support/fx.ts';
 import { EVENT_MS, PROGRAM_MS } from '../support/patience.ts';
@@ -22,7 +22,10 @@ const ENDS: readonly End[] = [
   ['fails', 'outside'],
 ];
 
-const factsOf = async ({ runtime }: CheckpointStage, { id }: Wish): Promise<RuntimeFacts | undefined> =>
+const factsOf = async (
+  { runtime }: CheckpointStage,
+  { id }: ContainerRequest,
+): Promise<RuntimeFacts | undefined> =>
   (await runtime.observe(fx)).containers.find((facts) => facts.id === id);
 
 /** The call's kind of end while CRIU hangs or fails. */
@@ -101,7 +104,7 @@ const checkpoints = describeCases<CheckpointStage>((of) => {
   it('several of one moment: all archives, or none', async () => {
     const stage = of();
     const [one, two, none] = [await stage.running(), await stage.running(), stage.container()];
-    const into = async (all: readonly Wish[], directory: string): Promise<string> =>
+    const into = async (all: readonly ContainerRequest[], directory: string): Promise<string> =>
       kindOf(
         stage.port.checkpoint(
           {
@@ -138,9 +141,9 @@ const restores = describeCases<CheckpointStage>((of) => {
   it('a restore: until then a bundle and images without a process, then one that runs, has a monitor, and ends with its code', async () => {
     const stage = of();
     const { archive } = await archived(stage);
-    const wish = await imported(stage, archive);
+    const wanted = await imported(stage, archive);
     const waits = {
-      id: wish.id,
+      id: wanted.id,
       process: 'gone',
       init: undefined,
       monitorAlive: false,
@@ -148,20 +151,20 @@ const restores = describeCases<CheckpointStage>((of) => {
       leftovers: true,
       checkpoint: true,
     };
-    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toStrictEqual([waits, true]);
-    const init = await stage.port.restore(wish, fx);
+    expect([await factsOf(stage, wanted), stage.hasImages(wanted)]).toStrictEqual([waits, true]);
+    const init = await stage.port.restore(wanted, fx);
     // a daemon that did not see it begin finds one that runs
     await stage.restart();
-    stage.runtime.watch({ ...wish, init });
-    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toStrictEqual([
+    stage.runtime.watch({ ...wanted, init });
+    expect([await factsOf(stage, wanted), stage.hasImages(wanted)]).toStrictEqual([
       { ...waits, process: 'running', init, monitorAlive: true, checkpoint: false },
       false,
     ]);
-    await stage.runtime.killAll({ ...wish, init }, fx);
-    await stage.until(() => stage.told(wish.id).length > 0);
-    expect(stage.told(wish.id)[0]).toMatchObject({ exitCode: 137, observedBy: 'exitFile' });
-    await stage.runtime.destroy(wish, fx);
-    expect(await factsOf(stage, wish)).toBeUndefined();
+    await stage.runtime.killAll({ ...wanted, init }, fx);
+    await stage.until(() => stage.reported(wanted.id).length > 0);
+    expect(stage.reported(wanted.id)[0]).toMatchObject({ exitCode: 137, observedBy: 'exitFile' });
+    await stage.runtime.destroy(wanted, fx);
+    expect(await factsOf(stage, wanted)).toBeUndefined();
   });
 
   it('what is no checkpoint, or another one than was described, is refused; what was not brought in is notFound', async () => {
@@ -173,11 +176,11 @@ const restores = describeCases<CheckpointStage>((of) => {
         await kindOf(stage.port.describe({ attempted, handler: '', from: { archive: absent } }, fx)),
       ).toBe('invalidRequest');
     }
-    const wish = stage.container();
+    const wanted = stage.container();
     expect(
-      await kindOf(stage.port.import({ ...wish, restore: { from: { archive }, digest: 'sha256:0' } }, fx)),
+      await kindOf(stage.port.import({ ...wanted, restore: { from: { archive }, digest: 'sha256:0' } }, fx)),
     ).toBe('invalidRequest');
-    await stage.runtime.writeBundle(wish, fx);
+    await stage.runtime.writeBundle(wanted, fx);
     const other = stage.container();
     await stage.runtime.writeBundle(other, fx);
     expect(
@@ -188,7 +191,7 @@ const restores = describeCases<CheckpointStage>((of) => {
         ),
       ),
     ).toBe('notFound');
-    for (const one of [wish, other]) {
+    for (const one of [wanted, other]) {
       await stage.runtime.destroy(
         { ...one, spec: { ...one.spec, restore: { from: { archive }, digest: 'sha256:0' } } },
         fx,
@@ -200,24 +203,24 @@ const restores = describeCases<CheckpointStage>((of) => {
   it('one that is never restored: its end is told without a file, and destroy takes its images', async () => {
     const stage = of();
     const { archive } = await archived(stage);
-    const wish = await imported(stage, archive);
-    await stage.runtime.killAll({ ...wish, init: undefined }, fx);
-    expect(stage.told(wish.id)).toMatchObject([{ exitCode: 137, observedBy: 'process' }]);
-    await stage.runtime.destroy(wish, fx);
-    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toStrictEqual([undefined, false]);
+    const wanted = await imported(stage, archive);
+    await stage.runtime.killAll({ ...wanted, init: undefined }, fx);
+    expect(stage.reported(wanted.id)).toMatchObject([{ exitCode: 137, observedBy: 'process' }]);
+    await stage.runtime.destroy(wanted, fx);
+    expect([await factsOf(stage, wanted), stage.hasImages(wanted)]).toStrictEqual([undefined, false]);
   });
 
   it.each(ENDS)('F33 F34 one that %s is %s; no process is left, nor the images', async (...end) => {
     const stage = of();
     const { archive } = await archived(stage);
-    const wish = await imported(stage, archive);
-    expect(await spoilt(stage, end, (effect) => stage.port.restore(wish, effect))).toBe(end[1]);
-    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toMatchObject([
+    const wanted = await imported(stage, archive);
+    expect(await spoilt(stage, end, (effect) => stage.port.restore(wanted, effect))).toBe(end[1]);
+    expect([await factsOf(stage, wanted), stage.hasImages(wanted)]).toMatchObject([
       { process: 'gone', init: undefined, monitorAlive: false, checkpoint: false },
       false,
     ]);
-    await stage.runtime.destroy(wish, fx);
-    expect(await factsOf(stage, wish)).toBeUndefined();
+    await stage.runtime.destroy(wanted, fx);
+    expect(await factsOf(stage, wanted)).toBeUndefined();
   });
 });
 
@@ -236,9 +239,9 @@ const deaths = describeCases<CheckpointStage>((of) => {
   it('F03 a restore whose daemon dies is undone by the next: it waits as it did, nobody was told of an end, and it is restored then', async () => {
     const stage = of();
     const { archive } = await archived(stage);
-    const wish = await imported(stage, archive);
-    await cutOff(stage, () => stage.port.restore(wish, fxOf(PROGRAM_MS)));
-    expect([await factsOf(stage, wish), stage.hasImages(wish), stage.told(wish.id)]).toMatchObject([
+    const wanted = await imported(stage, archive);
+    await cutOff(stage, () => stage.port.restore(wanted, fxOf(PROGRAM_MS)));
+    expect([await factsOf(stage, wanted), stage.hasImages(wanted), stage.reported(wanted.id)]).toMatchObject([
       {
         process: 'gone',
         init: undefined,
@@ -250,12 +253,12 @@ const deaths = describeCases<CheckpointStage>((of) => {
       true,
       [],
     ]);
-    const init = await stage.port.restore(wish, fx);
-    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toMatchObject([
+    const init = await stage.port.restore(wanted, fx);
+    expect([await factsOf(stage, wanted), stage.hasImages(wanted)]).toMatchObject([
       { process: 'running', init, monitorAlive: true },
       false,
     ]);
-    await stage.runtime.destroy(wish, fx);
+    await stage.runtime.destroy(wanted, fx);
   });
 });
 

@@ -97,16 +97,16 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     const stage = of();
     const one = await started(stage, 'seven');
     await exitOf(stage, one.id);
-    const before = stage.told(one.id).length;
+    const before = stage.reported(one.id).length;
     await stage.restart();
-    await stage.until(() => stage.told(one.id).length > before);
-    expect(stage.told(one.id).every((exit) => exit.exitCode === 7)).toBe(true);
+    await stage.until(() => stage.reported(one.id).length > before);
+    expect(stage.reported(one.id).every((exit) => exit.exitCode === 7)).toBe(true);
     expect(await factsOf(stage, one.id)).toMatchObject({ process: 'gone', exitFile: { exitCode: 7 } });
-    const twice = stage.told(one.id).length;
+    const twice = stage.reported(one.id).length;
     await stage.port.forgetExit(one, fx);
     await stage.restart();
     await stage.port.observe(fx);
-    expect(stage.told(one.id)).toHaveLength(twice);
+    expect(stage.reported(one.id)).toHaveLength(twice);
   });
 
   it('I8 an exit file of an id that nobody knows is told and seen', async () => {

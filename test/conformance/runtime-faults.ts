@@ -41,9 +41,9 @@ async function made(stage: RuntimeStage, how: 'bundle' | 'created' | 'running' |
     await exitOf(stage, one.id);
     return one;
   }
-  const wish = stage.container('speaks');
-  await stage.port.writeBundle(wish, fx);
-  return { ...wish, init: { pid: 1, startTicks: 0n, bootId: '' } };
+  const request = stage.container('speaks');
+  await stage.port.writeBundle(request, fx);
+  return { ...request, init: { pid: 1, startTicks: 0n, bootId: '' } };
 }
 
 /** Cases of the suite. */
@@ -114,7 +114,7 @@ export const faultCases = describeCases<RuntimeStage>((of) => {
     await stage.restart();
     expect(await factsOf(stage, one.id)).toMatchObject({ leftovers: true });
     await stage.port.destroy(one, fx);
-    expect([await factsOf(stage, one.id), stage.told(one.id)]).toStrictEqual([undefined, []]);
+    expect([await factsOf(stage, one.id), stage.reported(one.id)]).toStrictEqual([undefined, []]);
   });
 
   it('a pause process whose start hangs is timedOut, aborted cancelled, failing outside; nothing runs afterwards', async () => {

@@ -23,11 +23,11 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
   it('a life: each step is seen by observe, and the end of all of it too', async () => {
     const stage = of();
     const { port } = stage;
-    const wish = stage.container('speaks');
-    expect(await factsOf(stage, wish.id)).toBeUndefined();
-    await port.writeBundle(wish, fx);
+    const request = stage.container('speaks');
+    expect(await factsOf(stage, request.id)).toBeUndefined();
+    await port.writeBundle(request, fx);
     const nobody = {
-      id: wish.id,
+      id: request.id,
       process: 'gone',
       init: undefined,
       monitorAlive: false,
@@ -35,26 +35,26 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
       leftovers: true,
       checkpoint: false,
     };
-    expect(await factsOf(stage, wish.id)).toStrictEqual(nobody);
-    const init = await port.create(wish, fx);
-    expect(await factsOf(stage, wish.id)).toStrictEqual({
+    expect(await factsOf(stage, request.id)).toStrictEqual(nobody);
+    const init = await port.create(request, fx);
+    expect(await factsOf(stage, request.id)).toStrictEqual({
       ...nobody,
       process: 'created',
       init,
       monitorAlive: true,
     });
-    port.watch({ ...wish, init });
-    await port.start(wish, fx);
-    expect(await factsOf(stage, wish.id)).toStrictEqual({
+    port.watch({ ...request, init });
+    await port.start(request, fx);
+    expect(await factsOf(stage, request.id)).toStrictEqual({
       ...nobody,
       process: 'running',
       init,
       monitorAlive: true,
     });
     expect(port.isAlive(init)).toBe(true);
-    await stage.until(() => stage.lines(wish).current?.length === 1);
-    await port.kill({ ...wish, init, signal: 'SIGTERM' }, fx);
-    const exit = await exitOf(stage, wish.id);
+    await stage.until(() => stage.lines(request).current?.length === 1);
+    await port.kill({ ...request, init, signal: 'SIGTERM' }, fx);
+    const exit = await exitOf(stage, request.id);
     expect(exit).toMatchObject({
       exitCode: 143,
       oomKilled: false,
@@ -62,40 +62,45 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
       message: '',
       observedBy: 'exitFile',
     });
-    await stage.until(async () => (await factsOf(stage, wish.id))?.monitorAlive === false);
-    expect(await factsOf(stage, wish.id)).toStrictEqual({ ...nobody, exitFile: exit });
-    expect([port.isAlive(init), await port.readExit(wish, fx)]).toStrictEqual([false, exit]);
-    await port.delete(wish, fx);
-    await port.delete(wish, fx);
-    expect(await factsOf(stage, wish.id)).toStrictEqual({ ...nobody, exitFile: exit });
-    await port.forgetExit(wish, fx);
-    await port.forgetExit(wish, fx);
-    expect([await factsOf(stage, wish.id), await port.readExit(wish, fx)]).toStrictEqual([nobody, undefined]);
-    await port.destroy({ ...wish, ended: true }, fx);
-    await port.destroy(wish, fx);
-    expect(await factsOf(stage, wish.id)).toBeUndefined();
+    await stage.until(async () => (await factsOf(stage, request.id))?.monitorAlive === false);
+    expect(await factsOf(stage, request.id)).toStrictEqual({ ...nobody, exitFile: exit });
+    expect([port.isAlive(init), await port.readExit(request, fx)]).toStrictEqual([false, exit]);
+    await port.delete(request, fx);
+    await port.delete(request, fx);
+    expect(await factsOf(stage, request.id)).toStrictEqual({ ...nobody, exitFile: exit });
+    await port.forgetExit(request, fx);
+    await port.forgetExit(request, fx);
+    expect([await factsOf(stage, request.id), await port.readExit(request, fx)]).toStrictEqual([
+      nobody,
+      undefined,
+    ]);
+    await port.destroy({ ...request, ended: true }, fx);
+    await port.destroy(request, fx);
+    expect(await factsOf(stage, request.id)).toBeUndefined();
   });
 
   it('a bundle can be written again before it is used', async () => {
     const stage = of();
-    const wish = stage.container('zero');
-    expect(await stage.port.writeBundle(wish, fx)).toStrictEqual(await stage.port.writeBundle(wish, fx));
-    await stage.port.start(await created(stage, wish), fx);
-    expect((await exitOf(stage, wish.id))?.exitCode).toBe(0);
+    const request = stage.container('zero');
+    expect(await stage.port.writeBundle(request, fx)).toStrictEqual(
+      await stage.port.writeBundle(request, fx),
+    );
+    await stage.port.start(await created(stage, request), fx);
+    expect((await exitOf(stage, request.id))?.exitCode).toBe(0);
   });
 
   it('a handler that is not configured is notFound', async () => {
     const stage = of();
-    const wish = { ...stage.container('zero'), handler: 'absent' };
-    expect(await kindOf(stage.port.writeBundle(wish, fx))).toBe('notFound');
-    expect(await kindOf(stage.port.start(wish, fx))).toBe('notFound');
+    const request = { ...stage.container('zero'), handler: 'absent' };
+    expect(await kindOf(stage.port.writeBundle(request, fx))).toBe('notFound');
+    expect(await kindOf(stage.port.start(request, fx))).toBe('notFound');
   });
 
   it('create without a bundle is notFound and leaves nothing', async () => {
     const stage = of();
-    const wish = stage.container('zero');
-    expect(await kindOf(stage.port.create(wish, fx))).toBe('notFound');
-    expect(await factsOf(stage, wish.id)).toBeUndefined();
+    const request = stage.container('zero');
+    expect(await kindOf(stage.port.create(request, fx))).toBe('notFound');
+    expect(await factsOf(stage, request.id)).toBeUndefined();
   });
 
   it('start of what was never made, and again of what runs, is outside; what runs goes on', async () => {
@@ -104,7 +109,7 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     const one = await started(stage, 'speaks');
     expect(await kindOf(stage.port.start(one, fx))).toBe('outside');
     await stage.speak(one);
-    expect([await factsOf(stage, one.id), stage.told(one.id)]).toMatchObject([
+    expect([await factsOf(stage, one.id), stage.reported(one.id)]).toMatchObject([
       { process: 'running', init: one.init },
       [],
     ]);
@@ -134,30 +139,30 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
   ])('destroy of %s, twice', async (what) => {
     const stage = of();
     const { port } = stage;
-    const wish = stage.container(what === 'an ended container' ? 'seven' : 'speaks');
-    if (what !== 'nothing') await port.writeBundle(wish, fx);
-    const init = what === 'nothing' || what === 'a bundle' ? undefined : await port.create(wish, fx);
-    if (init !== undefined) port.watch({ ...wish, init });
-    if (what.includes('running') || what.includes('ended')) await port.start(wish, fx);
-    if (what.includes('ended')) await exitOf(stage, wish.id);
-    await port.destroy(wish, fx);
-    await port.destroy(wish, fx);
-    expect(await factsOf(stage, wish.id)).toBeUndefined();
+    const request = stage.container(what === 'an ended container' ? 'seven' : 'speaks');
+    if (what !== 'nothing') await port.writeBundle(request, fx);
+    const init = what === 'nothing' || what === 'a bundle' ? undefined : await port.create(request, fx);
+    if (init !== undefined) port.watch({ ...request, init });
+    if (what.includes('running') || what.includes('ended')) await port.start(request, fx);
+    if (what.includes('ended')) await exitOf(stage, request.id);
+    await port.destroy(request, fx);
+    await port.destroy(request, fx);
+    expect(await factsOf(stage, request.id)).toBeUndefined();
     if (init !== undefined) expect(port.isAlive(init)).toBe(false);
     // the end of what is not wanted any more is no news
-    expect(stage.told(wish.id).length > 0).toBe(what.includes('ended'));
-    expect(await port.readExit(wish, fx)).toBeUndefined();
+    expect(stage.reported(request.id).length > 0).toBe(what.includes('ended'));
+    expect(await port.readExit(request, fx)).toBeUndefined();
   });
 
   it('a destroyed container can be made again under its id', async () => {
     const stage = of();
-    const wish = stage.container('zero');
-    const first = await created(stage, wish);
-    await stage.port.destroy(wish, fx);
-    const second = await created(stage, wish);
+    const request = stage.container('zero');
+    const first = await created(stage, request);
+    await stage.port.destroy(request, fx);
+    const second = await created(stage, request);
     expect([stage.port.isAlive(first.init), stage.port.isAlive(second.init)]).toStrictEqual([false, true]);
     await stage.port.start(second, fx);
-    expect((await exitOf(stage, wish.id))?.exitCode).toBe(0);
+    expect((await exitOf(stage, request.id))?.exitCode).toBe(0);
   });
 
   it('one container is not touched by the destruction of another', async () => {

@@ -26,8 +26,8 @@ export const EXECS = {
 } as const;
 
 /** All that is wanted for one container. */
-export type Wish = BundleInput & { readonly effective: EffectiveContainer };
-export type Running = Wish & { readonly init: ProcessIdentity };
+export type ContainerRequest = BundleInput & { readonly effective: EffectiveContainer };
+export type Running = ContainerRequest & { readonly init: ProcessIdentity };
 
 /** Verbs of the runtime that can be made to hang or to fail. */
 export type Verb = 'create' | 'start' | 'update' | 'delete';
@@ -38,10 +38,10 @@ export interface RuntimeStage {
   /** The daemon dies and another begins on the same machine: a driver that knows nothing. */
   restart(): Promise<void>;
   /** A container to be, whose root file system is there. */
-  container(behaviour: Behaviour): Wish;
+  container(behaviour: Behaviour): ContainerRequest;
   readonly pause: PauseInput;
   /** The exits that the driver of now, and those before it, told of a container. */
-  told(id: ContainerId): readonly ExitFact[];
+  reported(id: ContainerId): readonly ExitFact[];
   /** Settles when it is so; the world moves meanwhile. */
   until(look: () => boolean | Promise<boolean>): Promise<void>;
   /** The runtime hangs in this verb, or fails, until `heal`. */
@@ -57,14 +57,14 @@ export interface RuntimeStage {
   /** A `speaks` writes its next line; settles when the monitor has it. */
   speak(one: Running): Promise<void>;
   /** The numbers in its log: the rotated files in order, then the present one. */
-  lines(one: Wish): {
+  lines(one: ContainerRequest): {
     readonly rotated: readonly (readonly number[])[];
     readonly current: readonly number[] | undefined;
   };
   /** The kubelet renames the log. */
-  rotate(one: Wish): void;
+  rotate(one: ContainerRequest): void;
   /** The memory limit in force, bytes; undefined for none. */
-  memoryLimit(one: Wish): bigint | undefined;
+  memoryLimit(one: ContainerRequest): bigint | undefined;
   /** Destroys what is there; throws when anything is left. */
   close(): Promise<void>;
 }
@@ -72,10 +72,13 @@ export interface RuntimeStage {
 export const fx = fxOf();
 
 /** Created and watched, as the actors do it. */
-export async function created({ port }: Pick<RuntimeStage, 'port'>, wish: Wish): Promise<Running> {
-  await port.writeBundle(wish, fx);
-  const init = await port.create(wish, fx);
-  const running = { ...wish, init };
+export async function created(
+  { port }: Pick<RuntimeStage, 'port'>,
+  request: ContainerRequest,
+): Promise<Running> {
+  await port.writeBundle(request, fx);
+  const init = await port.create(request, fx);
+  const running = { ...request, init };
   port.watch(running);
   return running;
 }
@@ -90,8 +93,8 @@ export async function started(stage: RuntimeStage, behaviour: Behaviour): Promis
 
 /** The first exit told. */
 export async function exitOf(stage: RuntimeStage, id: ContainerId): Promise<ExitFact | undefined> {
-  await stage.until(() => stage.told(id).length > 0);
-  return stage.told(id)[0];
+  await stage.until(() => stage.reported(id).length > 0);
+  return stage.reported(id)[0];
 }
 
 /** What the port observes of one container. */

@@ -44,7 +44,7 @@ const CASE_MS = 60_000;
  * Bytes of an input that are told: a line with more does not get through to the parent whole; the case's number makes
  * it again.
  */
-const TOLD_BYTES = 1024 * 1024;
+const SHOWN_BYTES = 1024 * 1024;
 
 function say(said: Said): void {
   writeSync(1, `${JSON.stringify(said)}\n`);
@@ -55,7 +55,7 @@ function sayFailed(number: number, reason: string, input: Buffer): void {
     kind: 'failed',
     number,
     reason: reason.slice(0, 4000),
-    input: input.subarray(0, TOLD_BYTES).toString('base64'),
+    input: input.subarray(0, SHOWN_BYTES).toString('base64'),
   });
 }
 

@@ -56,7 +56,7 @@ function write(row: string): void {
   writeFigures('fuzz', 'Fuzz', tableOf(before, row));
 }
 
-function tell(target: TargetName, result: FuzzResult): void {
+function report(target: TargetName, result: FuzzResult): void {
   for (const { number, reason, file } of result.failures) {
     say(`FAILED case ${number}: ${reason}`);
     say(`  again: npm run fuzz -- ${target} --blind --seed ${seed} --case ${number}`);
@@ -84,7 +84,7 @@ async function blind(target: TargetName): Promise<boolean> {
         }),
     ...(values.input === undefined ? {} : { input: values.input }),
   });
-  tell(target, result);
+  report(target, result);
   if (!single && minutes >= 1)
     write(blindRow({ target, seed, minutes, result, corpus: corpusOf(target).length }));
   return result.failures.length === 0;

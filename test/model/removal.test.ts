@@ -102,8 +102,8 @@ describe('sandbox', () => {
   it('Stop leads to notReady or gone, with nothing left that Stop undoes', () => {
     const wrong = places.filter((place) => {
       const end = twice(place, 'sandbox.stop');
-      const owes = begunOf(end).some((step) => ['pause', 'network', 'namespaces'].includes(step));
-      return end.path !== 'gone' && (end.path !== 'notReady' || owes);
+      const cleanupPending = begunOf(end).some((step) => ['pause', 'network', 'namespaces'].includes(step));
+      return end.path !== 'gone' && (end.path !== 'notReady' || cleanupPending);
     });
     expect([...new Set(wrong.map((place) => place.key))]).toEqual([]);
   });

@@ -81,19 +81,19 @@ describe.skipIf(missing !== '')('S53 code of an image', () => {
     const trace = join(instance.directory, 'trace');
     const endTrace = await traceAll(instance.pid(), trace);
 
-    const wish = containerConfig({
+    const request = containerConfig({
       name: 'main',
       image: imageRef,
       command: untilTermed(0),
       hostNetwork: true,
     });
     const config = {
-      ...wish,
+      ...request,
       linux: {
-        ...wish.linux,
-        securityContext: { ...wish.linux?.securityContext, runAsUsername: 'www-data' },
+        ...request.linux,
+        securityContext: { ...request.linux?.securityContext, runAsUsername: 'www-data' },
       },
-    } as typeof wish;
+    } as typeof request;
     const { containerId } = await runtime.createContainer({ podSandboxId, config, sandboxConfig: sandbox });
     await runtime.startContainer({ containerId });
     await runtime.execSync({ containerId, cmd: ['echo', 'x'], timeout: 60n });

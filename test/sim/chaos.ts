@@ -150,7 +150,7 @@ export class Chaos {
         if (known.length === 0) return;
         const archived = known.slice(0, 2).map((archive, at) => ({
           archive,
-          wish: (id: SandboxId, imageId: ImageId) =>
+          specFor: (id: SandboxId, imageId: ImageId) =>
             containerSpec({ sandboxId: id, name: ['x', 'y'][at] ?? '', attempt: 0 }, SHAPE, imageId, fresh),
         }));
         await this.#checkpoints.restorePod(sandboxSpec(key, SHAPE, fresh), archived);

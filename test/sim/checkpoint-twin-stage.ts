@@ -4,12 +4,12 @@ import type { RuntimePort } from '../../src/ports/runtime.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
 import type { CheckpointStage } from '../conformance/checkpoint-stage.ts';
 import { created, fx } from '../conformance/runtime-stage.ts';
-import type { Wish } from '../conformance/runtime-stage.ts';
+import type { ContainerRequest } from '../conformance/runtime-stage.ts';
 import type { Kernel } from './kernel.ts';
 import { checkpointTwin } from './checkpoint-twin.ts';
 import type { CheckpointTwin } from './checkpoint-twin.ts';
 import { machine } from './conformance-machine.ts';
-import { refuseLeftovers, wishOf } from './runtime-twin-stage.ts';
+import { refuseLeftovers, requestFor } from './runtime-twin-stage.ts';
 import { runtimeTwin } from './runtime-twin.ts';
 import { WORLD } from './scheduler.ts';
 
@@ -47,22 +47,22 @@ export async function checkpointTwinStage(): Promise<CheckpointStage> {
   const { scheduler, kernel, outside, driven, sandbox } = machine();
   const pod = sandbox(1);
   kernel.files.add(pod.id);
-  const told = new Map<ContainerId, ExitFact[]>();
+  const reported = new Map<ContainerId, ExitFact[]>();
   const open = async (): Promise<{ readonly port: CheckpointTwin; readonly runtime: RuntimePort }> => {
     scheduler.nextEpoch();
     const runtime = runtimeTwin(kernel, outside, scheduler.epoch);
     const port = driven(checkpointTwin(kernel, outside, scheduler.epoch));
     await port.open();
-    runtime.onExit((id, exit) => void told.set(id, [...(told.get(id) ?? []), exit]));
+    runtime.onExit((id, exit) => void reported.set(id, [...(reported.get(id) ?? []), exit]));
     return { port, runtime: driven(runtime) };
   };
   let made = 0;
   let directories = 0;
   let now = await open();
-  const container = (): Wish => {
-    const wish = wishOf(pod, (made += 1));
-    kernel.rootfs.set(wish.id, { mounted: true, layers: [], files: 0 });
-    return wish;
+  const container = (): ContainerRequest => {
+    const request = requestFor(pod, (made += 1));
+    kernel.rootfs.set(request.id, { mounted: true, layers: [], files: 0 });
+    return request;
   };
   const stage: CheckpointStage = {
     get port() {
@@ -82,7 +82,7 @@ export async function checkpointTwinStage(): Promise<CheckpointStage> {
     container,
     newDirectory: () => `/archives/${(directories += 1)}`,
     ...archivesOf(kernel),
-    told: (id) => told.get(id) ?? [],
+    reported: (id) => reported.get(id) ?? [],
     until: async (look) => {
       while (!look()) if (!(await scheduler.step())) throw new Error('nothing can happen any more');
     },

@@ -7,12 +7,12 @@ import type { ContainerId, ImageId, SandboxId } from '../../src/base/ids.ts';
 import type { World } from './world.ts';
 
 /** A container to be, but for what the checkpoint says of it. */
-export type Wish = (imageId: ImageId) => ContainerSpec;
+export type SpecForImage = (imageId: ImageId) => ContainerSpec;
 
 /** One that is made of the archive at this path. */
 export interface Archived {
   readonly archive: string;
-  readonly wish: (sandboxId: SandboxId, imageId: ImageId) => ContainerSpec;
+  readonly specFor: (sandboxId: SandboxId, imageId: ImageId) => ContainerSpec;
 }
 
 export class CheckpointClient {
@@ -66,11 +66,15 @@ export class CheckpointClient {
   }
 
   /** Of whatever the source holds, if its image is here. */
-  async createFrom(sandboxId: SandboxId, from: RestoreSource['from'], wish: Wish): Promise<ContainerId> {
+  async createFrom(
+    sandboxId: SandboxId,
+    from: RestoreSource['from'],
+    specFor: SpecForImage,
+  ): Promise<ContainerId> {
     const { history } = this.#world;
     const ok = history.begin('createIn', sandboxId);
     const id = await this.#world.call('CreateContainer', this.#deadlineMs(), (troupe, call) =>
-      createFrom(troupe, { sandboxId, from, wish }, call),
+      createFrom(troupe, { sandboxId, from, specFor }, call),
     );
     ok();
     history.created(id, sandboxId);
@@ -84,11 +88,11 @@ export class CheckpointClient {
     const sandboxId = await this.#world.call('RestorePod', this.#deadlineMs(), async (troupe, call) => {
       const id = await troupe.runSandbox(spec, call);
       try {
-        for (const { archive, wish } of containers)
+        for (const { archive, specFor } of containers)
           made.push(
             await createFrom(
               troupe,
-              { sandboxId: id, from: { archive }, wish: (imageId) => wish(id, imageId) },
+              { sandboxId: id, from: { archive }, specFor: (imageId) => specFor(id, imageId) },
               call,
             ),
           );
@@ -122,13 +126,17 @@ export class CheckpointClient {
 interface From {
   readonly sandboxId: SandboxId;
   readonly from: RestoreSource['from'];
-  readonly wish: Wish;
+  readonly specFor: SpecForImage;
 }
 
-async function createFrom(troupe: Troupe, { sandboxId, from, wish }: From, call: Call): Promise<ContainerId> {
+async function createFrom(
+  troupe: Troupe,
+  { sandboxId, from, specFor }: From,
+  call: Call,
+): Promise<ContainerId> {
   const attempted = 'CreateContainer from a checkpoint';
   const { images, digest } = await troupe.describeCheckpoint({ attempted, sandboxId, from }, call);
   const image = images.map((name) => troupe.findImage(name)).find((found) => found !== undefined);
   if (image === undefined) return fail('notFound', `${attempted}: image ${images.join(', ')}: not found`);
-  return troupe.createContainer({ ...wish(image.id), restore: { from, digest } }, call);
+  return troupe.createContainer({ ...specFor(image.id), restore: { from, digest } }, call);
 }

@@ -14,7 +14,7 @@ const QUEUE = 10_000;
 
 export class EventWatch {
   readonly #directory: Directory;
-  readonly #told = new Map<string, PodEventType>();
+  readonly #reported = new Map<string, PodEventType>();
   readonly #gone = new Set<string>();
   #lastNs = 0n;
   /** What was told wrongly. */
@@ -26,7 +26,7 @@ export class EventWatch {
     this.#directory = directory;
     const stream = new EventFeed(directory, clock).open(QUEUE);
     for (const view of [...directory.sandboxes(), ...directory.containers()])
-      if (view.listed) this.#told.set(view.id, stepOf(view));
+      if (view.listed) this.#reported.set(view.id, stepOf(view));
     const pump = async (): Promise<void> => {
       while (!signal.aborted) for (const event of await stream.take(signal)) this.#take(event);
     };
@@ -35,21 +35,21 @@ export class EventWatch {
 
   #take({ id, type, createdAtNs }: PodEvent): void {
     this.events += 1;
-    const before = this.#told.get(id);
+    const before = this.#reported.get(id);
     if (createdAtNs <= this.#lastNs)
       this.wrongs.push(`I11 event ${type} of ${id} has a time that does not rise`);
     this.#lastNs = createdAtNs;
     if (this.#gone.has(id)) this.wrongs.push(`I11 event ${type} of ${id} after it was deleted`);
     if (before === undefined ? type !== 'created' : RANK[type] <= RANK[before])
       this.wrongs.push(`I11 event ${type} of ${id} after ${before ?? 'nothing'}`);
-    this.#told.set(id, type);
+    this.#reported.set(id, type);
     const view = this.#directory.container(id as never) ?? this.#directory.sandbox(id as never);
     const readable = view?.listed === true ? RANK[stepOf(view)] : RANK.deleted;
     if (readable < RANK[type])
       this.wrongs.push(`I11 event ${type} of ${id}, which can be read as ${view?.path ?? 'gone'}`);
     if (type !== 'deleted') return;
     this.#gone.add(id);
-    this.#told.delete(id);
+    this.#reported.delete(id);
   }
 
   /** The first thing that is wrong now: also a change that clients can read and that no event told. */
@@ -59,11 +59,12 @@ export class EventWatch {
     for (const view of [...this.#directory.sandboxes(), ...this.#directory.containers()]) {
       if (!view.listed) continue;
       present.add(view.id);
-      const told = this.#told.get(view.id);
-      if (told !== stepOf(view))
-        return `I11 ${view.address} is ${view.path}, its last event is ${told ?? 'none'}`;
+      const reported = this.#reported.get(view.id);
+      if (reported !== stepOf(view))
+        return `I11 ${view.address} is ${view.path}, its last event is ${reported ?? 'none'}`;
     }
-    for (const id of this.#told.keys()) if (!present.has(id)) return `I11 ${id} is gone, and no event told`;
+    for (const id of this.#reported.keys())
+      if (!present.has(id)) return `I11 ${id} is gone, and no event told`;
     return undefined;
   }
 }

@@ -45,8 +45,8 @@ export class Invariants {
     if (wrong !== undefined) return { invariant: 'I1', detail: wrong };
     const lasting = checkLogs(kernel) ?? checkArchives(this.#world);
     if (lasting !== undefined) return lasting;
-    const [told] = history.wrongs;
-    if (told !== undefined) return { invariant: told.split(' ', 1)[0] ?? '', detail: told };
+    const [reported] = history.wrongs;
+    if (reported !== undefined) return { invariant: reported.split(' ', 1)[0] ?? '', detail: reported };
     if (troupe === undefined || ledger === undefined || !serving) return undefined;
     const untold = events?.check();
     if (untold !== undefined) return { invariant: 'I11', detail: untold };

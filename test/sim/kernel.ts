@@ -342,7 +342,7 @@ export function lossFact(finishedAtNs: bigint): ExitFact {
 }
 
 /** As the driver tells the end of a container that had no process. */
-export function unbornFact(finishedAtNs: bigint): ExitFact {
+export function neverStartedFact(finishedAtNs: bigint): ExitFact {
   const message = 'killed before it was restored';
   return { exitCode: 137, finishedAtNs, oomKilled: false, reason: 'Error', message, observedBy: 'process' };
 }

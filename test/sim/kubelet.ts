@@ -216,7 +216,7 @@ export class PodWorker {
     await this.#imageId(this.plan.image);
     const containers = [...ids.keys()].map((name) => ({
       archive: `${directory}/${name}.tar`,
-      wish: (id: SandboxId, imageId: ImageId) =>
+      specFor: (id: SandboxId, imageId: ImageId) =>
         containerSpec({ sandboxId: id, name, attempt: 0 }, this.plan, imageId, this.#fresh()),
     }));
     const restored = await this.#checkpoints.restorePod(

@@ -36,7 +36,7 @@ class OnOne {
     const shares = BigInt(this.#sent.length + 2);
     const sent =
       call === 'end'
-        ? this.#race.tell(() => this.#race.world.kernel.endInit(this.#id, 1))
+        ? this.#race.happen(() => this.#race.world.kernel.endInit(this.#id, 1))
         : this.#race.send(() => this.#begin(call, shares));
     this.#sent.push({ call, shares, sent });
     return sent;
@@ -76,7 +76,7 @@ class OnOne {
   }
 
   /** Its end can be read. */
-  isTold(): boolean {
+  isReported(): boolean {
     return this.#race.world.troupe?.directory.container(this.#id)?.criState === 'exited';
   }
 
@@ -134,7 +134,7 @@ async function atEachMoment(phase: Phase, first: Name, second: Name): Promise<nu
         const { calls, end } = await inPhase(race, phase);
         const sent = calls.send(first);
         for (let step = 0; step < moments; step += 1) await race.step();
-        done = sent.answeredAt !== undefined || (first === 'end' && calls.isTold());
+        done = sent.answeredAt !== undefined || (first === 'end' && calls.isReported());
         calls.send(second);
         await end();
       },

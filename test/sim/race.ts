@@ -61,7 +61,7 @@ export class Race {
   }
 
   /** Something happens to the machine: no answer tells when it is noticed. */
-  tell(act: () => void): Sent<never> {
+  happen(act: () => void): Sent<never> {
     this.#places += 1;
     act();
     return { calledAt: this.#places, answeredAt: undefined };
@@ -71,7 +71,7 @@ export class Race {
   async step(): Promise<void> {
     if (!(await this.world.scheduler.step())) throw new Error('nothing can happen any more');
     const broken = this.#invariants.check();
-    if (broken !== undefined) throw new Error(told(broken));
+    if (broken !== undefined) throw new Error(reported(broken));
   }
 
   async until(reached: () => boolean, what: string): Promise<void> {
@@ -121,7 +121,7 @@ export class Race {
   }
 }
 
-const told = ({ invariant, detail }: Broken): string => `${invariant} ${detail}`;
+const reported = ({ invariant, detail }: Broken): string => `${invariant} ${detail}`;
 
 /** Runs `act` in a world of its own; real time and chance are trapped. What fails says of which race it is. */
 export async function racing(name: string, seed: number, act: (race: Race) => Promise<void>): Promise<void> {

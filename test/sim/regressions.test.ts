@@ -31,7 +31,7 @@ const first =
     return undefined;
   };
 
-const told = (failure: Failure | undefined): string =>
+const reported = (failure: Failure | undefined): string =>
   failure === undefined ? '' : `${failure.invariant} ${failure.detail}`;
 
 describe('bugs found by the simulation', () => {
@@ -46,7 +46,7 @@ describe('bugs found by the simulation', () => {
         }),
       ),
     );
-    expect([seen, told(failure)]).toStrictEqual([true, '']);
+    expect([seen, reported(failure)]).toStrictEqual([true, '']);
   });
 
   it('I5 a sandbox whose stop was not recorded before the crash was never told as not ready (seed 8)', async () => {
@@ -54,7 +54,7 @@ describe('bugs found by the simulation', () => {
       0,
       at('StopPodSandbox journal.append', 'before', 1, (_number, _when, _pair, now) => die(now)),
     );
-    expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
+    expect([world.crashes, reported(failure)]).toStrictEqual([1, '']);
   });
 
   it('I8 F21 an exit that the disk refused to record is recorded by the janitor (seeds 64, 153)', async () => {
@@ -70,7 +70,7 @@ describe('bugs found by the simulation', () => {
       ),
     );
     const { failure } = await runScenario(0, hook);
-    expect([recorded, told(failure)]).toStrictEqual([true, '']);
+    expect([recorded, reported(failure)]).toStrictEqual([true, '']);
   });
 
   it('I5 F21 an exit that the disk refused to record, then a crash (seed 64)', async () => {
@@ -79,7 +79,7 @@ describe('bugs found by the simulation', () => {
       at('CreateContainer storage.mountRootfs', 'before', 2, (_number, _when, _pair, world) => die(world)),
     );
     const { failure, world } = await runScenario(0, hook);
-    expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
+    expect([world.crashes, reported(failure)]).toStrictEqual([1, '']);
   });
 
   it('I2 layers whose removal failed with their image gone are deleted by the janitor (seed 103)', async () => {
@@ -91,7 +91,7 @@ describe('bugs found by the simulation', () => {
         return refused();
       }),
     );
-    expect([refusals, told(failure)]).toStrictEqual([1, '']);
+    expect([refusals, reported(failure)]).toStrictEqual([1, '']);
   });
 
   it("I7 a slow append of the image's record is waited for: a record that lands later finds its layers (seed 288)", async () => {
@@ -99,7 +99,7 @@ describe('bugs found by the simulation', () => {
       0,
       at('PullImage journal.append', 'before', 1, (_number, _when, _pair, world) => world.sleep(120_000)),
     );
-    expect(told(failure)).toBe('');
+    expect(reported(failure)).toBe('');
     expect(virtualMs).toBeGreaterThan(120_000);
   });
 
@@ -113,7 +113,7 @@ describe('bugs found by the simulation', () => {
       }),
     );
     const { failure } = await runScenario(4, hook, { duplicates: 0, deadlineMs: () => 100 });
-    expect([killed, told(failure)]).toStrictEqual([true, '']);
+    expect([killed, reported(failure)]).toStrictEqual([true, '']);
   });
 
   it('I13 F37 and handed out again to a call that comes twice (seed 41234)', async () => {
@@ -138,7 +138,7 @@ describe('bugs found by the simulation', () => {
       }),
     );
     const { failure } = await runScenario(4, hook, { duplicates: 0, deadlineMs: () => 100 });
-    expect(told(failure)).toBe('');
+    expect(reported(failure)).toBe('');
     expect(ids).toStrictEqual([expect.stringMatching(/^[0-9a-f]{64}$/u), ids[0]]);
   });
 
@@ -148,7 +148,7 @@ describe('bugs found by the simulation', () => {
       at('StopPodSandbox network.del', 'after', 1, (_number, _when, _pair, world) => die(world)),
     );
     const { failure, world } = await runScenario(0, hook);
-    expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
+    expect([world.crashes, reported(failure)]).toStrictEqual([1, '']);
   });
 
   it('F27 an image that lost a layer is forgotten at the start and pulled again (seed 61)', async () => {
@@ -159,7 +159,7 @@ describe('bugs found by the simulation', () => {
       return die(world);
     });
     const { failure, world } = await runScenario(0, hook);
-    expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
+    expect([world.crashes, reported(failure)]).toStrictEqual([1, '']);
   });
 
   const bytes = Array.from({ length: LAYER_BYTES + 1 }, (_, byte) => byte);
@@ -186,7 +186,7 @@ describe('bugs found by the simulation', () => {
         ),
       );
       const { failure, world } = await runScenario(0, hook);
-      expect([world.crashes, told(failure), world.kernel.breaksOffAt]).toStrictEqual([
+      expect([world.crashes, reported(failure), world.kernel.breaksOffAt]).toStrictEqual([
         then === 'dies' ? 1 : 0,
         '',
         undefined,
@@ -212,7 +212,7 @@ describe('bugs found by the simulation', () => {
         });
       });
       const { failure } = await runScenario(scenario, hook);
-      expect([ready, told(failure)]).toStrictEqual([false, '']);
+      expect([ready, reported(failure)]).toStrictEqual([false, '']);
     },
   );
 
@@ -222,7 +222,7 @@ describe('bugs found by the simulation', () => {
       at('start criu.undo', 'after', 1, (_number, _when, _pair, world) => die(world, true)),
     );
     const { failure, world } = await runScenario(32, hook);
-    expect([world.crashes, world.powerLosses, told(failure)]).toStrictEqual([2, 1, '']);
+    expect([world.crashes, world.powerLosses, reported(failure)]).toStrictEqual([2, 1, '']);
   });
 
   it('I15 of a pod whose checkpoint is cut off by a power loss there are all archives or none', async () => {
@@ -230,7 +230,7 @@ describe('bugs found by the simulation', () => {
       die(world, true),
     );
     const { failure, world } = await runScenario(34, hook);
-    expect([world.powerLosses, told(failure)]).toStrictEqual([1, '']);
+    expect([world.powerLosses, reported(failure)]).toStrictEqual([1, '']);
   });
 
   it('F08 an image that is a checkpoint is removed while a container is made of it: its layer stays until it is read, and goes then', async () => {
@@ -245,7 +245,7 @@ describe('bugs found by the simulation', () => {
       return world.troupe?.removeImage(CHECKPOINT, call).then(() => void (images = world.kernel.layers.size));
     });
     const { failure } = await runScenario(33, hook);
-    expect([images, told(failure)]).toStrictEqual([3, '']);
+    expect([images, reported(failure)]).toStrictEqual([3, '']);
   });
 
   it.each([
@@ -260,7 +260,7 @@ describe('bugs found by the simulation', () => {
         at(`StartContainer ${step}`, 'after', 1, (_number, _when, _pair, world) => die(world)),
       );
       const { failure, world } = await runScenario(33, hook);
-      expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
+      expect([world.crashes, reported(failure)]).toStrictEqual([1, '']);
     },
   );
 });

@@ -3,7 +3,7 @@ import type { ExitFact } from '../../src/ports/journal.ts';
 import type { SandboxInput } from '../../src/ports/host.ts';
 import type { RuntimePort } from '../../src/ports/runtime.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
-import type { Behaviour, RuntimeStage, Wish } from '../conformance/runtime-stage.ts';
+import type { Behaviour, RuntimeStage, ContainerRequest } from '../conformance/runtime-stage.ts';
 import { machine } from './conformance-machine.ts';
 import { exitFact } from './kernel.ts';
 import type { Kernel, Program } from './kernel.ts';
@@ -29,13 +29,13 @@ export async function runtimeTwinStage(): Promise<RuntimeStage> {
   const { scheduler, kernel, outside, driven, sandbox } = machine();
   const pod = sandbox(1);
   kernel.files.add(pod.id);
-  const told = new Map<ContainerId, ExitFact[]>();
+  const reported = new Map<ContainerId, ExitFact[]>();
   const programs = new Map<string, Program>();
   kernel.program = (id) => programs.get(id) ?? ENDLESS;
   const newPort = (): RuntimePort => {
     scheduler.nextEpoch();
     const port = runtimeTwin(kernel, outside, scheduler.epoch);
-    port.onExit((id, exit) => void told.set(id, [...(told.get(id) ?? []), exit]));
+    port.onExit((id, exit) => void reported.set(id, [...(reported.get(id) ?? []), exit]));
     return driven(port);
   };
   const step = async (look: () => boolean | Promise<boolean>): Promise<void> => {
@@ -43,11 +43,11 @@ export async function runtimeTwinStage(): Promise<RuntimeStage> {
   };
   let made = 0;
   let port = newPort();
-  const container = (behaviour: Behaviour): Wish => {
-    const wish = wishOf(pod, (made += 1));
-    programs.set(wish.id, PROGRAMS[behaviour]);
-    kernel.rootfs.set(wish.id, { mounted: true, layers: [], files: 0 });
-    return wish;
+  const container = (behaviour: Behaviour): ContainerRequest => {
+    const request = requestFor(pod, (made += 1));
+    programs.set(request.id, PROGRAMS[behaviour]);
+    kernel.rootfs.set(request.id, { mounted: true, layers: [], files: 0 });
+    return request;
   };
   const stage: RuntimeStage = {
     get port() {
@@ -58,7 +58,7 @@ export async function runtimeTwinStage(): Promise<RuntimeStage> {
     },
     container,
     pause: { id: pod.id, sandbox: pod.spec },
-    told: (id) => told.get(id) ?? [],
+    reported: (id) => reported.get(id) ?? [],
     until: step,
     spoil: (_verb, how) => void (outside.rates[how === 'hangs' ? 'hang' : 'error'] = 1),
     heal: () => void Object.assign(outside.rates, { hang: 0, error: 0 }),
@@ -93,7 +93,7 @@ export function refuseLeftovers(kernel: Kernel): void {
 }
 
 /** The wish for the n-th container. */
-export function wishOf(pod: SandboxInput, n: number): Wish {
+export function requestFor(pod: SandboxInput, n: number): ContainerRequest {
   const [image] = REFERENCES.map(imageOf);
   if (image === undefined) throw new Error('no image');
   return {

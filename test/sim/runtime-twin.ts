@@ -6,7 +6,7 @@ import { fail } from '../../src/base/fault.ts';
 import type { ContainerId, SandboxId } from '../../src/base/ids.ts';
 import { signalNumber } from '../../src/oci/runtime/spec/signals.ts';
 import { execTwin } from './exec-twin.ts';
-import { lossFact, unbornFact } from './kernel.ts';
+import { lossFact, neverStartedFact } from './kernel.ts';
 import type { Kernel } from './kernel.ts';
 import type { Outside } from './outside.ts';
 
@@ -18,7 +18,7 @@ type Listener = (id: ContainerId, exit: ExitFact) => void;
 /** The port in the life `epoch`. */
 export function runtimeTwin(kernel: Kernel, outside: Outside, epoch: number): RuntimePort {
   const witness = new Witness(kernel, outside, epoch);
-  kernel.onExit = (id) => witness.tell(id as ContainerId);
+  kernel.onExit = (id) => witness.reportEnd(id as ContainerId);
   return {
     ...ofContainers(kernel, outside, epoch, witness),
     ...ofPauses(kernel, outside, epoch),
@@ -42,20 +42,20 @@ class Witness {
 
   listen(listener: Listener): void {
     this.#listener = listener;
-    for (const id of this.#kernel.exitFiles.keys()) this.tell(id as ContainerId);
+    for (const id of this.#kernel.exitFiles.keys()) this.reportEnd(id as ContainerId);
   }
 
   watch(id: ContainerId, init: ProcessIdentity): void {
     if (this.#watched.has(id)) return;
     this.#watched.add(id);
-    if (!this.#kernel.lives(init) || this.#kernel.processOf('monitor', id) === undefined) this.tell(id);
+    if (!this.#kernel.lives(init) || this.#kernel.processOf('monitor', id) === undefined) this.reportEnd(id);
   }
 
   unwatch(id: ContainerId): void {
     this.#watched.delete(id);
   }
 
-  tell(id: ContainerId): void {
+  reportEnd(id: ContainerId): void {
     const { scheduler } = this.#outside;
     scheduler.add(this.#epoch, `exit of ${id.slice(0, 6)} is seen`, () => {
       // the file is read, the event alone is never trusted
@@ -140,11 +140,11 @@ function ofContainers(kernel: Kernel, outside: Outside, epoch: number, witness: 
     kill: ({ id, init, signal }, fx) =>
       call('runtime.kill', fx, [() => kill(kernel, id, init, signal)], done),
     killAll: ({ id, spec, init }, fx) => {
-      const isUnborn = init === undefined && spec.restore !== undefined;
+      const hasNoProcess = init === undefined && spec.restore !== undefined;
       return call(
         'runtime.killAll',
         fx,
-        [() => (isUnborn ? endUnborn(kernel, id, witness, outside) : void kernel.killHard(id))],
+        [() => (hasNoProcess ? endWithoutProcess(kernel, id, witness, outside) : void kernel.killHard(id))],
         done,
       );
     },
@@ -184,10 +184,10 @@ function kill(kernel: Kernel, id: ContainerId, init: ProcessIdentity, signal: st
 }
 
 /** Whatever works for one that has no process is ended; no file will tell its end. */
-function endUnborn(kernel: Kernel, id: ContainerId, witness: Witness, { scheduler }: Outside): void {
+function endWithoutProcess(kernel: Kernel, id: ContainerId, witness: Witness, { scheduler }: Outside): void {
   kernel.kill('monitor', id);
   kernel.kill('init', id);
-  if (!kernel.exitFiles.has(id)) witness.report(id, unbornFact(scheduler.nowNs()));
+  if (!kernel.exitFiles.has(id)) witness.report(id, neverStartedFact(scheduler.nowNs()));
 }
 
 /**

@@ -84,12 +84,12 @@ describe.each(charted)('machine $name', ({ machine, file }) => {
   });
 
   it('says what happens when an effect fails: an error that nobody takes ends the actor', () => {
-    const deaf = all.flatMap((node) =>
+    const unhandled = all.flatMap((node) =>
       node.invoke
         .filter(({ id }) => !node.transitions.has(`xstate.error.actor.${id}`))
         .map((one) => `${nameOf(node)}: ${effectOf(one)}`),
     );
-    expect(deaf).toEqual([]);
+    expect(unhandled).toEqual([]);
   });
 
   it('has no timer in a settled state: each ending actor looks at all timers there are', () => {

@@ -91,7 +91,7 @@ describe('dependencies', () => {
 });
 
 describe('commands', () => {
-  const told = pages.flatMap((file) =>
+  const reported = pages.flatMap((file) =>
     [...textOf(file).matchAll(/(?:`|sudo |^)npm (?:run )?([a-z][a-z0-9-]*)/gmu)].map((match) => ({
       file,
       name: match[1] ?? '',
@@ -101,8 +101,8 @@ describe('commands', () => {
   const OWN = ['install'];
 
   it('that the papers name are there', () => {
-    expect(told.length).toBeGreaterThan(3);
-    expect(told.filter(({ name }) => !(name in manifest.scripts) && !OWN.includes(name))).toEqual([]);
+    expect(reported.length).toBeGreaterThan(3);
+    expect(reported.filter(({ name }) => !(name in manifest.scripts) && !OWN.includes(name))).toEqual([]);
   });
 
   it('run files that are there', () => {

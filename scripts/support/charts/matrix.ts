@@ -85,9 +85,9 @@ function beginnings(charted: Charted, exploration: Exploration): readonly string
     const decisive = ['entry', 'begun', 'spec'].filter(
       (name) => name in input && (name === 'entry' || !charted.ignored.includes(name)),
     );
-    const told = decisive.map((name) => `${name} ${JSON.stringify(input[name])}`);
-    if ('interrupted' in input) told.push('interrupted');
-    return `  ${[...told, ''].join('  ')}→ ${place?.path ?? ''}`;
+    const reported = decisive.map((name) => `${name} ${JSON.stringify(input[name])}`);
+    if ('interrupted' in input) reported.push('interrupted');
+    return `  ${[...reported, ''].join('  ')}→ ${place?.path ?? ''}`;
   });
   return ['begins', ...lines];
 }

@@ -12,7 +12,7 @@ type Linux = NonNullable<Parameters<Trial['runtime']['updateContainerResources']
 
 const update = async ({ runtime }: Trial, containerId: string, linux: Linux): Promise<void> =>
   void (await runtime.updateContainerResources({ containerId, linux }));
-const told = async (t: Trial, id: string) => (await t.status(id)).resources?.linux;
+const reported = async (t: Trial, id: string) => (await t.status(id)).resources?.linux;
 const start: ContainerConfig = resources({
   memoryLimitInBytes: 64n * MIB,
   cpuShares: 512n,
@@ -45,7 +45,7 @@ export const updateResources: Group = {
       if (isV1) same(await inForce(t, id, 'shares'), '512');
     }),
     row('ContainerStatus.resources', 'tells what is in force', async (t) => {
-      const linux = await told(t, await t.start(start));
+      const linux = await reported(t, await t.start(start));
       same(
         [linux?.memoryLimitInBytes, linux?.cpuShares, linux?.cpuQuota, linux?.cpuPeriod],
         [64n * MIB, 512n, 50_000n, 100_000n],
@@ -55,7 +55,7 @@ export const updateResources: Group = {
       const id = await t.start(start);
       await update(t, id, { memoryLimitInBytes: 128n * MIB });
       same(
-        [await inForce(t, id, 'memory'), (await told(t, id))?.memoryLimitInBytes],
+        [await inForce(t, id, 'memory'), (await reported(t, id))?.memoryLimitInBytes],
         [String(128n * MIB), 128n * MIB],
       );
     }),
@@ -63,7 +63,7 @@ export const updateResources: Group = {
       const id = await t.start(start);
       await update(t, id, { memoryLimitInBytes: 32n * MIB });
       same(
-        [await inForce(t, id, 'memory'), (await told(t, id))?.memoryLimitInBytes],
+        [await inForce(t, id, 'memory'), (await reported(t, id))?.memoryLimitInBytes],
         [String(32n * MIB), 32n * MIB],
       );
     }),
@@ -82,7 +82,7 @@ export const updateResources: Group = {
         same(
           [
             await inForce(t, id, 'memory'),
-            (await told(t, id))?.memoryLimitInBytes,
+            (await reported(t, id))?.memoryLimitInBytes,
             (await t.status(id)).state,
           ],
           [String(200n * MIB), 200n * MIB, 1],
@@ -98,13 +98,13 @@ export const updateResources: Group = {
       v1Only(t);
       const id = await t.start(start);
       await update(t, id, { cpuShares: 2048n });
-      same([await inForce(t, id, 'shares'), (await told(t, id))?.cpuShares], ['2048', 2048n]);
+      same([await inForce(t, id, 'shares'), (await reported(t, id))?.cpuShares], ['2048', 2048n]);
     }),
     row('cpu_quota', 'in force and told; the period stays', async (t) => {
       const id = await t.start(start);
       await update(t, id, { cpuQuota: 25_000n });
       same(
-        [await inForce(t, id, 'quota'), await inForce(t, id, 'period'), (await told(t, id))?.cpuQuota],
+        [await inForce(t, id, 'quota'), await inForce(t, id, 'period'), (await reported(t, id))?.cpuQuota],
         ['25000', '100000', 25_000n],
       );
     }),
@@ -131,7 +131,7 @@ export const updateResources: Group = {
     row('cpuset_cpus', 'in force and told; again each ten seconds, as the CPU manager does', async (t) => {
       const id = await t.start();
       for (let times = 0; times < 3; times += 1) await update(t, id, { cpusetCpus: '0' });
-      same([statusOf(await t.pid(id), 'Cpus_allowed_list'), (await told(t, id))?.cpusetCpus], ['0', '0']);
+      same([statusOf(await t.pid(id), 'Cpus_allowed_list'), (await reported(t, id))?.cpusetCpus], ['0', '0']);
     }),
     row('cpuset_cpus', 'a CPU that the machine has not: refused, all or nothing', async (t) => {
       const id = await t.start(start);
@@ -143,8 +143,8 @@ export const updateResources: Group = {
       same(
         [
           await inForce(t, id, 'memory'),
-          (await told(t, id))?.memoryLimitInBytes,
-          (await told(t, id))?.cpusetCpus,
+          (await reported(t, id))?.memoryLimitInBytes,
+          (await reported(t, id))?.cpusetCpus,
         ],
         [String(64n * MIB), 64n * MIB, ''],
       );
@@ -156,15 +156,15 @@ export const updateResources: Group = {
     ),
     row('zero and empty', 'leave everything as it is', async (t) => {
       const id = await t.start(start);
-      const before = await told(t, id);
+      const before = await reported(t, id);
       await update(t, id, {});
-      same(await told(t, id), before);
+      same(await reported(t, id), before);
       same(await inForce(t, id, 'memory'), String(64n * MIB));
     }),
     row('zero and empty', 'one field leaves the others as they are', async (t) => {
       const id = await t.start(start);
       await update(t, id, { cpuQuota: 60_000n });
-      const linux = await told(t, id);
+      const linux = await reported(t, id);
       same([linux?.memoryLimitInBytes, linux?.cpuShares, linux?.cpuPeriod], [64n * MIB, 512n, 100_000n]);
     }),
     row('linux', 'missing is success or InvalidArgument, and changes nothing', async (t) => {
@@ -200,7 +200,7 @@ export const updateResources: Group = {
           [
             await inForce(t, id, 'memory'),
             await inForce(t, id, 'quota'),
-            (await told(t, id))?.memoryLimitInBytes,
+            (await reported(t, id))?.memoryLimitInBytes,
             (await t.status(id)).state,
           ],
           [String(128n * MIB), '25000', 128n * MIB, 1],
@@ -217,7 +217,7 @@ export const updateResources: Group = {
           async (_none, at) => await update(t, id, { memoryLimitInBytes: BigInt(70 + at) * MIB }),
         ),
       );
-      same(String((await told(t, id))?.memoryLimitInBytes), await inForce(t, id, 'memory'));
+      same(String((await reported(t, id))?.memoryLimitInBytes), await inForce(t, id, 'memory'));
     }),
     row(
       'windows',

@@ -8,7 +8,7 @@ import { status as codes } from '@grpc/grpc-js';
 import type { CriClient } from '../../../scripts/support/cri-client.ts';
 import { type ContainerStatus, ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { untilHolds } from '../support/crictl.ts';
-import { type ContainerWish, containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
+import { type ContainerRequest, containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 
 /** What all pods of a run count together. */
 export class Tally {
@@ -157,7 +157,7 @@ async function runSandbox(options: LifeOptions, logDirectory: string): Promise<s
 async function runContainer(
   options: LifeOptions,
   podSandboxId: string,
-  wish: Pick<ContainerWish, 'name' | 'command'>,
+  request: Pick<ContainerRequest, 'name' | 'command'>,
 ): Promise<string> {
   const { runtime } = options.client;
   const logDirectory = join(options.logs, options.name);
@@ -165,10 +165,10 @@ async function runContainer(
   options.tally.containers += 1;
   await insist(options, 'CreateContainer', async (attempt) => {
     // A kubelet's files have random names; numbered they are as different, and a failure can be followed.
-    const terminationLog = join(logDirectory, `${wish.name}-termination-${attempt}`);
+    const terminationLog = join(logDirectory, `${request.name}-termination-${attempt}`);
     writeFileSync(terminationLog, '');
     const config = containerConfig({
-      ...wish,
+      ...request,
       image: options.image,
       terminationLog,
       annotations: { try: String(attempt) },

@@ -6,7 +6,7 @@ type Json = { readonly [key: string]: unknown };
 const SERVER =
   'mkdir /www; hostname > /www/index.html; echo life >> /kept/lives; ln -s /kept/lives /www/lives; trap "exit 0" TERM; httpd -f -p 8080 -h /www & wait $!';
 
-export interface PodWish {
+export interface PodRequest {
   readonly name: string;
   readonly image: string;
   /** Changing it rolls a Deployment. */
@@ -16,7 +16,7 @@ export interface PodWish {
 const metadata = (name: string): Json => ({ name, labels: { app: name } });
 const selector = (name: string): Json => ({ matchLabels: { app: name } });
 
-function serving({ name, image, version = '1' }: PodWish): Json {
+function serving({ name, image, version = '1' }: PodRequest): Json {
   return {
     metadata: { labels: { app: name } },
     spec: {
@@ -38,37 +38,37 @@ function serving({ name, image, version = '1' }: PodWish): Json {
   };
 }
 
-export const deployment = (wish: PodWish, replicas: number): Json => ({
+export const deployment = (request: PodRequest, replicas: number): Json => ({
   apiVersion: 'apps/v1',
   kind: 'Deployment',
-  metadata: metadata(wish.name),
+  metadata: metadata(request.name),
   spec: {
     replicas,
-    selector: selector(wish.name),
-    template: serving(wish),
+    selector: selector(request.name),
+    template: serving(request),
     strategy: { rollingUpdate: { maxSurge: '25%', maxUnavailable: '25%' } },
   },
 });
 
-export const daemonSet = (wish: PodWish): Json => ({
+export const daemonSet = (request: PodRequest): Json => ({
   apiVersion: 'apps/v1',
   kind: 'DaemonSet',
-  metadata: metadata(wish.name),
-  spec: { selector: selector(wish.name), template: serving(wish) },
+  metadata: metadata(request.name),
+  spec: { selector: selector(request.name), template: serving(request) },
 });
 
-export const pod = (wish: PodWish, more: Json = {}): Json => {
-  const { metadata: labels, spec } = serving(wish) as { readonly metadata: Json; readonly spec: Json };
+export const pod = (request: PodRequest, more: Json = {}): Json => {
+  const { metadata: labels, spec } = serving(request) as { readonly metadata: Json; readonly spec: Json };
   return {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { ...labels, name: wish.name },
+    metadata: { ...labels, name: request.name },
     spec: { ...spec, ...more },
   };
 };
 
 /** Each index writes a line and ends; one fails the first time. */
-export const job = ({ name, image }: PodWish, completions: number): Json => ({
+export const job = ({ name, image }: PodRequest, completions: number): Json => ({
   apiVersion: 'batch/v1',
   kind: 'Job',
   metadata: metadata(name),

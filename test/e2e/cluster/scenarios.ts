@@ -77,17 +77,21 @@ async function nodeReady({ plane }: Cluster): Promise<string> {
   return runtime;
 }
 
-const wish = ({ world }: Cluster, name: string, version = '1') => ({ name, image: world.imageName, version });
+const request = ({ world }: Cluster, name: string, version = '1') => ({
+  name,
+  image: world.imageName,
+  version,
+});
 
 async function deploymentUp(cluster: Cluster): Promise<undefined> {
-  await apply(cluster, deployment(wish(cluster, 'web'), REPLICAS));
+  await apply(cluster, deployment(request(cluster, 'web'), REPLICAS));
   await rolled(cluster, 'deployment/web');
   same('pods', (await versions(cluster, 'web')).length, REPLICAS);
   return undefined;
 }
 
 async function roll(cluster: Cluster, version: string): Promise<undefined> {
-  await apply(cluster, deployment(wish(cluster, 'web', version), REPLICAS));
+  await apply(cluster, deployment(request(cluster, 'web', version), REPLICAS));
   await rolled(cluster, 'deployment/web');
   await until(`only pods of version ${version}`, async () => {
     const all = await versions(cluster, 'web');
@@ -130,7 +134,7 @@ async function rollUnderKills(cluster: Cluster): Promise<string> {
 }
 
 async function jobEnds(cluster: Cluster): Promise<string> {
-  await apply(cluster, job(wish(cluster, 'sum'), COMPLETIONS));
+  await apply(cluster, job(request(cluster, 'sum'), COMPLETIONS));
   await cluster.plane.kubectl(['wait', '--for=condition=Complete', 'job/sum', WAIT], { timeoutMs: WAIT_MS });
   const logs = await cluster.plane.kubectl(['logs', '-l', 'app=sum', '--tail=1']);
   same(
@@ -142,14 +146,14 @@ async function jobEnds(cluster: Cluster): Promise<string> {
 }
 
 async function daemonSetUp(cluster: Cluster): Promise<undefined> {
-  await apply(cluster, daemonSet(wish(cluster, 'each')));
+  await apply(cluster, daemonSet(request(cluster, 'each')));
   await rolled(cluster, 'daemonset/each');
   same('pods', (await versions(cluster, 'each')).length, 1);
   return undefined;
 }
 
 async function onePod(cluster: Cluster): Promise<undefined> {
-  await apply(cluster, pod(wish(cluster, 'tool')));
+  await apply(cluster, pod(request(cluster, 'tool')));
   await cluster.plane.kubectl(['wait', '--for=condition=Ready', 'pod/tool', WAIT], { timeoutMs: WAIT_MS });
   return undefined;
 }
@@ -186,7 +190,7 @@ function staying(
 async function logsFollow(cluster: Cluster): Promise<undefined> {
   await apply(
     cluster,
-    pod(wish(cluster, 'counter'), {
+    pod(request(cluster, 'counter'), {
       restartPolicy: 'Never',
       containers: [
         {
@@ -312,7 +316,7 @@ async function top(cluster: Cluster): Promise<string> {
   ];
   await apply(
     cluster,
-    pod(wish(cluster, 'holder'), {
+    pod(request(cluster, 'holder'), {
       terminationGracePeriodSeconds: 1,
       containers: [{ name: 'main', image: cluster.world.imageName, command }],
     }),

@@ -23,10 +23,10 @@ describePods('conformance table', () => {
     } finally {
       await stage.close();
     }
-    const told = results
+    const reported = results
       .filter(({ outcome }) => outcome === 'failed')
       .map(({ group, subject, claim, reason }) => `${group} | ${subject} | ${claim}: ${reason}`);
-    expect(told).toEqual([]);
+    expect(reported).toEqual([]);
     for (const { outcome, group, claim, reason } of results)
       if (outcome === 'skipped') console.log(`skipped: ${group}: ${claim}: ${reason}`);
     expect(await leftovers()).toEqual([]);

@@ -9,7 +9,7 @@ import { makeWorld, type World } from '../support/world.ts';
 import { until } from '../../support/eventually.ts';
 
 /** Ends with this code as soon as the file is there. */
-const untilTold = (exitCode: number): string[] => [
+const untilReleased = (exitCode: number): string[] => [
   'sh',
   '-c',
   `echo up; while [ ! -e /told/${exitCode} ]; do sleep 0.02; done; exit ${exitCode}`,
@@ -38,7 +38,7 @@ describePods('a daemon that ends', () => {
     const lasting = await crictl.runContainer(pod, containerJson('lasting', world.imageName, untilTermed(7)));
     const ending = await crictl.runContainer(
       pod,
-      containerJson('ending', world.imageName, untilTold(42), mounts() as { mounts: object[] }),
+      containerJson('ending', world.imageName, untilReleased(42), mounts() as { mounts: object[] }),
     );
     const created = await crictl.ok(
       'create',

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { status as codes } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { describePods } from '../support/crictl.ts';
-import { containerConfig, type ContainerWish, sandboxConfig, untilTermed } from '../support/pods.ts';
+import { containerConfig, type ContainerRequest, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { SlowRuntime } from '../support/slow-runtime.ts';
 import { makeWorld, type World } from '../support/world.ts';
 import { until } from '../../support/eventually.ts';
@@ -31,7 +31,7 @@ describePods('calls that come twice', () => {
       annotations: { try: String(tryNumber) },
     });
   /** Like a kubelet's: each try has another termination log and another annotation. */
-  const container = (wish: Partial<ContainerWish>, tryNumber = 0) => {
+  const container = (request: Partial<ContainerRequest>, tryNumber = 0) => {
     const terminationLog = join(world.instance.directory, `termination-${tryNumber}`);
     writeFileSync(terminationLog, '');
     return containerConfig({
@@ -40,7 +40,7 @@ describePods('calls that come twice', () => {
       command: untilTermed(0),
       terminationLog,
       annotations: { try: String(tryNumber) },
-      ...wish,
+      ...request,
     });
   };
 
@@ -101,12 +101,12 @@ describePods('calls that come twice', () => {
     expect(same).toBe(containerId);
     expect((await runtime.listContainers({})).containers.map(({ id }) => id)).toEqual([containerId]);
     // The client's own clock may be the one that fires first; the daemon's answer then stands in its log.
-    const told = await until(async () =>
+    const reported = await until(async () =>
       (await world.instance.log())
         .split('\n')
         .find((line) => line.includes('"origin":"CreateContainer"') && line.includes('deadlineExceeded')),
     );
-    expect(told).toMatch(/provisioning\.process.*runc create/);
+    expect(reported).toMatch(/provisioning\.process.*runc create/);
     await runtime.removePodSandbox({ podSandboxId });
   });
 

@@ -22,7 +22,7 @@ const reason = whyNoDeadMount();
 if (reason !== '') console.warn(`skipped: ${reason}`);
 const describeHung = reason === '' ? describePods : describe.skip;
 
-type Wish = Partial<ContainerConfig>;
+type ConfigChange = Partial<ContainerConfig>;
 
 /** Tries of each hanging call before the others are asked. */
 const TRIES = 3;
@@ -49,7 +49,7 @@ describeHung('helpers that hang', () => {
   /** Calls that go on until they are told: also when the test fails. */
   const calls: Insistent[] = [];
   afterEach(async () => {
-    for (const verb of ['create', 'start', 'exec', 'update', 'delete']) runtime.mend(verb);
+    for (const verb of ['create', 'start', 'exec', 'update', 'delete']) runtime.fix(verb);
     await Promise.all(calls.splice(0).map((call) => call.stop()));
   });
   const insist = (call: ConstructorParameters<typeof Insistent>[0]): Insistent => {
@@ -65,7 +65,7 @@ describeHung('helpers that hang', () => {
   };
   const pod = (name: string, more: Partial<SandboxConfig> = {}): SandboxConfig =>
     ({ ...sandboxConfig({ name, logDirectory: join(world.logs, name) }), ...more }) as SandboxConfig;
-  const container = (more: Wish = {}, name = 'c'): ContainerConfig =>
+  const container = (more: ConfigChange = {}, name = 'c'): ContainerConfig =>
     ({ ...containerConfig({ name, image, command: untilTermed(0) }), ...more }) as ContainerConfig;
   const explain = async (query: string): Promise<Actor | undefined> =>
     (await introspectionClient(join(world.instance.state, 'introspection.sock'), EVENT_MS).explain({ query }))
@@ -73,7 +73,7 @@ describeHung('helpers that hang', () => {
   /** A pod that runs, and the call that is to hang: its container's creation. */
   const creating = async (
     config: SandboxConfig,
-    wish: ContainerConfig,
+    request: ContainerConfig,
     runtimeHandler = '',
   ): Promise<Hanging> => {
     const { podSandboxId } = await world.client.runtime.runPodSandbox({ config, runtimeHandler });
@@ -82,7 +82,10 @@ describeHung('helpers that hang', () => {
       name,
       id: podSandboxId,
       call: insist((options) =>
-        world.client.runtime.createContainer({ podSandboxId, config: wish, sandboxConfig: config }, options),
+        world.client.runtime.createContainer(
+          { podSandboxId, config: request, sandboxConfig: config },
+          options,
+        ),
       ),
     };
   };
@@ -174,20 +177,20 @@ describeHung('helpers that hang', () => {
 
     // the daemon tells state and mount, also where the client's own clock was the faster one
     const log = await world.instance.log();
-    const told = (what: RegExp): boolean =>
+    const reported = (what: RegExp): boolean =>
       log.split('\n').some((line) => line.includes('deadline passed in state') && what.test(line));
     for (const { path } of dead)
       expect([
         path,
-        told(
+        reported(
           new RegExp(
             `deadline passed in state \\S+, waiting on [^"]*the fuse file system at ${path}\\b`,
             'u',
           ),
         ),
       ]).toEqual([path, true]);
-    expect(told(/provisioning\.process, waiting on hanging create \(pid \d+\)/u)).toBe(true);
-    expect(told(/network\.adding\}, waiting on CNI ADD bridge \(pid \d+\)/u)).toBe(true);
+    expect(reported(/provisioning\.process, waiting on hanging create \(pid \d+\)/u)).toBe(true);
+    expect(reported(/network\.adding\}, waiting on CNI ADD bridge \(pid \d+\)/u)).toBe(true);
 
     // the daemon that nobody waits on may not stop the pods' end either
     const ids = await Promise.all(
@@ -202,7 +205,7 @@ describeHung('helpers that hang', () => {
     );
     expect((await client.listPodSandbox({})).items.map(({ id }) => id)).toEqual([podSandboxId]);
     await until(() => Promise.resolve(helpers().length === 0));
-    runtime.mend('create');
+    runtime.fix('create');
     await client.removePodSandbox({ podSandboxId });
     expect((await client.listPodSandbox({})).items).toEqual([]);
   });
@@ -253,7 +256,7 @@ describeHung('helpers that hang', () => {
     await client.startContainer({ containerId: runs });
     expect((await client.listContainers({})).containers.map(({ id }) => id)).toContain(runs);
     await client.removePodSandbox({ podSandboxId: beside.podSandboxId });
-    runtime.mend(verb);
+    runtime.fix(verb);
     // a delete that is under way is waited for: half of the state may be gone already. An operator can end it
     if (verb === 'delete') for (const { pid } of helpers()) process.kill(pid, 'SIGKILL');
     await client.removePodSandbox({ podSandboxId });
@@ -276,7 +279,7 @@ describeHung('helpers that hang', () => {
       }),
     });
     await client.startContainer({ containerId });
-    const create = async (name: string, more: Wish) =>
+    const create = async (name: string, more: ConfigChange) =>
       await client.createContainer({ podSandboxId, sandboxConfig: config, config: container(more, name) });
     execFileSync('mkfifo', [join(world.logs, 'fifo/log')]);
     await expect(create('log', { logPath: 'log' })).rejects.toMatchObject({

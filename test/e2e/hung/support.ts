@@ -36,7 +36,7 @@ export class HangingRuntime {
   }
 
   /** The next call goes through; one that hangs goes on hanging. */
-  mend(verb: string): void {
+  fix(verb: string): void {
     rmSync(join(this.directory, `hang-${verb}`), { force: true });
   }
 

@@ -56,15 +56,15 @@ describePods('troupe images, gc, pull, inspect', () => {
       config: containerConfig({ name: 'app', image: used, command: untilTermed(0) }),
     });
 
-    const told = JSON.parse(await troupe('images', '--json')) as {
+    const reported = JSON.parse(await troupe('images', '--json')) as {
       images: { id: string; pinned: boolean; keepers: string[]; layers: { keepers: string[] }[] }[];
     };
-    expect(Object.fromEntries(told.images.map((one) => [one.id, [one.pinned, one.keepers]]))).toEqual({
+    expect(Object.fromEntries(reported.images.map((one) => [one.id, [one.pinned, one.keepers]]))).toEqual({
       [used]: [false, [`container/${containerId}`]],
       [pinned]: [true, []],
       [idle]: [false, []],
     });
-    expect(told.images.find(({ id }) => id === used)?.layers[0]?.keepers).toEqual([
+    expect(reported.images.find(({ id }) => id === used)?.layers[0]?.keepers).toEqual([
       `image/${used}`,
       `container/${containerId}`,
     ]);

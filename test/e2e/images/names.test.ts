@@ -41,11 +41,11 @@ describe.each([
 
     const config = sandboxConfig({ name: 'web', logDirectory: join(world.logs, 'web') });
     const podSandboxId = (await runtime.runPodSandbox({ config })).podSandboxId;
-    const wish = containerConfig({ name: 'app', image: name, command: untilTermed(0) });
+    const request = containerConfig({ name: 'app', image: name, command: untilTermed(0) });
     const { containerId } = await runtime.createContainer({
       podSandboxId,
       sandboxConfig: config,
-      config: wish,
+      config: request,
     });
     expect((await runtime.containerStatus({ containerId })).status?.imageId).toBe(imageRef);
     await runtime.removePodSandbox({ podSandboxId });

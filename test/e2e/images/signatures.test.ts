@@ -20,7 +20,7 @@ if (missingGpg.length > 0) console.log(`skipped: signedBy: ${missingGpg.join(', 
 /** gRPC's Unknown, the only code whose text the kubelet looks into. */
 const UNKNOWN = 2;
 const key = keyPairs.p256();
-const stranger = keyPairs.p256();
+const untrusted = keyPairs.p256();
 const accept = { type: 'insecureAcceptAnything' };
 const signed = {
   type: 'sigstoreSigned',
@@ -99,7 +99,7 @@ function imagesOf(): Map<string, Image> {
     [`box/good:${tagOf(good)}`, signatureOf(good, key)],
     ['box/bare:1', bare],
     ['box/forged:1', forged],
-    [`box/forged:${tagOf(forged)}`, signatureOf(forged, stranger)],
+    [`box/forged:${tagOf(forged)}`, signatureOf(forged, untrusted)],
     ['box/many:1', indexOf(bare, newer)],
     ['box/many:bare', bare],
     ['box/many:newer', newer],
@@ -176,19 +176,20 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
     });
     config.metadata = { ...config.metadata, namespace };
     const { podSandboxId } = await runtime.runPodSandbox({ config });
-    const wish = containerConfig({
+    const request = containerConfig({
       name: 'app',
       image: imageRef,
       command: untilTermed(0),
       hostNetwork: true,
     });
-    wish.image = { image: imageRef, userSpecifiedImage };
-    if (volume !== '') wish.mounts = [{ containerPath: '/volume', image: { image: volume }, readonly: true }];
+    request.image = { image: imageRef, userSpecifiedImage };
+    if (volume !== '')
+      request.mounts = [{ containerPath: '/volume', image: { image: volume }, readonly: true }];
     try {
       const { containerId } = await runtime.createContainer({
         podSandboxId,
         sandboxConfig: config,
-        config: wish,
+        config: request,
       });
       await runtime.startContainer({ containerId });
       return 'running';

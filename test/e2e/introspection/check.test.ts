@@ -27,9 +27,9 @@ beforeAll(async () => {
   const image = await world.pull();
   const config = sandboxConfig({ name: 'web', logDirectory: join(world.logs, 'web') });
   pod = (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
-  const wish = containerConfig({ name: 'app', image, command: untilTermed(3) });
+  const request = containerConfig({ name: 'app', image, command: untilTermed(3) });
   container = (
-    await world.client.runtime.createContainer({ podSandboxId: pod, sandboxConfig: config, config: wish })
+    await world.client.runtime.createContainer({ podSandboxId: pod, sandboxConfig: config, config: request })
   ).containerId;
   await world.client.runtime.startContainer({ containerId: container });
 });
@@ -116,7 +116,7 @@ async function plantNetwork(network: string): Promise<readonly string[]> {
   return [`I3 attachment ${LOST}`, `I3 lease ${lease}`, `I3 IPv4 rules of ${network}`];
 }
 
-const told = (report: Report): string[] =>
+const reported = (report: Report): string[] =>
   report.findings.map(({ invariant, object }) => `${invariant} ${object}`).toSorted();
 
 async function appRuns(): Promise<void> {
@@ -132,7 +132,7 @@ describe('with the daemon running', () => {
   it('finds every planted leak and nothing else; --repair takes them away, and the pod runs on', async () => {
     const planted = await plantLeaks();
     const found = await check('--now');
-    expect(told(found)).toEqual([...planted].toSorted());
+    expect(reported(found)).toEqual([...planted].toSorted());
     expect(found).toMatchObject({ clean: false, code: 1 });
     expect(found.findings.every(({ id }) => id === LOST)).toBe(true);
     // the lease in a directory that another runtime may share goes with the DEL that is owed, not by our hand
@@ -154,7 +154,7 @@ describe('with the daemon running', () => {
   it('a half unpacked layer that no pull works on is told (I15)', async () => {
     const partial = join(world.instance.root, 'partial/half');
     await mkdir(partial);
-    expect(told(await check('--now', '--repair'))).toEqual([`I15 ${partial}`]);
+    expect(reported(await check('--now', '--repair'))).toEqual([`I15 ${partial}`]);
     await rm(partial, { recursive: true });
   });
 
@@ -162,7 +162,7 @@ describe('with the daemon running', () => {
     const foreign = join(world.instance.state, 'sandboxes', 'notes.txt');
     await writeFile(foreign, 'of the administrator');
     const found = await check('--now', '--repair');
-    expect(told(found)).toEqual([`I2 ${foreign}`]);
+    expect(reported(found)).toEqual([`I2 ${foreign}`]);
     expect(found.findings[0]?.repairable).toBe(false);
     expect(existsSync(foreign)).toBe(true);
     await rm(foreign);
@@ -172,7 +172,7 @@ describe('with the daemon running', () => {
     const rootfs = join(world.instance.root, 'containers', container, 'rootfs');
     expect((await run(['umount', '--lazy', rootfs])).code).toBe(0);
     const found = await check();
-    expect(told(found)).toEqual(['I1 container app']);
+    expect(reported(found)).toEqual(['I1 container app']);
     expect(found.findings[0]?.message).toBe('its root file system is mounted 0 times');
     expect(found.findings[0]?.repairable).toBe(false);
     await world.client.runtime.stopContainer({ containerId: container, timeout: 5n });
@@ -187,7 +187,7 @@ describe('with the daemon killed', () => {
     await mkdir(partial);
     expect(await check()).toMatchObject({ clean: true, daemon: 'stopped', code: 0 });
     const planted = await plantLeaks();
-    expect(told(await check())).toEqual([...planted].toSorted());
+    expect(reported(await check())).toEqual([...planted].toSorted());
     expect(await check('--repair')).toMatchObject({ clean: true, code: 0 });
     await world.instance.start();
     expect(await check()).toMatchObject({ clean: true, daemon: 'running' });
@@ -200,11 +200,11 @@ describe('after a journal was damaged', () => {
     const image = await world.pull();
     const config = sandboxConfig({ name: 'lost', logDirectory: join(world.logs, 'lost') });
     const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
-    const wish = containerConfig({ name: 'alive', image, command: untilTermed(3) });
+    const request = containerConfig({ name: 'alive', image, command: untilTermed(3) });
     const { containerId } = await world.client.runtime.createContainer({
       podSandboxId,
       sandboxConfig: config,
-      config: wish,
+      config: request,
     });
     await world.client.runtime.startContainer({ containerId });
     await world.instance.kill();
@@ -255,11 +255,11 @@ describe('wipe', () => {
     const image = await world.pull();
     const config = sandboxConfig({ name: 'last', logDirectory: join(world.logs, 'last') });
     const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
-    const wish = containerConfig({ name: 'end', image, command: untilTermed(3) });
+    const request = containerConfig({ name: 'end', image, command: untilTermed(3) });
     const { containerId } = await world.client.runtime.createContainer({
       podSandboxId,
       sandboxConfig: config,
-      config: wish,
+      config: request,
     });
     await world.client.runtime.startContainer({ containerId });
     const running = await troupe('wipe', '--force');

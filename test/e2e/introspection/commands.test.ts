@@ -28,14 +28,14 @@ beforeAll(async () => {
     annotations: { secret: CANARY },
   });
   pod = (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
-  const wish = create(
+  const request = create(
     ContainerConfigSchema,
     containerConfig({ name: 'app', image, command: untilTermed(3), annotations: { secret: CANARY } }),
   );
-  wish.envs = [create(KeyValueSchema, { key: 'PASSWORD', value: Buffer.from(CANARY) })];
-  wish.args = [CANARY];
+  request.envs = [create(KeyValueSchema, { key: 'PASSWORD', value: Buffer.from(CANARY) })];
+  request.args = [CANARY];
   container = (
-    await world.client.runtime.createContainer({ podSandboxId: pod, sandboxConfig: config, config: wish })
+    await world.client.runtime.createContainer({ podSandboxId: pod, sandboxConfig: config, config: request })
   ).containerId;
   await world.client.runtime.startContainer({ containerId: container });
 });

@@ -25,8 +25,12 @@ async function podsOf({ client: { runtime }, logs, pull }: World): Promise<Pods>
     const { podSandboxId } = await runtime.runPodSandbox({ config });
     sandboxes.push(podSandboxId);
     if (name === 'empty') continue;
-    const wish = containerConfig({ name: 'main', image, command: untilTermed(0) });
-    ({ containerId } = await runtime.createContainer({ podSandboxId, config: wish, sandboxConfig: config }));
+    const request = containerConfig({ name: 'main', image, command: untilTermed(0) });
+    ({ containerId } = await runtime.createContainer({
+      podSandboxId,
+      config: request,
+      sandboxConfig: config,
+    }));
     await runtime.startContainer({ containerId });
   }
   return { sandboxes, containerId };

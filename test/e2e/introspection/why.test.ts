@@ -140,9 +140,9 @@ describe('a container whose runtime hangs', () => {
       const image = await world.pull();
       const config = sandboxConfig({ name: 'pod', logDirectory: join(world.logs, 'pod'), hostNetwork: true });
       const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
-      const wish = containerConfig({ name: 'stuck', image, command: ['true'], hostNetwork: true });
+      const request = containerConfig({ name: 'stuck', image, command: ['true'], hostNetwork: true });
       const made = world.client.runtime
-        .createContainer({ podSandboxId, sandboxConfig: config, config: wish })
+        .createContainer({ podSandboxId, sandboxConfig: config, config: request })
         .then(
           () => 'made',
           (thrown: unknown) => String(thrown),

@@ -114,7 +114,7 @@ describePods('calls of many clients', () => {
     const { runtime } = world.client;
     const config = sandboxConfig({ name: 'all', logDirectory: `${world.logs}/all`, hostNetwork: true });
     const { podSandboxId } = await runtime.runPodSandbox({ config });
-    const wish = containerConfig({
+    const request = containerConfig({
       name: 'main',
       image: await world.pull(),
       command: untilTermed(0),
@@ -122,7 +122,7 @@ describePods('calls of many clients', () => {
     });
     const { containerId } = await runtime.createContainer({
       podSandboxId,
-      config: wish,
+      config: request,
       sandboxConfig: config,
     });
     const recorder = new Recorder(containerId);
@@ -142,7 +142,7 @@ describePods('calls of many clients', () => {
     );
     expect([...answers].filter((answer) => !/ (?:ok|wrongState|notFound)$/u.test(answer))).toEqual([]);
     expect(history.at(-1)?.answer).toMatchObject({ call: 'status', outcome: 'notFound' });
-    const told = history
+    const reported = history
       .map(
         ({ calledAt, answeredAt, answer }) =>
           `${calledAt}–${answeredAt} ${Object.values(answer).map(String).join(' ')}`,
@@ -150,7 +150,7 @@ describePods('calls of many clients', () => {
       .join('\n');
     expect(
       linearize(containerModel('created', SHARES), withItsStops(history)),
-      `no order gives these answers:\n${told}`,
+      `no order gives these answers:\n${reported}`,
     ).toBeDefined();
     await runtime.stopPodSandbox({ podSandboxId });
     await runtime.removePodSandbox({ podSandboxId });

@@ -53,7 +53,7 @@ describePods('a flood of execs', () => {
     const { runtime } = world.client;
     const config = sandboxConfig({ name: 'flood', logDirectory: `${world.logs}/flood`, hostNetwork: true });
     const { podSandboxId } = await runtime.runPodSandbox({ config });
-    const wish = containerConfig({
+    const request = containerConfig({
       name: 'main',
       image: await world.pull(),
       command: ['sleep', '7200'],
@@ -61,7 +61,7 @@ describePods('a flood of execs', () => {
     });
     const { containerId } = await runtime.createContainer({
       podSandboxId,
-      config: wish,
+      config: request,
       sandboxConfig: config,
     });
     await runtime.startContainer({ containerId });

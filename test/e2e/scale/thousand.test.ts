@@ -65,16 +65,16 @@ describePods('a node with a thousand sandboxes', () => {
     expect(all).toHaveLength(SEEDED + 1 + AT_ONCE);
     expect(all).toEqual(expect.arrayContaining([first, ...fresh]));
     // a kubelet's look at each, as many at once as it has workers
-    const told: PodSandboxState[] = [];
+    const reported: PodSandboxState[] = [];
     for (let at = 0; at < all.length; at += AT_ONCE) {
       const answers = await Promise.all(
         all
           .slice(at, at + AT_ONCE)
           .map((podSandboxId) => runtime.podSandboxStatus({ podSandboxId, verbose: true })),
       );
-      told.push(...answers.map(({ status }) => status?.state ?? PodSandboxState.SANDBOX_NOTREADY));
+      reported.push(...answers.map(({ status }) => status?.state ?? PodSandboxState.SANDBOX_NOTREADY));
     }
-    expect(new Set(told)).toEqual(new Set([PodSandboxState.SANDBOX_READY]));
+    expect(new Set(reported)).toEqual(new Set([PodSandboxState.SANDBOX_READY]));
     const pages = await Promise.all(Array.from({ length: AT_ONCE }, list));
     expect(new Set(pages.map((page) => page.length))).toEqual(new Set([all.length]));
     expect(rssKib() - before).toBeLessThan(all.length * SANDBOX_KIB);

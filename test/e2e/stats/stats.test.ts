@@ -69,10 +69,10 @@ describePods('statistics of a pod with a known load', () => {
     ({ podSandboxId } = await runtime.runPodSandbox({ config }));
     for (const load of Object.keys(PROGRAMS) as Load[]) {
       const command = ['sh', '-c', `PORT=${port}; ${PROGRAMS[load]}`];
-      const wish = containerConfig({ name: load, image, command });
+      const request = containerConfig({ name: load, image, command });
       const { containerId } = await runtime.createContainer({
         podSandboxId,
-        config: wish,
+        config: request,
         sandboxConfig: config,
       });
       ids.set(load, containerId);

@@ -83,11 +83,11 @@ describeDisk('a daemon whose root is a small ext4', () => {
   const run = async (name: string, image: string): Promise<Pod> => {
     const config = sandboxOf(name);
     const { podSandboxId } = await client.runtime.runPodSandbox({ config });
-    const wish = containerConfig({ name: 'app', image, command: untilTermed(3), hostNetwork: true });
+    const request = containerConfig({ name: 'app', image, command: untilTermed(3), hostNetwork: true });
     const { containerId } = await client.runtime.createContainer({
       podSandboxId,
       sandboxConfig: config,
-      config: wish,
+      config: request,
     });
     await startUntilUp(client, containerId);
     const { info } = await client.runtime.containerStatus({ containerId, verbose: true });
@@ -162,7 +162,7 @@ describeDisk('a daemon whose root is a small ext4', () => {
       false,
       { exitCode: expect.any(Number) as number },
     ]);
-    const told = [await state(stays), await state(ends)].map((one) => [one?.state, one?.exitCode]);
+    const reported = [await state(stays), await state(ends)].map((one) => [one?.state, one?.exitCode]);
     await instance.kill();
     execFileSync('umount', ['--recursive', instance.root]);
     // 1: errors were corrected
@@ -174,7 +174,9 @@ describeDisk('a daemon whose root is a small ext4', () => {
     mount();
     await instance.start();
     expect(await condition()).toMatchObject({ status: true });
-    expect([await state(stays), await state(ends)].map((one) => [one?.state, one?.exitCode])).toEqual(told);
+    expect([await state(stays), await state(ends)].map((one) => [one?.state, one?.exitCode])).toEqual(
+      reported,
+    );
     for (const { podSandboxId } of [stays, ends]) {
       await client.runtime.stopPodSandbox({ podSandboxId });
       await client.runtime.removePodSandbox({ podSandboxId });

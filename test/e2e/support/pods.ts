@@ -12,7 +12,7 @@ import {
 export type SandboxConfig = MessageInitShape<typeof PodSandboxConfigSchema>;
 export type ContainerConfig = MessageInitShape<typeof ContainerConfigSchema>;
 
-export interface SandboxWish {
+export interface SandboxRequest {
   readonly name: string;
   /** Host directory of the containers' logs. */
   readonly logDirectory: string;
@@ -23,21 +23,26 @@ export interface SandboxWish {
 }
 
 /** A sandbox; its uid follows from its name, so that a second wish of the same name is the same pod. */
-export function sandboxConfig(wish: SandboxWish): SandboxConfig {
-  const isHost = wish.hostNetwork === true;
+export function sandboxConfig(request: SandboxRequest): SandboxConfig {
+  const isHost = request.hostNetwork === true;
   return {
-    metadata: { name: wish.name, namespace: 'default', uid: `uid-${wish.name}`, attempt: wish.attempt ?? 0 },
-    hostname: isHost ? '' : wish.name,
-    logDirectory: wish.logDirectory,
+    metadata: {
+      name: request.name,
+      namespace: 'default',
+      uid: `uid-${request.name}`,
+      attempt: request.attempt ?? 0,
+    },
+    hostname: isHost ? '' : request.name,
+    logDirectory: request.logDirectory,
     dnsConfig: { servers: ['10.0.0.10'], searches: ['default.svc.cluster.local'], options: ['ndots:5'] },
     labels: {
-      'io.kubernetes.pod.name': wish.name,
+      'io.kubernetes.pod.name': request.name,
       'io.kubernetes.pod.namespace': 'default',
-      'io.kubernetes.pod.uid': `uid-${wish.name}`,
+      'io.kubernetes.pod.uid': `uid-${request.name}`,
     },
-    annotations: { 'kubernetes.io/config.source': 'api', ...wish.annotations },
+    annotations: { 'kubernetes.io/config.source': 'api', ...request.annotations },
     linux: {
-      ...(wish.cgroupParent === undefined ? {} : { cgroupParent: wish.cgroupParent }),
+      ...(request.cgroupParent === undefined ? {} : { cgroupParent: request.cgroupParent }),
       securityContext: {
         namespaceOptions: {
           network: isHost ? NamespaceMode.NODE : NamespaceMode.POD,
@@ -49,7 +54,7 @@ export function sandboxConfig(wish: SandboxWish): SandboxConfig {
   };
 }
 
-export interface ContainerWish {
+export interface ContainerRequest {
   readonly name: string;
   /** What ImageStatus or PullImage answered. */
   readonly image: string;
@@ -66,31 +71,31 @@ export interface ContainerWish {
 }
 
 /** A container of such a sandbox. Its log is `<name>/<attempt>.log`, as the kubelet's. */
-export function containerConfig(wish: ContainerWish): ContainerConfig {
-  const attempt = wish.attempt ?? 0;
+export function containerConfig(request: ContainerRequest): ContainerConfig {
+  const attempt = request.attempt ?? 0;
   return {
-    metadata: { name: wish.name, attempt },
-    image: { image: wish.image, userSpecifiedImage: wish.imageName ?? '' },
-    command: [...wish.command],
-    labels: { 'io.kubernetes.container.name': wish.name },
+    metadata: { name: request.name, attempt },
+    image: { image: request.image, userSpecifiedImage: request.imageName ?? '' },
+    command: [...request.command],
+    labels: { 'io.kubernetes.container.name': request.name },
     annotations: {
       'io.kubernetes.container.terminationMessagePath': '/dev/termination-log',
-      ...wish.annotations,
+      ...request.annotations,
     },
     mounts:
-      wish.terminationLog === undefined
+      request.terminationLog === undefined
         ? []
-        : [{ containerPath: '/dev/termination-log', hostPath: wish.terminationLog }],
-    logPath: `${wish.name}/${attempt}.log`,
+        : [{ containerPath: '/dev/termination-log', hostPath: request.terminationLog }],
+    logPath: `${request.name}/${attempt}.log`,
     linux: {
       resources: {
         cpuShares: 2n,
         oomScoreAdj: 1000n,
-        hugepageLimits: [...(wish.hugepageLimits ?? [{ pageSize: '2MB', limit: 0n }])],
+        hugepageLimits: [...(request.hugepageLimits ?? [{ pageSize: '2MB', limit: 0n }])],
       },
       securityContext: {
         namespaceOptions: {
-          network: wish.hostNetwork === true ? NamespaceMode.NODE : NamespaceMode.POD,
+          network: request.hostNetwork === true ? NamespaceMode.NODE : NamespaceMode.POD,
           pid: NamespaceMode.CONTAINER,
           ipc: NamespaceMode.POD,
         },

@@ -9,7 +9,7 @@ import type { ContainerId, ImageId } from '../../../src/base/ids.ts';
 import type { CheckpointDriver } from '../../../src/oci/runtime/checkpoint/driver.ts';
 import type { CheckpointStage } from '../../conformance/checkpoint-stage.ts';
 import { created, fx } from '../../conformance/runtime-stage.ts';
-import type { Wish } from '../../conformance/runtime-stage.ts';
+import type { ContainerRequest } from '../../conformance/runtime-stage.ts';
 import { fakeCriu } from '../daemon/fake-criu.ts';
 import type { FakeCriu } from '../daemon/fake-criu.ts';
 import { RUNC, World } from '../runtime/support.ts';
@@ -45,14 +45,14 @@ export async function realCheckpointStage(): Promise<CheckpointStage> {
   await world.open();
   world.driver.close();
   let port = await openDriver(world, fake, upperOf);
-  const wishes: Wish[] = [];
-  const container = (): Wish => {
+  const requests: ContainerRequest[] = [];
+  const container = (): ContainerRequest => {
     const { id, bundle, effective } = world.container(['sleep', '1000']);
     cpSync(world.rootfs, layout.rootfs(id), { recursive: true });
     mkdirSync(upperOf(id), { recursive: true });
-    const wish = { ...bundle, effective };
-    wishes.push(wish);
-    return wish;
+    const request = { ...bundle, effective };
+    requests.push(request);
+    return request;
   };
   return {
     get port() {
@@ -86,22 +86,22 @@ export async function realCheckpointStage(): Promise<CheckpointStage> {
     isStill: ({ id }) => stateOf(layout.runtimeRoot('runc'), id) === 'paused',
     hasImages: ({ id }) => existsSync(join(layout.restoreDir(id), 'checkpoint')),
     works: () => namesIn(layout.checkpointsDir).length,
-    told: (id) => world.exits.get(id) ?? [],
+    reported: (id) => world.exits.get(id) ?? [],
     until: async (look) => void (await until(look)),
     spoil: (how) => fake.does(how === 'hangs' ? 'hang' : 'fail'),
     heal: () => fake.does('work'),
     whenHanging: (act) => void fake.untilItHangs().then(act),
-    close: () => closeAll(world, fake, wishes),
+    close: () => closeAll(world, fake, requests),
   };
 }
 
 /** With the images of those that were to be restored. */
-async function closeAll(world: World, fake: FakeCriu, wishes: readonly Wish[]): Promise<void> {
+async function closeAll(world: World, fake: FakeCriu, requests: readonly ContainerRequest[]): Promise<void> {
   const { restoresDir, checkpointsDir } = world.layout;
   fake.does('work');
-  for (const wish of wishes)
+  for (const request of requests)
     await world.driver.destroy(
-      { ...wish, spec: { ...wish.spec, restore: { from: { archive: '/' }, digest: '' } } },
+      { ...request, spec: { ...request.spec, restore: { from: { archive: '/' }, digest: '' } } },
       fx,
     );
   const left = [...namesIn(restoresDir), ...namesIn(checkpointsDir), ...(await world.close())];

@@ -52,7 +52,7 @@ export async function realRuntimeStage(): Promise<RuntimeStage> {
       return { ...withMemory(bundle, behaviour), effective };
     },
     pause: { id: world.sandboxId, sandbox: world.container([]).bundle.sandbox },
-    told: (id) => world.exits.get(id) ?? [],
+    reported: (id) => world.exits.get(id) ?? [],
     until: async (look) => void (await until(look)),
     spoil: (verb, how) => writeFileSync(join(troubles, verb), how),
     heal: () => {

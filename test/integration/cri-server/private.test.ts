@@ -37,7 +37,7 @@ test('S69 nobody else can reach the socket at any moment: bound in a 0700 direct
   const about = readFileSync(trace, 'utf8')
     .split('\n')
     .filter((line) => line.includes('troupe.sock'));
-  const nursery = join(directory, '.troupe.sock');
+  const privateDirectory = join(directory, '.troupe.sock');
   // pids and numbers of descriptors vary; arm64 has the calls that end in "at" only
   const plain = (line: string): string =>
     line
@@ -46,9 +46,9 @@ test('S69 nobody else can reach the socket at any moment: bound in a 0700 direct
       .replace(/at2?\(AT_FDCWD/u, '(AT_FDCWD')
       .replaceAll('AT_FDCWD, ', '');
   expect(about.map(plain)).toEqual([
-    `mkdir("${nursery}", 0700)`,
-    `bind(N, {sa_family=AF_UNIX, sun_path="${nursery}/s"}, 110)`,
-    `chmod("${nursery}/s", 0600)`,
-    `link("${nursery}/s", "${socket}")`,
+    `mkdir("${privateDirectory}", 0700)`,
+    `bind(N, {sa_family=AF_UNIX, sun_path="${privateDirectory}/s"}, 110)`,
+    `chmod("${privateDirectory}/s", 0600)`,
+    `link("${privateDirectory}/s", "${socket}")`,
   ]);
 });

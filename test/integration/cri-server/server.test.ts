@@ -127,12 +127,12 @@ describe('calls', () => {
 
   test('F87 text that is no HTTP/2, unknown methods and bad headers end at their sender', async () => {
     const { client, socketPath } = await serve({ [version]: echo });
-    const stranger = connect(socketPath);
-    const closed = new Promise((resolve) => stranger.on('close', resolve));
-    stranger.on('error', () => undefined);
-    stranger.resume();
+    const connection = connect(socketPath);
+    const closed = new Promise((resolve) => connection.on('close', resolve));
+    connection.on('error', () => undefined);
+    connection.resume();
     // not ended by its sender: the server must hang up
-    stranger.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n'.repeat(3));
+    connection.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n'.repeat(3));
     await closed;
     const nothing = Buffer.from([0, 0, 0, 0, 0]);
     expect(await rawCall(socketPath, '/runtime.v1alpha2.RuntimeService/Version', {}, nothing)).toBe(

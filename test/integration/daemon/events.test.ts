@@ -95,9 +95,9 @@ describe('GetContainerEvents', () => {
       for await (const event of events) {
         if (event.containersStatuses.length === 0) continue;
         const { status } = await world.client.runtime.containerStatus({ containerId: event.containerId });
-        const told = event.containersStatuses.find((one) => one.id === event.containerId);
+        const reported = event.containersStatuses.find((one) => one.id === event.containerId);
         // the status may be ahead of the event, never behind
-        seen.push(`${told?.state} ${(status?.state ?? -1) >= (told?.state ?? 9)}`);
+        seen.push(`${reported?.state} ${(status?.state ?? -1) >= (reported?.state ?? 9)}`);
         if (event.containerEventType === ContainerEventType.CONTAINER_STOPPED_EVENT) break;
       }
     })();

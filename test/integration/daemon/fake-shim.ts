@@ -172,7 +172,7 @@ function lives(guest: Guest, name: string): TtrpcRoute[] {
     ttrpcRoute(Task.method.kill, async (request) => {
       const one = guest.of(request);
       if (one.status === Status.STOPPED) fail('notFound', 'process already finished');
-      if (request.signal === OOM) await tellOom(request.id);
+      if (request.signal === OOM) await reportOom(request.id);
       if (one.child === undefined) ended(one, 137);
       else process.kill(-(one.child.pid ?? 0), request.signal === OOM ? 'SIGKILL' : request.signal);
       return {};
@@ -217,7 +217,7 @@ function run(one: FakeProcess, onEnd: (code: number) => void): void {
   child.once('close', (code, signal) => onEnd(code ?? (signal === 'SIGKILL' ? 137 : 143)));
 }
 
-async function tellOom(container: string): Promise<void> {
+async function reportOom(container: string): Promise<void> {
   const clock = realClock();
   const client = new TtrpcClient(
     await connectUnix(process.env['TTRPC_ADDRESS'] ?? '', { clock, timeoutMs: EVENT_MS }),

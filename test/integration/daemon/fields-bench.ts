@@ -22,7 +22,7 @@ import type { Image } from '../../../scripts/support/image.ts';
 import type { ContainerConfig } from '../../e2e/support/pods.ts';
 import type { PodSandboxConfig } from '../../../src/gen/runtime/v1/api_pb.ts';
 
-interface Wish {
+interface ContainerRequest {
   readonly mounts?: readonly Fields<typeof MountSchema>[];
   readonly limits?: Limits;
   readonly cdi?: readonly string[];
@@ -36,8 +36,8 @@ export interface Bench {
   readonly world: World;
   readonly sandboxId: string;
   readonly pod: (name: string) => PodSandboxConfig;
-  readonly createContainer: (wish: Wish) => Promise<string>;
-  readonly run: (wish: Wish) => Promise<string>;
+  readonly createContainer: (request: ContainerRequest) => Promise<string>;
+  readonly run: (request: ContainerRequest) => Promise<string>;
   /** stdout and stderr of a shell in the container. */
   readonly exec: (containerId: string, script: string) => Promise<string>;
   readonly end: (containerId: string) => Promise<void>;
@@ -69,9 +69,9 @@ export async function openFields(
   const { runtime } = world.client;
   const { podSandboxId: sandboxId } = await runtime.runPodSandbox({ config: pod('main') });
   let containers = 0;
-  const createContainer = async (wish: Wish): Promise<string> => {
+  const createContainer = async (request: ContainerRequest): Promise<string> => {
     containers += 1;
-    const filled = containerOf(`c${containers}`, image, wish);
+    const filled = containerOf(`c${containers}`, image, request);
     return (
       await runtime.createContainer({ podSandboxId: sandboxId, config: filled, sandboxConfig: pod('main') })
     ).containerId;
@@ -81,8 +81,8 @@ export async function openFields(
     sandboxId,
     pod,
     createContainer,
-    run: async (wish) => {
-      const containerId = await createContainer(wish);
+    run: async (request) => {
+      const containerId = await createContainer(request);
       await runtime.startContainer({ containerId });
       return containerId;
     },
@@ -102,29 +102,29 @@ export async function openFields(
   };
 }
 
-function containerOf(name: string, image: string, wish: Wish): ContainerConfig {
+function containerOf(name: string, image: string, request: ContainerRequest): ContainerConfig {
   const config = create(
     ContainerConfigSchema,
     containerConfig({
       name,
       image,
-      command: wish.command ?? ['sleep', '3600'],
+      command: request.command ?? ['sleep', '3600'],
       hostNetwork: true,
-      annotations: wish.annotations ?? {},
+      annotations: request.annotations ?? {},
     }),
   );
   const filled = create(ContainerConfigSchema, {
     ...config,
-    mounts: (wish.mounts ?? []).map((mount) => create(MountSchema, mount)),
-    CDIDevices: (wish.cdi ?? []).map((name) => create(CDIDeviceSchema, { name })),
+    mounts: (request.mounts ?? []).map((mount) => create(MountSchema, mount)),
+    CDIDevices: (request.cdi ?? []).map((name) => create(CDIDeviceSchema, { name })),
   });
-  filled.devices.push(...(wish.devices ?? []).map((device) => create(DeviceSchema, device)));
+  filled.devices.push(...(request.devices ?? []).map((device) => create(DeviceSchema, device)));
   const security = filled.linux?.securityContext;
-  if (security !== undefined && wish.runAs !== undefined) {
-    security.runAsUser = create(Int64ValueSchema, { value: wish.runAs[0] });
-    security.runAsGroup = create(Int64ValueSchema, { value: wish.runAs[1] });
+  if (security !== undefined && request.runAs !== undefined) {
+    security.runAsUser = create(Int64ValueSchema, { value: request.runAs[0] });
+    security.runAsGroup = create(Int64ValueSchema, { value: request.runAs[1] });
   }
-  if (filled.linux !== undefined && wish.limits !== undefined)
-    filled.linux.resources = create(LinuxContainerResourcesSchema, { oomScoreAdj: 1000n, ...wish.limits });
+  if (filled.linux !== undefined && request.limits !== undefined)
+    filled.linux.resources = create(LinuxContainerResourcesSchema, { oomScoreAdj: 1000n, ...request.limits });
   return filled;
 }

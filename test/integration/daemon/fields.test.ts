@@ -155,11 +155,11 @@ describe('the pod’s own seccomp profile', () => {
         namespaceOptions: create(NamespaceOptionSchema, { network: NamespaceMode.NODE, pid }),
         seccomp: create(SecurityProfileSchema, { profileType: ProfileType.Localhost, localhostRef: path }),
       });
-      const wish = create(PodSandboxConfigSchema, {
+      const request = create(PodSandboxConfigSchema, {
         ...config,
         linux: create(LinuxPodSandboxConfigSchema, { securityContext }),
       });
-      expect(await refusalOf(bench.world.client.runtime.runPodSandbox({ config: wish }))).toMatchObject({
+      expect(await refusalOf(bench.world.client.runtime.runPodSandbox({ config: request }))).toMatchObject({
         code: codes.invalidArgument,
         details: expect.stringContaining(`read seccomp profile ${path}: not found`) as string,
       });
@@ -170,7 +170,7 @@ describe('the pod’s own seccomp profile', () => {
           syscalls: [{ names: ['acct'], action: 'SCMP_ACT_ERRNO' }],
         }),
       );
-      const { podSandboxId } = await bench.world.client.runtime.runPodSandbox({ config: wish });
+      const { podSandboxId } = await bench.world.client.runtime.runPodSandbox({ config: request });
       if (pid === NamespaceMode.POD) {
         const document = JSON.parse(
           readFileSync(

@@ -8,7 +8,7 @@ import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
-import type { PodWish } from './pod.ts';
+import type { PodRequest } from './pod.ts';
 
 const RUNC = '/usr/sbin/runc';
 const isHere = existsSync(RUNC);
@@ -42,8 +42,8 @@ describe.skipIf(!isHere)("a handler whose state is not runc's", () => {
     rmSync(directory, { recursive: true });
   });
 
-  const pod = (name: string, wish: PodWish = {}) =>
-    makePod(world, name, { runtimeHandler: 'foreign', ...wish });
+  const pod = (name: string, request: PodRequest = {}) =>
+    makePod(world, name, { runtimeHandler: 'foreign', ...request });
   const statusOf = async (containerId: string) =>
     (await world.client.runtime.containerStatus({ containerId })).status;
 

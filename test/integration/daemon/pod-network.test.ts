@@ -206,7 +206,7 @@ describe('the network namespace', () => {
   });
 
   it('has the sysctls of the interface that the plugins made; one of an interface that is not there is refused and leaves nothing', async () => {
-    const wish = (name: string, sysctl: string) => {
+    const request = (name: string, sysctl: string) => {
       const config = create(
         PodSandboxConfigSchema,
         sandboxConfig({ name, logDirectory: join(world.logs, name) }),
@@ -214,7 +214,7 @@ describe('the network namespace', () => {
       if (config.linux !== undefined) config.linux.sysctls = { [sysctl]: '2' };
       return world.client.runtime.runPodSandbox({ config });
     };
-    const { podSandboxId: own } = await wish('own', 'net.ipv4.conf.eth0.arp_ignore');
+    const { podSandboxId: own } = await request('own', 'net.ipv4.conf.eth0.arp_ignore');
     const netns = join(world.instance.state, 'ns', own, 'net');
     expect(
       spawnSync('nsenter', [`--net=${netns}`, 'cat', '/proc/sys/net/ipv4/conf/eth0/arp_ignore'], {
@@ -222,7 +222,7 @@ describe('the network namespace', () => {
       }).stdout,
     ).toBe('2\n');
     await removePod(world, own);
-    await expect(wish('absent', 'net.ipv4.conf.eth7.arp_ignore')).rejects.toThrow(
+    await expect(request('absent', 'net.ipv4.conf.eth7.arp_ignore')).rejects.toThrow(
       /eth7\.arp_ignore=2: ENOENT/u,
     );
   });

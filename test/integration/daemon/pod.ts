@@ -22,7 +22,7 @@ export interface Made {
 
 export type Limits = Exclude<MessageInitShape<typeof LinuxContainerResourcesSchema>, Message>;
 
-export interface PodWish {
+export interface PodRequest {
   readonly command?: readonly string[];
   readonly limits?: Limits;
   readonly runtimeHandler?: string;
@@ -34,31 +34,36 @@ export interface PodWish {
 }
 
 /** Creates pod and container; the container is not started. On the host's network: nothing here is about CNI. */
-export async function makePod(world: World, name: string, wish: PodWish = {}): Promise<Made> {
+export async function makePod(world: World, name: string, request: PodRequest = {}): Promise<Made> {
   const config = create(
     PodSandboxConfigSchema,
     sandboxConfig({ name, logDirectory: `${world.logs}/${name}`, hostNetwork: true }),
   );
-  const pid = wish.sharesPids === true ? NamespaceMode.POD : NamespaceMode.CONTAINER;
+  const pid = request.sharesPids === true ? NamespaceMode.POD : NamespaceMode.CONTAINER;
   if (config.linux?.securityContext?.namespaceOptions !== undefined)
     config.linux.securityContext.namespaceOptions.pid = pid;
   const { podSandboxId: sandboxId } = await world.client.runtime.runPodSandbox({
     config,
-    runtimeHandler: wish.runtimeHandler ?? '',
+    runtimeHandler: request.runtimeHandler ?? '',
   });
   const plain = containerConfig({
     name: 'main',
     image: await world.pull(),
-    command: wish.command ?? ['sleep', '3600'],
+    command: request.command ?? ['sleep', '3600'],
     hostNetwork: true,
   });
   const container = create(ContainerConfigSchema, plain);
   if (container.linux?.securityContext?.namespaceOptions !== undefined)
     container.linux.securityContext.namespaceOptions.pid = pid;
-  container.mounts.push(...(wish.mounts ?? []).map((mount) => create(MountSchema, mount)));
-  container.CDIDevices.push(...(wish.cdi ?? []).map((device) => create(CDIDeviceSchema, { name: device })));
-  if (wish.limits !== undefined && container.linux !== undefined) {
-    container.linux.resources = create(LinuxContainerResourcesSchema, { oomScoreAdj: 1000n, ...wish.limits });
+  container.mounts.push(...(request.mounts ?? []).map((mount) => create(MountSchema, mount)));
+  container.CDIDevices.push(
+    ...(request.cdi ?? []).map((device) => create(CDIDeviceSchema, { name: device })),
+  );
+  if (request.limits !== undefined && container.linux !== undefined) {
+    container.linux.resources = create(LinuxContainerResourcesSchema, {
+      oomScoreAdj: 1000n,
+      ...request.limits,
+    });
   }
   const { containerId } = await world.client.runtime.createContainer({
     podSandboxId: sandboxId,

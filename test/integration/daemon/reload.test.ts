@@ -30,7 +30,7 @@ describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', ()
 
   const logged = async (line: string): Promise<number> => (await world.instance.log()).split(line).length - 1;
 
-  async function told(): Promise<{
+  async function reported(): Promise<{
     readonly refusal: string | undefined;
     readonly names: readonly string[];
     readonly config: string;
@@ -101,19 +101,19 @@ describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', ()
   ])(
     'F32 %s: all of the old one stays, Status says why, and a good one takes it back',
     async (_what, spoil, reason) => {
-      const before = await told();
+      const before = await reported();
       expect(before.refusal).toBeUndefined();
       spoil();
       try {
         await hangUp(REFUSED);
-        expect(await told()).toEqual({ ...before, refusal: expect.stringMatching(reason) as string });
+        expect(await reported()).toEqual({ ...before, refusal: expect.stringMatching(reason) as string });
       } finally {
         rmSync(dropIn, { force: true });
         rmSync(file, { recursive: true, force: true });
         writeFileSync(file, good);
       }
       await hangUp(TAKEN);
-      expect(await told()).toEqual(before);
+      expect(await reported()).toEqual(before);
     },
   );
 
@@ -126,12 +126,12 @@ describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', ()
         expect(await world.client.runtime.version({})).toMatchObject({ runtimeName: 'troupe' });
       await delay(1);
     }
-    await expect.poll(async () => (await told()).refusal).toContain('what: no such key');
+    await expect.poll(async () => (await reported()).refusal).toContain('what: no such key');
     rmSync(dropIn);
     await hangUp(TAKEN);
     // one, unless the machine left a pause between two signals that is as long as that between two reloads
     expect(await logged(REFUSED)).toBeGreaterThan(before);
     expect(await logged(REFUSED)).toBeLessThan(before + 40);
-    expect((await told()).refusal).toBeUndefined();
+    expect((await reported()).refusal).toBeUndefined();
   });
 });

@@ -16,7 +16,7 @@ const ANNOTATION = 'io.kubernetes.cri-o.annotations.checkpoint.name';
 /** By which tools name what lies in a directory (OCI image spec, annotations.md). */
 const REF_NAME = 'org.opencontainers.image.ref.name';
 
-export interface Wish {
+export interface RestoreRequest {
   readonly mounts: readonly { readonly containerPath: string; readonly hostPath: string }[];
   readonly tty: boolean;
   /** What the pod's spec names, as a kubelet sends it beside the id. */
@@ -60,10 +60,10 @@ export async function restoreWorld(fake: FakeCriu): Promise<World> {
 }
 
 /** A request for a container from a checkpoint or an image; `data` is mounted where the checkpoint had a mount. */
-export function wishOf(
+export function requestFor(
   from: string,
   data: string,
-  more: Partial<Wish> & { readonly name: string; readonly attempt: number },
+  more: Partial<RestoreRequest> & { readonly name: string; readonly attempt: number },
 ): ContainerConfig {
   const {
     mounts = [{ containerPath: '/data', hostPath: data }],

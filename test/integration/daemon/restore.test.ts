@@ -16,8 +16,8 @@ import { fakeCriu, RUNC } from './fake-criu.ts';
 import { code, refusalOf } from './refusal.ts';
 import type { Refusal } from './refusal.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
-import { partsOf, restoreWorld, wishOf } from './restore-world.ts';
-import type { Wish } from './restore-world.ts';
+import { partsOf, restoreWorld, requestFor } from './restore-world.ts';
+import type { RestoreRequest } from './restore-world.ts';
 
 describePods('restores', () => {
   const fake = fakeCriu();
@@ -55,13 +55,13 @@ describePods('restores', () => {
     }
   });
 
-  const wish = (name: string, from: string, more: Partial<Wish> = {}): ContainerConfig =>
-    wishOf(from, data, { ...more, name, attempt: attempts });
-  const configOf = (from: string, more: Partial<Wish> = {}): ContainerConfig => {
+  const wanted = (name: string, from: string, more: Partial<RestoreRequest> = {}): ContainerConfig =>
+    requestFor(from, data, { ...more, name, attempt: attempts });
+  const configOf = (from: string, more: Partial<RestoreRequest> = {}): ContainerConfig => {
     attempts += 1;
-    return wish('main', from, more);
+    return wanted('main', from, more);
   };
-  const made = async (from: string, more: Partial<Wish> = {}): Promise<string> =>
+  const made = async (from: string, more: Partial<RestoreRequest> = {}): Promise<string> =>
     (await world.client.runtime.createContainer({ podSandboxId: sandboxId, config: configOf(from, more) }))
       .containerId;
   const start = (containerId: string): Promise<unknown> =>
@@ -190,7 +190,11 @@ describePods('restores', () => {
     await remove(id);
   });
 
-  const refused = async (from: string, wanted: Refusal, more: Partial<Wish> = {}): Promise<void> => {
+  const refused = async (
+    from: string,
+    wanted: Refusal,
+    more: Partial<RestoreRequest> = {},
+  ): Promise<void> => {
     const before = await containers();
     const refusal = await refusalOf(made(from, more));
     expect(refusal).toEqual({ code: wanted.code, details: expect.stringContaining(wanted.details) });
@@ -314,7 +318,7 @@ describePods('restores', () => {
   it('RestorePod: a pod with a created container of each config; or none of it', async () => {
     const directory = mkdtempSync(join(fake.directory, 'pod-'));
     for (const name of ['one', 'two']) writeFileSync(join(directory, `${name}.tar`), checkpointTar(parts()));
-    const config = (name: string): ContainerConfig => wish(name, image);
+    const config = (name: string): ContainerConfig => wanted(name, image);
     const request = {
       checkpointPath: directory,
       runtimeHandler: 'fake',

@@ -12,7 +12,7 @@ import type { World } from '../../e2e/support/world.ts';
 import { run } from '../../support/run.ts';
 import { shimRuncV2 } from '../../support/tools/go-tools.ts';
 import { closeWorld, makePod, removePod } from './pod.ts';
-import type { PodWish } from './pod.ts';
+import type { PodRequest } from './pod.ts';
 
 const MIB = 1024n * 1024n;
 
@@ -33,7 +33,8 @@ describe('a handler with a shim', () => {
     expect(await closeWorld(world)).toEqual([]);
   });
 
-  const pod = (name: string, wish: PodWish = {}) => makePod(world, name, { runtimeHandler: 'shim', ...wish });
+  const pod = (name: string, request: PodRequest = {}) =>
+    makePod(world, name, { runtimeHandler: 'shim', ...request });
   const shimOf = (sandboxId: string): number =>
     (
       JSON.parse(readFileSync(join(world.instance.state, 'sandboxes', sandboxId, 'shim.json'), 'utf8')) as {

@@ -40,7 +40,7 @@ const codeOf = (call: Promise<unknown>): Promise<number> =>
     (error: { code: number }) => error.code,
   );
 
-async function told(containerId: string): Promise<Limits> {
+async function reported(containerId: string): Promise<Limits> {
   const { status } = await world.client.runtime.containerStatus({ containerId });
   const { cpuShares, cpuQuota, cpuPeriod, memoryLimitInBytes } = status?.resources?.linux ?? {};
   return { cpuShares, cpuQuota, cpuPeriod, memoryLimitInBytes } as Limits;
@@ -71,7 +71,7 @@ describe('UpdateContainerResources', () => {
     expect(inForce(containerId)).toEqual({ memory: 64n * MIB, cpu: '20000 50000' });
     await update(containerId, { memoryLimitInBytes: 96n * MIB });
     expect(inForce(containerId)).toEqual({ memory: 96n * MIB, cpu: '20000 50000' });
-    expect(await told(containerId)).toEqual({
+    expect(await reported(containerId)).toEqual({
       cpuShares: 512n,
       cpuQuota: 20_000n,
       cpuPeriod: 50_000n,
@@ -135,7 +135,7 @@ describe('UpdateContainerResources', () => {
     ).not.toBe(0);
     expect(await codeOf(update(containerId, { memoryLimitInBytes: 1n }))).toBe(INVALID_ARGUMENT);
     expect(inForce(containerId)).toEqual(before);
-    expect(await told(containerId)).toMatchObject({ cpuShares: 256n, memoryLimitInBytes: 128n * MIB });
+    expect(await reported(containerId)).toMatchObject({ cpuShares: 256n, memoryLimitInBytes: 128n * MIB });
     await update(containerId, { memoryLimitInBytes: 110n * MIB });
     expect(inForce(containerId).memory).toBe(110n * MIB);
     await removePod(world, sandboxId);
@@ -147,7 +147,7 @@ describe('UpdateContainerResources', () => {
     await update(containerId, { memoryLimitInBytes: 72n * MIB, cpuQuota: 30_000n, cpuPeriod: 100_000n });
     await world.instance.kill();
     await world.instance.start();
-    expect(await told(containerId)).toMatchObject({
+    expect(await reported(containerId)).toMatchObject({
       memoryLimitInBytes: 72n * MIB,
       cpuQuota: 30_000n,
       cpuPeriod: 100_000n,
@@ -158,7 +158,7 @@ describe('UpdateContainerResources', () => {
     await world.instance.start();
     // what the crash left of the update goes on first, so that this one finds a container at rest
     await update(containerId, { cpuShares: 300n });
-    const memory = (await told(containerId)).memoryLimitInBytes;
+    const memory = (await reported(containerId)).memoryLimitInBytes;
     expect([72n * MIB, 80n * MIB]).toContain(memory);
     expect(inForce(containerId).memory).toBe(memory);
     await removePod(world, sandboxId);
@@ -195,14 +195,14 @@ describe('an update whose runtime is in our hands', () => {
     const cut = codeOf(update(containerId, { memoryLimitInBytes: 80n * MIB }));
     await until(() => existsSync(file('pid')));
     expect(inForce(containerId).memory).toBe(80n * MIB);
-    expect((await told(containerId)).memoryLimitInBytes).toBe(64n * MIB);
+    expect((await reported(containerId)).memoryLimitInBytes).toBe(64n * MIB);
     await world.instance.kill();
     process.kill(Number(readFileSync(file('pid'), 'utf8')), 'SIGKILL');
     rmSync(file('after'));
     expect(await cut).not.toBe(0);
     await world.instance.start();
     await world.client.runtime.startContainer({ containerId });
-    expect((await told(containerId)).memoryLimitInBytes).toBe(80n * MIB);
+    expect((await reported(containerId)).memoryLimitInBytes).toBe(80n * MIB);
     expect(inForce(containerId).memory).toBe(80n * MIB);
     await removePod(world, sandboxId);
   });
@@ -220,7 +220,7 @@ describe('an update whose runtime is in our hands', () => {
     );
     const none = cgroups.version === 2 ? 'max 100000' : '-1 100000';
     expect(inForce(containerId)).toEqual({ memory: 64n * MIB, cpu: none });
-    expect(await told(containerId)).toMatchObject({
+    expect(await reported(containerId)).toMatchObject({
       memoryLimitInBytes: 64n * MIB,
       cpuQuota: 0n,
       cpuPeriod: 0n,

@@ -37,7 +37,7 @@ export const gids = [{ containerId: 0, hostId: GID, length: LENGTH }];
 const usernsOptions = { mode: NamespaceMode.POD, uids, gids };
 export const MAP = new RegExp(String.raw`^\s+0\s+${UID}\s+${LENGTH}\n$`, 'u');
 
-export interface Wish {
+export interface UsernsRequest {
   readonly command?: readonly string[];
   readonly namespaces?: Fields<typeof NamespaceOptionSchema>;
   readonly sysctls?: Readonly<Record<string, string>>;
@@ -49,10 +49,10 @@ export interface Wish {
   readonly cdi?: readonly string[];
 }
 
-export const namespaceOptions = (wish: Wish): Fields<typeof NamespaceOptionSchema> => ({
+export const namespaceOptions = (request: UsernsRequest): Fields<typeof NamespaceOptionSchema> => ({
   pid: NamespaceMode.CONTAINER,
   usernsOptions,
-  ...wish.namespaces,
+  ...request.namespaces,
 });
 
 /** The daemon; images of its registry have a passwd that leads out of the root, or is too large. */
@@ -85,45 +85,53 @@ export async function usernsWorld(): Promise<World> {
 }
 
 interface Bench {
-  readonly runPod: (name: string, wish?: Wish) => Promise<string>;
-  readonly createContainer: (podSandboxId: string, name: string, wish: Wish) => Promise<string>;
-  readonly runContainer: (podSandboxId: string, name: string, wish?: Wish) => Promise<string>;
+  readonly runPod: (name: string, request?: UsernsRequest) => Promise<string>;
+  readonly createContainer: (podSandboxId: string, name: string, request: UsernsRequest) => Promise<string>;
+  readonly runContainer: (podSandboxId: string, name: string, request?: UsernsRequest) => Promise<string>;
   /** stdout of a shell in the container, which succeeds. */
   readonly exec: (containerId: string, script: string) => Promise<string>;
 }
 
 /** What tests do in the daemon that `worldNow` returns. */
 export function benchOf(worldNow: () => World): Bench {
-  async function runPod(name: string, wish: Wish = {}): Promise<string> {
+  async function runPod(name: string, request: UsernsRequest = {}): Promise<string> {
     const config = create(
       PodSandboxConfigSchema,
       sandboxConfig({ name, logDirectory: join(worldNow().logs, name) }),
     );
     config.linux = create(LinuxPodSandboxConfigSchema, {
-      sysctls: { ...wish.sysctls },
-      securityContext: { ...wish.pod, namespaceOptions: namespaceOptions(wish) },
+      sysctls: { ...request.sysctls },
+      securityContext: { ...request.pod, namespaceOptions: namespaceOptions(request) },
     });
     return (await worldNow().client.runtime.runPodSandbox({ config })).podSandboxId;
   }
 
-  async function createContainer(podSandboxId: string, name: string, wish: Wish): Promise<string> {
+  async function createContainer(
+    podSandboxId: string,
+    name: string,
+    request: UsernsRequest,
+  ): Promise<string> {
     const config = create(
       ContainerConfigSchema,
-      containerConfig({ name, image: await worldNow().pull(), command: wish.command ?? untilTermed(0) }),
+      containerConfig({ name, image: await worldNow().pull(), command: request.command ?? untilTermed(0) }),
     );
-    config.mounts = (wish.mounts ?? []).map((mount) => create(MountSchema, mount));
-    config.workingDir = wish.workingDir ?? '';
-    config.tty = wish.tty ?? false;
-    config.CDIDevices = (wish.cdi ?? []).map((cdiName) => create(CDIDeviceSchema, { name: cdiName }));
+    config.mounts = (request.mounts ?? []).map((mount) => create(MountSchema, mount));
+    config.workingDir = request.workingDir ?? '';
+    config.tty = request.tty ?? false;
+    config.CDIDevices = (request.cdi ?? []).map((cdiName) => create(CDIDeviceSchema, { name: cdiName }));
     config.linux = create(LinuxContainerConfigSchema, {
-      securityContext: { ...wish.security, namespaceOptions: namespaceOptions(wish) },
+      securityContext: { ...request.security, namespaceOptions: namespaceOptions(request) },
     });
     return (await worldNow().client.runtime.createContainer({ podSandboxId, config })).containerId;
   }
 
-  async function runContainer(podSandboxId: string, name: string, wish: Wish = {}): Promise<string> {
-    const containerId = await createContainer(podSandboxId, name, wish);
-    if (wish.command === undefined) await startUntilUp(worldNow().client, containerId);
+  async function runContainer(
+    podSandboxId: string,
+    name: string,
+    request: UsernsRequest = {},
+  ): Promise<string> {
+    const containerId = await createContainer(podSandboxId, name, request);
+    if (request.command === undefined) await startUntilUp(worldNow().client, containerId);
     else await worldNow().client.runtime.startContainer({ containerId });
     return containerId;
   }

@@ -34,7 +34,7 @@ import {
   uids,
   usernsWorld,
 } from './userns-world.ts';
-import type { Wish } from './userns-world.ts';
+import type { UsernsRequest } from './userns-world.ts';
 
 describe('a pod with a user namespace', () => {
   let world: World;
@@ -268,7 +268,7 @@ describe('a pod with a user namespace', () => {
     await removePod(world, pod);
   });
 
-  it.each<[string, Wish]>([
+  it.each<[string, UsernsRequest]>([
     ['a terminal', { tty: true }],
     ['a read-only root', { security: { readonlyRootfs: true } }],
     ['a privileged container', { pod: { privileged: true }, security: { privileged: true } }],
@@ -276,9 +276,9 @@ describe('a pod with a user namespace', () => {
     ['the PID namespace of the host', { namespaces: { pid: NamespaceMode.NODE } }],
     ['the IPC of the host', { namespaces: { ipc: NamespaceMode.NODE } }],
     ['the network of the host', { namespaces: { network: NamespaceMode.NODE } }],
-  ])('works with %s', async (_what, wish) => {
-    const pod = await runPod('with', wish);
-    const id = await runContainer(pod, 'main', wish);
+  ])('works with %s', async (_what, request) => {
+    const pod = await runPod('with', request);
+    const id = await runContainer(pod, 'main', request);
     expect(await exec(id, 'cat /proc/self/uid_map')).toMatch(MAP);
     expect(
       await exec(
@@ -287,9 +287,9 @@ describe('a pod with a user namespace', () => {
       ),
     ).toBe('all\n');
     expect((await world.instance.crictl(['exec', id, 'id', '-u'])).stdout).toBe('0\n');
-    if (wish.namespaces?.pid === NamespaceMode.POD)
+    if (request.namespaces?.pid === NamespaceMode.POD)
       expect(await exec(id, 'cat /proc/1/comm')).toBe('pause\n');
-    if (wish.namespaces?.network === NamespaceMode.NODE) {
+    if (request.namespaces?.network === NamespaceMode.NODE) {
       expect(await exec(id, 'readlink /proc/self/ns/net')).toBe(
         `net:[${statSync('/proc/self/ns/net').ino}]\n`,
       );
@@ -328,14 +328,14 @@ describe('a pod with a user namespace', () => {
   it('outlives kill -9 of the daemon; the next one makes further containers in it and takes all away', async () => {
     const { runtime } = world.client;
     const pod = await runPod('kill', { namespaces: { pid: NamespaceMode.POD } });
-    const wish = { command: untilTermed(5), namespaces: { pid: NamespaceMode.POD } };
-    const first = await createContainer(pod, 'first', wish);
+    const request = { command: untilTermed(5), namespaces: { pid: NamespaceMode.POD } };
+    const first = await createContainer(pod, 'first', request);
     await startUntilUp(world.client, first);
     await world.instance.kill();
     await world.instance.start();
     const { status } = await runtime.podSandboxStatus({ podSandboxId: pod });
     expect(status?.linux?.namespaces?.options?.usernsOptions).toMatchObject({ uids, gids });
-    const second = await runContainer(pod, 'second', wish);
+    const second = await runContainer(pod, 'second', request);
     const namespace = 'readlink /proc/self/ns/user';
     expect(await exec(second, namespace)).toBe(await exec(first, namespace));
     await runtime.stopContainer({ containerId: first, timeout: 60n });

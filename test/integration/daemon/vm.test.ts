@@ -13,7 +13,7 @@ import { sandboxConfig, startUntilUp, untilTermed } from '../../e2e/support/pods
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
 import { closeWorld, makePod, removePod } from './pod.ts';
-import type { PodWish } from './pod.ts';
+import type { PodRequest } from './pod.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 
 describe('a handler of type vm', () => {
@@ -40,7 +40,8 @@ describe('a handler of type vm', () => {
     rmSync(directory, { recursive: true });
   });
 
-  const pod = (name: string, wish: PodWish = {}) => makePod(world, name, { runtimeHandler: 'vm', ...wish });
+  const pod = (name: string, request: PodRequest = {}) =>
+    makePod(world, name, { runtimeHandler: 'vm', ...request });
   const statusOf = async (containerId: string) =>
     (await world.client.runtime.containerStatus({ containerId })).status;
   const failureOf = (call: Promise<unknown>): Promise<{ code: number; message: string }> =>

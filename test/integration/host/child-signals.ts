@@ -105,6 +105,6 @@ const scenes: Readonly<Record<string, () => Promise<unknown>>> = {
 };
 
 const keep = clock.setTimeout(() => undefined, EVENT_MS);
-const told = await scenes[process.argv[2] ?? '']?.();
+const reported = await scenes[process.argv[2] ?? '']?.();
 clock.clearTimeout(keep);
-process.stdout.write(JSON.stringify(told));
+process.stdout.write(JSON.stringify(reported));

@@ -221,10 +221,10 @@ describe('orphans', () => {
 describe('S84 a process that refuses dumps', () => {
   // a core goes to the directory of who dies only where the machine says nothing else (core(5))
   const pattern = readFileSync('/proc/sys/kernel/core_pattern', 'utf8').trim();
-  const canTell = !/[|/]/u.test(pattern);
-  if (!canTell) console.log(`skipped: cores go to ${pattern}`);
+  const canObserve = !/[|/]/u.test(pattern);
+  if (!canObserve) console.log(`skipped: cores go to ${pattern}`);
 
-  test.skipIf(!canTell).each([
+  test.skipIf(!canObserve).each([
     ['leave', 1],
     ['refuse', 0],
   ] as const)('%s: %i cores of one that dies of a signal', async (how, cores) => {

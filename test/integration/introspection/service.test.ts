@@ -161,13 +161,13 @@ describe('List and Explain', () => {
       annotations: secret,
     };
     directory.put(containerView(containerId('c'), { spec }), createEmptyActor());
-    const told = JSON.stringify([
+    const reported = JSON.stringify([
       plainOf(await client.list({})),
       plainOf(await client.explain({ query: 'main' })),
       plainOf(await client.status({})),
     ]);
-    expect(told).toContain(containerId('c'));
-    expect(told).not.toContain(canary);
+    expect(reported).toContain(containerId('c'));
+    expect(reported).not.toContain(canary);
   });
 });
 

@@ -118,8 +118,8 @@ describe.skipIf(reason !== '')('what is half made', () => {
     const ended = await world.run(['sh', '-c', 'exit 4']);
     await world.exitOf(ended.id);
     await until(() => processesNaming(ended.id).length === 0);
-    const deaf = world.newDriver({ ...withRuntime('exit 1'), monitorPath: '/nonexistent' });
-    const { containers } = await deaf.observe(fx);
+    const broken = world.newDriver({ ...withRuntime('exit 1'), monitorPath: '/nonexistent' });
+    const { containers } = await broken.observe(fx);
     const byId = new Map(containers.map((one) => [one.id, one]));
     expect(byId.get(running.id)).toMatchObject({
       process: 'running',
@@ -143,7 +143,7 @@ describe.skipIf(reason !== '')('what is half made', () => {
       leftovers: true,
     });
     expect(containers).toHaveLength(3);
-    deaf.close();
+    broken.close();
   });
 
   it('a pause process runs, is observed and destroyed, from half states too', async () => {

@@ -281,13 +281,13 @@ function makeRootfs(path: string): void {
   for (const applet of APPLETS) symlinkSync('busybox', join(path, 'bin', applet));
 }
 
-interface ConfigWish {
+interface ConfigRequest {
   readonly cgroup: string;
   readonly terminal: boolean;
   readonly memoryBytes: bigint | undefined;
 }
 
-function writeConfig(bundleDir: string, rootfs: string, args: string[], wish: ConfigWish): void {
+function writeConfig(bundleDir: string, rootfs: string, args: string[], request: ConfigRequest): void {
   mkdirSync(bundleDir, { recursive: true });
   execFileSync(RUNC, ['spec', '--bundle', bundleDir]);
   const path = join(bundleDir, 'config.json');
@@ -297,11 +297,12 @@ function writeConfig(bundleDir: string, rootfs: string, args: string[], wish: Co
     linux: { cgroupsPath: string; resources: { memory?: object } };
   };
   config.process.args = args;
-  config.process.terminal = wish.terminal;
+  config.process.terminal = request.terminal;
   config.process.env = ['PATH=/bin', 'MARK=from the container'];
   config.root = { path: rootfs, readonly: true };
-  config.linux.cgroupsPath = wish.cgroup;
-  if (wish.memoryBytes !== undefined) config.linux.resources.memory = { limit: Number(wish.memoryBytes) };
+  config.linux.cgroupsPath = request.cgroup;
+  if (request.memoryBytes !== undefined)
+    config.linux.resources.memory = { limit: Number(request.memoryBytes) };
   rmSync(path);
   writeFileSync(path, JSON.stringify(config));
 }

@@ -179,9 +179,9 @@ describe.skipIf(missing !== undefined)('signatures by certificate', () => {
 
     it('a chain without its intermediate, and one that brings a root of its own, are refused', async () => {
       expect(await judge(fulcio(), { leaf: named(...both) })).toMatch(/not issued by an authority/u);
-      const strangers = authority.certify('root', authorityLines);
-      const own = authority.certify('', [...leafLines, `subjectAltName=email:${EMAIL}`, ...both], strangers);
-      expect(await judge(fulcio(), { leaf: own, chain: [strangers, strangers] })).toMatch(
+      const untrusted = authority.certify('root', authorityLines);
+      const own = authority.certify('', [...leafLines, `subjectAltName=email:${EMAIL}`, ...both], untrusted);
+      expect(await judge(fulcio(), { leaf: own, chain: [untrusted, untrusted] })).toMatch(
         /not issued by an authority/u,
       );
     });

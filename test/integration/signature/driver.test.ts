@@ -11,7 +11,7 @@ import { base64, cosignPayload, keyPairs, signedBy } from '../../support/signatu
 import { fx, PolicyRig } from './rig.ts';
 
 const key = keyPairs.p256();
-const stranger = keyPairs.p256();
+const untrusted = keyPairs.p256();
 const accept = { type: 'insecureAcceptAnything' };
 const byKey = (...pairs: readonly { readonly pem: string }[]): object => ({
   type: 'sigstoreSigned',
@@ -75,9 +75,9 @@ describe('signatures in the repository', () => {
     expect(await rig.admit(name)).toMatch(
       /^denied: SignatureValidationFailed: verify .*team\/app:1: a sigstore signature is required, but none was found$/u,
     );
-    attach(digest, { payload: payload(), key: stranger });
+    attach(digest, { payload: payload(), key: untrusted });
     expect(await rig.admit(name)).toMatch(/not made with a key that the policy trusts/u);
-    attach(digest, { payload: payload(), key: stranger }, { payload: payload(), key });
+    attach(digest, { payload: payload(), key: untrusted }, { payload: payload(), key });
     expect(await rig.admit(name)).toBe('accepted');
     expect(await rig.admit(`${registry.host}/team/app@${digest}`)).toBe('accepted');
     expect(registry.count(new RegExp((await rig.resolve(name)).layers[0]?.digest ?? 'none', 'u'))).toBe(0);
@@ -121,7 +121,7 @@ describe('signatures in the repository', () => {
     expect(await rig.admit(two)).toMatch(/but none was found/u);
     attach(top, { payload: payload(top), key });
     expect(await rig.admit(two)).toBe('accepted');
-    attach(top, { payload: payload(top), key: stranger });
+    attach(top, { payload: payload(top), key: untrusted });
     expect(await rig.admit(two)).toMatch(/not made with/u);
     attach(digestOf(own.manifest), { payload: payload(digestOf(own.manifest)), key });
     expect(await rig.admit(two)).toBe('accepted');
@@ -305,14 +305,14 @@ describe('an image that is here', () => {
         {
           kind: 'sigstore',
           payload: base64(forged),
-          signature: base64(signedBy(forged, stranger.privateKey)),
+          signature: base64(signedBy(forged, untrusted.privateKey)),
           certificate: '',
           chain: '',
           bundle: '',
         },
       ],
     });
-    attach(digest, { payload: payload(), key: stranger });
+    attach(digest, { payload: payload(), key: untrusted });
     expect(await rig.admitAgain(image, { reference: name })).toMatch(refused);
   });
 

@@ -20,7 +20,7 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
   let directory: string;
   let gpgv: Gpgv;
   let key: string;
-  let stranger: string;
+  let untrusted: string;
   beforeAll(() => {
     home = new GpgHome();
     directory = mkdtempSync(join(tmpdir(), 'troupe-gpgv-'));
@@ -32,7 +32,7 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
       runTool,
     });
     key = home.key('signer');
-    stranger = home.key('stranger');
+    untrusted = home.key('stranger');
   });
   afterAll(() => {
     home?.close();
@@ -48,8 +48,8 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
     const message = home.sign('hello', key);
     expect(text(await open(message))).toBe('hello');
     expect(text(await open(message, home.publicKey(key, 'binary')))).toBe('hello');
-    expect(text(await open(message, home.publicKey(stranger), home.publicKey(key)))).toBe('hello');
-    expect(text(await open(message, Buffer.concat([home.publicKey(stranger), home.publicKey(key)])))).toBe(
+    expect(text(await open(message, home.publicKey(untrusted), home.publicKey(key)))).toBe('hello');
+    expect(text(await open(message, Buffer.concat([home.publicKey(untrusted), home.publicKey(key)])))).toBe(
       'hello',
     );
     expect(text(await open(home.sign('hello', key, { more: ['--compress-algo', 'none'] })))).toBe('hello');
@@ -63,7 +63,7 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
   });
 
   it.each([
-    ['by a stranger', () => home.sign('hello', stranger), /not in the policy/u],
+    ['by a stranger', () => home.sign('hello', untrusted), /not in the policy/u],
     [
       'not signed',
       () => home.gpg(['--store', '--output', '-'], 'hello'),
@@ -71,7 +71,7 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
     ],
     [
       'signed by two',
-      () => home.sign('hello', key, { more: ['--local-user', stranger] }),
+      () => home.sign('hello', key, { more: ['--local-user', untrusted] }),
       /not in the policy/u,
     ],
     [

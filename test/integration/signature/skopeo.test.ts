@@ -22,7 +22,7 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
   let registry: DockerRegistry;
   let rig: PolicyRig;
   let signer: string;
-  let stranger: string;
+  let untrusted: string;
   let cosign: SigningKey;
   let skopeo: ContainersTools;
 
@@ -46,7 +46,7 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
     home = new GpgHome();
     // the peers' library without GnuPG's knows no others
     signer = home.key('signer', { algorithm: 'rsa2048' });
-    stranger = home.key('stranger', { algorithm: 'rsa2048' });
+    untrusted = home.key('stranger', { algorithm: 'rsa2048' });
     registry = await startRegistry({ root: join(home.directory, 'registry') });
     rig = new PolicyRig([registry.address]);
     rig.write(
@@ -83,9 +83,9 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
     expect(await rig.admit(app)).toBe('accepted');
     const { repoDigest } = await rig.resolve(app);
     expect(await rig.admit(repoDigest)).toBe('accepted');
-    rig.policy(registry.address, signedBy(stranger));
+    rig.policy(registry.address, signedBy(untrusted));
     expect(await rig.admit(app)).toMatch(/^denied: SignatureValidationFailed: .*not in the policy/u);
-    rig.policy(registry.address, signedBy(signer), signedBy(stranger));
+    rig.policy(registry.address, signedBy(signer), signedBy(untrusted));
     expect(await rig.admit(app)).toMatch(/not in the policy/u);
     rig.policy(
       registry.address,
@@ -175,7 +175,7 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
       [{ type: 'reject' }],
       [signedBy(signer), { type: 'reject' }],
       [signedBy(signer)],
-      [signedBy(stranger)],
+      [signedBy(untrusted)],
       [byCosign()],
       [byCosign(other)],
       [byCosign(), signedBy(signer)],

@@ -236,8 +236,8 @@ describeAsRoot('storage drivers', () => {
               .at(-1)
               ?.split('\t')[0],
           );
-        const close = (told: bigint, counted: number): void =>
-          expect(Math.abs(Number(told) / counted - 1)).toBeLessThan(0.01);
+        const close = (reported: bigint, counted: number): void =>
+          expect(Math.abs(Number(reported) / counted - 1)).toBeLessThan(0.01);
         close(images.usedBytes, du(own.paths.layers, own.paths.chains));
         close(containers.usedBytes, du(own.paths.containers));
         for (const id of ids) await port.removeRootfs({ id, layers: both }, context());

@@ -139,7 +139,7 @@ describe('RunPodSandbox', () => {
       'host.removeSandboxFiles',
       'journal sandbox.removed',
     ]);
-    world.mend('network.add');
+    world.fix('network.add');
     await world.troupe.runSandbox(sandboxSpec(), world.call());
   });
 
@@ -152,11 +152,11 @@ describe('RunPodSandbox', () => {
     });
     const [pending] = world.troupe.directory.sandboxes();
     expect(pending).toMatchObject({ state: 'cleanupPending', listed: false, cleanupPending: true });
-    world.mend('network.add');
+    world.fix('network.add');
     const id = await world.troupe.runSandbox(sandboxSpec(), world.call());
     await world.clock.advance(actorLimits.janitorMs);
     expect(world.troupe.directory.sandboxes()).toHaveLength(2);
-    world.mend('host.unpinNamespaces');
+    world.fix('host.unpinNamespaces');
     await world.clock.advance(actorLimits.janitorMs);
     expect(world.troupe.directory.sandboxes().map((view) => view.id)).toEqual([id]);
   });

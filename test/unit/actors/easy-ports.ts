@@ -89,7 +89,7 @@ export class EasyWorld {
     this.#failing.set(name, message);
   }
 
-  mend(name: string): void {
+  fix(name: string): void {
     this.#failing.delete(name);
   }
 

@@ -57,7 +57,7 @@ describe('the janitor looks at ready sandboxes', () => {
     world.fail('host.observe');
     await round();
     expect(view()?.ready).toBe(true);
-    world.mend('host.observe');
+    world.fix('host.observe');
     await round();
     expect(view()?.ready).toBe(false);
   });

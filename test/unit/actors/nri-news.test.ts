@@ -85,7 +85,7 @@ describe('a refusal', () => {
     expect(world.count('journal sandbox.ready')).toBe(0);
     expect(world.asked).toContain('network.del');
     expect(newsIn(world.asked)).toEqual(['RunPodSandbox', 'RemovePodSandbox']);
-    world.mend('nri.RunPodSandbox');
+    world.fix('nri.RunPodSandbox');
     await troupe.runSandbox(sandboxSpec(), world.call());
   });
 

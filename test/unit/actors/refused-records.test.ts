@@ -28,7 +28,7 @@ describe('a name whose commit is not taken back', () => {
     world.fail('journal sandbox.removed');
     await go();
     expect([await first, await removed]).toEqual([ofKind('outside'), ofKind('outside')]);
-    world.mend('journal sandbox.intent');
+    world.fix('journal sandbox.intent');
     await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({
       fault: {
         kind: 'outside',
@@ -38,7 +38,7 @@ describe('a name whose commit is not taken back', () => {
       },
     });
     expect(world.troupe.directory.sandboxes()).toHaveLength(1);
-    world.mend('journal sandbox.removed');
+    world.fix('journal sandbox.removed');
     const id = await world.troupe.runSandbox(sandboxSpec(), world.call());
     expect(world.troupe.directory.sandboxes()).toMatchObject([{ id, ready: true }]);
     expect(id).not.toBe(view.id);
@@ -50,14 +50,14 @@ describe('a name whose commit is not taken back', () => {
     world.fail('journal container.created');
     world.fail('journal container.removed');
     await expect(troupe.createContainer(spec, world.call())).rejects.toThrow(ofKind('outside'));
-    world.mend('journal container.created');
+    world.fix('journal container.created');
     await expect(troupe.createContainer(spec, world.call())).rejects.toMatchObject({
       fault: {
         kind: 'outside',
         message: expect.stringContaining('has this name and its removal cannot be recorded') as string,
       },
     });
-    world.mend('journal container.removed');
+    world.fix('journal container.removed');
     const id = await troupe.createContainer(spec, world.call());
     expect(troupe.directory.containers()).toMatchObject([{ id, state: 'created' }]);
   });
@@ -127,20 +127,24 @@ describe('StopContainer', () => {
   it('F25 I7: ends a process whose start the journal does not answer for; the start is told once its end is on record', async () => {
     const { world, troupe, id } = await running();
     const go = world.hold('journal container.started');
-    let told = 'waits';
+    let reported = 'waits';
     const started = troupe.startContainer(id, world.call()).then(() => {
-      told = 'started';
+      reported = 'started';
     });
     await turns();
     const stopped = troupe.stopContainer(id, 10_000, world.call());
     await world.clock.advance(actorLimits.stopRecordMs - 1);
     expect(kills(world)).toBe(0);
     await world.clock.advance(1);
-    expect([kills(world), troupe.directory.container(id)?.criState, told]).toEqual([1, 'created', 'waits']);
+    expect([kills(world), troupe.directory.container(id)?.criState, reported]).toEqual([
+      1,
+      'created',
+      'waits',
+    ]);
     const goOn = world.hold('journal container.exited');
     world.exits(id, { ...exitFact, finishedAtNs: 10n ** 15n });
     await turns();
-    expect([troupe.directory.container(id)?.criState, told]).toEqual(['created', 'waits']);
+    expect([troupe.directory.container(id)?.criState, reported]).toEqual(['created', 'waits']);
     await goOn();
     await Promise.all([started, stopped]);
     expect(troupe.directory.container(id)).toMatchObject({

@@ -82,8 +82,8 @@ describe('CheckpointPod', () => {
 function restoring(facts: Partial<CheckpointFacts> = {}, images: Readonly<Record<string, ImageRecord>> = {}) {
   const made = stage({
     findImage: (name) => ({ busybox: image('1'), ...images })[name],
-    describeCheckpoint: (wish) => {
-      described.push(wish);
+    describeCheckpoint: (wanted) => {
+      described.push(wanted);
       return Promise.resolve({
         digest: 'sha256:d',
         images: ['gone', 'busybox'],

@@ -231,7 +231,7 @@ describe('what is measured', () => {
 
   test('each sync of the journal, also one that fails', async () => {
     const clock = new HandClock();
-    const told: [number, boolean][] = [];
+    const reported: [number, boolean][] = [];
     let isBroken = false;
     const file: DiskFile = {
       append: () => Promise.resolve(),
@@ -243,13 +243,13 @@ describe('what is measured', () => {
       },
     };
     const disk: Partial<DiskPort> = { create: () => Promise.resolve(file) };
-    const metered = await meteredDisk(disk as DiskPort, clock, (ms, isOk) => told.push([ms, isOk])).create(
-      'journal.1',
-    );
+    const metered = await meteredDisk(disk as DiskPort, clock, (ms, isOk) =>
+      reported.push([ms, isOk]),
+    ).create('journal.1');
     await metered.sync();
     isBroken = true;
     await expect(metered.sync()).rejects.toThrow('EIO');
-    expect(told).toEqual([
+    expect(reported).toEqual([
       [5, true],
       [5, false],
     ]);

@@ -21,20 +21,20 @@ const idle = new AbortController().signal;
 function observed() {
   const clock = new HandClock();
   const activity = new Activity(clock);
-  const told: string[] = [];
+  const reported: string[] = [];
   activity.observe({
-    asked: (owner, { requestId }) => void told.push(`asked ${owner.slice(0, 9)} ${requestId}`),
+    asked: (owner, { requestId }) => void reported.push(`asked ${owner.slice(0, 9)} ${requestId}`),
     answered: (owner, { requestId }, isSettled) =>
-      void told.push(`answered ${owner.slice(0, 9)} ${requestId} ${isSettled}`),
+      void reported.push(`answered ${owner.slice(0, 9)} ${requestId} ${isSettled}`),
     ended: ({ effect, outcome, fault, sinceMonoMs, endMonoMs }) =>
-      void told.push(`${effect} ${outcome} ${fault?.kind ?? '-'} ${endMonoMs - sinceMonoMs}`),
+      void reported.push(`${effect} ${outcome} ${fault?.kind ?? '-'} ${endMonoMs - sinceMonoMs}`),
   });
-  return { clock, activity, told };
+  return { clock, activity, reported };
 }
 
 describe('effects', () => {
   test('are told with how they ended and how long they took', async () => {
-    const { clock, activity, told } = observed();
+    const { clock, activity, reported } = observed();
     const end = (work: () => Promise<unknown>, signal = idle): Promise<unknown> =>
       activity.run('sandbox/a', 'undo', 1000, signal, work).catch(() => undefined);
     await end(() => clock.advance(20));
@@ -45,7 +45,7 @@ describe('effects', () => {
     expect(activity.all().map(({ effect }) => effect)).toEqual(['undo']);
     await clock.advance(1000 + actorLimits.driverGraceMs);
     await late;
-    expect(told).toEqual([
+    expect(reported).toEqual([
       'undo ok - 20',
       'undo failed outside 0',
       'undo cancelled cancelled 0',
@@ -57,7 +57,7 @@ describe('effects', () => {
 
 describe('ask', () => {
   test('tells for whom an actor works, and how it was left', async () => {
-    const { clock, activity, told } = observed();
+    const { clock, activity, reported } = observed();
     const directory = new Directory();
     const moving = sandbox(1, 'stopping.undoing');
     directory.put(moving, { send: () => undefined } as Partial<AnyActorRef> as AnyActorRef);
@@ -77,7 +77,7 @@ describe('ask', () => {
     await late;
     directory.put({ ...moving, path: 'notReady', state: 'notReady', settled: true }, {} as AnyActorRef);
     await patient;
-    expect(told).toEqual([
+    expect(reported).toEqual([
       'asked sandbox/a late',
       'asked sandbox/a patient',
       'answered sandbox/a late false',
@@ -88,7 +88,7 @@ describe('ask', () => {
 
 describe('the edge', () => {
   const call = async (handler: (context: RpcContext) => Promise<object>) => {
-    const told: unknown[] = [];
+    const reported: unknown[] = [];
     let context: RpcContext | undefined;
     let looks = 0;
     const methods = edgeMethods({
@@ -98,10 +98,10 @@ describe('the edge', () => {
       notReadyReason: () => undefined,
       observer: {
         begin: (cause) => {
-          told.push(cause);
+          reported.push(cause);
           return {
             traceparent: ours,
-            ended: (code, latencyMs, fault) => void told.push([code, latencyMs > 0, fault?.kind]),
+            ended: (code, latencyMs, fault) => void reported.push([code, latencyMs > 0, fault?.kind]),
           };
         },
       },
@@ -111,12 +111,12 @@ describe('the edge', () => {
       signal: idle,
       traceparent: client,
     }).catch(() => undefined);
-    return { told, context };
+    return { reported, context };
   };
 
   test("tells each call's begin and end; what the call causes belongs to our span", async () => {
-    const { told, context } = await call(() => Promise.resolve({}));
-    expect(told).toEqual([
+    const { reported, context } = await call(() => Promise.resolve({}));
+    expect(reported).toEqual([
       { requestId: 'r1', origin: 'Version', traceparent: client },
       ['ok', true, undefined],
     ]);
@@ -124,7 +124,7 @@ describe('the edge', () => {
   });
 
   test('a fault ends it with its code', async () => {
-    const { told } = await call(() => fail('timedOut', 'late'));
-    expect(told[1]).toEqual(['deadlineExceeded', true, 'timedOut']);
+    const { reported } = await call(() => fail('timedOut', 'late'));
+    expect(reported[1]).toEqual(['deadlineExceeded', true, 'timedOut']);
   });
 });

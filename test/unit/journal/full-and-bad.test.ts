@@ -28,11 +28,11 @@ const stopped = (n: number): JournalRecord => ({ type: 'sandbox.stopped', id: in
 const removed = (n: number): JournalRecord => ({ type: 'sandbox.removed', id: intentNumber(n).id });
 
 async function expectSame(rig: Rig, { state }: OpenJournal<Ledger>): Promise<void> {
-  const told = textOf(state);
+  const reported = textOf(state);
   for (let draw = 0; draw < 20; draw += 1) {
     const copy = rig.model.clone();
     copy.losePower(randomStream(draw, 'power'));
-    expect(textOf((await new Rig(copy).open()).state)).toBe(told);
+    expect(textOf((await new Rig(copy).open()).state)).toBe(reported);
   }
 }
 
@@ -187,9 +187,9 @@ describe('journal on a disk that is full and bad', () => {
   it('F21 F25 what the disk refuses is told once, another reason once more, and their number when it works again', async () => {
     const rig = new Rig();
     const lines: string[] = [];
-    const told = (fields: object, message: string): void =>
+    const reported = (fields: object, message: string): void =>
       void lines.push(`${message} ${JSON.stringify(fields)}`);
-    rig.log = { ...silentLog, info: told, warn: told, error: told };
+    rig.log = { ...silentLog, info: reported, warn: reported, error: reported };
     const { journal } = await rig.open();
     const { capacityBytes } = rig.model;
     const refuse = async () => {

@@ -89,12 +89,12 @@ function counted(disk: DiskPort, open: Set<DiskFile>): DiskPort {
   };
 }
 
-type Told = 'durable' | 'refused' | 'unsynced' | 'unknown';
+type Reported = 'durable' | 'refused' | 'unsynced' | 'unknown';
 
 /** One disk, many lives. */
 class History {
   readonly random: Random;
-  readonly told = new Map<number, Told>();
+  readonly reported = new Map<number, Reported>();
   readonly trace: string[] = [];
   readonly model = new DiskModel();
   rig = new Rig(this.model);
@@ -169,16 +169,16 @@ class History {
     this.#judge(this.journal.state);
     // what was found is believed from now on: nobody may lose it any more, and what was not found never comes back
     const there = new Set(this.journal.state);
-    for (const n of this.told.keys()) this.told.set(n, there.has(n) ? 'durable' : 'refused');
+    for (const n of this.reported.keys()) this.reported.set(n, there.has(n) ? 'durable' : 'refused');
   }
 
   append(sync: boolean): void {
     const count = 1 + this.random.int(3);
     const numbers = Array.from({ length: count }, () => this.#next++);
-    for (const n of numbers) this.told.set(n, 'unknown');
-    const tell = (told: Told): void => {
-      this.trace.push(`told ${numbers.join()} ${told}`);
-      for (const n of numbers) this.told.set(n, told);
+    for (const n of numbers) this.reported.set(n, 'unknown');
+    const show = (reported: Reported): void => {
+      this.trace.push(`told ${numbers.join()} ${reported}`);
+      for (const n of numbers) this.reported.set(n, reported);
     };
     this.trace.push(`append ${numbers.join()} ${sync}`);
     const { rig } = this;
@@ -186,8 +186,8 @@ class History {
     this.journal?.journal
       .append(numbers.map(recordOf), { sync })
       .then(
-        () => tell(sync ? 'durable' : 'unsynced'),
-        () => tell('refused'),
+        () => show(sync ? 'durable' : 'unsynced'),
+        () => show('refused'),
       )
       .finally(() => {
         if (rig === this.rig) this.waiting -= 1;
@@ -227,9 +227,9 @@ class History {
     expect(found, 'in order').toStrictEqual(sorted);
     expect(new Set(found).size, 'once').toBe(found.length);
     const there = new Set(found);
-    for (const [n, told] of this.told) {
-      if (told === 'durable') expect([n, there.has(n)], 'durable').toStrictEqual([n, true]);
-      if (told === 'refused') expect([n, there.has(n)], 'refused').toStrictEqual([n, false]);
+    for (const [n, reported] of this.reported) {
+      if (reported === 'durable') expect([n, there.has(n)], 'durable').toStrictEqual([n, true]);
+      if (reported === 'refused') expect([n, there.has(n)], 'refused').toStrictEqual([n, false]);
     }
   }
 }

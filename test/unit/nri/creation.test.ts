@@ -20,15 +20,15 @@ import { CONTAINER_ID, container, inputOf } from '../oci/runtime/spec/fixtures.t
 
 type Adjust = NonNullable<MessageInitShape<typeof CreateContainerResponseSchema>['adjust']>;
 
-const wish = inputOf({});
-const document = generateSpec(wish);
+const request = inputOf({});
+const document = generateSpec(request);
 
 function creation(): Creation {
   return new Creation({
     id: CONTAINER_ID,
     document,
     limits: container.resources,
-    limitsOf: (limits) => limitsOf(limits, wish.host),
+    limitsOf: (limits) => limitsOf(limits, request.host),
   });
 }
 

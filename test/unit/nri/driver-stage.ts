@@ -147,7 +147,7 @@ export async function stage(
     await bring(fake, connect, index, name);
     return fake;
   };
-  const wish = inputOf();
+  const wanted = inputOf();
   const adjust = () =>
     driver.adjust(
       {
@@ -156,11 +156,11 @@ export async function stage(
         spec: container,
         sandbox,
         handler: '',
-        image: wish.image,
+        image: wanted.image,
         pidNamespaceOf: undefined,
       },
-      generateSpec(wish),
-      (limits) => limitsOf(limits, wish.host),
+      generateSpec(wanted),
+      (limits) => limitsOf(limits, wanted.host),
       fx(),
     );
   /** Connects and says nothing. */

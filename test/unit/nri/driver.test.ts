@@ -112,15 +112,15 @@ describe('plugins', () => {
   test('the end of a container comes with its exit, although that is not on record yet', async () => {
     const { driver, joins, fx, visible } = await stage();
     visible.containers.push({ ...main, criState: 'running' });
-    const told: unknown[] = [];
+    const shown: unknown[] = [];
     await joins('10', 'p', (fake) =>
       fake.on(
         method.stopContainer,
-        ({ container: one }) => (told.push(one?.state, one?.exitCode, one?.pid), {}),
+        ({ container: one }) => (shown.push(one?.state, one?.exitCode, one?.pid), {}),
       ),
     );
     await driver.notifyContainer('StopContainer', CONTAINER_ID, fx(), exit);
-    expect(told).toEqual([ContainerState.CONTAINER_STOPPED, 3, 0]);
+    expect(shown).toEqual([ContainerState.CONTAINER_STOPPED, 3, 0]);
   });
 
   test('one that comes while a pod is on its way hears of it once', async () => {
@@ -148,10 +148,10 @@ describe('plugins', () => {
     const reached = Promise.withResolvers<void>();
     await joins('10', 'slow', (fake) => fake.on(method.runPodSandbox, () => (reached.resolve(), never())));
     const other = await joins('20', 'b');
-    const told = driver.notifyPod('RunPodSandbox', SANDBOX_ID, fx());
+    const shown = driver.notifyPod('RunPodSandbox', SANDBOX_ID, fx());
     await reached.promise;
     await clock.advance(nriLimits.requestMs);
-    await told;
+    await shown;
     expect(other.heard.slice(2)).toEqual(['RunPodSandbox']);
     await driver.notifyPod('StopPodSandbox', SANDBOX_ID, fx());
     expect(driver.plugins()).toEqual([
@@ -186,14 +186,16 @@ describe('plugins', () => {
     );
     visible.pods.push(pod);
     visible.containers.push(main);
-    const told: unknown[] = [];
+    const shown: unknown[] = [];
     await joins('10', 'p', (fake) => {
       fake.synchronize = ({ containers, more }) => (
-        told.push(...containers.map(({ id, env, linux }) => [id, env, linux?.resources?.cpu?.shares?.value])),
+        shown.push(
+          ...containers.map(({ id, env, linux }) => [id, env, linux?.resources?.cpu?.shares?.value]),
+        ),
         { more }
       );
     });
-    expect(told).toEqual([[CONTAINER_ID, [], container.resources.cpuShares]]);
+    expect(shown).toEqual([[CONTAINER_ID, [], container.resources.cpuShares]]);
     expect(driver.plugins()).toEqual([{ id: '10-p', gone: '' }]);
   });
 });

@@ -23,9 +23,9 @@ test('S85 containers are described as their message is made, and not all before 
   }[] = [];
   const call: unknown = async (
     _method: unknown,
-    { containers: told = [], more = false }: { containers?: ContainerMessage[]; more?: boolean },
+    { containers: reported = [], more = false }: { containers?: ContainerMessage[]; more?: boolean },
   ) => {
-    sent.push({ ids: told.map(({ id }) => id), described, more });
+    sent.push({ ids: reported.map(({ id }) => id), described, more });
     return { more, update: [] };
   };
   await synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), {

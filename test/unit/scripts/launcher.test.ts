@@ -10,7 +10,7 @@ const nodePackage = `node-linux-${process.arch}`;
 
 describe('the launcher', () => {
   let directory = '';
-  const tell =
+  const script =
     "console.log(JSON.stringify({ version: process.version, flags: process.execArgv, args: process.argv.slice(2), pool: process.env['UV_THREADPOOL_SIZE'], options: process.env['NODE_OPTIONS'] ?? null, which: 'WHICH' }));\n";
 
   beforeAll(() => {
@@ -20,7 +20,7 @@ describe('the launcher', () => {
     cpSync(join(checkout, 'bin'), join(directory, 'bin'), { recursive: true });
     symlinkSync(join(checkout, 'node_modules', nodePackage), join(directory, 'node_modules', nodePackage));
     writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
-    writeFileSync(join(directory, 'src/daemon/main.ts'), tell.replace('WHICH', 'source'));
+    writeFileSync(join(directory, 'src/daemon/main.ts'), script.replace('WHICH', 'source'));
     symlinkSync(join(directory, 'bin/troupe'), join(directory, 'linked'));
   });
   afterAll(() => rmSync(directory, { recursive: true }));
@@ -47,7 +47,7 @@ describe('the launcher', () => {
 
   it('prefers the bundle where there is one', async () => {
     mkdirSync(join(directory, 'dist'));
-    writeFileSync(join(directory, 'dist/launch.cjs'), tell.replace('WHICH', 'bundle'));
+    writeFileSync(join(directory, 'dist/launch.cjs'), script.replace('WHICH', 'bundle'));
     writeFileSync(join(directory, 'dist/troupe.cjs'), '');
     expect(await launch('bin/troupe')).toMatchObject({ which: 'bundle' });
     rmSync(join(directory, 'dist'), { recursive: true });

@@ -60,7 +60,7 @@ describe('what is quarantined (F16)', () => {
     world.fail('journal sandbox.stopping');
     await expect(world.troupe.stopSandbox(sandbox, world.call())).rejects.toThrow('refused');
     expect([world.count('runtime.destroyPause'), world.count('network.del')]).toEqual([1, 0]);
-    world.mend('journal sandbox.stopping');
+    world.fix('journal sandbox.stopping');
     await world.troupe.stopSandbox(sandbox, world.call());
     expect([world.count('network.del'), world.troupe.directory.sandbox(sandbox)?.ready]).toEqual([1, false]);
   });

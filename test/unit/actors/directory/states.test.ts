@@ -35,7 +35,7 @@ describe('states', () => {
 
 it('an actor is told only what its machine takes', () => {
   // never called: the compiler is the test
-  const tellAll = (directory: Directory, pod: SandboxAddress, app: ContainerAddress): void => {
+  const sendAll = (directory: Directory, pod: SandboxAddress, app: ContainerAddress): void => {
     directory.send(pod, { type: 'sandbox.abandon' });
     directory.send(app, { type: 'container.abandon' });
     // @ts-expect-error a container's event
@@ -45,5 +45,5 @@ it('an actor is told only what its machine takes', () => {
     // @ts-expect-error one machine or the other: nobody knows which
     directory.send(Math.random() < 0.5 ? pod : app, { type: 'janitor.retry' });
   };
-  expect(tellAll).toBeTypeOf('function');
+  expect(sendAll).toBeTypeOf('function');
 });

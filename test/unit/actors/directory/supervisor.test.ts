@@ -67,12 +67,12 @@ function bench(rebuild?: (address: string) => Promise<Input | undefined>) {
   supervisor.start();
   const start = (address: string): void =>
     supervisor.send({ type: 'child.start', address, input: { address, life: 0 } });
-  const tell = (address: string, type: string): void => directory.ref(address)?.send({ type });
+  const notify = (address: string, type: string): void => directory.ref(address)?.send({ type });
   const crash = async (address: string): Promise<void> => {
-    tell(address, 'crash');
+    notify(address, 'crash');
     await turns();
   };
-  return { clock, directory, activity, supervisor, start, tell, crash };
+  return { clock, directory, activity, supervisor, start, notify, crash };
 }
 
 const A = 'container/a';
@@ -81,16 +81,16 @@ const B = 'container/b';
 describe('supervisor', () => {
   // breaks when an upgrade of xstate changes what `parent` of createActor does (it is not in the documented options)
   it("is told of its children's changes and ends, and finds them by their address", () => {
-    const { directory, supervisor, start, tell } = bench();
+    const { directory, supervisor, start, notify } = bench();
     start(A);
     expect(directory.view(A)).toMatchObject({ state: 'created' });
     expect(supervisor.system.get(A)).toBe(directory.ref(A));
-    tell(A, 'go');
+    notify(A, 'go');
     expect(directory.view(A)).toMatchObject({ state: 'running' });
     start(B);
     const heard: [string, boolean][] = [];
     directory.listen(B, (view, gone) => heard.push([view.state, gone]));
-    tell(B, 'end');
+    notify(B, 'end');
     expect(heard).toEqual([['gone', true]]);
     expect(directory.view(B)).toBeUndefined();
     expect(supervisor.getSnapshot().members.refs.size).toBe(1);
@@ -98,28 +98,28 @@ describe('supervisor', () => {
   });
 
   it('a name can be started again after its actor has ended', () => {
-    const { directory, start, tell } = bench();
+    const { directory, start, notify } = bench();
     start(A);
-    tell(A, 'end');
+    notify(A, 'end');
     start(A);
     expect(directory.view(A)).toMatchObject({ state: 'created' });
   });
 
   it('keeps thousands of children: neither start nor end looks at the others', () => {
-    const { directory, supervisor, start, tell } = bench();
+    const { directory, supervisor, start, notify } = bench();
     const addresses = Array.from({ length: 3000 }, (_, at) => `container/${at}`);
     for (const address of addresses) start(address);
     expect(supervisor.getSnapshot().members.refs.size).toBe(3000);
-    for (const address of addresses) tell(address, 'end');
+    for (const address of addresses) notify(address, 'end');
     expect(supervisor.getSnapshot().members.refs.size).toBe(0);
     expect(directory.containers()).toEqual([]);
   });
 
   it('rebuilds one that crashed from what is durable, and nobody else notices (F16)', async () => {
-    const { directory, supervisor, start, tell, crash } = bench();
+    const { directory, supervisor, start, notify, crash } = bench();
     start(A);
     start(B);
-    tell(B, 'go');
+    notify(B, 'go');
     const old = directory.ref(A);
     await crash(A);
     expect(directory.view(A)).toMatchObject({ state: 'created', createdAtNs: 1n });

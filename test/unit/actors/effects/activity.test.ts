@@ -47,9 +47,9 @@ describe('Activity', () => {
 
   it('tells the driver its bound, and gives it up a grace later with `timedOut` and the thing waited on', async () => {
     const { clock, activity, run } = bench();
-    let told = 0;
+    let reported = 0;
     const result = run((fx) => {
-      told = fx.timeoutMs;
+      reported = fx.timeoutMs;
       fx.note({ on: 'CNI ADD bridge' });
       return forever();
     });
@@ -60,7 +60,7 @@ describe('Activity', () => {
     expect(activity.of(OWNER)).toHaveLength(1);
     await clock.advance(1);
     await rejected;
-    expect(told).toBe(1000);
+    expect(reported).toBe(1000);
     expect(activity.of(OWNER)).toEqual([]);
   });
 

@@ -9,12 +9,12 @@ import { turns } from '../../../support/turns.ts';
 import { containerSpec, digest, imageRecord, sandboxSpec } from '../fixtures.ts';
 
 describe('a pull', () => {
-  const wish = (namespace: string) => ({ reference: 'nginx:1', auth: undefined, namespace });
+  const request = (namespace: string) => ({ reference: 'nginx:1', auth: undefined, namespace });
 
   it('fetches nothing of an image that is refused, and leaves no record', async () => {
     const world = await EasyWorld.serving();
     world.fail('policy.admit');
-    await expect(world.troupe.pullImage(wish(''), world.call())).rejects.toMatchObject({
+    await expect(world.troupe.pullImage(request(''), world.call())).rejects.toMatchObject({
       fault: { message: expect.stringContaining('policy.admit: refused') as string },
     });
     expect(
@@ -26,7 +26,7 @@ describe('a pull', () => {
     const world = await EasyWorld.serving();
     const go = world.hold('policy.admit');
     const pulls = ['', 'a', 'a', 'b'].map((namespace) =>
-      world.troupe.pullImage(wish(namespace), world.call()),
+      world.troupe.pullImage(request(namespace), world.call()),
     );
     await turns();
     expect(world.count('policy.admit')).toBe(3);
@@ -37,7 +37,9 @@ describe('a pull', () => {
   it('S90 is not joined by another namespace, even under the same policy: whose turn its layers wait for is its own', async () => {
     const world = await EasyWorld.serving({}, () => '');
     const go = world.hold('images.resolve');
-    const pulls = ['a', 'a', 'b'].map((namespace) => world.troupe.pullImage(wish(namespace), world.call()));
+    const pulls = ['a', 'a', 'b'].map((namespace) =>
+      world.troupe.pullImage(request(namespace), world.call()),
+    );
     await turns();
     expect(world.count('images.resolve')).toBe(2);
     await go();
@@ -88,7 +90,7 @@ describe('a pull', () => {
     const world = await EasyWorld.serving();
     world.hold('policy.admit');
     const caller = new AbortController();
-    const pull = world.troupe.pullImage(wish(''), world.call(undefined, caller.signal));
+    const pull = world.troupe.pullImage(request(''), world.call(undefined, caller.signal));
     await turns();
     caller.abort();
     await expect(pull).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
@@ -135,7 +137,7 @@ describe('a container', () => {
       },
     });
     expect([world.asked, world.troupe.directory.containers()]).toEqual([['policy.admitAgain'], []]);
-    world.mend('policy.admitAgain');
+    world.fix('policy.admitAgain');
     expect(await create()).toMatch(/^[0-9a-f]{64}$/u);
   });
 

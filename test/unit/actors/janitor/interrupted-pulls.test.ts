@@ -68,7 +68,7 @@ describe('F07 F65 a pull that everybody left', () => {
     world.fail('journal image.givenUp');
     await rounds(world, actorLimits.interruptedMs + 2 * actorLimits.janitorMs);
     expect([world.ledger.fetching.size, world.count('storage.removeLayer')]).toEqual([1, 0]);
-    world.mend('journal image.givenUp');
+    world.fix('journal image.givenUp');
     await rounds(world, 2 * actorLimits.janitorMs);
     expect([world.ledger.fetching.size, world.count('storage.removeLayer')]).toEqual([0, 1]);
   });

@@ -101,8 +101,8 @@ describe('metrics by the names of cAdvisor', () => {
   it('has 56 descriptors, and a container with everything has a value for each', () => {
     const descriptors = metricDescriptors();
     expect(descriptors).toHaveLength(56);
-    const told = new Set([...(pod.metrics ?? []), ...ofContainer].map(({ name }) => name));
-    expect(descriptors.map(({ name }) => name).filter((name) => !told.has(name))).toEqual([]);
+    const reported = new Set([...(pod.metrics ?? []), ...ofContainer].map(({ name }) => name));
+    expect(descriptors.map(({ name }) => name).filter((name) => !reported.has(name))).toEqual([]);
   });
 
   it('gives each value as many labels as its descriptor has keys', () => {

@@ -84,7 +84,7 @@ function findings(change: Change = {}) {
     live: 'live' in change ? change.live : LIVE,
   });
 }
-const told = (change: Change = {}): string[] =>
+const reported = (change: Change = {}): string[] =>
   findings(change).map(({ invariant, object, message }) => `${invariant} ${object}: ${message}`);
 const actors = (id: string, state: string, settled: boolean): NonNullable<Evidence['live']> => ({
   pulls: 0,
@@ -93,8 +93,8 @@ const actors = (id: string, state: string, settled: boolean): NonNullable<Eviden
 
 describe('a healthy instance', () => {
   it('has no findings, with its daemon and without', () => {
-    expect(told()).toEqual([]);
-    expect(told({ live: undefined })).toEqual([]);
+    expect(reported()).toEqual([]);
+    expect(reported({ live: undefined })).toEqual([]);
   });
 });
 
@@ -132,7 +132,7 @@ describe('I1, I10: what a record says is there is there', () => {
     ],
   ];
 
-  it.each(broken)('%s', (_what, machine, expected) => expect(told({ machine })).toEqual(expected));
+  it.each(broken)('%s', (_what, machine, expected) => expect(reported({ machine })).toEqual(expected));
 
   it('is not judged while the actor is between two states, nor without a daemon', () => {
     for (const [, machine] of broken) {
@@ -143,8 +143,8 @@ describe('I1, I10: what a record says is there is there', () => {
           [APP, { state: 'stopping', settled: false }],
         ]),
       };
-      expect(told({ machine, live: between })).toEqual([]);
-      expect(told({ machine, live: undefined })).toEqual([]);
+      expect(reported({ machine, live: between })).toEqual([]);
+      expect(reported({ machine, live: undefined })).toEqual([]);
     }
   });
 
@@ -154,12 +154,12 @@ describe('I1, I10: what a record says is there is there', () => {
       { type: 'container.exited', id: APP, exit, startedAtNs: 300n },
     ];
     const live = actors(APP, 'exited', true);
-    expect(told({ records, live, machine: { mounts: [], processes: [] } })).toEqual([]);
+    expect(reported({ records, live, machine: { mounts: [], processes: [] } })).toEqual([]);
     const volume = { path: `/var/lib/troupe/containers/${APP}/volumes/${'7'.repeat(64)}`, id: APP };
-    expect(told({ records, live, machine: { mounts: [volume], processes: [] } })).toEqual([
+    expect(reported({ records, live, machine: { mounts: [volume], processes: [] } })).toEqual([
       'I1 container nginx: it has ended, an image that it had as a volume is still mounted',
     ]);
-    expect(told({ records, live, machine: { processes: [monitor] } })).toEqual([
+    expect(reported({ records, live, machine: { processes: [monitor] } })).toEqual([
       'I1 container nginx: it has ended, its root file system is still mounted',
       'I10 process 50: container nginx has ended, its process 50 (conmon) lives in its cgroup',
     ]);
@@ -177,15 +177,15 @@ describe('I1, I10: what a record says is there is there', () => {
     const records = RECORDS.map((record) =>
       record.type === 'sandbox.intent' ? sandboxIntent({ namespaces }) : record,
     );
-    expect(told({ records })).toEqual(['I1 pod default/web: its user namespace is not pinned']);
-    expect(told({ records, machine: { pins: new Set([...MACHINE.pins, `${POD}/user`]) } })).toEqual([]);
+    expect(reported({ records })).toEqual(['I1 pod default/web: its user namespace is not pinned']);
+    expect(reported({ records, machine: { pins: new Set([...MACHINE.pins, `${POD}/user`]) } })).toEqual([]);
   });
 
   it('a pause process belongs to a pod that shares its process ids', () => {
     const records = RECORDS.map((record) =>
       record.type === 'sandbox.ready' ? sandboxReady({ ...process, pid: 9 }) : record,
     );
-    expect(told({ records })).toEqual(['I1 pod default/web: its pause process 9 is gone']);
+    expect(reported({ records })).toEqual(['I1 pod default/web: its pause process 9 is gone']);
   });
 });
 
@@ -240,7 +240,7 @@ describe('I2: what bears our mark belongs to a record', () => {
 
   it('an actor of the daemon is an owner, too: its intent may have been written after the journal was read', () => {
     const machine = { processes: [...MACHINE.processes, { ...monitor, pid: 60, id: LOST }] };
-    expect(told({ machine, live: actors(LOST, 'provisioning', false) })).toEqual([]);
+    expect(reported({ machine, live: actors(LOST, 'provisioning', false) })).toEqual([]);
   });
 });
 
@@ -269,11 +269,11 @@ describe('I3: the network', () => {
     const other = sandboxId('b');
     const key = { name: 'db', namespace: 'default', uid: 'u2', attempt: 0 };
     const records = [...RECORDS, sandboxIntent({ key }, other), sandboxReady(undefined, other)];
-    expect(told({ records })).toEqual([
+    expect(reported({ records })).toEqual([
       `I3 address 10.62.0.2: pod default/db and sandbox ${POD} both have it`,
       `I3 address 10.62.0.2: pod default/db has it, but /leases/net/10.62.0.2 leases it to ${POD}`,
     ]);
-    expect(told({ records: [...records, { type: 'sandbox.stopping', id: other }] })).toEqual([]);
+    expect(reported({ records: [...records, { type: 'sandbox.stopping', id: other }] })).toEqual([]);
   });
 });
 
@@ -317,10 +317,10 @@ describe('I4, I5, I6, I8: the records among themselves', () => {
         'I8 container nginx: it ended before it began',
       ],
     ],
-  ])('%s', (_what, records, expected) => expect(told({ records })).toEqual(expected));
+  ])('%s', (_what, records, expected) => expect(reported({ records })).toEqual(expected));
 
   it('a damaged journal is told', () =>
-    expect(told({ end: 'damaged' })).toEqual([
+    expect(reported({ end: 'damaged' })).toEqual([
       'I5 journal: the journal is damaged: what was recorded after the damage is not known',
     ]));
 });
@@ -330,9 +330,9 @@ describe('I14, I15: images', () => {
 
   it('a layer that is missing or not whole', () => {
     const message = `I14 image docker.io/library/nginx:1: its layer ${digest('5')} is missing or incomplete; pull the image again`;
-    expect(told({ machine: { layers: [] } })).toEqual([message]);
+    expect(reported({ machine: { layers: [] } })).toEqual([message]);
     expect(
-      told({ machine: { layers: [{ diffId: digest('5'), path: '/layers/5', isWhole: false }] } }),
+      reported({ machine: { layers: [{ diffId: digest('5'), path: '/layers/5', isWhole: false }] } }),
     ).toEqual([message]);
   });
 
@@ -349,8 +349,8 @@ describe('I14, I15: images', () => {
       ['I15', `/ingest/${digest('8').slice(7)}`, undefined],
       ['I15', '/trash/y', undefined],
     ]);
-    expect(told({ machine, live: { ...LIVE, pulls: 1 } })).toEqual([]);
-    expect(told({ machine, live: undefined })).toEqual([]);
+    expect(reported({ machine, live: { ...LIVE, pulls: 1 } })).toEqual([]);
+    expect(reported({ machine, live: undefined })).toEqual([]);
   });
 
   it('what a pull that was interrupted has fetched waits for its client', () => {
@@ -360,10 +360,10 @@ describe('I14, I15: images', () => {
       id: imageId('2'),
       layers: [{ digest: digest('8'), diffId: digest('6') }],
     };
-    expect(told({ machine, records: [...RECORDS, fetching] })).toEqual([]);
+    expect(reported({ machine, records: [...RECORDS, fetching] })).toEqual([]);
   });
 
   it('a container keeps the layers of an image that was removed', () => {
-    expect(told({ records: RECORDS.filter(({ type }) => type !== 'image.present') })).toEqual([]);
+    expect(reported({ records: RECORDS.filter(({ type }) => type !== 'image.present') })).toEqual([]);
   });
 });

@@ -103,7 +103,7 @@ describe('the screen', () => {
     const written: string[] = [];
     return { isTTY, columns, written, write: (text: string) => written.push(text) };
   };
-  const noWishes = { noColor: false, columns: 0 };
+  const noPreferences = { noColor: false, columns: 0 };
 
   it('has colours on a terminal only, and not where NO_COLOR is set', () => {
     const shown = (isTTY: boolean, noColor: boolean, text = 'x'): readonly string[] => {
@@ -130,7 +130,7 @@ describe('the screen', () => {
 
   it('writes lines to stdout and notes to stderr', () => {
     const [out, err] = [output(false), output(false)];
-    const screen = makeScreen(out, err, noWishes, 'mark');
+    const screen = makeScreen(out, err, noPreferences, 'mark');
     screen.line('a');
     screen.note('b');
     expect([out.written, err.written]).toEqual([['a\n'], ['b\n']]);
@@ -140,7 +140,7 @@ describe('the screen', () => {
     'S93 escapes what steers a terminal or turns a text around, whatever writes it (terminal: %s)',
     (isTTY) => {
       const [out, err] = [output(isTTY, 100), output(isTTY, 100)];
-      const screen = makeScreen(out, err, noWishes, 'mark');
+      const screen = makeScreen(out, err, noPreferences, 'mark');
       // OSC, CSI in 7 and 8 bits, DEL, a new line, bidi marks, isolates and overrides, separators
       const evil =
         'a\u001b]0;x\u0007\u001b[31m\u009b2J\u007f\r\nforged\t\u0085\u061c\u200e\u200f\u202a\u202e\u2066\u2069\u2028\u2029z';
@@ -166,7 +166,7 @@ describe('the screen', () => {
 
   it('S93 a text that brings colours along has none', () => {
     const out = output(true, 100);
-    const screen = makeScreen(out, output(true), noWishes, 'mark');
+    const screen = makeScreen(out, output(true), noPreferences, 'mark');
     screen.line('\u001b[31mred\u001b[39m <bad>red</bad>');
     expect(out.written).toEqual([String.raw`\u001b[31mred\u001b[39m <bad>red</bad>` + '\n']);
   });

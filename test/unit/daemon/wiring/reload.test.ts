@@ -48,7 +48,7 @@ describe('a reload', () => {
 /** A reloader with all that it asks for recorded; nothing happens before the test says so. */
 function rig(parts: Partial<Reloading> = {}) {
   const { log, lines } = recordingLog();
-  const told: string[] = [];
+  const reported: string[] = [];
   const refusals: (string | undefined)[] = [];
   const loads: (() => void)[] = [];
   const pauses: (() => void)[] = [];
@@ -56,13 +56,13 @@ function rig(parts: Partial<Reloading> = {}) {
     log,
     load: () => new Promise((resolve) => loads.push(() => resolve(defaultConfig))),
     apply: (config) => Promise.resolve<ReloadPlan>({ config, changed: [], waiting: [] }),
-    notify: (state) => Promise.resolve(void told.push(state)),
-    setLogLevel: (level) => void told.push(level),
+    notify: (state) => Promise.resolve(void reported.push(state)),
+    setLogLevel: (level) => void reported.push(level),
     noteRefusal: (reason) => void refusals.push(reason),
     pause: () => new Promise((resolve) => pauses.push(resolve)),
     ...parts,
   });
-  return { onSignal, lines, told, refusals, loads, pauses };
+  return { onSignal, lines, reported, refusals, loads, pauses };
 }
 
 const broken = (reason: string): Partial<Reloading> => ({
@@ -72,7 +72,7 @@ const broken = (reason: string): Partial<Reloading> => ({
 
 describe('SIGHUP', () => {
   it('F32 a storm: one reload at a time, the next after a pause, for all signals that came meanwhile', async () => {
-    const { onSignal, told, loads, pauses } = rig();
+    const { onSignal, reported, loads, pauses } = rig();
     for (let signal = 0; signal < 100; signal += 1) onSignal();
     await turns();
     expect(loads).toHaveLength(1);
@@ -86,7 +86,7 @@ describe('SIGHUP', () => {
     loads[1]?.();
     await turns();
     expect(loads).toHaveLength(2);
-    expect(told).toEqual(['RELOADING=1', 'info', 'READY=1', 'RELOADING=1', 'info', 'READY=1']);
+    expect(reported).toEqual(['RELOADING=1', 'info', 'READY=1', 'RELOADING=1', 'info', 'READY=1']);
     pauses[1]?.();
     await turns();
     onSignal();
@@ -95,7 +95,7 @@ describe('SIGHUP', () => {
   });
 
   it("F32 a configuration that can't be used changes nothing, is logged once for a storm, and is told to Status", async () => {
-    const { onSignal, lines, told, refusals, pauses } = rig(broken('line 3: no such key'));
+    const { onSignal, lines, reported, refusals, pauses } = rig(broken('line 3: no such key'));
     onSignal();
     await turns();
     onSignal();
@@ -105,7 +105,7 @@ describe('SIGHUP', () => {
     expect(lines).toEqual([
       'error: reload configuration: failed, the previous one stays in effect: line 3: no such key',
     ]);
-    expect(told).toEqual(['RELOADING=1', 'READY=1', 'RELOADING=1', 'READY=1']);
+    expect(reported).toEqual(['RELOADING=1', 'READY=1', 'RELOADING=1', 'READY=1']);
     pauses[1]?.();
     await turns();
     onSignal();

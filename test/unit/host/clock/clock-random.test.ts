@@ -80,11 +80,11 @@ test('F15 F79 what was ready before the event loop stood still comes before a bo
 });
 
 test('F15 a stall is told once, with the time that the process was busy itself', async () => {
-  const told: number[] = [];
+  const reported: number[] = [];
   let stop = (): void => undefined;
   await new Promise<void>((resolve) => {
     stop = watchForStalls(({ ms, cpuMs }) => {
-      told.push(ms);
+      reported.push(ms);
       expect(cpuMs).toBeGreaterThanOrEqual(0);
       resolve();
     });
@@ -97,8 +97,8 @@ test('F15 a stall is told once, with the time that the process was busy itself',
     );
   });
   stop();
-  expect(told).toHaveLength(1);
-  expect(told[0]).toBeGreaterThanOrEqual(clockLimits.stallMs);
+  expect(reported).toHaveLength(1);
+  expect(reported[0]).toBeGreaterThanOrEqual(clockLimits.stallMs);
 });
 
 test('a timer fires once, a cleared one never, and a delay over 2^31-1 ms does not fire at once', async () => {

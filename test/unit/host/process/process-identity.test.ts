@@ -38,9 +38,9 @@ test('F43: a process with another start time is another process', () => {
   if (self === undefined) throw new Error('no identity of this very process');
   expect(processExists(self)).toBe(true);
   expect(killProcess(self, 0)).toBe(true);
-  const stranger = { pid: self.pid, startTicks: self.startTicks + 1 };
-  expect(processExists(stranger)).toBe(false);
-  expect(killProcess(stranger, 9)).toBe(false);
+  const reused = { pid: self.pid, startTicks: self.startTicks + 1 };
+  expect(processExists(reused)).toBe(false);
+  expect(killProcess(reused, 9)).toBe(false);
   expect(processIdentity(2 ** 22 + 1)).toBeUndefined();
 });
 

@@ -98,9 +98,9 @@ describe('statistics driver', () => {
     says('pids.current', '20000\n');
     // pids that no kernel gives: nothing is looked at below /proc
     says('cgroup.procs', Array.from({ length: 20_000 }, (_none, at) => `${at + 4_194_305}\n`).join(''));
-    const told = driver.details({ id, sandbox, pid: undefined });
+    const reported = driver.details({ id, sandbox, pid: undefined });
     await Promise.resolve().then(() => clock.fire());
-    expect(await told).toMatchObject({ processes: 20_000n, threads: 20_000n });
+    expect(await reported).toMatchObject({ processes: 20_000n, threads: 20_000n });
   });
 
   it("S88 the usage of a cgroup is the pod's only where the cgroup is named after its whole uid", () => {
@@ -136,8 +136,8 @@ describe('statistics driver', () => {
 
   it('a pod without a process whose namespace is gone has no interfaces', async () => {
     begin(2);
-    const told = driver.interfaces({ id: sandbox.key.name as never, pid: undefined });
+    const reported = driver.interfaces({ id: sandbox.key.name as never, pid: undefined });
     await Promise.resolve().then(() => clock.fire());
-    expect(await told).toEqual([]);
+    expect(await reported).toEqual([]);
   });
 });

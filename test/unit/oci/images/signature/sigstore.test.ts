@@ -24,7 +24,7 @@ const NAME = 'r.example/a:1';
 const AT_S = 1_700_000_000;
 const payload = cosignPayload(DIGEST, NAME);
 const key = keyPairs.p256();
-const stranger = keyPairs.p256();
+const untrusted = keyPairs.p256();
 const log = keyPairs.p256();
 const signature = signedBy(payload, key.privateKey);
 
@@ -57,7 +57,7 @@ describe('a signature by key', () => {
       const pair = keyPairs[kind]();
       const made = sigstoreSignature(payload, pair.privateKey);
       expect(await judge(byKey({ keys: pemData(pair) }), [made])).toBeUndefined();
-      expect(await judge(byKey({ keys: pemData(stranger, pair) }), [made])).toBeUndefined();
+      expect(await judge(byKey({ keys: pemData(untrusted, pair) }), [made])).toBeUndefined();
       expect(await judge(byKey(), [made])).toMatch(/not made with a key that the policy trusts/u);
     },
   );
@@ -108,7 +108,7 @@ describe('a signature by key', () => {
     [
       'several, none good',
       [
-        sigstoreSignature(payload, stranger.privateKey),
+        sigstoreSignature(payload, untrusted.privateKey),
         sigstoreSignature(cosignPayload(OTHER, NAME), key.privateKey),
       ],
       /none of 2 sigstore signatures/u,
@@ -118,7 +118,7 @@ describe('a signature by key', () => {
   });
 
   it('one good one among others is enough; one on the index is one for the image', async () => {
-    expect(await judge(byKey(), [sigstoreSignature(payload, stranger.privateKey), good])).toBeUndefined();
+    expect(await judge(byKey(), [sigstoreSignature(payload, untrusted.privateKey), good])).toBeUndefined();
     expect(await judge(byKey(), [good], NAME, [OTHER, DIGEST])).toBeUndefined();
     expect(await judge(byKey(), [good], `r.example/a@${OTHER}`, [OTHER])).toMatch(/for the digest/u);
   });
@@ -127,7 +127,7 @@ describe('a signature by key', () => {
     ['a short RSA key', keyPairs.rsa1024().pem],
     ['a private key', String(key.privateKey.export({ type: 'pkcs8', format: 'pem' }))],
     ['nothing', ''],
-    ['two keys in one', key.pem + stranger.pem],
+    ['two keys in one', key.pem + untrusted.pem],
   ])('%s of the policy is invalidRequest, not a refusal of the image', async (_what, pem) => {
     await expect(judge(byKey({ keys: { datas: [Buffer.from(pem)] } }), [good])).rejects.toMatchObject({
       fault: { kind: 'invalidRequest' },
@@ -164,7 +164,7 @@ describe('a signature by key in Rekor', () => {
   it('is accepted whatever the order of the fields, and by a second key of the log', async () => {
     expect(await judgeBundle(rekorBundle(entry, log.privateKey))).toBeUndefined();
     expect(
-      await judge(byKey({ keys: pemData(stranger, key), rekorKeys: pemData(stranger, log) }), [
+      await judge(byKey({ keys: pemData(untrusted, key), rekorKeys: pemData(untrusted, log) }), [
         withBundle(rekorBundle(entry, log.privateKey)),
       ]),
     ).toBeUndefined();
@@ -173,12 +173,12 @@ describe('a signature by key in Rekor', () => {
   it.each([
     ['there is no bundle', ''],
     ['the bundle is no JSON', '{'],
-    ['the log is another', rekorBundle(entry, stranger.privateKey)],
+    ['the log is another', rekorBundle(entry, untrusted.privateKey)],
     ['the time is altered', altered((bundle) => void (bundle.Payload['integratedTime'] = AT_S + 1))],
     ['the timestamp is missing', altered((bundle) => void (bundle.SignedEntryTimestamp = ''))],
     ['there is a field more', altered((bundle) => void (bundle.Payload['more'] = 1))],
     ['a field is missing', altered((bundle) => void delete bundle.Payload['logIndex'])],
-    ['the entry is about another signer', rekorBundle({ ...entry, signer: stranger.pem }, log.privateKey)],
+    ['the entry is about another signer', rekorBundle({ ...entry, signer: untrusted.pem }, log.privateKey)],
     [
       'the entry is about another signature',
       rekorBundle({ ...entry, signature: signedBy(payload, key.privateKey) }, log.privateKey),

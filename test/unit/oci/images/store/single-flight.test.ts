@@ -27,20 +27,20 @@ describe('work shared by callers', () => {
     const flights = new SingleFlight(new HandClock());
     const work = deferred();
     const [one, two] = [passenger(), passenger()];
-    let tell: (bytes: number) => void = () => undefined;
+    let report: (bytes: number) => void = () => undefined;
     let runs = 0;
     const started = deferred();
     const run = async (_signal: AbortSignal, onBytes: (bytes: number) => void): Promise<void> => {
       runs += 1;
-      tell = onBytes;
+      report = onBytes;
       started.resolve();
       await work.promise;
     };
     const first = flights.join({ key: 'k', party: 'a', source: 'a' }, one, run);
     await started.promise;
-    tell(5);
+    report(5);
     const second = flights.join({ key: 'k', party: 'a', source: 'a' }, two, run);
-    tell(9);
+    report(9);
     work.resolve();
     await Promise.all([first, second]);
     expect(runs).toBe(1);

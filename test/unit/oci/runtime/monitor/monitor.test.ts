@@ -76,8 +76,8 @@ describe('S65 the monitor’s argv', () => {
     [{ stdin: true, stdinOnce: true }, ['-i']],
     [{ stdinOnce: true }, []],
     [{ tty: true, stdin: true }, ['-t', '-i', '--leave-stdin-open']],
-  ])('%o adds %o', (wish, words) => {
-    const argv = createArgv({ ...create, ...wish });
+  ])('%o adds %o', (request, words) => {
+    const argv = createArgv({ ...create, ...request });
     expect(argv.slice(argv.indexOf('k8s-file:/log/-c') + 1)).toEqual(words);
   });
 

@@ -23,13 +23,13 @@ const aTurn = (): Promise<unknown> => readFile(join(root, 'none')).catch(() => u
 function stage() {
   const layout = createLayout({ root: join(root, 'r'), state: join(root, 's') });
   const asked: string[] = [];
-  let told: (exit: ExitFact) => void = () => undefined;
+  let shown: (exit: ExitFact) => void = () => undefined;
   const reported = new Promise<ExitFact>((resolve) => {
-    told = resolve;
+    shown = resolve;
   });
   const shim = { callUnlessGone: async () => ({ exitStatus: 3, exitedAt: { seconds: 1n, nanos: 0 } }) };
   const shims = { find: async () => (asked.push('find'), shim) };
-  const exits = { report: (_id: unknown, exit: ExitFact) => told(exit) };
+  const exits = { report: (_id: unknown, exit: ExitFact) => shown(exit) };
   const watch = new ShimExits(
     { layout, log: silentLog, clock: new HandClock(1000) } as never,
     shims as never,

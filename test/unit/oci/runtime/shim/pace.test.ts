@@ -130,11 +130,11 @@ describe('events of a shim', () => {
     mkdirSync(layout.containerDir(id), { recursive: true });
     await shimRunsAs(layout, id, process.pid);
     const clock = new HandClock();
-    const told: unknown[] = [];
+    const reported: unknown[] = [];
     const events = new ShimEvents({
       layout,
       clock,
-      log: { ...silentLog, info: (fields: unknown) => void told.push(fields) },
+      log: { ...silentLog, info: (fields: unknown) => void reported.push(fields) },
     });
     await events.open();
     const event = {
@@ -159,9 +159,9 @@ describe('events of a shim', () => {
       for (let each = 0; each < count; each += 1) socket.write(frame((sent += 1) * 2 - 1));
     };
     send(shimLimits.events.times + 1);
-    await until(() => clock.timers.size > 0 && existsSync(oomMarker(layout, id)) && told.length > 0);
+    await until(() => clock.timers.size > 0 && existsSync(oomMarker(layout, id)) && reported.length > 0);
     const { mtimeNs } = statSync(oomMarker(layout, id), { bigint: true });
-    expect(told).toHaveLength(1);
+    expect(reported).toHaveLength(1);
     const before = shimLimits.events.times + 1;
     await until(() => answers() === before);
     // what comes now is left where it is
@@ -172,7 +172,7 @@ describe('events of a shim', () => {
     clock.fire(shimLimits.events.everyMs);
     await until(() => answers() > before);
     expect(statSync(oomMarker(layout, id), { bigint: true }).mtimeNs).toBe(mtimeNs);
-    expect(told).toHaveLength(1);
+    expect(reported).toHaveLength(1);
     socket.destroy();
     events.close();
   });

@@ -47,12 +47,12 @@ it.each<[FaultKind, FaultKind]>([
   ['notReady', 'outside'],
   ['unsupported', 'outside'],
   ['timedOut', 'timedOut'],
-])("a shim's %s is told as %s, with what was attempted on which container", async (kind, told) => {
+])("a shim's %s is told as %s, with what was attempted on which container", async (kind, reported) => {
   answer = [kind, 'executable file not found in $PATH'];
   await expect(shim.call(Task.method.create, { id: 'c1' })).rejects.toMatchObject({
-    fault: { kind: told, message: expect.stringMatching(/Create: executable file not found in \$PATH$/) },
+    fault: { kind: reported, message: expect.stringMatching(/Create: executable file not found in \$PATH$/) },
   });
-  if (told === 'outside')
+  if (reported === 'outside')
     await expect(shim.call(Task.method.create, { id: 'c1' })).rejects.toMatchObject({
       fault: { subject: 'c1', message: expect.stringContaining('call a shim for c1: ') },
     });

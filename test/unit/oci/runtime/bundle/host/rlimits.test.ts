@@ -16,13 +16,13 @@ const INFINITY = 2n ** 64n - 1n;
 
 describe('rlimits from the configuration', () => {
   test('in order of their names, and none above our own without CAP_SYS_RESOURCE', () => {
-    const wishes = {
+    const requested = {
       nofile: { soft: 1024, hard: 'unlimited' },
       memlock: { soft: 'unlimited', hard: 'unlimited' },
       cpu: { soft: 5, hard: 'unlimited' },
       nice: { soft: 0, hard: 1 },
     } as const;
-    expect(rlimitsFor(wishes, inherited, false)).toEqual({
+    expect(rlimitsFor(requested, inherited, false)).toEqual({
       rlimits: [
         { type: 'RLIMIT_CPU', soft: 5n, hard: INFINITY },
         { type: 'RLIMIT_MEMLOCK', soft: 8_388_608n, hard: 8_388_608n },
@@ -33,7 +33,7 @@ describe('rlimits from the configuration', () => {
         (name) => expect.stringContaining(`runtime.rlimits.${name}: hard limit lowered to `) as string,
       ),
     });
-    expect(rlimitsFor(wishes, inherited, true)).toMatchObject({
+    expect(rlimitsFor(requested, inherited, true)).toMatchObject({
       rlimits: [{}, { soft: INFINITY }, { hard: 1n }, { hard: INFINITY }],
       conditions: [],
     });
