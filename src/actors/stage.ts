@@ -1,6 +1,6 @@
 /** The dependencies of all commands together. */
 import type { ContainerStage } from './commands/container-stage.ts';
-import type { ImageStage } from './images/image-commands.ts';
+import type { ImageStage } from './images/image-stage.ts';
 import type { Sweeping } from './janitor/sweeping.ts';
 import type { SandboxStage } from './commands/sandbox-stage.ts';
 

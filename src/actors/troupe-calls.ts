@@ -8,18 +8,21 @@ import { createContainer } from './commands/create-container.ts';
 import { removeContainer } from './commands/remove-container.ts';
 import { startContainer } from './commands/start-container.ts';
 import { stopContainer } from './commands/stop-container.ts';
-import { execSync, reopenLog } from './commands/exec-commands.ts';
+import { execSync } from './commands/exec-sync.ts';
+import { reopenLog } from './commands/reopen-log.ts';
 import { findImage, sourceNamed } from './images/catalog.ts';
 import { keepersOf } from './images/keepers.ts';
 import { pinnedBy } from './images/pinned.ts';
-import { pullImage, removeImage } from './images/image-commands.ts';
+import { pullImage } from './images/pull-image.ts';
+import { removeImage } from './images/remove-image.ts';
 import type { rootMachine } from './root/root.machine.ts';
 import { removeSandbox } from './commands/remove-sandbox.ts';
 import { runSandbox } from './commands/run-sandbox.ts';
 import { stopSandbox } from './commands/stop-sandbox.ts';
 import type { Stage } from './stage.ts';
 import type { Troupe } from './troupe.ts';
-import { updateContainer, updateSandbox } from './commands/update-commands.ts';
+import { updateContainer } from './commands/update-container.ts';
+import { updateSandbox } from './commands/update-sandbox.ts';
 
 /** The root actor. */
 export type RootRef = ActorRefFrom<ReturnType<typeof rootMachine>>;

@@ -10,7 +10,7 @@ import type { Wanted } from './commands/run-checkpoint.ts';
 import type { Directory } from './directory/directory.ts';
 import type { Activity } from './effects/activity.ts';
 import type { LayerProgress } from './image-pull/progress.ts';
-import type { PullRequest } from './images/image-commands.ts';
+import type { PullRequest } from './images/pull-image.ts';
 import type { Kept } from './images/keepers.ts';
 import type { CheckpointFacts } from '../ports/checkpoint.ts';
 import type { NetworkStatus } from '../ports/network.ts';

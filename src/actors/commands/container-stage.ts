@@ -5,6 +5,7 @@ import type { Asker } from '../directory/ask.ts';
 import type { ContainerInput } from '../container/container.context.ts';
 import type { Ports } from '../../ports/ports.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import { isAlive } from '../directory/phases.ts';
 import type { ContainerView, SandboxView } from '../directory/views.ts';
 
 export interface ContainerStage extends Asker {
@@ -31,4 +32,16 @@ export function existingContainer(stage: ContainerStage, id: ContainerId, attemp
   return (
     stage.directory.container(id) ?? fail('notFound', `${attempted}: container not found`, { subject: id })
   );
+}
+
+/** What the runtime needs to know of a container whose process is alive. Throws `notFound` or `wrongState`. */
+export function runningContainer(stage: ContainerStage, id: ContainerId, attempted: string) {
+  const view = stage.directory.container(id);
+  if (view === undefined || !view.listed)
+    fail('notFound', `${attempted}: container not found`, { subject: id });
+  const { init } = view;
+  if (!isAlive(view) || init === undefined) {
+    fail('wrongState', `${attempted}: the container is ${view.path}, not running`, { subject: id });
+  }
+  return { id, handler: view.handler, spec: view.spec, init, address: view.address };
 }

@@ -163,7 +163,7 @@ export const ofNodeFiles: readonly Mutant[] = [
   {
     row: 'F95',
     title: 'a short name counts as gone while registries.conf is torn',
-    file: 'src/actors/images/image-commands.ts',
+    file: 'src/actors/images/remove-image.ts',
     find: "if (kind === 'denied') throw new FaultError(toFault(thrown, `RemoveImage ${name}`));",
     replace: 'void kind;',
     test: { file: 'test/unit/actors/images/removed-names.test.ts', named: 'F95: a short name' },

@@ -69,7 +69,7 @@ export const ofPulls: readonly Mutant[] = [
   {
     row: 'S90',
     title: 'credentials that were left for one pull are used up by a call that is refused',
-    file: 'src/actors/images/image-commands.ts',
+    file: 'src/actors/images/pull-image.ts',
     find: 'if (brought === undefined && !mayJoin(stage, asked, namespace)) demandRoom(stage, attempted, namespace);',
     replace: '',
     test: {
@@ -80,7 +80,7 @@ export const ofPulls: readonly Mutant[] = [
   {
     row: 'S90',
     title: 'a call that would join a pull with its credentials is refused',
-    file: 'src/actors/images/image-commands.ts',
+    file: 'src/actors/images/pull-image.ts',
     find: '!mayJoin(stage, asked, namespace)',
     replace: '!stage.pulls.has(keyWith(undefined))',
     test: {
@@ -184,7 +184,7 @@ export const ofPulls: readonly Mutant[] = [
   {
     row: 'S90',
     title: 'a pull joins that of another namespace',
-    file: 'src/actors/images/image-commands.ts',
+    file: 'src/actors/images/pull-image.ts',
     find: 'encodePlain([asked, used, namespace, stage',
     replace: 'encodePlain([asked, used, stage',
     test: {
@@ -195,7 +195,7 @@ export const ofPulls: readonly Mutant[] = [
   {
     row: 'S90',
     title: 'one namespace may have all pulls',
-    file: 'src/actors/images/image-commands.ts',
+    file: 'src/actors/images/pull-image.ts',
     find: 'if (ofNamespace >= actorLimits.pullsPerNamespace) {',
     replace: 'if (ofNamespace >= actorLimits.pullsMax) {',
     test: {

@@ -1,6 +1,6 @@
 // Removing an image by a name that registries.conf gives its meaning.
 import { expect, test } from 'vitest';
-import { removeImage } from '../../../../src/actors/images/image-commands.ts';
+import { removeImage } from '../../../../src/actors/images/remove-image.ts';
 import { fail } from '../../../../src/base/fault.ts';
 import { imageId } from '../fixtures.ts';
 

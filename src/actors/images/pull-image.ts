@@ -1,37 +1,13 @@
-/** PullImage and RemoveImage. */
+/** PullImage. */
 import { encodePlain } from '../../base/codec.ts';
 import { fault, fail, FaultError, toFault } from '../../base/fault.ts';
 import type { ImageId } from '../../base/ids.ts';
 import { actorLimits } from '../bounds.ts';
 import { askPull } from '../directory/ask.ts';
-import type { Asker, Call, Outcome } from '../directory/ask.ts';
-import { isCommitting } from '../directory/phases.ts';
+import type { Call, Outcome } from '../directory/ask.ts';
 import type { PullAddress, PullInput } from '../image-pull/image-pull.context.ts';
-import type { PullProgress } from '../image-pull/progress.ts';
 import type { RegistryAuth } from '../../ports/images.ts';
-import type { Ports } from '../../ports/ports.ts';
-import type { Ledger } from '../ledger/ledger.ts';
-import { findImage, isIdText } from './catalog.ts';
-import type { LayerBook } from '../ledger/layer-book.ts';
-
-interface Waiters {
-  readonly address: PullAddress;
-  readonly reference: string;
-  readonly namespace: string;
-  count: number;
-}
-
-export interface ImageStage extends Asker {
-  readonly ports: Ports;
-  readonly ledger: Ledger;
-  readonly layers: LayerBook;
-  readonly progress: PullProgress;
-  /** Pulls under way by reference, credentials, namespace and policy scope, each with the number of waiting callers. */
-  readonly pulls: Map<string, Waiters>;
-  startPull(input: PullInput): void;
-  /** Asks the janitor to delete unused layers in its next round. */
-  layersLeft(): void;
-}
+import type { ImageStage, Waiters } from './image-stage.ts';
 
 export type PullRequest = Pick<PullInput, 'reference' | 'auth' | 'namespace'>;
 
@@ -153,86 +129,4 @@ function begin(stage: ImageStage, { key, attempted, ...input }: PullToBegin): Wa
   });
   stage.startPull({ owner: address, ...input });
   return waiters;
-}
-
-/**
- * Waits for pulls of the name that are writing their record. Those complete even if all callers have gone, and would
- * bring the image back after RemoveImage has reported success (I7).
- */
-async function untilCommitted(stage: ImageStage, name: string, call: Call): Promise<void> {
-  const { directory, ports } = stage;
-  const attempted = `RemoveImage ${name}`;
-  const coming = directory.pulls().filter((view) => {
-    const { imageId, reference, repoDigest } = view;
-    const image = { id: imageId as ImageId, repoTags: [reference], repoDigests: [repoDigest] };
-    return (
-      isCommitting(view) && findImage([image], name, (one) => ports.images.candidates(one)) !== undefined
-    );
-  });
-  const waits = coming.map(({ address }) =>
-    askPull<true>(stage, call, {
-      address,
-      attempted: `${attempted}: waiting for its pull to be recorded`,
-      answer: (_view, gone) => (gone ? { ok: true } : undefined),
-    }),
-  );
-  await Promise.all(waits);
-}
-
-/**
- * Throws `denied` for a short name while registries.conf is unusable: its meaning is unknown, so reporting that the
- * image is gone could be wrong (F95).
- */
-function refuseUnknown({ ports }: ImageStage, name: string): void {
-  if (isIdText(name)) return;
-  try {
-    ports.images.candidates(name);
-  } catch (thrown) {
-    const { kind } = toFault(thrown);
-    if (kind === 'denied') throw new FaultError(toFault(thrown, `RemoveImage ${name}`));
-  }
-}
-
-/**
- * Refuses an image that a container mounts: its files would stay on the disk without an owner. CRI-O refuses it, too.
- */
-function refuseMounted({ directory }: ImageStage, id: ImageId): void {
-  const user = directory
-    .containers()
-    .find(
-      ({ image, criState }) =>
-        criState !== 'exited' && image.volumes?.some((volume) => volume.id === id) === true,
-    );
-  if (user !== undefined)
-    fail('wrongState', `RemoveImage ${id}: container ${user.id} has it mounted as a volume`, { subject: id });
-}
-
-/**
- * Removes the image that the name refers to, with all its names, as critest's image specs expect. Deletes the layers
- * that nothing else uses before it resolves. Succeeds when no image has the name.
- */
-export async function removeImage(stage: ImageStage, name: string, call: Call): Promise<void> {
-  await untilCommitted(stage, name, call);
-  const image = findImage(stage.ledger.images.values(), name, (reference) =>
-    stage.ports.images.candidates(reference),
-  );
-  if (image === undefined) {
-    refuseUnknown(stage, name);
-    return;
-  }
-  refuseMounted(stage, image.id);
-  const owner = `image/${image.id}`;
-  await stage.activity.run(owner, 'removeImage', actorLimits.removeRootfsMs, call.signal, async (fx) => {
-    await stage.ports.journal.append([{ type: 'image.removed', id: image.id }], { sync: true });
-    try {
-      await stage.layers.collect(
-        image.layers.map((layer) => layer.diffId),
-        fx,
-      );
-    } catch (thrown) {
-      // the removal is recorded, so a repeated call would find no image: the janitor deletes the layers
-      stage.layersLeft();
-      throw thrown;
-    }
-  });
 }

@@ -1,0 +1,14 @@
+import { portLimits } from '../../ports/bounds.ts';
+import type { EffectContext } from '../../ports/effect.ts';
+import type { Call } from '../directory/ask.ts';
+import type { ContainerStage } from './container-stage.ts';
+
+/** Calls the NRI plugins about a container or pod, with their time bound, as an effect of its actor. */
+export function onPlugins<T>(
+  { activity }: ContainerStage,
+  address: string,
+  { signal }: Call,
+  work: (fx: EffectContext) => Promise<T>,
+): Promise<T> {
+  return activity.run(address, 'nri', portLimits.pluginsMs, signal, work);
+}
