@@ -10,9 +10,10 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { EffectContext } from '../../../ports/effect.ts';
-import { fail } from '../../../base/fault.ts';
+import { fail, toFault } from '../../../base/fault.ts';
 import { onUserPath } from '../../../host/mounts/answering.ts';
 import { closeInPool } from '../../../host/io/close-in-pool.ts';
+import { inPool } from '../../../host/ffi/pool.ts';
 import { codeOf, isAbsent, onlyAbsent } from '../../../host/ffi/errno.ts';
 import { isThere } from '../../../host/files/is-there.ts';
 import { readMountInfo } from '../../../host/mounts/mountinfo.ts';
@@ -39,7 +40,7 @@ export interface OpenArchive {
 
 /**
  * Makes the empty file under its partial name. Throws `conflict` when either name exists, `invalidRequest` when the
- * directory does not exist. A file that is opened only after the timeout is closed again.
+ * directory does not exist. A file that is made only after the timeout or the cancellation is removed again.
  */
 export async function openArchive(call: ArchiveCall): Promise<OpenArchive> {
   let opened: OpenArchive | undefined;
@@ -48,14 +49,37 @@ export async function openArchive(call: ArchiveCall): Promise<OpenArchive> {
     return await onArchive(call, 'make the archive', async (mountPoint) => {
       const file = await createPart(call);
       opened = { file, mountPoint };
-      if (isLate) await file.close();
+      if (isLate) await discardPart(call.archive, file);
       return opened;
     });
   } catch (error) {
     isLate = true;
-    if (opened !== undefined) closeInPool(opened.mountPoint, opened.file).catch(() => undefined);
+    if (opened !== undefined) {
+      const { file, mountPoint } = opened;
+      inPool(mountPoint, () => discardPart(call.archive, file)).catch(() => undefined);
+    }
     throw error;
   }
+}
+
+/** Whether `openArchive` failed while its file may still be made, and removed again, later. */
+export function mayAppearLate(error: unknown): boolean {
+  const { kind } = toFault(error);
+  return kind === 'timedOut' || kind === 'cancelled';
+}
+
+/** Removes and closes a partial file that nobody waits for, unless another file has its name by now. */
+async function discardPart(archive: string, file: FileHandle): Promise<void> {
+  try {
+    // the open file keeps its inode number from being reused
+    if (isSame(await plainAt(partialOf(archive)), await file.stat())) await unlink(partialOf(archive));
+  } finally {
+    await file.close();
+  }
+}
+
+function isSame(found: Stats | undefined, other: Stats | undefined): boolean {
+  return found !== undefined && found.ino === other?.ino && found.dev === other.dev;
 }
 
 async function createPart({ archive, attempted }: ArchiveCall): Promise<FileHandle> {
@@ -156,8 +180,15 @@ export async function closeArchive(
 export function dropArchive(call: ArchiveCall, hasName: boolean): Promise<void> {
   const { archive } = call;
   return onArchive(call, 'remove the archive', async () => {
+    const part = await plainAt(partialOf(archive));
+    const dropName = async (): Promise<void> => {
+      if (isSame(await plainAt(archive), part)) await removePlain(archive);
+    };
     if (hasName) await removePlain(archive);
+    else await dropName();
     await removePlain(partialOf(archive));
+    // a link that timed out may have been made meanwhile; without the partial name it can't be made any more
+    await dropName();
     await syncDirectory(dirname(archive));
   });
 }
@@ -198,7 +229,7 @@ async function removePart(archive: string): Promise<void> {
 async function stateOf(archive: string): Promise<'none' | 'part' | 'named' | 'settled'> {
   const [found, part] = [await plainAt(archive), await plainAt(partialOf(archive))];
   if (part === undefined) return found === undefined ? 'none' : 'settled';
-  return found?.ino === part.ino && found.dev === part.dev ? 'named' : 'part';
+  return isSame(found, part) ? 'named' : 'part';
 }
 
 async function plainAt(path: string): Promise<Stats | undefined> {

@@ -17,6 +17,7 @@ import {
   demandEmpty,
   dropArchive,
   nameArchive,
+  mayAppearLate,
   openArchive,
   settleArchive,
   undoArchives,
@@ -53,6 +54,10 @@ interface Request {
   readonly attempted: string;
   /** All archives of the request. */
   readonly together: readonly string[];
+  /** Containers whose directory and record this request has made. */
+  readonly noted: Set<ContainerId>;
+  /** Those of them whose archive may still exist after a failure: they keep their records. */
+  readonly kept: Set<ContainerId>;
 }
 
 /** An archive that is being written. */
@@ -104,11 +109,10 @@ async function checkpoint(
     await ability.demand(table.resolve(handler), attempted);
   if (emptyDirectory !== undefined) await demandEmpty(emptyDirectory, { attempted, clock: reader.clock, fx });
   const together = containers.map(({ archive }) => archive);
+  const request: Request = { attempted, together, noted: new Set(), kept: new Set() };
   const drafts: Draft[] = [];
-  let kept: readonly ContainerId[] = [];
   try {
-    for (const container of containers)
-      drafts.push(await begin(stage, container, { attempted, together }, fx));
+    for (const container of containers) drafts.push(await begin(stage, container, request, fx));
     await readAll(
       reader,
       drafts.map(({ job }) => job),
@@ -121,12 +125,12 @@ async function checkpoint(
     }
     for (const { call } of drafts) await settleArchive(call);
   } catch (error) {
-    kept = await dropAll(reader, drafts, fx);
+    for (const id of await dropAll(reader, drafts, fx)) request.kept.add(id);
     throw error;
   } finally {
     await closeAll(reader, drafts, fx);
-    for (const { id } of containers)
-      await (kept.includes(id) ? keepNote(directory, id) : dropWork(directory, id));
+    for (const id of request.noted)
+      await (request.kept.has(id) ? keepNote(directory, id) : dropWork(directory, id));
   }
 }
 
@@ -168,14 +172,18 @@ async function closeAll(
 async function begin(
   { reader, directory }: Stage,
   container: CheckpointedContainer,
-  { attempted, together }: Request,
+  { attempted, together, noted, kept }: Request,
   fx: EffectContext,
 ): Promise<Draft> {
   const { archive, id } = container;
   const handler = reader.parts.table.resolve(container.handler);
   const call: ArchiveCall = { archive, attempted, clock: reader.clock, fx };
+  noted.add(id);
   const work = await makeWork(directory, { version: 1, id, handler: handler.name, archive, together });
-  const archiveFile = await openArchive(call);
+  const archiveFile = await openArchive(call).catch((error: unknown) => {
+    if (mayAppearLate(error)) kept.add(id);
+    throw error;
+  });
   return { job: { container, handler, attempted, work }, call, ...archiveFile, hasName: false };
 }
 

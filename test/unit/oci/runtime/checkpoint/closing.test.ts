@@ -1,13 +1,19 @@
 // Archives whose file system does not answer when they are opened or closed.
 import type * as Files from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { linkSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { hostLimits } from '../../../../../src/host/bounds.ts';
 import { inPool } from '../../../../../src/host/ffi/pool.ts';
-import { closeArchive, openArchive } from '../../../../../src/oci/runtime/checkpoint/archive.ts';
+import {
+  closeArchive,
+  dropArchive,
+  openArchive,
+  partialOf,
+} from '../../../../../src/oci/runtime/checkpoint/archive.ts';
 import { faultOf } from '../../../../support/fault-of.ts';
 import { HandClock } from '../../../../support/hand-clock.ts';
 import { turns } from '../../../../support/turns.ts';
@@ -83,7 +89,7 @@ describe('F33 F45 the archive of a checkpoint on a mount that stops answering', 
     await turns();
   });
 
-  it('is closed when it is open only after the bound', async () => {
+  it('is removed and closed when it is open only after the bound', async () => {
     const [begun, opened, held] = [
       Promise.withResolvers<void>(),
       Promise.withResolvers<FileHandle>(),
@@ -96,9 +102,20 @@ describe('F33 F45 the archive of a checkpoint on a mount that stops answering', 
     expect(await waited).toMatchObject({ kind: 'timedOut' });
     held.resolve();
     const file = await opened.promise;
-    await turns();
-    // closed, or about to be: its descriptor is given up when the close begins
-    expect(file.fd).toBe(-1);
-    await file.close();
+    await once(file, 'close');
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('is dropped with the name that a link gives it after its bound', async () => {
+    const { archive } = place();
+    writeFileSync(partialOf(archive), 'late');
+    linkSync(partialOf(archive), archive);
+    await dropArchive(place(), false);
+    expect(readdirSync(directory)).toEqual([]);
+    // somebody else's file of that name stays
+    writeFileSync(partialOf(archive), 'ours');
+    writeFileSync(archive, 'theirs');
+    await dropArchive(place(), false);
+    expect(readdirSync(directory)).toEqual(['a.tar']);
   });
 });

@@ -27,6 +27,13 @@ describe('F33 F89 a checkpoint of a pod that is given up', () => {
     const lines: string[] = [];
     const line = (_fields: object, message: string): void => void lines.push(message);
     const path = join(directory, 'runtime');
+    const annotations = '{"annotations":{"org.opencontainers.runc.checkpoint.enabled":"true"}}';
+    /** Writes the runtime, of which all calls but the question what it can do are the given case. */
+    const runtime = (calls: string): void => {
+      writeFileSync(path, `#!/bin/sh\ncase "$*" in features) echo '${annotations}' ;; ${calls} esac\n`);
+      chmodSync(path, 0o755);
+    };
+    runtime('*) exit 1 ;;');
     const handler = { name: 'fake', kind: 'oci', path, root: directory };
     const parts = {
       layout,
@@ -41,7 +48,7 @@ describe('F33 F89 a checkpoint of a pod that is given up', () => {
       criu: { path: '/bin/true' },
       restores: false,
     } as CheckpointOptions);
-    return { driver, lines, path, works: () => readdirSync(layout.checkpointsDir).toSorted(), layout };
+    return { driver, lines, runtime, works: () => readdirSync(layout.checkpointsDir).toSorted(), layout };
   }
 
   it('by a killed daemon is undone once, and none of its containers keeps its directory', async () => {
@@ -62,14 +69,11 @@ describe('F33 F89 a checkpoint of a pod that is given up', () => {
   });
 
   it('drops each archive on its own; the one that it can not drop keeps its note for the next daemon', async () => {
-    const { driver, lines, path, works, layout } = bench();
+    const { driver, lines, runtime, works, layout } = bench();
     const places = ['gone', 'there'].map((name) => join(directory, name));
     for (const place of places) mkdirSync(place);
     // the directory of the first archive is away when the archives are to be dropped
-    const annotations = '{"annotations":{"org.opencontainers.runc.checkpoint.enabled":"true"}}';
-    const script = `case "$*" in features) echo '${annotations}' ;; *pause*) mv ${places[0]} ${places[0]}.away; exit 1 ;; *) exit 1 ;; esac`;
-    writeFileSync(path, `#!/bin/sh\n${script}\n`);
-    chmodSync(path, 0o755);
+    runtime(`*pause*) mv ${places[0]} ${places[0]}.away; exit 1 ;; *) exit 1 ;;`);
     const containers = places.map((place, at) => ({
       id: IDS[at],
       handler: 'fake',
@@ -84,5 +88,23 @@ describe('F33 F89 a checkpoint of a pod that is given up', () => {
     expect(readdirSync(join(directory, 'there'))).toEqual([]);
     expect(works()).toEqual([IDS[0]]);
     expect(readdirSync(join(layout.checkpointsDir, IDS[0] ?? ''))).toEqual(['note.json']);
+  });
+
+  it('while its archive is still to be made keeps its note, by which the next daemon removes the archive', async () => {
+    const { driver, works, layout } = bench();
+    const controller = new AbortController();
+    const note = ({ on }: { readonly on: string }): void => {
+      if (on.includes('make the archive')) controller.abort();
+    };
+    const fx = { ...fxOf(), signal: controller.signal, note };
+    const containers = [{ id: IDS[0], handler: 'fake', archive: join(directory, 'a.tar') }];
+    const input: unknown = { attempted: 'checkpoint', containers };
+    expect(await faultOf(driver.checkpoint(input as CheckpointInput, fx))).toMatchObject({
+      kind: 'cancelled',
+    });
+    expect(works()).toEqual([IDS[0]]);
+    expect(readdirSync(join(layout.checkpointsDir, IDS[0] ?? ''))).toEqual(['note.json']);
+    await driver.open();
+    expect(works()).toEqual([]);
   });
 });
