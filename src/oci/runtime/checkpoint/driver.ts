@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { CheckpointedContainer, CheckpointInput, CheckpointPort } from '../../../ports/checkpoint.ts';
 import type { EffectContext } from '../../../ports/effect.ts';
 import { Semaphore } from '../../../base/bounded.ts';
-import { toFault } from '../../../base/fault.ts';
+import { fail, toFault } from '../../../base/fault.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { checkpointLimits } from '../bounds.ts';
 import { Ability } from './ability.ts';
@@ -29,7 +29,7 @@ import type { Job, Reader } from './frozen.ts';
 import { copyFile, packAll } from './tar.ts';
 import type { ToolCall } from './tar.ts';
 import { createRestores, undoRestores } from './restore.ts';
-import { begun, dropWork, keepNote, makeWork } from './work.ts';
+import { begun, dropWork, keepNote, makeWork, noteOf } from './work.ts';
 import type { Note } from './work.ts';
 
 export interface CheckpointOptions extends Omit<Reader, 'clock' | 'layout' | 'toolPath'> {
@@ -170,14 +170,16 @@ async function closeAll(
 }
 
 async function begin(
-  { reader, directory }: Stage,
+  stage: Stage,
   container: CheckpointedContainer,
   { attempted, together, noted, kept }: Request,
   fx: EffectContext,
 ): Promise<Draft> {
+  const { reader, directory } = stage;
   const { archive, id } = container;
   const handler = reader.parts.table.resolve(container.handler);
   const call: ArchiveCall = { archive, attempted, clock: reader.clock, fx };
+  await undoEarlier(stage, id, attempted, fx);
   noted.add(id);
   const work = await makeWork(directory, { version: 1, id, handler: handler.name, archive, together });
   const archiveFile = await openArchive(call).catch((error: unknown) => {
@@ -185,6 +187,34 @@ async function begin(
     throw error;
   });
   return { job: { container, handler, attempted, work }, call, ...archiveFile, hasName: false };
+}
+
+/**
+ * Completes the undo of an earlier checkpoint of the container that could not be undone and has kept its record, which
+ * the new record replaces. Throws when it still can't be undone.
+ */
+async function undoEarlier(
+  { reader, directory }: Stage,
+  id: ContainerId,
+  attempted: string,
+  fx: EffectContext,
+): Promise<void> {
+  const note = await noteOf(directory, id);
+  if (note === undefined) return;
+  try {
+    await undoOne(reader, reader.parts.table, id, note.handler);
+    const timeoutMs = Math.min(fx.timeoutMs, checkpointLimits.resumeMs);
+    await undoRequest(reader, [note], new Set([note.archive]), {
+      signal: fx.signal,
+      note: fx.note,
+      timeoutMs,
+    });
+  } catch (error) {
+    const { kind, message } = toFault(error);
+    fail(kind, `${attempted}: an earlier checkpoint to ${note.archive} is not undone: ${message}`, {
+      subject: note.archive,
+    });
+  }
 }
 
 /** Freezes all containers before the first is read, and thaws none before the last was read. */
@@ -266,7 +296,7 @@ async function undoBegun({ reader, directory }: Stage): Promise<void> {
     // concurrently: an archive on a file system that does not answer must not keep others from being undone
     await Promise.all(
       [...requests.values()].map(async (ofOne) => {
-        const undone = undoRequest(reader, ofOne, archives);
+        const undone = undoRequest(reader, ofOne, archives, unbounded({ note: () => undefined }));
         for (const note of ofOne)
           await undone
             .then(() => dropWork(directory, note.id))
@@ -283,6 +313,7 @@ async function undoRequest(
   reader: Reader,
   notes: readonly Note[],
   archives: ReadonlySet<string>,
+  fx: EffectContext,
 ): Promise<void> {
   const [first] = notes;
   if (first === undefined) return;
@@ -291,7 +322,7 @@ async function undoRequest(
   await undoArchives(begunOnes, together, {
     attempted: `undo the checkpoint of container ${id}`,
     clock: reader.clock,
-    fx: unbounded({ note: () => undefined }),
+    fx,
   });
 }
 

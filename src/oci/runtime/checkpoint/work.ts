@@ -25,8 +25,8 @@ export interface Note {
 const NOTE = 'note.json';
 
 /**
- * Makes the directory, for its owner only, with the record in it; an existing one is removed. The record is synced,
- * since the partial archive may survive a power loss, too.
+ * Makes the directory, for its owner only, with the record in it; an existing one is removed, whose record must not be
+ * needed any more (`noteOf`). The record is synced, since the partial archive may survive a power loss, too.
  */
 export async function makeWork(directory: string, note: Note): Promise<string> {
   const work = join(directory, note.id);
@@ -34,6 +34,15 @@ export async function makeWork(directory: string, note: Note): Promise<string> {
   await mkdir(work, { recursive: true, mode: 0o700 });
   await writeAtomic(join(work, NOTE), Buffer.from(JSON.stringify(note)), 0o600);
   return work;
+}
+
+/**
+ * The record of an earlier checkpoint of the container; undefined without one. Throws when it can't be read, since it
+ * may be needed.
+ */
+export async function noteOf(directory: string, id: ContainerId): Promise<Note | undefined> {
+  const note = await readNote(join(directory, id, NOTE));
+  return note?.id === id ? note : undefined;
 }
 
 export function dropWork(directory: string, id: ContainerId): Promise<void> {

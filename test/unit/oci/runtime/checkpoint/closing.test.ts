@@ -1,7 +1,6 @@
 // Archives whose file system does not answer when they are opened or closed.
 import type * as Files from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { once } from 'node:events';
 import { linkSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -90,19 +89,22 @@ describe('F33 F45 the archive of a checkpoint on a mount that stops answering', 
   });
 
   it('is removed and closed when it is open only after the bound', async () => {
-    const [begun, opened, held] = [
+    const [begun, held, closed] = [
       Promise.withResolvers<void>(),
-      Promise.withResolvers<FileHandle>(),
+      Promise.withResolvers<void>(),
       Promise.withResolvers<void>(),
     ];
-    Object.assign(opens, { begun: begun.resolve, opened: opened.resolve, held: held.promise });
+    const opened = (file: FileHandle): void => {
+      const close = file.close.bind(file);
+      file.close = () => close().then(closed.resolve);
+    };
+    Object.assign(opens, { begun: begun.resolve, opened, held: held.promise });
     const waited = faultOf(openArchive(place()));
     await begun.promise;
     await clock.advance(BOUND);
     expect(await waited).toMatchObject({ kind: 'timedOut' });
     held.resolve();
-    const file = await opened.promise;
-    await once(file, 'close');
+    await closed.promise;
     expect(readdirSync(directory)).toEqual([]);
   });
 

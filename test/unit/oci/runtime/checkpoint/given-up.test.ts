@@ -1,5 +1,15 @@
 // What a checkpoint that failed, or a daemon that was killed meanwhile, leaves of a request with several containers.
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -106,5 +116,66 @@ describe('F33 F89 a checkpoint of a pod that is given up', () => {
     expect(readdirSync(join(layout.checkpointsDir, IDS[0] ?? ''))).toEqual(['note.json']);
     await driver.open();
     expect(works()).toEqual([]);
+  });
+
+  describe('and could not be undone', () => {
+    const [id = ''] = IDS;
+    const begin = (
+      stage: ReturnType<typeof bench>,
+      earlier: string,
+    ): Promise<{ readonly message: string }> => {
+      const work = join(stage.layout.checkpointsDir, id);
+      mkdirSync(work, { recursive: true });
+      const note = { version: 1, id, handler: 'gone', archive: earlier, together: [earlier] };
+      writeFileSync(join(work, 'note.json'), JSON.stringify(note));
+      const containers = [{ id, handler: 'fake', archive: join(directory, 'new.tar') }];
+      const input: unknown = { attempted: 'checkpoint', containers };
+      return faultOf(stage.driver.checkpoint(input as CheckpointInput, fxOf()));
+    };
+
+    it('is undone before the next one of the container begins', async () => {
+      const stage = bench();
+      const earlier = join(directory, 'earlier.tar');
+      writeFileSync(partialOf(earlier), 'earlier');
+      expect((await begin(stage, earlier)).message).toMatch(/^checkpoint: fake pause: exit code 1/u);
+      expect(existsSync(partialOf(earlier))).toBe(false);
+      expect(stage.works()).toEqual([]);
+    });
+
+    it('keeps its note while it can’t be undone: no other one of the container begins', async () => {
+      const stage = bench();
+      // a link to itself stands for a file system that does not answer
+      symlinkSync('away', join(directory, 'away'));
+      const earlier = join(directory, 'away', 'earlier.tar');
+      expect((await begin(stage, earlier)).message).toContain(
+        `checkpoint: an earlier checkpoint to ${earlier} is not undone: `,
+      );
+      const kept = JSON.parse(
+        readFileSync(join(stage.layout.checkpointsDir, id, 'note.json'), 'utf8'),
+      ) as object;
+      expect(kept).toMatchObject({ archive: earlier });
+      expect(existsSync(join(directory, 'new.tar.partial'))).toBe(false);
+    });
+
+    it('keeps its note when another container of the request fails first', async () => {
+      const { driver, layout, works } = bench();
+      const [first, second] = IDS;
+      const kept = join(layout.checkpointsDir, second ?? '');
+      mkdirSync(kept, { recursive: true });
+      const earlier = join(directory, 'earlier.tar');
+      const note = { version: 1, id: second, handler: 'gone', archive: earlier, together: [earlier] };
+      writeFileSync(join(kept, 'note.json'), JSON.stringify(note));
+      const archives = [join(directory, 'not there', 'a.tar'), join(directory, 'b.tar')];
+      const containers = [first, second].map((one, at) => ({
+        id: one,
+        handler: 'fake',
+        archive: archives[at],
+      }));
+      const input: unknown = { attempted: 'checkpoint', containers };
+      expect(await faultOf(driver.checkpoint(input as CheckpointInput, fxOf()))).toMatchObject({
+        kind: 'invalidRequest',
+      });
+      expect(works()).toEqual([second]);
+    });
   });
 });
