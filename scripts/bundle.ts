@@ -15,7 +15,7 @@ const shared: BuildOptions = {
   platform: 'node',
   target: 'node24',
   external: [
-    // native: its loader looks for the binary beside itself
+    // native: its loader searches for the binary beside itself
     'koffi',
     // of grpc-js, for its channelz service alone, which we do not serve: a sixth of the bundle
     '@grpc/proto-loader',
@@ -59,7 +59,7 @@ await build({
   define: { 'import.meta.url': 'launchUrl' },
 });
 
-// last: its age is what the launcher looks at
+// last: the launcher compares its age
 await build({
   ...shared,
   entryPoints: { troupe: 'src/daemon/main.ts' },

@@ -32,7 +32,7 @@ async function demo(): Promise<number> {
     await life(instance, `${registry.address}/demo/busybox:1`, follow);
     await follow.stop();
     await instance.terminate();
-    // Looked at before the instance's own things are taken away: what is there now, the daemon has left.
+    // Read before the instance's own things are removed: what exists now, the daemon has left behind.
     left = await differencesWhenSettled(before, instance.words, isExpected);
   } finally {
     await instance.terminate().catch(() => undefined);

@@ -56,7 +56,7 @@ export function layerOf(entries: readonly TarEntry[], compression: 'gzip' | 'non
   return { blob, diffId: digestOf(tar) };
 }
 
-/** An OCI image for this machine's architecture, made of these layers, lowest first; annotations are its manifest's. */
+/** An OCI image for this machine's architecture, with these layers, lowest first; annotations go into its manifest. */
 export function imageOf(
   config: RunConfig,
   layers: readonly Layer[],

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { checkout } from './checkout.ts';
 import { type Ended, runShown } from './shown-program.ts';
 
-/** What one step came to. A step that is not made of tests (types, lint) counts as one. */
+/** What one step came to. A step without tests (types, lint) counts as one. */
 export interface StepResult {
   readonly name: string;
   readonly seconds: number;

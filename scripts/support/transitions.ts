@@ -1,13 +1,13 @@
-// Follows a daemon's log and tells each change of state as one line: time, actor, from → to, on what.
+// Follows a daemon's log and reports each change of state as one line: time, actor, from → to, on what.
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** ms between two looks at the log. */
+/** ms between two reads of the log. */
 const LOOK_MS = 20;
 
 export interface Following {
-  /** Tells what has been logged up to now. */
+  /** Reports what has been logged up to now. */
   readonly catchUp: () => Promise<void>;
-  /** Tells what is left and ends. */
+  /** Reports the rest and ends. */
   readonly stop: () => Promise<void>;
 }
 
@@ -20,18 +20,18 @@ interface Line {
   readonly on?: string;
 }
 
-/** `read` gives the whole log; each new line of a transition goes to `tell`. */
+/** `read` gives the whole log; each new line of a transition goes to `report`. */
 export function followTransitions(read: () => Promise<string>, report: (line: string) => void): Following {
   let seen = 0;
   let first: number | undefined;
   let isOver = false;
   let turn: Promise<void> = Promise.resolve();
-  // one look after the other: two at once would tell the same lines twice
-  const look = (): Promise<void> => {
-    turn = turn.then(lookOnce);
+  // one read after the other: two at once would report the same lines twice
+  const poll = (): Promise<void> => {
+    turn = turn.then(pollOnce);
     return turn;
   };
-  const lookOnce = async (): Promise<void> => {
+  const pollOnce = async (): Promise<void> => {
     const text = await read();
     const end = text.lastIndexOf('\n') + 1;
     const fresh = text.slice(seen, end).split('\n');
@@ -47,16 +47,16 @@ export function followTransitions(read: () => Promise<string>, report: (line: st
   };
   const loop = (async () => {
     while (!isOver) {
-      await look();
+      await poll();
       await delay(LOOK_MS);
     }
   })();
   return {
-    catchUp: look,
+    catchUp: poll,
     stop: async () => {
       isOver = true;
       await loop;
-      await look();
+      await poll();
     },
   };
 }

@@ -38,7 +38,7 @@ export async function whileHanging(world: World, image: string, runtime: Hanging
     const config = sandboxConfig({ name, logDirectory: join(world.logs, name) });
     const { podSandboxId } = await client.runPodSandbox({ config, runtimeHandler });
     pods.push(podSandboxId);
-    // a mount of any kind: the termination log is the one that these wishes have
+    // a mount of any kind: the termination log is the one that these requests have
     const request = containerConfig({
       name: 'c',
       image,

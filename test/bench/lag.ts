@@ -10,7 +10,7 @@ export interface Lag {
   readonly max: number;
 }
 
-/** What the world's configuration needs: the metrics tell the daemon's lag. */
+/** What the world's configuration needs: the metrics report the daemon's lag. */
 export const LAG_CONFIG = '[introspection]\nhttp_address = "127.0.0.1:0"\nmetrics = "open"\n';
 
 /** The lag while `work` was done, of the daemon and of a process that slept meanwhile on the same machine. */
@@ -20,7 +20,7 @@ export async function lagDuring(
 ): Promise<{ readonly daemon: Lag; readonly idle: Lag }> {
   const origin = await pageOf(world);
   const idle = startIdle();
-  // each look begins anew
+  // each reading starts a new span
   await daemonLag(origin);
   await work();
   return { daemon: await daemonLag(origin), idle: await idle() };

@@ -33,7 +33,7 @@ async function recoverOnce({ argv, socket }: Instance, client: string): Promise<
     listedAt = performance.now();
   });
   const closed = once(waiter, 'close');
-  // it looks from now on
+  // it watches from now on
   await once(waiter.stdout, 'data');
   const [program, ...args] = argv;
   const startedAt = performance.now();

@@ -62,7 +62,7 @@ export function reportText(report: Report): string {
   ].join('\n');
 }
 
-/** The rows of the pairs, and what each is made of. */
+/** The rows of the pairs, and the inputs of each. */
 export function pairsText(pairs: Readonly<Record<string, Pair>>): string {
   const inParts = Object.entries(pairs).filter(([, { daemonParts }]) => daemonParts.length > 0);
   return [

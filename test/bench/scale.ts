@@ -41,7 +41,7 @@ interface Containers {
   readonly listed: number;
   readonly recovered: readonly Recovered[];
   /** ms of each List of the introspection service, and its actors. */
-  readonly looks: readonly number[];
+  readonly polls: readonly number[];
   readonly actors: number;
   readonly lag: { readonly daemon: Lag; readonly idle: Lag };
 }
@@ -106,11 +106,11 @@ const manyContainers = (): Promise<Containers> =>
     const { nanoseconds, containers } = listsOf(await criTimer(), instance.socket);
     const looker = introspectionClient(join(instance.state, 'introspection.sock'), CALL_MS);
     let actors = 0;
-    let looks: readonly number[] = [];
+    let polls: readonly number[] = [];
     const lag = await lagDuring(world, async () => {
-      looks = await latencies(LOOKS, async () => (actors = (await looker.list({})).actors.length));
+      polls = await latencies(LOOKS, async () => (actors = (await looker.list({})).actors.length));
     });
-    return { lists: nanoseconds.map((ns) => ns / 1e6), listed: containers, recovered, looks, actors, lag };
+    return { lists: nanoseconds.map((ns) => ns / 1e6), listed: containers, recovered, polls, actors, lag };
   });
 
 function listsOf(
@@ -153,7 +153,7 @@ function scaleText(pods: Pods, containers: Containers): string {
       containers.recovered.map((one) => one.ms),
     ),
     row(`ListContainers of ${containers.listed}`, containers.lists),
-    row(`introspection List of ${containers.actors} actors`, containers.looks),
+    row(`introspection List of ${containers.actors} actors`, containers.polls),
     '',
     '| event loop stands still, ms | p99.9 | longest |',
     '|---|---|---|',

@@ -1,4 +1,4 @@
-// How rows look at answers and refusals.
+// How rows check answers and refusals.
 import { deepStrictEqual, match, strictEqual } from 'node:assert/strict';
 import { status } from '@grpc/grpc-js';
 

@@ -14,7 +14,7 @@ export interface Group {
   readonly title: string;
   /** Where the OCI runtime takes part, so that the rows are run for each handler. */
   readonly perHandler: boolean;
-  /** Rows that look at all of the runtime's objects, or change what other rows use: one at a time. */
+  /** Rows that read all of the runtime's objects, or change what other rows use: one at a time. */
   readonly alone?: boolean;
   readonly rows: readonly Row[];
 }

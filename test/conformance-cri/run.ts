@@ -39,7 +39,7 @@ export async function runGroups(
   return results;
 }
 
-/** Told as they end, answered in the table's order. */
+/** Reported as they end, returned in the table's order. */
 async function runRows(stage: Stage, group: Group, onResult: OnResult): Promise<Result[]> {
   const results: Result[] = [];
   const waiting = group.rows.entries();

@@ -30,10 +30,10 @@ export interface CheckpointStage {
   hasImages(one: ContainerRequest): boolean;
   /** Directories of checkpoints under way. */
   works(): number;
-  /** The exits that the driver of now, and those before it, told of a container. */
+  /** The exits that the current driver, and those before it, reported for a container. */
   reported(id: ContainerId): readonly ExitFact[];
   /** Settles when it is so; the world moves meanwhile. */
-  until(look: () => boolean): Promise<void>;
+  until(poll: () => boolean): Promise<void>;
   /** CRIU hangs, or fails, until `heal`. */
   spoil(how: 'hangs' | 'fails'): void;
   heal(): void;

@@ -40,10 +40,10 @@ export interface RuntimeStage {
   /** A container to be, whose root file system is there. */
   container(behaviour: Behaviour): ContainerRequest;
   readonly pause: PauseInput;
-  /** The exits that the driver of now, and those before it, told of a container. */
+  /** The exits that the current driver, and those before it, reported for a container. */
   reported(id: ContainerId): readonly ExitFact[];
   /** Settles when it is so; the world moves meanwhile. */
-  until(look: () => boolean | Promise<boolean>): Promise<void>;
+  until(poll: () => boolean | Promise<boolean>): Promise<void>;
   /** The runtime hangs in this verb, or fails, until `heal`. */
   spoil(verb: Verb, how: 'hangs' | 'fails'): void;
   heal(): void;
@@ -91,7 +91,7 @@ export async function started(stage: RuntimeStage, behaviour: Behaviour): Promis
   return one;
 }
 
-/** The first exit told. */
+/** The first exit reported. */
 export async function exitOf(stage: RuntimeStage, id: ContainerId): Promise<ExitFact | undefined> {
   await stage.until(() => stage.reported(id).length > 0);
   return stage.reported(id)[0];

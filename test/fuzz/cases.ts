@@ -1,5 +1,5 @@
 /**
- * The corpus, and the cases that are made of it: a case is its target, a seed and a number, and always the same bytes.
+ * The corpus and the cases built from it: a case is its target, a seed and a number, and always the same bytes.
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ export const targets: Readonly<Record<TargetName, Target>> = {
 
 const corpusDirectory = (name: TargetName): string => join(import.meta.dirname, 'corpus', name);
 
-/** Kept inputs: what cases are made of, and what once failed, which begins with `regression-`. */
+/** Kept inputs: seeds of cases, and inputs that once failed, whose names begin with `regression-`. */
 export function corpusOf(name: TargetName): readonly { readonly name: string; readonly bytes: Buffer }[] {
   const directory = corpusDirectory(name);
   const names = existsSync(directory) ? readdirSync(directory).toSorted() : [];

@@ -41,7 +41,7 @@ const TMPFS_MIB = 512;
 const CASE_MS = 60_000;
 
 /**
- * Bytes of an input that are told: a line with more does not get through to the parent whole; the case's number makes
+ * Bytes of an input in a report: a line with more does not get through to the parent whole; the case's number makes
  * it again.
  */
 const SHOWN_BYTES = 1024 * 1024;
@@ -75,7 +75,7 @@ async function attempt(
   }
 }
 
-/** Tells of a failure with the smallest input that shows one of the same first line. */
+/** Reports a failure with the smallest input that shows one of the same first line. */
 async function report(stage: Stage, number: number, input: Buffer, reason: string): Promise<void> {
   const first = reason.split('\n', 1)[0]?.replaceAll(/[0-9a-f]{8,}|[0-9]+/gu, '');
   const small = await minimise(input, async (candidate) => {
@@ -112,7 +112,7 @@ async function work(target: Target, orders: Orders): Promise<void> {
     const started = performance.now();
     const result = await attempt(stage, input);
     const tookMs = performance.now() - started;
-    // promises that nobody looks at are found when all others have been served
+    // promises that nobody handles are found when all others have been served
     await new Promise((resolve) => {
       setImmediate(resolve);
     });

@@ -1,4 +1,4 @@
-// Every state that a machine can get into × everything it can be told there.
+// Every state that a machine can get into × every event it can get there.
 import { describe, expect, it } from 'vitest';
 import { cellsOf, leavesOf, nameOf, nodesOf } from '../../scripts/support/charts/chart.ts';
 import { explore } from '../../scripts/support/charts/explore.ts';
@@ -58,7 +58,7 @@ describe.each(charted)('machine $name', (one) => {
   });
 });
 
-// the root and the janitor have no state of rest: they serve until they are told to end
+// the root and the janitor have no state of rest: they serve until they are stopped
 describe.each(charted.filter(({ name }) => name !== 'root' && name !== 'janitor'))(
   'machine $name, left to itself,',
   (one) => {

@@ -59,7 +59,7 @@ describe('container', () => {
   });
 
   it('Remove of one whose process has ended leads to gone without another call', () => {
-    // an exit that could not be recorded is told first, and the next call goes on
+    // an exit that could not be recorded is reported first, and the next call goes on
     const ending = places.filter(
       (place) => place.path.startsWith('finishing.') && contextOf(place).fault === undefined,
     );
@@ -87,7 +87,7 @@ describe('sandbox', () => {
   const begunOf = (place: Place): readonly string[] =>
     (place.snapshot.context as { readonly begun: readonly string[] }).begun;
 
-  /** Told again when an effect had failed before the command came: the caller hears of that fault and tries again. */
+  /** Sent again when an effect had failed before the command came: the caller gets that fault and tries again. */
   const twice = (place: Place, command: string): Place => {
     const end = afterCommand(exploration, place, command);
     const hasFault = (end.snapshot.context as { readonly fault: unknown }).fault !== undefined;

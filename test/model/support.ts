@@ -28,7 +28,7 @@ export function canReach(
   return reached;
 }
 
-/** The place where a machine ends up when it is told `type` and then every effect works and every timer fires. */
+/** The state in which a machine ends up when it gets `type`, then every effect works and every timer fires. */
 export function afterCommand(exploration: Exploration, from: Place, type: string): Place {
   let place = placeOf(exploration, from.steps.find((step) => step.event.type === type)?.to ?? from.key);
   const seen = new Set<string>();

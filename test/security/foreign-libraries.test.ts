@@ -17,7 +17,7 @@ const STRACE = '/usr/bin/strace';
 const missing = process.getuid?.() !== 0 ? 'root' : existsSync(STRACE) ? '' : STRACE;
 if (missing !== '') console.log(`skipped: what host processes load of an image: needs ${missing}`);
 
-/** What ld.so(8), nsswitch.conf(5) and Node look for by themselves. */
+/** What ld.so(8), nsswitch.conf(5) and Node search for by themselves. */
 const PLANTED = [
   'etc/ld.so.preload',
   'etc/ld.so.cache',
@@ -103,7 +103,7 @@ describe.skipIf(missing !== '')('S53 code of an image', () => {
 
     const lines = (await readFile(trace, 'utf8')).split('\n');
     const rootfs = join(instance.root, 'containers', containerId);
-    // strace tells the whole path of what was opened, for one that has changed its root, too
+    // strace shows the whole path of what was opened, for one that has changed its root, too
     const opened = lines
       .map((line) => /= \d+<([^>]*)>/u.exec(line)?.[1] ?? '')
       .filter((path) => path.startsWith(`${instance.root}/`));

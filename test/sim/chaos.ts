@@ -167,7 +167,9 @@ export class Chaos {
     }
   }
 
-  /** The one layer of the image that is a checkpoint, while it is here; now and then it is removed at the same time. */
+  /**
+   * The one layer of the image that is a checkpoint, while it is present; now and then it is removed at the same time.
+   */
   #checkpointImage(): RestoreSource['from'] | undefined {
     const image = this.#world.troupe?.findImage(CHECKPOINT);
     const [layer] = image?.layers ?? [];

@@ -5,7 +5,7 @@
 import type { Random } from './random.ts';
 
 export interface SimArchive {
-  /** The image that its container was made of. */
+  /** The image that its container was made from. */
   readonly imageId: string;
   /** Files that the container had written. */
   files: number;
@@ -20,7 +20,7 @@ export interface SimWork {
   readonly archive: string;
   /** Archives of the same request. */
   readonly together: readonly string[];
-  /** The life of the daemon that began it. */
+  /** The instance of the daemon that began it. */
   readonly epoch: number;
 }
 

@@ -83,8 +83,8 @@ export async function checkpointTwinStage(): Promise<CheckpointStage> {
     newDirectory: () => `/archives/${(directories += 1)}`,
     ...archivesOf(kernel),
     reported: (id) => reported.get(id) ?? [],
-    until: async (look) => {
-      while (!look()) if (!(await scheduler.step())) throw new Error('nothing can happen any more');
+    until: async (poll) => {
+      while (!poll()) if (!(await scheduler.step())) throw new Error('nothing can happen any more');
     },
     spoil: (how) => void (outside.rates[how === 'hangs' ? 'hang' : 'error'] = 1),
     heal: () => void Object.assign(outside.rates, { hang: 0, error: 0 }),

@@ -148,7 +148,7 @@ function pack({ kernel }: CheckpointStage, { archive }: CheckpointedContainer): 
   if (part !== undefined) part.isWhole = true;
 }
 
-/** All of them have their names before the first part goes: a later life tells by that whether it was all. */
+/** All of them have their names before the first part goes: from that a later instance knows whether it was all. */
 async function publish(
   stage: CheckpointStage,
   drafts: readonly CheckpointedContainer[],
@@ -188,7 +188,7 @@ function undoWorks(kernel: Kernel): void {
 }
 
 /**
- * The containers are created ones again; their monitors' last words on processes that nobody was told of are not kept.
+ * The containers are created ones again; their monitors' reports on processes that no client knew are dropped.
  */
 function undoRestores(kernel: Kernel): void {
   for (const [id, restore] of kernel.checkpoints.restores) {

@@ -9,7 +9,7 @@ import type { World } from './world.ts';
 /** A container to be, but for what the checkpoint says of it. */
 export type SpecForImage = (imageId: ImageId) => ContainerSpec;
 
-/** One that is made of the archive at this path. */
+/** One that is made from the archive at this path. */
 export interface Archived {
   readonly archive: string;
   readonly specFor: (sandboxId: SandboxId, imageId: ImageId) => ContainerSpec;
@@ -65,7 +65,7 @@ export class CheckpointClient {
     }
   }
 
-  /** Of whatever the source holds, if its image is here. */
+  /** Of whatever the source holds, if its image is present. */
   async createFrom(
     sandboxId: SandboxId,
     from: RestoreSource['from'],

@@ -1,5 +1,5 @@
 /**
- * Which (state, event) pairs of the machines' configs were taken: seen by the inspector of each life, counted over a
+ * Which (state, event) pairs of the machines' configs were taken: seen by the inspector of each boot, counted over a
  * run of many seeds. A machine's transitions are read off the machine itself, so that a new one is missed until it is
  * taken.
  */

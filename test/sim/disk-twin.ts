@@ -4,7 +4,9 @@
 import type { DiskFile, DiskPort } from '../../src/ports/disk.ts';
 import type { DiskModel, Inode } from './disk-model.ts';
 
-/** Runs the effect of one disk operation, or refuses it; `sync` is told apart, since its failure drops pages. */
+/**
+ * Runs the effect of one disk operation, or refuses it; `sync` has a kind of its own, since its failure drops pages.
+ */
 export type DiskVia = <T>(operation: string, effect: () => T, failed?: () => never) => Promise<T>;
 
 /** The port. */

@@ -1,6 +1,6 @@
 /**
- * I11: the events of one life of the daemon against the views that clients read. One event for each step that a pod or
- * container takes, in order, and none before its change can be read.
+ * I11: the events of one instance of the daemon against the views that clients read. One event for each step that a pod
+ * or container takes, in order, and none before its change can be read.
  */
 import type { Directory } from '../../src/actors/directory/directory.ts';
 import type { ClockPort } from '../../src/ports/clock.ts';
@@ -17,7 +17,7 @@ export class EventWatch {
   readonly #reported = new Map<string, PodEventType>();
   readonly #gone = new Set<string>();
   #lastNs = 0n;
-  /** What was told wrongly. */
+  /** What was reported incorrectly. */
   readonly wrongs: string[] = [];
   events = 0;
 
@@ -52,7 +52,7 @@ export class EventWatch {
     this.#reported.delete(id);
   }
 
-  /** The first thing that is wrong now: also a change that clients can read and that no event told. */
+  /** The first thing that is wrong now: also a change that clients can read and that no event reported. */
   check(): string | undefined {
     if (this.wrongs[0] !== undefined) return this.wrongs[0];
     const present = new Set<string>();

@@ -1,4 +1,4 @@
-/** What the clients were told, kept over every crash: the third view beside records and kernel. */
+/** The answers that clients got, kept over every crash: the third view beside records and kernel. */
 
 /** An archive of a request, and what its client knows of it. */
 export interface AskedArchive {
@@ -78,7 +78,7 @@ export class History {
   }
 
   /**
-   * I12: the sequential model of one container, or sandbox, as far as the order of answers and calls tells: what begins
+   * I12: the sequential model of one container, or sandbox, as far as the order of answers and calls shows: what begins
    * after the answer of another comes after it. A call begins; the returned function takes its OK.
    */
   begin(operation: 'start' | 'stop' | 'update' | 'createIn' | 'exec' | 'checkpoint', id: string): () => void {

@@ -23,7 +23,7 @@ export function checkArchives({ kernel, history }: World): Broken | undefined {
   return undefined;
 }
 
-/** What the present life of the daemon keeps to. */
+/** What the current instance of the daemon guarantees. */
 export function checkCheckpoints(
   { kernel, scheduler, history }: World,
   containers: readonly ContainerView[],

@@ -1,4 +1,4 @@
-/** I10 for containers: what status tells agrees with the kernel's processes, at once or within a bound. */
+/** I10 for containers: what status reports agrees with the kernel's processes, at once or within a bound. */
 import type { ContainerView } from '../../src/actors/directory/views.ts';
 import { actorLimits } from '../../src/actors/bounds.ts';
 import type { Broken } from './broken.ts';
@@ -12,7 +12,7 @@ const SEEN_WITHIN_MS = 5000;
  */
 const HELD_UP_MS = actorLimits.removeRootfsMs + 3 * actorLimits.janitorMs;
 
-/** The first container that is told otherwise than it is. */
+/** The first container whose report disagrees with the kernel. */
 export function checkContainers(world: World, containers: readonly ContainerView[]): Broken | undefined {
   const { kernel, scheduler, quietSinceMs, servingSinceMs, outside } = world;
   const broken = (detail: string): Broken => ({ invariant: 'I10', detail });

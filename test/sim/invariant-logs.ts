@@ -1,6 +1,6 @@
 /**
- * I9: each line of a container stands once, in order, over all rotations; with an exit that its monitor told, all of
- * them.
+ * I9: each line of a container stands once, in order, over all rotations; with an exit that its monitor reported, all
+ * of them.
  */
 import type { Broken } from './broken.ts';
 import type { Kernel } from './kernel.ts';

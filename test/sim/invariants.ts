@@ -14,7 +14,7 @@ import { checkLogs } from './invariant-logs.ts';
 import type { World } from './world.ts';
 
 /**
- * Virtual milliseconds: a round of the janitor, its look, and the record of the stop, each of which another that hangs
+ * Virtual milliseconds: a round of the janitor, its scan, and the record of the stop, each of which another that hangs
  * from before the quiet may hold up for the bound of its own effect.
  */
 const NOTICED_WITHIN_MS = actorLimits.removeRootfsMs + 3 * actorLimits.janitorMs;
@@ -26,9 +26,9 @@ export class Invariants {
   readonly #world: World;
   readonly #containerRank = new Map<string, number>();
   readonly #notReady = new Set<string>();
-  /** The life of the daemon in which a sandbox was last seen ready. */
+  /** The instance of the daemon in which a sandbox was last seen ready. */
   readonly #readyIn = new Map<string, number>();
-  /** When each was made, as told. */
+  /** When each was made, according to its status. */
   readonly #madeAtNs = new Map<string, bigint>();
   readonly #exits = new Map<string, number>();
   readonly #goneIds = new Set<string>();
@@ -70,7 +70,7 @@ export class Invariants {
     );
   }
 
-  /** I8, F78: what is made later is told as made later, wherever the wall clock was set. */
+  /** I8, F78: what is made later is reported as made later, wherever the wall clock was set. */
   #creations(views: readonly (SandboxView | ContainerView)[]): Broken | undefined {
     const fresh = views.filter(({ id }) => !this.#madeAtNs.has(id));
     for (const { id, createdAtNs } of fresh) {
@@ -113,7 +113,7 @@ export class Invariants {
     return undefined;
   }
 
-  /** I10: a sandbox that somebody broke is told as not ready in time, once nothing else goes wrong. */
+  /** I10: a sandbox that somebody broke is reported as not ready in time, once nothing else goes wrong. */
   #noticed(sandboxes: readonly SandboxView[]): Broken | undefined {
     const { kernel, scheduler, quietSinceMs, servingSinceMs } = this.#world;
     const from = Math.max(quietSinceMs, servingSinceMs);
@@ -130,7 +130,7 @@ export class Invariants {
   }
 
   /**
-   * I10, F09: the limits that status tells are in force, unless an update is at work, has failed, or has no record of
+   * I10, F09: the limits that status reports are in force, unless an update is at work, has failed, or has no record of
    * its end: the next start goes on with it.
    */
   #limits(containers: readonly ContainerView[], ledger: Ledger): Broken | undefined {
@@ -140,7 +140,7 @@ export class Invariants {
         continue;
       if (ledger.containers.get(id)?.updating !== undefined) continue;
       const inForce = kernel.limits.get(id);
-      // its process may have ended, or the machine been restarted, which is told soon
+      // its process may have ended, or the machine been restarted, which is reported soon
       if (inForce === undefined || kernel.processOf('init', id) === undefined) continue;
       if (
         inForce.cpuShares !== spec.resources.cpuShares ||
@@ -187,7 +187,7 @@ export class Invariants {
       if (!listed) continue;
       const before = this.#containerRank.get(id) ?? 0;
       if (RANK[criState] < before) return broken(`container ${id} went back to ${criState} (${path})`);
-      // what the disk refused to record is told and not promised; it is tried again
+      // what the disk refused to record is reported and not promised; it is tried again
       const facts = ledger.containers.get(id);
       const recorded =
         criState === 'created' || (criState === 'running' ? facts?.startedAtNs : facts?.exited) !== undefined;
@@ -209,14 +209,14 @@ export class Invariants {
     const present = new Set<string>([...sandboxes, ...containers].map((view) => view.id));
     for (const id of this.#present) if (!present.has(id)) this.#goneIds.add(id);
     this.#present = present;
-    // what a life forgot while it died may come back from the journal; what a client was told is gone may not
+    // what an instance forgot while it died may come back from the journal; what a client saw as gone may not
     for (const id of present)
       if (this.#world.history.removed.has(id))
         return { invariant: 'I7', detail: `${id} was removed and is here` };
     return undefined;
   }
 
-  /** I7: what a client was told stands, over every crash. */
+  /** I7: what was answered to a client stands, over every crash. */
   #durability({ directory, findImage, images }: Troupe): Broken | undefined {
     const { history, kernel, ledger } = this.#world;
     const broken = (detail: string): Broken => ({ invariant: 'I7', detail });
@@ -226,7 +226,7 @@ export class Invariants {
     for (const id of history.containers.keys())
       if (directory.container(id as never)?.listed !== true)
         return broken(`container ${id} was handed out and is not here`);
-    // where the disk refused the record and the process has ended meanwhile, a restart tells so once the monitor has
+    // where the disk refused the record and the process has ended meanwhile, a restart reports so once the monitor has
     // written
     const mayForget = (id: string): boolean =>
       ledger?.containers.get(id as never)?.startedAtNs === undefined &&
@@ -234,7 +234,7 @@ export class Invariants {
     for (const id of history.started)
       if (directory.container(id as never)?.criState === 'created' && !mayForget(id))
         return broken(`container ${id} was started and is created`);
-    // its process is gone; where the disk refused the record, a restart tells the end once it is recorded
+    // its process is gone; where the disk refused the record, a restart reports the end once it is recorded
     for (const id of history.stopped)
       if (
         directory.container(id as never)?.criState !== 'exited' &&
@@ -254,7 +254,7 @@ export class Invariants {
     return undefined;
   }
 
-  /** I8: the code that a monitor wrote is told for ever, and times are in order. */
+  /** I8: the code that a monitor wrote is reported for ever, and times are in order. */
   #exitFacts(containers: readonly ContainerView[], ledger: Ledger): Broken | undefined {
     const broken = (detail: string): Broken => ({ invariant: 'I8', detail });
     for (const { id, spec, exit, startedAtNs, createdAtNs, cleanupPending, state, path } of containers) {
@@ -262,7 +262,7 @@ export class Invariants {
       const recorded = ledger.containers.get(id)?.exited !== undefined;
       if (!recorded && !cleanupPending && state !== 'removing' && state !== 'recordingExit')
         return broken(`the exit of container ${id} is told and not recorded (${path})`);
-      // a full or broken disk refused the record: told all the same (F21), and promised to nobody
+      // a full or broken disk refused the record: reported all the same (F21), and promised to nobody
       if (!recorded) continue;
       // a removal under way has deleted the exit file, and the disk refused the record before
       if (this.#world.history.isUnwanted(id, spec.key.sandboxId)) continue;
@@ -271,7 +271,7 @@ export class Invariants {
       if (before !== exit.exitCode)
         return broken(`container ${id} had exit code ${before} and has ${exit.exitCode}`);
       const truth = this.#world.kernel.trueExits.get(id);
-      // a start that failed is told as such, whatever the kill that followed it left
+      // a start that failed is reported as such, whatever the kill that followed it left
       if (truth !== undefined && exit.reason !== 'StartError' && truth.exitCode !== exit.exitCode) {
         return broken(
           `container ${id} ended with ${truth.exitCode}, told is ${exit.exitCode} (${exit.reason}: ${exit.message})`,

@@ -126,7 +126,7 @@ export class Kernel {
     return found !== undefined && found.startTicks === startTicks && found.bootId === bootId;
   }
 
-  /** It is gone, without a word: what it would have told or written is lost with it. */
+  /** It is gone, without a word: what it would have reported or written is lost with it. */
   kill(kind: SimProcess['kind'], owner: string): void {
     const found = this.processOf(kind, owner);
     if (found === undefined) return;
@@ -209,7 +209,7 @@ export class Kernel {
   }
 
   /**
-   * KILL, which lets go what is held still: at once, or when the process comes back from the kernel. True when it has
+   * KILL, which releases what is frozen: at once, or when the process comes back from the kernel. True when it has
    * ended.
    */
   killHard(containerId: string): boolean {
@@ -251,7 +251,7 @@ export class Kernel {
     const finishedAtNs = this.#scheduler.nowNs();
     this.#scheduler.add(WORLD, `monitor ${containerId.slice(0, 6)} writes`, () => {
       if (monitor !== undefined && this.lives(monitor.identity)) {
-        // it has read all that the program wrote before it tells the end
+        // it has read all that the program wrote before it reports the end
         this.logs.drain(containerId);
         const exit = exitFact(exitCode, finishedAtNs, how.oomKilled);
         this.exitFiles.set(containerId, exit);
@@ -328,7 +328,7 @@ export function exitFact(exitCode: number, finishedAtNs: bigint, oomKilled = fal
   return { exitCode, finishedAtNs, oomKilled, reason, message: '', observedBy: 'exitFile' };
 }
 
-/** As the driver tells the end of a container whose monitor told nothing. */
+/** As the driver reports the end of a container whose monitor reported nothing. */
 export function lossFact(finishedAtNs: bigint): ExitFact {
   const message = 'the monitor ended without reporting an exit code';
   return {
@@ -341,7 +341,7 @@ export function lossFact(finishedAtNs: bigint): ExitFact {
   };
 }
 
-/** As the driver tells the end of a container that had no process. */
+/** As the driver reports the end of a container that had no process. */
 export function neverStartedFact(finishedAtNs: bigint): ExitFact {
   const message = 'killed before it was restored';
   return { exitCode: 137, finishedAtNs, oomKilled: false, reason: 'Error', message, observedBy: 'process' };

@@ -1,5 +1,5 @@
 /**
- * A pod worker as the kubelet has them: it looks at the lists, does the next thing, and does so again after every
+ * A pod worker as the kubelet has them: it reads the lists, does the next thing, and does so again after every
  * failure, each time with another termination log and a changed annotation; now and then the same call twice at once.
  */
 import { fail } from '../../src/base/fault.ts';
@@ -29,8 +29,8 @@ export interface PodPlan extends PodShape {
   /** The limits of each container are changed once it was started, and a probe is run in it. */
   readonly resizes: boolean;
   /**
-   * `container`: a checkpoint of each that runs, of which its next run is made. `image`: each is made of the image that
-   * is a checkpoint. `pod`: once all run, the pod is restored from its checkpoint.
+   * `container`: a checkpoint of each that runs, of which its next run is made. `image`: each is made from the image
+   * that is a checkpoint. `pod`: once all run, the pod is restored from its checkpoint.
    */
   readonly checkpoints?: 'container' | 'image' | 'pod';
   /** Milliseconds between the last start and the teardown. */
@@ -46,7 +46,7 @@ export interface Manners {
 /** The image of which the checkpoint's container was made. */
 const CHECKPOINTED = REFERENCES[0] ?? '';
 
-/** What is not as it was when a client looked refuses a call. */
+/** A call is refused when the state has changed since the client read it. */
 function unlessRefused(thrown: unknown): false {
   if (kindOf(thrown) !== 'wrongState') throw thrown;
   return false;
@@ -184,7 +184,7 @@ export class PodWorker {
     );
   }
 
-  /** What the container's next run is made of, beside its image. */
+  /** The inputs of the container's next run, beside its image. */
   async #sourceOf(name: string): Promise<RestoreSource['from'] | undefined> {
     const archive = this.#archives.get(name);
     if (archive !== undefined) return { archive };

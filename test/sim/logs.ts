@@ -21,7 +21,7 @@ export interface ContainerLog {
 const LONG_LINES = 2;
 
 export class Logs {
-  /** Ids whose log changed since somebody looked. */
+  /** Ids whose log changed since the last read. */
   readonly changed = new Set<string>();
   readonly #logs = new Map<string, ContainerLog>();
 

@@ -10,7 +10,7 @@ const WARM_UP = 50;
 /** A thousand take four times as long and have found no more. */
 const CYCLES = 250;
 /**
- * Of the heap, as the row says. The harness itself keeps some 3 KiB of each life: what clients were told, what the
+ * Of the heap, as the row says. The harness itself keeps some 3 KiB of each boot: what clients were answered, what the
  * machine did.
  */
 const GROWTH = 0.1;
@@ -23,7 +23,7 @@ async function collected(): Promise<number> {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   for (let times = 0; times < 3; times += 1) {
-    // a reference that was looked at is held until the end of the turn
+    // a WeakRef that was read is held until the end of the turn
     await new Promise<void>((resolve) => void turn(resolve));
     collect();
   }

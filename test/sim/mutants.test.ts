@@ -1,4 +1,4 @@
-/** The planted faults are found; the command line tells the mean number of events with `npm run sim -- --mutants`. */
+/** The planted faults are found; the command line prints the mean number of events with `npm run sim -- --mutants`. */
 import { describe, expect, it } from 'vitest';
 import { hunt } from './mutants.ts';
 import { MUTANTS } from './planted.ts';

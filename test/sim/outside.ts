@@ -1,5 +1,5 @@
 /**
- * How a port call of a twin happens: its effect is one pick, made of parts that may be cut short, its answer another.
+ * How a port call of a twin happens: its effect is one pick, with parts that may be cut short, its answer another.
  * Between the two the daemon may die. Faults are drawn here, so that each twin stays a plain model.
  */
 import type { EffectContext } from '../../src/ports/effect.ts';
@@ -35,7 +35,7 @@ export class Outside {
   readonly rates: FaultRates = { error: 0, hang: 0 };
   /** The mutant: what is aborted or given up lands all the same, later. */
   landsLate = false;
-  /** The mutant: what a dead daemon's helpers were at lands whenever it lands, also after the next one's look. */
+  /** The mutant: effects of a dead daemon's helpers land at any time, also after the next one's scan. */
   helpersGoOn = false;
   /** Faults that were made. */
   readonly made = { error: 0, hang: 0, aborted: 0, late: 0, finished: 0 };
@@ -50,12 +50,12 @@ export class Outside {
   }
 
   /**
-   * The daemon was killed, its helpers not: each does what it still comes to before the next life ends it, which that
-   * does before it looks at anything.
+   * The daemon was killed, its helpers not: each goes on until the next instance ends it, which that
+   * does before it checks anything.
    */
   killed(): void {
     for (const [parts, isWanted] of this.#atWork) {
-      // its driver has ended the helper, in time or when it was told to
+      // its driver has ended the helper, in time or when it was asked to
       if (!isWanted()) continue;
       const done = parts.slice(0, this.#helpers.int(parts.length + 1));
       if (done.length === 0) continue;

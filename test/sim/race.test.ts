@@ -16,7 +16,7 @@ const PHASES: readonly Phase[] = ['created', 'running', 'exited'];
 /** Of a container that nobody has updated. */
 const NO_SHARES = -1n;
 
-/** The calls of one race; each call tells what its answer was. */
+/** The calls of one race; each call notes its answer. */
 class OnOne {
   readonly #race: Race;
   readonly #id: ContainerId;

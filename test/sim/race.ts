@@ -60,7 +60,7 @@ export class Race {
     return sent;
   }
 
-  /** Something happens to the machine: no answer tells when it is noticed. */
+  /** Something happens to the machine: no answer says when it is noticed. */
   happen(act: () => void): Sent<never> {
     this.#places += 1;
     act();

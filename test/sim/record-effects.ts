@@ -34,13 +34,13 @@ export function pairOf(operation: string, effect: string): string {
   return `${OF_JANITOR[effect]?.includes(operation) === false ? 'idle' : operation} ${effect}`;
 }
 
-/** The ports with a look at each effect's begin and end. */
+/** The ports, with each effect's begin and end recorded. */
 export function aroundEffects(ports: Ports, around: Around): Ports {
   const wrapped = Object.fromEntries(PORTS.map((name) => [name, wrap(name, ports[name], around)]));
   return { ...ports, ...wrapped };
 }
 
-/** Tells `port.method` of each effect that begins. */
+/** Reports `port.method` of each effect that begins. */
 export function recordEffects(ports: Ports, onEffect: (effect: string) => void): Ports {
   return aroundEffects(ports, {
     before: (effect) => {
@@ -50,7 +50,7 @@ export function recordEffects(ports: Ports, onEffect: (effect: string) => void):
   });
 }
 
-/** One effect between the two looks. */
+/** One effect between the two records. */
 export async function aroundEffect<T>(around: Around, effect: string, work: () => Promise<T>): Promise<T> {
   // begun at once unless it is held: a turn of its own would change the order of what happens
   const held = around.before?.(effect);

@@ -50,7 +50,7 @@ export function restoreTwin(stage: CheckpointStage): Pick<CheckpointPort, 'impor
             kernel.startProgram(id);
           },
         ]);
-        // from here on a later life finds a container that runs
+        // from here on a later instance finds a container that runs
         await stage.step('unmark', fx, [() => void (here.isMarked = false)]);
         return init ?? fail('bug', 'restored without a process');
       } catch (thrown) {

@@ -38,8 +38,8 @@ export async function runtimeTwinStage(): Promise<RuntimeStage> {
     port.onExit((id, exit) => void reported.set(id, [...(reported.get(id) ?? []), exit]));
     return driven(port);
   };
-  const step = async (look: () => boolean | Promise<boolean>): Promise<void> => {
-    while (!(await look())) if (!(await scheduler.step())) throw new Error('nothing can happen any more');
+  const step = async (poll: () => boolean | Promise<boolean>): Promise<void> => {
+    while (!(await poll())) if (!(await scheduler.step())) throw new Error('nothing can happen any more');
   };
   let made = 0;
   let port = newPort();
@@ -92,7 +92,7 @@ export function refuseLeftovers(kernel: Kernel): void {
     throw new Error(`left: ${left.map(({ kind, owner }) => `${kind} of ${owner}`).join(', ')}`);
 }
 
-/** The wish for the n-th container. */
+/** The request for the n-th container. */
 export function requestFor(pod: SandboxInput, n: number): ContainerRequest {
   const [image] = REFERENCES.map(imageOf);
   if (image === undefined) throw new Error('no image');

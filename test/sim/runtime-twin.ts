@@ -1,4 +1,4 @@
-/** Runtime and monitor over the simulated kernel. The watch belongs to one life of the daemon, monitors do not. */
+/** Runtime and monitor over the simulated kernel. The watch belongs to one instance of the daemon, monitors do not. */
 import type { ExitFact, ProcessIdentity } from '../../src/ports/journal.ts';
 import type { RuntimeFacts, RuntimePort } from '../../src/ports/runtime.ts';
 import type { Resources } from '../../src/ports/specs.ts';
@@ -22,11 +22,11 @@ export function runtimeTwin(kernel: Kernel, outside: Outside, epoch: number): Ru
   return {
     ...ofContainers(kernel, outside, epoch, witness),
     ...ofPauses(kernel, outside, epoch),
-    ...looks(kernel, outside, epoch, witness),
+    ...polls(kernel, outside, epoch, witness),
   };
 }
 
-/** Tells exits at least once, and often twice: by the exit file and by the end of the process. */
+/** Reports exits at least once, and often twice: by the exit file and by the end of the process. */
 class Witness {
   readonly #kernel: Kernel;
   readonly #outside: Outside;
@@ -73,7 +73,7 @@ class Witness {
     this.#listener(id, exit);
   }
 
-  /** Nobody can tell how it ends: it is killed, and its end told once it has come. */
+  /** Nobody can report its exit code: it is killed, and its end is reported once it has come. */
   #lose(id: ContainerId): void {
     if (this.#kernel.processOf('init', id) !== undefined) {
       this.#kernel.killHard(id);
@@ -183,7 +183,7 @@ function kill(kernel: Kernel, id: ContainerId, init: ProcessIdentity, signal: st
   else kernel.terminate(id, init);
 }
 
-/** Whatever works for one that has no process is ended; no file will tell its end. */
+/** Helpers of a container without a process are ended; no file will report its end. */
 function endWithoutProcess(kernel: Kernel, id: ContainerId, witness: Witness, { scheduler }: Outside): void {
   kernel.kill('monitor', id);
   kernel.kill('init', id);
@@ -233,7 +233,7 @@ function update(
     touched = true;
     kernel.limits.set(id, change(old));
   };
-  const look = (): void => {
+  const poll = (): void => {
     if (!kernel.bundles.has(id))
       fail('notFound', `update container ${id}: it has no bundle`, { subject: id });
     const used = kernel.program(id).memoryBytes ?? 0n;
@@ -242,7 +242,7 @@ function update(
       fail('wrongState', `update container ${id}: it uses ${used} bytes of memory`, { subject: id });
   };
   const result = call([
-    look,
+    poll,
     set((old) => ({ ...old, cpuShares: resources.cpuShares })),
     set(() => resources),
   ]);
@@ -315,7 +315,7 @@ function ofPauses(
   };
 }
 
-function looks(
+function polls(
   kernel: Kernel,
   outside: Outside,
   epoch: number,

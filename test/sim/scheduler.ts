@@ -2,13 +2,13 @@
  * The one owner of everything that can happen next: effects of port calls, their answers, timers, acts of the world.
  * What happens is drawn from the seed; between two picks all microtasks run to their end.
  *
- * A life of the daemon is an epoch: what belongs to an older one is never delivered.
+ * An instance of the daemon is an epoch: what belongs to an older one is never delivered.
  */
 import type { ClockPort, TimerHandle } from '../../src/ports/clock.ts';
 import { hashText, randomStream } from './random.ts';
 import type { Random } from './random.ts';
 
-/** The world's own doings (processes, clients) belong to no life of the daemon. */
+/** The world's own doings (processes, clients) belong to no instance of the daemon. */
 export const WORLD = 0;
 
 interface Item {
@@ -70,7 +70,7 @@ class Ranks {
 }
 
 export class Scheduler {
-  /** The present life of the daemon; 0 is the world. */
+  /** The current instance of the daemon; 0 is the world. */
   epoch = 0;
   /** Virtual milliseconds since the begin. */
   nowMs = 0;
@@ -128,7 +128,7 @@ export class Scheduler {
     for (const timer of this.#timers) if (timer.epoch === old && old !== WORLD) this.#timers.delete(timer);
   }
 
-  /** The clock of one life of the daemon. */
+  /** The clock of one instance of the daemon. */
   clock(epoch: number): ClockPort {
     const handles = new WeakMap<object, () => void>();
     return {

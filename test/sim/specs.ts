@@ -1,4 +1,4 @@
-/** Wishes as a kubelet sends them: never the same twice under one name. */
+/** Requests as a kubelet sends them: never the same twice under one name. */
 import { NO_LIMITS } from '../../src/ports/resources.ts';
 import type {
   ContainerKey,

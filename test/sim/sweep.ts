@@ -148,7 +148,7 @@ const SCENARIOS: readonly Scenario[] = [
   { plan: { ...PLAN, teardown: 'sandboxOnly' }, program: OBEDIENT, dies: 'RemovePodSandbox journal.append' },
   { plan: PLAN, program: OBEDIENT, dies: 'PullImage images.fetchLayer' },
   { plan: { ...PLAN, resizes: true }, program: OBEDIENT, dies: 'UpdateContainerResources runtime.update' },
-  // a checkpoint, and the next run made of it; an image that is one; a pod written down and restored
+  // a checkpoint, and the next run made from it; an image that is a checkpoint; a pod checkpointed and restored
   { plan: { ...PLAN, checkpoints: 'container', runs: 2 }, program: OBEDIENT },
   { plan: { ...PLAN, checkpoints: 'image', graceMs: 50 }, program: { ...OBEDIENT, stubborn: true } },
   { plan: { ...PLAN, checkpoints: 'pod', containers: ['main', 'side'] }, program: OBEDIENT },

@@ -1,6 +1,6 @@
 /**
- * One machine: the outer state, and one life of the daemon after the other on it, made of the real journal and the real
- * cast.
+ * One machine: the outer state, and one instance of the daemon after the other on it, with the real journal and the
+ * real wiring.
  */
 import type { InspectionEvent } from 'xstate';
 import type { Call } from '../../src/actors/directory/ask.ts';
@@ -36,9 +36,9 @@ export interface WorldOptions {
   readonly seed: number;
   readonly mutant?: Mutant;
   readonly mode?: Mode;
-  /** Sees every event of every actor of each life. */
+  /** Sees every event of every actor of each boot. */
   readonly inspect?: (event: InspectionEvent) => void;
-  /** A hand on each effect of each life, those of the journal's disk included. */
+  /** Intercepts each effect of each boot, those of the journal's disk included. */
   readonly around?: (world: World) => Around;
 }
 
@@ -62,7 +62,7 @@ export class World {
   /** The present life; undefined while it begins. */
   troupe: Troupe | undefined;
   ledger: Ledger | undefined;
-  /** What the present life tells those who watch for events. */
+  /** What the current instance sends to those who watch for events. */
   events: EventWatch | undefined;
   #ended = new AbortController();
   /** Virtual milliseconds; `quietSinceMs` is endless while faults are made. */
@@ -174,7 +174,7 @@ export class World {
       policy: policyTwin(this.outside, epoch),
       nri: noPlugins,
       checkpoints,
-      // readings change nothing, so their twin has nothing to tell
+      // reads change nothing, so their twin has nothing to report
       stats: {
         container: () => undefined,
         details: () => fail('bug', 'no details in the simulation'),

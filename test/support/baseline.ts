@@ -1,5 +1,5 @@
 // What a machine has of the kinds that a container runtime makes, before and after: for "nothing is left" assertions.
-// Read from /proc and /sys, so that looking changes nothing; only the packet filter has to be asked by its own tool.
+// Read from /proc and /sys, so that a snapshot changes nothing; only the packet filter has to be asked by its own tool.
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -51,7 +51,7 @@ async function processes(): Promise<string[]> {
   for (const pid of await listOr('/proc')) {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
     const commandLine = (await readOr(`/proc/${pid}/cmdline`)).replaceAll('\0', ' ').trim();
-    // Kernel threads have none, and a process that ended while we looked is not there.
+    // Kernel threads have none, and a process that ended during the scan is not there.
     const executable = await readlink(`/proc/${pid}/exe`).catch(() => '');
     const state = /^State:\s+(\w)/m.exec(await readOr(`/proc/${pid}/status`))?.[1];
     if (state === undefined || (executable === '' && state !== 'Z')) continue;
@@ -140,11 +140,11 @@ export function differences(before: Machine, after: Machine): string[] {
   return lines.sort();
 }
 
-/** Between two looks while waiting for the last processes to end. */
+/** Between two polls while waiting for the last processes to end. */
 const LOOK_AGAIN_MS = 100;
 
 /**
- * The differences once there are none, or those left after `EVENT_MS`: what was killed takes a moment to be gone.
+ * Empty once there are no differences, else those left after `EVENT_MS`: what was killed takes a moment to be gone.
  * @param words as for `snapshotMachine`; `before` must have been taken with the same
  * @param isExpected lines that don't count
  */

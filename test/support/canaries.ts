@@ -1,7 +1,7 @@
 /**
- * Canaries: secrets that a test puts in, and then looks for in every byte that was written. A file is searched for the
- * text itself, for its base64 at each of the three alignments, for its base64 in URLs, and for the hexadecimal of its
- * bytes.
+ * Canaries: secrets that a test puts in, and then searches for in every byte that was written. A file is searched for
+ * the text itself, for its base64 at each of the three alignments, for its base64 in URLs, and for the hexadecimal of
+ * its bytes.
  */
 import { constants } from 'node:fs';
 import { lstat, open, readdir, readlink } from 'node:fs/promises';
@@ -10,7 +10,7 @@ import { join } from 'node:path';
 /** Bytes read at once of a large file. */
 const PIECE = 1024 * 1024;
 
-/** All of them begin with it, so that most files are looked through for one word only. */
+/** All of them begin with it, so that most files are searched for one word only. */
 const BEGINNING = 'Canary.';
 
 /** A secret that stands nowhere else; `what` says in a failure which one was found. */

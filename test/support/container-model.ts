@@ -65,7 +65,7 @@ function started(state: State, call: Call): State | undefined {
     return start !== undefined && overlap(start, call) ? state : undefined;
   }
   if (call.answer.outcome === 'wrongState') return phase === 'created' ? undefined : state;
-  // F37: its process ended while it was being started, which is told as the start's failure
+  // F37: its process ended while it was being started, which is reported as the start's failure
   return call.answer.outcome === 'outside' && phase === 'exited' && state.endedByItself && start === undefined
     ? state
     : undefined;

@@ -1,4 +1,4 @@
-// A FUSE file system that nobody serves: every access to it waits until it is told to go, as on a dead server.
+// A FUSE file system that nobody serves: every access to it waits until it is unmounted, as on a dead server.
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -5,14 +5,14 @@ import { EVENT_MS, hangs } from './patience.ts';
 
 const POLL_EVERY_MS = 10;
 
-/** What `look` gives while it has not come. */
+/** What `poll` gives while it has not come. */
 type NotYet = undefined | false;
 
-/** Polls until `look` gives something, and answers that. Throws with `what` when it has not come after `EVENT_MS`. */
-export async function eventually<T>(what: string, look: () => Promise<T | NotYet> | T | NotYet): Promise<T> {
+/** Polls until `poll` gives something, and answers that. Throws with `what` when it has not come after `EVENT_MS`. */
+export async function eventually<T>(what: string, poll: () => Promise<T | NotYet> | T | NotYet): Promise<T> {
   const deadlineMs = performance.now() + EVENT_MS;
   for (;;) {
-    const found = await look();
+    const found = await poll();
     if (found !== undefined && found !== false) return found;
     if (performance.now() > deadlineMs) throw new Error(hangs(`the wait for ${what}`, EVENT_MS));
     await delay(POLL_EVERY_MS);
@@ -20,5 +20,5 @@ export async function eventually<T>(what: string, look: () => Promise<T | NotYet
 }
 
 /** The same for a condition that says by itself what is waited for. */
-export const until = <T>(look: () => Promise<T | NotYet> | T | NotYet): Promise<T> =>
-  eventually(look.toString(), look);
+export const until = <T>(poll: () => Promise<T | NotYet> | T | NotYet): Promise<T> =>
+  eventually(poll.toString(), poll);

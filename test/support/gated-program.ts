@@ -1,4 +1,4 @@
-// A program that waits to be let go before it becomes another one: what a slow machine does to it, at a moment that a
+// A program that waits to be released before it becomes another one: what a slow machine does to it, at a moment that a
 // test chooses.
 import { execFileSync } from 'node:child_process';
 import {

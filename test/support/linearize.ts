@@ -17,13 +17,13 @@ export interface Model<State, Answer> {
 }
 
 /**
- * Places that are looked at before the search is given up: a wrong history of hundreds of overlapping calls has too
+ * States that are visited before the search is given up: a wrong history of hundreds of overlapping calls has too
  * many.
  */
 const PLACES_MAX = 200_000;
 
 /**
- * An order, or undefined when there is none. Depth first with a memory of the places that led nowhere (Lowe, 2017).
+ * An order, or undefined without one. Depth first with a memory of the places that led nowhere (Lowe, 2017).
  * What changes nothing is taken as soon as it fits: that is never in the way of what comes later.
  */
 export function linearize<State, Answer>(

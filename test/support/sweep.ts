@@ -8,7 +8,7 @@ const read = async (path: string): Promise<string> => await readFile(path, 'utf8
 const holdsAny = (text: string, words: readonly string[]): boolean =>
   words.some((word) => text.includes(word));
 
-/** Rounds of killing: a process may fork while we look at the others. */
+/** Rounds of killing: a process may fork while we check the others. */
 const KILL_ROUNDS = 20;
 
 /**

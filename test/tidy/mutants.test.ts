@@ -1,4 +1,4 @@
-// Guards that `npm run mutants` takes out are still where it looks for them; whether their tests notice is seen by that
+// Guards that `npm run mutants` takes out are still where it expects them; whether their tests notice is seen by that
 // run.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

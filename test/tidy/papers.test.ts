@@ -197,7 +197,7 @@ describe('nothing is told of', () => {
     'package-lock.json',
     '.oxlintrc.json',
   ];
-  // in pieces, since this file is looked at, too
+  // in pieces, since the check reads this file, too
   const WORDS: readonly (readonly [string, RegExp])[] = [
     [
       'hosts of package registries',

@@ -1,4 +1,4 @@
-// No regular expression of the daemon takes more than a bounded number of steps for each character of a stranger's
+// No regular expression of the daemon takes more than a bounded number of steps for each character of untrusted
 // text.
 import { describe, expect, it } from 'vitest';
 import { ambiguity } from './support/patterns.ts';

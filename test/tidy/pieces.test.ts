@@ -49,7 +49,7 @@ function joinsMany(node: Node): boolean {
   return (list['elements'] as readonly Node[]).some(({ type }) => type === 'SpreadElement');
 }
 
-/** A stream of Node that is read piece by piece into a text: each `+=` looks at all of it, or keeps each piece. */
+/** A stream of Node that is read piece by piece into a text: each `+=` copies all of it, or keeps each piece. */
 function joinsText(node: Node): boolean {
   if (node.type !== 'AssignmentExpression' || node['operator'] !== '+=') return false;
   const right = nodeAt(node, 'right');

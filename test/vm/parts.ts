@@ -1,4 +1,4 @@
-// What a guest is made of: QEMU and a kernel on this side, a Debian root file system on the other. All of it comes from
+// The parts of a guest: QEMU and a kernel on this side, a Debian root file system on the other. All of it comes from
 // Debian, is unpacked or built below the cache, and is kept there.
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';

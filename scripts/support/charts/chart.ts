@@ -59,7 +59,7 @@ export function cellsOf(machine: AnyStateMachine, leaf: StateNode): readonly Cel
   const types = new Set<string>();
   for (const node of outward(leaf)) {
     if (node.always !== undefined) types.add('');
-    // a state's end comes when the last of its inner states is final: told in that row
+    // a state's end comes when the last of its inner states is final: shown in that row
     for (const type of node.transitions.keys())
       if (leaf.type === 'final' || !type.startsWith(STATE_DONE)) types.add(type);
   }

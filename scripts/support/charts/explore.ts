@@ -1,4 +1,4 @@
-// Every state that a machine can get into, found by telling it everything in every state; no effect is run.
+// Every state that a machine can get into, found by sending it every event in every state; no effect is run.
 import type { AnyMachineSnapshot, AnyTransitionDefinition, EventObject, StateNode } from 'xstate';
 import { getInitialMicrosteps, getMicrosteps, getNextTransitions, transition as next } from 'xstate';
 import { encodePlain } from '../../../src/base/codec.ts';
@@ -9,7 +9,7 @@ import type { Charted } from './machines.ts';
 
 export interface Step {
   readonly event: EventObject;
-  /** `done` and `after` are the world doing well, `error` doing badly, `command` somebody's wish. */
+  /** `done` and `after` are the world doing well, `error` doing badly, `command` a client's request. */
   readonly kind: 'command' | 'done' | 'error' | 'after';
   readonly to: string;
 }

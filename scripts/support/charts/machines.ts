@@ -21,17 +21,17 @@ export interface Charted {
   readonly machine: AnyStateMachine;
   /** Ways in which its life begins. */
   readonly inputs: readonly Data[];
-  /** What it may be told, in every form that a guard tells apart. */
+  /** The events it may get, in every form that a guard distinguishes. */
   readonly commands: readonly EventObject[];
   /** Effect → what it gives when it works; undefined for those not named. */
   readonly outputs: Readonly<Record<string, unknown>>;
   /**
-   * Effect → kinds of faults that its error may have, where a guard tells them apart; `outside` for those not named.
+   * Effect → kinds of faults that its error may have, where a guard distinguishes them; `outside` for those not named.
    */
   readonly faults?: Readonly<Record<string, readonly FaultKind[]>>;
-  /** Parts of the context that no decision looks at: states that differ only there are explored once. */
+  /** Parts of the context that no decision reads: states that differ only there are explored once. */
   readonly ignored: readonly string[];
-  /** Parts that decide only in some states, and from there on never again elsewhere: state path → looked at. */
+  /** Parts that decide only in some states, and never after them: state path → whether they are read. */
   readonly onlyIn?: Readonly<Record<string, RegExp>>;
   /** Lists of the context of which only the length matters, and that up to this number. */
   readonly counted?: Readonly<Record<string, number>>;
@@ -48,7 +48,7 @@ const EXIT = {
 };
 
 const LIMITS = { memoryLimitBytes: 64n, hugepageLimits: [], unified: {}, cpusetCpus: '', cpusetMems: '' };
-/** As the spec says it, which is not looked at as a whole: `isRestored` tells the states of such a life from others. */
+/** As the spec says it, which is not compared as a whole: `isRestored` separates such states from others. */
 const RESTORED = {
   spec: { resources: LIMITS, restore: { from: { archive: '/c.tar' }, digest: '' } },
   isRestored: true,

@@ -124,7 +124,10 @@ export async function startPeer(
   return { name: kind.name, client, logs, cgroupParent: `/${tag}`, pid: daemon.pid, tag, startAnew, close };
 }
 
-/** Waits until all pods are listed, which is what a kubelet waits for; `failed` tells why that will not be. */
+/**
+ * Waits until all pods are listed, which is what a kubelet waits for; `failed` gives the reason when that cannot
+ * happen.
+ */
 export async function untilListed(socket: string, failed: () => Promise<string | undefined>): Promise<void> {
   while (!(await lists(socket))) {
     const why = await failed();

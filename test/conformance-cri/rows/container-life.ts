@@ -186,7 +186,7 @@ export const containerLife: Group = {
           command: ['/mnt/bad'],
           mounts: [{ containerPath: '/mnt', hostPath: dir }],
         });
-        // runc reports it only to the container's log: it has let go of its init when that fails
+        // runc reports it only to the container's log: it has released its init when that fails
         const outcome = await t.runtime.startContainer({ containerId }).then(
           () => 'Error',
           () => 'StartError',

@@ -22,7 +22,7 @@ async function stopCode(t: Trial, containerId: string, timeout: bigint): Promise
   return exitCode;
 }
 
-/** Milliseconds of a stop: a bound far from what is looked at, so that a slow machine changes nothing. */
+/** Milliseconds of a stop: a bound far from the durations that are checked, so that a slow machine changes nothing. */
 async function msOf(work: Promise<unknown>): Promise<number> {
   const startedAt = performance.now();
   await work;

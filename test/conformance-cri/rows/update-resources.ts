@@ -1,4 +1,4 @@
-// UpdateContainerResources and UpdatePodSandboxResources: in force when they answer, told by the status, all or
+// UpdateContainerResources and UpdatePodSandboxResources: in force when they answer, reported by the status, all or
 // nothing.
 import { readFileSync } from 'node:fs';
 import { holds, refused, same } from '../expect.ts';

@@ -5,7 +5,7 @@ import { median } from '../../bench/stats.ts';
 import { run } from '../../support/run.ts';
 import { podLife, Tally } from './pod-life.ts';
 
-/** It looks again for a while at what may be on its way. */
+/** It rechecks for a while what may still be converging. */
 const CHECK_TIMEOUT_MS = 120_000;
 
 export interface ChurnOptions {
@@ -77,7 +77,7 @@ export async function churn(world: World, options: ChurnOptions): Promise<ChurnR
   return { tally, kills: backAfterMs.length, backAfterMs, seconds, failedPods, listed, leftovers, check };
 }
 
-/** Findings, or why there are none to be had. */
+/** Findings, or the reason why they cannot be read. */
 async function troupeCheck({ instance }: World): Promise<string> {
   const [program, , ...place] = instance.argv;
   const { code, stdout, stderr } = await run([program, 'check', ...place], { timeoutMs: CHECK_TIMEOUT_MS });

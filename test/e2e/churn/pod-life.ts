@@ -1,5 +1,5 @@
 // One pod's life as a kubelet drives it through a daemon that may be killed at any moment: every call is tried again
-// with what changes between two tries (a new termination log, another annotation), after a look at what there is.
+// with what changes between two tries (a new termination log, another annotation), after it has read what exists.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

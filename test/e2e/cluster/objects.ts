@@ -2,7 +2,7 @@
 
 type Json = { readonly [key: string]: unknown };
 
-/** Serves its own name at / and a line for each life of the container at /lives; its shell answers TERM at once. */
+/** Serves its own name at / and a line for each run of the container at /lives; its shell answers TERM at once. */
 const SERVER =
   'mkdir /www; hostname > /www/index.html; echo life >> /kept/lives; ln -s /kept/lives /www/lives; trap "exit 0" TERM; httpd -f -p 8080 -h /www & wait $!';
 

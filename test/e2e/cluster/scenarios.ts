@@ -34,8 +34,8 @@ export interface Scenario {
   readonly play: (cluster: Cluster) => Promise<string | undefined>;
 }
 
-const until = <T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> =>
-  untilFound({ what, withinMs: WAIT_MS }, look);
+const until = <T>(what: string, poll: () => Promise<T | undefined | false>): Promise<T> =>
+  untilFound({ what, withinMs: WAIT_MS }, poll);
 
 const apply = async ({ plane }: Cluster, object: object): Promise<void> =>
   void (await plane.kubectl(['apply', '-f', '-'], { stdin: JSON.stringify(object) }));

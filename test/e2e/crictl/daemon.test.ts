@@ -20,7 +20,7 @@ async function listenersOf(pid: number): Promise<string[]> {
   return lines.map((line) => line.split(/\s+/)[3] ?? '').toSorted();
 }
 
-/** A registry that wants a password. When it is given one, it looks at the command lines of the whole machine. */
+/** A registry that wants a password. When it receives one, it reads the command lines of the whole machine. */
 async function watchfulRegistry(): Promise<{
   readonly address: string;
   readonly seen: { authorization: string; commandLines: string }[];
@@ -139,7 +139,7 @@ describePods('the daemon', () => {
     process.kill(pid, 'SIGUSR1');
     expect(await crictl.ok('version')).toContain('troupe');
     expect(await listenersOf(pid)).toEqual(own);
-    // The look itself works: this process is seen to listen once more.
+    // The check itself works: it finds this process when it listens once more.
     const before = await listenersOf(process.pid);
     const server = createServer();
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
@@ -244,7 +244,7 @@ describePods('the daemon', () => {
       const b = await beside.runContainer(theirs, containerJson('c', other.imageName, untilTermed(0)));
       expect(await crictl.ok('ps', '-q', '--no-trunc')).toBe(a);
       expect(await beside.ok('ps', '-q', '--no-trunc')).toBe(b);
-      // A start looks at everything on the machine: what is the neighbour's stays.
+      // A start scans the whole machine: what belongs to the neighbour stays.
       await world.instance.kill();
       await world.instance.start();
       expect(await beside.ok('exec', '--sync', b, 'echo', 'here')).toBe('here');

@@ -134,7 +134,7 @@ describePods('crash points of the real daemon', () => {
     const job = await create(pod, 'job', ['sh', '-c', 'while [ ! -e /tmp/go ]; do sleep 0.02; done; exit 3']);
     await call('start', job);
     const pid = (await crictl.container(job)).info.pid ?? 0;
-    // Told from outside, so that its end comes while no operation runs.
+    // Signalled from outside, so that it ends while no operation runs.
     execFileSync('touch', [`/proc/${pid}/root/tmp/go`]);
     await until(async () => (await crictl.container(job)).status.state === 'CONTAINER_EXITED');
     const shared = await runPod('shared', 0);

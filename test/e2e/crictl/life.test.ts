@@ -58,8 +58,8 @@ describePods('a pod with two containers', () => {
     );
     await untilHolds(join(pod.logs, 'server.log'), 'up');
     await untilHolds(join(pod.logs, 'job.log'), 'to stderr');
-    const ended = await crictl.container(job).then(async function look(seen): Promise<typeof seen> {
-      return seen.status.state === 'CONTAINER_EXITED' ? seen : await crictl.container(job).then(look);
+    const ended = await crictl.container(job).then(async function poll(seen): Promise<typeof seen> {
+      return seen.status.state === 'CONTAINER_EXITED' ? seen : await crictl.container(job).then(poll);
     });
     expect(ended.status).toMatchObject({ exitCode: 3, reason: 'Error', logPath: join(pod.logs, 'job.log') });
     expect(Date.parse(ended.status.finishedAt)).toBeGreaterThanOrEqual(Date.parse(ended.status.startedAt));
@@ -72,7 +72,7 @@ describePods('a pod with two containers', () => {
 
     await crictl.ok('stop', '--timeout', '10', server);
     expect((await crictl.container(server)).status).toMatchObject({ state: 'CONTAINER_EXITED', exitCode: 7 });
-    // crictl itself removes logs unless told not to, as the kubelet does in its own time; the daemon never does.
+    // crictl itself removes logs by default, as the kubelet does in its own time; the daemon never does.
     await crictl.ok('rm', '--keep-logs', server, job);
     expect(await crictl.ok('ps', '-aq')).toBe('');
     await crictl.ok('stopp', pod.id);

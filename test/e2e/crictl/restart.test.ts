@@ -55,7 +55,7 @@ describePods('a daemon that ends', () => {
 
     await world.instance.kill();
     await writeFile(join(world.logs, '42'), '');
-    // What runc exec would show: the process is gone while no daemon looks.
+    // What runc exec would show: the process is gone while no daemon runs.
     await until(() => Promise.resolve(readExit(ending) !== undefined));
     await world.instance.start();
 

@@ -28,7 +28,7 @@ const security = create(LinuxContainerSecurityContextSchema, {
   seccomp: { profileType: SecurityProfile_ProfileType.RuntimeDefault },
 });
 
-/** What all of it looks like in proc(5). */
+/** The same as proc(5) shows it. */
 const WANTED = {
   uid: '1000 1000 1000 1000',
   gid: '2000 2000 2000 2000',

@@ -1,5 +1,5 @@
 // Helpers that hang (F33, F34, F45, F50): eight pods on file systems that never answer, one on a runtime, one on a CNI
-// plugin. They hold up nobody else, say what they wait on, and go when they are told to.
+// plugin. They hold up nobody else, say what they wait on, and end on request.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -46,7 +46,7 @@ describeHung('helpers that hang', () => {
     runtime.dispose();
   });
 
-  /** Calls that go on until they are told: also when the test fails. */
+  /** Calls that go on until they are aborted: also when the test fails. */
   const calls: Insistent[] = [];
   afterEach(async () => {
     for (const verb of ['create', 'start', 'exec', 'update', 'delete']) runtime.fix(verb);
@@ -97,7 +97,7 @@ describeHung('helpers that hang', () => {
 
   interface Hanging {
     readonly name: string;
-    /** Empty for a sandbox that is being made: nobody was told its id. */
+    /** Empty for a sandbox that is being made: no client has its id. */
     readonly id: string;
     readonly call: Insistent;
   }
@@ -175,7 +175,7 @@ describeHung('helpers that hang', () => {
     expect((await client.status({})).status?.conditions.every(({ status }) => status)).toBe(true);
     expect(hanging.filter(({ call }) => call.successes > 0).map(({ name }) => name)).toEqual([]);
 
-    // the daemon tells state and mount, also where the client's own clock was the faster one
+    // the daemon reports state and mount, also where the client's own clock was the faster one
     const log = await world.instance.log();
     const reported = (what: RegExp): boolean =>
       log.split('\n').some((line) => line.includes('deadline passed in state') && what.test(line));

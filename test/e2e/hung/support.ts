@@ -21,7 +21,7 @@ export const PLUGIN_HANGS_FOR = 'on-plugin';
 /** Seconds that a hanging script sleeps: a number of this process's own, to be found in lists of processes. */
 const SLEEP = String(10_000_000 + process.pid);
 
-/** runc that hangs in a verb while that is wished. */
+/** runc that hangs in a verb while the test asks for it. */
 export class HangingRuntime {
   readonly directory = mkdtempSync(join(tmpdir(), 'troupe-hang-'));
   readonly path = join(this.directory, 'runc');

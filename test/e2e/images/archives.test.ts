@@ -98,7 +98,7 @@ describePods('troupe import, export', () => {
     ]);
     expect(id).toBe(await configDigest(target));
     await runs(id, `from-${path.replaceAll('.', '-')}`);
-    // what is found by looking at the path is the same
+    // what is found by the path is the same
     expect(await good('import', join(work, path), '--name', 'example.org/again:1')).toBe(id);
     expect(await readdir(join(world.instance.state, 'imports'))).toEqual([]);
   });

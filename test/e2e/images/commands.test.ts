@@ -1,4 +1,4 @@
-// The commands around images against a running daemon, and what the kubelet is told of pinned ones.
+// The commands around images against a running daemon, and what the kubelet learns about pinned ones.
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { imageOf, layerOf } from '../../../scripts/support/image.ts';

@@ -1,5 +1,5 @@
-// Pulls on a store that is full, out of inodes, read-only or damaged, and in a daemon without descriptors: told as what
-// it is, nothing half made stays, and the next pull heals it.
+// Pulls on a store that is full, out of inodes, read-only or damaged, and in a daemon without descriptors: named for
+// what it is, nothing half made stays, and the next pull heals it.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdir, readFile, readdir, rm, truncate } from 'node:fs/promises';

@@ -1,4 +1,4 @@
-// A pull whose daemon is killed twenty times: each life goes on with what the one before has left, byte for byte.
+// A pull whose daemon is killed twenty times: each instance goes on with what the one before has left, byte for byte.
 import { createHash, randomBytes } from 'node:crypto';
 import type * as http from 'node:http';
 import { readFile, readdir, stat } from 'node:fs/promises';

@@ -17,7 +17,7 @@ const missing = process.getuid?.() === 0 ? noBusybox() : 'needs root';
 if (missing !== undefined) console.log(`skipped: signature policies: ${missing}`);
 if (missingGpg.length > 0) console.log(`skipped: signedBy: ${missingGpg.join(', ')} not installed`);
 
-/** gRPC's Unknown, the only code whose text the kubelet looks into. */
+/** gRPC's Unknown, the only code whose text the kubelet parses. */
 const UNKNOWN = 2;
 const key = keyPairs.p256();
 const untrusted = keyPairs.p256();
@@ -161,7 +161,7 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
     });
 
   /**
-   * A pod of the namespace with a container of the image that is here; how CreateContainer and StartContainer ended.
+   * A pod of the namespace with a container of the image; how CreateContainer and StartContainer ended.
    */
   async function run(
     imageRef: string,

@@ -135,7 +135,7 @@ describe('with the daemon running', () => {
     expect(reported(found)).toEqual([...planted].toSorted());
     expect(found).toMatchObject({ clean: false, code: 1 });
     expect(found.findings.every(({ id }) => id === LOST)).toBe(true);
-    // the lease in a directory that another runtime may share goes with the DEL that is owed, not by our hand
+    // the lease in a directory that another runtime may share goes with the pending DEL; check does not delete it
     expect(found.findings.filter(({ repairable }) => !repairable).map(({ object }) => object)).toEqual([
       expect.stringMatching(/10\.0\.0\.250$/u),
     ]);

@@ -185,7 +185,7 @@ describe('watch over a restart of the daemon', () => {
     );
     createInterface({ input: child.stderr }).on('line', (line) => notes.push(line));
     const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-    // a change that it tells proves that it watches
+    // a reported change proves that it watches
     const config = sandboxConfig({ name: 'first', logDirectory: join(world.logs, 'first') });
     const touch = async (): Promise<number> => {
       const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });

@@ -67,7 +67,7 @@ async function waitingPod(name: string): Promise<Actor> {
   let program = '';
   let actor: Actor | undefined;
   const doing = async (): Promise<string> => {
-    // the program of the look before: what it does now it does after its execve
+    // the program of the check above: what runs now runs after its execve
     const before = program;
     actor = (await client.explain({ query: name }).catch(() => undefined))?.actor;
     const wait = actor?.waits[0];

@@ -1,5 +1,5 @@
 // Helpers that a daemon was waiting for when it was killed, each stopped before its effect: the next daemon ends them
-// before it looks at anything, and what it then says and does is the truth.
+// before it reads any state, and what it then reports and does is the truth.
 import {
   chmodSync,
   existsSync,
@@ -68,7 +68,10 @@ async function worldOf(options: WorldOptions): Promise<World> {
   return world;
 }
 
-/** SIGKILL while a call waits for the gated program, and the next life: the program is gone when that serves. */
+/**
+ * SIGKILL while a call waits for the gated program, and the next instance: the program is gone when the next instance
+ * serves.
+ */
 async function nextLife(world: World, call: Promise<unknown>, gated: GatedProgram): Promise<void> {
   const cut = call.then(
     () => 'answered',

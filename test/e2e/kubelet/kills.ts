@@ -9,7 +9,7 @@ export interface Kills {
   readonly everyMs: number;
 }
 
-/** ms after the last start in which the kubelet may still tell of the last kill; then it must be quiet for as long. */
+/** ms after the last start in which the kubelet may still report the last kill; then it must be quiet for as long. */
 const SETTLE_MS = 15_000;
 const LOOK_AGAIN_MS = 20;
 

@@ -17,7 +17,7 @@ const LOOK_AGAIN_MS = 100;
 /** For one call of its API; the longest waits for a daemon that is just starting. */
 const CALL_TIMEOUT_MS = 60_000;
 
-/** What it tells about a pod; in a cluster, an Event object. */
+/** What it reports about a pod; in a cluster, an Event object. */
 export interface KubeletEvent {
   readonly atMs: number;
   /** The pod's name as in its manifest. */
@@ -81,7 +81,7 @@ function configText({ instance }: World, places: Places): string {
     // The machine may be on cgroup v1 and swap.
     failCgroupV1: false,
     failSwapOn: false,
-    // Packet rules of the whole machine are none of its business here, neither is a disk that others fill.
+    // Packet rules of the whole machine are no concern of this test, nor is a disk that others fill.
     makeIPTablesUtilChains: false,
     evictionHard: { 'memory.available': '10Mi', 'nodefs.available': '10Mi', 'imagefs.available': '10Mi' },
     imageGCHighThresholdPercent: 100,

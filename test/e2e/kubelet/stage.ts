@@ -37,12 +37,12 @@ export class Stage {
     return scenario + this.#suffix;
   }
 
-  /** Waits until `look` answers something; what it throws counts as nothing. */
-  async until<T>(what: string, look: () => Promise<T | undefined | false | 0>, about?: string): Promise<T> {
+  /** Waits until `poll` answers something; what it throws counts as nothing. */
+  async until<T>(what: string, poll: () => Promise<T | undefined | false | 0>, about?: string): Promise<T> {
     const withinMs = this.isUnderKills ? WAIT_UNDER_KILLS_MS : WAIT_MS;
     return await untilFound(
       { what, withinMs, ...(about === undefined ? {} : { about: async () => await this.describe(about) }) },
-      look,
+      poll,
     );
   }
 
@@ -85,7 +85,7 @@ export class Stage {
 
   /** Fails when a container has lived more than once. A kill during its creation costs an attempt, but no life. */
   async neverRestarted(pod: Pod, container = 'main'): Promise<void> {
-    // Running is told before its shell has come to its first line.
+    // The container is reported as running before its shell has reached its first line.
     const lives = await this.until(
       `the first line of ${container}`,
       async () => await this.lives(pod, container),

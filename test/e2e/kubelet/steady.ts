@@ -99,11 +99,11 @@ function gapsOf(numbers: readonly number[]): number[] {
 /**
  * Each line once and in order, over all rotations. The kubelet renames the log, asks for a new one, and renames the old
  * one back over whatever is there when it hears no answer: a kill between the reopening and the answer costs the lines
- * until its next try, whatever the runtime does. So many places may miss lines as it has told of such failures, and no
- * more.
+ * until its next try, whatever the runtime does. So many places may miss lines as it has reported of such failures, and
+ * no more.
  */
 export async function checkCounter(stage: Stage): Promise<string> {
-  // A rotation under way shows a file under two names or none; the kubelet's next look is seconds away.
+  // A rotation under way shows a file under two names or none; the kubelet's next poll is seconds away.
   const found = await stage.until('each line of the counter once and in order', async () => {
     const { numbers, files } = await countedLines(stage);
     const gaps = gapsOf(numbers);

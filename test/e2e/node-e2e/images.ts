@@ -31,7 +31,7 @@ const file = (path: string, content: Uint8Array | string, mode = 0o644): TarEntr
 /** Programs whose file has another name in Debian's package. */
 const PACKAGED: Readonly<Record<string, string>> = { nc: 'nc.openbsd' };
 
-/** Programs of Debian with their libraries, where scripts look for them, above a layer with busybox. */
+/** Programs of Debian with their libraries, where scripts expect them, above a layer with busybox. */
 async function programsLayer(names: readonly string[], more: readonly TarEntry[] = []): Promise<Layer> {
   const tree = debianTree('image-programs');
   const libraries = new Map<string, Library>();

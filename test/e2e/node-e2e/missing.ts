@@ -1,5 +1,5 @@
-// What the machine, or any machine without the public registries, lacks for a spec: such are left out, and told with
-// the reason.
+// What the machine, or any machine without the public registries, lacks for a spec: such are left out, and reported
+// with the reason.
 import { access, readFile } from 'node:fs/promises';
 import { run } from '../../support/run.ts';
 
@@ -10,7 +10,7 @@ export interface Missing {
 }
 
 /**
- * Specs whose image can't be made of Debian's parts and Kubernetes' own programs; and those of a CRIU, which the
+ * Specs whose image can't be made from Debian's parts and Kubernetes' own programs; and those of a CRIU, which the
  * instance is not given.
  */
 const NEVER: readonly Missing[] = [

@@ -76,7 +76,7 @@ const CGROUPS = ['kubepods', 'kubelet.slice'] as const;
  */
 const KUBELET_PROCESSES = ':/kubepods/';
 
-/** What snapshots of the machine look for. */
+/** The words by which snapshots of the machine find the node's things. */
 const wordsOf = async (instance: Instance): Promise<string[]> => [
   ...instance.words,
   ' /kubepods/',

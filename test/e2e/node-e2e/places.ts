@@ -8,7 +8,7 @@ import { runOrThrow } from '../../support/run.ts';
 /** Named in the suite's own code, each of which gets a directory of the run mounted over it. */
 const FIXED = ['/var/lib/kubelet', '/var/log/pods', '/var/log/containers'] as const;
 
-/** A process may fork while we look at the others, and takes a moment to be gone. */
+/** A process may fork while we kill the others, and takes a moment to be gone. */
 const KILL_ROUNDS = 20;
 const KILL_WAIT_MS = 100;
 

@@ -52,7 +52,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Where the suite tells its kubelet to be, and looks for its statistics. */
+/** Where the suite makes its kubelet listen, and reads its statistics. */
 const SLICE = 'kubelet.slice';
 
 /** Where the hierarchy has one that processes can be put into. */

@@ -69,7 +69,7 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
       cpuShares: 444n,
       oomScoreAdj: 900n,
     });
-    // the next plugin saw it, and later news tell it
+    // the next plugin saw it, and later events carry it
     expect((await b.last('CreateContainer')).detail).toMatchObject({
       env: expect.arrayContaining(['ADDED=one']) as unknown,
     });

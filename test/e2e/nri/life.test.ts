@@ -1,4 +1,4 @@
-// A plugin built from NRI's own module beside a real daemon: what it hears, in which order, and what it is told.
+// A plugin built from NRI's own module beside a real daemon: what it hears, in which order, and what it receives.
 import { copyFile, chmod, mkdir, readdir, readlink, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';

@@ -11,8 +11,8 @@ import { EVENT_MS } from '../../support/patience.ts';
 const PLACES = ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium', '/usr/bin/chromium-browser'];
 
 /**
- * The browser's path; undefined where there is none (Ubuntu has it as a snap only, which no root without a session can
- * run).
+ * The browser's path; undefined where it is not installed (Ubuntu has it as a snap only, which no root without a
+ * session can run).
  */
 export const chromium = PLACES.find((path) => existsSync(path));
 
@@ -34,7 +34,7 @@ export interface Page {
   readonly open: (url: string) => Promise<void>;
   /** The value of an expression in the page; a promise is waited for. Throws what it throws. */
   readonly value: <T>(expression: string) => Promise<T>;
-  /** Waits until the expression is true, looking once per frame of the page. */
+  /** Waits until the expression is true, checking once per frame of the page. */
   readonly until: (expression: string) => Promise<void>;
   /** A key with its name, such as `ArrowDown` or `/`. */
   readonly press: (key: string) => Promise<void>;
@@ -201,8 +201,8 @@ function scripts(send: Send): Pick<Page, 'value' | 'until'> {
   return {
     value,
     until: async (expression) => {
-      const look = `new Promise((resolve, reject) => { const end = performance.now() + ${PATIENCE_MS - 2000}; const look = () => { if (${expression}) resolve(true); else if (performance.now() > end) reject(new Error('never true: ' + ${JSON.stringify(expression)} + '\\n' + document.body.innerText.slice(0, 1500))); else requestAnimationFrame(look); }; look(); })`;
-      await value(look);
+      const poll = `new Promise((resolve, reject) => { const end = performance.now() + ${PATIENCE_MS - 2000}; const poll = () => { if (${expression}) resolve(true); else if (performance.now() > end) reject(new Error('never true: ' + ${JSON.stringify(expression)} + '\\n' + document.body.innerText.slice(0, 1500))); else requestAnimationFrame(poll); }; poll(); })`;
+      await value(poll);
     },
   };
 }

@@ -20,8 +20,8 @@ const BOOT_ID = 'boot-id';
 const PLUGINS = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
 
 /**
- * Each life of the daemon has mounts of its own, with a fresh tmpfs as its state directory and another boot id: they
- * are gone with the last process in them. Processes, cgroups, links and rules are taken away by the sweep.
+ * Each instance of the daemon has mounts of its own, with a fresh tmpfs as its state directory and another boot id:
+ * they are gone with the last process in them. Processes, cgroups, links and rules are taken away by the sweep.
  */
 export async function makeMachine(name: string): Promise<Machine> {
   const world = await makeWorld({

@@ -149,7 +149,7 @@ describePods('a machine that is started again', () => {
     const host = await run('host', 0, true);
     await runtime.stopPodSandbox({ podSandboxId: host });
     await runtime.removePodSandbox({ podSandboxId: host });
-    // no plugin, no DEL: what is owed stays owed, and says so
+    // without the plugin no DEL runs: the cleanup stays pending, and check says so
     await expect(runtime.stopPodSandbox({ podSandboxId: running })).rejects.toMatchObject({
       details: expect.stringContaining('plugin portmap') as string,
     });

@@ -43,7 +43,7 @@ describePods('a daemon that is stopped for a while', () => {
       return containerId;
     };
     const [lasting, ending] = [await run('lasting'), await run('ending')];
-    // shorter than their bound, so that only a daemon that does not look can miss their end
+    // shorter than their bound, so that only a daemon that does not poll can miss their end
     const execs = Array.from({ length: EXECS }, (_none, n) =>
       runtime.execSync({
         containerId: lasting,

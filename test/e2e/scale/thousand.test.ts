@@ -1,5 +1,5 @@
 // F77: a node with a thousand sandboxes. Most stand in the journal only and share the node's network and IPC, so that
-// nothing but the daemon's own work is looked at; a hundred are made and removed at once.
+// only the daemon's own work is measured; a hundred are made and removed at once.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -64,7 +64,7 @@ describePods('a node with a thousand sandboxes', () => {
     const all = await list();
     expect(all).toHaveLength(SEEDED + 1 + AT_ONCE);
     expect(all).toEqual(expect.arrayContaining([first, ...fresh]));
-    // a kubelet's look at each, as many at once as it has workers
+    // one status poll each, as many at once as a kubelet has workers
     const reported: PodSandboxState[] = [];
     for (let at = 0; at < all.length; at += AT_ONCE) {
       const answers = await Promise.all(

@@ -16,7 +16,7 @@ import type { World } from '../support/world.ts';
 
 /** Sessions before the baseline is taken: what is loaded and compiled once is no leak. */
 const WARM_UP = 100;
-/** ms between two looks. */
+/** ms between two polls. */
 const LOOK_MS = 100;
 /** ms after the upgrade within which a client goes: a session is whole after some 50. */
 const STAY_MS = 120;

@@ -63,7 +63,7 @@ describePods('crictl attach', () => {
       { stdin: true },
     );
     const [one, two] = [await attach(id), await attach(id)];
-    // output counts from the moment a client is there, which it is not told
+    // output counts from the moment a client is attached, and no message says when that is
     await until(() => {
       one.streams.stdin.write('first\n');
       return Promise.resolve(two.streams.stdout.size() > 0 && one.streams.stderr.size() > 0);
@@ -124,7 +124,7 @@ describePods('crictl attach', () => {
       other.streams.stdin.write('go\n');
       await until(() => Promise.resolve(other.streams.stdout.size() >= round * FLOOD_KIB * 1024));
     }
-    // it is told why: on its error stream, behind what was on its way
+    // it gets the reason: on its error stream, behind what was on its way
     slow.client.socket.resume();
     expect((await slow.streams.error.all).toString()).toContain('too slowly');
     expect(slow.streams.stdout.size()).toBeLessThan(FLOODS * FLOOD_KIB * 1024);

@@ -63,10 +63,10 @@ describePods('single bytes', () => {
   /** What the daemon holds at rest: what a start or a burst has left is given back every 10 s. */
   async function settledMib(): Promise<number> {
     let least = await mib('VmRSS');
-    for (let looks = 0; looks < 2 * memoryLimits.trimEveryMs; looks += LOOK_MS) {
+    for (let polls = 0; polls < 2 * memoryLimits.trimEveryMs; polls += LOOK_MS) {
       await delay(LOOK_MS);
       const now = await mib('VmRSS');
-      if (now < least - 0.5) looks = 0;
+      if (now < least - 0.5) polls = 0;
       least = Math.min(least, now);
     }
     return least;

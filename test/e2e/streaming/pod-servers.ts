@@ -1,5 +1,5 @@
 // Servers inside a pod's network namespace, which this program is started in: 7001 on 127.0.0.1 and 7002 on ::1 send
-// back what they get, 7003 tells how much it was once that has ended, 7004 gives without end. Says `up` when all
+// back what they get, 7003 reports how much it was once that has ended, 7004 gives without end. Says `up` when all
 // listen.
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';

@@ -17,7 +17,7 @@ export interface Seen {
   readonly stderr: Output;
   readonly error: string;
   readonly exitCode: number;
-  /** What the library told its own log. */
+  /** What the library wrote to its own log. */
   readonly log: string;
 }
 
@@ -26,7 +26,7 @@ interface Protocol {
   readonly name: string;
   /** stdin can be ended while the outputs go on. */
   readonly halfClose: boolean;
-  /** How the program ended: not told (the library does not wait for it), in words, or with the exit code. */
+  /** How the program ended: unknown (the library does not wait for it), in words, or with the exit code. */
   readonly ending: 'none' | 'words' | 'code';
   readonly resize: boolean;
 }

@@ -1,6 +1,6 @@
 /**
  * Exec and port-forward with Kubernetes' own client library: each version of the protocols by each thing a session can
- * do. The Go program tells what it saw; the table is printed at the end.
+ * do. The Go program reports what it saw; the table is printed at the end.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';

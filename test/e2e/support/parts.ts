@@ -1,4 +1,4 @@
-// The parts of a long run: each is played, noted and printed; and what they are made of, waiting and comparing.
+// The parts of a long run: each is run, noted and printed; and their helpers for waiting and comparing.
 import { setTimeout as delay } from 'node:timers/promises';
 
 export type State = 'passed' | 'failed' | 'skipped';
@@ -42,16 +42,16 @@ export interface Wait {
   readonly about?: () => Promise<string>;
 }
 
-/** Waits until `look` answers something; what it throws counts as nothing, and the last of it stands in the message. */
+/** Waits until `poll` answers something; an error counts as nothing, and the last one is in the message. */
 export async function untilFound<T>(
   { what, withinMs, about }: Wait,
-  look: () => Promise<T | undefined | false | 0>,
+  poll: () => Promise<T | undefined | false | 0>,
 ): Promise<T> {
   const deadline = performance.now() + withinMs;
   for (;;) {
     let reason = '';
     try {
-      const found = await look();
+      const found = await poll();
       if (found !== undefined && found !== false && found !== 0) return found;
     } catch (error) {
       reason = `; ${messageOf(error)}`;

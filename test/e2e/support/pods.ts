@@ -22,7 +22,7 @@ export interface SandboxRequest {
   readonly cgroupParent?: string;
 }
 
-/** A sandbox; its uid follows from its name, so that a second wish of the same name is the same pod. */
+/** A sandbox; its uid follows from its name, so that a second request under the same name is the same pod. */
 export function sandboxConfig(request: SandboxRequest): SandboxConfig {
   const isHost = request.hostNetwork === true;
   return {

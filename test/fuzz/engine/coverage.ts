@@ -74,7 +74,7 @@ export class Coverage {
     this.#counters.fill(0, 0, this.points);
   }
 
-  /** Whether the last execution has reached what none has before; remembers it unless it only looks. */
+  /** Whether the last execution has reached what none has before; remembers it unless asked only to check. */
   isNew(): boolean {
     let found = false;
     for (let at = 0; at < this.points; at += 1) {

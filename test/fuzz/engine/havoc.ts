@@ -39,7 +39,7 @@ const DECIMALS = [
 ];
 /** Most bytes that a copied piece has. */
 const MOST_COPIED = 2048;
-/** Places in an input where an operand of a comparison is looked for. */
+/** Places in an input where an operand of a comparison is searched for. */
 const MOST_PLACES = 4;
 
 export interface Havoc {

@@ -14,7 +14,7 @@ import { havoc, substitutions } from './havoc.ts';
 const CASE_CPU_MS = 2000;
 /** Wall ms from which CPU time is asked: the question costs more than most executions. */
 const SUSPICIOUS_MS = 200;
-/** Executions between two looks at memory and at rejections that nobody has taken. */
+/** Executions between two checks of memory and of rejections that nobody has handled. */
 const LOOK_EVERY = 128;
 /** Executions spent on one input before another is picked. */
 const ENERGY = 32;
@@ -114,7 +114,7 @@ class Run {
     );
     const tookMs = performance.now() - started;
     this.slowestMs = Math.max(this.slowestMs, tookMs);
-    await this.#look(tookMs);
+    await this.#poll(tookMs);
     if (failed !== undefined) return failed;
     if (PROTOTYPES.some((one, at) => Reflect.ownKeys(one).length !== this.#keys[at]))
       return 'a prototype has changed';
@@ -182,7 +182,7 @@ class Run {
     this.failures.push({ reason: (await this.execute(small)) ?? reason, input: small });
   }
 
-  async #look(tookMs: number): Promise<void> {
+  async #poll(tookMs: number): Promise<void> {
     const now = performance.now();
     if (now - this.#said > SAY_MS) {
       this.#said = now;

@@ -89,7 +89,7 @@ const states: readonly Kind[] = [
     seeds: ['{"level":"error","msg":"a\\u0001b"}\n{"level":"info","msg":"x"}\n'],
     run: (input) => {
       const error = lastError(input.toString('utf8'));
-      // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+      // eslint-disable-next-line no-control-regex -- control characters are what is searched for
       if (/[\u0000-\u001f]/u.test(error)) violated('control characters in a message');
       return error !== '';
     },

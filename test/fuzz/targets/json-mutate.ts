@@ -7,7 +7,7 @@ interface Members {
   readonly members: [string, Value][];
 }
 
-/** A number, or a text that only looks like JSON, written as it is. */
+/** A number, or a text that only resembles JSON, written as it is. */
 class Raw {
   readonly text: string;
   constructor(text: string) {

@@ -28,7 +28,7 @@ function check(choice: UserChoice, [user, passwd, group]: readonly [string, stri
     if (!Number.isSafeInteger(id) || id < 0 || id > MOST_ID) violated(`an id ${id}`);
   if (new Set(additionalGids).size !== additionalGids.length || additionalGids[0] !== gid)
     violated(`groups ${additionalGids.join()} with the primary ${gid}`);
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  // eslint-disable-next-line no-control-regex -- control characters are what is searched for
   if (!home.startsWith('/') || /[\n\r\0:]/u.test(home)) violated(`a home ${JSON.stringify(home)}`);
   if (uid === 0 && user !== '' && choice.runAsUser === undefined) {
     const name = user.split(':', 1)[0] ?? '';

@@ -1,4 +1,4 @@
-/** Image references: what is taken can be told to a registry and to a file system, and means one thing (S47). */
+/** Image references: an accepted one is safe in a URL and in a path, and means one thing (S47). */
 import { isIPv6 } from 'node:net';
 import type { Random } from '../../sim/random.ts';
 import { parseRegistriesConf } from '../../../src/oci/images/registry/registries-conf.ts';

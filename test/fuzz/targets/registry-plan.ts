@@ -155,7 +155,7 @@ function fittingStatus(header: string, random: Random): number | undefined {
   return header === 'content-range' ? random.pick([206, 416]) : undefined;
 }
 
-/** What a text says of a plan; whatever of it is none is left out. */
+/** What a text says of a plan; parts that are not valid are left out. */
 export function readPlan(bytes: Buffer): Plan | undefined {
   let plain: unknown;
   try {

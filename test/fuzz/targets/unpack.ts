@@ -36,7 +36,7 @@ import { compressed } from './compress.ts';
 const LIMITS = { entries: 2000, layerBytes: 32 * 1024 * 1024 };
 /** One case of so many goes through the store and its worker threads. */
 const STORE_EVERY = 16;
-/** Files above this are told by their size alone: a sparse one may say 16 TiB. */
+/** Files above this are compared by their size alone: a sparse one may claim 16 TiB. */
 const HASHED_BYTES = 256 * 1024;
 const CANARY = join(stageDirectory, 'outside');
 const CANARIES = [CANARY, `${CANARY}/dir`, `${CANARY}/file`, `${CANARY}/link`];

@@ -1,4 +1,4 @@
-/** The wishes whose documents are goldens; the name is the file's. */
+/** The requests whose documents are goldens; the name is the file's. */
 import type { SpecInput } from '../../../src/oci/runtime/spec/input.ts';
 import { parseSeccompProfile } from '../../../src/oci/runtime/spec/seccomp-profile.ts';
 import { inputOf, mountOf } from '../../unit/oci/runtime/spec/fixtures.ts';
@@ -337,7 +337,7 @@ export const cases: Readonly<Record<string, SpecInput>> = {
 };
 
 /**
- * Those whose golden shows the seccomp profile in full; the others tell its size, or each would be 500 lines of the
+ * Those whose golden shows the seccomp profile in full; the others report its size, or each would be 500 lines of the
  * same.
  */
 export const withSeccomp: ReadonlySet<string> = new Set([

@@ -1,4 +1,4 @@
-/** One document per wish: a change of behaviour is a diff of these files. Rewritten with `vitest run -u`. */
+/** One document per request: a change of behaviour is a diff of these files. Rewritten with `vitest run -u`. */
 import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { container, layout, host, SANDBOX_ID, sandbox } from '../../unit/oci/runtime/spec/fixtures.ts';

@@ -182,7 +182,7 @@ export const nodeNamespaces = {
   targetId: undefined,
 } as const;
 
-/** The parts of config.json that tests look at. */
+/** The parts of config.json that tests check. */
 export interface BundleConfig {
   readonly mounts: readonly {
     readonly destination: string;

@@ -1,4 +1,4 @@
-/** Bundles that we write, run by the real runc: what the container's process is told by the kernel. */
+/** Bundles that we write, run by the real runc: what the kernel shows of the container's process. */
 import { readFileSync, statSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DEFAULT_CAPABILITIES, capabilitiesOfMask } from '../../../src/oci/runtime/spec/capabilities.ts';

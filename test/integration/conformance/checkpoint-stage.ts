@@ -87,7 +87,7 @@ export async function realCheckpointStage(): Promise<CheckpointStage> {
     hasImages: ({ id }) => existsSync(join(layout.restoreDir(id), 'checkpoint')),
     works: () => namesIn(layout.checkpointsDir).length,
     reported: (id) => world.exits.get(id) ?? [],
-    until: async (look) => void (await until(look)),
+    until: async (poll) => void (await until(poll)),
     spoil: (how) => fake.does(how === 'hangs' ? 'hang' : 'fail'),
     heal: () => fake.does('work'),
     whenHanging: (act) => void fake.untilItHangs().then(act),

@@ -12,7 +12,7 @@ import { EVENT_MS } from '../../support/patience.ts';
 import { until } from '../../support/eventually.ts';
 
 const PROGRAMS: Readonly<Record<Behaviour, readonly string[]>> = {
-  // the first line tells that the traps stand: before, init takes no notice of signals
+  // the first line shows that the traps are set: before, init ignores signals
   speaks: [
     'sh',
     '-c',
@@ -53,7 +53,7 @@ export async function realRuntimeStage(): Promise<RuntimeStage> {
     },
     pause: { id: world.sandboxId, sandbox: world.container([]).bundle.sandbox },
     reported: (id) => world.exits.get(id) ?? [],
-    until: async (look) => void (await until(look)),
+    until: async (poll) => void (await until(poll)),
     spoil: (verb, how) => writeFileSync(join(troubles, verb), how),
     heal: () => {
       for (const verb of VERBS) rmSync(join(troubles, verb), { force: true });

@@ -189,7 +189,7 @@ describe.skipIf(process.getuid?.() !== 0)('debris', () => {
     } finally {
       execFileSync('chattr', ['-i', stuck]);
     }
-    // its image's layers have lost a user, so the janitor's next round looks again
+    // its image's layers have lost a user, so the janitor's next round checks again
     await removePod(world, sandboxId);
     await expect
       .poll(async () => (await falseConditions()).get('DebrisRemoved') ?? '')

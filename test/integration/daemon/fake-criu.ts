@@ -1,5 +1,5 @@
 /**
- * CRIU does not run on every machine: a runtime that is the real one, but for its checkpoint and restore, which tell
+ * CRIU does not run on every machine: a runtime that is the real one, but for its checkpoint and restore, which print
  * what they saw and do what a test asks for; and a criu that passes its check.
  */
 import { execFileSync } from 'node:child_process';

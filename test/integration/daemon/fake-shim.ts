@@ -1,4 +1,4 @@
-// A shim of our own, as a virtual machine's looks to its runtime: version 2 of the Task service, a bare address, one
+// A shim of our own, as the runtime sees that of a virtual machine: version 2 of the Task service, a bare address, one
 // process id for everything in the pod (the machine's), figures and OOM kills by its own word. Its "guest" is this
 // machine: what a container runs is started here as it is. The pod's name says how it misbehaves.
 import { spawn } from 'node:child_process';
@@ -75,7 +75,7 @@ function start(): void {
 /** What is in the machine. */
 class Guest {
   readonly machine = spawn('sleep', ['86400'], { stdio: 'ignore' });
-  /** What every task is told by. */
+  /** What every task is reported with. */
   readonly pid = this.machine.pid ?? 0;
   readonly #processes = new Map<string, FakeProcess>();
 

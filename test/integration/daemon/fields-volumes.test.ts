@@ -1,4 +1,4 @@
-// Mounts and images as volumes through the running daemon's socket: what the process inside and ContainerStatus tell of
+// Mounts and images as volumes through the running daemon's socket: what the process inside and ContainerStatus report
 // them.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';

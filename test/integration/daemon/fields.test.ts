@@ -1,4 +1,4 @@
-// Fields of containers through the running daemon's socket: what the process inside and ContainerStatus tell of them.
+// Fields of containers through the running daemon's socket: what the process inside and ContainerStatus report.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';

@@ -1,4 +1,4 @@
-// A runtime with runc's command line that keeps its state where we don't look and in a form that we don't know, as
+// A runtime with runc's command line that keeps its state where we don't search and in a form that we don't know, as
 // runsc and youki do: here runc behind a script that gives it another root.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

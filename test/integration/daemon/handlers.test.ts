@@ -1,4 +1,4 @@
-// Runtime handlers come and go by SIGHUP: what is listed, what a pod is told, and pods of a handler that is gone.
+// Runtime handlers come and go by SIGHUP: what is listed, what a pod gets, and pods whose handler is gone.
 import { Code } from '@connectrpc/connect';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -34,7 +34,7 @@ describe.skipIf(!isHere)('handlers by reload', () => {
 
   const logged = async (line: string): Promise<number> => (await world.instance.log()).split(line).length - 1;
 
-  /** Writes the drop-in and tells the daemon; returns when it has logged the outcome. */
+  /** Writes the drop-in and signals the daemon; returns when it has logged the outcome. */
   async function reload(text: string, outcome = 'configuration reloaded'): Promise<void> {
     writeFileSync(dropIn, text);
     const before = await logged(outcome);

@@ -20,10 +20,10 @@ import type { World } from '../../e2e/support/world.ts';
 import { code, refusalOf } from './refusal.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
 
-/** Writes the numbers that it is told, and says in a file that it has. */
+/** Writes the numbers that it is given, and confirms each in a file. */
 const TELLER =
   'mkfifo /go; echo up; while :; do read from to < /go || continue; seq $from $to; echo > /said-$to; done';
-/** Writes numbers until it is told to end, some ten thousand a second. */
+/** Writes numbers until it is asked to end, some ten thousand a second. */
 const COUNTER =
   'i=0; while [ ! -e /end ]; do i=$((i+1)); echo $i; [ $((i % 100)) -ne 0 ] || sleep 0.01; done; echo > /ended; exec sleep 3600';
 

@@ -1,4 +1,4 @@
-// F29: what the daemon keeps of a container in its state directory is deleted by somebody. It is told as what it is or
+// F29: somebody deletes what the daemon keeps of a container in its state directory. It is reported as what it is or
 // as ended, its processes end with Stop, and it can be removed.
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -69,7 +69,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose files somebody has 
     if (isKilled) await world.instance.start();
     for (const { what, id, sandboxId } of all) {
       const { containers } = await runtime.listContainers({ filter: { id } });
-      // it lives, and so does its monitor, which tells its end
+      // it lives, and so does its monitor, which will report its end
       expect(
         containers.map(({ state }) => state),
         what,

@@ -182,7 +182,7 @@ describe('S51 what a pod may not do to others', () => {
       return (await promisify(execFile)('nsenter', argv, { timeout: ANSWER_MS })).stdout;
     };
     expect(await ask(status?.network?.ip ?? '', ALL)).toBe('ECONNREFUSED\n');
-    // the look itself works: the port of the host is the pod's that asked for it
+    // the check itself works: the host port belongs to the pod that asked for it
     expect(await ask(gateway4, ALL)).toBe('tcp 0.0.0.0\n');
     for (const pod of pods) await removePod(world, pod);
   });
@@ -271,7 +271,7 @@ describe('host ports', () => {
   });
 
   it.skipIf(!hasIpv6)('TCP and UDP of IPv6', async () => {
-    // from another pod: what this kernel's own sockets send to its addresses of IPv6 is not looked at by the plugin's
+    // from another pod: what this kernel's own sockets send to its addresses of IPv6 is not matched by the plugin's
     // rules
     const config = create(
       PodSandboxConfigSchema,

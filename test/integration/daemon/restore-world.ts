@@ -11,7 +11,7 @@ import { CONFIG, members, SPEC } from '../checkpoint/archives.ts';
 import type { Parts } from '../checkpoint/archives.ts';
 import type { FakeCriu } from './fake-criu.ts';
 
-/** By which CRI-O and checkpointctl tell an image that is a checkpoint. */
+/** By which CRI-O and checkpointctl recognise an image that is a checkpoint. */
 const ANNOTATION = 'io.kubernetes.cri-o.annotations.checkpoint.name';
 /** By which tools name what lies in a directory (OCI image spec, annotations.md). */
 const REF_NAME = 'org.opencontainers.image.ref.name';

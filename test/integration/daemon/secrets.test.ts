@@ -180,7 +180,7 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
     const pods = [...(await churn())];
     expect(await found()).toEqual([]);
 
-    // where they have to be as long as the containers are there: the search finds what it looks for
+    // where they must be while the containers exist: this proves that the search finds them
     const inState = await findBelow(instance.state, all);
     for (const one of [secret.env, secret.binary, secret.arg])
       expect(inState.filter((line) => line.includes(one))).not.toEqual([]);

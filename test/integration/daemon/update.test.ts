@@ -241,7 +241,7 @@ describe('an update whose runtime is in our hands', () => {
     await world.client.runtime.version({});
     writeFileSync(file('go'), '');
     await stopped;
-    // it was done, or its container ended before it could be told
+    // it was done, or its container ended before it could be answered
     expect([0, FAILED_PRECONDITION]).toContain(await updated);
     const { status } = await world.client.runtime.containerStatus({ containerId });
     expect(status).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 137 });

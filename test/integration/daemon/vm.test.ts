@@ -1,5 +1,5 @@
-// Pods in a shim of our own that looks like a virtual machine's (fake-shim.ts): version 2 of the protocol, one process
-// id for all of a pod, and the ways in which such a shim fails.
+// Pods in a shim of our own that behaves like a virtual machine's (fake-shim.ts): version 2 of the protocol, one
+// process id for all of a pod, and the ways in which such a shim fails.
 import { Code } from '@connectrpc/connect';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

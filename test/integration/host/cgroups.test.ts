@@ -45,7 +45,7 @@ async function untilProcesses(layout: CgroupLayout, path: string, count: number)
   while ((await listProcesses(layout, path)).length < count) await loopTurn();
 }
 
-/** Removing right after the last exit can meet EBUSY while the kernel lets go of it. */
+/** Removing right after the last exit can meet EBUSY until the kernel has released it. */
 async function removeSoon(layout: CgroupLayout, path: string): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {

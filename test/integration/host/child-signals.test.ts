@@ -6,7 +6,7 @@ import { EVENT_MS } from '../../support/patience.ts';
 
 const helper = new URL('./child-signals.ts', import.meta.url).pathname;
 
-/** What a process of its own tells: handlers of signals are a whole process's. */
+/** What a separate process reports: signal handlers belong to a whole process. */
 async function scene(name: string): Promise<unknown> {
   const { stdout, stderr } = await runTool({
     argv: [process.execPath, helper, name],

@@ -15,7 +15,7 @@ const clock = realClock();
 const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 const idle = (): Promise<Child> => spawnProcess({ argv: ['/bin/sleep', '1000'], env: {} });
 
-/** Waits for the state of `ps`, of which the kernel has told its parent by then. */
+/** Waits for the state of `ps`, which the kernel has reported to its parent by then. */
 async function until(pid: number, state: string): Promise<void> {
   while (processStat(pid)?.state !== state) await nextTurn();
 }

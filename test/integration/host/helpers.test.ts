@@ -1,4 +1,4 @@
-// What a daemon that was killed has left at work, as the next one finds it; each life is one of this process's.
+// Helpers that a killed daemon has left running, as the next one finds them; each instance is part of this process.
 import {
   closeSync,
   constants,
@@ -86,7 +86,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     let lateMs = 0;
     return { clock: { ...clock, monoMs: () => lateMs }, expire: () => (lateMs += 3_600_000) };
   };
-  /** The grace is over at the first look after the start. */
+  /** The grace is over at the first poll after the start. */
   const hastyClock = (): ClockPort => {
     let lateMs = 0;
     return {

@@ -30,7 +30,7 @@ describeAsRoot('mounts', () => {
     mkdirSync(path, { recursive: true });
     return path;
   };
-  /** Overlays need upper and work on a file system that is none itself. */
+  /** Overlays need upper and work on a file system that is not an overlay. */
   const makeTmpfs = async (): Promise<string> => {
     const target = makeDirectory();
     await mountTmpfs({ target, source: 'troupe', sizeBytes: 64 * 1024 * 1024, mode: 0o755 });

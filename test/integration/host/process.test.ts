@@ -280,7 +280,7 @@ describe('killing a tree', () => {
   });
 });
 
-/** Descendants of `root` and itself, looked at until there are `count`. */
+/** `root` and its descendants, polled until there are `count`. */
 async function untilTree(root: number, count: number): Promise<{ pid: number; startTicks: number }[]> {
   for (;;) {
     const stats = await listProcessStats();

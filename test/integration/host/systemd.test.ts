@@ -32,7 +32,7 @@ function busctl(...lines: readonly string[]): string {
   return path;
 }
 
-/** The real clock, but its look at the deadline is always past it. */
+/** The real clock, but whoever reads it for the deadline is always past that. */
 function hurried(): ClockPort {
   const clock = realClock();
   let now = clock.monoMs();

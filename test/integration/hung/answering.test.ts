@@ -20,7 +20,7 @@ import { until } from '../../support/eventually.ts';
 const reason = whyNoDeadMount() || whyNot() || '';
 if (reason !== '') console.log(`tests of dead mounts are skipped: ${reason}`);
 
-/** What a call waits on, and the processes that it has told. */
+/** What a call waits on, and the processes that it has named. */
 class Watcher {
   readonly notes: Waiting[] = [];
   readonly caller = new AbortController();
@@ -90,7 +90,7 @@ describe.skipIf(reason !== '')('F33 F45 a path on a mount that does not answer',
 
   it('has a few processes at once however many ask, and the others wait their turn within their own bound', async () => {
     const all = Array.from({ length: 40 }, () => new Watcher(60_000));
-    // its root: who looks for the same name in a directory waits for the first one there, and SIGKILL does not reach
+    // its root: whoever looks up the same name in a directory waits for the first one, and SIGKILL does not reach
     // him
     const outcomes = Promise.allSettled(all.map((fx) => touch(dead.path, fx, neverRun)));
     const asking = (): number => all.flatMap(({ pids }) => pids).filter((pid) => !isGone(pid)).length;

@@ -62,7 +62,7 @@ describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
     await driver.del(withPorts(id), effect());
   });
 
-  // without host ports: portmap up to 1.1.1 looks for the rules of one family in both and never finds them
+  // without host ports: portmap up to 1.1.1 searches for the rules of one family in both and never finds them
   it('stand CHECK, and fail it when the address is gone', async () => {
     net.conflist('n', [net.bridgeConf(['10.231.14.0/24']), portmap]);
     const driver = await net.driver();

@@ -95,7 +95,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     process.kill(monitor, 'SIGSTOP');
     holds = true;
     process.kill(first.init.pid, 'SIGKILL');
-    // the driver knows that init has ended, and waits until it looks again
+    // the driver knows that init has ended, and waits until its next poll
     await until(() => held.length > 0);
     process.kill(monitor, 'SIGCONT');
     expect(await world.exitOf(first.id)).toMatchObject({ exitCode: 137 });

@@ -37,7 +37,7 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
   });
 
   it('F37 a stop signal that overtakes the start reaches the container’s program, not the runtime’s init', async () => {
-    // busybox's shell as PID 1 is deaf to TERM until its trap is set, so it runs on; runc's init would end with 2
+    // busybox's shell as PID 1 ignores TERM until its trap is set, so it runs on; runc's init would end with 2
     const container = world.container(['sh', '-c', 'trap "exit 7" TERM; while :; do sleep 0.01; done']);
     const init = await world.create(container);
     world.driver.watch({ ...container.bundle, init });

@@ -133,7 +133,7 @@ export class World {
     return driver;
   }
 
-  /** A wish for a container that runs `argv` in busybox; not made yet. */
+  /** A request for a container that runs `argv` in busybox; not made yet. */
   container(argv: readonly string[], change: Partial<ContainerSpec> = {}): Container {
     const id = this.#random.id() as ContainerId;
     this.ids.push(id);
@@ -165,7 +165,7 @@ export class World {
     return { ...container, init };
   }
 
-  /** The first exit told of this container. */
+  /** The first exit reported for this container. */
   async exitOf(id: ContainerId): Promise<ExitFact> {
     for (;;) {
       const exit = this.exits.get(id)?.[0];

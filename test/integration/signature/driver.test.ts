@@ -1,4 +1,4 @@
-/** The policy's word on images of a registry: where signatures are looked for, what is kept, whose policy counts. */
+/** The policy's decision on images of a registry: where signatures are found, what is kept, whose policy counts. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { readdirSync, rmSync } from 'node:fs';

@@ -127,7 +127,7 @@ export class PolicyRig {
     return refusalOf(this.driver().admit({ namespace, auth, image }, fx));
   }
 
-  /** The word for an image that is here under these names. */
+  /** The decision for a stored image with these names. */
   async admitAgain(
     image: ResolvedImage,
     {

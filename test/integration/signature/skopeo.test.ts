@@ -63,7 +63,7 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
     }
     const own = join(home.directory, 'tools');
     skopeo = new ContainersTools(own);
-    // where it looks in its home
+    // where it searches below its home
     mkdirSync(join(own, '.config/containers'), { recursive: true });
     symlinkSync(rig.path('registries.d'), join(own, '.config/containers/registries.d'));
     symlinkSync(home.directory, join(own, '.gnupg'));

@@ -1,4 +1,4 @@
-// Programs of fuse-overlayfs that a killed daemon had not seen mount: the next one ends them before it looks at mounts,
+// Programs of fuse-overlayfs that a killed daemon had not seen mount: the next one ends them before it reads mounts,
 // and those that serve a root go on as if nothing had been.
 import { chmodSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -37,7 +37,7 @@ describeAsRoot('programs of fuse-overlayfs through the death of the daemon', () 
   }
   const root = scratch('fuse-starts');
   let stores = 0;
-  /** A store, and what comes with each life of a daemon on it. */
+  /** A store, and what comes with each instance of a daemon on it. */
   const lives = (program: string) => {
     const path = join(root, `store-${(stores += 1)}`);
     const next = (

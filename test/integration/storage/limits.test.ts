@@ -1,4 +1,4 @@
-// A bound on what one container writes: by project quotas of ext4, by those of btrfs, and refused where there are none.
+// A bound on what one container writes: by project quotas of ext4, by those of btrfs, and refused without quotas.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// What the drivers can be told: how overlayfs copies up and syncs, and that copies share blocks where they can.
+// The drivers' options: how overlayfs copies up and syncs, and that copies share blocks where they can.
 import { execFileSync } from 'node:child_process';
 import { chownSync, readFileSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';

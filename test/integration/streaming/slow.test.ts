@@ -36,7 +36,7 @@ describe('a client whose stdin nobody reads', () => {
     for (let probe = 0; probe < 3; probe += 1) clock.fire(streamLimits.probeMs);
     expect(server.counts.sessions).toBe(1);
     const closing = server.close();
-    // told, though it had been stuck
+    // answered, though it had been stuck
     expect(await client.closed).toBe(1000);
     expect(client.on(3).toString()).toContain('stopping');
     await closing;
@@ -59,7 +59,7 @@ describe('an attached client that reads later than its container ends', () => {
     });
     const end = (): void => {
       directory.put(containerView(container, { criState: 'exited', path: 'exited' }), createEmptyActor());
-      for (let look = 0; look < 3; look += 1) clock.fire(streamLimits.endWithContainerMs);
+      for (let poll = 0; poll < 3; poll += 1) clock.fire(streamLimits.endWithContainerMs);
     };
     if (transport === 'websocket') {
       const client = new WsClient(url, protocol);

@@ -51,7 +51,7 @@ describeAsRoot('hostile layers', () => {
     if (!(error instanceof FaultError)) throw error;
     expect(error.message).toContain(diffId);
     expect(await target.record(diffId)).toBeUndefined();
-    // nothing of it is left when the caller is told
+    // nothing of it is left when the caller gets the answer
     expect(readdirSync(target.paths.partial)).toEqual([]);
     return error;
   }

@@ -83,7 +83,7 @@ describeAsRoot('F22 the least free space', () => {
         ),
       ),
     ]);
-    // ten of which four stay free, and what is written between two looks
+    // ten of which four stay free, and what is written between two checks
     expect(used().usedBytes).toBeLessThan(6 * MIB + MIB / 2);
     expect(used().usedBytes).toBeGreaterThan(5 * MIB);
     running.abandon();

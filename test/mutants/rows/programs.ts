@@ -4,7 +4,7 @@ import type { Mutant } from '../mutant.ts';
 const flaws = 'test/unit/oci/runtime/handlers/known-flaws.test.ts';
 const runc = 'test/unit/oci/runtime/container/runc.test.ts';
 
-/** A flaw of runtimes that nobody is told of any more. */
+/** A known flaw of runtimes that is no longer reported. */
 const untold = (row: string, name: string, what: string): Mutant => ({
   row,
   title: `nobody is told that a runtime has ${name}`,

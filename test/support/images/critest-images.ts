@@ -1,5 +1,5 @@
 // The images that critest v1.36.0 pulls, made from Debian's busybox and nginx and two small programs of ours. Their
-// names are compiled into critest; what each must hold is what its specs look at, said beside each.
+// names are compiled into critest; what each must hold is what its specs check; the reason is beside each.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -73,7 +73,7 @@ for directory in /proc/[0-9]*; do
 done
 exit $status
 `;
-// critest looks for a segment's id in the whole output, so there must be no digit where there is no segment.
+// critest searches for a segment's id in the whole output, so there must be no digit where there is no segment.
 const ipcsScript = `#!/bin/sh
 # Shared memory segments of this IPC namespace: id, owner, mode, bytes.
 echo "shmid owner perms bytes"
@@ -81,7 +81,7 @@ awk 'NR > 1 { print $2, $8, $3, $4 }' /proc/sysvipc/shm
 `;
 
 export async function busyboxLayerForCritest(): Promise<Layer> {
-  // The shell is the dynamic busybox: the static one runs applets without looking for them in /bin, so that a masked
+  // The shell is the dynamic busybox: the static one runs applets without searching for them in /bin, so that a masked
   // /bin/ls would still work in it; and the spec wants the exact words of busybox's error.
   const tree = debianTree('busybox');
   const shell = inTree(tree, 'bin/busybox', 'usr/bin/busybox');

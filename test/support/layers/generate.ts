@@ -128,7 +128,7 @@ export class LayerGenerator {
     // containers/storage refuses a second entry of a name
     if (before !== undefined && this.#lower !== undefined) return;
     if (before !== undefined && isBeyondGnu(before, it)) return;
-    // GNU tar replaces whole directories or enters them again, as it is told for the whole archive
+    // GNU tar replaces whole directories or enters them again, by one option for the whole archive
     if (before?.kind === 'directory' && (kind === 'directory') === this.#replacesTrees) return;
     if (before !== undefined)
       this.#features.add(
@@ -160,7 +160,7 @@ export class LayerGenerator {
       mode: this.#random.pick(DIRECTORY_MODES),
     };
     this.#tree.set('', { kind: 'directory', described: true, entry: it });
-    // in the oldest form only a slash at the end tells a directory
+    // in the oldest form only a slash at the end marks a directory
     this.#add(encodeEntry(it, this.#random.pick(FORMS.slice(1))), 'the root');
   }
 
@@ -353,7 +353,7 @@ export class LayerGenerator {
     if (lower.length === 0) return;
     const path = this.#random.pick(lower);
     const name = path.slice(path.lastIndexOf('/') + 1);
-    // `.wh..x` may mean something else, and a name with the mark itself is none; 255 bytes are the longest name
+    // `.wh..x` may mean something else, and the mark alone is not a whiteout; 255 bytes are the longest name
     if (
       this.#tree.has(path) ||
       this.#hidden.has(path) ||

@@ -22,7 +22,7 @@ export interface TestKey {
   readonly pem: string;
 }
 
-/** A P-256 key made of a name: no secret, since whoever reads this has it. */
+/** A P-256 key made from a name: no secret, since whoever reads this has it. */
 export function keyNamed(name: string): TestKey {
   const secret = createHash('sha256').update(name).digest();
   const curve = createECDH('prime256v1');

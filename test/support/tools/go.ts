@@ -84,7 +84,7 @@ async function go(): Promise<Go> {
 }
 
 const baseEnv = {
-  // Local settings of the caller don't belong into the tools; -mod=mod lets go.mod and go.sum be completed.
+  // Local settings of the caller don't belong into the tools; -mod=mod allows Go to complete go.mod and go.sum.
   GOFLAGS: '-mod=mod -trimpath -buildvcs=false',
   GOWORK: 'off',
   HOME: process.env['HOME'] ?? '/root',

@@ -44,7 +44,7 @@ export class ContainersTools {
     for (const name of ['skopeo', 'buildah'] as const) this.#wrap(name);
   }
 
-  /** `skopeo copy` without looking at certificates or signatures. */
+  /** `skopeo copy` without checking certificates or signatures. */
   async copy(from: string, to: string, ...more: readonly string[]): Promise<void> {
     await runOrThrow([
       ...this.#skopeo(),

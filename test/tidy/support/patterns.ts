@@ -1,4 +1,4 @@
-// Regular expressions taken apart, as far as one has to for telling which can take exponential time: those that repeat
+// Regular expressions taken apart, as far as needed to know which can take exponential time: those that repeat
 // something which repeats itself, where one text can be cut into the repeats in more than one way.
 
 /** Unicode has more, but classes of ours differ in these. */
@@ -60,7 +60,7 @@ class Reader {
       const atom = this.#quantified(this.#atom(), from);
       whole = {
         first: whole.canBeEmpty ? joined(whole.first, atom.first) : whole.first,
-        // a mark that is none of what was repeated ends it for good
+        // a character that is not in the repeated set ends it for good
         repeated:
           atom.canBeEmpty || meet(whole.repeated, atom.first)
             ? joined(whole.repeated, atom.repeated)

@@ -1,4 +1,4 @@
-// Wishes, records and a clock for the tests of actors.
+// Requests, records and a clock for the tests of actors.
 import { expect } from 'vitest';
 import { recordedSpec } from '../../../src/actors/effects/recorded.ts';
 import type { AnyActorRef } from 'xstate';
@@ -42,7 +42,7 @@ const user: UserChoice = {
 };
 const seccomp = { type: 'runtimeDefault', path: '' } as const;
 
-/** The wish for a sandbox. */
+/** The request for a sandbox. */
 export function sandboxSpec(part: Partial<SandboxSpec> = {}): SandboxSpec {
   return {
     key: { name: 'web', namespace: 'default', uid: 'u1', attempt: 0 },
@@ -77,7 +77,7 @@ const security: ContainerSecurity = {
   apparmorProfile: '',
 };
 
-/** The wish for a container. */
+/** The request for a container. */
 export function containerSpec(part: Partial<ContainerSpec> = {}): ContainerSpec {
   return {
     key: { sandboxId: sandboxId(), name: 'nginx', attempt: 0 },

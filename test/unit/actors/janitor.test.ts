@@ -1,4 +1,4 @@
-// The janitor's round over the whole cast: what it finds broken is stopped, what it can't look at is left alone.
+// The janitor's round over all actors: what it finds broken is stopped, what it can't observe is left alone.
 import { describe, expect, it } from 'vitest';
 import type { SandboxSpec } from '../../../src/ports/specs.ts';
 import { actorLimits } from '../../../src/actors/bounds.ts';

@@ -182,7 +182,7 @@ describe('limits that plugins gave a container', () => {
     await world.clock.advance(1000);
     expect(await first).toBeInstanceOf(Error);
     await go();
-    // the same wish joins, although its limits are others by now
+    // the same request joins, although the limits have changed meanwhile
     const id = await troupe.createContainer(spec, world.call());
     expect(world.count('runtime.create')).toBe(1);
     expect(troupe.directory.container(id)?.spec.resources.cpuShares).toBe(444n);

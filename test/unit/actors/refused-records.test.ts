@@ -1,4 +1,4 @@
-// What the disk refuses to record, or records too late for the call that asked: what is told, and who owns the name.
+// What the disk refuses to record, or records too late for the call: what is reported, and who has the name.
 import { describe, expect, it } from 'vitest';
 import { actorLimits } from '../../../src/actors/bounds.ts';
 import { EasyWorld } from './easy-ports.ts';

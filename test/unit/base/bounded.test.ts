@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { KeyedMutex, KeyedSemaphore, Ring, Semaphore } from '../../../src/base/bounded.ts';
 import { turns } from '../../support/turns.ts';
 
-/** Work that ends when it is told to. */
+/** Work that ends on request. */
 function held() {
   let end: () => void = () => undefined;
   const ended = new Promise<void>((resolve) => {

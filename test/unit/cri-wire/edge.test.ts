@@ -47,16 +47,16 @@ function recorder(): { log: Log; lines: Line[] } {
   };
 }
 
-/** An edge at wall time 1000 s, monotonic 50 ms, 4 ms later at each look; ids count up. */
+/** An edge at wall time 1000 s, monotonic 50 ms, 4 ms later at each read; ids count up. */
 function edge(
   handlers: Pick<EdgeOptions, 'runtime' | 'image'>,
   notReadyReason: () => string | undefined = () => undefined,
 ) {
   const { log, lines } = recorder();
-  let looks = 0;
+  let polls = 0;
   let ids = 0;
   const methods = edgeMethods({
-    clock: { monoMs: () => 50 + 4 * looks++ },
+    clock: { monoMs: () => 50 + 4 * polls++ },
     random: { token: (bytes) => (++ids).toString(16).padStart(2 * bytes, '0') },
     log,
     notReadyReason,

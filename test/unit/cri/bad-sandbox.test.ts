@@ -1,4 +1,4 @@
-/** Every field of RunPodSandbox that can be wrong, each with the name that the client is told. */
+/** Every field of RunPodSandbox that can be wrong, each with the field's name in the error. */
 import { describe, expect, test } from 'vitest';
 import type {
   LinuxPodSandboxConfigSchema,

@@ -12,7 +12,7 @@ import { cacheDirectory, checkout } from '../../support/tools/cache.ts';
 const SOCKET = 'unix:///run/troupe/troupe.sock';
 const read = (name: string): string => readFileSync(join(checkout, 'deploy', name), 'utf8');
 
-/** Section → key → values, as systemd.syntax(7) reads a unit. Throws on a line that is none of the three kinds. */
+/** Section → key → values, as systemd.syntax(7) reads a unit. Throws on a line of any other kind. */
 function parseUnit(text: string): Map<string, Map<string, string[]>> {
   const sections = new Map<string, Map<string, string[]>>();
   let current: Map<string, string[]> | undefined;
@@ -85,7 +85,7 @@ describe('the systemd unit', () => {
       const directory = mkdtempSync(join(tmpdir(), 'troupe-unit-'));
       try {
         const file = join(directory, 'troupe.service');
-        // verify looks for the program where the unit says that it is installed
+        // verify expects the program where the unit says that it is installed
         writeFileSync(
           file,
           read('troupe.service').replace(/^ExecStart=\S+/m, `ExecStart=${process.execPath}`),

@@ -1,4 +1,4 @@
-// Who tells metrics and traces: the edge of each call, `ask` of each call that waits on an actor, `Activity` of each
+// Who reports metrics and traces: the edge of each call, `ask` of each call that waits on an actor, `Activity` of each
 // effect.
 import type { AnyActorRef } from 'xstate';
 import { describe, expect, test } from 'vitest';
@@ -90,9 +90,9 @@ describe('the edge', () => {
   const call = async (handler: (context: RpcContext) => Promise<object>) => {
     const reported: unknown[] = [];
     let context: RpcContext | undefined;
-    let looks = 0;
+    let polls = 0;
     const methods = edgeMethods({
-      clock: { monoMs: () => 4 * looks++ },
+      clock: { monoMs: () => 4 * polls++ },
       random: { token: () => 'r1' },
       log: silentLog,
       notReadyReason: () => undefined,

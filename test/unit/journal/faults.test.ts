@@ -23,7 +23,7 @@ async function sweep(
   return calm.operations.length;
 }
 
-/** No new file yet, but what was refused can be taken back: it is told as refused, and only record 0 is ever read. */
+/** No new file yet, but what was refused can be taken back: it is answered as refused; only record 0 is ever read. */
 async function expectTakenBack(rig: Rig, refused: Promise<void>): Promise<void> {
   await untilPause(rig);
   rig.trouble = (_now, operation) => (operation === 'create' ? 'EIO' : undefined);

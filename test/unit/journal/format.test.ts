@@ -50,7 +50,7 @@ describe('journal damage', () => {
       const expected = Math.max(0, ends.filter((end) => end <= at).length - 1);
       expect([at, textOf(state)]).toStrictEqual([at, texts[expected]]);
       const last = at >= (ends[49] ?? 0);
-      // a wrong last record cannot be told from a write that was torn
+      // a wrong last record cannot be distinguished from a torn write
       expect([at, report.keptAs]).toStrictEqual([at, last ? '' : 'journal.7.damaged']);
       if (!last)
         expect(model.read('journal.7.damaged')).toStrictEqual(maskedBytes(bytes, (record) => record));

@@ -1,4 +1,4 @@
-/** The journal under random faults, kills and power losses: what it told of each record is what later lives find. */
+/** The journal under random faults, kills and power losses: later boots find what it answered. */
 import { describe, expect, it, vi } from 'vitest';
 import type { DiskFile, DiskPort } from '../../../src/ports/disk.ts';
 import type { JournalFold, JournalRecord } from '../../../src/ports/journal.ts';

@@ -85,7 +85,7 @@ export class Rig {
     return this.#clock.timers.size;
   }
 
-  /** A later life of the daemon on the same disk. */
+  /** A later instance of the daemon on the same disk. */
   next(): Rig {
     return new Rig(this.model);
   }

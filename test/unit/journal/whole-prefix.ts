@@ -40,7 +40,7 @@ export async function untilPause(rig: Rig): Promise<void> {
   expect(rig.pauses).toBe(1);
 }
 
-/** The next life finds the state after `count` records, whatever a power loss keeps. */
+/** The next instance finds the state after `count` records, whatever a power loss keeps. */
 export async function expectPrefix(rig: Rig, count: number): Promise<void> {
   for (let draw = 0; draw < 20; draw += 1) {
     const copy = rig.model.clone();

@@ -228,7 +228,7 @@ describe('rules left by plugins', () => {
     await attachments.add(attachment, netns, context);
     plugins.seen.length = 0;
     await attachments.del(id, netns, context, noGuess);
-    // both are looked for at once
+    // both are listed at once
     expect(
       plugins.seen
         .filter(({ argv }) => argv.includes('-S'))

@@ -88,7 +88,7 @@ export function pluginFailure(code: number, msg: string): Answer {
   return { exitCode: 1, stdout: JSON.stringify({ cniVersion: '1.0.0', code, msg }) };
 }
 
-/** A sandbox id made of one hex digit. */
+/** A sandbox id made from one hex digit. */
 export function sandboxId(digit: string): SandboxId {
   const id = parseSandboxId(digit.repeat(64));
   if (id === undefined) throw new Error(`no hex digit: ${digit}`);

@@ -30,7 +30,7 @@ afterEach(async () => {
 });
 
 /**
- * Fires the timer of that many milliseconds, and returns when the look that it begins has been followed by the next
+ * Fires the timer of that many milliseconds, and returns when the check that it begins has been followed by the next
  * hurried one.
  */
 async function fire(clock: HandClock, ms: number): Promise<void> {
@@ -38,7 +38,7 @@ async function fire(clock: HandClock, ms: number): Promise<void> {
   if (entry === undefined) throw new Error(`no timer of ${ms} ms`);
   clock.timers.delete(entry[0]);
   entry[1].fn();
-  // a timer is set when the look has ended, and another in its place when the kernel has reported what was written
+  // a timer is set when the check has ended, and another in its place when the kernel has reported what was written
   // meanwhile
   while ([...clock.timers.values()].every((timer) => timer.ms === networkLimits.rescanMs)) await loopTurn();
 }
@@ -65,7 +65,7 @@ function setUp(options: Partial<WatchOptions> = {}, answer: (seen: Seen) => Answ
     ...options,
   });
   watching = watch;
-  /** Fires the timers of that many milliseconds, and waits for the looks that they began. */
+  /** Fires the timers of that many milliseconds, and waits for the checks that they began. */
   const pass = async (ms: number): Promise<void> => {
     clock.fire(ms);
     await watch.rescan();
@@ -273,30 +273,30 @@ describe('NetworkReady', () => {
   });
 
   it('S89 is not hurried on by who writes there without end: what comes during a look is seen by one a moment later', async () => {
-    let looks = 0;
+    let polls = 0;
     const { watch, clock, put } = setUp(
       {
         runTool: async (call) => {
           const result = await plugins.runTool(call);
-          // the look goes on until it has heard of what was written meanwhile
+          // the check goes on until it has heard of what was written meanwhile
           for (let turn = 0; turn < 50; turn += 1) await loopTurn();
           return result;
         },
       },
       (seen) => {
-        if (seen.command === 'STATUS') looks += 1;
-        if (looks < 20) put('20-other.conflist', list(`other-${looks}`));
+        if (seen.command === 'STATUS') polls += 1;
+        if (polls < 20) put('20-other.conflist', list(`other-${polls}`));
         return speaks(seen);
       },
     );
     put('10.conflist', list('n', { cniVersion: '1.1.0' }));
     await watch.start();
-    expect(looks).toBe(1);
+    expect(polls).toBe(1);
     expect([...clock.timers.values()].map(({ ms }) => ms)).toEqual([networkLimits.rescanDelayMs]);
   });
 
   it('S89 looks a few times in a second, however often somebody writes there: each look runs the plugins', async () => {
-    let looks = 0;
+    let polls = 0;
     const { watch, clock, put } = setUp(
       {
         runTool: async (call) => {
@@ -306,17 +306,17 @@ describe('NetworkReady', () => {
         },
       },
       (seen) => {
-        if (seen.command === 'STATUS') looks += 1;
-        // during each look, as a plugin may that keeps something there
-        put('20-other.conflist', list(`other-${looks}`));
+        if (seen.command === 'STATUS') polls += 1;
+        // during each check, as a plugin may that keeps something there
+        put('20-other.conflist', list(`other-${polls}`));
         return speaks(seen);
       },
     );
     put('10.conflist', list('n', { cniVersion: '1.1.0' }));
     await watch.start();
     const { times, everyMs } = networkLimits.eventScans;
-    for (let look = 1; look < times; look += 1) await fire(clock, networkLimits.rescanDelayMs);
-    expect([looks, [...clock.timers.values()].map(({ ms }) => ms)]).toEqual([
+    for (let poll = 1; poll < times; poll += 1) await fire(clock, networkLimits.rescanDelayMs);
+    expect([polls, [...clock.timers.values()].map(({ ms }) => ms)]).toEqual([
       times,
       [networkLimits.rescanDelayMs],
     ]);
@@ -324,7 +324,7 @@ describe('NetworkReady', () => {
     expect([...clock.timers.values()].map(({ ms }) => ms)).toEqual([everyMs]);
     clock.nowMs += everyMs;
     await fire(clock, everyMs);
-    expect([looks, [...clock.timers.values()].map(({ ms }) => ms)]).toEqual([
+    expect([polls, [...clock.timers.values()].map(({ ms }) => ms)]).toEqual([
       times + 2,
       [networkLimits.rescanDelayMs],
     ]);

@@ -1,4 +1,4 @@
-// The driver with plugins in this process: order, what each of them is told and when, refusals, and the ends of
+// The driver with plugins in this process: order, what each of them receives and when, refusals, and the ends of
 // plugins.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -16,7 +16,7 @@ interface Input {
   readonly life: number;
 }
 
-/** A child that ends or crashes when it is told to. */
+/** A child that ends or crashes on request. */
 const child = setup({
   types: {
     context: {} as Input,

@@ -8,7 +8,7 @@ import { turns } from '../../../support/turns.ts';
 
 const OWNER = 'container/c1';
 const forever = (): Promise<void> => new Promise<void>(() => undefined);
-/** A driver that keeps to the rules: ends when it is told to. */
+/** A driver that keeps to the rules: ends on abort. */
 const obedient = (fx: EffectContext): Promise<void> =>
   new Promise<void>((_resolve, reject) => {
     fx.signal.addEventListener('abort', () => reject(new FaultError(fault('cancelled', 'ended as told'))));

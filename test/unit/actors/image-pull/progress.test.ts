@@ -15,7 +15,7 @@ function rig() {
   progress.begin('pull/1', [layer]);
   return {
     progress,
-    /** `bytes` are here after `ms`. */
+    /** `bytes` have come after `ms`. */
     came: (bytes: number, ms: number): void => {
       nowMs += ms;
       progress.downloaded('pull/1', digest, bytes);

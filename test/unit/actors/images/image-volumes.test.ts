@@ -89,7 +89,7 @@ describe('an image as a volume', () => {
     expect(troupe.directory.container(id)?.criState).toBe('exited');
     await troupe.removeImage('models:1', world.call());
     expect(troupe.images().map((image) => image.id)).not.toContain(models.id);
-    // the container that has ended may still be looked at: its layers go with it
+    // the ended container may still be inspected: its layers go with it
     expect(world.count('storage.removeLayer')).toBe(0);
   });
 });

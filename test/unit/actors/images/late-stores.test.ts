@@ -20,7 +20,7 @@ test('F45 F89 images with layers in a store that was not read are kept, and thei
   world.answers['storage.observe'] = { layers: [first], unreadStores: [STORE], rootfs: [] };
   await world.troupe.start();
   await world.clock.advance(actorLimits.janitorMs);
-  // the janitor looks for them again every five minutes
+  // the janitor searches for them again every five minutes
   await world.clock.advance(actorLimits.debrisMs);
   await world.clock.advance(actorLimits.janitorMs);
   expect(world.count('storage.observe')).toBeGreaterThan(2);

@@ -64,7 +64,7 @@ describe('small frames for a client', () => {
     const half = Buffer.alloc(streamLimits.unsentBytes / 2);
     for (let count = 0; count < 5; count += 1) {
       expect(outbox.send(half.subarray(0, 8), half)).toBe(true);
-      // it is told in a later turn
+      // the event comes in a later turn
       let hasTurned = false;
       setImmediate(() => (hasTurned = true));
       await untilTrue(() => hasTurned && wire.writableLength === 0);

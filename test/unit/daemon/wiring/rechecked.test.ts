@@ -43,7 +43,7 @@ test('F89 I22 what was moved aside is reported until somebody has deleted it', a
   rmSync(layers);
   await clock.advance(actorLimits.debrisMs);
   await expect.poll(left).toEqual([]);
-  // nothing is looked for any more
+  // nothing is polled any more
   await clock.advance(actorLimits.debrisMs);
   expect(clock.timers.size).toBe(0);
   rechecked.close();

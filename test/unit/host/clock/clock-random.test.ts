@@ -88,7 +88,7 @@ test('F15 a stall is told once, with the time that the process was busy itself',
       expect(cpuMs).toBeGreaterThanOrEqual(0);
       resolve();
     });
-    // a whole look late, wherever in its period it begins
+    // a whole period late, wherever in it the stall begins
     Atomics.wait(
       new Int32Array(new SharedArrayBuffer(4)),
       0,

@@ -16,7 +16,7 @@ afterEach(() => {
   for (const one of opened.splice(0)) one.destroy();
 });
 
-/** What Node holds of a stream that nobody has read: bytes, and nothing of them where there are none. */
+/** What Node holds of a stream that nobody has read: bytes, and nothing where nothing has come. */
 const heldBy = (socket: Socket): number => socket.readableLength;
 
 describe('S85 a pipe of single bytes', () => {

@@ -48,9 +48,9 @@ test('broken lines are left out', () => {
 test('calls during a look share one that begins after them', async () => {
   const [first, second, third] = [readMountInfo(), readMountInfo(), readMountInfo()];
   expect([first === second, second === third]).toEqual([false, true]);
-  const looks = await Promise.all([first, second]);
+  const polls = await Promise.all([first, second]);
   const later = readMountInfo();
   expect(later).not.toBe(second);
-  for (const mounts of [...looks, await later])
+  for (const mounts of [...polls, await later])
     expect(findMount(mounts, '/proc')).toMatchObject({ fsType: 'proc' });
 });

@@ -175,7 +175,7 @@ describe.skipIf(reason !== undefined)('relabelling', () => {
     const real = libc.openat;
     const failing: typeof real = Object.assign((...args: Parameters<typeof real>) => real(...args), {
       info: real.info,
-      // the volume itself opens; a descriptor that is none is EBADF
+      // the volume itself opens; an invalid descriptor is EBADF
       async: ((parent, ...rest) =>
         real.async(parent === AT_FDCWD ? parent : -1, ...rest)) as typeof real.async,
     });

@@ -78,7 +78,7 @@ describe('kernel files', () => {
   it('keeps no more than its bound', () => {
     for (let at = 0; at < hostLimits.kernelFilesKept + 3; at += 1) files.read(join(directory, String(at)));
     writeFileSync(join(directory, '0'), 'there now');
-    // it was forgotten, so that it is looked for
+    // it was forgotten, so that it is opened again
     expect(files.read(join(directory, '0'))).toBe('there now');
     files.close();
     expect(open()).toBe(0);

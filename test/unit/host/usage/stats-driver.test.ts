@@ -96,7 +96,7 @@ describe('statistics driver', () => {
   it('processes are counted however many there are', async () => {
     begin(2);
     says('pids.current', '20000\n');
-    // pids that no kernel gives: nothing is looked at below /proc
+    // pids that no kernel gives: nothing is read below /proc
     says('cgroup.procs', Array.from({ length: 20_000 }, (_none, at) => `${at + 4_194_305}\n`).join(''));
     const reported = driver.details({ id, sandbox, pid: undefined });
     await Promise.resolve().then(() => clock.fire());

@@ -30,7 +30,7 @@ test('S89: of a command line of megabytes the beginning is read', async () => {
   const read = bytesRead() - before;
   child.stdin.end();
   expect(argv.slice(0, 2)).toEqual(['/bin/sh', '-c']);
-  // the two looks at the counters, and what is read
+  // the two reads of the counters, and the descriptions
   expect(read).toBeLessThan(monitorLimits.cmdlineBytes + 4096);
 });
 

@@ -26,7 +26,7 @@ class Kept implements TarSink {
     this.files.at(-1)?.parts.push(Buffer.from(bytes));
   }
   finish(): void {
-    // the parts are looked at when all is there
+    // the parts are checked when all have come
   }
 }
 

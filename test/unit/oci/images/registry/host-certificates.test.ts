@@ -17,7 +17,7 @@ test('S18 a host that a redirect names `..`, which a URL takes, leads out of no 
   writeFileSync(join(root, 'own.cert'), 'no certificate');
   const certificates = new HostCertificates(() => [directory]);
   for (const host of ['..', '.']) expect(await certificates.of(host)).toBeUndefined();
-  // these are looked at: a certificate needs its key beside it
+  // these are checked: a certificate needs its key beside it
   for (const host of ['registry.example:5000', '[::1]:5000'])
     await expect(certificates.of(host)).rejects.toThrow('the key file own.key was not found');
 });

@@ -1,4 +1,4 @@
-// A registries.conf that changes counts within one look; one that is wrong leaves the one before.
+// A changed registries.conf is in force within one poll; a wrong one leaves the one before in force.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

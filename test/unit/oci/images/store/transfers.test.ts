@@ -136,7 +136,7 @@ describe('turns of transfers', () => {
     void turnOf.get('writing')?.local(() => new Promise(() => undefined));
     await clock.advance(LOOK);
     expect(begun).toEqual(['fast', 'writing']);
-    // the span begins anew at each look
+    // the span starts again at each scan
     await clock.advance(LOOK);
     expect(begun).toEqual(['fast', 'writing', 'next']);
   });

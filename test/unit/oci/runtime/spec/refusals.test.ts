@@ -1,4 +1,4 @@
-/** Wishes that cannot be a document: each refused by the field's name. */
+/** Requests that cannot be a document: each refused by the field's name. */
 import { describe, expect, test } from 'vitest';
 import type { Fault } from '../../../../../src/base/fault.ts';
 import { generateSpec } from '../../../../../src/oci/runtime/spec/generate.ts';
