@@ -5,6 +5,6 @@ import type { Sweeping } from './janitor/sweeping.ts';
 import type { SandboxStage } from './commands/sandbox-stage.ts';
 
 /** The dependencies of all commands, and the janitor's state. */
-export interface Stage extends SandboxStage, ContainerStage, ImageStage {
+export interface CommandStage extends SandboxStage, ContainerStage, ImageStage {
   readonly sweeping: Sweeping;
 }

@@ -9,7 +9,7 @@ import { Activity } from './effects/activity.ts';
 import type { Call } from './directory/ask.ts';
 import { endAll } from './commands/end-containers.ts';
 import { containerAddress } from './container/container.context.ts';
-import type { ContainerInput } from './container/container.context.ts';
+import type { ContainerMachineInput } from './container/container.context.ts';
 import { containerEffects } from './container/container.effects.ts';
 import { containerMachine } from './container/container.machine.ts';
 import { Directory } from './directory/directory.ts';
@@ -34,7 +34,7 @@ import { rootMachine } from './root/root.machine.ts';
 import { sandboxAddress } from './sandbox/sandbox.context.ts';
 import { sandboxEffects } from './sandbox/sandbox.effects.ts';
 import { sandboxMachine } from './sandbox/sandbox.machine.ts';
-import type { Stage } from './stage.ts';
+import type { CommandStage } from './stage.ts';
 import { supervisorLogic } from './directory/supervisor.ts';
 import type { Troupe } from './troupe.ts';
 import { troupeOf } from './troupe-calls.ts';
@@ -71,7 +71,7 @@ export function createTroupe(options: TroupeOptions): Troupe {
 /** Starts an actor at an address under its supervisor. */
 type StartChild = (supervisor: 'sandboxes' | 'containers' | 'pulls', address: string, input: unknown) => void;
 
-function createStage({ ports, ledger, selinux }: TroupeOptions, startChild: StartChild): Stage {
+function createStage({ ports, ledger, selinux }: TroupeOptions, startChild: StartChild): CommandStage {
   const directory = new Directory();
   const activity = new Activity(ports.clock);
   const layers = new LayerBook(ledger, ports.storage);
@@ -84,7 +84,7 @@ function createStage({ ports, ledger, selinux }: TroupeOptions, startChild: Star
     debrisAt: undefined,
     layersChanged: true,
   };
-  const stage: Stage = {
+  const stage: CommandStage = {
     ports,
     ledger,
     directory,
@@ -110,7 +110,7 @@ function createStage({ ports, ledger, selinux }: TroupeOptions, startChild: Star
   return stage;
 }
 
-function sweepQuarantinedSandbox(stage: Stage, view: SandboxView, remove: boolean): Promise<void> {
+function sweepQuarantinedSandbox(stage: CommandStage, view: SandboxView, remove: boolean): Promise<void> {
   const { ports, directory, activity } = stage;
   return onOwn(activity, view.address, async (fx) => {
     const [origin, how] = remove
@@ -125,7 +125,7 @@ function sweepQuarantinedSandbox(stage: Stage, view: SandboxView, remove: boolea
 }
 
 function sweepQuarantinedContainer(
-  { ports, directory, activity }: Stage,
+  { ports, directory, activity }: CommandStage,
   view: ContainerView,
   remove: boolean,
 ): Promise<void> {
@@ -138,14 +138,14 @@ function sweepQuarantinedContainer(
 }
 
 /** Holds the container's layers before its actor starts, so that nothing deletes them meanwhile. */
-function holdLayers(layers: LayerBook, { id, spec: { restore }, image, entry }: ContainerInput): void {
+function holdLayers(layers: LayerBook, { id, spec: { restore }, image, entry }: ContainerMachineInput): void {
   layers.hold(containerAddress(id), layersOf(image));
   if (entry === 'new' && restore !== undefined && 'layer' in restore.from)
     layers.hold(restoreOf(containerAddress(id)), [restore.from.layer]);
 }
 
 /** Releases the layers of each container and pull that ends. */
-function releaseLayers({ directory, layers, sweeping }: Stage): void {
+function releaseLayers({ directory, layers, sweeping }: CommandStage): void {
   directory.listenToAll((view, gone) => {
     // a container that was created, or failed to be, no longer needs the layer of its checkpoint
     if (
@@ -162,7 +162,7 @@ function releaseLayers({ directory, layers, sweeping }: Stage): void {
 }
 
 /** Forwards the exits that the runtime reports to the actors of their containers. */
-function forwardExits({ ports, directory }: Stage): void {
+function forwardExits({ ports, directory }: CommandStage): void {
   ports.runtime.onExit((id, exit) => {
     if (!directory.send(containerAddress(id), { type: 'container.exited', exit }))
       ports.log.warn({ container: id }, 'ignore exit of unknown container');
@@ -197,7 +197,7 @@ function settle(directory: Directory, view: SandboxView | ContainerView, remove:
   else directory.replace(view);
 }
 
-function createRoot(stage: Stage, inspect: TroupeOptions['inspect']): RootRef {
+function createRoot(stage: CommandStage, inspect: TroupeOptions['inspect']): RootRef {
   const { activity, clock } = stage;
   const machine = rootMachine({
     recover: effectLogic(activity, 'recover', actorLimits.removeRootfsMs, (_input, fx) => recover(stage, fx)),
@@ -228,7 +228,7 @@ function guarded(inspect: (event: InspectionEvent) => void, ports: Ports): (even
   };
 }
 
-function supervisors(stage: Stage): Record<'sandboxes' | 'containers' | 'pulls', AnyActorLogic> {
+function supervisors(stage: CommandStage): Record<'sandboxes' | 'containers' | 'pulls', AnyActorLogic> {
   const { ports, ledger, directory, activity, clock } = stage;
   const shared = { directory, activity, clock, log: ports.log };
   const world = () =>
@@ -270,7 +270,7 @@ function supervisors(stage: Stage): Record<'sandboxes' | 'containers' | 'pulls',
  * The call with which a sandbox stops or removes its containers. Its deadline is that of the sandbox's effect, so that
  * a timeout names the container that it waited for.
  */
-function innerCall(stage: Stage, fx: EffectContext, origin: string): Call {
+function innerCall(stage: CommandStage, fx: EffectContext, origin: string): Call {
   return {
     cause: innerCause(origin),
     signal: fx.signal,

@@ -19,7 +19,7 @@ import type { rootMachine } from './root/root.machine.ts';
 import { removeSandbox } from './commands/remove-sandbox.ts';
 import { runSandbox } from './commands/run-sandbox.ts';
 import { stopSandbox } from './commands/stop-sandbox.ts';
-import type { Stage } from './stage.ts';
+import type { CommandStage } from './stage.ts';
 import type { Troupe } from './troupe.ts';
 import { updateContainer } from './commands/update-container.ts';
 import { updateSandbox } from './commands/update-sandbox.ts';
@@ -36,7 +36,7 @@ export interface CallsOptions {
 
 /** The Troupe of these actors. It does nothing before `start()`. */
 export function troupeOf(
-  stage: Stage,
+  stage: CommandStage,
   root: RootRef,
   { cgroupParent = '', pinned = [] }: CallsOptions,
 ): Troupe {

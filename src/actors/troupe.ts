@@ -6,12 +6,12 @@ import type { ContainerId, ImageId, SandboxId } from '../base/ids.ts';
 import type { Call } from './directory/ask.ts';
 import type { PodCheckpointRequest } from './commands/checkpoint-sandbox.ts';
 import type { RestoreRequest } from './commands/describe-checkpoint.ts';
-import type { Wanted } from './commands/run-checkpoint.ts';
+import type { CheckpointTarget } from './commands/run-checkpoint.ts';
 import type { Directory } from './directory/directory.ts';
 import type { Activity } from './effects/activity.ts';
 import type { LayerProgress } from './image-pull/progress.ts';
 import type { PullRequest } from './images/pull-image.ts';
-import type { Kept } from './images/keepers.ts';
+import type { KeptContent } from './images/keepers.ts';
 import type { CheckpointFacts } from '../ports/checkpoint.ts';
 import type { NetworkStatus } from '../ports/network.ts';
 import type { NriPlugin } from '../ports/nri.ts';
@@ -59,7 +59,7 @@ export interface Troupe {
   execSync(id: ContainerId, argv: readonly string[], timeoutMs: number, call: Call): Promise<ExecResult>;
   reopenLog(id: ContainerId, call: Call): Promise<void>;
   /** Writes an archive of a running container, which keeps running. `timeoutMs` 0: bounded by `checkpointMs`. */
-  checkpointContainer(wanted: Wanted, timeoutMs: number, call: Call): Promise<void>;
+  checkpointContainer(wanted: CheckpointTarget, timeoutMs: number, call: Call): Promise<void>;
   /** Writes archives of several containers of a pod, all of one moment, into an empty directory. */
   checkpointSandbox(id: SandboxId, request: PodCheckpointRequest, call: Call): Promise<void>;
   /** Describes a checkpoint from which a container is to be restored. */
@@ -77,7 +77,7 @@ export interface Troupe {
   /** True when the kubelet's garbage collection must keep the image. */
   isPinned(image: ImageRecord): boolean;
   /** The users of each image and layer. */
-  keptImages(): Kept;
+  keptImages(): KeptContent;
   /** The progress of a pull by its address; empty when it is not under way. */
   pullLayers(address: string): readonly LayerProgress[];
   imageUsage(call: Call): Promise<{ readonly images: FilesystemUsage; readonly containers: FilesystemUsage }>;

@@ -16,7 +16,7 @@ export type Plain =
   | readonly Plain[]
   | { readonly [key: string]: Plain };
 
-type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+type EncodedPlain = null | boolean | number | string | EncodedPlain[] | { [key: string]: EncodedPlain };
 
 /** The text of a plain value; undefined members are left out. Throws TypeError on a number that is not finite. */
 export function encodePlain(value: unknown): string {
@@ -25,10 +25,10 @@ export function encodePlain(value: unknown): string {
 
 /** The value of a text made by `encodePlain`. Throws SyntaxError when it is not such a text. */
 export function decodePlain(text: string): unknown {
-  return fromJson(JSON.parse(text) as Json);
+  return fromJson(JSON.parse(text) as EncodedPlain);
 }
 
-function toJson(value: unknown): Json | undefined {
+function toJson(value: unknown): EncodedPlain | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'bigint') return { $i: value.toString() };
   if (value instanceof Uint8Array) return { $b: Buffer.from(value).toString('base64') };
@@ -43,8 +43,8 @@ function toJson(value: unknown): Json | undefined {
   throw new TypeError(`cannot encode a ${typeof value}`);
 }
 
-function objectToJson(value: object): Json {
-  const out = Object.create(null) as { [key: string]: Json };
+function objectToJson(value: object): EncodedPlain {
+  const out = Object.create(null) as { [key: string]: EncodedPlain };
   let marked = false;
   for (const [key, member] of Object.entries(value)) {
     const json = toJson(member);
@@ -55,7 +55,7 @@ function objectToJson(value: object): Json {
   return marked ? { $o: out } : out;
 }
 
-function fromJson(json: Json): unknown {
+function fromJson(json: EncodedPlain): unknown {
   if (Array.isArray(json)) return json.map(fromJson);
   // JSON.parse turns 1e999 into Infinity, which can't be encoded again: a compaction of the journal would fail
   if (typeof json === 'number' && !Number.isFinite(json)) throw new SyntaxError('a number is too large');
@@ -64,16 +64,16 @@ function fromJson(json: Json): unknown {
   const only = keys.length === 1 ? keys[0] : undefined;
   if (only === '$i') return BigInt(json['$i'] as string);
   if (only === '$b') return new Uint8Array(Buffer.from(json['$b'] as string, 'base64'));
-  if (only === '$o') return objectFromJson(json['$o'] as { [key: string]: Json });
+  if (only === '$o') return objectFromJson(json['$o'] as { [key: string]: EncodedPlain });
   return objectFromJson(json);
 }
 
-function objectFromJson(json: { [key: string]: Json }): object {
+function objectFromJson(json: { [key: string]: EncodedPlain }): object {
   const out: Record<string, unknown> = {};
   for (const key of Object.keys(json)) {
     // defineProperty: an assignment to `__proto__` would change the object's prototype
     Object.defineProperty(out, key, {
-      value: fromJson(json[key] as Json),
+      value: fromJson(json[key] as EncodedPlain),
       enumerable: true,
       writable: true,
       configurable: true,

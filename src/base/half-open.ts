@@ -22,7 +22,7 @@ export interface HalfOpenOptions<T> {
   readonly report: (count: number) => void;
 }
 
-interface Waiting {
+interface WaitingPeer {
   /** Scans that have seen it. Scans are counted instead of time, so that a stall of the event loop counts once. */
   scans: number;
   isTimed: boolean;
@@ -31,7 +31,7 @@ interface Waiting {
 /** In the order in which they began. */
 export class HalfOpen<T> {
   readonly #options: HalfOpenOptions<T>;
-  readonly #waiting = new Map<T, Waiting>();
+  readonly #waiting = new Map<T, WaitingPeer>();
   #timer: object | number | undefined;
   #cut = 0;
   #scansSinceReport = 0;

@@ -7,6 +7,7 @@ type Branded<T, B extends string> = T & { readonly [brand]: B };
 export type SandboxId = Branded<string, 'SandboxId'>;
 /** 64 lower-case hex digits. */
 export type ContainerId = Branded<string, 'ContainerId'>;
+export type SandboxOrContainerId = SandboxId | ContainerId;
 /** `sha256:` and 64 lower-case hex digits (OCI image spec, descriptor digests; only sha256 is accepted). */
 export type Digest = Branded<string, 'Digest'>;
 /** The digest of an image's config blob, which is the image's id in every answer (`PullImageResponse.image_ref`). */

@@ -1,7 +1,7 @@
 /** Views, activity and history → messages. Each field is copied by name, so nothing else of a view is shown. */
 import { readFile, readdir } from 'node:fs/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { Activity, Running } from '../actors/effects/activity.ts';
+import type { Activity, RunningEffect } from '../actors/effects/activity.ts';
 import type { LayerProgress } from '../actors/image-pull/progress.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { ClockPort } from '../ports/clock.ts';
@@ -108,7 +108,7 @@ function pullLayer({
   };
 }
 
-async function describeWait(clock: ClockPort, running: Running): Promise<WaitMessage> {
+async function describeWait(clock: ClockPort, running: RunningEffect): Promise<WaitMessage> {
   const nowNs = clock.nowNs();
   const nowMono = clock.monoMs();
   const atWall = (monoMs: number): bigint => nowNs + BigInt(Math.round((monoMs - nowMono) * 1e6));

@@ -15,12 +15,12 @@ import { actorWith, describeActor } from './describe.ts';
 import { listedViews } from './service.ts';
 import type { IntrospectionOptions } from './service.ts';
 
-type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
 
 const PATH = '/introspection.v1.Introspection/List';
 
 /** Handles List requests in JSON, and passes all other requests to `rest`. */
-export function withListText(options: IntrospectionOptions, rest: Handler): Handler {
+export function withListText(options: IntrospectionOptions, rest: HttpHandler): HttpHandler {
   const texts = new ListTexts(options);
   return (request, response) => {
     if (!isListOfJson(request)) {

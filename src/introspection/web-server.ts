@@ -115,12 +115,12 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
   };
 }
 
-type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
 
 async function route(
   options: WebOptions,
   assets: ReadonlyMap<string, Asset>,
-  rpc: Handler,
+  rpc: HttpHandler,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {

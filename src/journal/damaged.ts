@@ -57,7 +57,7 @@ function cleaned(framed: Uint8Array, record: JournalRecord, withoutSecrets: With
 }
 
 /** The disk with the files, and the function that removes secrets from a record. */
-export interface Evidence {
+export interface MaskOptions {
   readonly disk: DiskPort;
   readonly fold: Pick<JournalFold<unknown>, 'withoutSecrets'>;
   readonly log: Log;
@@ -67,7 +67,7 @@ export interface Evidence {
  * Masks these files. One that can't be overwritten is emptied instead: its name alone still shows that
  * records were lost. Never rejects; the next start tries again what the disk refuses.
  */
-export async function maskDamaged(evidence: Evidence, names: readonly string[]): Promise<void> {
+export async function maskDamaged(evidence: MaskOptions, names: readonly string[]): Promise<void> {
   const { disk, fold, log } = evidence;
   for (const name of names) {
     try {
@@ -85,7 +85,7 @@ export async function maskDamaged(evidence: Evidence, names: readonly string[]):
   }
 }
 
-async function writeOver({ disk, log }: Evidence, name: string, bytes: Uint8Array): Promise<void> {
+async function writeOver({ disk, log }: MaskOptions, name: string, bytes: Uint8Array): Promise<void> {
   try {
     await disk.writeAgain(name, bytes);
     await syncedAt(disk, name, bytes.length);

@@ -35,7 +35,7 @@ export interface FilesOptions<S> {
 }
 
 /** What is known of the file that a start finds. */
-export interface Beginning {
+export interface FoundFile {
   /** Format in its header; the current one where it has no header. */
   readonly format?: number | undefined;
   /** Whether an earlier version wrote secrets into it. */
@@ -109,7 +109,7 @@ export class JournalFiles<S> {
    * A file with secrets in it (S91) may use the reserve for its copy, which is smaller. Where even that is
    * too little, the old file stays in use until the disk has space again.
    */
-  async begin(good: Uint8Array, { format = FORMAT, hasSecrets = false }: Beginning = {}): Promise<void> {
+  async begin(good: Uint8Array, { format = FORMAT, hasSecrets = false }: FoundFile = {}): Promise<void> {
     if (good.length === 0 || format < FORMAT) {
       await this.#moveOn([], { dropOld: good.length > 0, mayUseReserve: true });
       return;

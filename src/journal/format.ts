@@ -55,7 +55,7 @@ function checksum(framed: Uint8Array): number {
   return crc32c(framed.subarray(FRAME_BYTES), crc32c(framed.subarray(0, 4)));
 }
 
-export interface Parsed {
+export interface ParsedFile {
   readonly records: readonly JournalRecord[];
   /** Format of the file; the current one where it has no whole header. */
   readonly format: number;
@@ -72,7 +72,7 @@ export interface Parsed {
  * Reads the longest valid prefix. Throws `unsupported` when a newer troupe wrote the file: then nothing may
  * be changed (F30).
  */
-export function parse(bytes: Uint8Array): Parsed {
+export function parse(bytes: Uint8Array): ParsedFile {
   if (bytes.length < HEADER_BYTES) return { records: [], format: FORMAT, validBytes: 0, end: 'torn' };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (!hasHeader(bytes)) return { records: [], format: FORMAT, validBytes: 0, end: 'damaged' };

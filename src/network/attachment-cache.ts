@@ -18,7 +18,7 @@ import type { CniResult } from './result.ts';
 import { parseResult } from './result.ts';
 import type { CniVersion, Network } from './conflist.ts';
 import { parseList } from './conflist.ts';
-import type { Json, JsonObject } from './json.ts';
+import type { CniJson, CniJsonObject } from './json.ts';
 import { asArray, asObject, asString, member, parseObject } from './json.ts';
 
 /** Version of the format of both files. */
@@ -36,7 +36,7 @@ export interface Attachment {
   readonly pluginDirs: readonly string[];
   readonly cniArgs: string;
   /** Values for the capabilities that some plugin of the chain declares. */
-  readonly runtimeConfig: JsonObject;
+  readonly runtimeConfig: CniJsonObject;
 }
 
 export interface KeptResult {
@@ -209,7 +209,7 @@ export class AttachmentCache {
   }
 }
 
-function networkJson(network: Network): JsonObject {
+function networkJson(network: Network): CniJsonObject {
   return {
     name: network.name,
     cniVersion: network.cniVersion,
@@ -219,7 +219,7 @@ function networkJson(network: Network): JsonObject {
   };
 }
 
-function attachmentOf(id: SandboxId, object: JsonObject): Attachment | undefined {
+function attachmentOf(id: SandboxId, object: CniJsonObject): Attachment | undefined {
   const parsed = parseList(JSON.stringify(member(object, 'network') ?? null));
   const ifName = asString(member(object, 'ifName'));
   const cniArgs = asString(member(object, 'cniArgs'));
@@ -227,7 +227,7 @@ function attachmentOf(id: SandboxId, object: JsonObject): Attachment | undefined
   const pluginDirs = asArray(member(object, 'pluginDirs'));
   if (member(object, 'format') !== FORMAT || !parsed.ok || !ifName || cniArgs === undefined) return undefined;
   if (runtimeConfig === undefined || pluginDirs === undefined) return undefined;
-  const isText = (value: Json): value is string => typeof value === 'string';
+  const isText = (value: CniJson): value is string => typeof value === 'string';
   return {
     id,
     ifName,

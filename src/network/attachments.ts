@@ -10,7 +10,7 @@ import type { Attachment, AttachmentCache } from './attachment-cache.ts';
 import type { Network, PluginConf } from './conflist.ts';
 import { atLeast } from './conflist.ts';
 import type { Budget, Firewall } from './firewall.ts';
-import type { JsonObject } from './json.ts';
+import type { CniJsonObject } from './json.ts';
 import type { CniCommand, RunTool } from './plugin.ts';
 import { pluginRequest, quote, runPlugin, supportedVersions } from './plugin.ts';
 import type { CniResult } from './result.ts';
@@ -149,7 +149,7 @@ export class Attachments {
     const { id, network } = attachment;
     return async (
       plugin: PluginConf,
-      prevResult: JsonObject | undefined,
+      prevResult: CniJsonObject | undefined,
       shareMs = budget.leftMs,
     ): Promise<{ stdout: string }> => {
       if (shareMs <= 0) {
@@ -289,7 +289,7 @@ async function run(
   network: Network,
   plugin: PluginConf,
   command: CniCommand,
-  stdin: JsonObject,
+  stdin: CniJsonObject,
   call: NetworkCall,
 ) {
   const on = `CNI ${command} ${plugin.type}`;

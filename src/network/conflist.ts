@@ -3,7 +3,7 @@
  * why it is invalid. Fields that are not checked here are passed to the plugins unaltered.
  */
 import { networkLimits } from './bounds.ts';
-import type { JsonObject, Json } from './json.ts';
+import type { CniJsonObject, CniJson } from './json.ts';
 import { asArray, asObject, asString, member, parseObject } from './json.ts';
 
 /** Every released version of the spec, oldest first. */
@@ -16,7 +16,7 @@ export interface PluginConf {
   /** Capabilities that the configuration declares as true. */
   readonly capabilities: readonly string[];
   /** The configuration as written. */
-  readonly raw: JsonObject;
+  readonly raw: CniJsonObject;
 }
 
 export interface Network {
@@ -29,7 +29,7 @@ export interface Network {
   readonly plugins: readonly PluginConf[];
 }
 
-export type Parsed =
+export type ParsedConflist =
   | { readonly ok: true; readonly network: Network }
   | { readonly ok: false; readonly reason: string };
 
@@ -129,7 +129,7 @@ export function chooseNetwork(loaded: LoadedNetworks, wantedName = ''): Network 
 }
 
 /** Parses a `*.conflist`: a network with a list of plugins, followed by those of its folder. */
-export function parseList(text: string, others: NonNullable<ConfFile['plugins']> = []): Parsed {
+export function parseList(text: string, others: NonNullable<ConfFile['plugins']> = []): ParsedConflist {
   const raw = parseObject(text);
   if (raw === undefined) return no('not a JSON object');
   const listed = member(raw, 'plugins');
@@ -137,7 +137,7 @@ export function parseList(text: string, others: NonNullable<ConfFile['plugins']>
   if (plugins === undefined) return no('no list "plugins"');
   // an explicit empty list is an error, whatever the folder holds, as in libcni
   if (listed !== undefined && plugins.length === 0) return no('the list "plugins" is empty');
-  const joined: JsonObject[] = [];
+  const joined: CniJsonObject[] = [];
   for (const other of others) {
     const plugin = parseObject(other.text);
     if (plugin === undefined) return no(`${other.file}: not a JSON object`);
@@ -147,14 +147,14 @@ export function parseList(text: string, others: NonNullable<ConfFile['plugins']>
 }
 
 /** Parses a `*.conf` or `*.json`: one plugin's configuration, which becomes a list of one. */
-export function parseSingle(text: string): Parsed {
+export function parseSingle(text: string): ParsedConflist {
   const raw = parseObject(text);
   if (raw === undefined) return no('not a JSON object');
   if (member(raw, 'plugins') !== undefined) return no('a list of plugins belongs in a *.conflist');
   return build(raw, [raw]);
 }
 
-function build(raw: JsonObject, pluginValues: readonly Json[]): Parsed {
+function build(raw: CniJsonObject, pluginValues: readonly CniJson[]): ParsedConflist {
   const name = asString(member(raw, 'name')) ?? '';
   if (!isNetworkName(name)) {
     return no(
@@ -184,7 +184,7 @@ function build(raw: JsonObject, pluginValues: readonly Json[]): Parsed {
   };
 }
 
-function parsePlugin(value: Json): PluginConf | string {
+function parsePlugin(value: CniJson): PluginConf | string {
   const raw = asObject(value);
   if (raw === undefined) return 'not an object';
   const type = asString(member(raw, 'type')) ?? '';
@@ -213,7 +213,7 @@ function isPluginType(type: string): boolean {
 }
 
 // spec 1.1.0, "Version considerations": the highest version that both sides know; an absent one means 0.1.0
-function chooseVersion(raw: JsonObject): CniVersion | { reason: string } {
+function chooseVersion(raw: CniJsonObject): CniVersion | { reason: string } {
   const own = member(raw, 'cniVersion') ?? '0.1.0';
   const more = member(raw, 'cniVersions') ?? [];
   const listed = asArray(more);
@@ -229,10 +229,10 @@ function chooseVersion(raw: JsonObject): CniVersion | { reason: string } {
 }
 
 // libcni accepts the string "true" too
-function isTrue(value: Json | undefined): boolean {
+function isTrue(value: CniJson | undefined): boolean {
   return value === true || (typeof value === 'string' && value.toLowerCase() === 'true');
 }
 
-function no(reason: string): Parsed {
+function no(reason: string): ParsedConflist {
   return { ok: false, reason };
 }

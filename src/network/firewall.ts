@@ -11,7 +11,7 @@ import type { SandboxId } from '../base/ids.ts';
 import { networkLimits } from './bounds.ts';
 import type { Attachment, KeptResult } from './attachment-cache.ts';
 import { asArray, member } from './json.ts';
-import type { RunTool, ToolResult } from './plugin.ts';
+import type { RunTool, NetworkToolResult } from './plugin.ts';
 import { decode, findExecutable, quote, runNamed, TOOL_DIRS } from './plugin.ts';
 
 /** Length of the plugins' chain names (iptables itself allows 28 without the terminating zero). */
@@ -166,7 +166,7 @@ export class Firewall {
     argv: readonly string[],
     stdin: string,
     { budget, signal, onSpawn }: Cleaning,
-  ): Promise<ToolResult> {
+  ): Promise<NetworkToolResult> {
     const what = `clean up rules of sandbox ${id}: ${argv.join(' ')}`;
     const timeoutMs = Math.min(budget.leftMs, networkLimits.firewallTimeoutMs);
     if (timeoutMs <= 0) fail('timedOut', `${what}: no time left`, { subject: id });
@@ -185,4 +185,4 @@ export class Firewall {
   }
 }
 
-type Run = (argv: readonly string[], stdin?: string) => Promise<ToolResult>;
+type Run = (argv: readonly string[], stdin?: string) => Promise<NetworkToolResult>;

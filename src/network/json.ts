@@ -3,9 +3,9 @@
  * other fields "should be passed through unaltered"), so integers that a double can't represent must survive.
  */
 
-export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
-export interface JsonObject {
-  readonly [key: string]: Json;
+export type CniJson = null | boolean | number | string | readonly CniJson[] | CniJsonObject;
+export interface CniJsonObject {
+  readonly [key: string]: CniJson;
 }
 
 /**
@@ -13,14 +13,14 @@ export interface JsonObject {
  * number.
  */
 interface RawJson {
-  rawJSON(text: string): Json;
+  rawJSON(text: string): CniJson;
 }
 
 /** The object in a JSON text; undefined when the text is not JSON or its top level is not an object. */
-export function parseObject(text: string): JsonObject | undefined {
-  let value: Json;
+export function parseObject(text: string): CniJsonObject | undefined {
+  let value: CniJson;
   try {
-    value = JSON.parse(text, keepNumber as (key: string, value: unknown) => unknown) as Json;
+    value = JSON.parse(text, keepNumber as (key: string, value: unknown) => unknown) as CniJson;
   } catch {
     return undefined;
   }
@@ -33,22 +33,22 @@ function keepNumber(_key: string, value: unknown, context?: { source?: string })
 }
 
 /** The value when it is a JSON object: not an array, null or a number kept as text. */
-export function asObject(value: Json | undefined): JsonObject | undefined {
+export function asObject(value: CniJson | undefined): CniJsonObject | undefined {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return undefined;
-  return 'rawJSON' in value && Object.getPrototypeOf(value) === null ? undefined : (value as JsonObject);
+  return 'rawJSON' in value && Object.getPrototypeOf(value) === null ? undefined : (value as CniJsonObject);
 }
 
 /** The value when it is an array. */
-export function asArray(value: Json | undefined): readonly Json[] | undefined {
-  return Array.isArray(value) ? (value as readonly Json[]) : undefined;
+export function asArray(value: CniJson | undefined): readonly CniJson[] | undefined {
+  return Array.isArray(value) ? (value as readonly CniJson[]) : undefined;
 }
 
 /** The value when it is a string. */
-export function asString(value: Json | undefined): string | undefined {
+export function asString(value: CniJson | undefined): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
 /** An object's own member; never one of its prototype. */
-export function member(object: JsonObject, key: string): Json | undefined {
+export function member(object: CniJsonObject, key: string): CniJson | undefined {
   return Object.hasOwn(object, key) ? object[key] : undefined;
 }

@@ -9,14 +9,14 @@ import type { FaultKind } from '../base/fault.ts';
 import { fail, FaultError, printable, toFault } from '../base/fault.ts';
 import { networkLimits } from './bounds.ts';
 import type { CniVersion, PluginConf } from './conflist.ts';
-import type { Json, JsonObject } from './json.ts';
+import type { CniJson, CniJsonObject } from './json.ts';
 import { asArray, asString, member, parseObject } from './json.ts';
 
 /**
  * The part of a tool run that CNI needs; implemented by `runTool` of src/host/process/process-tool.ts with a
  * clock.
  */
-export interface ToolCall {
+export interface NetworkToolCall {
   /** argv[0] is an absolute path. */
   readonly argv: readonly string[];
   /** The child's whole environment: it inherits nothing of the daemon's (S64). */
@@ -30,7 +30,7 @@ export interface ToolCall {
   readonly onSpawn?: (pid: number) => void;
 }
 
-export interface ToolResult {
+export interface NetworkToolResult {
   /** Null when a signal ended the child. */
   readonly exitCode: number | null;
   readonly stdout: Uint8Array;
@@ -45,7 +45,7 @@ export interface ToolResult {
  * Runs a program to its end. At the deadline or an abort its whole process tree is killed; an abort also
  * rejects.
  */
-export type RunTool = (call: ToolCall) => Promise<ToolResult>;
+export type RunTool = (call: NetworkToolCall) => Promise<NetworkToolResult>;
 
 export type CniCommand = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION';
 
@@ -64,7 +64,7 @@ export interface PluginCall {
   /** Absolute directories in search order. */
   readonly pluginDirs: readonly string[];
   readonly attachment?: AttachmentEnv;
-  readonly stdin: JsonObject;
+  readonly stdin: CniJsonObject;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
   /** Receives the plugin's argv and pid once it runs. */
@@ -140,7 +140,11 @@ export async function runPlugin(runTool: RunTool, call: PluginCall): Promise<{ s
 }
 
 /** Runs a tool; what it throws begins with `what`. */
-export async function runNamed(runTool: RunTool, what: string, call: ToolCall): Promise<ToolResult> {
+export async function runNamed(
+  runTool: RunTool,
+  what: string,
+  call: NetworkToolCall,
+): Promise<NetworkToolResult> {
   try {
     return await runTool(call);
   } catch (error) {
@@ -208,9 +212,9 @@ function pluginError(stdout: string, stderr: string, exitCode: number | null): P
 export function pluginRequest(
   network: { readonly name: string; readonly cniVersion: CniVersion },
   plugin: PluginConf,
-  runtimeConfig: JsonObject = {},
-  prevResult?: JsonObject,
-): JsonObject {
+  runtimeConfig: CniJsonObject = {},
+  prevResult?: CniJsonObject,
+): CniJsonObject {
   const {
     capabilities: _capabilities,
     prevResult: _prevResult,
@@ -258,7 +262,7 @@ export function cniArgs(pod: {
 export function supportedVersions(stdout: string): readonly string[] | undefined {
   const object = parseObject(stdout);
   const versions = object === undefined ? undefined : asArray(member(object, 'supportedVersions'));
-  return versions?.filter((value: Json): value is string => typeof value === 'string');
+  return versions?.filter((value: CniJson): value is string => typeof value === 'string');
 }
 
 /** Text of another program, shortened for a message. */

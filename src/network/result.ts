@@ -7,7 +7,7 @@ import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 import { networkLimits } from './bounds.ts';
 import type { CniVersion } from './conflist.ts';
 import { atLeast, knownVersion } from './conflist.ts';
-import type { Json, JsonObject } from './json.ts';
+import type { CniJson, CniJsonObject } from './json.ts';
 import { asArray, asObject, asString, member, parseObject } from './json.ts';
 
 export interface CniInterface {
@@ -46,7 +46,7 @@ export interface CniResult {
   readonly routes: readonly CniRoute[];
   readonly dns: CniDns;
   /** As the plugin wrote it. */
-  readonly raw: JsonObject;
+  readonly raw: CniJsonObject;
 }
 
 export type ParsedResult =
@@ -71,7 +71,7 @@ export function parseResult(text: string, asked: CniVersion): ParsedResult {
   }
 }
 
-function readResult(raw: JsonObject, asked: CniVersion): CniResult {
+function readResult(raw: CniJsonObject, asked: CniVersion): CniResult {
   const named = member(raw, 'cniVersion');
   const cniVersion = named === undefined || named === '' ? asked : knownVersion(asString(named) ?? '');
   if (cniVersion === undefined) throw new BadResult('unknown cniVersion');
@@ -88,7 +88,7 @@ function readResult(raw: JsonObject, asked: CniVersion): CniResult {
 }
 
 // 0.1.0 and 0.2.0 have at most one address of each family, with its routes inside
-function readOld(raw: JsonObject): { ips: CniIp[]; routes: CniRoute[] } {
+function readOld(raw: CniJsonObject): { ips: CniIp[]; routes: CniRoute[] } {
   const ips: CniIp[] = [];
   const routes: CniRoute[] = [];
   for (const family of [4, 6] as const) {
@@ -105,7 +105,7 @@ function readOld(raw: JsonObject): { ips: CniIp[]; routes: CniRoute[] } {
   return { ips, routes };
 }
 
-function readInterface(value: Json, at: number): CniInterface {
+function readInterface(value: CniJson, at: number): CniInterface {
   const object = asObject(value) ?? bad(`interfaces[${at}] is not an object`);
   const name = text(object, 'name', `interfaces[${at}]`);
   // the kernel allows 1 to 15 bytes without "/" and blanks (net/core/dev.c, dev_valid_name); names in other
@@ -118,7 +118,7 @@ function readInterface(value: Json, at: number): CniInterface {
   };
 }
 
-function readIp(value: Json, at: number, interfaceCount: number): CniIp {
+function readIp(value: CniJson, at: number, interfaceCount: number): CniIp {
   const where = `ips[${at}]`;
   const object = asObject(value) ?? bad(`${where} is not an object`);
   const address = readCidr(member(object, 'address'), `${where}.address`);
@@ -134,7 +134,7 @@ function readIp(value: Json, at: number, interfaceCount: number): CniIp {
   return { ...address, gateway: readGateway(object, where), interface: index as number };
 }
 
-function readRoute(value: Json, where: string): CniRoute {
+function readRoute(value: CniJson, where: string): CniRoute {
   const object = asObject(value) ?? bad(`${where} is not an object`);
   const dst = asString(member(object, 'dst')) ?? bad(`${where}.dst is missing`);
   if (splitCidr(dst) === undefined) bad(`${where}.dst is not an address with a prefix length`);
@@ -143,7 +143,7 @@ function readRoute(value: Json, where: string): CniRoute {
   return { dst, gw };
 }
 
-function readDns(value: Json | undefined): CniDns {
+function readDns(value: CniJson | undefined): CniDns {
   const object =
     value === undefined || value === null ? {} : (asObject(value) ?? bad('dns is not an object'));
   const strings = (key: string): string[] =>
@@ -158,14 +158,14 @@ function readDns(value: Json | undefined): CniDns {
   };
 }
 
-function readGateway(object: JsonObject, where: string): string {
+function readGateway(object: CniJsonObject, where: string): string {
   const gateway = text(object, 'gateway', where);
   if (gateway !== '' && familyOf(gateway) === 0) bad(`${where}.gateway is not an address`);
   return gateway;
 }
 
 function readCidr(
-  value: Json | undefined,
+  value: CniJson | undefined,
   where: string,
 ): { family: 4 | 6; ip: string; prefixLength: number } {
   const cidr = splitCidr(asString(value) ?? bad(`${where} is missing`));
@@ -205,7 +205,7 @@ function isUnicast(ip: string): boolean {
   return !/^ff/iu.test(ip) && !/^[0:]+1?$/u.test(ip);
 }
 
-function list(object: JsonObject, key: string, max: number): readonly Json[] {
+function list(object: CniJsonObject, key: string, max: number): readonly CniJson[] {
   const value = member(object, key);
   if (value === undefined || value === null) return [];
   const items = asArray(value) ?? bad(`${key} is not a list`);
@@ -213,7 +213,7 @@ function list(object: JsonObject, key: string, max: number): readonly Json[] {
   return items;
 }
 
-function text(object: JsonObject, key: string, where: string): string {
+function text(object: CniJsonObject, key: string, where: string): string {
   const value = member(object, key);
   if (value === undefined || value === null) return '';
   return asString(value) ?? bad(`${where}.${key} is not a string`);
@@ -249,7 +249,7 @@ export function podIps(
 }
 
 /** The result in the form of `version`, for `prevResult`: unchanged when the version is the same. */
-export function resultIn(result: CniResult, version: CniVersion): JsonObject {
+export function resultIn(result: CniResult, version: CniVersion): CniJsonObject {
   if (result.cniVersion === version) return result.raw;
   const dns = dnsJson(result.dns);
   if (!atLeast(version, '0.3.0')) return { cniVersion: version, ...oldForm(result), dns };
@@ -270,7 +270,12 @@ export function resultIn(result: CniResult, version: CniVersion): JsonObject {
   };
 }
 
-function interfaceJson(result: CniResult, item: CniInterface, at: number, version: CniVersion): JsonObject {
+function interfaceJson(
+  result: CniResult,
+  item: CniInterface,
+  at: number,
+  version: CniVersion,
+): CniJsonObject {
   return {
     ...newFields(result, 'interfaces', at, version),
     name: item.name,
@@ -280,13 +285,13 @@ function interfaceJson(result: CniResult, item: CniInterface, at: number, versio
 }
 
 // 1.1.0 added fields (mtu, priority, …); older forms drop them, and no newer form exists
-function newFields(result: CniResult, key: string, at: number, version: CniVersion): JsonObject {
+function newFields(result: CniResult, key: string, at: number, version: CniVersion): CniJsonObject {
   if (!atLeast(version, '1.1.0') || !atLeast(result.cniVersion, '0.3.0')) return {};
   return asObject(asArray(member(result.raw, key))?.[at]) ?? {};
 }
 
-function oldForm(result: CniResult): JsonObject {
-  const out: Record<string, Json> = {};
+function oldForm(result: CniResult): CniJsonObject {
+  const out: Record<string, CniJson> = {};
   for (const family of [4, 6] as const) {
     const ip = result.ips.find((item) => item.family === family);
     if (ip === undefined) continue;
@@ -300,11 +305,11 @@ function oldForm(result: CniResult): JsonObject {
   return out;
 }
 
-function routeJson({ dst, gw }: CniRoute): JsonObject {
+function routeJson({ dst, gw }: CniRoute): CniJsonObject {
   return gw === '' ? { dst } : { dst, gw };
 }
 
-function dnsJson(dns: CniDns): JsonObject {
+function dnsJson(dns: CniDns): CniJsonObject {
   return {
     ...(dns.nameservers.length > 0 ? { nameservers: dns.nameservers } : {}),
     ...(dns.domain === '' ? {} : { domain: dns.domain }),

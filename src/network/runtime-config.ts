@@ -4,7 +4,7 @@
  */
 import { fail } from '../base/fault.ts';
 import type { SandboxInput } from '../ports/host.ts';
-import type { Json, JsonObject } from './json.ts';
+import type { CniJson, CniJsonObject } from './json.ts';
 
 const INGRESS = 'kubernetes.io/ingress-bandwidth';
 const EGRESS = 'kubernetes.io/egress-bandwidth';
@@ -21,7 +21,7 @@ const RATE_MAX = 1e15;
  * Every value that troupe knows for the pod; each plugin gets those that it declares. Throws `invalidRequest`
  * for a bandwidth annotation that is not a quantity.
  */
-export function runtimeValues({ id, spec }: SandboxInput): JsonObject {
+export function runtimeValues({ id, spec }: SandboxInput): CniJsonObject {
   const portMappings = spec.portMappings
     .filter(({ hostPort }) => hostPort > 0)
     .map(({ protocol, containerPort, hostPort, hostIp }) => ({
@@ -48,9 +48,9 @@ export function runtimeValues({ id, spec }: SandboxInput): JsonObject {
  * stored.
  */
 export function declaredValues(
-  values: JsonObject,
+  values: CniJsonObject,
   plugins: readonly { readonly capabilities: readonly string[] }[],
-): JsonObject {
+): CniJsonObject {
   const declared = new Set(plugins.flatMap(({ capabilities }) => capabilities));
   return Object.fromEntries(Object.entries(values).filter(([key]) => declared.has(key)));
 }
@@ -59,11 +59,11 @@ function dnsValue(dns: {
   servers: readonly string[];
   searches: readonly string[];
   options: readonly string[];
-}): Json {
+}): CniJson {
   return { servers: dns.servers, searches: dns.searches, options: dns.options };
 }
 
-function rates(direction: 'ingress' | 'egress', rate: number | undefined): JsonObject {
+function rates(direction: 'ingress' | 'egress', rate: number | undefined): CniJsonObject {
   return rate === undefined ? {} : { [`${direction}Rate`]: rate, [`${direction}Burst`]: BURST_BITS };
 }
 

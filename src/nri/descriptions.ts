@@ -17,7 +17,7 @@ export interface DescriptionsOptions {
   readonly log: Log;
 }
 
-export class Descriptions {
+export class NriDescriptions {
   readonly #options: DescriptionsOptions;
   readonly #node: () => NriNode | undefined;
 

@@ -15,7 +15,7 @@ import type { ContainerUpdate, UpdateContainersRequest } from '../gen/nri/v1alph
 import type { OciLimits, OciSpec } from '../oci/runtime/spec/types.ts';
 import { Creation } from './creation.ts';
 import { synchronizeMs, withPluginsBound } from './bounded.ts';
-import { Descriptions } from './descriptions.ts';
+import { NriDescriptions } from './descriptions.ts';
 import type { DescriptionsOptions } from './descriptions.ts';
 import { containerMessage } from './facts.ts';
 import type { ContainerMessage, PodMessage } from './facts.ts';
@@ -53,12 +53,12 @@ export class NriDriver implements NriPort {
    */
   readonly #turn = new Semaphore('nri plugins', 1, nriLimits.waiting);
   readonly #known = new Known();
-  readonly #descriptions: Descriptions;
+  readonly #descriptions: NriDescriptions;
   #node: NriNode | undefined;
 
   constructor(options: NriOptions) {
     this.#options = options;
-    this.#descriptions = new Descriptions(options, () => this.#node);
+    this.#descriptions = new NriDescriptions(options, () => this.#node);
     this.#members = new Members({
       ...options,
       join: (plugin, admit) => this.#join(plugin, admit),

@@ -11,10 +11,10 @@ export interface SandboxInput {
 export interface HostFacts {
   readonly bootId: string;
   /** Sandboxes that have files or namespace pins. Cgroups are found by the journal record that names them. */
-  readonly sandboxes: readonly SandboxFacts[];
+  readonly sandboxes: readonly HostSandbox[];
 }
 
-export interface SandboxFacts {
+export interface HostSandbox {
   readonly id: SandboxId;
   /** The pins that exist and hold a namespace. */
   readonly pins: readonly ('net' | 'ipc' | 'uts' | 'user')[];

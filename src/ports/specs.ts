@@ -30,6 +30,7 @@ export interface DnsConfig {
 }
 
 export interface Sysctl {
+  /** With dots or slashes, as sysctl(8) takes it: `net.ipv4.ip_forward`, `net/ipv4/conf/eth0.1/forwarding`. */
   readonly name: string;
   readonly value: string;
 }

@@ -1,5 +1,5 @@
 /** The host and network ports over the simulated kernel. */
-import type { HostPort, SandboxFacts } from '../../src/ports/host.ts';
+import type { HostPort, HostSandbox } from '../../src/ports/host.ts';
 import type { NetworkPort } from '../../src/ports/network.ts';
 import { fail } from '../../src/base/fault.ts';
 import type { SandboxId } from '../../src/base/ids.ts';
@@ -47,7 +47,7 @@ function pinsOf(kernel: Kernel, id: string): Set<string> {
   return pins;
 }
 
-function observed(kernel: Kernel): SandboxFacts[] {
+function observed(kernel: Kernel): HostSandbox[] {
   const ids = new Set([...kernel.files, ...kernel.pins.keys()]);
   return [...ids].map((id) => ({
     id: id as SandboxId,

@@ -10,7 +10,7 @@ import { decide } from './admission.ts';
 import type { Holder } from './admission.ts';
 
 /** A request for a new sandbox or container, with one function for each decision about a holder of its name. */
-export interface Request<V extends SandboxView | ContainerView> {
+export interface AdmissionRequest<V extends SandboxView | ContainerView> {
   /** Such as `RunPodSandbox default/web (uid 7, attempt 0)`; begins every message. */
   readonly attempted: string;
   /** All actors of the name, of any attempt. Throws to refuse the request whoever holds the name. */
@@ -28,7 +28,9 @@ export interface Request<V extends SandboxView | ContainerView> {
 }
 
 /** The id that answers the request, new or existing. Rejects with `conflict` where the name is taken. */
-export async function admit<V extends SandboxView | ContainerView>(request: Request<V>): Promise<V['id']> {
+export async function admit<V extends SandboxView | ContainerView>(
+  request: AdmissionRequest<V>,
+): Promise<V['id']> {
   const { attempted } = request;
   for (let round = 0; round < actorLimits.admissionRounds; round += 1) {
     const holders = request

@@ -4,13 +4,13 @@ import type { Call } from '../directory/ask.ts';
 import { sandboxAddress } from '../sandbox/sandbox.context.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { runCheckpoint } from './run-checkpoint.ts';
-import type { Wanted } from './run-checkpoint.ts';
+import type { CheckpointTarget } from './run-checkpoint.ts';
 
 /** A checkpoint of several containers of one pod. */
 export interface PodCheckpointRequest {
   /** The directory for the archives; it must be empty. */
   readonly directory: string;
-  readonly wanted: readonly Wanted[];
+  readonly wanted: readonly CheckpointTarget[];
 }
 
 /** Checkpoints several containers of one pod at one moment. */

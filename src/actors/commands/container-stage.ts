@@ -2,7 +2,7 @@
 import { fail } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import type { Asker } from '../directory/ask.ts';
-import type { ContainerInput } from '../container/container.context.ts';
+import type { ContainerMachineInput } from '../container/container.context.ts';
 import type { Ports } from '../../ports/ports.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { isAlive } from '../directory/phases.ts';
@@ -12,7 +12,7 @@ export interface ContainerStage extends Asker {
   readonly ports: Ports;
   readonly ledger: Ledger;
   /** Starts the container's actor under its supervisor; from now on its layers are kept. */
-  startContainer(input: ContainerInput): void;
+  startContainer(input: ContainerMachineInput): void;
   /** Stops, or removes, a quarantined container without its actor. */
   sweepContainer(view: ContainerView, remove: boolean): Promise<void>;
 }

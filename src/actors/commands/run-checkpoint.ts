@@ -14,7 +14,7 @@ import { isRunning } from '../directory/phases.ts';
 import type { ContainerView } from '../directory/views.ts';
 
 /** A container to checkpoint and the path of its archive. */
-export interface Wanted {
+export interface CheckpointTarget {
   readonly id: ContainerId;
   readonly archive: string;
 }
@@ -31,7 +31,7 @@ export function checkpointBound(
 
 /** A checkpoint of one or several containers of one pod. */
 export interface CheckpointRequest {
-  readonly wanted: readonly Wanted[];
+  readonly wanted: readonly CheckpointTarget[];
   readonly directory?: string;
   readonly attempted: string;
   /** Address of the actor under which introspection shows the work. */
@@ -87,7 +87,7 @@ function running(stage: ContainerStage, id: ContainerId, attempted: string): Con
 
 function described(
   { id, handler, spec, image, createdAtNs, effective }: ContainerView,
-  { archive }: Wanted,
+  { archive }: CheckpointTarget,
 ): CheckpointedContainer {
   return { id, handler, spec, image, createdAtNs, logPath: effective?.logPath ?? '', archive };
 }

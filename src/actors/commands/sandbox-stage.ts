@@ -2,7 +2,7 @@
 import type { Asker } from '../directory/ask.ts';
 import type { Ports } from '../../ports/ports.ts';
 import type { SelinuxLabels } from '../../ports/specs.ts';
-import type { SandboxInput } from '../sandbox/sandbox.context.ts';
+import type { SandboxMachineInput } from '../sandbox/sandbox.context.ts';
 import type { SandboxView } from '../directory/views.ts';
 
 export interface SandboxStage extends Asker {
@@ -10,7 +10,7 @@ export interface SandboxStage extends Asker {
   /** The machine's default labels for containers; undefined on a machine without SELinux. */
   readonly selinux: SelinuxLabels | undefined;
   /** Starts the sandbox's actor under its supervisor. */
-  startSandbox(input: SandboxInput): void;
+  startSandbox(input: SandboxMachineInput): void;
   /** Stops, or removes, a quarantined sandbox without its actor. */
   sweepSandbox(view: SandboxView, remove: boolean): Promise<void>;
 }

@@ -23,7 +23,7 @@ export type ContainerEntry =
   | 'exited';
 
 /** Inputs of the bundle; a recovered container has its bundle already. */
-export interface Making {
+export interface MakingInput {
   readonly sandbox: SandboxSpec;
   readonly imageConfig: ImageConfig;
   readonly pidNamespaceOf: ProcessIdentity | undefined;
@@ -44,7 +44,7 @@ export interface UpdateOutcome {
   readonly fault: Fault | undefined;
 }
 
-export interface ContainerInput {
+export interface ContainerMachineInput {
   readonly id: ContainerId;
   readonly spec: ContainerSpec;
   readonly handler: string;
@@ -52,7 +52,7 @@ export interface ContainerInput {
   readonly createdAtNs: bigint;
   readonly entry: ContainerEntry;
   /** For entry `new` only. */
-  readonly making: Making | undefined;
+  readonly making: MakingInput | undefined;
   readonly begun: readonly ContainerStep[];
   readonly init: ProcessIdentity | undefined;
   readonly effective: EffectiveContainer | undefined;
@@ -67,7 +67,7 @@ export interface ContainerInput {
   readonly cause?: Cause;
 }
 
-export interface ContainerContext extends ContainerInput {
+export interface ContainerContext extends ContainerMachineInput {
   readonly owner: ContainerAddress;
   readonly removal: boolean;
   /** Stop, Remove or a different request under the same name arrived before the container was created. */
@@ -124,7 +124,7 @@ export function containerAddress(id: ContainerId): ContainerAddress {
 }
 
 /** The context with which the machine begins. */
-export function containerContext(input: ContainerInput): ContainerContext {
+export function containerContext(input: ContainerMachineInput): ContainerContext {
   return {
     ...input,
     owner: containerAddress(input.id),

@@ -11,7 +11,7 @@ import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../ports/
 import type { Ports } from '../../ports/ports.ts';
 import type { RootfsInput } from '../../ports/storage.ts';
 import type { ContainerSpec, ImageUse, Resources, RestoreSource } from '../../ports/specs.ts';
-import type { ContainerStep, Making } from './container.context.ts';
+import type { ContainerStep, MakingInput } from './container.context.ts';
 
 export interface ContainerEffectInput extends Owned {
   readonly id: ContainerId;
@@ -79,7 +79,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
       (input, fx) => checkpoints.import({ ...input, restore: sourceOf(input) }, fx),
     ),
     writeBundle: effectLogic<
-      ContainerEffectInput & { readonly making: Making | undefined },
+      ContainerEffectInput & { readonly making: MakingInput | undefined },
       EffectiveContainer
     >(activity, 'writeBundle', limits.rootfsMs, (input, fx) => writeBundle(ports, input, fx)),
     create: effectLogic<
@@ -243,7 +243,7 @@ function userNamespaceOf({ key, security }: ContainerSpec): Pick<RootfsInput, 'u
 
 function writeBundle(
   ports: Ports,
-  input: ContainerEffectInput & { readonly making: Making | undefined },
+  input: ContainerEffectInput & { readonly making: MakingInput | undefined },
   fx: EffectContext,
 ): Promise<EffectiveContainer> {
   const { making, ...rest } = input;

@@ -38,7 +38,7 @@
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
 import { endedAfter } from '../effects/times.ts';
-import type { ContainerContext, ContainerEvent, ContainerInput } from './container.context.ts';
+import type { ContainerContext, ContainerEvent, ContainerMachineInput } from './container.context.ts';
 import { containerContext, nextContainerUndo } from './container.context.ts';
 import { containerDelays } from './container.delays.ts';
 import type { ContainerEffects } from './container.effects.ts';
@@ -64,7 +64,7 @@ export function containerMachine(effects: ContainerEffects) {
   return setup({
     types: {
       context: {} as ContainerContext,
-      input: {} as ContainerInput,
+      input: {} as ContainerMachineInput,
       events: {} as ContainerEvent,
       tags: {} as 'settled' | 'listed' | 'removable' | 'updatable',
     },

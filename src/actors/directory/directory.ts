@@ -16,19 +16,19 @@ import type { ContainerView, PullView, SandboxView, View } from './views.ts';
 export type ActorEvent = SandboxEvent | ContainerEvent | PullEvent;
 
 /** Called at each change of an actor; `gone` at the last one. */
-export type Listener = (view: View, gone: boolean) => void;
+export type ViewListener = (view: View, gone: boolean) => void;
 
 interface Entry {
   view: View;
   ref: AnyActorRef;
 }
 
-export type Found<V> = { readonly found: 'one'; readonly view: V } | { readonly found: 'none' | 'many' };
+export type FoundView<V> = { readonly found: 'one'; readonly view: V } | { readonly found: 'none' | 'many' };
 
 export class Directory {
   readonly #entries = new Map<string, Entry>();
-  readonly #listeners = new Map<string, Set<Listener>>();
-  readonly #everyChange = new Set<Listener>();
+  readonly #listeners = new Map<string, Set<ViewListener>>();
+  readonly #everyChange = new Set<ViewListener>();
   #sandboxes: readonly SandboxView[] | undefined;
   #containers: readonly ContainerView[] | undefined;
 
@@ -61,8 +61,8 @@ export class Directory {
   }
 
   /** Subscribes to one actor's changes; the returned function unsubscribes. */
-  listen(address: string, listener: Listener): () => void {
-    const listeners = this.#listeners.get(address) ?? new Set<Listener>();
+  listen(address: string, listener: ViewListener): () => void {
+    const listeners = this.#listeners.get(address) ?? new Set<ViewListener>();
     listeners.add(listener);
     this.#listeners.set(address, listeners);
     return () => {
@@ -72,7 +72,7 @@ export class Directory {
   }
 
   /** Subscribes to the changes of all actors; the returned function unsubscribes. */
-  listenToAll(listener: Listener): () => void {
+  listenToAll(listener: ViewListener): () => void {
     this.#everyChange.add(listener);
     return () => this.#everyChange.delete(listener);
   }
@@ -129,12 +129,12 @@ export class Directory {
   }
 
   /** Finds a sandbox or container by a unique prefix of its id; an unlisted one only by its whole id. */
-  findSandbox(prefix: string): Found<SandboxView> {
+  findSandbox(prefix: string): FoundView<SandboxView> {
     return find(this.sandboxes(), prefix);
   }
 
   /** Finds a sandbox or container by a unique prefix of its id; an unlisted one only by its whole id. */
-  findContainer(prefix: string): Found<ContainerView> {
+  findContainer(prefix: string): FoundView<ContainerView> {
     return find(this.containers(), prefix);
   }
 
@@ -150,7 +150,7 @@ export class Directory {
   }
 }
 
-function find<V extends SandboxView | ContainerView>(views: readonly V[], prefix: string): Found<V> {
+function find<V extends SandboxView | ContainerView>(views: readonly V[], prefix: string): FoundView<V> {
   const matches = views.filter((view) => view.id === prefix || (view.listed && view.id.startsWith(prefix)));
   const [first] = matches;
   if (first === undefined) return { found: 'none' };

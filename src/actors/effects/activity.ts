@@ -11,7 +11,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import type { EffectContext, Waiting } from '../../ports/effect.ts';
 
 /** An effect in progress. */
-export interface Running {
+export interface RunningEffect {
   readonly effect: string;
   readonly sinceMonoMs: number;
   readonly deadlineMonoMs: number;
@@ -71,12 +71,12 @@ export class Activity {
   }
 
   /** The effects of all actors that are in progress. */
-  all(): readonly Running[] {
+  all(): readonly RunningEffect[] {
     return [...this.#byOwner.values()].flatMap((entries) => [...entries]);
   }
 
   /** The effects of this actor that are in progress, oldest first. */
-  of(owner: string): readonly Running[] {
+  of(owner: string): readonly RunningEffect[] {
     return [...(this.#byOwner.get(owner) ?? [])];
   }
 

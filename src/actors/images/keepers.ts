@@ -20,7 +20,7 @@ export interface KeptImage {
   readonly layers: readonly KeptLayer[];
 }
 
-export interface Kept {
+export interface KeptContent {
   readonly images: readonly KeptImage[];
   /** Layers that belong to no present image: containers still use them, or an unfinished pull needs them. */
   readonly others: readonly KeptLayer[];
@@ -31,7 +31,7 @@ export function keepersOf(
   containers: readonly ContainerView[],
   pulls: readonly PullView[],
   unfinished: readonly ImageFetching[],
-): Kept {
+): KeptContent {
   const ofImage = new Map<string, string[]>();
   const ofLayer = new Map<Digest, string[]>();
   const imageLayers = new Set(images.flatMap(({ layers }) => layers.map(({ diffId }) => diffId)));

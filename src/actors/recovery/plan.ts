@@ -26,14 +26,14 @@
  * | updating (not updated)    | created or running            | as above; the update continues |
  */
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
-import type { ContainerEntry, ContainerInput } from '../container/container.context.ts';
+import type { ContainerEntry, ContainerMachineInput } from '../container/container.context.ts';
 import { CONTAINER_STEPS } from '../container/container.context.ts';
 import type { HostFacts } from '../../ports/host.ts';
 import type { ExitFact } from '../../ports/journal.ts';
 import type { SandboxSpec } from '../../ports/specs.ts';
 import type { PauseFacts, RuntimeFacts } from '../../ports/runtime.ts';
 import type { StorageFacts } from '../../ports/storage.ts';
-import type { SandboxInput, SandboxStep } from '../sandbox/sandbox.context.ts';
+import type { SandboxMachineInput, SandboxStep } from '../sandbox/sandbox.context.ts';
 import { SANDBOX_STEPS, handlerOf, stepsOf } from '../sandbox/sandbox.context.ts';
 import { latest } from '../effects/times.ts';
 import type { ContainerFacts, Ledger, SandboxFacts } from '../ledger/ledger.ts';
@@ -55,7 +55,7 @@ export interface World {
 const MS = 1_000_000n;
 
 /** How this sandbox's actor begins; undefined when the ledger does not know it. */
-export function planSandbox(ledger: Ledger, world: World, id: SandboxId): SandboxInput | undefined {
+export function planSandbox(ledger: Ledger, world: World, id: SandboxId): SandboxMachineInput | undefined {
   const facts = ledger.sandboxes.get(id);
   if (facts === undefined) return undefined;
   const { spec, createdAtNs } = facts.intent;
@@ -102,7 +102,11 @@ function isWhole(facts: SandboxFacts, world: World): boolean {
 }
 
 /** How this container's actor begins; undefined when the ledger does not know it or its sandbox. */
-export function planContainer(ledger: Ledger, world: World, id: ContainerId): ContainerInput | undefined {
+export function planContainer(
+  ledger: Ledger,
+  world: World,
+  id: ContainerId,
+): ContainerMachineInput | undefined {
   const facts = ledger.containers.get(id);
   if (facts === undefined) return undefined;
   const { spec, image, createdAtNs } = facts.intent;
@@ -130,7 +134,7 @@ export function planContainer(ledger: Ledger, world: World, id: ContainerId): Co
   };
 }
 
-type Beginning = Pick<ContainerInput, 'startedAtNs' | 'exit'> & { readonly entry: ContainerEntry };
+type Beginning = Pick<ContainerMachineInput, 'startedAtNs' | 'exit'> & { readonly entry: ContainerEntry };
 
 function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world: World): Beginning {
   const { startedAtNs, exited, created } = facts;

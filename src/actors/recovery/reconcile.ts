@@ -4,13 +4,13 @@
  */
 import { toFault } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
-import type { ContainerInput } from '../container/container.context.ts';
+import type { ContainerMachineInput } from '../container/container.context.ts';
 import type { Directory } from '../directory/directory.ts';
 import { forgetBroken } from '../images/broken.ts';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { EffectContext } from '../../ports/effect.ts';
 import type { Ports } from '../../ports/ports.ts';
-import type { SandboxInput } from '../sandbox/sandbox.context.ts';
+import type { SandboxMachineInput } from '../sandbox/sandbox.context.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { observeWorld } from './observe.ts';
 import { planContainer, planSandbox } from './plan.ts';
@@ -21,8 +21,8 @@ export interface RecoveryStage {
   readonly ledger: Ledger;
   readonly directory: Directory;
   readonly clock: ClockPort;
-  startSandbox(input: SandboxInput): void;
-  startContainer(input: ContainerInput): void;
+  startSandbox(input: SandboxMachineInput): void;
+  startContainer(input: ContainerMachineInput): void;
 }
 
 /**
@@ -60,7 +60,7 @@ async function orLater({ log }: Ports, what: string, work: () => Promise<void>):
   }
 }
 
-function watchAgain(stage: RecoveryStage, input: ContainerInput): void {
+function watchAgain(stage: RecoveryStage, input: ContainerMachineInput): void {
   const { id, handler, spec, init, entry } = input;
   if (init === undefined || ['ended', 'unreleased', 'exited', 'intent'].includes(entry)) return;
   stage.ports.runtime.watch({ id, handler, spec, init });

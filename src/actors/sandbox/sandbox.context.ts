@@ -36,7 +36,7 @@ export interface SandboxContext {
 
 export type SandboxEntry = 'new' | 'intent' | 'ready' | 'stopping' | 'stopped';
 
-export interface SandboxInput {
+export interface SandboxMachineInput {
   readonly id: SandboxId;
   readonly spec: SandboxSpec;
   readonly createdAtNs: bigint;
@@ -67,7 +67,7 @@ export function sandboxAddress(id: SandboxId): SandboxAddress {
 }
 
 /** The context with which the machine begins. */
-export function sandboxContext(input: SandboxInput): SandboxContext {
+export function sandboxContext(input: SandboxMachineInput): SandboxContext {
   const committed = input.entry !== 'new' && input.entry !== 'intent';
   return {
     ...input,

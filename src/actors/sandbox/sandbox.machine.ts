@@ -27,7 +27,7 @@
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
-import type { SandboxContext, SandboxEvent, SandboxInput, SandboxStep } from './sandbox.context.ts';
+import type { SandboxContext, SandboxEvent, SandboxMachineInput, SandboxStep } from './sandbox.context.ts';
 import { nextUndo, sandboxContext, stepsOf } from './sandbox.context.ts';
 import type { SandboxEffects, UndoInput } from './sandbox.effects.ts';
 import { sandboxGuards } from './sandbox.guards.ts';
@@ -51,7 +51,7 @@ export function sandboxMachine(effects: SandboxEffects) {
   return setup({
     types: {
       context: {} as SandboxContext,
-      input: {} as SandboxInput,
+      input: {} as SandboxMachineInput,
       events: {} as SandboxEvent,
       tags: {} as 'settled' | 'listed' | 'ready',
     },

@@ -1,7 +1,7 @@
 /** Resolves the id of a request, complete or a unique prefix, to its view; and the filters of lists. Synchronous. */
 import type { Message } from '@bufbuild/protobuf';
 import { isMessage } from '@bufbuild/protobuf';
-import type { Directory, Found } from '../../actors/directory/directory.ts';
+import type { Directory, FoundView } from '../../actors/directory/directory.ts';
 import type { StringMap } from '../../ports/specs.ts';
 import type { ContainerView, SandboxView } from '../../actors/directory/views.ts';
 import { fail } from '../../base/fault.ts';
@@ -78,7 +78,12 @@ function shown(id: string): string {
   return id.length > SHOWN_CHARS ? `${id.slice(0, SHOWN_CHARS)}…` : id;
 }
 
-function only<V>(rpc: string, field: string, id: string, find: (prefix: string) => Found<V>): V | undefined {
+function only<V>(
+  rpc: string,
+  field: string,
+  id: string,
+  find: (prefix: string) => FoundView<V>,
+): V | undefined {
   const at = `${rpc}: ${field}`;
   const found = find(line(at, required(at, id)));
   if (found.found === 'many') refuse(at, `${quoted(id)} is a prefix of several ids`);
@@ -99,7 +104,7 @@ export function namespaceOf(directory: Views & Pick<Directory, 'sandbox'>, reque
 }
 
 /** The view with this id; undefined where the id is empty, unknown or ambiguous. */
-function foundView<V>(id: string, find: (prefix: string) => Found<V>): V | undefined {
+function foundView<V>(id: string, find: (prefix: string) => FoundView<V>): V | undefined {
   const found = id === '' ? undefined : find(id);
   return found?.found === 'one' ? found.view : undefined;
 }

@@ -71,7 +71,7 @@ class Totals {
 }
 
 /** The unread bytes of one session. */
-interface Waiting {
+interface UnreadInput {
   size: number;
   readonly target: string;
   readonly namespace: string;
@@ -86,7 +86,7 @@ export class InboundQuota {
   readonly #namespaces = new Totals(streamLimits.inboundNamespaceBytes);
   readonly #targets = new Totals(streamLimits.inboundTargetBytes);
   /** Sessions with unread bytes, by namespace. */
-  readonly #waiting = new Map<string, Set<Waiting>>();
+  readonly #waiting = new Map<string, Set<UnreadInput>>();
 
   /** Unread bytes over all sessions. */
   get size(): number {
@@ -98,7 +98,7 @@ export class InboundQuota {
    * unread bytes.
    */
   share(target: string, namespace: string, cut: () => void): InboundShare {
-    const session: Waiting = { size: 0, target, namespace, isCut: false, cut };
+    const session: UnreadInput = { size: 0, target, namespace, isCut: false, cut };
     const totals = (): readonly (Total | undefined)[] => [
       this.#targets.get(target),
       this.#namespaces.get(namespace),
@@ -125,7 +125,7 @@ export class InboundQuota {
     };
   }
 
-  #count(session: Waiting, bytes: number): void {
+  #count(session: UnreadInput, bytes: number): void {
     const { target, namespace } = session;
     session.size += bytes;
     this.#size += bytes;
@@ -154,7 +154,7 @@ export class InboundQuota {
   }
 
   #cutLargest(namespace: string): void {
-    let largest: Waiting | undefined;
+    let largest: UnreadInput | undefined;
     for (const session of this.#waiting.get(namespace) ?? [])
       if (session.size > (largest?.size ?? 0)) largest = session;
     assert(largest !== undefined, 'unread input belongs to no session');

@@ -14,12 +14,12 @@ import { CommandError, EXIT } from './exit-codes.ts';
 import { keyOf, CHECKED, NOT_CHECKED } from './findings.ts';
 import type { Finding, Leak } from './findings.ts';
 import { judge } from './judge.ts';
-import type { Evidence } from './judge.ts';
+import type { NodeEvidence } from './judge.ts';
 import { inspectNode } from './place.ts';
 import type { Inspection } from './place.ts';
 import { fit } from './text.ts';
 import { nameOfLeak, takeAway } from './take-away.ts';
-import type { Taken } from './take-away.ts';
+import type { TakenLeak } from './take-away.ts';
 
 interface Stage {
   readonly command: Command;
@@ -79,7 +79,7 @@ async function once({ command, config, isRunning }: Stage): Promise<Judged> {
   return { node, findings: judge({ records: node.records, machine: node.machine, live }) };
 }
 
-async function liveOf({ client }: Command): Promise<NonNullable<Evidence['live']>> {
+async function liveOf({ client }: Command): Promise<NonNullable<NodeEvidence['live']>> {
   const { actors } = await client.list({});
   const known = actors
     .filter(({ kind }) => kind !== 'pull')
@@ -141,7 +141,7 @@ function repairable({ node, findings }: Judged): {
 function report(
   { command, config, isRunning }: Stage,
   { node, findings }: Judged,
-  taken: readonly Taken[],
+  taken: readonly TakenLeak[],
 ): number {
   const { screen, json } = command;
   const { unread } = node.machine;

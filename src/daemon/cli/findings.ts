@@ -1,6 +1,6 @@
 /** A finding of `troupe check`: a broken invariant, and what `--repair` could remove. */
 import type { SandboxId } from '../../base/ids.ts';
-import type { Rule } from './machine-network.ts';
+import type { NatRule } from './machine-network.ts';
 import type { SeenCgroup, SeenProcess } from './machine.ts';
 
 /** The invariants that can be checked from outside; docs/operations.md says what each means. */
@@ -15,7 +15,7 @@ export type Leak =
   | { readonly kind: 'process'; readonly process: SeenProcess }
   | { readonly kind: 'cgroup'; readonly cgroup: SeenCgroup }
   | { readonly kind: 'attachment'; readonly id: SandboxId }
-  | { readonly kind: 'rules'; readonly rule: Rule }
+  | { readonly kind: 'rules'; readonly rule: NatRule }
   | { readonly kind: 'mount'; readonly path: string }
   | { readonly kind: 'pins'; readonly path: string }
   | { readonly kind: 'files'; readonly path: string };

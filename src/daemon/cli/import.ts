@@ -10,7 +10,7 @@ import {
   selectImages,
   openSource,
   parseSource,
-  type ImageSource,
+  type OpenedSource,
   type Location,
   type OfferedImage,
 } from '../../oci/images/archive/image-source.ts';
@@ -51,7 +51,7 @@ export async function importImages(command: Command): Promise<number> {
 
 /** The images to import and their names: one image under `--name`, else each under all the names in the source. */
 function named(
-  source: ImageSource,
+  source: OpenedSource,
   location: Location,
   name: string,
 ): readonly (readonly [string, OfferedImage])[] {
@@ -77,7 +77,7 @@ function named(
 
 async function take(
   command: Command,
-  source: ImageSource,
+  source: OpenedSource,
   image: OfferedImage,
   reference: string,
 ): Promise<string> {

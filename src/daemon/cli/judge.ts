@@ -6,11 +6,11 @@
 import { basename } from 'node:path';
 import type { ContainerFacts, SandboxFacts } from '../../actors/ledger/ledger.ts';
 import type { ContainerState, SandboxState } from '../../actors/directory/states.ts';
-import type { Digest } from '../../base/ids.ts';
+import type { Digest, SandboxOrContainerId } from '../../base/ids.ts';
 import { containerCgroup, hasSandboxCgroup, sandboxCgroup } from '../../host/sandbox/layout.ts';
 import { ingestedDigest } from '../../oci/images/registry/ingest.ts';
 import type { Finding, Invariant, Leak } from './findings.ts';
-import type { Id, Machine } from './machine.ts';
+import type { Machine } from './machine.ts';
 import type { Records } from '../wiring/journal-records.ts';
 
 /** What the running daemon reports about one actor. */
@@ -19,7 +19,7 @@ export interface LiveActor {
   readonly settled: boolean;
 }
 
-export interface Evidence {
+export interface NodeEvidence {
   readonly records: Records;
   readonly machine: Machine;
   /** By id; undefined if no daemon runs: then nothing counts as missing, since the next start restores it. */
@@ -27,7 +27,7 @@ export interface Evidence {
 }
 
 /** All findings, in the order of the invariants. */
-export function judge(evidence: Evidence): readonly Finding[] {
+export function judge(evidence: NodeEvidence): readonly Finding[] {
   const found = [
     ...damagedJournal(evidence),
     ...missingOfSandboxes(evidence),
@@ -45,7 +45,7 @@ function finding(invariant: Invariant, object: string, id: string, message: stri
   return { invariant, object, id, message, ...(leak === undefined ? {} : { leak }) };
 }
 
-function damagedJournal({ records }: Evidence): readonly Finding[] {
+function damagedJournal({ records }: NodeEvidence): readonly Finding[] {
   if (records.end !== 'damaged') return [];
   return [
     finding('I5', 'journal', '', 'the journal is damaged: what was recorded after the damage is not known'),
@@ -53,13 +53,17 @@ function damagedJournal({ records }: Evidence): readonly Finding[] {
 }
 
 /** True if the daemon runs and this actor is settled in one of these states. */
-function rests({ live }: Evidence, id: string, states: readonly (SandboxState | ContainerState)[]): boolean {
+function rests(
+  { live }: NodeEvidence,
+  id: string,
+  states: readonly (SandboxState | ContainerState)[],
+): boolean {
   const actor = live?.actors.get(id);
   return actor !== undefined && actor.settled && states.some((state) => state === actor.state);
 }
 
 /** I1: a ready sandbox has its pins, cgroup, network, files and pause process. */
-function missingOfSandboxes(evidence: Evidence): readonly Finding[] {
+function missingOfSandboxes(evidence: NodeEvidence): readonly Finding[] {
   const { records, machine } = evidence;
   const cgroups = new Set(machine.cgroups.map(({ path }) => path));
   const entries = new Set(machine.entries.map(({ kind, id }) => `${kind} ${id ?? ''}`));
@@ -98,7 +102,7 @@ function isAlive(
 }
 
 /** I1, I10: one init, one monitor and a mounted root file system while created or running; none of them afterwards. */
-function missingOfContainers(evidence: Evidence): readonly Finding[] {
+function missingOfContainers(evidence: NodeEvidence): readonly Finding[] {
   const { records } = evidence;
   return [...records.ledger.containers.values()].flatMap((facts) => {
     const { id } = facts.intent;
@@ -108,7 +112,7 @@ function missingOfContainers(evidence: Evidence): readonly Finding[] {
   });
 }
 
-function ofLiveContainer({ machine }: Evidence, facts: ContainerFacts): readonly Finding[] {
+function ofLiveContainer({ machine }: NodeEvidence, facts: ContainerFacts): readonly Finding[] {
   const { id, spec } = facts.intent;
   const object = `container ${spec.key.name}`;
   const found: Finding[] = [];
@@ -125,7 +129,7 @@ function ofLiveContainer({ machine }: Evidence, facts: ContainerFacts): readonly
   return found;
 }
 
-function ofEndedContainer({ machine, records }: Evidence, facts: ContainerFacts): readonly Finding[] {
+function ofEndedContainer({ machine, records }: NodeEvidence, facts: ContainerFacts): readonly Finding[] {
   const { id, spec } = facts.intent;
   const object = `container ${spec.key.name}`;
   const found: Finding[] = [];
@@ -154,11 +158,11 @@ function rootfsMounts(machine: Machine, id: string): number {
 }
 
 /** I2: everything with this instance's mark belongs to a record. */
-function leaks({ machine, records, live }: Evidence): readonly Finding[] {
+function leaks({ machine, records, live }: NodeEvidence): readonly Finding[] {
   const { sandboxes, containers } = records.ledger;
   const ids = new Set<string>([...sandboxes.keys(), ...containers.keys(), ...(live?.actors.keys() ?? [])]);
-  const isOwned = (id: Id | undefined): boolean => id !== undefined && ids.has(id);
-  const of = (id: Id | undefined): string => (id === undefined ? '' : ` of ${id}`);
+  const isOwned = (id: SandboxOrContainerId | undefined): boolean => id !== undefined && ids.has(id);
+  const of = (id: SandboxOrContainerId | undefined): string => (id === undefined ? '' : ` of ${id}`);
   const nobody = 'belongs to no record';
   const entryLeak = (entry: Machine['entries'][number]): Leak | undefined => {
     if (entry.id === undefined) return undefined;
@@ -203,7 +207,7 @@ function leaks({ machine, records, live }: Evidence): readonly Finding[] {
 }
 
 /** I3: pending DELs, leases and rules belong to sandboxes; no address is on two pods. */
-function network(evidence: Evidence): readonly Finding[] {
+function network(evidence: NodeEvidence): readonly Finding[] {
   const { machine, records } = evidence;
   const { sandboxes } = records.ledger;
   const found: Finding[] = [];
@@ -242,7 +246,7 @@ function network(evidence: Evidence): readonly Finding[] {
   return [...found, ...addresses(evidence)];
 }
 
-function addresses(evidence: Evidence): readonly Finding[] {
+function addresses(evidence: NodeEvidence): readonly Finding[] {
   const { machine, records } = evidence;
   const found: Finding[] = [];
   const leased = new Map(machine.leases.map((lease) => [lease.ip, lease]));
@@ -271,7 +275,7 @@ function addresses(evidence: Evidence): readonly Finding[] {
 }
 
 /** I4, I6: names are unique, and no container is without its sandbox. */
-function names({ records }: Evidence): readonly Finding[] {
+function names({ records }: NodeEvidence): readonly Finding[] {
   const found: Finding[] = [];
   const taken = new Map<string, string>();
   const claim = (name: string, id: string): void => {
@@ -294,7 +298,7 @@ function names({ records }: Evidence): readonly Finding[] {
 }
 
 /** I5, I8: states and times are in order. */
-function orders(evidence: Evidence): readonly Finding[] {
+function orders(evidence: NodeEvidence): readonly Finding[] {
   return [...evidence.records.ledger.containers.values()].flatMap((facts) => {
     const { intent, created, startedAtNs, exited } = facts;
     const object = `container ${intent.spec.key.name}`;
@@ -313,7 +317,7 @@ function orders(evidence: Evidence): readonly Finding[] {
 }
 
 /** I14, I15: every image is complete; unused layers are deleted, and no partial download exists without a pull. */
-function images({ records, machine, live }: Evidence): readonly Finding[] {
+function images({ records, machine, live }: NodeEvidence): readonly Finding[] {
   const found: Finding[] = [];
   const whole = new Set(machine.layers.filter((layer) => layer.isWhole).map(({ diffId }) => diffId));
   const used = new Set<Digest>();

@@ -28,7 +28,7 @@ export interface Lease {
 }
 
 /** Rules of one container's chain in the nat table. */
-export interface Rule {
+export interface NatRule {
   readonly family: 4 | 6;
   readonly id: SandboxId;
   readonly network: string;
@@ -49,7 +49,7 @@ export interface SeenNetworks {
   readonly unread: readonly Unread[];
   readonly attachments: readonly SandboxId[];
   readonly leases: readonly Lease[];
-  readonly rules: readonly Rule[];
+  readonly rules: readonly NatRule[];
 }
 
 /** Directory of the attachments, of which each has a CNI DEL pending. */
@@ -149,8 +149,8 @@ async function leasesIn(directory: string, own: string, orUnread: OrUnread): Pro
 const COMMENT = /name: \\?"(?<network>[^"\\]*)\\?" id: \\?"(?<id>[0-9a-f]{64})\\?"/u;
 
 /** The containers that rules in `iptables-save -t nat` name, for networks of these names; pure. */
-export function rulesIn(saved: string, family: 4 | 6, networks: ReadonlySet<string>): Rule[] {
-  const found = new Map<string, Rule>();
+export function rulesIn(saved: string, family: 4 | 6, networks: ReadonlySet<string>): NatRule[] {
+  const found = new Map<string, NatRule>();
   for (const line of saved.split('\n')) {
     const groups = COMMENT.exec(line)?.groups;
     const id = parseSandboxId(groups?.['id'] ?? '');
@@ -166,7 +166,7 @@ async function rulesOf(
   family: 4 | 6,
   networks: ReadonlySet<string>,
   clock: ClockPort,
-): Promise<Rule[]> {
+): Promise<NatRule[]> {
   const { exitCode, stdout, stderr, timedOut, truncated } = await runTool({
     argv: [tool, '-t', 'nat'],
     timeoutMs: cliLimits.toolMs,

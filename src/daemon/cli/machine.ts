@@ -4,7 +4,7 @@
  */
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ContainerId, Digest, SandboxId } from '../../base/ids.ts';
+import type { Digest, SandboxId, SandboxOrContainerId } from '../../base/ids.ts';
 import { parseDigest, parseSandboxId } from '../../base/ids.ts';
 import { cgroupDirectories } from '../../host/cgroups/cgroup-layout.ts';
 import type { CgroupLayout } from '../../host/kernel-thread/thread-protocol.ts';
@@ -23,15 +23,12 @@ import { layerDir, storePaths } from '../../oci/images/store/records/layer-layou
 import type { StorePaths } from '../../oci/images/store/records/layer-layout.ts';
 import { readLayerRecord } from '../../oci/images/store/records/layer-record.ts';
 import { seenNetworks } from './machine-network.ts';
-import type { Lease, NetworkPlace, Rule, Unread } from './machine-network.ts';
-
-/** 64 hex digits; the records say whether it is a sandbox or a container. */
-export type Id = SandboxId | ContainerId;
+import type { Lease, NetworkPlace, NatRule, Unread } from './machine-network.ts';
 
 export interface SeenProcess {
   readonly pid: number;
   readonly startTicks: number;
-  readonly id: Id;
+  readonly id: SandboxOrContainerId;
   /** `monitor` of a container, `exec` monitor, `runtime` call, or a process of a `cgroup` of ours. */
   readonly role: 'monitor' | 'exec' | 'runtime' | 'cgroup';
   readonly name: string;
@@ -40,13 +37,13 @@ export interface SeenProcess {
 export interface SeenCgroup {
   /** Relative to each hierarchy's root. */
   readonly path: string;
-  readonly id: Id;
+  readonly id: SandboxOrContainerId;
 }
 
 export interface SeenMount {
   readonly path: string;
   /** Undefined for a path below our directories without an id. */
-  readonly id: Id | undefined;
+  readonly id: SandboxOrContainerId | undefined;
   /** A layer's mount, which all containers share and which is removed only with the layer. */
   readonly isLayer?: true;
 }
@@ -56,7 +53,7 @@ export interface SeenEntry {
   /** Purpose of the directory, for messages: `bundle`, `exit file`, … */
   readonly kind: string;
   /** Undefined if its name is not an id. */
-  readonly id: Id | undefined;
+  readonly id: SandboxOrContainerId | undefined;
 }
 
 export interface SeenLayer {
@@ -83,7 +80,7 @@ export interface Machine {
   /** Sandboxes for which a CNI DEL is pending. */
   readonly attachments: readonly SandboxId[];
   readonly leases: readonly Lease[];
-  readonly rules: readonly Rule[];
+  readonly rules: readonly NatRule[];
   readonly layers: readonly SeenLayer[];
   readonly partials: readonly string[];
   /** Files of partial downloads, by hex of the blob's digest. */
@@ -91,7 +88,7 @@ export interface Machine {
   readonly trash: readonly string[];
 }
 
-export interface Place extends NetworkPlace {
+export interface MachinePlace extends NetworkPlace {
   readonly layout: Layout;
   readonly cgroups: CgroupLayout;
   /** Cgroup parents: the configured one and those of the records. */
@@ -99,7 +96,7 @@ export interface Place extends NetworkPlace {
 }
 
 /** Reads all of it; changes nothing. */
-export async function inspectMachine(place: Place): Promise<Machine> {
+export async function inspectMachine(place: MachinePlace): Promise<Machine> {
   const { layout } = place;
   const stats = (await listProcessStats()).filter((stat) => stat.state !== 'Z' && stat.state !== 'X');
   const others = await idsOfNeighbours(place);
@@ -138,12 +135,12 @@ export async function inspectMachine(place: Place): Promise<Machine> {
 }
 
 /** The first id in a text. */
-function idIn(text: string): Id | undefined {
+function idIn(text: string): SandboxOrContainerId | undefined {
   return parseSandboxId(/(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])/u.exec(text)?.[0] ?? '');
 }
 
 async function seenProcesses(
-  place: Place,
+  place: MachinePlace,
   stats: readonly ProcessStat[],
   cgroups: readonly SeenCgroup[],
 ): Promise<SeenProcess[]> {
@@ -171,7 +168,7 @@ async function seenProcesses(
   return [...found.values()];
 }
 
-function wholeId(word: string): Id | undefined {
+function wholeId(word: string): SandboxOrContainerId | undefined {
   return parseSandboxId(word);
 }
 
@@ -184,8 +181,8 @@ function roleOf(argv: readonly string[]): SeenProcess['role'] {
 const CGROUP = /^troupe-(?:(?:sandbox-)?([0-9a-f]{64})|(?:pause-)?([0-9a-f]{64})\.scope)$/u;
 
 async function seenCgroups(
-  { cgroups, cgroupParents }: Place,
-  others: ReadonlySet<Id>,
+  { cgroups, cgroupParents }: MachinePlace,
+  others: ReadonlySet<SandboxOrContainerId>,
 ): Promise<SeenCgroup[]> {
   const found = new Map<string, SeenCgroup>();
   for (const parent of new Set(cgroupParents)) {
@@ -206,9 +203,9 @@ async function seenCgroups(
  * has its /dev/shm or its pins mounted, a container its root file system, at paths with their ids. Every other cgroup
  * below the parent, lease and rule is taken for one of ours.
  */
-async function idsOfNeighbours(place: Place): Promise<ReadonlySet<Id>> {
+async function idsOfNeighbours(place: MachinePlace): Promise<ReadonlySet<SandboxOrContainerId>> {
   const ours = await directoriesOf(place);
-  const [own, others] = [new Set<Id>(), new Set<Id>()];
+  const [own, others] = [new Set<SandboxOrContainerId>(), new Set<SandboxOrContainerId>()];
   for (const { mountPoint } of await readMountInfo()) {
     const id = idIn(mountPoint);
     if (id !== undefined)
@@ -219,11 +216,11 @@ async function idsOfNeighbours(place: Place): Promise<ReadonlySet<Id>> {
 }
 
 /** The real path, as the kernel reports it. */
-function directoriesOf(place: Place): Promise<string[]> {
+function directoriesOf(place: MachinePlace): Promise<string[]> {
   return Promise.all([place.layout.root, place.layout.state, placesOfStore(place).root].map(real));
 }
 
-async function seenMounts(place: Place): Promise<SeenMount[]> {
+async function seenMounts(place: MachinePlace): Promise<SeenMount[]> {
   const { layout } = place;
   const { chains } = placesOfStore(place);
   const [ours, pins, layers] = await Promise.all([directoriesOf(place), real(layout.pinsDir), real(chains)]);
@@ -239,7 +236,7 @@ async function seenMounts(place: Place): Promise<SeenMount[]> {
 }
 
 /** The layer store of the configuration. */
-export function placesOfStore({ config, layout }: Pick<Place, 'config' | 'layout'>): StorePaths {
+export function placesOfStore({ config, layout }: Pick<MachinePlace, 'config' | 'layout'>): StorePaths {
   return storePaths(
     config.storage.image_store === '' ? layout.root : config.storage.image_store,
     layout.root,
@@ -279,7 +276,7 @@ async function seenPins(layout: Layout): Promise<ReadonlySet<string>> {
   return held;
 }
 
-async function seenLayers(place: Place): Promise<SeenLayer[]> {
+async function seenLayers(place: MachinePlace): Promise<SeenLayer[]> {
   const own = await layersIn(placesOfStore(place));
   const others = await Promise.all(
     place.config.storage.additional_stores.map((root) => layersIn(storePaths(root))),

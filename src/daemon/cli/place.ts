@@ -4,12 +4,12 @@ import { detectCgroups } from '../../host/cgroups/cgroup-layout.ts';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { Config } from '../config/config-schema.ts';
 import { inspectMachine } from './machine.ts';
-import type { Machine, Place } from './machine.ts';
+import type { Machine, MachinePlace } from './machine.ts';
 import { readRecords } from '../wiring/journal-records.ts';
 import type { Records } from '../wiring/journal-records.ts';
 
 export interface Inspection {
-  readonly place: Place;
+  readonly place: MachinePlace;
   readonly machine: Machine;
   readonly records: Records;
 }
@@ -23,7 +23,7 @@ export async function inspectNode(config: Config, clock: ClockPort): Promise<Ins
   const parents = [...before.ledger.sandboxes.values()].map(({ intent }) =>
     cgroupParentOf(intent.spec.cgroupParent),
   );
-  const place: Place = {
+  const place: MachinePlace = {
     config,
     clock,
     layout: createLayout(config),

@@ -29,7 +29,7 @@ const CODES: Readonly<Record<Tone, readonly [number, number]>> = {
   strong: [1, 22],
 };
 
-export interface Output {
+export interface TextOutput {
   readonly isTTY?: boolean;
   readonly columns?: number;
   write(text: string): unknown;
@@ -40,8 +40,8 @@ export interface Output {
  * word that nobody else can know: it distinguishes the colours of `tone` from escape sequences in a text.
  */
 export function makeScreen(
-  stdout: Output,
-  stderr: Output,
+  stdout: TextOutput,
+  stderr: TextOutput,
   terminal: { readonly noColor: boolean; readonly columns: number },
   mark: string,
 ): Screen {
@@ -70,7 +70,7 @@ function coloured(text: string, mark: string): string {
 }
 
 /** Moves up over the lines drawn before and clears each to its end (ECMA-48: CUU, EL). */
-function redrawing(output: Output): (lines: readonly string[]) => void {
+function redrawing(output: TextOutput): (lines: readonly string[]) => void {
   let drawn = 0;
   return (lines) => {
     if (lines.length < drawn) return;

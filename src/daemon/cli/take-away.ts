@@ -19,23 +19,23 @@ import { Attachments } from '../../network/attachments.ts';
 import { chainName, Firewall, jumpsTo, removal } from '../../network/firewall.ts';
 import { NetnsMounts } from '../../network/netns-mounts.ts';
 import { decode, findExecutable, TOOL_DIRS } from '../../network/plugin.ts';
-import type { RunTool, ToolResult } from '../../network/plugin.ts';
+import type { RunTool, NetworkToolResult } from '../../network/plugin.ts';
 import { removePathInSteps } from '../../oci/trees/remove-tree.ts';
 import type { Leak } from './findings.ts';
 import { LEAK_ORDER } from './findings.ts';
 import { attachmentDirectory } from './machine-network.ts';
-import type { Rule } from './machine-network.ts';
-import type { Place } from './machine.ts';
+import type { NatRule } from './machine-network.ts';
+import type { MachinePlace } from './machine.ts';
 
-export interface Taken {
+export interface TakenLeak {
   readonly leak: Leak;
   /** Why it could not be removed; empty if it was. */
   readonly problem: string;
 }
 
 /** Removes them in the order of their dependencies: processes first, files last. */
-export async function takeAway(place: Place, leaks: readonly Leak[]): Promise<Taken[]> {
-  const taken: Taken[] = [];
+export async function takeAway(place: MachinePlace, leaks: readonly Leak[]): Promise<TakenLeak[]> {
+  const taken: TakenLeak[] = [];
   for (const kind of LEAK_ORDER) {
     const these = leaks.filter((leak) => leak.kind === kind);
     // inner mounts first
@@ -52,7 +52,7 @@ export async function takeAway(place: Place, leaks: readonly Leak[]): Promise<Ta
   return taken;
 }
 
-async function takeOne(place: Place, leak: Leak): Promise<void> {
+async function takeOne(place: MachinePlace, leak: Leak): Promise<void> {
   switch (leak.kind) {
     case 'process':
       return endProcess(place, leak.process);
@@ -72,7 +72,7 @@ async function takeOne(place: Place, leak: Leak): Promise<void> {
 }
 
 async function endProcess(
-  { clock }: Place,
+  { clock }: MachinePlace,
   { pid, startTicks }: { readonly pid: number; readonly startTicks: number },
 ): Promise<void> {
   const left = await killTree({ pid, startTicks }, clock);
@@ -83,7 +83,7 @@ async function endProcess(
     );
 }
 
-async function endCgroup({ cgroups, clock }: Place, path: string): Promise<void> {
+async function endCgroup({ cgroups, clock }: MachinePlace, path: string): Promise<void> {
   const left = await killCgroup(cgroups, path, { clock, timeoutMs: cliLimits.killMs });
   if (left.length > 0)
     fail('timedOut', `remove cgroup ${path}: these processes do not end: ${left.join(', ')}`);
@@ -91,7 +91,7 @@ async function endCgroup({ cgroups, clock }: Place, path: string): Promise<void>
 }
 
 /** Runs CNI DEL with what was kept of ADD; also after the namespace is gone. */
-async function detach(place: Place, id: SandboxId): Promise<void> {
+async function detach(place: MachinePlace, id: SandboxId): Promise<void> {
   const run = toolOf(place);
   const attachments = new Attachments(
     run,
@@ -105,7 +105,7 @@ async function detach(place: Place, id: SandboxId): Promise<void> {
   await netns.unmount(id);
 }
 
-function netnsPlace({ layout, config }: Place): NetnsMounts {
+function netnsPlace({ layout, config }: MachinePlace): NetnsMounts {
   return new NetnsMounts({ pin: (id) => layout.pin(id, 'net'), directory: config.network.netns_dir });
 }
 
@@ -113,20 +113,20 @@ function netnsPlace({ layout, config }: Place): NetnsMounts {
  * Removes the pins of one sandbox and the second pin of its network namespace: a daemon may be killed before there is a
  * CNI DEL to run.
  */
-async function unpin(place: Place, path: string): Promise<void> {
+async function unpin(place: MachinePlace, path: string): Promise<void> {
   const id = parseSandboxId(basename(path));
   if (id !== undefined) await netnsPlace(place).unmount(id);
   await unpinNamespaces(path);
 }
 
-function toolOf({ clock }: Place): RunTool {
+function toolOf({ clock }: MachinePlace): RunTool {
   return (call) => runTool({ ...call, clock });
 }
 
 /** Deletes the chains of bridge, ptp and portmap, whose names follow from network and container. */
-async function dropRules(place: Place, { family, id, network }: Rule): Promise<void> {
+async function dropRules(place: MachinePlace, { family, id, network }: NatRule): Promise<void> {
   const prefix = family === 4 ? 'ip' : 'ip6';
-  const run = async (name: string, args: readonly string[], stdin: string): Promise<ToolResult> => {
+  const run = async (name: string, args: readonly string[], stdin: string): Promise<NetworkToolResult> => {
     const path = await findExecutable(`${prefix}${name}`, TOOL_DIRS);
     if (path === undefined)
       return fail('outside', `remove rules of sandbox ${id}: no ${prefix}${name} in ${TOOL_DIRS.join(', ')}`);

@@ -8,7 +8,7 @@ import type { Command } from './context.ts';
 import { CommandError, EXIT } from './exit-codes.ts';
 import { fit, shortAddress, timeOfDay } from './text.ts';
 
-interface Place {
+interface WatchPosition {
   /** Number of the last change that was shown. */
   seq: bigint;
   /** Start time of the daemon instance that the number belongs to. */
@@ -19,7 +19,7 @@ export async function watch(command: Command): Promise<number> {
   const after = command.line.options['after'];
   if (after !== undefined && !/^\d{1,18}$/u.test(after))
     throw new CommandError(EXIT.usage, `troupe watch: --after ${after}: expected a number`);
-  const place: Place = { seq: BigInt(after ?? 0), startedNs: 0n };
+  const place: WatchPosition = { seq: BigInt(after ?? 0), startedNs: 0n };
   let tries = 0;
   while (!command.signal.aborted) {
     try {
@@ -41,7 +41,7 @@ export async function watch(command: Command): Promise<number> {
   return EXIT.ok;
 }
 
-async function follow(command: Command, place: Place, reached: () => void): Promise<void> {
+async function follow(command: Command, place: WatchPosition, reached: () => void): Promise<void> {
   const { client, signal } = command;
   const { startedNs, pid } = await client.status({}, { signal });
   if (place.startedNs !== 0n && startedNs !== place.startedNs) {

@@ -19,12 +19,12 @@ import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Leak } from './findings.ts';
-import type { Machine, Place } from './machine.ts';
+import type { Machine, MachinePlace } from './machine.ts';
 import { placesOfStore } from './machine.ts';
 import { inspectNode } from './place.ts';
 import type { Inspection } from './place.ts';
 import { nameOfLeak, removeFiles, takeAway } from './take-away.ts';
-import type { Taken } from './take-away.ts';
+import type { TakenLeak } from './take-away.ts';
 
 /** Names that a daemon creates in its root; others there are not ours. */
 const OF_ROOT = [
@@ -93,7 +93,10 @@ export async function wipe(command: Command): Promise<number> {
     // reported last: a command that found nothing because it could not read has not succeeded
     const unread = new Map([...node.machine.unread, ...rest.unread].map((one) => [one.path, one]));
     taken.push(
-      ...[...unread.values()].map(({ path, problem }): Taken => ({ leak: { kind: 'files', path }, problem })),
+      ...[...unread.values()].map(({ path, problem }): TakenLeak => ({
+        leak: { kind: 'files', path },
+        problem,
+      })),
     );
     const files = await removeContents(node.place, taken, command.line.flags.has('force'));
     return report(command, taken, files);
@@ -139,10 +142,10 @@ function everything(machine: Machine): readonly Leak[] {
 
 /** Keeps the directories themselves: they may be mounts, or have been made by others with another mode. */
 async function removeContents(
-  place: Place,
-  taken: readonly Taken[],
+  place: MachinePlace,
+  taken: readonly TakenLeak[],
   isForced: boolean,
-): Promise<readonly Taken[]> {
+): Promise<readonly TakenLeak[]> {
   const { layout, config, cgroups } = place;
   const { root: images } = placesOfStore(place);
   // among files these are only the unreadable ones
@@ -158,7 +161,7 @@ async function removeContents(
       .toReversed()
       .map((name) => join(layout.root, name)),
   ];
-  const done: Taken[] = [];
+  const done: TakenLeak[] = [];
   const attempt = async (path: string, work: () => Promise<void>): Promise<void> => {
     try {
       await work();
@@ -191,7 +194,7 @@ async function isSocket(path: string): Promise<boolean> {
   return (await lstat(path).catch(onlyAbsent))?.isSocket() ?? false;
 }
 
-function report({ screen, json }: Command, taken: readonly Taken[], files: readonly Taken[]): number {
+function report({ screen, json }: Command, taken: readonly TakenLeak[], files: readonly TakenLeak[]): number {
   const all = [...taken, ...files];
   const problems = all.filter(({ problem }) => problem !== '');
   if (json) {

@@ -37,7 +37,7 @@ class CancelledWait extends Error {
   }
 }
 
-export interface Bound {
+export interface WaitBound {
   readonly clock: ClockPort;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
@@ -47,7 +47,10 @@ export interface Bound {
  * Returns the promise's value, or `timedOut` or `cancelled` when that comes first. The promise is not
  * stopped.
  */
-export async function within<T>(bound: Bound, promise: Promise<T>): Promise<T | 'timedOut' | 'cancelled'> {
+export async function within<T>(
+  bound: WaitBound,
+  promise: Promise<T>,
+): Promise<T | 'timedOut' | 'cancelled'> {
   const { clock, timeoutMs, signal } = bound;
   let cleanUp = (): void => undefined;
   const limit = new Promise<'timedOut' | 'cancelled'>((resolve) => {
@@ -70,7 +73,7 @@ export async function within<T>(bound: Bound, promise: Promise<T>): Promise<T | 
  * undefined once `bound.timeoutMs` has passed. Throws `cancelled` on abort.
  */
 export async function poll<T>(
-  bound: Bound & { readonly firstMs: number; readonly lastMs: number; readonly attempted: string },
+  bound: WaitBound & { readonly firstMs: number; readonly lastMs: number; readonly attempted: string },
   check: () => Promise<T | undefined> | T | undefined,
 ): Promise<T | undefined> {
   const { clock, signal } = bound;

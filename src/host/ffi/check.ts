@@ -43,7 +43,7 @@ import {
 import { glibcVersion, missingFunctions } from './native.ts';
 import type { Native } from './native.ts';
 import { callSync, libc } from './ffi.ts';
-import type { Outcome } from './ffi.ts';
+import type { SyscallResult } from './ffi.ts';
 
 /**
  * Fill pattern around structs: where it survives, the call wrote nothing, so the struct is not longer than
@@ -152,13 +152,13 @@ function hasCanary(buffer: Uint8Array, from: number): boolean {
 
 function checkFiles(): string[] {
   const wrong: string[] = [];
-  const openFlags = (path: string, flags: number, resolve = 0): Outcome => {
+  const openFlags = (path: string, flags: number, resolve = 0): SyscallResult => {
     const how = openHow(flags | O_CLOEXEC, 0, resolve);
     const outcome = callSync(libc.openat2, AT_FDCWD, path, how, how.length);
     if (outcome.result >= 0) closeSync(outcome.result);
     return outcome;
   };
-  const expect = (outcome: Outcome, name: string, what: string): void => {
+  const expect = (outcome: SyscallResult, name: string, what: string): void => {
     const got = outcome.result === -1 ? errnoName(outcome.errno) : 'no error';
     if (got !== name) wrong.push(`${what} gives ${got}, not ${name}`);
   };

@@ -2,7 +2,7 @@
 import { constants } from 'node:os';
 import { getSystemErrorMessage } from 'node:util';
 import { FaultError, toFault } from '../../base/fault.ts';
-import type { Outcome } from './ffi.ts';
+import type { SyscallResult } from './ffi.ts';
 
 const names = new Map<number, string>();
 for (const [name, number] of Object.entries(constants.errno)) {
@@ -30,7 +30,7 @@ export class KernelError extends FaultError {
 }
 
 /** Returns a call's result; throws a KernelError "<attempted> <subject>: <reason>" when it is -1. */
-export function must(outcome: Outcome, attempted: string, subject: string): number {
+export function must(outcome: SyscallResult, attempted: string, subject: string): number {
   if (outcome.result === -1) throw new KernelError(`${attempted} ${subject}`, outcome.errno, subject);
   return outcome.result;
 }

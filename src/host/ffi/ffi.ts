@@ -15,7 +15,7 @@ import { socketCalls } from './sockets.ts';
 export const libc = { ...processCalls, ...fileCalls, ...mountCalls, ...socketCalls } as const;
 
 /** What a call returned; `errno` is 0 unless the result is -1. */
-export interface Outcome {
+export interface SyscallResult {
   readonly result: number;
   readonly errno: number;
 }
@@ -24,7 +24,7 @@ export interface Outcome {
  * Calls a libc function on this thread: only for calls that can't wait for a file system, a device or a
  * program.
  */
-export function callSync<A extends unknown[]>(fn: Native<A>, ...args: A): Outcome {
+export function callSync<A extends unknown[]>(fn: Native<A>, ...args: A): SyscallResult {
   refuseNul(args);
   const result = fn(...args);
   return { result, errno: result === -1 ? koffi.errno() : 0 };
@@ -33,7 +33,7 @@ export function callSync<A extends unknown[]>(fn: Native<A>, ...args: A): Outcom
 /**
  * Calls a libc function in libuv's pool. Buffers among the arguments stay referenced until it has returned.
  */
-export function callAsync<A extends unknown[]>(fn: Native<A>, ...args: A): Promise<Outcome> {
+export function callAsync<A extends unknown[]>(fn: Native<A>, ...args: A): Promise<SyscallResult> {
   refuseNul(args);
   return new Promise((resolve, reject) => {
     const done = (error: unknown, result: number): void => {

@@ -8,7 +8,7 @@ import { KeyedSemaphore, Semaphore } from '../../base/bounded.ts';
 import { hostLimits } from '../bounds.ts';
 import { callAsync } from './ffi.ts';
 import type { Native } from './native.ts';
-import type { Outcome } from './ffi.ts';
+import type { SyscallResult } from './ffi.ts';
 
 const all = new Semaphore('kernel calls', hostLimits.poolCalls, hostLimits.poolCallsWaiting);
 const keyed = new KeyedSemaphore('kernel calls on', hostLimits.poolCallsPerKey, hostLimits.poolCallsWaiting);
@@ -23,6 +23,10 @@ export function inPool<T>(key: string, work: () => Promise<T>, signal?: AbortSig
 }
 
 /** `callAsync` within these limits. */
-export function callInPool<A extends unknown[]>(key: string, fn: Native<A>, ...args: A): Promise<Outcome> {
+export function callInPool<A extends unknown[]>(
+  key: string,
+  fn: Native<A>,
+  ...args: A
+): Promise<SyscallResult> {
   return inPool(key, () => callAsync(fn, ...args));
 }

@@ -4,7 +4,7 @@ import { hostLimits } from '../bounds.ts';
 import { KernelError, errnoName, must } from '../ffi/errno.ts';
 import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../ffi/constants.ts';
 import { libc } from '../ffi/ffi.ts';
-import type { Outcome } from '../ffi/ffi.ts';
+import type { SyscallResult } from '../ffi/ffi.ts';
 import { openBeneath } from './files-at.ts';
 import { callInPool } from '../ffi/pool.ts';
 import { withDirectory } from './with-directory.ts';
@@ -157,7 +157,7 @@ function volumeArguments(fd: number, name: string): Buffer {
   return args;
 }
 
-function order(fd: number, request: number, args: Buffer): Promise<Outcome> {
+function order(fd: number, request: number, args: Buffer): Promise<SyscallResult> {
   return callInPool('btrfs', libc.ioctl, fd, request, args);
 }
 

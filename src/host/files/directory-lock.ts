@@ -51,7 +51,7 @@ export function parseLocks(text: string, device: bigint, inode: bigint): number 
   return undefined;
 }
 
-export interface FilesystemUsage {
+export interface FilesystemSpace {
   readonly capacityBytes: bigint;
   readonly usedBytes: bigint;
   /** Bytes that an unprivileged user may still write. */
@@ -62,7 +62,7 @@ export interface FilesystemUsage {
 }
 
 /** Usage of the file system at `path`. */
-export async function filesystemUsage(path: string): Promise<FilesystemUsage> {
+export async function filesystemSpace(path: string): Promise<FilesystemSpace> {
   const { bsize, blocks, bfree, bavail, files, ffree } = await statfs(path, { bigint: true });
   return {
     capacityBytes: blocks * bsize,

@@ -25,7 +25,7 @@ import {
   writeTimespec,
 } from '../ffi/constants.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
-import type { Outcome } from '../ffi/ffi.ts';
+import type { SyscallResult } from '../ffi/ffi.ts';
 import type { Pointer } from '../ffi/native.ts';
 
 export type FileName = string | Uint8Array;
@@ -64,7 +64,7 @@ function show(name: FileName): string {
   return typeof name === 'string' ? name : Buffer.from(name).toString();
 }
 
-function done(outcome: Outcome, attempted: string, name: FileName): void {
+function done(outcome: SyscallResult, attempted: string, name: FileName): void {
   must(outcome, attempted, show(name));
 }
 
@@ -107,7 +107,7 @@ export function rmdirAt(directory: number, name: FileName): boolean {
   return removed(callSync(libc.unlinkat, directory, cName(name), AT_REMOVEDIR), 'remove directory', name);
 }
 
-function removed(outcome: Outcome, attempted: string, name: FileName): boolean {
+function removed(outcome: SyscallResult, attempted: string, name: FileName): boolean {
   if (outcome.result === -1 && errnoName(outcome.errno) === 'ENOENT') return false;
   return must(outcome, attempted, show(name)) === 0;
 }

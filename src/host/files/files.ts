@@ -26,7 +26,7 @@ import {
 } from '../ffi/constants.ts';
 import { howBeneath } from './files-at.ts';
 import { libc } from '../ffi/ffi.ts';
-import type { Outcome } from '../ffi/ffi.ts';
+import type { SyscallResult } from '../ffi/ffi.ts';
 import { callInPool } from '../ffi/pool.ts';
 
 const closeLater = promisify(close);
@@ -62,7 +62,7 @@ async function withPathFd<T>(fd: number, work: (fd: number) => Promise<T>): Prom
   }
 }
 
-async function openBelow(root: number, path: string, flags: number, mode: number): Promise<Outcome> {
+async function openBelow(root: number, path: string, flags: number, mode: number): Promise<SyscallResult> {
   const how = howBeneath(flags, mode, 'inRoot');
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await callInPool('files', libc.openat2, root, path, how, how.length);

@@ -1,5 +1,6 @@
 /** Messages between the main thread and the kernel thread: plain data. */
 import type { Fault } from '../../base/fault.ts';
+import type { Sysctl } from '../../ports/specs.ts';
 
 export interface CgroupHierarchy {
   readonly version: 1 | 2;
@@ -16,12 +17,6 @@ export interface CgroupLayout {
   /** Usable controllers, sorted, without names. */
   readonly controllers: readonly string[];
   readonly hierarchies: readonly CgroupHierarchy[];
-}
-
-export interface Sysctl {
-  /** With dots or slashes, as sysctl(8) takes it: `net.ipv4.ip_forward`, `net/ipv4/conf/eth0.1/forwarding`. */
-  readonly name: string;
-  readonly value: string;
 }
 
 /** The record of the previous daemon. */

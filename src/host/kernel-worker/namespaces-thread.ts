@@ -44,7 +44,7 @@ import type {
   WorkerStart,
 } from '../kernel-thread/thread-protocol.ts';
 import { inOrderOfEffect, sysctlNamespace, sysctlPath } from '../namespaces/sysctl.ts';
-import type { Sysctl } from '../kernel-thread/thread-protocol.ts';
+import type { Sysctl } from '../../ports/specs.ts';
 
 const CLONE_FLAG: Readonly<Record<PinKind, number>> = {
   net: CLONE_NEWNET,

@@ -23,7 +23,7 @@ import { mountBind, setPropagation, unmount } from '../mounts/mounts.ts';
 import { PIN_KINDS, USER_PIN } from '../kernel-thread/thread-protocol.ts';
 import type { PinKind, PinOrder, PinPaths } from '../kernel-thread/thread-protocol.ts';
 import { sysctlNamespace } from './sysctl.ts';
-import type { Sysctl } from '../kernel-thread/thread-protocol.ts';
+import type { Sysctl } from '../../ports/specs.ts';
 import { withUserNamespace } from './userns-process.ts';
 import type { UserNamespaceRequest } from './userns-process.ts';
 

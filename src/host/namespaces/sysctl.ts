@@ -1,6 +1,6 @@
 /** Names of kernel parameters, and the namespace of each. Pure. */
 import { fail } from '../../base/fault.ts';
-import type { Sysctl } from '../kernel-thread/thread-protocol.ts';
+import type { Sysctl } from '../../ports/specs.ts';
 
 export type SysctlNamespace = 'net' | 'ipc' | 'uts';
 

@@ -4,7 +4,7 @@
  */
 import type { IdMapping } from '../../ports/specs.ts';
 import { sysctlPath } from './sysctl.ts';
-import type { Sysctl } from '../kernel-thread/thread-protocol.ts';
+import type { Sysctl } from '../../ports/specs.ts';
 
 /** The range of group ids that may create ICMP sockets (icmp(7)). */
 const PING_GROUPS = 'net/ipv4/ping_group_range';

@@ -8,10 +8,10 @@ import { helperLimits } from '../bounds.ts';
 import { codeOf, isProcessGone } from '../ffi/errno.ts';
 import { markIn } from './helper-mark.ts';
 import { KERNEL_THREAD, beforeDeletion, isForked, processStat } from './process-identity.ts';
-import type { ProcessIdentity, ProcessStat } from './process-identity.ts';
+import type { HostIdentity, ProcessStat } from './process-identity.ts';
 import type { HelpersOrder, EarlierDaemon } from '../kernel-thread/thread-protocol.ts';
 
-export interface FoundHelper extends ProcessIdentity {
+export interface FoundHelper extends HostIdentity {
   /** Its command line, truncated; empty while it is being started. */
   readonly command: string;
   /** Between fork and the end of the execve, while it can't be seen what it will become. */

@@ -8,13 +8,13 @@ import { KernelError, codeOf, errnoName, isProcessGone, must } from '../ffi/errn
 import { callSync, libc } from '../ffi/ffi.ts';
 import { nextTurn } from '../clock/wait.ts';
 
-export interface ProcessIdentity {
+export interface HostIdentity {
   readonly pid: number;
   /** Field 22 of /proc/PID/stat: clock ticks from boot to the process's start. */
   readonly startTicks: number;
 }
 
-export interface ProcessStat extends ProcessIdentity {
+export interface ProcessStat extends HostIdentity {
   /** One letter: R, S, D, Z, T … */
   readonly state: string;
   readonly parentPid: number;
@@ -70,13 +70,13 @@ export function processStat(pid: number): ProcessStat | undefined {
 }
 
 /** The identity of the process that currently has this pid. */
-export function processIdentity(pid: number): ProcessIdentity | undefined {
+export function processIdentity(pid: number): HostIdentity | undefined {
   const stat = processStat(pid);
   return stat === undefined ? undefined : { pid, startTicks: stat.startTicks };
 }
 
 /** True while exactly this process runs; a zombie has ended. */
-export function processExists(identity: ProcessIdentity): boolean {
+export function processExists(identity: HostIdentity): boolean {
   const stat = processStat(identity.pid);
   return (
     stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && stat.state !== 'X'
@@ -88,7 +88,7 @@ export function processExists(identity: ProcessIdentity): boolean {
  * and waits for it before it becomes a zombie (zap_pid_ns_processes, kernel/pid_namespace.c): what fails in
  * there meanwhile fails because of that exit.
  */
-export function processRuns(identity: ProcessIdentity): boolean {
+export function processRuns(identity: HostIdentity): boolean {
   const stat = processStat(identity.pid);
   return stat !== undefined && stat.startTicks === identity.startTicks && isRunningStat(stat);
 }
@@ -99,7 +99,7 @@ export function isRunningStat({ state, flags }: Pick<ProcessStat, 'state' | 'fla
 }
 
 /** True while exactly this process has been forked but has not executed a program yet. */
-export function isForkedOnly(identity: ProcessIdentity): boolean {
+export function isForkedOnly(identity: HostIdentity): boolean {
   const stat = processStat(identity.pid);
   return (
     stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && isForked(stat)
@@ -112,7 +112,7 @@ export function isForked({ flags }: ProcessStat): boolean {
 }
 
 /** True when it has ended or is certain to end: SIGKILL is pending or delivered. */
-export function isEnding(identity: ProcessIdentity): boolean {
+export function isEnding(identity: HostIdentity): boolean {
   // read before the flags: the kernel sets the flags when it takes the signal from the pending set
   const isKilled = (pendingSignals(identity.pid) & KILL_PENDING) !== 0n;
   const stat = processStat(identity.pid);
@@ -165,7 +165,7 @@ export function standardOutput(pid: number): string | undefined {
 /**
  * A pidfd of exactly this process, which the caller closes; undefined when it is gone. Zombies have one too.
  */
-export function openPidfd(identity: ProcessIdentity): number | undefined {
+export function openPidfd(identity: HostIdentity): number | undefined {
   const opened = callSync(libc.pidfdOpen, identity.pid, 0);
   if (opened.result === -1 && errnoName(opened.errno) === 'ESRCH') return undefined;
   const pidfd = must(opened, 'open a pidfd of process', String(identity.pid));
@@ -176,7 +176,7 @@ export function openPidfd(identity: ProcessIdentity): number | undefined {
 }
 
 /** Sends `signal` to exactly this process; false when it is gone, also when its pid has been reused. */
-export function killProcess(identity: ProcessIdentity, signal: number): boolean {
+export function killProcess(identity: HostIdentity, signal: number): boolean {
   const pidfd = openPidfd(identity);
   if (pidfd === undefined) return false;
   try {

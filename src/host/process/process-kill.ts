@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import type { ClockPort } from '../../ports/clock.ts';
 import { hostLimits } from '../bounds.ts';
 import { killProcess, listProcessStats, processExists } from './process-identity.ts';
-import type { ProcessIdentity, ProcessStat } from './process-identity.ts';
+import type { HostIdentity, ProcessStat } from './process-identity.ts';
 import { pause } from '../clock/wait.ts';
 
 const { SIGKILL, SIGSTOP } = constants.signals;
@@ -14,8 +14,8 @@ const { SIGKILL, SIGSTOP } = constants.signals;
  * can't be found any more. Returns the processes that still run after `killMs` (uninterruptible sleep, F45);
  * empty is success.
  */
-export async function killTree(root: ProcessIdentity, clock: ClockPort): Promise<ProcessIdentity[]> {
-  const tree = new Map<number, ProcessIdentity>();
+export async function killTree(root: HostIdentity, clock: ClockPort): Promise<HostIdentity[]> {
+  const tree = new Map<number, HostIdentity>();
   for (let round = 0; round < hostLimits.killStopRounds; round += 1) {
     const found = membersOf(root, tree, await listProcessStats());
     if (found.length === 0) break;
@@ -35,8 +35,8 @@ export async function killTree(root: ProcessIdentity, clock: ClockPort): Promise
  * Pure.
  */
 export function membersOf(
-  root: ProcessIdentity,
-  known: ReadonlyMap<number, ProcessIdentity>,
+  root: HostIdentity,
+  known: ReadonlyMap<number, HostIdentity>,
   stats: readonly ProcessStat[],
 ): ProcessStat[] {
   const now = new Map(stats.map((stat) => [stat.pid, stat]));
@@ -63,10 +63,7 @@ function hasEnded(stat: ProcessStat): boolean {
   return stat.state === 'Z' || stat.state === 'X';
 }
 
-async function waitUntilGone(
-  members: readonly ProcessIdentity[],
-  clock: ClockPort,
-): Promise<ProcessIdentity[]> {
+async function waitUntilGone(members: readonly HostIdentity[], clock: ClockPort): Promise<HostIdentity[]> {
   const deadline = clock.monoMs() + hostLimits.killMs;
   let waitMs: number = hostLimits.killPollFirstMs;
   let left = members.filter(processExists);

@@ -19,7 +19,7 @@ import {
 } from '../ffi/constants.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
 import { processStat } from './process-identity.ts';
-import type { ProcessIdentity } from './process-identity.ts';
+import type { HostIdentity } from './process-identity.ts';
 
 /** How a process ended: one of the two is null. Both are null when another waiter reaped it. */
 export interface ExitStatus {
@@ -99,7 +99,7 @@ export interface ExpectedOrphan {
    * Call it once that child, `parent`, has been reaped. Undefined when this process did not get an orphan
    * that could be its: an older process belongs to another child.
    */
-  take(parent: ProcessIdentity): { readonly pid: number; readonly exited: Promise<ExitStatus> } | undefined;
+  take(parent: HostIdentity): { readonly pid: number; readonly exited: Promise<ExitStatus> } | undefined;
   /** From now on it is reaped like any other orphan. */
   forget(): void;
 }
@@ -132,7 +132,7 @@ function doubtsResolved(): void {
   if (doubtful.size > 0) reapAll();
 }
 
-function couldBeOf(pid: number, parent: ProcessIdentity): boolean {
+function couldBeOf(pid: number, parent: HostIdentity): boolean {
   const stat = processStat(pid);
   return stat?.parentPid === process.pid && stat.startTicks >= parent.startTicks;
 }
@@ -143,7 +143,7 @@ function reapAll(): boolean {
   for (const entry of children.values()) tryReap(entry);
   if (!isReapingOrphans) return false;
   // read once in a pass, and only when a process ended that was not started here
-  let known: readonly Known[] | undefined;
+  let known: readonly KnownPid[] | undefined;
   for (let count = 0; count < hostLimits.orphansPerPass; count += 1) {
     const pid = endedOrphan();
     if (pid === undefined) {
@@ -163,7 +163,7 @@ const scratch = Buffer.alloc(4);
  * An ended orphan that is awaited must stay, and the kernel reports no other before it is reaped: so all
  * orphans are tried.
  */
-function reapBeside(known: readonly Known[]): boolean {
+function reapBeside(known: readonly KnownPid[]): boolean {
   const present = new Set(orphans());
   for (const pid of doubtful.keys()) if (!present.has(pid)) doubtful.delete(pid);
   for (const pid of present) if (isNobodys(pid, known)) callSync(libc.waitpid, pid, scratch, WNOHANG);
@@ -181,12 +181,12 @@ function endedOrphan(): number | undefined {
   return result === 0 && info.readInt32LE(0) !== 0 ? info.readInt32LE(SIGINFO_PID_OFFSET) : undefined;
 }
 
-interface Known {
+interface KnownPid {
   readonly entry: Expected;
   readonly pid: number | undefined;
 }
 
-function knownPids(): readonly Known[] {
+function knownPids(): readonly KnownPid[] {
   return [...expected].map((entry) => ({ entry, pid: entry.pidOf() }));
 }
 
@@ -196,7 +196,7 @@ function knownPids(): readonly Known[] {
  * that did not know their pid when it was first seen, so that a steady stream of new entries can't keep a
  * zombie for ever.
  */
-function isNobodys(pid: number, known: readonly Known[]): boolean {
+function isNobodys(pid: number, known: readonly KnownPid[]): boolean {
   if (known.some((one) => one.pid === pid)) return false;
   const undecided = known.filter((one) => one.pid === undefined).map((one) => one.entry);
   const before = doubtful.get(pid) ?? new Set(undecided);

@@ -7,7 +7,7 @@ import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
 import { hostLimits } from '../bounds.ts';
 import { killTree } from './process-kill.ts';
-import type { ProcessIdentity } from './process-identity.ts';
+import type { HostIdentity } from './process-identity.ts';
 import { holdZombie } from './process-reaper.ts';
 import type { ExitStatus } from './process-reaper.ts';
 import { spawnProcess } from './process.ts';
@@ -105,7 +105,7 @@ async function untilExit(
   const exited = await within(request, child.exited);
   if (typeof exited === 'object') return { status: exited, timedOut: false };
   const release = holdZombie(child.pid);
-  let left: ProcessIdentity[];
+  let left: HostIdentity[];
   try {
     left = await killTree(child.identity, clock);
   } finally {

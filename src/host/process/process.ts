@@ -18,7 +18,7 @@ import type { Native } from '../ffi/native.ts';
 import { helperVariable } from './helper-mark.ts';
 import { inPool } from '../ffi/pool.ts';
 import { processIdentity } from './process-identity.ts';
-import type { ProcessIdentity } from './process-identity.ts';
+import type { HostIdentity } from './process-identity.ts';
 import { awaitChild } from './process-reaper.ts';
 import type { ExitStatus } from './process-reaper.ts';
 import { SocketReader } from '../io/socket-reader.ts';
@@ -59,7 +59,7 @@ export interface SpawnRequest {
 
 export interface Child {
   readonly pid: number;
-  readonly identity: ProcessIdentity;
+  readonly identity: HostIdentity;
   /** Set when 'pipe' was requested. */
   readonly stdout?: SocketReader;
   readonly stderr?: SocketReader;
@@ -103,7 +103,7 @@ function pipeOf({ stdout, stderr }: Partial<Record<'stdout' | 'stderr', number>>
  * An unreaped child always has an entry in /proc. When reading it fails, the child is killed, since nothing
  * would wait for it.
  */
-function identityOfNew(pid: number): ProcessIdentity {
+function identityOfNew(pid: number): HostIdentity {
   try {
     const identity = processIdentity(pid);
     if (identity !== undefined) return identity;

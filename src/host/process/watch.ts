@@ -22,7 +22,7 @@ import { callSync, libc } from '../ffi/ffi.ts';
 import { pollReadable } from '../io/poll.ts';
 import { callInPool } from '../ffi/pool.ts';
 import { openPidfd } from './process-identity.ts';
-import type { ProcessIdentity } from './process-identity.ts';
+import type { HostIdentity } from './process-identity.ts';
 
 export interface DirectoryWatcher {
   /**
@@ -119,7 +119,7 @@ function drain(fd: number): InotifyEvent[] {
  * Calls `onExit` once when exactly this process ends, whoever its parent is; at the next turn if it is gone
  * already.
  */
-export function watchProcess(identity: ProcessIdentity, onExit: () => void): Watch {
+export function watchProcess(identity: HostIdentity, onExit: () => void): Watch {
   const pidfd = openPidfd(identity);
   if (pidfd === undefined) {
     let isOpen = true;

@@ -8,7 +8,7 @@ import { fail } from '../../base/fault.ts';
 import { isSlice, sliceCgroup } from '../cgroups/slices.ts';
 
 /** Namespaces of a pod that are pinned by a bind mount. */
-export type PinKind = 'net' | 'ipc' | 'uts' | 'user';
+export type PinName = 'net' | 'ipc' | 'uts' | 'user';
 
 /** The parent of our cgroups when the client names none. */
 const DEFAULT_CGROUP_PARENT = '/troupe';
@@ -52,7 +52,7 @@ export interface Layout {
   /** `<state>/ns`: one directory per sandbox. */
   readonly pinsDir: string;
   pinDir(id: SandboxId): string;
-  pin(id: SandboxId, kind: PinKind): string;
+  pin(id: SandboxId, kind: PinName): string;
 
   /** `<state>/runtimes`: one state root (runc's --root) per handler. */
   readonly runtimesDir: string;

@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { EffectContext } from '../../ports/effect.ts';
-import type { HostFacts, HostPort, SandboxFacts, SandboxInput } from '../../ports/host.ts';
+import type { HostFacts, HostPort, HostSandbox, SandboxInput } from '../../ports/host.ts';
 import { fail } from '../../base/fault.ts';
 import { parseSandboxId } from '../../base/ids.ts';
 import type { SandboxId } from '../../base/ids.ts';
@@ -167,7 +167,7 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
   const isHeld = async (path: string): Promise<boolean> =>
     mounted.has(path) || ((await statOwn(path)) !== undefined && isNamespacePin(path));
   const sandboxes = await Promise.all(
-    ids.map(async (id): Promise<SandboxFacts> => {
+    ids.map(async (id): Promise<HostSandbox> => {
       const kinds = ['net', 'ipc', 'uts', 'user'] as const;
       // a pin that can't be checked holds no namespace
       const held = await Promise.all(kinds.map((kind) => isHeld(layout.pin(id, kind)).catch(() => false)));

@@ -32,7 +32,7 @@ export interface TarEntry {
 }
 
 /** Extension records before a header: PAX records or GNU long names. */
-export interface Meta {
+export interface EntryMeta {
   pax: readonly PaxRecord[];
   longName: ByteString | undefined;
   longLink: ByteString | undefined;
@@ -71,7 +71,7 @@ const MAX_MINOR = 2 ** 20 - 1;
 /** Combines header and records, and checks every number. `oldMap` is the sparse map of an old GNU header. */
 export function describe(
   raw: RawHeader,
-  meta: Meta,
+  meta: EntryMeta,
   oldMap: { pieces: SparsePiece[]; realSize: number } | undefined,
 ): Described {
   const pax = new Map<ByteString, PaxRecord>();

@@ -5,7 +5,7 @@ import type { RawHeader } from './tar-header.ts';
 import type { ByteString } from '../../base/byte-string.ts';
 import { TAR_BLOCK, isZeroBlock, numberField, parseHeader, refuseTar, textField } from './tar-header.ts';
 import { describe } from './tar-entry.ts';
-import type { Described, Meta, TarEntry } from './tar-entry.ts';
+import type { Described, EntryMeta, TarEntry } from './tar-entry.ts';
 import { parsePax } from './tar-pax.ts';
 import type { SparsePiece } from './tar-sparse.ts';
 import { SparseLines, checkSparse, oldPieces } from './tar-sparse.ts';
@@ -36,7 +36,7 @@ export class TarReader {
   #left = 0;
   #padding = 0;
   #metaFlag = '';
-  #meta: Meta = { pax: [], longName: undefined, longLink: undefined };
+  #meta: EntryMeta = { pax: [], longName: undefined, longLink: undefined };
   #raw: RawHeader | undefined;
   #oldPieces: SparsePiece[] = [];
   #realSize = 0;

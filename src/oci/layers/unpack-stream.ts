@@ -25,7 +25,7 @@ export interface StreamResult {
   readonly tarBytes: number;
 }
 
-type Compression = 'none' | 'gzip' | 'zstd';
+type DetectedCompression = 'none' | 'gzip' | 'zstd';
 
 const GZIP_MAGIC = 0x1f8b;
 const ZSTD_MAGIC = 0xfd2fb528;
@@ -183,7 +183,7 @@ export class LayerStream {
   }
 }
 
-function compressionOf(head: Buffer): Compression {
+function compressionOf(head: Buffer): DetectedCompression {
   if (head.length >= 2 && head.readUInt16BE(0) === GZIP_MAGIC) return 'gzip';
   if (head.length < MAGIC_BYTES) return 'none';
   const magic = head.readUInt32LE(0);

@@ -6,7 +6,7 @@ import { dialPort } from '../../host/streams/port-forward-dial.ts';
 import { resizeTerminal } from './monitor/control.ts';
 import type { ShimDriver } from './shim/driver.ts';
 import type { DriverParts } from './container/parts.ts';
-import { Attachments } from './exec/stream-attach.ts';
+import { AttachClients } from './exec/stream-attach.ts';
 import { clearConsoles } from './exec/stream-console.ts';
 import { consolesDir, streamExec } from './exec/stream-exec.ts';
 
@@ -25,7 +25,7 @@ export async function createStreamsDriver(parts: DriverParts, shims: ShimDriver)
     parts.log.warn({ path: consolesDir(parts), fault: toFault(error) }, 'remove console sockets failed');
   });
   const isShims = ({ handler }: ContainerInput): boolean => parts.table.resolve(handler).kind === 'vm';
-  const attachments = new Attachments(parts, {
+  const attachments = new AttachClients(parts, {
     resize: (input, size) =>
       isShims(input)
         ? shims.resize(input, size)

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Digest } from '../../../src/base/ids.ts';
-import type { ImageSource } from '../../../src/oci/images/archive/image-source.ts';
+import type { OpenedSource } from '../../../src/oci/images/archive/image-source.ts';
 import { serveImage, type ServedImage } from '../../../src/oci/images/archive/serve-image.ts';
 import { memoryFile } from '../../../src/oci/images/archive/source-files.ts';
 import {
@@ -34,7 +34,7 @@ describe('imports', () => {
     mkdirSync(importsDirectory(state), { recursive: true, mode: 0o700 });
     return state;
   };
-  const sourceOf = (image: TestImage): ImageSource => {
+  const sourceOf = (image: TestImage): OpenedSource => {
     const blobs = new Map<string, Uint8Array>(image.layers.map(({ digest, bytes }) => [digest, bytes]));
     const config = (JSON.parse(Buffer.from(image.manifest).toString()) as { config: { digest: string } })
       .config.digest;
@@ -98,7 +98,7 @@ describe('imports', () => {
     });
     const index = indexOf([entry(other, 'arm64'), entry(image, 'amd64')]);
     const parts = sourceOf(image);
-    const source: ImageSource = {
+    const source: OpenedSource = {
       ...parts,
       blob: (digest) =>
         digest === digestOf(image.manifest)

@@ -23,7 +23,7 @@ import { realClock } from '../../../src/host/clock/clock.ts';
 import {
   lockDirectory,
   filesystemType,
-  filesystemUsage,
+  filesystemSpace,
   parseLocks,
 } from '../../../src/host/files/directory-lock.ts';
 import { O_PATH } from '../../../src/host/ffi/constants.ts';
@@ -355,7 +355,7 @@ describeAsRoot('a locked directory', () => {
   });
 
   test('how full the file system is', async () => {
-    const usage = await filesystemUsage(scratch);
+    const usage = await filesystemSpace(scratch);
     expect(usage.usedBytes).toBeGreaterThan(0n);
     expect(usage.usedBytes + usage.availableBytes).toBeLessThanOrEqual(usage.capacityBytes);
     expect(usage.inodesUsed).toBeLessThanOrEqual(usage.inodes);

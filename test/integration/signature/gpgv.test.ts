@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { runTool } from '../../../src/host/process/process-tool.ts';
 import { realRandom } from '../../../src/host/clock/random.ts';
-import { Gpgv, type Opened } from '../../../src/oci/images/signature/gpgv.ts';
+import { Gpgv, type OpenedMessage } from '../../../src/oci/images/signature/gpgv.ts';
 import { GpgHome, missingGpg } from '../../support/signature/gpg.ts';
 
 if (missingGpg.length > 0)
@@ -39,9 +39,9 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
     rmSync(directory, { recursive: true, force: true });
   });
 
-  const open = (message: Uint8Array, ...keys: readonly Uint8Array[]): Promise<Opened> =>
+  const open = (message: Uint8Array, ...keys: readonly Uint8Array[]): Promise<OpenedMessage> =>
     gpgv.open(message, keys.length > 0 ? keys : [home.publicKey(key)], never);
-  const text = (opened: Opened): string =>
+  const text = (opened: OpenedMessage): string =>
     'payload' in opened ? Buffer.from(opened.payload).toString() : `refused: ${opened.refusal}`;
 
   it('gives what was signed, by a key in either form, among several, in one file or more; and leaves nothing behind', async () => {

@@ -9,7 +9,7 @@ import type { Digest, ImageId } from '../../../src/base/ids.ts';
 import { signatureLimits } from '../../../src/oci/images/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import type { KeptFor } from '../../../src/oci/images/signature/kept-index.ts';
-import { KeptSignatures, type Evidence } from '../../../src/oci/images/signature/kept-signatures.ts';
+import { KeptSignatures, type SignatureEvidence } from '../../../src/oci/images/signature/kept-signatures.ts';
 import type { Signature } from '../../../src/oci/images/signature/signature.ts';
 
 const hex = (value: number): string => value.toString(16).padStart(64, '0');
@@ -32,7 +32,7 @@ let directory: string;
 let kept: KeptSignatures;
 let discarded: string[];
 /** At no moment that matters. */
-const keep = (wanted: KeptFor, evidence: Evidence, nowMs = 1000): Promise<void> =>
+const keep = (wanted: KeptFor, evidence: SignatureEvidence, nowMs = 1000): Promise<void> =>
   kept.keep(wanted, evidence, nowMs);
 const at = (path: string): string => join(directory, 'signatures', path);
 const conditions = new Conditions(silentLog);
@@ -55,7 +55,7 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 it('both kinds come back as they were, those of several pulls together and once', async () => {
   expect(await kept.of(of(1, REPOSITORY))).toBeUndefined();
-  const first: Evidence = { digests: [digest(1)], signatures: [simple('a'), sigstore] };
+  const first: SignatureEvidence = { digests: [digest(1)], signatures: [simple('a'), sigstore] };
   await keep(of(1, REPOSITORY), first);
   expect(await kept.of(of(1, REPOSITORY))).toEqual(first);
   await Promise.all([
@@ -100,7 +100,7 @@ it.each([
   expect((await kept.of(of(1, REPOSITORY)))?.signatures ?? []).toEqual([]);
 });
 
-const evidence: Evidence = { digests: [digest(1)], signatures: [simple('a')] };
+const evidence: SignatureEvidence = { digests: [digest(1)], signatures: [simple('a')] };
 const isKept = async (...wanted: readonly KeptFor[]): Promise<boolean[]> => {
   const found: boolean[] = [];
   for (const one of wanted) found.push((await kept.of(one)) !== undefined);
@@ -176,7 +176,7 @@ it('F89 a file in the place of the directory keeps nothing, and nothing fails th
 });
 
 it('S86 what one repository is full of takes nothing away from another of the same image', async () => {
-  const ours: Evidence = { digests: [digest(1)], signatures: [simple('ours')] };
+  const ours: SignatureEvidence = { digests: [digest(1)], signatures: [simple('ours')] };
   await keep(of(1, REPOSITORY), ours);
   for (let at = 0; at < 3; at += 1) {
     await keep(of(1, 'evil.example/x'), {

@@ -155,8 +155,8 @@ export const ofImages: readonly Mutant[] = [
     row: 'S61',
     title: 'a key of a document changes a prototype',
     file: 'src/base/codec.ts',
-    find: 'Object.defineProperty(out, key, {\n      value: fromJson(json[key] as Json),\n      enumerable: true,\n      writable: true,\n      configurable: true,\n    });',
-    replace: 'out[key] = fromJson(json[key] as Json);',
+    find: 'Object.defineProperty(out, key, {\n      value: fromJson(json[key] as EncodedPlain),\n      enumerable: true,\n      writable: true,\n      configurable: true,\n    });',
+    replace: 'out[key] = fromJson(json[key] as EncodedPlain);',
     test: { file: 'test/unit/base/codec.test.ts', named: 'S61: the key' },
   },
   {

@@ -6,7 +6,7 @@ import type { SandboxInput } from '../../../src/ports/host.ts';
 import type { SandboxSpec } from '../../../src/ports/specs.ts';
 import type { SandboxId } from '../../../src/base/ids.ts';
 import { parseSandboxId } from '../../../src/base/ids.ts';
-import type { RunTool, ToolCall, ToolResult } from '../../../src/network/plugin.ts';
+import type { RunTool, NetworkToolCall, NetworkToolResult } from '../../../src/network/plugin.ts';
 
 export interface Seen {
   readonly tool: string;
@@ -18,7 +18,10 @@ export interface Seen {
   readonly timeoutMs: number;
 }
 
-export type Answer = Partial<Omit<ToolResult, 'stdout' | 'stderr'>> & { stdout?: string; stderr?: string };
+export type Answer = Partial<Omit<NetworkToolResult, 'stdout' | 'stderr'>> & {
+  stdout?: string;
+  stderr?: string;
+};
 
 export interface FakePlugins {
   readonly dir: string;
@@ -34,7 +37,7 @@ export interface FakePlugins {
 export function fakePlugins(answer: (seen: Seen) => Answer | Promise<Answer>): FakePlugins {
   const dir = mkdtempSync(join(tmpdir(), 'troupe-cni-'));
   const seen: Seen[] = [];
-  const runTool = async (call: ToolCall): Promise<ToolResult> => {
+  const runTool = async (call: NetworkToolCall): Promise<NetworkToolResult> => {
     const stdinText = Buffer.from(call.stdin).toString();
     const tool = basename(call.argv[0] ?? '');
     const one: Seen = {

@@ -12,23 +12,17 @@ import { createGzip } from 'node:zlib';
 import type { ImageRecord } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
 import { parseDigest, type Digest } from '../../../base/ids.ts';
-import { mediaTypes } from '../model/manifest.ts';
+import { mediaTypes, type Descriptor } from '../model/manifest.ts';
 import { layerDiff, layerDir } from '../store/records/layer-layout.ts';
 import type { StorePaths } from '../store/records/layer-layout.ts';
 import { readLayerRecord, type LayerRecord } from '../store/records/layer-record.ts';
 import { openOwnDirectory } from '../../trees/own-directory.ts';
 import { layerTar } from './layer-tar.ts';
 
-export interface Part {
-  readonly mediaType: string;
-  readonly digest: Digest;
-  readonly size: number;
-}
-
 export interface ExportedImage {
-  readonly config: Part;
-  readonly manifest: Part;
-  readonly layers: readonly Part[];
+  readonly config: Descriptor;
+  readonly manifest: Descriptor;
+  readonly layers: readonly Descriptor[];
   readonly diffIds: readonly Digest[];
 }
 
@@ -70,7 +64,7 @@ export async function exportImage(image: ImageRecord, options: ExportOptions): P
       subject: image.id,
     });
   }
-  const layers: Part[] = [];
+  const layers: Descriptor[] = [];
   const diffIds: Digest[] = [];
   for (const { diffId } of image.layers) {
     const { digest, size, diffId: own } = await writeLayer(diffId, options);
@@ -106,7 +100,7 @@ async function writeDocument(
   value: object,
   mediaType: string,
   { directory, nameOf }: ExportOptions,
-): Promise<Part> {
+): Promise<Descriptor> {
   const bytes = Buffer.from(JSON.stringify(value));
   const digest = digestOf(createHash('sha256').update(bytes).digest('hex'));
   await writeFile(join(directory, nameOf(digest)), bytes);

@@ -11,16 +11,16 @@ import { hexOf, parseDigest, type Digest } from '../../../base/ids.ts';
 import { imageLimits } from '../../bounds.ts';
 import { archiveLimits } from '../bounds.ts';
 import { Fields, parseDocument } from '../../documents/fields.ts';
-import { mediaTypes } from '../model/manifest.ts';
+import { mediaTypes, type Descriptor } from '../model/manifest.ts';
 import { formatReference, parseRawReference, parseReference } from '../model/reference.ts';
 import { JsonError, parseStrictJson, type JsonObject } from '../../documents/strict-json.ts';
 import { digestOfFile, layerTypeOf } from './measure.ts';
 import { directoryFiles, memoryFile, tarFiles, type SourceFile, type SourceFiles } from './source-files.ts';
 
-export type Transport = 'oci' | 'oci-archive' | 'docker-archive' | 'dir';
+export type ImageTransport = 'oci' | 'oci-archive' | 'docker-archive' | 'dir';
 
 export interface Location {
-  readonly transport: Transport;
+  readonly transport: ImageTransport;
   /** Absolute. */
   readonly path: string;
   /** The tag or name that selects one of several images; empty when the location does not give one. */
@@ -39,7 +39,7 @@ export interface OfferedImage {
   readonly mediaType: string;
 }
 
-export interface ImageSource {
+export interface OpenedSource {
   readonly images: readonly OfferedImage[];
   blob(digest: Digest): Promise<SourceFile | undefined>;
   close(): Promise<void>;
@@ -74,14 +74,14 @@ export function parseLocation(text: string): Location | undefined {
   const path = colon < 0 ? rest : rest.slice(0, colon);
   if (path === '') fail('invalidRequest', `parse image location ${text}: the path is empty`);
   return {
-    transport: transport as Transport,
+    transport: transport as ImageTransport,
     path: resolve(path),
     choice: colon < 0 ? '' : rest.slice(colon + 1),
   };
 }
 
 /** Opens the source. Throws `outside` when its files do not have the transport's form. */
-export async function openSource({ transport, path }: Location): Promise<ImageSource> {
+export async function openSource({ transport, path }: Location): Promise<OpenedSource> {
   const files = transport === 'oci' || transport === 'dir' ? directoryFiles(path) : await tarFiles(path);
   try {
     if (transport === 'dir') return await dirSource(files);
@@ -93,7 +93,7 @@ export async function openSource({ transport, path }: Location): Promise<ImageSo
 }
 
 /** The images that a location selects: the chosen one, or all when it chooses none. Throws `notFound`. */
-export function selectImages(source: ImageSource, { path, choice }: Location): readonly OfferedImage[] {
+export function selectImages(source: OpenedSource, { path, choice }: Location): readonly OfferedImage[] {
   if (choice === '') return source.images;
   const wanted = new Set([choice, ...fullName(choice)]);
   const found = source.images.filter(({ choices }) => choices.some((one) => wanted.has(one)));
@@ -121,7 +121,7 @@ const REF_NAME = 'org.opencontainers.image.ref.name';
 /** containerd and Docker write the full reference into this annotation and only the tag into `REF_NAME`. */
 const FULL_NAME = 'io.containerd.image.name';
 
-async function ociSource(files: SourceFiles): Promise<ImageSource> {
+async function ociSource(files: SourceFiles): Promise<OpenedSource> {
   const marker = await document(files, 'oci-layout');
   const version = parseDocument(marker.bytes, marker.what).text('imageLayoutVersion', '');
   if (!version.startsWith('1.'))
@@ -158,7 +158,7 @@ function fullName(text: string): readonly string[] {
 
 // ---- skopeo's dir: ----
 
-async function dirSource(files: SourceFiles): Promise<ImageSource> {
+async function dirSource(files: SourceFiles): Promise<OpenedSource> {
   const { bytes } = await document(files, 'manifest.json');
   return {
     images: [{ names: [], choices: [], bytes, mediaType: '' }],
@@ -169,10 +169,10 @@ async function dirSource(files: SourceFiles): Promise<ImageSource> {
 
 // ---- docker save (docker image spec v1.2, "Combined Image JSON + Filesystem Changeset Format") ----
 
-async function dockerSource(files: SourceFiles): Promise<ImageSource> {
+async function dockerSource(files: SourceFiles): Promise<OpenedSource> {
   const { bytes, what } = await document(files, 'manifest.json');
   const blobs = new Map<Digest, SourceFile>();
-  const layers = new Map<string, Part>();
+  const layers = new Map<string, Descriptor>();
   const images: OfferedImage[] = [];
   for (const fields of objectsOf(bytes, what)) {
     const tags = fields.texts('RepoTags').flatMap(fullName);
@@ -183,7 +183,7 @@ async function dockerSource(files: SourceFiles): Promise<ImageSource> {
       size: config.bytes.byteLength,
     };
     blobs.set(configPart.digest, memoryFile(config.bytes));
-    const parts: Part[] = [];
+    const parts: Descriptor[] = [];
     for (const path of fields.texts('Layers')) {
       const part = layers.get(path) ?? (await layerOf(files, path, blobs));
       layers.set(path, part);
@@ -206,14 +206,12 @@ async function dockerSource(files: SourceFiles): Promise<ImageSource> {
   return { images, blob: async (digest) => blobs.get(digest), close: () => files.close() };
 }
 
-interface Part {
-  readonly mediaType: string;
-  readonly digest: Digest;
-  readonly size: number;
-}
-
 /** Docker's manifest.json has paths of layers but no digests, so each layer is read once to compute its digest. */
-async function layerOf(files: SourceFiles, path: string, blobs: Map<Digest, SourceFile>): Promise<Part> {
+async function layerOf(
+  files: SourceFiles,
+  path: string,
+  blobs: Map<Digest, SourceFile>,
+): Promise<Descriptor> {
   const file = (await files.find(path)) ?? fail('outside', `${files.path}: layer ${path} not found`);
   const digest = await digestOfFile(file);
   blobs.set(digest, file);

@@ -7,7 +7,7 @@ import { chmod } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { parseDigest } from '../../../base/ids.ts';
 import { imageLimits } from '../../bounds.ts';
-import type { ImageSource, OfferedImage } from './image-source.ts';
+import type { OpenedSource, OfferedImage } from './image-source.ts';
 
 export interface ServedImage {
   /** Whether a client has requested the manifest. */
@@ -21,7 +21,7 @@ const PATH = /^\/v2\/.+\/(?<kind>manifests|blobs)\/(?<what>[^/]+)$/u;
 /** Starts listening before it returns. The socket's directory must have mode 0700. */
 export async function serveImage(
   socketPath: string,
-  source: ImageSource,
+  source: OpenedSource,
   image: OfferedImage,
 ): Promise<ServedImage> {
   let wasAsked = false;
@@ -52,7 +52,7 @@ export async function serveImage(
 }
 
 async function manifest(
-  source: ImageSource,
+  source: OpenedSource,
   image: OfferedImage,
   what: string,
   response: ServerResponse,
@@ -67,7 +67,7 @@ async function manifest(
 }
 
 async function blob(
-  source: ImageSource,
+  source: OpenedSource,
   what: string,
   request: IncomingMessage,
   response: ServerResponse,

@@ -13,7 +13,7 @@ import { hexOf, type Digest } from '../../../base/ids.ts';
 import { isThere } from '../../../host/files/is-there.ts';
 import type { StorePaths } from '../store/records/layer-layout.ts';
 import { exportImage, type ExportedImage } from './export-image.ts';
-import { parseLocation, type Location, type Transport } from './image-source.ts';
+import { parseLocation, type Location, type ImageTransport } from './image-source.ts';
 import { endOfArchive, headerOf, paddingAfter } from './tar-header-bytes.ts';
 
 export interface Export {
@@ -61,7 +61,7 @@ export async function writeTarget(wanted: Export): Promise<ExportedImage> {
 
 type Writer = (wanted: Export, stage: string) => Promise<ExportedImage>;
 
-const WRITERS: Readonly<Record<Transport, Writer>> = {
+const WRITERS: Readonly<Record<ImageTransport, Writer>> = {
   oci: writeLayout,
   'oci-archive': writeLayout,
   'docker-archive': writeDocker,

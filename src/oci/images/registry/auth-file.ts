@@ -18,7 +18,9 @@ export interface AuthFile {
 }
 
 /** What a file has for one repository: credentials, or the helper program to run. */
-export type Found = { readonly auth: RegistryAuth } | { readonly helper: string; readonly server: string };
+export type FoundAuth =
+  | { readonly auth: RegistryAuth }
+  | { readonly helper: string; readonly server: string };
 
 /** Valid helper names. The name becomes part of a program's name. */
 const HELPER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/u;
@@ -68,7 +70,7 @@ export function findIn(
   { entries, helpers, store }: AuthFile,
   host: string,
   repository: string,
-): Found | undefined {
+): FoundAuth | undefined {
   const own = parseHost(host) ?? host;
   const parts = [own, ...repository.split('/')];
   for (let length = parts.length; length > 0; length -= 1) {

@@ -6,7 +6,7 @@ import type { ClockPort } from '../../../ports/clock.ts';
 import type { Descriptor } from '../model/manifest.ts';
 import { unavailable } from './registry-fault.ts';
 import { backOff, isTransient } from './retry.ts';
-import type { Session } from './session.ts';
+import type { RegistrySession } from './session.ts';
 import { mayRecover, TransportError } from './transport-error.ts';
 import type { HttpResponse } from './transport.ts';
 
@@ -53,11 +53,11 @@ class SinkFailure extends Error {}
  * @throws FaultError that names the blob and the hosts
  */
 export async function fetchBlob(
-  sessions: readonly Session[],
+  sessions: readonly RegistrySession[],
   options: BlobOptions,
   clock: ClockPort,
 ): Promise<void> {
-  const download = new Download(options, clock);
+  const download = new BlobDownload(options, clock);
   const faults: Fault[] = [];
   for (const session of sessions) {
     for (let isAgain = false; ; isAgain = true) {
@@ -83,13 +83,13 @@ export function lastOf(faults: readonly Fault[], attempted: string): FaultError 
   return new FaultError({ ...last, message });
 }
 
-class Download {
+class BlobDownload {
   readonly #options: BlobOptions;
   readonly #clock: ClockPort;
   #hash: Hash;
   #bytes: number;
   /** Endpoints that did not serve a requested range: request the whole blob from them. */
-  readonly #wholeOnly = new Set<Session>();
+  readonly #wholeOnly = new Set<RegistrySession>();
   readonly #etags = new Map<string, string>();
   isCorrupt = false;
   /** Whether the bytes come from several answers, or from an earlier download and an answer. */
@@ -105,7 +105,7 @@ class Download {
   /**
    * Returns undefined when the blob is complete, else why this endpoint failed. Throws if other endpoints cannot help.
    */
-  async tryFrom(session: Session): Promise<Fault | undefined> {
+  async tryFrom(session: RegistrySession): Promise<Fault | undefined> {
     try {
       await this.#from(session);
       return undefined;
@@ -130,7 +130,7 @@ class Download {
   }
 
   /** Downloads the rest of the blob from one endpoint. Resumes broken downloads; limits attempts without progress. */
-  async #from(session: Session): Promise<void> {
+  async #from(session: RegistrySession): Promise<void> {
     const { signal, attempted } = this.#options;
     let withoutProgress = 0;
     for (let attempt = 1; ; attempt += 1) {
@@ -157,7 +157,7 @@ class Download {
     }
   }
 
-  #judge(error: unknown, session: Session): TransportError | 'whole' {
+  #judge(error: unknown, session: RegistrySession): TransportError | 'whole' {
     if (error instanceof TransportError) return error;
     if (error instanceof WrongRange && !this.#wholeOnly.has(session)) {
       this.#wholeOnly.add(session);
@@ -167,7 +167,7 @@ class Download {
     return fail('outside', `${this.#options.attempted}: ${session.endpoint.host} ${error.message}`);
   }
 
-  async #attempt(session: Session): Promise<'done' | HttpResponse> {
+  async #attempt(session: RegistrySession): Promise<'done' | HttpResponse> {
     const { descriptor, signal, attempted } = this.#options;
     this.isAssembled ||= this.#bytes > 0;
     if (this.#bytes < descriptor.size || descriptor.size === 0) {

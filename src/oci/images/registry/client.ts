@@ -22,7 +22,7 @@ import { candidates, endpointsOf, insecureHosts, type Endpoint } from './endpoin
 import { imageForm, sha256, type ImageForm } from './image-form.ts';
 import type { RegistriesConf } from './registries-conf.ts';
 import { unavailable } from './registry-fault.ts';
-import { Session } from './session.ts';
+import { RegistrySession } from './session.ts';
 import { TransportError } from './transport-error.ts';
 import { Transport, type Timeouts, type TransportOptions } from './transport.ts';
 
@@ -63,20 +63,20 @@ export type FetchOptions = Omit<BlobOptions, 'attempted'>;
 /** A reference with its endpoints and their tokens. Opaque, so that no token gets into a log. */
 export class PullHandle {
   readonly reference: ImageReference;
-  readonly #sessions: readonly Session[];
+  readonly #sessions: readonly RegistrySession[];
 
-  constructor(reference: ImageReference, sessions: readonly Session[]) {
+  constructor(reference: ImageReference, sessions: readonly RegistrySession[]) {
     this.reference = reference;
     this.#sessions = sessions;
   }
 
   /** In the order to try: mirrors as configured, then the registry. */
-  sessions(): readonly Session[] {
+  sessions(): readonly RegistrySession[] {
     return this.#sessions;
   }
 
   /** The same handle with the endpoint that answered first in order. */
-  startingAt(session: Session): PullHandle {
+  startingAt(session: RegistrySession): PullHandle {
     return new PullHandle(this.reference, [session, ...this.#sessions.filter((other) => other !== session)]);
   }
 }
@@ -125,10 +125,10 @@ export class RegistryClient {
     const conf = this.#options.registries();
     const owned = ownedCredentials(auth, reference.host);
     const hosts = insecureHosts(conf);
-    const sessions: Session[] = [];
+    const sessions: RegistrySession[] = [];
     for (const endpoint of endpointsOf(reference, conf)) {
       sessions.push(
-        new Session({
+        new RegistrySession({
           endpoint,
           // the request's credentials go only to their host; other endpoints, such as mirrors, get the node's
           credentials:
@@ -146,11 +146,11 @@ export class RegistryClient {
   }
 
   /** A session with an import's socket. It is used like a registry, so that its content gets the same checks. */
-  #importing({ host, repository }: ImageReference, socketPath: string): Session {
+  #importing({ host, repository }: ImageReference, socketPath: string): RegistrySession {
     const { clock, random } = this.#options;
     const endpoint = { host, repository, insecure: true, mirror: false };
     const transport = new Transport({ clock, timeouts: this.#timeouts, socketPath });
-    return new Session({
+    return new RegistrySession({
       endpoint,
       scheme: 'http',
       credentials: undefined,
@@ -200,7 +200,7 @@ export class RegistryClient {
   }
 
   async #resolveAt(
-    session: Session,
+    session: RegistrySession,
     handle: PullHandle,
     platform: Platform,
     signal: AbortSignal,
@@ -237,12 +237,12 @@ interface Chosen {
 
 /** Follows a tag or digest through indexes to one manifest. */
 class ManifestWalk {
-  readonly #session: Session;
+  readonly #session: RegistrySession;
   readonly #pull: string;
   readonly #platform: Platform;
   readonly #signal: AbortSignal;
 
-  constructor(session: Session, pull: string, platform: Platform, signal: AbortSignal) {
+  constructor(session: RegistrySession, pull: string, platform: Platform, signal: AbortSignal) {
     this.#session = session;
     this.#pull = pull;
     this.#platform = platform;

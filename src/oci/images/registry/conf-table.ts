@@ -4,7 +4,7 @@ import { distributionLimits } from '../bounds.ts';
 import { lineOfKey, type TomlPath } from './toml-lines.ts';
 
 /** One table with its path in the file, for messages. */
-export class Table {
+export class ConfTable {
   readonly #text: string;
   readonly #file: string;
   readonly #path: TomlPath;
@@ -86,13 +86,13 @@ export class Table {
     );
   }
 
-  table(key: string): Table | undefined {
+  table(key: string): ConfTable | undefined {
     const value = this.#members.get(key);
     if (value === undefined) return undefined;
     return this.#child([key], key, value);
   }
 
-  tables(key: string, max: number): readonly Table[] {
+  tables(key: string, max: number): readonly ConfTable[] {
     const value = this.#members.get(key);
     if (value === undefined) return [];
     if (!Array.isArray(value)) this.refuse(key, `is not a list of tables: write [[${key}]]`);
@@ -100,9 +100,9 @@ export class Table {
     return value.map((item: unknown, index) => this.#child([key, index], key, item));
   }
 
-  #child(path: TomlPath, key: string, value: unknown): Table {
+  #child(path: TomlPath, key: string, value: unknown): ConfTable {
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       this.refuse(key, 'is not a table');
-    return new Table(this.#text, this.#file, [...this.#path, ...path], value, this.#problems);
+    return new ConfTable(this.#text, this.#file, [...this.#path, ...path], value, this.#problems);
   }
 }

@@ -28,7 +28,7 @@ import { formatPlatform, type Platform } from '../model/platform.ts';
 import { schema1Config, type Schema1Manifest } from '../model/schema1.ts';
 import { fetchBlob } from './blob.ts';
 import { measureLayer } from './legacy-layer.ts';
-import type { Session } from './session.ts';
+import type { RegistrySession } from './session.ts';
 
 export interface ImageForm {
   readonly manifest: ImageManifest;
@@ -40,7 +40,7 @@ export interface ImageForm {
 }
 
 export interface FormInput {
-  readonly session: Session;
+  readonly session: RegistrySession;
   /** The manifest's digest. */
   readonly digest: Digest;
   readonly manifest: Manifest;

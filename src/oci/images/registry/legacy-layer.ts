@@ -12,7 +12,7 @@ import { parseDigest, type Digest } from '../../../base/ids.ts';
 import { imageLimits, unpackLimits } from '../../bounds.ts';
 import type { Descriptor } from '../model/manifest.ts';
 import { unavailable } from './registry-fault.ts';
-import type { Session } from './session.ts';
+import type { RegistrySession } from './session.ts';
 import { TransportError } from './transport-error.ts';
 
 export interface MeasuredLayer extends Descriptor {
@@ -31,7 +31,7 @@ const GZIP_MAGIC = Buffer.of(0x1f, 0x8b);
  * @throws FaultError that names the layer: `outside` for a wrong digest or content that cannot be decompressed
  */
 export async function measureLayer(
-  session: Session,
+  session: RegistrySession,
   blob: Digest,
   mostBytes: number,
   signal: AbortSignal,

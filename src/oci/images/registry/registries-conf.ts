@@ -11,7 +11,7 @@ import { FaultError } from '../../../base/fault.ts';
 import { distributionLimits } from '../bounds.ts';
 import { parseHost } from '../model/reference.ts';
 import { canonicalLocation, isName, isLocation } from './conf-names.ts';
-import { Table } from './conf-table.ts';
+import { ConfTable } from './conf-table.ts';
 
 export type PullFromMirror = 'all' | 'digest-only' | 'tag-only';
 export type ShortNameMode = 'enforcing' | 'permissive' | 'disabled';
@@ -65,7 +65,7 @@ const MODES: readonly string[] = ['enforcing', 'permissive', 'disabled'] satisfi
 export function parseRegistriesConf(text: string, file: string): RegistriesConf {
   const problems: string[] = [];
   try {
-    const conf = readTop(new Table(text, file, [], parse(text), problems));
+    const conf = readTop(new ConfTable(text, file, [], parse(text), problems));
     return problems.length === 0 ? conf : { ...conf, problems: new Map([[file, joined(problems)]]) };
   } catch (error) {
     if (error instanceof TomlError)
@@ -125,7 +125,7 @@ export function mergeRegistriesConf(files: readonly RegistriesConf[]): Registrie
   });
 }
 
-function readTop(top: Table): RegistriesConf {
+function readTop(top: ConfTable): RegistriesConf {
   top.ignoreOthers([
     'unqualified-search-registries',
     'short-name-mode',
@@ -145,7 +145,7 @@ function readTop(top: Table): RegistriesConf {
 }
 
 /** Accepts "containers-auth.json" only: the credential files come from `images.auth_files`. */
-function checkHelpers(top: Table): void {
+function checkHelpers(top: ConfTable): void {
   const others = (top.texts('credential-helpers') ?? []).filter(
     (helper) => helper !== 'containers-auth.json',
   );
@@ -153,7 +153,9 @@ function checkHelpers(top: Table): void {
     top.refuse('credential-helpers', `${others.join(', ')}: only "containers-auth.json" is supported`);
 }
 
-function readShortNames(top: Table): Pick<RegistriesConf, 'searchRegistries' | 'shortNameMode' | 'aliases'> {
+function readShortNames(
+  top: ConfTable,
+): Pick<RegistriesConf, 'searchRegistries' | 'shortNameMode' | 'aliases'> {
   const searchRegistries = top.texts('unqualified-search-registries');
   for (const host of searchRegistries ?? []) {
     if (parseHost(host) === undefined)
@@ -169,7 +171,7 @@ function readShortNames(top: Table): Pick<RegistriesConf, 'searchRegistries' | '
 /**
  * One rule for each prefix. If two tables have the same prefix, its pulls are refused: it is unclear which one counts.
  */
-function readRules(top: Table): readonly RegistryRule[] {
+function readRules(top: ConfTable): readonly RegistryRule[] {
   const rules = new Map<string, RegistryRule>();
   for (const table of top.tables('registry', distributionLimits.registries)) {
     const prefix = readPrefix(table);
@@ -194,7 +196,7 @@ function refusedRule(prefix: string, refusal: string): RegistryRule {
   });
 }
 
-function readAliases(top: Table): ReadonlyMap<string, string> {
+function readAliases(top: ConfTable): ReadonlyMap<string, string> {
   const table = top.table('aliases');
   const aliases = new Map<string, string>();
   for (const name of table?.names() ?? []) {
@@ -208,7 +210,7 @@ function readAliases(top: Table): ReadonlyMap<string, string> {
 }
 
 /** The prefix of a table. Throws if it is unclear which images the table concerns. */
-function readPrefix(table: Table): string {
+function readPrefix(table: ConfTable): string {
   const location = locationIn(table, 'location');
   // an empty prefix counts as missing: OpenShift's operators write one into each table
   const stated = locationIn(table, 'prefix');
@@ -226,7 +228,7 @@ function readPrefix(table: Table): string {
   return canonicalLocation(prefix);
 }
 
-function readRule(table: Table, prefix: string): RegistryRule {
+function readRule(table: ConfTable, prefix: string): RegistryRule {
   table.ignoreOthers(['prefix', 'location', 'insecure', 'blocked', 'mirror', 'mirror-by-digest-only']);
   const location = locationIn(table, 'location');
   const isWildcard = prefix.startsWith('*.');
@@ -247,7 +249,7 @@ function readRule(table: Table, prefix: string): RegistryRule {
   });
 }
 
-function readMirror(table: Table, byDigestOnly: boolean): MirrorRule {
+function readMirror(table: ConfTable, byDigestOnly: boolean): MirrorRule {
   table.ignoreOthers(['location', 'insecure', 'pull-from-mirror']);
   const location = locationIn(table, 'location');
   if (!isLocation(location, false))
@@ -265,6 +267,6 @@ function readMirror(table: Table, byDigestOnly: boolean): MirrorRule {
 }
 
 /** The value without trailing slashes, which containers/image ignores; '' if the key is missing. */
-function locationIn(table: Table, key: string): string {
+function locationIn(table: ConfTable, key: string): string {
   return (table.text(key) ?? '').replace(/\/+$/u, '');
 }

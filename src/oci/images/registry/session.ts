@@ -11,9 +11,9 @@ import { hostnameOf, isLoopback } from './host-policy.ts';
 import { faultOfStatus, unavailable } from './registry-fault.ts';
 import { backOff, isTransient, retryAfterMs, waitMs } from './retry.ts';
 import { mayRecover, TransportError } from './transport-error.ts';
-import type { HostPolicy, HttpRequest, HttpResponse, Transport } from './transport.ts';
+import type { EndpointPolicy, HttpRequest, HttpResponse, Transport } from './transport.ts';
 
-export interface SessionOptions {
+export interface RegistrySessionOptions {
   readonly endpoint: Endpoint;
   /** The scheme if it is known; otherwise an insecure endpoint is tried with https first. */
   readonly scheme?: 'http';
@@ -35,10 +35,10 @@ export interface Ask {
   readonly attempted: string;
 }
 
-export class Session {
+export class RegistrySession {
   readonly endpoint: Endpoint;
-  readonly #options: SessionOptions;
-  readonly #policy: HostPolicy;
+  readonly #options: RegistrySessionOptions;
+  readonly #policy: EndpointPolicy;
   /** Undefined until it is known whether an insecure endpoint supports https. */
   #scheme: 'https' | 'http' | undefined;
   #authorization: string | undefined;
@@ -48,7 +48,7 @@ export class Session {
   // one request for a token at a time: others wait for its result (F62)
   readonly #tokenLock: Semaphore;
 
-  constructor(options: SessionOptions) {
+  constructor(options: RegistrySessionOptions) {
     this.endpoint = options.endpoint;
     this.#options = options;
     this.#scheme = options.scheme ?? (options.endpoint.insecure ? undefined : 'https');
@@ -254,7 +254,7 @@ export class Session {
   }
 }
 
-function policyOf({ endpoint, insecureHosts }: SessionOptions): HostPolicy {
+function policyOf({ endpoint, insecureHosts }: RegistrySessionOptions): EndpointPolicy {
   // URL.host omits the default port
   const own = new URL(`https://${endpoint.host}/`);
   const ownPlain = new URL(`http://${endpoint.host}/`);

@@ -28,7 +28,7 @@ export interface Timeouts {
 }
 
 /** What the operator's configuration allows for one endpoint. Hosts are `host[:port]` as `URL.host` writes them. */
-export interface HostPolicy {
+export interface EndpointPolicy {
   /** Whether plain http and unverified TLS are allowed. */
   isInsecure(host: string): boolean;
   /** Whether the host may have a loopback or link-local address, because the operator configured it (S80). */
@@ -42,7 +42,7 @@ export interface HttpRequest {
   /** Sent only to the origin of `url`, never after a redirect to another origin. */
   readonly authorization: string | undefined;
   readonly body?: string;
-  readonly policy: HostPolicy;
+  readonly policy: EndpointPolicy;
   readonly signal: AbortSignal;
   /** Start of messages. */
   readonly attempted: string;
@@ -139,7 +139,7 @@ export class Transport {
   }
 
   /** Returns whether the host is insecure. Throws if the URL must not be requested at all. */
-  #checkUrl(url: URL, policy: HostPolicy): boolean {
+  #checkUrl(url: URL, policy: EndpointPolicy): boolean {
     const insecure = policy.isInsecure(url.host);
     if (url.protocol !== 'https:' && url.protocol !== 'http:') {
       throw new TransportError('policy', `the URL scheme ${url.protocol} is not supported`);
@@ -186,7 +186,7 @@ export class Transport {
   }
 
   /** One pool per kind of connection: a verified request must never use a socket that was not verified. */
-  #agent(isTls: boolean, insecure: boolean, url: URL, policy: HostPolicy): http.Agent {
+  #agent(isTls: boolean, insecure: boolean, url: URL, policy: EndpointPolicy): http.Agent {
     const named = policy.mayBeLocal(url);
     const key = `${isTls ? 'https' : 'http'} ${insecure ? 'insecure' : 'verified'} ${named ? 'configured' : 'other'}`;
     let agent = this.#agents.get(key);

@@ -10,7 +10,7 @@ import { signatureLimits } from '../bounds.ts';
 import { fetchBlob } from '../registry/blob.ts';
 import type { PullHandle } from '../registry/client.ts';
 import { unavailable } from '../registry/registry-fault.ts';
-import type { Session } from '../registry/session.ts';
+import type { RegistrySession } from '../registry/session.ts';
 import { TransportError } from '../registry/transport-error.ts';
 import { parseDocument } from '../../documents/fields.ts';
 import { mediaTypes, type Descriptor } from '../model/manifest.ts';
@@ -64,7 +64,7 @@ export async function fetchAttachments(
 
 /** The entries of the signature manifest, or undefined if the tag does not exist. */
 async function manifestAt(
-  session: Session,
+  session: RegistrySession,
   name: string,
   attempted: string,
   signal: AbortSignal,
@@ -118,7 +118,7 @@ export function entriesIn(manifest: Uint8Array, what: string): readonly Entry[] 
 }
 
 async function payloads(
-  session: Session,
+  session: RegistrySession,
   entries: readonly Entry[],
   attempted: string,
   signal: AbortSignal,

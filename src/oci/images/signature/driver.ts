@@ -21,7 +21,7 @@ import { fetchAttachments } from './attachments.ts';
 import type { Gpgv } from './gpgv.ts';
 import { decidedBy, refusalOf, type Tools } from './judge.ts';
 import type { KeptFor } from './kept-index.ts';
-import type { Evidence, KeptSignatures } from './kept-signatures.ts';
+import type { SignatureEvidence, KeptSignatures } from './kept-signatures.ts';
 import { fetchLookaside } from './lookaside.ts';
 import type { PolicyFiles } from './policy-files.ts';
 import type { Requirement } from './policy.ts';
@@ -127,7 +127,7 @@ function namesOf(
 }
 
 /** A check of an image that was pulled before, under one of its names. */
-interface Recheck {
+interface ImageRecheck {
   readonly name: ImageReference;
   readonly requirements: readonly Requirement[];
   readonly image: ImageRecord;
@@ -136,12 +136,12 @@ interface Recheck {
   readonly signal: AbortSignal;
 }
 
-function keptFor({ name, image, namespace }: Recheck): KeptFor {
+function keptFor({ name, image, namespace }: ImageRecheck): KeptFor {
   return { id: image.id, repository: repositoryOf(name), namespace };
 }
 
 /** Why the image is refused, by the kept signatures and then by those in the registry; undefined if it is accepted. */
-async function refusedAgain(options: PolicyDriverOptions, again: Recheck): Promise<string | undefined> {
+async function refusedAgain(options: PolicyDriverOptions, again: ImageRecheck): Promise<string | undefined> {
   const { name, image } = again;
   // if the directory cannot be read, ask the registry instead of failing the pod (F89)
   const kept = await options.kept.of(keptFor(again)).catch(() => undefined);
@@ -185,8 +185,8 @@ function manifestsOf(
 
 function judge(
   options: PolicyDriverOptions,
-  { name, requirements, attempted, signal }: Recheck,
-  { digests, signatures }: Evidence,
+  { name, requirements, attempted, signal }: ImageRecheck,
+  { digests, signatures }: SignatureEvidence,
 ): Promise<string | undefined> {
   return usable(attempted, () =>
     refusalOf(requirements, { reference: name, digests }, signatures, toolsOf(options, signal)),
@@ -196,7 +196,7 @@ function judge(
 /** Why the image is refused by the signatures that the registry has for one manifest; undefined if it is accepted. */
 async function refusedNow(
   options: PolicyDriverOptions,
-  again: Recheck,
+  again: ImageRecheck,
   known: ImageReference,
 ): Promise<string | undefined> {
   const { name, requirements, image, attempted, signal } = again;
@@ -268,7 +268,11 @@ function toolsOf({ gpgv, clock }: PolicyDriverOptions, signal: AbortSignal): Too
 /**
  * Keeps the signatures. A failure, such as a full disk, is ignored: kept signatures only save requests to the registry.
  */
-async function keep(options: PolicyDriverOptions, wanted: KeptFor, evidence: Evidence): Promise<void> {
+async function keep(
+  options: PolicyDriverOptions,
+  wanted: KeptFor,
+  evidence: SignatureEvidence,
+): Promise<void> {
   await options.kept.keep(wanted, evidence, nowMsOf(options)).catch(() => undefined);
 }
 

@@ -24,7 +24,7 @@ export interface GpgvOptions {
 }
 
 /** The content that one of the keys has signed, or why the message is refused. */
-export type Opened = { readonly payload: Uint8Array } | { readonly refusal: string };
+export type OpenedMessage = { readonly payload: Uint8Array } | { readonly refusal: string };
 
 export class Gpgv {
   readonly #options: GpgvOptions;
@@ -37,11 +37,11 @@ export class Gpgv {
   /**
    * Verifies a signed message. Throws `invalidRequest` for invalid keys and a missing program, `timedOut`, `cancelled`.
    */
-  open(message: Uint8Array, keys: readonly Uint8Array[], signal: AbortSignal): Promise<Opened> {
+  open(message: Uint8Array, keys: readonly Uint8Array[], signal: AbortSignal): Promise<OpenedMessage> {
     return this.#slots.with(() => this.#open(message, keys, signal), signal);
   }
 
-  async #open(message: Uint8Array, keys: readonly Uint8Array[], signal: AbortSignal): Promise<Opened> {
+  async #open(message: Uint8Array, keys: readonly Uint8Array[], signal: AbortSignal): Promise<OpenedMessage> {
     const rings = keys.map(
       (bytes) =>
         keyRing(bytes) ??
@@ -64,7 +64,7 @@ export class Gpgv {
     home: string,
     rings: readonly string[],
     signal: AbortSignal,
-  ): Promise<Opened> {
+  ): Promise<OpenedMessage> {
     const { findProgram, runTool, clock } = this.#options;
     const program = await findProgram();
     const { exitCode, stdout, stderr, timedOut, truncated } = await runTool({

@@ -21,7 +21,7 @@ import { earlierFileOf, fileOf, isKeptName, KeptIndex } from './kept-index.ts';
 import type { KeptFor } from './kept-index.ts';
 import type { Signature } from './signature.ts';
 
-export interface Evidence {
+export interface SignatureEvidence {
   /** Digests of manifests that lead to this image, as verified when the signatures were fetched. */
   readonly digests: readonly Digest[];
   readonly signatures: readonly Signature[];
@@ -53,7 +53,7 @@ export class KeptSignatures {
    * The kept signatures, merged with the most recently used ones of another namespace: those alone that this namespace
    * has pulled may not satisfy its policy. Undefined without any; damaged files count as missing.
    */
-  async of(wanted: KeptFor): Promise<Evidence | undefined> {
+  async of(wanted: KeptFor): Promise<SignatureEvidence | undefined> {
     const own = fileOf(wanted);
     const other = (await this.#known()).fileOfOther(own);
     const found = [await this.#read(own), other === undefined ? undefined : await this.#read(other)].filter(
@@ -63,7 +63,7 @@ export class KeptSignatures {
     return first === undefined ? this.#read(earlierFileOf(wanted.id)) : merged(first, second);
   }
 
-  async #read(name: string): Promise<Evidence | undefined> {
+  async #read(name: string): Promise<SignatureEvidence | undefined> {
     const path = join(this.#directory, name);
     try {
       const bytes = await readCapped(path, imageLimits.documentBytes);
@@ -78,7 +78,7 @@ export class KeptSignatures {
    * Adds signatures to the kept ones, since a repository can have several manifests of the image. `nowMs`: ms since
    * 1970.
    */
-  keep(wanted: KeptFor, fresh: Evidence, nowMs: number): Promise<void> {
+  keep(wanted: KeptFor, fresh: SignatureEvidence, nowMs: number): Promise<void> {
     return this.#inTurn(async () => {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 });
       const index = await this.#known();
@@ -181,7 +181,10 @@ function onlyAbsentOrThere(thrown: unknown): undefined {
   return codeOf(thrown) === 'EEXIST' ? undefined : onlyAbsent(thrown);
 }
 
-function merged(fresh: Evidence, old: Evidence = { digests: [], signatures: [] }): Evidence {
+function merged(
+  fresh: SignatureEvidence,
+  old: SignatureEvidence = { digests: [], signatures: [] },
+): SignatureEvidence {
   const digests = [...new Set([...fresh.digests, ...old.digests])];
   const seen = new Map(
     [...fresh.signatures, ...old.signatures].map((one) => [JSON.stringify(plain(one)), one]),
@@ -214,11 +217,11 @@ function plain(one: Signature): object {
     : { kind: one.kind, payload: base64(one.payload), ...one.parts };
 }
 
-function encode({ digests, signatures }: Evidence): string {
+function encode({ digests, signatures }: SignatureEvidence): string {
   return JSON.stringify({ digests, signatures: signatures.map(plain) });
 }
 
-function evidenceIn(fields: Fields): Evidence {
+function evidenceIn(fields: Fields): SignatureEvidence {
   return {
     digests: fields.digests('digests', signatureLimits.signatures),
     signatures: fields.objects('signatures', signatureLimits.signatures).map((one): Signature => {

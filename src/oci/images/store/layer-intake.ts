@@ -4,7 +4,7 @@ import { onAbort } from '../../../base/abort.ts';
 import { FaultError, fail } from '../../../base/fault.ts';
 import { storageLimits } from '../../bounds.ts';
 import type { LayerRecord } from './records/layer-record.ts';
-import type { RunningJob, Start, WorkerPool } from './workers/worker-pool.ts';
+import type { RunningJob, StartJob, WorkerPool } from './workers/worker-pool.ts';
 import type { UnpackJob } from './workers/worker-protocol.ts';
 
 /** Where a download writes to; has the shape of the registry client's sink. */
@@ -41,7 +41,7 @@ export async function takeLayer(
   signal: AbortSignal,
 ): Promise<LayerRecord> {
   const { pool } = options;
-  const intake = new Intake(options, (job) => pool.start(job));
+  const intake = new LayerIntake(options, (job) => pool.start(job));
   try {
     return await takeBy(intake, options, download, signal);
   } catch (error) {
@@ -62,7 +62,7 @@ async function takeApart(
     return await options.pool.apart(async (start) => {
       free.resolve();
       await waited;
-      return takeBy(new Intake(options, start), options, download, signal);
+      return takeBy(new LayerIntake(options, start), options, download, signal);
     }, signal);
   } finally {
     free.resolve();
@@ -70,7 +70,7 @@ async function takeApart(
 }
 
 async function takeBy(
-  intake: Intake,
+  intake: LayerIntake,
   options: IntakeOptions,
   download: Download,
   signal: AbortSignal,
@@ -90,14 +90,14 @@ async function takeBy(
   }
 }
 
-class Intake implements LayerSink {
+class LayerIntake implements LayerSink {
   readonly #options: IntakeOptions;
-  readonly #start: Start;
+  readonly #start: StartJob;
   #job: UnpackJob;
   #running: RunningJob;
   isComplete = false;
 
-  constructor(options: IntakeOptions, start: Start) {
+  constructor(options: IntakeOptions, start: StartJob) {
     this.#options = options;
     this.#start = start;
     this.#job = options.newJob();

@@ -32,21 +32,21 @@ export interface DisksOptions {
   readonly workerPool: Pick<PoolOptions, 'workers' | 'program'> | undefined;
 }
 
-export interface Disk {
+export interface StoreDisk {
   readonly pool: WorkerPool;
   readonly trash: Trash;
 }
 
 export class StoreDisks {
-  readonly images: Disk;
+  readonly images: StoreDisk;
   /** The same object as `images` if they share a root. */
-  readonly containers: Disk;
+  readonly containers: StoreDisk;
   readonly directories: StoreDirectories;
   readonly #paths: StorePaths;
 
   constructor({ paths, clock, log, conditions, onMoved, newName, workerIdleMs, workerPool }: DisksOptions) {
     this.#paths = paths;
-    const newDisk = (directory: string, gate: Trash['gate']): Disk => {
+    const newDisk = (directory: string, gate: Trash['gate']): StoreDisk => {
       const pool = new WorkerPool({
         clock,
         ...workerPool,

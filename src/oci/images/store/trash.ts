@@ -15,7 +15,7 @@ import { removeSmallTree } from '../../trees/small-tree.ts';
 import { unmountBelow } from '../../trees/unmount-below.ts';
 import type { Emptied } from '../../trees/tree-empty.ts';
 import type { RunningJob, WorkerPool } from './workers/worker-pool.ts';
-import type { Job, JobResult } from './workers/worker-protocol.ts';
+import type { WorkerJob, JobResult } from './workers/worker-protocol.ts';
 
 export interface TrashOptions {
   /** Path of the trash. Each disk of a store has its own. */
@@ -132,7 +132,7 @@ export class Trash {
     return result;
   }
 
-  async #run(job: Job): Promise<JobResult> {
+  async #run(job: WorkerJob): Promise<JobResult> {
     const running = this.#options.pool.start(job);
     this.#jobs.add(running);
     try {

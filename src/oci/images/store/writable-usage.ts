@@ -5,7 +5,7 @@ import type { WrittenUsage } from '../../../ports/stats.ts';
 import { fail } from '../../../base/fault.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { storageLimits } from '../../bounds.ts';
-import { filesystemUsage } from '../../../host/files/directory-lock.ts';
+import { filesystemSpace } from '../../../host/files/directory-lock.ts';
 import { rootfsPaths } from './records/layer-layout.ts';
 import type { LayerStore } from './layer-store.ts';
 import { WholeFigures } from '../../trees/whole-figures.ts';
@@ -22,7 +22,7 @@ export class WritableUsage {
   readonly #clock: ClockPort;
   readonly #last = new Map<ContainerId, CachedUsage>();
   readonly #figures: WholeFigures;
-  #filesystem: { readonly atMonoMs: number; readonly usage: ReturnType<typeof filesystemUsage> } | undefined;
+  #filesystem: { readonly atMonoMs: number; readonly usage: ReturnType<typeof filesystemSpace> } | undefined;
   readonly #counting = new Map<ContainerId, Promise<WrittenUsage>>();
 
   constructor(store: LayerStore, clock: ClockPort) {
@@ -63,11 +63,11 @@ export class WritableUsage {
   }
 
   /** Usage of the containers' file system, cached briefly, since a hundred containers may be measured at once. */
-  #capacity(): ReturnType<typeof filesystemUsage> {
+  #capacity(): ReturnType<typeof filesystemSpace> {
     const now = this.#clock.monoMs();
     const last = this.#filesystem;
     if (last !== undefined && now - last.atMonoMs < storageLimits.capacityAgeMs) return last.usage;
-    const usage = filesystemUsage(this.#store.paths.containersRoot);
+    const usage = filesystemSpace(this.#store.paths.containersRoot);
     this.#filesystem = { atMonoMs: now, usage };
     return usage;
   }

@@ -25,9 +25,9 @@ import {
 import type { OpenArchive, ArchiveCall } from './archive.ts';
 import { FILES } from '../../documents/checkpoint-documents.ts';
 import { freeze, read, thaw, toolCall } from './frozen.ts';
-import type { Job, Reader } from './frozen.ts';
+import type { CheckpointJob, Reader } from './frozen.ts';
 import { copyFile, packAll } from './tar.ts';
-import type { ToolCall } from './tar.ts';
+import type { TarCall } from './tar.ts';
 import { createRestores, undoRestores } from './restore.ts';
 import { begun, dropWork, keepNote, makeWork, noteOf } from './work.ts';
 import type { Note } from './work.ts';
@@ -62,7 +62,7 @@ interface Request {
 
 /** An archive that is being written. */
 interface Draft extends OpenArchive {
-  readonly job: Job;
+  readonly job: CheckpointJob;
   readonly call: ArchiveCall;
   hasName: boolean;
 }
@@ -218,8 +218,8 @@ async function undoEarlier(
 }
 
 /** Freezes all containers before the first is read, and thaws none before the last was read. */
-async function readAll(reader: Reader, jobs: readonly Job[], fx: EffectContext): Promise<void> {
-  const touched: Job[] = [];
+async function readAll(reader: Reader, jobs: readonly CheckpointJob[], fx: EffectContext): Promise<void> {
+  const touched: CheckpointJob[] = [];
   const { frozenByCheckpoint } = reader.parts;
   try {
     for (const job of jobs) {
@@ -252,7 +252,7 @@ async function pack(reader: Reader, { job, file }: Draft, fx: EffectContext): Pr
 }
 
 /** The kubelet may be rotating the log at this moment: an archive without a log is valid. */
-async function copyLog({ parts: { log } }: Reader, call: ToolCall, from: string, to: string): Promise<void> {
+async function copyLog({ parts: { log } }: Reader, call: TarCall, from: string, to: string): Promise<void> {
   try {
     await copyFile(call, from, to);
   } catch (error) {

@@ -32,7 +32,7 @@ export interface Reader {
   readonly layerOf: (diffId: Digest) => string;
 }
 
-export interface Job {
+export interface CheckpointJob {
   readonly container: CheckpointedContainer;
   readonly handler: Handler;
   readonly attempted: string;
@@ -40,12 +40,12 @@ export interface Job {
   readonly work: string;
 }
 
-type Target = Pick<Job, 'handler' | 'attempted'> & { readonly id: ContainerId };
+type Target = Pick<CheckpointJob, 'handler' | 'attempted'> & { readonly id: ContainerId };
 
 /** Freezes all processes of the container. */
 export async function freeze(
   reader: Reader,
-  { container, handler, attempted }: Job,
+  { container, handler, attempted }: CheckpointJob,
   fx: EffectContext,
 ): Promise<void> {
   const answer = await call(reader, { id: container.id, handler, attempted }, ['pause'], fx);
@@ -88,7 +88,7 @@ async function isPaused({ clock, toolPath }: Reader, { id, handler }: Target): P
 }
 
 /** Reads everything that must be consistent into the checkpoint's directory. */
-export async function read(reader: Reader, job: Job, fx: EffectContext): Promise<void> {
+export async function read(reader: Reader, job: CheckpointJob, fx: EffectContext): Promise<void> {
   const { container, handler, attempted, work } = job;
   const images = ['--image-path', join(work, FILES.images), '--work-path', work];
   // as CRI-O: file locks belong to the processes; the kubelet expects the container to keep running

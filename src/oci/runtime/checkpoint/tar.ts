@@ -15,14 +15,14 @@ const CP = '/bin/cp';
 /** Descriptor of the output file in the child process. */
 const OUT = 3;
 
-export interface ToolCall {
+export interface TarCall {
   readonly clock: ClockPort;
   readonly toolPath: string;
   readonly attempted: string;
   readonly fx: EffectContext;
 }
 
-export interface Changes extends ToolCall {
+export interface Changes extends TarCall {
   /** Directory that the names are relative to. */
   readonly from: string;
   readonly names: readonly Buffer[];
@@ -55,7 +55,7 @@ export async function packChanges({ from, names, list, to, ...call }: Changes): 
 
 /** Packs these files of a directory into an open file, with root as their owner. */
 export function packAll(
-  call: ToolCall,
+  call: TarCall,
   from: string,
   names: readonly string[],
   to: FileHandle,
@@ -76,12 +76,12 @@ export function packAll(
 }
 
 /** Copies a file; a symbolic link is copied as a link. */
-export function copyFile(call: ToolCall, from: string, to: string): Promise<void> {
+export function copyFile(call: TarCall, from: string, to: string): Promise<void> {
   return tool(call, [CP, '--no-dereference', '--', from, to]);
 }
 
 async function tool(
-  { clock, toolPath, attempted, fx }: ToolCall,
+  { clock, toolPath, attempted, fx }: TarCall,
   argv: readonly string[],
   out?: number,
 ): Promise<void> {

@@ -2,7 +2,7 @@
 import { mkdir, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
-import type { ContainerId, SandboxId } from '../../../base/ids.ts';
+import type { ContainerId, SandboxOrContainerId } from '../../../base/ids.ts';
 import { fail, toFault } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
 import type { CgroupLayout } from '../../../host/kernel-thread/thread-protocol.ts';
@@ -22,7 +22,7 @@ import type { Layout } from '../../../host/sandbox/layout.ts';
 import { writeOwnFile } from '../../../host/files/state-files.ts';
 import { scopeOf } from '../../../host/cgroups/slices.ts';
 import { isEnding } from '../../../host/process/process-identity.ts';
-import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 import type { Systemd } from '../../../host/cgroups/systemd.ts';
 import { poll } from '../../../host/clock/wait.ts';
@@ -30,8 +30,6 @@ import { liveIdentity } from './parts.ts';
 import type { DriverParts } from './parts.ts';
 import { readNote } from './record.ts';
 import { exists } from './state.ts';
-
-type Id = ContainerId | SandboxId;
 
 /**
  * Moves a monitor into its scope or cgroup, which the first monitor of the sandbox creates. Does nothing if the
@@ -115,7 +113,7 @@ export async function signalCgroup(parts: DriverParts, path: string): Promise<vo
 /** Kills until the cgroup has no live member (F46). Throws `timedOut` with the pids that have not exited (F45). */
 export async function emptyCgroup(
   parts: DriverParts,
-  id: Id,
+  id: SandboxOrContainerId,
   path: string,
   timeoutMs: number,
 ): Promise<void> {
@@ -128,7 +126,7 @@ export async function emptyCgroup(
 }
 
 /** Throws `timedOut` with the pids; returns if the list is empty. */
-export function refuseSurvivors(id: Id, pids: readonly number[]): void {
+export function refuseSurvivors(id: SandboxOrContainerId, pids: readonly number[]): void {
   if (pids.length === 0) return;
   fail(
     'timedOut',
@@ -202,7 +200,12 @@ export async function thawContainer({ cgroups, layout }: DriverParts, id: Contai
 }
 
 /** Removes a cgroup without processes. The kernel answers EBUSY for a moment after the last one exited (F48). */
-export async function dropCgroup(parts: DriverParts, id: Id, path: string, fx: EffectContext): Promise<void> {
+export async function dropCgroup(
+  parts: DriverParts,
+  id: SandboxOrContainerId,
+  path: string,
+  fx: EffectContext,
+): Promise<void> {
   const attempted = `remove cgroup ${path}`;
   const removed = await poll(
     {

@@ -7,7 +7,7 @@ import { fail, toFault } from '../../../base/fault.ts';
 import { monitorLimits } from '../bounds.ts';
 import { makeOwnDirectory } from '../../../host/files/state-files.ts';
 import { processExists } from '../../../host/process/process-identity.ts';
-import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { createArgv, monitorEnv } from '../monitor/conmon.ts';
 import { launchMonitor } from '../monitor/launch.ts';
 import type { Launched } from '../monitor/launch.ts';

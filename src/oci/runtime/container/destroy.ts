@@ -1,7 +1,7 @@
 /** Undoes writeBundle and create, from any state that they or a crash have left. */
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ContainerInput, DestroyInput } from '../../../ports/runtime.ts';
-import type { ContainerId, SandboxId } from '../../../base/ids.ts';
+import type { ContainerId, SandboxOrContainerId } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { readMountInfo } from '../../../host/mounts/mountinfo.ts';
@@ -108,7 +108,7 @@ async function endProcesses(
 export async function purgeState(
   parts: DriverParts,
   handler: Handler,
-  id: ContainerId | SandboxId,
+  id: SandboxOrContainerId,
   fx: EffectContext,
 ): Promise<void> {
   if (!(await hasRuntimeState(handler.root, id))) return;

@@ -12,7 +12,7 @@ import { parseContainerId } from '../../../base/ids.ts';
 import { toFault } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
 import { killProcess, processExists } from '../../../host/process/process-identity.ts';
-import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { poll } from '../../../host/clock/wait.ts';
 import { watchDirectory, watchProcess } from '../../../host/process/watch.ts';
 import type { Watch } from '../../../host/process/watch.ts';

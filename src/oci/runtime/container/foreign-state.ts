@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
-import type { ContainerId, SandboxId } from '../../../base/ids.ts';
+import type { SandboxOrContainerId } from '../../../base/ids.ts';
 import { jsonObject } from '../../../base/json-object.ts';
 import { driverLimits, monitorLimits } from '../bounds.ts';
 import { removeFile } from '../../../host/files/state-files.ts';
@@ -60,7 +60,7 @@ async function writeNote(root: string, id: string, state: NotedState): Promise<v
 export async function learnState(
   parts: DriverParts,
   handler: Handler,
-  id: ContainerId | SandboxId,
+  id: SandboxOrContainerId,
   fx: EffectContext,
 ): Promise<RuntimeState | undefined> {
   const argv = stateArgv({ path: handler.path, globals: ownGlobals(handler), id });

@@ -5,11 +5,11 @@
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ExitFact, ProcessIdentity } from '../../../ports/journal.ts';
 import type { ContainerInput } from '../../../ports/runtime.ts';
-import type { ContainerId, SandboxId } from '../../../base/ids.ts';
+import type { ContainerId, SandboxOrContainerId } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
 import { isForkedOnly, killProcess, processExists } from '../../../host/process/process-identity.ts';
-import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
 import { poll, within } from '../../../host/clock/wait.ts';
 import { KILLED_EXIT_CODE } from '../monitor/exit-file.ts';
@@ -118,7 +118,7 @@ export async function killAll(
 export async function killWorkers(
   parts: DriverParts,
   handler: Handler,
-  id: ContainerId | SandboxId,
+  id: SandboxOrContainerId,
   cgroup: string | undefined,
 ): Promise<void> {
   const left: HostIdentity[] = [];
@@ -145,7 +145,7 @@ export async function killWorkers(
 /** Sends SIGKILL to one process and waits for its exit. */
 export async function endProcess(
   parts: DriverParts,
-  id: ContainerId | SandboxId,
+  id: SandboxOrContainerId,
   identity: HostIdentity,
 ): Promise<void> {
   killProcess(identity, SIGKILL);

@@ -4,7 +4,7 @@ import type { EffectContext } from '../../../ports/effect.ts';
 import type { EffectiveContainer, ProcessIdentity } from '../../../ports/journal.ts';
 import type { BundleInput, PauseInput } from '../../../ports/runtime.ts';
 import type { Resources } from '../../../ports/specs.ts';
-import type { ContainerId, SandboxId } from '../../../base/ids.ts';
+import type { ContainerId, SandboxOrContainerId } from '../../../base/ids.ts';
 import { fail, printable } from '../../../base/fault.ts';
 import { monitorLimits } from '../bounds.ts';
 import type { Log } from '../../../base/log.ts';
@@ -12,7 +12,7 @@ import type { CgroupLayout } from '../../../host/kernel-thread/thread-protocol.t
 import type { WarmCgroupMoves } from '../../../host/tuning/warm-cgroup-moves.ts';
 import type { Conditions } from '../../../base/conditions.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
-import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import {
   bootId,
   processExists,
@@ -66,7 +66,7 @@ export interface DriverParts extends RuntimeDriverOptions {
 }
 
 /** What identifies the processes that work for a container or a pause container. */
-export function marksOf(handler: Handler, id: ContainerId | SandboxId): Marks {
+export function marksOf(handler: Handler, id: SandboxOrContainerId): Marks {
   return { id, rootArg: rootArg(handler.root) };
 }
 

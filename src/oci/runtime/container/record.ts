@@ -11,7 +11,7 @@ import { driverLimits } from '../bounds.ts';
 import { containerCgroup, monitorCgroup } from '../../../host/sandbox/layout.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
 import { makeOwnDirectory, writeOwnFile } from '../../../host/files/state-files.ts';
-import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 
 export interface ContainerNote {

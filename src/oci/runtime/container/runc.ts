@@ -3,13 +3,11 @@
  * digits, and options have the form --name=value or are followed by an absolute path, so no value can be parsed as
  * another option (S65).
  */
-import type { ContainerId, SandboxId } from '../../../base/ids.ts';
+import type { SandboxOrContainerId } from '../../../base/ids.ts';
 import { jsonObject } from '../../../base/json-object.ts';
 import { monitorLimits } from '../bounds.ts';
 import { printable } from '../../../base/fault.ts';
 import { isScope } from '../../../host/cgroups/slices.ts';
-
-type Id = ContainerId | SandboxId;
 
 /** The runtime's state directory. It separates the containers of one instance from another's. */
 export function rootArg(root: string): string {
@@ -38,7 +36,7 @@ export interface RuntimeCall {
   /** Absolute path of the runtime. */
   readonly path: string;
   readonly globals: readonly string[];
-  readonly id: Id;
+  readonly id: SandboxOrContainerId;
 }
 
 export function startArgv(call: RuntimeCall): string[] {

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import { driverLimits } from '../bounds.ts';
-import type { Layout, PinKind } from '../../../host/sandbox/layout.ts';
+import type { Layout, PinName } from '../../../host/sandbox/layout.ts';
 import { statOwn } from '../../../host/files/state-files.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 import { OCI_VERSION } from '../spec/generate.ts';
@@ -18,7 +18,7 @@ export interface ShownSpecs {
 }
 
 /** OCI's names of the namespaces (runtime-spec, config-linux.md, "Namespaces"), in the order of its table. */
-const NAMESPACES: readonly (readonly [type: string, pin: PinKind])[] = [
+const NAMESPACES: readonly (readonly [type: string, pin: PinName])[] = [
   ['network', 'net'],
   ['ipc', 'ipc'],
   ['uts', 'uts'],

@@ -9,7 +9,7 @@ import { jsonObject } from '../../../base/json-object.ts';
 import { isProcessGone } from '../../../host/ffi/errno.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_PATH } from '../../../host/ffi/constants.ts';
 import { processExists } from '../../../host/process/process-identity.ts';
-import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import type { PipeOwner } from '../../../host/process/process.ts';
 import { readConfig } from './exec-process.ts';
 

@@ -16,7 +16,7 @@ import { within } from '../../../host/clock/wait.ts';
 import type { DriverParts } from '../container/parts.ts';
 import { Hub, connectMonitor } from './stream-hub.ts';
 import { AttachBudget } from './stream-listeners.ts';
-import type { Listener } from './stream-listeners.ts';
+import type { AttachListener } from './stream-listeners.ts';
 import { OutputPump, drain, reasonOf } from './stream-output.ts';
 
 /** Access to a container's terminal size, and to its stdin beyond the monitor. */
@@ -27,7 +27,7 @@ export interface Terminals {
 }
 
 /** The attached clients of all containers. */
-export class Attachments {
+export class AttachClients {
   readonly #parts: DriverParts;
   readonly #terminals: Terminals;
   readonly #hubs = new Map<ContainerId, Promise<Hub>>();
@@ -44,7 +44,7 @@ export class Attachments {
     const hub = await this.#hub(input, fx.signal);
     const listener = hub.listen();
     try {
-      await new Attachment({ parts: this.#parts, terminals: this.#terminals, input, client, fx }).run(
+      await new AttachClient({ parts: this.#parts, terminals: this.#terminals, input, client, fx }).run(
         hub,
         listener,
       );
@@ -101,7 +101,7 @@ interface AttachmentInput {
 }
 
 /** One client of a container's attach connection. */
-class Attachment {
+class AttachClient {
   readonly #parts: DriverParts;
   readonly #terminals: Terminals;
   readonly #input: ContainerInput;
@@ -116,7 +116,7 @@ class Attachment {
     this.#fx = fx;
   }
 
-  async run(hub: Hub, listener: Listener): Promise<void> {
+  async run(hub: Hub, listener: AttachListener): Promise<void> {
     const { clock } = this.#parts;
     const { stdout, stderr, stdin } = this.#client;
     const { signal } = this.#fx;

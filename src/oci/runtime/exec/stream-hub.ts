@@ -20,7 +20,7 @@ import type { PolledDescriptor } from '../../../host/io/polled-descriptor.ts';
 import { pause } from '../../../host/clock/wait.ts';
 import type { DriverParts } from '../container/parts.ts';
 import { unixAddress } from './stream-console.ts';
-import { Listener } from './stream-listeners.ts';
+import { AttachListener } from './stream-listeners.ts';
 import type { AttachBudget } from './stream-listeners.ts';
 import { ReadPace } from './stream-output.ts';
 
@@ -28,7 +28,7 @@ export class Hub {
   readonly #id: ContainerId;
   readonly #socket: PolledDescriptor;
   readonly #stdinOnce: boolean;
-  readonly #listeners = new Set<Listener>();
+  readonly #listeners = new Set<AttachListener>();
   readonly #pace: ReadPace;
   readonly #budget: AttachBudget;
   /** Resolves when the monitor has closed the connection: the container, or its output, has ended. */
@@ -85,8 +85,8 @@ export class Hub {
     return this.#listeners.size > 0 || (this.#stdinOnce && !this.#isStdinOver);
   }
 
-  listen(): Listener {
-    const listener = new Listener(this.#budget, this.#id);
+  listen(): AttachListener {
+    const listener = new AttachListener(this.#budget, this.#id);
     this.#listeners.add(listener);
     return listener;
   }
@@ -106,7 +106,7 @@ export class Hub {
     return true;
   }
 
-  leave(listener: Listener): void {
+  leave(listener: AttachListener): void {
     this.#listeners.delete(listener);
   }
 

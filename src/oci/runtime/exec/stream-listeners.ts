@@ -11,18 +11,18 @@ const STDERR_PIPE = 3;
 /** Bounds the output queued for all attached clients of all containers (S85). */
 export class AttachBudget {
   #bytes = 0;
-  readonly #listeners = new Set<Listener>();
+  readonly #listeners = new Set<AttachListener>();
 
   /** Bytes queued. */
   get size(): number {
     return this.#bytes;
   }
 
-  join(listener: Listener): void {
+  join(listener: AttachListener): void {
     this.#listeners.add(listener);
   }
 
-  leave(listener: Listener): void {
+  leave(listener: AttachListener): void {
     this.#listeners.delete(listener);
   }
 
@@ -37,7 +37,7 @@ export class AttachBudget {
   queued(bytes: number): void {
     this.#bytes += bytes;
     while (this.#bytes > driverLimits.attachAllBytes) {
-      let slowest: Listener | undefined;
+      let slowest: AttachListener | undefined;
       for (const one of this.#listeners)
         if (slowest === undefined || one.waiting > slowest.waiting) slowest = one;
       if (slowest === undefined) return;
@@ -47,7 +47,7 @@ export class AttachBudget {
 }
 
 /** The queue of one attached client. */
-export class Listener {
+export class AttachListener {
   readonly stdout: ByteQueue;
   readonly stderr: ByteQueue;
   readonly #budget: AttachBudget;

@@ -9,18 +9,18 @@ import { basename } from 'node:path';
 import { FaultError, fail, fault } from '../../../base/fault.ts';
 import { monitorLimits } from '../bounds.ts';
 import { codeOf, isAbsent } from '../../../host/ffi/errno.ts';
-import type { ProcessIdentity } from '../../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { poll } from '../../../host/clock/wait.ts';
-import type { Bound } from '../../../host/clock/wait.ts';
+import type { WaitBound } from '../../../host/clock/wait.ts';
 import { openFiles } from './monitor-process.ts';
-import type { OpenFile } from './monitor-process.ts';
+import type { ProcessFile } from './monitor-process.ts';
 
 const REOPEN = '2 0 0\n';
 
-export interface ReopenRequest extends Bound {
+export interface ReopenRequest extends WaitBound {
   readonly id: string;
   readonly fifo: string;
-  readonly monitor: ProcessIdentity;
+  readonly monitor: HostIdentity;
   /** Absolute path. */
   readonly logPath: string;
 }
@@ -61,7 +61,7 @@ export async function reopenLog(request: ReopenRequest): Promise<void> {
  * Whether the monitor writes to the file at this path. A reopen would then replace it by an empty file and lose its
  * content. That is the case when a reopen is repeated because the answer to the first one came too late.
  */
-export async function writesTo(monitor: ProcessIdentity, logPath: string): Promise<boolean> {
+export async function writesTo(monitor: HostIdentity, logPath: string): Promise<boolean> {
   try {
     const inode = String((await lstat(logPath, { bigint: true })).ino);
     // The link in /proc follows a rename and shows a deletion, so a file of this name and inode is the one at the
@@ -84,7 +84,7 @@ export async function resizeTerminal(
   await writeFifo(fifo, `1 ${size.rows} ${size.columns}\n`, `resize the terminal of container ${id}`, id);
 }
 
-function keyOf(file: OpenFile): string {
+function keyOf(file: ProcessFile): string {
   return `${file.inode} ${file.path}`;
 }
 

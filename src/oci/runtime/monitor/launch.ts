@@ -13,7 +13,7 @@ import { spawnProcess } from '../../../host/process/process.ts';
 import type { Child } from '../../../host/process/process.ts';
 import { SocketReader } from '../../../host/io/socket-reader.ts';
 import { within } from '../../../host/clock/wait.ts';
-import type { Bound } from '../../../host/clock/wait.ts';
+import type { WaitBound } from '../../../host/clock/wait.ts';
 import { START_FD, SYNC_FD } from './conmon.ts';
 
 /** The read end of a sync pipe. */
@@ -53,7 +53,7 @@ export class SyncPipe {
   /**
    * The next line; `ended` when the monitor closed the pipe or sent a line that is too long. One caller at a time.
    */
-  async next(bound: Bound): Promise<{ readonly line: string } | 'ended' | 'timedOut' | 'cancelled'> {
+  async next(bound: WaitBound): Promise<{ readonly line: string } | 'ended' | 'timedOut' | 'cancelled'> {
     const ready = new Promise<void>((resolve) => {
       this.#wake = (): void => {
         if (this.#lines.length > 0 || this.#ended) resolve();

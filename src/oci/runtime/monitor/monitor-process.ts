@@ -3,7 +3,7 @@
  * their command lines, since an interrupted create leaves no pid file. No process is started for it.
  */
 import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs';
-import type { ContainerId, SandboxId } from '../../../base/ids.ts';
+import type { SandboxOrContainerId } from '../../../base/ids.ts';
 import { hostLimits } from '../../../host/bounds.ts';
 import { monitorLimits } from '../bounds.ts';
 import { isProcessGone } from '../../../host/ffi/errno.ts';
@@ -13,7 +13,7 @@ import {
   processIdentity,
   processStat,
 } from '../../../host/process/process-identity.ts';
-import type { ProcessIdentity } from '../../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { isOfHost } from '../../../host/process/process-owner.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 import { nextTurn } from '../../../host/clock/wait.ts';
@@ -64,7 +64,7 @@ export function commandLine(pid: number): readonly string[] {
  * can claim that, so `isOfHost` checks that it is one of the host.
  */
 export interface Marks {
-  readonly id: ContainerId | SandboxId;
+  readonly id: SandboxOrContainerId;
   /** `--root=<state root of the handler>`: different in each instance. */
   readonly rootArg: string;
 }
@@ -78,7 +78,7 @@ export function worksFor(argv: readonly string[], marks: Marks): boolean {
  * The monitor that wrote this pid file, if it is alive: its pid may have been reused (F43). If somebody has deleted
  * the file (F29), the process whose `-c` is the container's id.
  */
-export async function monitorIdentity(pidFile: string, marks: Marks): Promise<ProcessIdentity | undefined> {
+export async function monitorIdentity(pidFile: string, marks: Marks): Promise<HostIdentity | undefined> {
   const pid = await readPidFile(pidFile);
   if (pid !== undefined) return identityIfMarked(pid, marks);
   return (await scanFor(marks)).found.find((found) => isMonitor(commandLine(found.pid), marks));
@@ -90,7 +90,7 @@ function isMonitor(argv: readonly string[], { id }: Marks): boolean {
 }
 
 export interface ProcessScan {
-  readonly found: readonly ProcessIdentity[];
+  readonly found: readonly HostIdentity[];
   /** False if a listed process exited before it was read: it may have forked a process that is not in the list. */
   readonly isWhole: boolean;
   /** Pids of processes that have exited and are not reaped yet. */
@@ -102,7 +102,7 @@ export interface ProcessScan {
  * @param known zombies of the previous scan, which cannot have forked since
  */
 export async function scanFor(marks: Marks, known: ReadonlySet<number> = new Set()): Promise<ProcessScan> {
-  const found: ProcessIdentity[] = [];
+  const found: HostIdentity[] = [];
   const zombies = new Set<number>();
   let isWhole = true;
   const pids = list('/proc')
@@ -120,7 +120,7 @@ export async function scanFor(marks: Marks, known: ReadonlySet<number> = new Set
   return { found, isWhole, zombies };
 }
 
-function identityIfMarked(pid: number, marks: Marks): ProcessIdentity | undefined {
+function identityIfMarked(pid: number, marks: Marks): HostIdentity | undefined {
   const identity = processIdentity(pid);
   if (identity === undefined || !worksFor(commandLine(pid), marks) || !isOfHost(pid)) return undefined;
   // the start time is the same before and after: the command line is this process's
@@ -128,15 +128,15 @@ function identityIfMarked(pid: number, marks: Marks): ProcessIdentity | undefine
 }
 
 /** One open file of a process, read from procfs alone: the file's own file system is not touched. */
-export interface OpenFile {
+export interface ProcessFile {
   readonly path: string;
   /** Empty where the kernel does not report it, before Linux 5.14. */
   readonly inode: string;
 }
 
 /** The files that a process has open; empty if it has exited. */
-export function openFiles(pid: number): readonly OpenFile[] {
-  const files: OpenFile[] = [];
+export function openFiles(pid: number): readonly ProcessFile[] {
+  const files: ProcessFile[] = [];
   for (const fd of list(`/proc/${pid}/fd`).slice(0, monitorLimits.monitorFds)) {
     try {
       const path = readlinkSync(`/proc/${pid}/fd/${fd}`);

@@ -4,7 +4,7 @@
  */
 import { monitorLimits } from '../bounds.ts';
 
-export type Report =
+export type MonitorReport =
   | { readonly kind: 'value'; readonly value: number }
   /** The monitor reports that the runtime failed. */
   | { readonly kind: 'failed'; readonly message: string }
@@ -14,7 +14,7 @@ export type Report =
 const HIGHEST_PID = 2 ** 22;
 
 /** Parses the report of a create: a pid above 1, or a failure. */
-export function parseCreateReport(line: string): Report {
+export function parseCreateReport(line: string): MonitorReport {
   const report = parseLine(line);
   if (report.kind !== 'value') return report;
   return isPid(report.value) ? report : invalid(`pid ${report.value} is not possible for a container`);
@@ -25,11 +25,11 @@ function isPid(value: number): boolean {
   return value > 1 && value <= HIGHEST_PID;
 }
 
-function invalid(reason: string): Report {
+function invalid(reason: string): MonitorReport {
   return { kind: 'invalid', reason };
 }
 
-function parseLine(line: string): Report {
+function parseLine(line: string): MonitorReport {
   let value: unknown;
   try {
     value = JSON.parse(line);

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { symlink, mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
-import type { ContainerId, SandboxId } from '../../../base/ids.ts';
+import type { SandboxId, SandboxOrContainerId } from '../../../base/ids.ts';
 import { FaultError, fail, printable, toFault } from '../../../base/fault.ts';
 import { monitorLimits, shimLimits } from '../bounds.ts';
 import { DeleteResponseSchema } from '../../../gen/shim/task_pb.ts';
@@ -33,7 +33,7 @@ export function eventsSocket(layout: Layout): string {
   return join(layout.shimsDir, 'events.sock');
 }
 
-function shimCommand(layout: Layout, handler: Handler, id: ContainerId | SandboxId): ShimCommand {
+function shimCommand(layout: Layout, handler: Handler, id: SandboxOrContainerId): ShimCommand {
   return { program: handler.path, namespace: shimNamespace(layout), id, events: eventsSocket(layout) };
 }
 
@@ -41,7 +41,7 @@ function shimCommand(layout: Layout, handler: Handler, id: ContainerId | Sandbox
  * Makes the bundle reachable under the container's id as well: `delete` expects a bundle of that name beside its
  * working directory (containerd keeps all bundles of a namespace in one directory).
  */
-export async function linkBundle(bundleDir: string, id: ContainerId | SandboxId): Promise<void> {
+export async function linkBundle(bundleDir: string, id: SandboxOrContainerId): Promise<void> {
   await mkdir(bundleDir, { recursive: true, mode: 0o700 });
   await symlink(basename(bundleDir), join(dirname(bundleDir), id)).catch((error: unknown) => {
     if (codeOf(error) !== 'EEXIST') throw error;
@@ -97,7 +97,7 @@ export async function startShim(
 export async function deleteDead(
   parts: DriverParts,
   handler: Handler,
-  id: ContainerId | SandboxId,
+  id: SandboxOrContainerId,
   bundleDir: string,
 ): Promise<number | undefined> {
   const { layout, clock, toolPath, log } = parts;

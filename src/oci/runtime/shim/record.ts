@@ -8,7 +8,7 @@ import type { SandboxId } from '../../../base/ids.ts';
 import { jsonObject } from '../../../base/json-object.ts';
 import { driverLimits, shimLimits } from '../bounds.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
-import type { ProcessIdentity } from '../../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 import { writeWhole } from '../../../host/files/whole-file.ts';
 import type { ShimAddress } from './bootstrap.ts';
@@ -18,12 +18,12 @@ export interface ShimRecord extends ShimAddress {
   /** Name of the handler. */
   readonly handler: string;
   /** The shim's process. */
-  readonly shim: ProcessIdentity;
+  readonly shim: HostIdentity;
   /**
    * First process of the sandbox's task: with a virtual machine, that of the hypervisor. Undefined until it was
    * started.
    */
-  readonly task: ProcessIdentity | undefined;
+  readonly task: HostIdentity | undefined;
 }
 
 function recordPath(layout: Layout, id: SandboxId): string {
@@ -63,7 +63,7 @@ export function parseShimRecord(text: string): ShimRecord | undefined {
   return { version: 1, handler, path, api, shim, task: identityIn(record.task) };
 }
 
-function identityIn(value: unknown): ProcessIdentity | undefined {
+function identityIn(value: unknown): HostIdentity | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { pid, startTicks } = value as { readonly pid?: unknown; readonly startTicks?: unknown };
   if (!Number.isSafeInteger(pid) || !Number.isSafeInteger(startTicks) || Number(pid) <= 1) return undefined;

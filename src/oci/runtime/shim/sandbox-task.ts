@@ -15,7 +15,7 @@ import { Task } from '../../../gen/shim/task_pb.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { monitorCgroup, pauseCgroup } from '../../../host/sandbox/layout.ts';
 import { listProcessStats, processExists } from '../../../host/process/process-identity.ts';
-import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
 import { isOfHost } from '../../../host/process/process-owner.ts';
 import { encodeMessage } from '../../../ttrpc/protocol.ts';

@@ -13,7 +13,7 @@ import { TokenTable } from '../../../../src/cri/streaming/tokens.ts';
 import { Intake } from '../../../../src/cri/streaming/transport.ts';
 import { WsConnection, tunnel } from '../../../../src/cri/streaming/ws-connection.ts';
 import { realRandom } from '../../../../src/host/clock/random.ts';
-import { AttachBudget, Listener } from '../../../../src/oci/runtime/exec/stream-listeners.ts';
+import { AttachBudget, AttachListener } from '../../../../src/oci/runtime/exec/stream-listeners.ts';
 import { connectSpdy } from '../../../integration/streaming/clients.ts';
 import { container, serve, v4 } from '../../../integration/streaming/fixture.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
@@ -310,8 +310,8 @@ test('S85 output for attached clients is bounded over all of them: those who rea
   const room = new AttachBudget();
   const [stdout, packet] = [2, Buffer.alloc(8 * 1024, 'o')];
   const why: string[] = [];
-  const listener = (): Listener => {
-    const made = new Listener(room, container);
+  const listener = (): AttachListener => {
+    const made = new AttachListener(room, container);
     made.dropped.catch((error: Error) => void why.push(error.message));
     return made;
   };

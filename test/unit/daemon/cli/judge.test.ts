@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { JournalRecord } from '../../../../src/ports/journal.ts';
 import { emptyLedger, ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
 import { judge } from '../../../../src/daemon/cli/judge.ts';
-import type { Evidence, LiveActor } from '../../../../src/daemon/cli/judge.ts';
+import type { NodeEvidence, LiveActor } from '../../../../src/daemon/cli/judge.ts';
 import type { Machine, SeenProcess } from '../../../../src/daemon/cli/machine.ts';
 import { containerCgroup, sandboxCgroup } from '../../../../src/host/sandbox/layout.ts';
 import {
@@ -60,7 +60,7 @@ const MACHINE: Machine = {
   ingests: [],
   trash: [],
 };
-const LIVE: NonNullable<Evidence['live']> = {
+const LIVE: NonNullable<NodeEvidence['live']> = {
   actors: new Map<string, LiveActor>([
     [POD, { state: 'ready', settled: true }],
     [APP, { state: 'running', settled: true }],
@@ -71,8 +71,8 @@ const LIVE: NonNullable<Evidence['live']> = {
 interface Change {
   readonly records?: readonly JournalRecord[];
   readonly machine?: Partial<Machine>;
-  readonly live?: Evidence['live'];
-  readonly end?: Evidence['records']['end'];
+  readonly live?: NodeEvidence['live'];
+  readonly end?: NodeEvidence['records']['end'];
 }
 
 function findings(change: Change = {}) {
@@ -86,7 +86,7 @@ function findings(change: Change = {}) {
 }
 const reported = (change: Change = {}): string[] =>
   findings(change).map(({ invariant, object, message }) => `${invariant} ${object}: ${message}`);
-const actors = (id: string, state: string, settled: boolean): NonNullable<Evidence['live']> => ({
+const actors = (id: string, state: string, settled: boolean): NonNullable<NodeEvidence['live']> => ({
   pulls: 0,
   actors: new Map([...LIVE.actors, [id, { state, settled }]]),
 });

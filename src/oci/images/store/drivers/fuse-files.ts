@@ -11,7 +11,7 @@ import { jsonObject } from '../../../../base/json-object.ts';
 import { storageLimits } from '../../../bounds.ts';
 import { missingAs } from '../../../../host/ffi/errno.ts';
 import { readOwnFile } from '../../../../host/files/state-files.ts';
-import type { ProcessIdentity } from '../../../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../../../host/process/process-identity.ts';
 import { readSmallFile } from '../../../../host/files/small-file.ts';
 import { writeWhole } from '../../../../host/files/whole-file.ts';
 import { namesIn } from '../records/names-in.ts';
@@ -30,7 +30,7 @@ const NOTE = '.json';
 
 /** A process that has mounted or is about to. */
 export interface Helper {
-  readonly identity: ProcessIdentity;
+  readonly identity: HostIdentity;
   /** Mount point. */
   readonly target: string;
 }
@@ -70,12 +70,12 @@ export function targetOf(dir: Dir, name: string): string {
   return name === ROOT ? join(dir, ROOT) : join(dir, 'volumes', name);
 }
 
-export async function writeNote(dir: Dir, name: string, identity: ProcessIdentity): Promise<void> {
+export async function writeNote(dir: Dir, name: string, identity: HostIdentity): Promise<void> {
   await writeWhole(join(dir, HELPERS, `${name}${NOTE}`), `${JSON.stringify(identity)}\n`, 0o600);
 }
 
 /** The identity of the process that has mounted; undefined without a note. */
-export async function readNote(dir: Dir, name: string): Promise<ProcessIdentity | undefined> {
+export async function readNote(dir: Dir, name: string): Promise<HostIdentity | undefined> {
   const fields = jsonObject(
     (await readSmallFile(join(dir, HELPERS, `${name}${NOTE}`), {
       usualBytes: storageLimits.recordUsualBytes,

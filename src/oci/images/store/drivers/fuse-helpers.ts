@@ -6,7 +6,7 @@ import { storageLimits } from '../../../bounds.ts';
 import { isMountPoint } from '../../../../host/mounts/mount-point.ts';
 import { unmount } from '../../../../host/mounts/mounts.ts';
 import { processExists } from '../../../../host/process/process-identity.ts';
-import type { ProcessIdentity } from '../../../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../../../host/process/process-identity.ts';
 import { killTree } from '../../../../host/process/process-kill.ts';
 import { spawnProcess } from '../../../../host/process/process.ts';
 import type { Child } from '../../../../host/process/process.ts';
@@ -169,7 +169,7 @@ export class Helpers {
   }
 
   /** Logs when a process exits before its mount is gone: programs in the container then get errors (ENOTCONN). */
-  #watch(identity: ProcessIdentity, target: string): void {
+  #watch(identity: HostIdentity, target: string): void {
     watchProcess(identity, () => {
       void isMountPoint(target).then(
         (isLeft) => {

@@ -11,7 +11,7 @@ import { FaultError, fail, fault } from '../../../../base/fault.ts';
 import type { Fault } from '../../../../base/fault.ts';
 import { storageLimits } from '../../../bounds.ts';
 import { noteMoved } from '../../../../host/tuning/memory.ts';
-import type { FromJob, Job, JobResult, ToJob, ToWorker, UnpackJob } from './worker-protocol.ts';
+import type { FromJob, WorkerJob, JobResult, ToJob, ToWorker, UnpackJob } from './worker-protocol.ts';
 
 const WAITED = 'wait for a separate storage worker after a shared one has crashed';
 
@@ -34,7 +34,7 @@ interface Slot {
 }
 
 /** Starts a job on the worker that the pool has chosen. */
-export type Start = (job: UnpackJob) => RunningJob;
+export type StartJob = (job: UnpackJob) => RunningJob;
 
 export class WorkerPool {
   readonly #options: PoolOptions;
@@ -63,7 +63,7 @@ export class WorkerPool {
   }
 
   /** Starts a job on the worker with the fewest jobs. `result` settles exactly once. */
-  start(job: Job): RunningJob {
+  start(job: WorkerJob): RunningJob {
     const running = new RunningJob(job);
     this.#give(this.#freest(), running, job);
     return running;
@@ -73,7 +73,7 @@ export class WorkerPool {
    * Runs `work`, which starts unpacking in separate workers, when one is free. While waiting, rejects with the signal's
    * reason, or with `exhausted` after `storageLimits.apartWaitMs`.
    */
-  async apart<T>(work: (start: Start) => Promise<T>, signal: AbortSignal): Promise<T> {
+  async apart<T>(work: (start: StartJob) => Promise<T>, signal: AbortSignal): Promise<T> {
     return this.#whenFree(this.#unpacksApart, signal, () =>
       work((job) => {
         const running = new RunningJob(job);
@@ -108,7 +108,7 @@ export class WorkerPool {
     }
   }
 
-  #give(slot: Slot, running: RunningJob, job: Job): void {
+  #give(slot: Slot, running: RunningJob, job: WorkerJob): void {
     if (slot.idle !== undefined) this.#options.clock.clearTimeout(slot.idle);
     slot.idle = undefined;
     const channel = new MessageChannel();
@@ -140,9 +140,9 @@ export class WorkerPool {
   }
 
   /** Runs a job once more from its start, which is possible for all jobs but unpacking. */
-  async #again(running: RunningJob, job: Job, reason: Fault): Promise<void> {
+  async #again(running: RunningJob, job: WorkerJob, reason: Fault): Promise<void> {
     running.leave();
-    const again: Job = job.kind === 'flatten' ? { ...job, isAgain: true } : job;
+    const again: WorkerJob = job.kind === 'flatten' ? { ...job, isAgain: true } : job;
     try {
       await this.#whenFree(this.#othersApart, running.cancelled, async () => {
         this.#give(this.#spawn(true), running, again);
@@ -229,7 +229,7 @@ export interface JobEvents {
 
 /** A job on a worker, with a bounded window of bytes in flight. */
 export class RunningJob {
-  readonly job: Job;
+  readonly job: WorkerJob;
   readonly result: Promise<JobResult>;
   readonly #cancelled = new AbortController();
   /** Undefined while it waits for another worker. */
@@ -246,7 +246,7 @@ export class RunningJob {
   #resolve: (result: JobResult) => void = () => undefined;
   #reject: (error: FaultError) => void = () => undefined;
 
-  constructor(job: Job) {
+  constructor(job: WorkerJob) {
     this.job = job;
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve;

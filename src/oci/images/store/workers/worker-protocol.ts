@@ -48,11 +48,11 @@ export interface FlattenJob extends FlattenRequest {
 /** A removal's result without the error object, which cannot be sent between threads. */
 export type RemovalReport = Omit<Removal, 'error'>;
 
-export type Job = UnpackJob | RemoveJob | EmptyJob | MeasureJob | FlattenJob;
+export type WorkerJob = UnpackJob | RemoveJob | EmptyJob | MeasureJob | FlattenJob;
 
 /** Main thread to worker, on its own port; `port` is the job's channel. */
 export type ToWorker =
-  | { readonly type: 'job'; readonly job: Job; readonly port: MessagePort }
+  | { readonly type: 'job'; readonly job: WorkerJob; readonly port: MessagePort }
   | { readonly type: 'exit' };
 
 /** Main thread to a job. */

@@ -15,7 +15,15 @@ import { removePathInSteps } from '../../../trees/remove-tree.ts';
 import { emptyDirectory } from '../../../trees/tree-empty.ts';
 import { measureEach } from '../../../trees/tree-measure.ts';
 import { LayerUnpack } from './unpack-job.ts';
-import type { FlattenJob, FromJob, Job, JobResult, ToJob, ToWorker, UnpackJob } from './worker-protocol.ts';
+import type {
+  FlattenJob,
+  FromJob,
+  WorkerJob,
+  JobResult,
+  ToJob,
+  ToWorker,
+  UnpackJob,
+} from './worker-protocol.ts';
 
 const clock = realClock();
 
@@ -106,7 +114,7 @@ class UnpackSession {
   }
 }
 
-type StepJob = Exclude<Job, UnpackJob | FlattenJob>;
+type StepJob = Exclude<WorkerJob, UnpackJob | FlattenJob>;
 
 /** Runs a job in slices. Between them, other jobs of this thread run and a cancellation takes effect. */
 async function runInSteps(job: StepJob, port: MessagePort): Promise<void> {

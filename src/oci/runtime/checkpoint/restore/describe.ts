@@ -11,7 +11,7 @@ import type { Taker } from './members.ts';
 import type { ArchiveSource } from './protocol.ts';
 
 /** The texts of config.dump and spec.dump. */
-export interface Descriptions {
+export interface CheckpointDescriptions {
   readonly config: string;
   readonly spec: string;
 }
@@ -31,12 +31,12 @@ export async function describe(source: ArchiveSource): Promise<CheckpointFacts> 
 }
 
 /** Throws `invalidRequest` when one is missing. */
-export function descriptionsIn(texts: ReadonlyMap<string, string>): Descriptions {
+export function descriptionsIn(texts: ReadonlyMap<string, string>): CheckpointDescriptions {
   const text = (name: string): string => texts.get(name) ?? refuse(`no ${name} in the archive`);
   return { config: text(FILES.config), spec: text(FILES.spec) };
 }
 
-export function digestOf({ config, spec }: Descriptions): string {
+export function digestOf({ config, spec }: CheckpointDescriptions): string {
   return `sha256:${createHash('sha256').update(config).update('\0').update(spec).digest('hex')}`;
 }
 
@@ -44,7 +44,7 @@ export function digestOf({ config, spec }: Descriptions): string {
  * The facts that are used; the rest is not trusted, and the runtime's configuration is generated from the request
  * (S08).
  */
-export function factsOf(descriptions: Descriptions): CheckpointFacts {
+export function factsOf(descriptions: CheckpointDescriptions): CheckpointFacts {
   const config = jsonObject(descriptions.config) ?? refuse(`${FILES.config} is not a JSON object`);
   const spec = jsonObject(descriptions.spec) ?? refuse(`${FILES.spec} is not a JSON object`);
   // containerd and CRI-O write the image's id, or a repository with a digest, as the reference

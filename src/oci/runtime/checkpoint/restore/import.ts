@@ -21,7 +21,7 @@ import { FILES } from '../../../documents/checkpoint-documents.ts';
 import { descriptionsIn, digestOf } from './describe.ts';
 import { demandMachine, isCore } from './machine-type.ts';
 import { asRequestFault, readMembers, refuse } from './members.ts';
-import type { Taker, Target } from './members.ts';
+import type { Taker, MemberTarget } from './members.ts';
 import type { ImportOrder } from './protocol.ts';
 import { applyChanges, removeDeleted } from './rootfs.ts';
 
@@ -94,7 +94,7 @@ class ImportTaker implements Taker {
     this.texts.set(name, text);
   }
 
-  file(kind: 'rootfs' | 'image', name: string, size: number): Target {
+  file(kind: 'rootfs' | 'image', name: string, size: number): MemberTarget {
     if (kind === 'rootfs') this.hasChanges = true;
     else this.images.add(name);
     const fd = createFileAt(kind === 'rootfs' ? this.#root : this.#images, name);

@@ -18,7 +18,7 @@ import { FILES } from '../../../documents/checkpoint-documents.ts';
 import type { ArchiveSource } from './protocol.ts';
 
 /** A file that is being written. */
-export interface Target {
+export interface MemberTarget {
   write(bytes: Uint8Array, position: number): void;
   /** All bytes were written; a file may end with a hole. */
   end(): void;
@@ -31,7 +31,7 @@ export interface Taker {
   /** A description, or the list of deleted files. */
   document(name: string, text: string): void;
   /** The tar of changed files, or a file of CRIU's by its base name; undefined to skip it. */
-  file(kind: 'rootfs' | 'image', name: string, size: number): Target | undefined;
+  file(kind: 'rootfs' | 'image', name: string, size: number): MemberTarget | undefined;
 }
 
 type Kind = { readonly kind: 'document'; readonly bytesMax: number } | { readonly kind: 'rootfs' | 'image' };
@@ -80,7 +80,7 @@ function meaningOf(name: string): Kind | undefined {
 }
 
 /** Accepts each name once: with duplicates, programs differ in which one they use. */
-class Members {
+class ArchiveMembers {
   readonly #taker: Taker;
   readonly #taken = new Set<string>();
   #bytes = 0;
@@ -89,7 +89,7 @@ class Members {
     this.#taker = taker;
   }
 
-  open(name: string, size: number, isFile: boolean): Target | undefined {
+  open(name: string, size: number, isFile: boolean): MemberTarget | undefined {
     const kind = kindOf(name, isFile);
     if (kind === undefined) return undefined;
     if (this.#taken.has(name)) refuse(`duplicate member ${name}`);
@@ -103,7 +103,7 @@ class Members {
     return this.#taker.file(kind.kind, name.slice(name.lastIndexOf('/') + 1), size);
   }
 
-  #document(name: string, size: number, bytesMax: number): Target {
+  #document(name: string, size: number, bytesMax: number): MemberTarget {
     if (size > bytesMax) refuse(`${name} has ${size} bytes, more than ${bytesMax}`);
     const bytes = Buffer.alloc(size);
     return {
@@ -115,8 +115,8 @@ class Members {
 
 /** Reads the archive's file to its end, or until no further member is needed. */
 async function readArchive(path: string, taker: Taker): Promise<void> {
-  const members = new Members(taker);
-  let target: Target | undefined;
+  const members = new ArchiveMembers(taker);
+  let target: MemberTarget | undefined;
   const sink: TarSink = {
     begin: ({ name, type, size }: TarEntry) => {
       const plain = plainPath(name);
@@ -166,7 +166,7 @@ function openFile(path: string): number {
 
 /** Reads the content of an image: its symbolic links may lead anywhere, so none is followed. */
 async function readDirectory(path: string, taker: Taker): Promise<void> {
-  const members = new Members(taker);
+  const members = new ArchiveMembers(taker);
   const root = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     for (const name of [...Object.keys(DOCUMENTS), FILES.rootfs]) readMember(root, name, members);
@@ -184,7 +184,7 @@ async function readDirectory(path: string, taker: Taker): Promise<void> {
   }
 }
 
-function readMember(root: number, name: string, members: Members): void {
+function readMember(root: number, name: string, members: ArchiveMembers): void {
   if (meaningOf(name) === undefined) return;
   const fd = existing(root, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   if (fd === undefined) return;

@@ -26,7 +26,7 @@ export interface ImportOrder {
 
 export type Order = DescribeOrder | ImportOrder;
 
-export type Answer =
+export type ReaderAnswer =
   | { readonly facts: CheckpointFacts }
   | { readonly done: true }
   | { readonly fault: Fault };

@@ -6,17 +6,17 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { toFault } from '../../../../base/fault.ts';
 import { describe } from './describe.ts';
 import { importArchive } from './import.ts';
-import type { Answer, Order } from './protocol.ts';
+import type { ReaderAnswer, Order } from './protocol.ts';
 
 const STDIN = 0;
 const STDOUT = 1;
 
-async function answer(order: Order): Promise<Answer> {
+async function answer(order: Order): Promise<ReaderAnswer> {
   if (order.kind === 'describe') return { facts: await describe(order.source) };
   await importArchive(order);
   return { done: true };
 }
 
 const order = JSON.parse(readFileSync(STDIN, 'utf8')) as Order;
-const said = await answer(order).catch((error: unknown): Answer => ({ fault: toFault(error) }));
+const said = await answer(order).catch((error: unknown): ReaderAnswer => ({ fault: toFault(error) }));
 writeFileSync(STDOUT, JSON.stringify(said));

@@ -6,7 +6,7 @@ import type { EffectContext } from '../../../../ports/effect.ts';
 import { fail, FaultError, printable, toFault } from '../../../../base/fault.ts';
 import { checkpointLimits, monitorLimits } from '../../bounds.ts';
 import { runTool } from '../../../../host/process/process-tool.ts';
-import type { Answer, DescribeOrder, ImportOrder, Order } from './protocol.ts';
+import type { ReaderAnswer, DescribeOrder, ImportOrder, Order } from './protocol.ts';
 
 export interface ReaderCall {
   readonly attempted: string;
@@ -30,7 +30,7 @@ export async function importArchive(order: ImportOrder, call: ReaderCall): Promi
 async function ask(
   order: Order,
   { attempted, clock, fx }: ReaderCall,
-): Promise<Exclude<Answer, { readonly fault: unknown }>> {
+): Promise<Exclude<ReaderAnswer, { readonly fault: unknown }>> {
   // beside this file, or beside the bundled program
   const program = fileURLToPath(
     new URL(import.meta.url.endsWith('.ts') ? './reader-main.ts' : './checkpoint-reader.js', import.meta.url),
@@ -63,9 +63,9 @@ async function ask(
 }
 
 /** Undefined if the process ended without an answer. */
-function parse(text: string): Answer | undefined {
+function parse(text: string): ReaderAnswer | undefined {
   try {
-    return JSON.parse(text) as Answer;
+    return JSON.parse(text) as ReaderAnswer;
   } catch {
     return undefined;
   }

@@ -1,13 +1,13 @@
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { measureLayer } from '../../../../../src/oci/images/registry/legacy-layer.ts';
-import type { Session } from '../../../../../src/oci/images/registry/session.ts';
+import type { RegistrySession } from '../../../../../src/oci/images/registry/session.ts';
 import { digestOf } from '../../layers/tar-builder.ts';
 
 const MIB = 1024 * 1024;
 
 /** A registry that has this blob. */
-function having(blob: Buffer): Session {
+function having(blob: Buffer): RegistrySession {
   const body = {
     // eslint-disable-next-line func-names -- a generator
     pieces: async function* () {

@@ -6,7 +6,7 @@ import type { Download, IntakeOptions } from '../../../../../src/oci/images/stor
 import type { LayerRecord } from '../../../../../src/oci/images/store/records/layer-record.ts';
 import { Transfers } from '../../../../../src/oci/images/store/transfers.ts';
 import type { Turn } from '../../../../../src/oci/images/store/transfers.ts';
-import type { Start } from '../../../../../src/oci/images/store/workers/worker-pool.ts';
+import type { StartJob } from '../../../../../src/oci/images/store/workers/worker-pool.ts';
 import type { UnpackJob } from '../../../../../src/oci/images/store/workers/worker-protocol.ts';
 import { HandClock } from '../../../../support/hand-clock.ts';
 import { turns } from '../../../../support/turns.ts';
@@ -17,9 +17,9 @@ const result = Promise.resolve({ kind: 'unpack', record });
 
 /** A first worker that is lost, and a place for another one that is free when `free` settles. */
 function poolWith(free: Promise<void>): IntakeOptions['pool'] {
-  const start: Start = () =>
-    ({ mayStartAgain: true, result, cancel: () => undefined, end: () => undefined }) as ReturnType<Start>;
-  const apart = async <T>(work: (start: Start) => Promise<T>): Promise<T> => {
+  const start: StartJob = () =>
+    ({ mayStartAgain: true, result, cancel: () => undefined, end: () => undefined }) as ReturnType<StartJob>;
+  const apart = async <T>(work: (start: StartJob) => Promise<T>): Promise<T> => {
     await free;
     return work(start);
   };
