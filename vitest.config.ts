@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { EVENT_MS, TEST_MS } from './test/support/patience.ts';
 
@@ -13,6 +14,8 @@ const onTheMachine = { pool: 'forks' as const, fileParallelism: false };
 export default defineConfig({
   test: {
     pool: 'forks',
+    // by default one core less; the main process has little to do
+    maxWorkers: availableParallelism(),
     passWithNoTests: true,
     // against what hangs, never a judgement: a busy machine takes ten times as long
     testTimeout: TEST_MS,

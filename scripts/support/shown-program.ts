@@ -1,4 +1,4 @@
-// One program of a step, with its output on ours.
+// One program of a step, with its output on ours or in a file.
 import { spawn } from 'node:child_process';
 import { STEP_MS, hangs } from '../../test/support/patience.ts';
 import { checkout } from './checkout.ts';
@@ -9,6 +9,9 @@ export interface Ended {
   /** Why it was killed, when it was. */
   readonly hang: string | undefined;
 }
+
+/** Where a program's output goes: on ours, or into the file of this descriptor. */
+export type Output = 'inherit' | number;
 
 /** What runs the limit; a test brings its own. */
 interface Timers {
@@ -38,12 +41,13 @@ export async function runShown(
   argv: readonly string[],
   stillMs = STEP_MS,
   timers: Timers = ownTimers,
+  output: Output = 'inherit',
 ): Promise<Ended> {
   const [program = '', ...args] = argv;
   const child = spawn(program, args, {
     cwd: checkout,
     env: environment(),
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    stdio: ['ignore', output, output, 'ipc'],
     detached: true,
   });
   const signalAll = (signal: NodeJS.Signals): void => {

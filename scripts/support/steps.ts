@@ -1,10 +1,10 @@
-// What `npm run check` and `npm test` have in common: steps that are run one after the other, shown as they run, and
-// counted at the end.
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+// What `npm run check` and `npm test` have in common: steps that are run one after the other or side by side, shown as
+// they run, and counted at the end.
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkout } from './checkout.ts';
-import { type Ended, runShown } from './shown-program.ts';
+import { type Ended, type Output, runShown } from './shown-program.ts';
 
 /** What one step came to. A step without tests (types, lint) counts as one. */
 export interface StepResult {
@@ -20,7 +20,7 @@ export interface StepResult {
 
 export interface Step {
   readonly name: string;
-  readonly run: () => Promise<Omit<StepResult, 'name' | 'seconds'>>;
+  readonly run: (output: Output) => Promise<Omit<StepResult, 'name' | 'seconds'>>;
 }
 
 interface JsonReport {
@@ -36,8 +36,8 @@ interface JsonReport {
 /** A step that passes when the program ends with 0. @param stillMs as for `runShown` */
 export const programStep = (name: string, argv: readonly string[], stillMs?: number): Step => ({
   name,
-  run: async () => {
-    const { code, hang } = await runShown(argv, stillMs);
+  run: async (output) => {
+    const { code, hang } = await runShown(argv, stillMs, undefined, output);
     const failures = code === 0 ? [] : [hang ?? `${argv.join(' ')} ended with ${code}`];
     return { passed: 1 - failures.length, failed: failures.length, skipped: 0, failures, skips: [] };
   },
@@ -53,7 +53,7 @@ export const vitestStep = (
   files: readonly string[] = [],
 ): Step => ({
   name,
-  run: async () => {
+  run: async (output) => {
     const directory = await mkdtemp(join(tmpdir(), 'troupe-tests-'));
     try {
       const report = join(directory, 'report.json');
@@ -68,7 +68,7 @@ export const vitestStep = (
         '--reporter=json',
         `--outputFile.json=${report}`,
       ];
-      const ended = await runShown(argv);
+      const ended = await runShown(argv, undefined, undefined, output);
       return countTests(name, ended, await readFile(report, 'utf8').catch(() => undefined));
     } finally {
       await rm(directory, { recursive: true, force: true });
@@ -116,21 +116,65 @@ export function countTests(
   return { passed, failed: failures.length, skipped: skips.length, failures, skips };
 }
 
+async function timed({ name, run }: Step, output: Output): Promise<StepResult> {
+  const startedAt = performance.now();
+  const counts = await run(output);
+  return { name, seconds: (performance.now() - startedAt) / 1000, ...counts };
+}
+
 /** Runs the steps in order, each to its end even when an earlier one failed. */
 export async function runSteps(steps: readonly Step[]): Promise<StepResult[]> {
   const results: StepResult[] = [];
   for (const step of steps) {
     console.log(`\n== ${step.name}`);
-    const startedAt = performance.now();
-    const counts = await step.run();
-    results.push({ name: step.name, seconds: (performance.now() - startedAt) / 1000, ...counts });
+    results.push(await timed(step, 'inherit'));
     if (process.exitCode === 130) break;
   }
   return results;
 }
 
-/** Prints a line per step, all failures by name, and as the last line `N passed, N failed[, N skipped]`. */
-export function summarize(results: readonly StepResult[]): void {
+/** As `runSteps`, but the output of each step is printed as a whole when the step has ended. */
+export async function runQuietly(
+  steps: readonly Step[],
+  print: (text: string) => void = (text) => process.stdout.write(text),
+): Promise<StepResult[]> {
+  const directory = await mkdtemp(join(tmpdir(), 'troupe-steps-'));
+  const results: StepResult[] = [];
+  try {
+    for (const step of steps) {
+      const path = join(directory, 'output');
+      const file = await open(path, 'w');
+      try {
+        results.push(await timed(step, file.fd));
+      } finally {
+        await file.close();
+      }
+      print(`\n== ${step.name}\n${await readFile(path, 'utf8')}`);
+      if (process.exitCode === 130) break;
+    }
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+  return results;
+}
+
+/**
+ * Runs both lists at once, each in its order: `shown` with its output as it comes, `beside` with the output of a step
+ * when it has ended. The results are those of `beside` first.
+ */
+export async function runSideBySide(shown: readonly Step[], beside: readonly Step[]): Promise<StepResult[]> {
+  const [quiet, loud] = await Promise.all([runQuietly(beside), runSteps(shown)]);
+  return [...quiet, ...loud];
+}
+
+/**
+ * Prints a line per step, all failures by name, and as the last line `N passed, N failed[, N skipped]`.
+ * @param seconds from the first step's start to the last one's end; by default their sum
+ */
+export function summarize(
+  results: readonly StepResult[],
+  seconds = results.reduce((sum, result) => sum + result.seconds, 0),
+): void {
   const total = { passed: 0, failed: 0, skipped: 0 };
   console.log('\nstep                         seconds  passed  failed  skipped');
   for (const { name, seconds, passed, failed, skipped } of results) {
@@ -143,7 +187,6 @@ export function summarize(results: readonly StepResult[]): void {
   }
   for (const skip of results.flatMap((result) => result.skips)) console.log(`skipped: ${skip}`);
   for (const failure of results.flatMap((result) => result.failures)) console.log(`FAILED: ${failure}`);
-  const seconds = results.reduce((sum, result) => sum + result.seconds, 0);
   console.log(`${seconds.toFixed(0)} s in all`);
   const isNothing = total.passed === 0;
   if (isNothing) console.log('not a single test ran');

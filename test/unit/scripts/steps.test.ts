@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkout } from '../../../scripts/support/checkout.ts';
 import { type Ended, runShown } from '../../../scripts/support/shown-program.ts';
-import { countTests } from '../../../scripts/support/steps.ts';
+import { countTests, programStep, runQuietly } from '../../../scripts/support/steps.ts';
 import { progressLine } from '../../../scripts/support/progress-reporter.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { buildProgress, isNewEnough } from '../../support/tools/go.ts';
@@ -99,6 +99,26 @@ describe('the program of a step', () => {
   it('that ends by itself leaves no limit behind', async () => {
     const { clock, end } = started('process.exitCode = 3');
     expect([await end, clock.timers.size]).toEqual([ended(3), 0]);
+  });
+});
+
+describe('steps beside others', () => {
+  it('print their output when they have ended, errors included, each to its end though one before failed', async () => {
+    const printed: string[] = [];
+    const step = (name: string, code: string): ReturnType<typeof programStep> =>
+      programStep(name, [process.execPath, '-e', code]);
+    const results = await runQuietly(
+      [
+        step('bad', "console.log('one'); console.error('two'); process.exitCode = 3"),
+        step('good', "console.log('three')"),
+      ],
+      (text) => printed.push(text),
+    );
+    expect(printed).toEqual(['\n== bad\none\ntwo\n', '\n== good\nthree\n']);
+    expect(results).toMatchObject([
+      { name: 'bad', passed: 0, failed: 1 },
+      { name: 'good', passed: 1, failed: 0 },
+    ]);
   });
 });
 
