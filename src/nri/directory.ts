@@ -11,7 +11,7 @@ import { readFileInRoot } from '../host/files/files.ts';
 import { namesOf } from '../host/files/names-of.ts';
 import { spawnProcess } from '../host/process/process.ts';
 import type { Child } from '../host/process/process.ts';
-import { isIndex, isName } from './plugin.ts';
+import { isIndex, isPluginName } from './plugin.ts';
 import type { PluginName } from './plugin.ts';
 
 export interface FoundPlugin extends PluginName {
@@ -45,7 +45,7 @@ export async function findPlugins(
     const info = await stat(path).catch(() => undefined);
     if (info?.isFile() !== true || (info.mode & 0o111) === 0) continue;
     const { name, index } = split(entry);
-    if (!isIndex(index) || !isName(name)) {
+    if (!isIndex(index) || !isPluginName(name)) {
       log.warn({ path }, 'skipped nri plugin: file name is not NN-name');
       continue;
     }

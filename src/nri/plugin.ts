@@ -53,7 +53,7 @@ export function isIndex(text: string): boolean {
 }
 
 /** True for a plugin's name by NRI's own rule. */
-export function isName(text: string): boolean {
+export function isPluginName(text: string): boolean {
   return /^[A-Za-z0-9_.+-]{1,255}$/u.test(text);
 }
 
@@ -258,7 +258,7 @@ export class Plugin {
       );
     // a plugin that troupe started has the name of its file, whatever it registers as
     const named = given ?? asked;
-    if (!isIndex(named.index) || !isName(named.name)) {
+    if (!isIndex(named.index) || !isPluginName(named.name)) {
       const why = fault(
         'invalidRequest',
         `register nri plugin ${printable(`${asked.index}-${asked.name}`)}: the index must be two digits, the name letters, digits and _.+-`,

@@ -15,7 +15,7 @@ import {
 import { runTool } from '../../src/host/process/process-tool.ts';
 import { realRandom } from '../../src/host/clock/random.ts';
 import { watchDirectory } from '../../src/host/process/watch.ts';
-import { createArgv, monitorEnv } from '../../src/oci/runtime/monitor/conmon.ts';
+import { createMonitorArgv, monitorEnv } from '../../src/oci/runtime/monitor/conmon.ts';
 import { launchMonitor } from '../../src/oci/runtime/monitor/launch.ts';
 
 /** ms that each part took. */
@@ -177,7 +177,7 @@ export class Floor {
     writeFileSync(join(bundle, 'config.json'), JSON.stringify(this.#spec(id, network)));
     const { monitorPath, runtimePath } = this.#options;
     const { sync, stderr } = await launchMonitor({
-      argv: createArgv({
+      argv: createMonitorArgv({
         monitorPath,
         runtimePath,
         id: id as ContainerId,

@@ -3,7 +3,7 @@ import { fail } from '../../base/fault.ts';
 import type { ContainerId, Digest } from '../../base/ids.ts';
 import { portLimits } from '../../ports/bounds.ts';
 import type { Call } from '../directory/ask.ts';
-import { nameOf } from '../images/admission.ts';
+import { imageNameOf } from '../images/admission.ts';
 import { sourceNamed } from '../images/catalog.ts';
 import type { ProcessIdentity } from '../../ports/journal.ts';
 import type { ContainerSpec, ImageRecord, ImageUse } from '../../ports/specs.ts';
@@ -37,7 +37,7 @@ export function beginContainer(
   if (isArtifact)
     fail(
       'invalidRequest',
-      `${attempted}: ${imageRef(stage, image, nameOf(spec, image.id))} is an artifact: its files can be mounted but not run`,
+      `${attempted}: ${imageRef(stage, image, imageNameOf(spec, image.id))} is an artifact: its files can be mounted but not run`,
       { subject: spec.imageId },
     );
   const others = stage.directory.containers();
@@ -51,7 +51,7 @@ export function beginContainer(
     handler: handlerOf(sandbox.spec),
     image: {
       id: image.id,
-      ref: imageRef(stage, image, nameOf(spec, image.id)),
+      ref: imageRef(stage, image, imageNameOf(spec, image.id)),
       layers: diffIds(image),
       ...volumesOf(stage, spec, attempted),
     },

@@ -57,7 +57,7 @@ import {
   withUndo,
 } from './container.inputs.ts';
 import { noticeLateRecord, stopOverridesLateRecord, updatingStates } from './container.update-states.ts';
-import { claim, endHead, leaveHead, queue, targetOf } from './container.updates.ts';
+import { claim, endHead, leaveHead, queue, limitsAfterUpdate } from './container.updates.ts';
 
 /** The container's machine, given its effects. */
 export function containerMachine(effects: ContainerEffects) {
@@ -129,7 +129,9 @@ export function containerMachine(effects: ContainerEffects) {
       queueUpdate: assign(({ context, event }) =>
         event.type === 'container.update' ? queue(context, event.update) : {},
       ),
-      keepResources: assign({ spec: ({ context }) => ({ ...context.spec, resources: targetOf(context) }) }),
+      keepResources: assign({
+        spec: ({ context }) => ({ ...context.spec, resources: limitsAfterUpdate(context) }),
+      }),
       noteUpdateFault: assign({
         updateFault: ({ context, event }) => context.updateFault ?? toFault(errorOf(event)),
       }),

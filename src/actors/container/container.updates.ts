@@ -21,7 +21,7 @@ export function claim({ claimed, effective, spec }: ContainerContext): Partial<C
 }
 
 /** All limits once the current update is applied. */
-export function targetOf(context: ContainerContext): Resources {
+export function limitsAfterUpdate(context: ContainerContext): Resources {
   const [update] = context.updates;
   return update === undefined
     ? context.spec.resources
@@ -60,10 +60,18 @@ function withOutcome(context: ContainerContext, outcome: UpdateOutcome): readonl
 
 /** The current update: from the recorded limits to the requested ones. */
 export function forward(context: ContainerContext): LimitChange {
-  return { opId: context.updates[0]?.opId ?? '', from: context.spec.resources, resources: targetOf(context) };
+  return {
+    opId: context.updates[0]?.opId ?? '',
+    from: context.spec.resources,
+    resources: limitsAfterUpdate(context),
+  };
 }
 
 /** The revert of the current update: back to the recorded limits. */
 export function back(context: ContainerContext): LimitChange {
-  return { opId: context.updates[0]?.opId ?? '', from: targetOf(context), resources: context.spec.resources };
+  return {
+    opId: context.updates[0]?.opId ?? '',
+    from: limitsAfterUpdate(context),
+    resources: context.spec.resources,
+  };
 }

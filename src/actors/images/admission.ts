@@ -30,10 +30,10 @@ export async function admitImages(
     spec.mounts.flatMap(({ image }) => (image === undefined ? [] : [[image.id, '']])),
   );
   // the request names the checkpoint; the name of its base image is only a claim of the checkpoint and not used
-  if (spec.restore === undefined) wanted.set(imageId, nameOf(spec, imageId));
+  if (spec.restore === undefined) wanted.set(imageId, imageNameOf(spec, imageId));
   else wanted.set(imageId, '');
   if (spec.restore !== undefined && 'image' in spec.restore.from)
-    wanted.set(spec.restore.from.image, nameOf(spec, spec.restore.from.image));
+    wanted.set(spec.restore.from.image, imageNameOf(spec, spec.restore.from.image));
   for (const [id, reference] of wanted) {
     const image =
       stage.ledger.images.get(id) ??
@@ -53,7 +53,7 @@ export async function admitImages(
 /**
  * The name that the pod gave the image; empty if it gave the id. The kubelet sends the id and, beside it, that name.
  */
-export function nameOf({ imageRequested, imageUserSpecified }: ContainerSpec, id: ImageId): string {
+export function imageNameOf({ imageRequested, imageUserSpecified }: ContainerSpec, id: ImageId): string {
   if (imageUserSpecified !== '') return imageUserSpecified;
   return isId(imageRequested, id) ? '' : imageRequested;
 }

@@ -89,7 +89,7 @@ function imageName(
   );
 }
 
-export function containerStatus(
+export function containerStatusMessage(
   view: ContainerView,
   imageOf: ImageOf,
 ): MessageInitShape<typeof ContainerStatusSchema> {

@@ -3,7 +3,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ContainerEventResponseSchema } from '../../gen/runtime/v1/api_pb.ts';
 import { ContainerEventType } from '../../gen/runtime/v1/api_pb.ts';
 import type { PodEvent } from '../call/event-feed.ts';
-import { containerStatus, type ImageOf } from './container.ts';
+import { containerStatusMessage, type ImageOf } from './container.ts';
 import { sandboxStatus } from './sandbox.ts';
 
 const TYPE = {
@@ -24,6 +24,6 @@ export function podEvent(
     createdAt: createdAtNs,
     // the kubelet ignores an event without a sandbox status; the event of the sandbox's removal was sent before
     ...(sandbox === undefined ? {} : { podSandboxStatus: sandboxStatus(sandbox) }),
-    containersStatuses: containers.map((one) => containerStatus(one, imageOf)),
+    containersStatuses: containers.map((one) => containerStatusMessage(one, imageOf)),
   };
 }

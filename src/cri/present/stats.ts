@@ -40,7 +40,7 @@ function attributesOf(view: ContainerView): ContainerAttributes {
 }
 
 /** One container's statistics. */
-export function containerStats({
+export function containerStatsMessage({
   view,
   usage,
   written,
@@ -90,7 +90,7 @@ export function sandboxStats({
     linux: {
       ...shared(usage),
       process: { timestamp: usage.atNs, processCount: { value: usage.processes } },
-      containers: containers.map(containerStats),
+      containers: containers.map(containerStatsMessage),
       ...(interfaces.length === 0
         ? {}
         : {

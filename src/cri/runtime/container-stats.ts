@@ -3,7 +3,7 @@ import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../call/edge.ts';
 import { gatherContainer } from '../stats/gather-stats.ts';
 import { listedContainer } from '../lookup/lookup.ts';
-import { containerStats as present } from '../present/stats.ts';
+import { containerStatsMessage } from '../present/stats.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
 /** ContainerStats: NotFound for an unknown container, and for one that has ended: there is nothing to read. */
@@ -17,6 +17,6 @@ export function containerStats({
       fail('notFound', `ContainerStats ${view.id}: the container is ${view.path}, not running`, {
         subject: view.id,
       });
-    return { stats: present(parts) };
+    return { stats: containerStatsMessage(parts) };
   };
 }

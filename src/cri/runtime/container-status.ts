@@ -1,7 +1,7 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../call/edge.ts';
 import { listedContainer } from '../lookup/lookup.ts';
-import { containerStatus as present } from '../present/container.ts';
+import { containerStatusMessage } from '../present/container.ts';
 import { containerInfo } from '../present/info.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
@@ -16,7 +16,7 @@ export function containerStatus({
     // read after the wait, so that the whole answer is of one moment
     const view = listedContainer(troupe.directory, 'ContainerStatus', id);
     return {
-      status: present(view, (image) => troupe.findImage(image)),
+      status: containerStatusMessage(view, (image) => troupe.findImage(image)),
       info: verbose ? containerInfo(view, troupe.activity, spec) : {},
     };
   };

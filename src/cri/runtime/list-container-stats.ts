@@ -4,7 +4,7 @@ import type { ContainerStatsFilter, RuntimeService } from '../../gen/runtime/v1/
 import type { RpcHandler } from '../call/edge.ts';
 import { gatherContainers } from '../stats/gather-stats.ts';
 import { findContainer, findSandbox, labelTest } from '../lookup/lookup.ts';
-import { containerStats } from '../present/stats.ts';
+import { containerStatsMessage } from '../present/stats.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
 /** ListContainerStats: running containers that match every part of the filter; an unknown id gives an empty list. */
@@ -13,7 +13,7 @@ export function listContainerStats(
 ): RpcHandler<typeof RuntimeService.method.listContainerStats> {
   return async ({ filter }, call) => {
     const views = containersMeasured(options.troupe, 'ListContainerStats', filter);
-    return { stats: (await gatherContainers(options, views, call)).map(containerStats) };
+    return { stats: (await gatherContainers(options, views, call)).map(containerStatsMessage) };
   };
 }
 

@@ -3,7 +3,7 @@ import type { RpcHandler } from '../call/edge.ts';
 import type { EventFeed } from '../call/event-feed.ts';
 import { listedSandbox } from '../lookup/lookup.ts';
 import { sandboxInfo } from '../present/info.ts';
-import { containerStatus } from '../present/container.ts';
+import { containerStatusMessage } from '../present/container.ts';
 import { sandboxStatus } from '../present/sandbox.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
@@ -28,7 +28,7 @@ export function podSandboxStatus(
     const containers = troupe.directory.containersOf(view.id).filter((one) => one.listed);
     return {
       ...answer,
-      containersStatuses: containers.map((one) => containerStatus(one, (id) => troupe.findImage(id))),
+      containersStatuses: containers.map((one) => containerStatusMessage(one, (id) => troupe.findImage(id))),
       timestamp: feed.stampNs(),
     };
   };

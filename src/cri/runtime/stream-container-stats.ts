@@ -1,7 +1,7 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { StreamRpcHandler } from '../call/edge.ts';
 import { gatherInBatches } from '../stats/gather-stats.ts';
-import { containerStats } from '../present/stats.ts';
+import { containerStatsMessage } from '../present/stats.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 import { containersMeasured } from './list-container-stats.ts';
 
@@ -12,7 +12,7 @@ export function streamContainerStats(
   return async ({ filter }, call, write) => {
     const views = containersMeasured(options.troupe, 'StreamContainerStats', filter);
     await gatherInBatches(options, views, call, (parts) =>
-      write({ containerStats: parts.map(containerStats) }),
+      write({ containerStats: parts.map(containerStatsMessage) }),
     );
   };
 }

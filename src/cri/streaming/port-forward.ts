@@ -21,7 +21,7 @@ export interface ForwardStreams {
  * Forwards one connection; settles when both directions have ended. An error is written to the error stream. Never
  * rejects.
  */
-export async function forward(dial: Dial, port: number, streams: ForwardStreams): Promise<void> {
+export async function forwardConnection(dial: Dial, port: number, streams: ForwardStreams): Promise<void> {
   const { source, sink, error } = streams;
   try {
     const connection = await dial(port);

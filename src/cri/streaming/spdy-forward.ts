@@ -7,7 +7,7 @@ import type { Duplex } from 'node:stream';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import type { Fault } from '../../base/fault.ts';
 import { streamLimits } from '../bounds.ts';
-import { forward, parsePort } from './port-forward.ts';
+import { forwardConnection, parsePort } from './port-forward.ts';
 import type { Dial } from './port-forward.ts';
 import { RESET } from './spdy-frames.ts';
 import { SpdySession } from './spdy-session.ts';
@@ -77,7 +77,7 @@ class Pairs {
     const [data, error] = role === 'data' ? [stream, other.stream] : [other.stream, stream];
     // clients send nothing on the error stream
     error.source.cancel();
-    void forward(this.#client.dial, port, {
+    void forwardConnection(this.#client.dial, port, {
       source: data.source,
       sink: data,
       error,

@@ -8,7 +8,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import { ByteQueue } from '../../base/byte-streams.ts';
 import { FaultError } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
-import { forward } from './port-forward.ts';
+import { forwardConnection } from './port-forward.ts';
 import type { Dial } from './port-forward.ts';
 import { channelReader, channelSink } from './ws-command.ts';
 import { WsConnection } from './ws-connection.ts';
@@ -58,7 +58,7 @@ export function wsForward(client: WsForwardClient): { close(): Promise<void> } {
     const source = sources[index] ?? new ByteQueue();
     // without half-close, the connection ends when the target closes its direction
     const ending = { write: (bytes: Uint8Array) => sink.write(bytes), end: () => source.end() };
-    await forward(client.dial, port, {
+    await forwardConnection(client.dial, port, {
       source,
       sink: ending,
       error,

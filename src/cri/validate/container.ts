@@ -29,7 +29,7 @@ import type { UsernsPolicy } from './namespaces.ts';
 import { resources } from './resources.ts';
 import { apparmorProfile, capabilities, seccompChoice, userChoice } from './security.ts';
 import { selinuxOptions } from './selinux.ts';
-import { signalName } from './signals.ts';
+import { criSignalName } from './signals.ts';
 import { textOfBytes } from './text-of-bytes.ts';
 
 /** What a ContainerConfig is checked against. */
@@ -89,7 +89,7 @@ export function containerSpec(
     resources: resources('config.linux.resources', linux?.resources),
     security: security('config.linux.security_context', linux?.securityContext, around),
     ...label(linux?.securityContext, around),
-    stopSignal: signalName('config.stop_signal', config.stopSignal),
+    stopSignal: criSignalName('config.stop_signal', config.stopSignal),
   };
   // last, so that an invalid field is reported even when the image is also missing
   return { ...parsed, imageId: around.findImage(parsed.imageRequested) };

@@ -4,7 +4,7 @@ import type { ContainerId } from '../../base/ids.ts';
 import type { NamespaceOption } from '../../gen/runtime/v1/api_pb.ts';
 import { NamespaceMode } from '../../gen/runtime/v1/api_pb.ts';
 import { refuse, required, text, unset, word } from './check.ts';
-import { sameMappings, userNamespace } from './userns.ts';
+import { sameMappings, userNamespaceMappings } from './userns.ts';
 
 const SHARED = { [NamespaceMode.POD]: 'pod', [NamespaceMode.NODE]: 'node' } as const;
 const PID: Readonly<Record<number, PidMode>> = {
@@ -74,6 +74,6 @@ function parse(field: string, options: NamespaceOption): Omit<Namespaces, 'targe
   const network = word(`${field}.network`, options.network, SHARED);
   const pid = word(`${field}.pid`, options.pid, PID);
   const ipc = word(`${field}.ipc`, options.ipc, SHARED);
-  const user = userNamespace(`${field}.userns_options`, options.usernsOptions);
+  const user = userNamespaceMappings(`${field}.userns_options`, options.usernsOptions);
   return { network, pid, ipc, ...(user === undefined ? {} : { user }) };
 }

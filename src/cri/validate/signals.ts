@@ -9,7 +9,7 @@ const NUMBER_OF: ReadonlyMap<string, Signal> = new Map(NAMED);
 const NAME_OF: ReadonlyMap<number, string> = new Map(NAMED.map(([name, number]) => [number, name]));
 
 /** The name of a signal, such as `SIGTERM` or `SIGRTMIN+3`; empty for RUNTIME_DEFAULT. */
-export function signalName(field: string, signal: Signal): string {
+export function criSignalName(field: string, signal: Signal): string {
   if (signal === Signal.RUNTIME_DEFAULT) return '';
   return NAME_OF.get(signal) ?? refuse(field, `${signal} is not a known value`);
 }

@@ -8,7 +8,10 @@ import { refuse } from './check.ts';
 const IDS = 2 ** 32 - 1;
 
 /** The mappings of `userns_options`; undefined means the host's user namespace. */
-export function userNamespace(field: string, options: UserNamespace | undefined): IdMappings | undefined {
+export function userNamespaceMappings(
+  field: string,
+  options: UserNamespace | undefined,
+): IdMappings | undefined {
   if (options === undefined) return undefined;
   const { mode, uids, gids } = options;
   if (mode === NamespaceMode.NODE) {

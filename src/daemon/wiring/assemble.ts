@@ -51,7 +51,7 @@ import type { ApparmorSetup } from './apparmor.ts';
 import type { Config } from '../config/config-schema.ts';
 import { handlersOf } from './handlers.ts';
 import { lostFacts } from './journal-damage.ts';
-import { makeDirectories, makePins, makeRoots } from './own-directories.ts';
+import { makeOwnDirectories, makePins, makeRoots } from './own-directories.ts';
 import { platformOrPlain } from './machine-platform.ts';
 import { watchNodeFiles } from './node-files.ts';
 import type { NodeFiles } from './node-files.ts';
@@ -154,7 +154,7 @@ async function takeOver(config: Config, layout: Layout, handed: Handed) {
   const { clock, log } = handed;
   await makeRoots(layout);
   const lock = await lockDirectory(layout.root);
-  const movedAside = await makeDirectories(layout);
+  const movedAside = await makeOwnDirectories(layout);
   const charts = troupeCharts();
   const observability = createObservability(config, charts, handed);
   const { conditions } = observability;

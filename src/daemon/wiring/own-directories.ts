@@ -18,7 +18,7 @@ export async function makeRoots({ root, state }: Layout): Promise<void> {
  * root of a user namespace can pass through, with 0700 nobody can (S19). Anything else under one of these names is
  * renamed. Returns the degradations to report for that.
  */
-export async function makeDirectories(layout: Layout): Promise<readonly Degradation[]> {
+export async function makeOwnDirectories(layout: Layout): Promise<readonly Degradation[]> {
   const moved: Degradation[] = [];
   for (const directory of [layout.containersDir, layout.exitsDir, layout.sandboxesDir, layout.runtimesDir]) {
     const problem = await makeInPlace(directory, 0o700);

@@ -12,7 +12,7 @@ import { findHelpers } from '../process/helper-scan.ts';
 import {
   makeSocket,
   pinInThread,
-  readNetDev,
+  readNetDevInThread,
   setSysctlsInThread,
   unpinInThread,
 } from './namespaces-thread.ts';
@@ -33,7 +33,7 @@ function carryOut(order: ThreadOrder): Omit<ThreadAnswer, 'id'> {
     case 'sysctl':
       return setSysctlsInThread(order);
     case 'netDev':
-      return readNetDev(order);
+      return readNetDevInThread(order);
     case 'cgroup':
       return giving(() => cgroupInThread(order));
     case 'helpers':

@@ -31,7 +31,7 @@ import {
   UMOUNT_NOFOLLOW,
 } from '../ffi/constants.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
-import { readNetDev as netDevText } from '../usage/kernel-files.ts';
+import { readNetDev } from '../usage/kernel-files.ts';
 import { PIN_KINDS, USER_PIN } from '../kernel-thread/thread-protocol.ts';
 import type {
   NetDevOrder,
@@ -66,8 +66,8 @@ export function makeSocket({ netns, family, type }: SocketOrder): Omit<ThreadAns
 }
 
 /** The text of the namespace's net/dev, bounded to some thousand interfaces. */
-export function readNetDev({ netns }: NetDevOrder): Omit<ThreadAnswer, 'id'> {
-  return inNetwork(netns, () => netDevText('/proc/thread-self/net/dev') ?? '');
+export function readNetDevInThread({ netns }: NetDevOrder): Omit<ThreadAnswer, 'id'> {
+  return inNetwork(netns, () => readNetDev('/proc/thread-self/net/dev') ?? '');
 }
 
 /** Enters that namespace and sets its parameters; those that were set stay when one fails. */

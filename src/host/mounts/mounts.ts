@@ -94,7 +94,7 @@ export async function mountFilesystem(request: FilesystemRequest): Promise<void>
     if (created.result === -1)
       throw new KernelError(`${attempted} ${target}`, created.errno, target, messages(context));
     const made = await callInPool(POOL_KEY, libc.fsmount, context, FSMOUNT_CLOEXEC, attributesOf(request));
-    await attach(must(made, attempted, target), attempted, target);
+    await attachMount(must(made, attempted, target), attempted, target);
   } finally {
     closeSync(context);
   }
@@ -119,7 +119,7 @@ async function configure(
 }
 
 /** Moves a detached mount to its target and closes its descriptor. */
-export async function attach(mount: number, attempted: string, target: string): Promise<void> {
+export async function attachMount(mount: number, attempted: string, target: string): Promise<void> {
   try {
     const moved = await callInPool(
       POOL_KEY,
@@ -335,7 +335,7 @@ export async function mountBind(request: BindRequest): Promise<void> {
       throw error;
     }
   }
-  await attach(tree, attempted, target);
+  await attachMount(tree, attempted, target);
 }
 
 /** Makes the mount at `target` read-only; with `recursive`, those below it too. */

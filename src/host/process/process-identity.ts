@@ -112,7 +112,7 @@ export function isForked({ flags }: ProcessStat): boolean {
 }
 
 /** True when it has ended or is certain to end: SIGKILL is pending or delivered. */
-export function isEnding(identity: HostIdentity): boolean {
+export function isProcessEnding(identity: HostIdentity): boolean {
   // read before the flags: the kernel sets the flags when it takes the signal from the pending set
   const isKilled = (pendingSignals(identity.pid) & KILL_PENDING) !== 0n;
   const stat = processStat(identity.pid);

@@ -69,7 +69,7 @@ const MAX_MAJOR = 2 ** 12 - 1;
 const MAX_MINOR = 2 ** 20 - 1;
 
 /** Combines header and records, and checks every number. `oldMap` is the sparse map of an old GNU header. */
-export function describe(
+export function describeEntry(
   raw: RawHeader,
   meta: EntryMeta,
   oldMap: { pieces: SparsePiece[]; realSize: number } | undefined,

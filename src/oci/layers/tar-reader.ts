@@ -4,7 +4,7 @@ import { unpackLimits } from '../bounds.ts';
 import type { RawHeader } from './tar-header.ts';
 import type { ByteString } from '../../base/byte-string.ts';
 import { TAR_BLOCK, isZeroBlock, numberField, parseHeader, refuseTar, textField } from './tar-header.ts';
-import { describe } from './tar-entry.ts';
+import { describeEntry } from './tar-entry.ts';
 import type { Described, EntryMeta, TarEntry } from './tar-entry.ts';
 import { parsePax } from './tar-pax.ts';
 import type { SparsePiece } from './tar-sparse.ts';
@@ -182,7 +182,7 @@ export class TarReader {
     const raw = this.#raw;
     if (raw === undefined) return;
     const oldMap = raw.flag === 'S' ? { pieces: this.#oldPieces, realSize: this.#realSize } : undefined;
-    const described = describe(raw, this.#meta, oldMap);
+    const described = describeEntry(raw, this.#meta, oldMap);
     this.#meta = { pax: [], longName: undefined, longLink: undefined };
     this.#raw = undefined;
     this.#left = described.storedBytes;

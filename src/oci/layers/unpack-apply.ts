@@ -14,7 +14,7 @@ import { refuseTar } from './tar-header.ts';
 import { shown } from '../../base/byte-string.ts';
 import type { TarSink } from './tar-reader.ts';
 import type { EntryTarget, LayerPath } from './unpack-path.ts';
-import { plainPath, splitPath, targetOf } from './unpack-path.ts';
+import { plainPath, splitPath, entryTarget } from './unpack-path.ts';
 import { LayerRoot } from './unpack-root.ts';
 import type { WrittenSize } from './unpack-size.ts';
 import { SizeSum } from './unpack-size.ts';
@@ -89,7 +89,7 @@ export class LayerApplier implements TarSink {
         entry.xattrs.reduce<number>((sum, { value }) => sum + value.length, storageLimits.entryBytes),
         1,
       );
-      this.#apply(entry, targetOf(entry.name));
+      this.#apply(entry, entryTarget(entry.name));
     });
   }
 

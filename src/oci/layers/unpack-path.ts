@@ -53,7 +53,7 @@ export function splitPath(path: LayerPath): { readonly parent: LayerPath; readon
 }
 
 /** What the name of an entry refers to. Throws for names that are not allowed. */
-export function targetOf(entryName: ByteString): EntryTarget {
+export function entryTarget(entryName: ByteString): EntryTarget {
   const path = plainPath(entryName);
   // like GNU tar and containers/storage, take an empty name as the root: some builders cut their own root off all names
   if (path === '') return { kind: 'root' };

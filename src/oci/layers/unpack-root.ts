@@ -13,7 +13,7 @@ import {
   isWhiteout,
   mkdirAt,
   openDirectoryAt,
-  openInRoot,
+  openDirectoryInRoot,
   readLinkAt,
   setXattrAt,
   statAt,
@@ -57,7 +57,7 @@ export class LayerRoot {
     const open = this.existing(path);
     if (open !== undefined) return open;
     this.#make(path, unpackLimits.symlinks);
-    return this.#keep(path, openInRoot(this.#root, path));
+    return this.#keep(path, openDirectoryInRoot(this.#root, path));
   }
 
   /** The directory, or undefined if it or a parent does not exist or is not a directory. */
@@ -71,7 +71,7 @@ export class LayerRoot {
       return open;
     }
     try {
-      return this.#keep(path, openInRoot(this.#root, path));
+      return this.#keep(path, openDirectoryInRoot(this.#root, path));
     } catch (error) {
       const code = codeOf(error);
       // ENAMETOOLONG: a symlink on the way can lead to a name that is too long
@@ -188,13 +188,13 @@ export class LayerRoot {
   #linked(fd: number, parent: LayerPath, name: ByteString, follows: number): number {
     const path = parent === '' ? name : `${parent}/${name}`;
     try {
-      return openInRoot(this.#root, path);
+      return openDirectoryInRoot(this.#root, path);
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error;
     }
     if (follows === 0) refuseTar(`the path ${shown(path)} leads through too many symlinks`);
     this.#make(targetBelow(parent, readLinkAt(fd, name)), follows - 1);
-    return openInRoot(this.#root, path);
+    return openDirectoryInRoot(this.#root, path);
   }
 }
 

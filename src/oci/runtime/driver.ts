@@ -16,7 +16,7 @@ import { readMountInfo } from '../../host/mounts/mountinfo.ts';
 import { reapOrphans } from '../../host/process/process-reaper.ts';
 import { createCheckpointDriver } from './checkpoint/driver.ts';
 import type { CheckpointDriver, CheckpointOptions } from './checkpoint/driver.ts';
-import { reopenLog as reopenMonitorLog, writesTo } from './monitor/control.ts';
+import { reopenMonitorLog, writesTo } from './monitor/control.ts';
 import { logPathOf } from './monitor/conmon.ts';
 import { commandLine, monitorIdentity } from './monitor/monitor-process.ts';
 import { hasLog, prepareNewLog, settleNewLog } from './bundle/bundle-log.ts';
@@ -26,7 +26,7 @@ import { Exits } from './container/exits.ts';
 import { stepsByKind } from './container/kinds.ts';
 import type { KindSteps } from './container/kinds.ts';
 import { killBeforeRestore, kill, killAll } from './container/kill.ts';
-import { isRunning, marksOf, ownGlobals, runRuntime } from './container/parts.ts';
+import { isProcessRunning, marksOf, ownGlobals, runRuntime } from './container/parts.ts';
 import type { DriverParts, RuntimeDriverOptions } from './container/parts.ts';
 import { destroyPause, startPause } from './container/pause.ts';
 import { endOrphanExecs, findOrphanExecs } from './exec/orphans.ts';
@@ -115,7 +115,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     onExit: (listener) => exits.listen(listener),
     // one at a time: each checks whether an earlier call has already reopened the log
     reopenLog: (input, fx) => reopens.with(input.id, () => reopenLog(parts, input, fx), fx.signal),
-    isAlive: isRunning,
+    isAlive: isProcessRunning,
     observe: async (fx) => shims.observe(await observe(parts, (id) => exits.read(id), fx)),
   };
 }

@@ -37,7 +37,7 @@ function pathAt(fd: number, name: ByteString): string | Buffer {
  * Opens a directory below `root` as a base for other calls (O_PATH). Symlinks are resolved as for a process whose root
  * directory is `root`, so that none leads outside (openat2(2), RESOLVE_IN_ROOT; the peers resolve paths the same way).
  */
-export function openInRoot(root: number, path: ByteString): number {
+export function openDirectoryInRoot(root: number, path: ByteString): number {
   return at.openBeneath(root, named(path === '' ? '.' : path), O_PATH | O_DIRECTORY, 0, 'inRoot');
 }
 

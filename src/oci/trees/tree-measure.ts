@@ -18,7 +18,7 @@ import type { BatchEntry, EntryStats, Identity } from '../../host/files/director
 import { codeOf } from '../../host/ffi/errno.ts';
 import type { ByteString } from '../../base/byte-string.ts';
 import { openOwnParent } from './own-directory.ts';
-import { isSame, levelOf, TreeWalk } from './tree-walk.ts';
+import { isSame, openedLevel, TreeWalk } from './tree-walk.ts';
 import type { Level } from './tree-walk.ts';
 
 export interface TreeSize {
@@ -180,7 +180,7 @@ class Measuring extends TreeWalk<CountedLevel> {
       left.entries = [];
       left.at = 0;
     }
-    this.stack.push({ ...levelOf(fd, identity), next: 0n });
+    this.stack.push({ ...openedLevel(fd, identity), next: 0n });
   }
 
   /** Opens the parent again. If a directory was moved meanwhile, `..` may be another one, even one of the node's. */

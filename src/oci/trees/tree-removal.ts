@@ -22,7 +22,7 @@ import { openAt, renameNewAt } from '../../host/files/files-at.ts';
 import { shown } from '../../base/byte-string.ts';
 import type { ByteString } from '../../base/byte-string.ts';
 import { rmdirAt, unlinkAt } from './entry-calls.ts';
-import { isSame, levelOf, TreeWalk } from './tree-walk.ts';
+import { isSame, openedLevel, TreeWalk } from './tree-walk.ts';
 import type { Level } from './tree-walk.ts';
 
 export interface Removal {
@@ -176,7 +176,7 @@ class Removing extends TreeWalk<RemovedLevel> {
     }
     if (stats !== undefined)
       this.stack.push({
-        ...levelOf(fd, stats),
+        ...openedLevel(fd, stats),
         name,
         usedBytes: stats.usedBytes,
         isKept: false,

@@ -21,7 +21,7 @@ export interface Level extends Identity {
 }
 
 /** The level of a directory that was just opened. */
-export function levelOf(fd: number, { device, inode, born }: Identity): Level {
+export function openedLevel(fd: number, { device, inode, born }: Identity): Level {
   return { fd, device, inode, born, entries: [], at: 0, isEnd: false };
 }
 

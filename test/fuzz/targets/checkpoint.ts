@@ -6,7 +6,11 @@ import { mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { FILES } from '../../../src/oci/documents/checkpoint-documents.ts';
-import { describe, descriptionsIn, factsOf } from '../../../src/oci/runtime/checkpoint/restore/describe.ts';
+import {
+  readCheckpointFacts,
+  descriptionsIn,
+  factsOf,
+} from '../../../src/oci/runtime/checkpoint/restore/describe.ts';
 import { demandMachine, isCore } from '../../../src/oci/runtime/checkpoint/restore/machine-type.ts';
 import { readMembers } from '../../../src/oci/runtime/checkpoint/restore/members.ts';
 import { removeDeleted } from '../../../src/oci/runtime/checkpoint/restore/rootfs.ts';
@@ -98,7 +102,7 @@ async function members(input: Buffer): Promise<boolean> {
     },
   );
   if (open !== 0) violated(`${open} files have no end`);
-  const facts = await describe({ archive: file });
+  const facts = await readCheckpointFacts({ archive: file });
   if (
     facts.images.length === 0 ||
     facts.mounts.some((mount) => !mount.startsWith('/') || mount.split('/').includes('..'))

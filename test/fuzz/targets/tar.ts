@@ -2,7 +2,7 @@
  * Tar archives and compressed layers in this process, without a file system: what is read does not depend on how it is
  * cut.
  */
-import { targetOf, plainPath } from '../../../src/oci/layers/unpack-path.ts';
+import { entryTarget, plainPath } from '../../../src/oci/layers/unpack-path.ts';
 import { LayerStream } from '../../../src/oci/layers/unpack-stream.ts';
 import { ZstdFrames } from '../../../src/oci/layers/unpack-zstd.ts';
 import type { TarEntry } from '../../../src/oci/layers/tar-entry.ts';
@@ -69,7 +69,7 @@ class Seen implements TarSink {
 function placeFor(name: string): string | undefined {
   try {
     plainPath(name);
-    const place = targetOf(name);
+    const place = entryTarget(name);
     return place.kind === 'entry' || place.kind === 'whiteout'
       ? `${place.parent === '' ? '' : `${place.parent}/`}${place.name}`
       : undefined;

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Digest } from '../../../src/base/ids.ts';
 import type { OpenedSource } from '../../../src/oci/images/archive/image-source.ts';
 import { serveImage, type ServedImage } from '../../../src/oci/images/archive/serve-image.ts';
-import { memoryFile } from '../../../src/oci/images/archive/source-files.ts';
+import { memorySource } from '../../../src/oci/images/archive/source-files.ts';
 import {
   importsDirectory,
   importSocketPath,
@@ -43,7 +43,7 @@ describe('imports', () => {
       images: [{ names: [], choices: [], bytes: image.manifest, mediaType: image.mediaType }],
       blob: async (digest: Digest) => {
         const bytes = blobs.get(digest);
-        return bytes === undefined ? undefined : memoryFile(bytes);
+        return bytes === undefined ? undefined : memorySource(bytes);
       },
       close: async () => undefined,
     };
@@ -102,7 +102,7 @@ describe('imports', () => {
       ...parts,
       blob: (digest) =>
         digest === digestOf(image.manifest)
-          ? Promise.resolve(memoryFile(image.manifest))
+          ? Promise.resolve(memorySource(image.manifest))
           : parts.blob(digest),
     };
     served.push(

@@ -19,10 +19,10 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { checkpointLimits } from '../../../src/oci/runtime/bounds.ts';
 import {
-  describe as describeArchive,
+  readCheckpointFacts as describeArchive,
   factsOf,
 } from '../../../src/oci/runtime/checkpoint/restore/describe.ts';
-import { importArchive } from '../../../src/oci/runtime/checkpoint/restore/import.ts';
+import { unpackArchive } from '../../../src/oci/runtime/checkpoint/restore/import.ts';
 import type { ArchiveSource } from '../../../src/oci/runtime/checkpoint/restore/protocol.ts';
 import { archive, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { describeAsRoot } from '../unpack/support.ts';
@@ -60,7 +60,7 @@ describeAsRoot('archives of checkpoints', () => {
   const digest = factsOf({ config: JSON.stringify(CONFIG), spec: JSON.stringify(SPEC) }).digest;
   const brought = async (source: ArchiveSource, expected = digest): Promise<string> => {
     const into = mkdtempSync(join(directory, 'into-'));
-    await importArchive({ kind: 'import', source, digest: expected, into, rootfs });
+    await unpackArchive({ kind: 'import', source, digest: expected, into, rootfs });
     return into;
   };
   const refused = async (source: ArchiveSource, message: RegExp, kind = 'invalidRequest'): Promise<void> => {
@@ -206,7 +206,7 @@ describeAsRoot('archives of checkpoints', () => {
     const facts = (free: number) => ({ bsize: 4096, blocks: 2 ** 24, bavail: free, files: 0, ffree: 0 });
     const source = changes(entry({ name: 'etc/new', body: Buffer.alloc(100_000, 1) }));
     const restoredWith = (into: string, full: string): Promise<void> =>
-      importArchive({ kind: 'import', source, digest, into, rootfs }, (path) =>
+      unpackArchive({ kind: 'import', source, digest, into, rootfs }, (path) =>
         facts(path.startsWith(full) ? 100 : 2 ** 23),
       );
     for (const isOurs of [true, false]) {
@@ -220,7 +220,7 @@ describeAsRoot('archives of checkpoints', () => {
     // the file system fills while it is written
     let asked = 0;
     const into = mkdtempSync(join(directory, 'into-'));
-    const filling = importArchive(
+    const filling = unpackArchive(
       {
         kind: 'import',
         source: changes(

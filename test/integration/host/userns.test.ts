@@ -18,7 +18,7 @@ import {
   releasePinRoot,
   unpinNamespaces,
 } from '../../../src/host/namespaces/namespaces.ts';
-import { attach, unmount } from '../../../src/host/mounts/mounts.ts';
+import { attachMount, unmount } from '../../../src/host/mounts/mounts.ts';
 import { runTool } from '../../../src/host/process/process-tool.ts';
 import { idmappedTree } from '../../../src/host/mounts/userns-idmap.ts';
 import { withUserNamespace } from '../../../src/host/namespaces/userns-process.ts';
@@ -140,7 +140,7 @@ describeAsRoot('a user namespace of a pod', () => {
     mkdirSync(target);
     writeFileSync(join(source, 'file'), '');
     await withUserNamespace(user, 'a test', clock, async (from) =>
-      attach(await idmappedTree(source, `${from}/user`), 'attach', target),
+      attachMount(await idmappedTree(source, `${from}/user`), 'attach', target),
     );
     const { uid, gid } = statSync(join(target, 'file'));
     expect([uid, gid]).toEqual([70_000, 140_000]);

@@ -7,7 +7,7 @@ import { parseContainerId, parseSandboxId } from '../../../src/base/ids.ts';
 import type { Digest, ImageId } from '../../../src/base/ids.ts';
 import { createLayout } from '../../../src/host/sandbox/layout.ts';
 import { parseMountInfo } from '../../../src/host/mounts/mountinfo.ts';
-import { attach, mountOverlay } from '../../../src/host/mounts/mounts.ts';
+import { attachMount, mountOverlay } from '../../../src/host/mounts/mounts.ts';
 import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
 import {
   pinNamespaces,
@@ -205,7 +205,7 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     expect(mountsBelow().filter((path) => path.startsWith(paths.lower))).toEqual([]);
     // killed within that moment, twice: what is removed then are the mounts, not the layers
     for (let deaths = 0; deaths < 2; deaths += 1)
-      await attach(await idmappedTree(store.paths.layers, pin), 'attach', join(paths.lower, '0'));
+      await attachMount(await idmappedTree(store.paths.layers, pin), 'attach', join(paths.lower, '0'));
     await driver.removeRootfs(one, context());
     expect(mountsBelow().filter((path) => path.startsWith(paths.lower))).toEqual([]);
     expect(existsSync(join(store.paths.layers, top ?? '', 'diff/top'))).toBe(true);

@@ -15,7 +15,7 @@ import { mediaTypes, type Descriptor } from '../model/manifest.ts';
 import { formatReference, parseRawReference, parseReference } from '../model/reference.ts';
 import { JsonError, parseStrictJson, type JsonObject } from '../../documents/strict-json.ts';
 import { digestOfFile, layerTypeOf } from './measure.ts';
-import { directoryFiles, memoryFile, tarFiles, type SourceFile, type SourceFiles } from './source-files.ts';
+import { directoryFiles, memorySource, tarFiles, type SourceFile, type SourceFiles } from './source-files.ts';
 
 export type ImageTransport = 'oci' | 'oci-archive' | 'docker-archive' | 'dir';
 
@@ -182,7 +182,7 @@ async function dockerSource(files: SourceFiles): Promise<OpenedSource> {
       digest: digestOfBytes(config.bytes),
       size: config.bytes.byteLength,
     };
-    blobs.set(configPart.digest, memoryFile(config.bytes));
+    blobs.set(configPart.digest, memorySource(config.bytes));
     const parts: Descriptor[] = [];
     for (const path of fields.texts('Layers')) {
       const part = layers.get(path) ?? (await layerOf(files, path, blobs));

@@ -64,7 +64,7 @@ export async function tarFiles(path: string): Promise<SourceFiles> {
 }
 
 /** Bytes in memory as a file. */
-export function memoryFile(bytes: Uint8Array): SourceFile {
+export function memorySource(bytes: Uint8Array): SourceFile {
   return {
     size: bytes.byteLength,
     whole: async () => bytes,

@@ -2,7 +2,7 @@
 import { parseHost, parseRawReference } from '../model/reference.ts';
 
 /** Whether the text is an image name without tag and digest, with or without a host as `withHost` requires. */
-export function isName(text: string, withHost: boolean): boolean {
+export function isImageName(text: string, withHost: boolean): boolean {
   try {
     const raw = parseRawReference(text);
     return (raw.host !== undefined) === withHost && raw.tag === undefined && raw.digest === undefined;
@@ -17,7 +17,7 @@ export function isLocation(text: string, mayBeTagged: boolean): boolean {
   if (parseHost(slash < 0 ? text : text.slice(0, slash)) === undefined) return false;
   if (slash < 0) return true;
   const path = `host.invalid${text.slice(slash)}`;
-  return mayBeTagged ? isReference(path) : isName(path, true);
+  return mayBeTagged ? isReference(path) : isImageName(path, true);
 }
 
 function isReference(text: string): boolean {

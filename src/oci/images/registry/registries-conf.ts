@@ -10,7 +10,7 @@ import { parse, TomlError } from 'smol-toml';
 import { FaultError } from '../../../base/fault.ts';
 import { distributionLimits } from '../bounds.ts';
 import { parseHost } from '../model/reference.ts';
-import { canonicalLocation, isName, isLocation } from './conf-names.ts';
+import { canonicalLocation, isImageName, isLocation } from './conf-names.ts';
 import { ConfTable } from './conf-table.ts';
 
 export type PullFromMirror = 'all' | 'digest-only' | 'tag-only';
@@ -201,8 +201,8 @@ function readAliases(top: ConfTable): ReadonlyMap<string, string> {
   const aliases = new Map<string, string>();
   for (const name of table?.names() ?? []) {
     const target = table?.text(name) ?? '';
-    if (!isName(name, false)) table?.refuse(name, 'is not a short name without tag and digest');
-    if (target !== '' && !isName(target, true))
+    if (!isImageName(name, false)) table?.refuse(name, 'is not a short name without tag and digest');
+    if (target !== '' && !isImageName(target, true))
       table?.refuse(name, 'the target is not host/name without tag and digest');
     aliases.set(name, target);
   }

@@ -21,7 +21,7 @@ import { codeOf, isCgroupGone, isProcessGone } from '../../../host/ffi/errno.ts'
 import type { Layout } from '../../../host/sandbox/layout.ts';
 import { writeOwnFile } from '../../../host/files/state-files.ts';
 import { scopeOf } from '../../../host/cgroups/slices.ts';
-import { isEnding } from '../../../host/process/process-identity.ts';
+import { isProcessEnding } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 import type { Systemd } from '../../../host/cgroups/systemd.ts';
@@ -168,7 +168,7 @@ export async function noteOomKills(parts: DriverParts, id: ContainerId, init: Ho
     const note = await readNote(layout, id);
     const kills = note === undefined ? 0 : await oomKillsIn(parts, id, note.cgroup);
     // checked after reading the counter: init itself may be among the killed
-    if (kills === 0 || isEnding(init) || (await oomKillsNoted(layout, id)) > 0) return;
+    if (kills === 0 || isProcessEnding(init) || (await oomKillsNoted(layout, id)) > 0) return;
     await writeOwnFile(oomNote(layout, id), String(kills), 0o600);
   } catch (error) {
     log.debug({ id, reason: toFault(error).message }, 'record OOM kills before KILL failed');

@@ -8,7 +8,7 @@ import { monitorLimits } from '../bounds.ts';
 import { makeOwnDirectory } from '../../../host/files/state-files.ts';
 import { processExists } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
-import { createArgv, monitorEnv } from '../monitor/conmon.ts';
+import { createMonitorArgv, monitorEnv } from '../monitor/conmon.ts';
 import { launchMonitor } from '../monitor/launch.ts';
 import type { Launched } from '../monitor/launch.ts';
 import { readPidFile } from '../monitor/monitor-process.ts';
@@ -133,7 +133,7 @@ function monitorArgv(
 ): string[] {
   const { layout } = parts;
   const { spec } = input;
-  return createArgv({
+  return createMonitorArgv({
     monitorPath: handler.monitorPath ?? parts.monitorPath,
     noPivot: handler.noPivot ?? false,
     runtimePath: handler.path,

@@ -54,7 +54,7 @@ export async function destroy(parts: DriverParts, input: DestroyInput, fx: Effec
   await purgeState(parts, handler, id, fx);
   // systemd removes an empty scope, but on v1 only from the hierarchy that it manages
   if (cgroup !== undefined) await dropCgroup(parts, id, scopeOf(cgroup) ?? cgroup, fx);
-  await removeTree(layout.containerDir(id), id);
+  await removeUnmountedTree(layout.containerDir(id), id);
   if (input.spec.restore !== undefined) await removeDirectory(layout.restoreDir(id));
   await forgetExit(parts, id);
 }
@@ -134,7 +134,7 @@ export async function purgeState(
  * Deletes a directory of ours. Refuses while something is mounted below it, since the mount's content would be
  * deleted too.
  */
-export async function removeTree(path: string, id: string): Promise<void> {
+export async function removeUnmountedTree(path: string, id: string): Promise<void> {
   if (!(await exists(path))) return;
   const below = (await readMountInfo()).find(
     (mount) => mount.mountPoint === path || mount.mountPoint.startsWith(`${path}/`),

@@ -55,7 +55,7 @@ function withTerm(env: unknown): readonly unknown[] {
 }
 
 /** Reads a bundle's config.json. Throws `notFound` without a file, `outside` for one beyond the bound. */
-export async function readConfig(path: string, id: string): Promise<string> {
+export async function readBundleConfig(path: string, id: string): Promise<string> {
   const { stateFileUsualBytes: usualBytes, stateFileBytes: bytesMax } = driverLimits;
   const text = await readSmallFile(path, { usualBytes, bytesMax });
   if (text === undefined)

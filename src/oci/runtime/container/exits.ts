@@ -20,7 +20,7 @@ import { KILLED_EXIT_CODE, UNKNOWN_EXIT_CODE, exitFactOf, readExitFile } from '.
 import { monitorIdentity } from '../monitor/monitor-process.ts';
 import { cgroupOf, fatalOomKills, signalCgroup } from './cgroup.ts';
 import { killWorkers } from './kill.ts';
-import { isAlive, marksOf, toHostIdentity } from './parts.ts';
+import { isProcessAlive, marksOf, toHostIdentity } from './parts.ts';
 import type { DriverParts } from './parts.ts';
 import { readNote } from './record.ts';
 import { exists, namesIn } from './state.ts';
@@ -252,7 +252,7 @@ export class Exits {
    * for the exit file times out instead.
    */
   async #endSurvivors({ id, spec }: ContainerInput, init: ProcessIdentity): Promise<void> {
-    if (spec.security.namespaces.pid === 'container' || isAlive(init)) return;
+    if (spec.security.namespaces.pid === 'container' || isProcessAlive(init)) return;
     try {
       const cgroup = await cgroupOf(this.#parts, id);
       if (cgroup !== undefined) await signalCgroup(this.#parts, cgroup);

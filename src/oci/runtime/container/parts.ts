@@ -134,13 +134,13 @@ export function toHostIdentity(identity: ProcessIdentity): HostIdentity | undefi
 }
 
 /** Whether exactly this process is alive. */
-export function isAlive(identity: ProcessIdentity | undefined): boolean {
+export function isProcessAlive(identity: ProcessIdentity | undefined): boolean {
   const host = identity === undefined ? undefined : toHostIdentity(identity);
   return host !== undefined && processExists(host);
 }
 
 /** Whether exactly this process is alive and has not begun to exit. */
-export function isRunning(identity: ProcessIdentity): boolean {
+export function isProcessRunning(identity: ProcessIdentity): boolean {
   const host = toHostIdentity(identity);
   return host !== undefined && processRuns(host);
 }

@@ -18,7 +18,7 @@ import { holdZombie } from '../../../host/process/process-reaper.ts';
 import { spawnProcess } from '../../../host/process/process.ts';
 import { within } from '../../../host/clock/wait.ts';
 import { dropCgroup } from './cgroup.ts';
-import { purgeState, removeTree } from './destroy.ts';
+import { purgeState, removeUnmountedTree } from './destroy.ts';
 import { endProcess, killWorkers } from './kill.ts';
 import { toPortIdentity } from './parts.ts';
 import type { DriverParts } from './parts.ts';
@@ -108,7 +108,7 @@ export async function destroyPause(parts: DriverParts, input: PauseInput, fx: Ef
   // removed without the runtime: its process and cgroup are gone, so the directory is all that is left
   await dropRuntimeState(handler.root, id);
   await rm(layout.pausePidFile(id), { force: true });
-  await removeTree(bundleDir, id);
+  await removeUnmountedTree(bundleDir, id);
 }
 
 async function runningPause(handler: Handler, id: SandboxId): Promise<ProcessIdentity | undefined> {

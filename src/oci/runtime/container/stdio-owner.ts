@@ -11,7 +11,7 @@ import { O_CLOEXEC, O_DIRECTORY, O_PATH } from '../../../host/ffi/constants.ts';
 import { processExists } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import type { PipeOwner } from '../../../host/process/process.ts';
-import { readConfig } from './exec-process.ts';
+import { readBundleConfig } from './exec-process.ts';
 
 /**
  * The host's ids of the user and group that a config.json runs its process as; undefined without a user namespace.
@@ -53,7 +53,7 @@ export async function chownStdio(init: HostIdentity, configPath: string, id: Con
       const directory = `/proc/self/fd/${proc}`;
       // procfs answers from memory: no disk access
       if (uidMap(directory) === uidMap('/proc/self')) return;
-      const owner = stdioOwner(await readConfig(configPath, id));
+      const owner = stdioOwner(await readBundleConfig(configPath, id));
       if (owner !== undefined) for (const number of [0, 1, 2]) chownPipe(`${directory}/fd/${number}`, owner);
     } finally {
       closeSync(proc);

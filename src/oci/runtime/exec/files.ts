@@ -12,10 +12,10 @@ import type { ContainerId } from '../../../base/ids.ts';
 import { parsePid } from '../monitor/monitor-process.ts';
 import { makeExecLeaf } from '../container/cgroup.ts';
 import type { ExecLeaf } from '../container/cgroup.ts';
-import { isAlive } from '../container/parts.ts';
+import { isProcessAlive } from '../container/parts.ts';
 import type { DriverParts } from '../container/parts.ts';
 import { readNote } from '../container/record.ts';
-import { checkArgv, readConfig } from '../container/exec-process.ts';
+import { checkArgv, readBundleConfig } from '../container/exec-process.ts';
 import type { Handler } from '../handlers/handlers.ts';
 
 /** Prefix of the directory's name; mkdtemp appends six characters. The exec's cgroup has the same name. */
@@ -40,9 +40,9 @@ export async function prepareExec(
 ): Promise<{ readonly handler: Handler; readonly config: string; readonly directory: string }> {
   const handler = parts.table.resolve(name);
   checkArgv(argv, id);
-  if (!isAlive(init))
+  if (!isProcessAlive(init))
     fail('wrongState', `exec in container ${id}: the container is not running`, { subject: id });
-  const config = await readConfig(parts.layout.configJson(id), id);
+  const config = await readBundleConfig(parts.layout.configJson(id), id);
   return { handler, config, directory: await mkdtemp(join(parts.layout.containerDir(id), EXEC_PREFIX)) };
 }
 

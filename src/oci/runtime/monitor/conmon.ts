@@ -42,7 +42,7 @@ export interface CreateCommand extends MonitorCommand {
  * Command line of a container's monitor: it runs the runtime's create or restore, then keeps stdio, log and exit
  * code.
  */
-export function createArgv(command: CreateCommand): string[] {
+export function createMonitorArgv(command: CreateCommand): string[] {
   return [
     ...common(command),
     '-P',

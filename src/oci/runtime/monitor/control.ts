@@ -29,7 +29,7 @@ export interface ReopenRequest extends WaitBound {
  * Has the monitor reopen its log and returns once it has. conmon does not answer, so its open files are compared
  * before and after: through procfs, since the log may be on a file system that does not answer.
  */
-export async function reopenLog(request: ReopenRequest): Promise<void> {
+export async function reopenMonitorLog(request: ReopenRequest): Promise<void> {
   const { id, clock, monitor, logPath } = request;
   const attempted = `reopen log of container ${id}`;
   const before = new Set(openFiles(monitor.pid).map(keyOf));

@@ -10,7 +10,7 @@ import { fail, toFault } from '../../../base/fault.ts';
 import { shimLimits } from '../bounds.ts';
 import { Task } from '../../../gen/shim/task_pb.ts';
 import { dropCgroup, emptyCgroup } from '../container/cgroup.ts';
-import { forgetExit, removeTree } from '../container/destroy.ts';
+import { forgetExit, removeUnmountedTree } from '../container/destroy.ts';
 import { killWorkers } from '../container/kill.ts';
 import { liveIdentity, toPortIdentity } from '../container/parts.ts';
 import type { DriverParts } from '../container/parts.ts';
@@ -166,7 +166,7 @@ export async function destroyTask(
     await dropCgroup(parts, id, note.cgroup, fx);
   }
   await rm(join(layout.containerDir(id), id), { force: true });
-  await removeTree(layout.containerDir(id), id);
+  await removeUnmountedTree(layout.containerDir(id), id);
   await forgetExit(parts, id);
 }
 

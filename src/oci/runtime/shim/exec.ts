@@ -11,14 +11,14 @@ import { namesOf } from '../../../host/files/names-of.ts';
 import { processIdentity } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
 import { ownCgroupName } from '../container/cgroup.ts';
-import { isAlive } from '../container/parts.ts';
+import { isProcessAlive } from '../container/parts.ts';
 import type { DriverParts } from '../container/parts.ts';
 import { readNote } from '../container/record.ts';
 import type { ContainerNote } from '../container/record.ts';
 import type { ExecDeadline } from '../exec/deadline.ts';
 import type { ExecParameters } from '../exec/files.ts';
 import { isInCgroup } from '../exec/orphans.ts';
-import { checkArgv, execProcess, readConfig } from '../container/exec-process.ts';
+import { checkArgv, execProcess, readBundleConfig } from '../container/exec-process.ts';
 import type { ExecTerminal } from '../container/exec-process.ts';
 import type { ShimParts } from './containers.ts';
 import type { Shim } from './shim.ts';
@@ -63,11 +63,11 @@ export async function runExec(
   const attempted = `exec in container ${id}`;
   checkArgv(argv, id);
   const note = await readNote(layout, id);
-  if (note === undefined || !isAlive(init))
+  if (note === undefined || !isProcessAlive(init))
     return fail('wrongState', `${attempted}: the container is not running`, { subject: id });
   const shim = await shims.need(note.sandboxId, attempted);
   const process = {
-    text: execProcess(await readConfig(layout.configJson(id), id), argv, id, request.terminal),
+    text: execProcess(await readBundleConfig(layout.configJson(id), id), argv, id, request.terminal),
   };
   const directory = await mkdtemp(join(layout.containerDir(id), PREFIX));
   try {

@@ -22,7 +22,7 @@ import { encodeMessage } from '../../../ttrpc/protocol.ts';
 import { poll } from '../../../host/clock/wait.ts';
 import { commandLine } from '../monitor/monitor-process.ts';
 import { admitMonitor, dropCgroup, emptyCgroup } from '../container/cgroup.ts';
-import { removeTree } from '../container/destroy.ts';
+import { removeUnmountedTree } from '../container/destroy.ts';
 import { liveIdentity, toPortIdentity } from '../container/parts.ts';
 import type { DriverParts } from '../container/parts.ts';
 import { exists } from '../container/state.ts';
@@ -181,7 +181,7 @@ export async function destroySandboxTask(
   if (record !== undefined) await removeSocket(record.path);
   await removeShimRecord(layout, id);
   await rm(join(dirname(bundleDir), id), { force: true });
-  await removeTree(bundleDir, id);
+  await removeUnmountedTree(bundleDir, id);
 }
 
 /** True if the shim has exited by itself after its task was deleted. */

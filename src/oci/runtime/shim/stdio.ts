@@ -8,7 +8,7 @@ import type { ContainerId } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
 import { shimLimits } from '../bounds.ts';
 import { poll } from '../../../host/clock/wait.ts';
-import { createArgv, monitorEnv } from '../monitor/conmon.ts';
+import { createMonitorArgv, monitorEnv } from '../monitor/conmon.ts';
 import { launchMonitor } from '../monitor/launch.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
 import { parseCreateReport } from '../monitor/sync-pipe.ts';
@@ -79,7 +79,7 @@ export async function startKeeper(
   // conmon writes an exit file for the copying process, which is not the container's
   const exitsDir = join(directory, 'exits');
   await mkdir(exitsDir, { recursive: true, mode: 0o700 });
-  const argv = createArgv({
+  const argv = createMonitorArgv({
     monitorPath: handler.monitorPath ?? parts.monitorPath,
     runtimePath: program,
     runtimeArgs: [rootArg(handler.root)],

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeDirectories, makeRoots } from '../../../../src/daemon/wiring/own-directories.ts';
+import { makeOwnDirectories, makeRoots } from '../../../../src/daemon/wiring/own-directories.ts';
 import { createLayout } from '../../../../src/host/sandbox/layout.ts';
 
 describe('directories of a start', () => {
@@ -39,7 +39,7 @@ describe('directories of a start', () => {
     symlinkSync(join(directory, 'nowhere'), layout.sandboxesDir);
     mkdirSync(join(`${layout.exitsDir}.not-a-directory`, 'below'), { recursive: true });
     writeFileSync(`${layout.exitsDir}.not-a-directory.1`, 'earlier');
-    const moved = await makeDirectories(layout);
+    const moved = await makeOwnDirectories(layout);
     expect(moved.map(({ subject }) => subject).toSorted()).toEqual([
       `${layout.exitsDir}.not-a-directory.2`,
       `${layout.sandboxesDir}.not-a-directory`,

@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { Conditions } from '../../../../src/base/conditions.ts';
 import { actorLimits } from '../../../../src/actors/bounds.ts';
 import { silentLog } from '../../../../src/base/log.ts';
-import { makeDirectories, makeRoots } from '../../../../src/daemon/wiring/own-directories.ts';
+import { makeOwnDirectories, makeRoots } from '../../../../src/daemon/wiring/own-directories.ts';
 import { Rechecked, whileThere } from '../../../../src/daemon/wiring/rechecked.ts';
 import { createLayout } from '../../../../src/host/sandbox/layout.ts';
 import { storePaths } from '../../../../src/oci/images/store/records/layer-layout.ts';
@@ -28,7 +28,7 @@ test('F89 I22 what was moved aside is reported until somebody has deleted it', a
   await makeRoots(layout);
   const paths = storePaths(layout.root);
   for (const path of [layout.exitsDir, paths.layers]) writeFileSync(path, 'a file');
-  for (const moved of await makeDirectories(layout)) rechecked.report(moved, whileThere(moved));
+  for (const moved of await makeOwnDirectories(layout)) rechecked.report(moved, whileThere(moved));
   await storeDirectories(
     paths,
     (call) => call(),

@@ -11,12 +11,12 @@ import { openDisk } from '../../../../src/journal/disk.ts';
 import { createLayout } from '../../../../src/host/sandbox/layout.ts';
 import { writeWhole } from '../../../../src/host/files/whole-file.ts';
 import { begun } from '../../../../src/oci/runtime/checkpoint/work.ts';
-import { readConfig } from '../../../../src/oci/runtime/container/exec-process.ts';
+import { readBundleConfig } from '../../../../src/oci/runtime/container/exec-process.ts';
 import { readHandlerRecords } from '../../../../src/oci/runtime/container/handler-records.ts';
 import { recallProbe } from '../../../../src/oci/runtime/handlers/probe-records.ts';
 import { readShimRecord } from '../../../../src/oci/runtime/shim/record.ts';
 import { writeStdioProgram } from '../../../../src/oci/runtime/shim/stdio-program.ts';
-import { readNote } from '../../../../src/oci/images/store/drivers/fuse-files.ts';
+import { readMountNote } from '../../../../src/oci/images/store/drivers/fuse-files.ts';
 import { readLayerRecord } from '../../../../src/oci/images/store/records/layer-record.ts';
 import { EVENT_MS } from '../../../support/patience.ts';
 import { sandboxId } from '../../actors/fixtures.ts';
@@ -66,7 +66,7 @@ const READERS: Readonly<Record<string, () => Promise<unknown>>> = {
   },
   'the note of a program that mounts': async () => {
     fifo('container/helpers/rootfs.json');
-    return readNote(join(root, 'container') as Parameters<typeof readNote>[0], 'rootfs');
+    return readMountNote(join(root, 'container') as Parameters<typeof readMountNote>[0], 'rootfs');
   },
 };
 
@@ -85,7 +85,7 @@ test(
     const disk = await openDisk(join(root, 'journal'));
     await expect(disk.read('journal.7')).rejects.toThrow('not a regular file');
     await expect(disk.openAt('journal.7', 0)).rejects.toThrow('ENXIO');
-    await expect(readConfig(fifo('bundle/config.json'), 'x')).rejects.toThrow('bundle not found');
+    await expect(readBundleConfig(fifo('bundle/config.json'), 'x')).rejects.toThrow('bundle not found');
   },
   EVENT_MS,
 );

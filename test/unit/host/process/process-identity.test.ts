@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { expect, test } from 'vitest';
 import {
   bootId,
-  isEnding,
+  isProcessEnding,
   isRunningStat,
   killProcess,
   parseStat,
@@ -47,19 +47,19 @@ test('F43: a process with another start time is another process', () => {
 test('F47: a process is ending when it is gone, another one by now, or killed; not while it lives', async () => {
   const self = processIdentity(process.pid);
   if (self === undefined) throw new Error('no identity of this very process');
-  expect(isEnding(self)).toBe(false);
-  expect(isEnding({ pid: self.pid, startTicks: self.startTicks + 1 })).toBe(true);
-  expect(isEnding({ pid: 2 ** 22 + 1, startTicks: 1 })).toBe(true);
+  expect(isProcessEnding(self)).toBe(false);
+  expect(isProcessEnding({ pid: self.pid, startTicks: self.startTicks + 1 })).toBe(true);
+  expect(isProcessEnding({ pid: 2 ** 22 + 1, startTicks: 1 })).toBe(true);
   const child = spawn('sleep', ['1000']);
   const identity = processIdentity(child.pid ?? 0);
   if (identity === undefined) throw new Error('no identity of a child');
-  expect(isEnding(identity)).toBe(false);
+  expect(isProcessEnding(identity)).toBe(false);
   const ended = once(child, 'exit');
   killProcess(identity, 9);
   // whatever it is at: the signal waits, it gives back what it has, it is a zombie
-  expect(isEnding(identity)).toBe(true);
+  expect(isProcessEnding(identity)).toBe(true);
   await ended;
-  expect(isEnding(identity)).toBe(true);
+  expect(isProcessEnding(identity)).toBe(true);
 });
 
 test('wait statuses are decoded into a code or a signal', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { targetOf, plainPath } from '../../../../src/oci/layers/unpack-path.ts';
+import { entryTarget, plainPath } from '../../../../src/oci/layers/unpack-path.ts';
 
 describe('where an entry belongs', () => {
   test.each([
@@ -20,7 +20,7 @@ describe('where an entry belongs', () => {
     ['...', { kind: 'entry', parent: '', name: '...' }],
     ['a\nb\xff', { kind: 'entry', parent: '', name: 'a\nb\xff' }],
   ])('%j', (name, place) => {
-    expect(targetOf(name)).toEqual(place);
+    expect(entryTarget(name)).toEqual(place);
   });
 
   test.each([
@@ -37,7 +37,7 @@ describe('where an entry belongs', () => {
     'n'.repeat(256),
     'd/'.repeat(2048).concat('x'),
   ])('S58: %j is refused', (name) => {
-    expect(() => targetOf(name)).toThrow(/read tar/u);
+    expect(() => entryTarget(name)).toThrow(/read tar/u);
   });
 
   test('plain paths stay as they are', () => {

@@ -8,7 +8,7 @@ import {
   MOUNT_ATTR_RDONLY,
 } from '../../../../host/ffi/constants.ts';
 import { isThere } from '../../../../host/files/is-there.ts';
-import { attach, mountBind } from '../../../../host/mounts/mounts.ts';
+import { attachMount, mountBind } from '../../../../host/mounts/mounts.ts';
 import { idmappedTree } from '../../../../host/mounts/userns-idmap.ts';
 import { DIFF } from '../records/layer-layout.ts';
 import { PRIVATE_MODE, ROOT_MODE } from './modes.ts';
@@ -67,5 +67,5 @@ export async function showTree(
   const attributes = isImage
     ? MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
     : 0;
-  await attach(await idmappedTree(tree, owners.pin, attributes), 'mount tree at', target);
+  await attachMount(await idmappedTree(tree, owners.pin, attributes), 'mount tree at', target);
 }

@@ -66,16 +66,16 @@ export function nameOfLog(file: string): string | undefined {
   return file.endsWith(LOG) ? file.slice(0, -LOG.length) : undefined;
 }
 
-export function targetOf(dir: Dir, name: string): string {
+export function mountTarget(dir: Dir, name: string): string {
   return name === ROOT ? join(dir, ROOT) : join(dir, 'volumes', name);
 }
 
-export async function writeNote(dir: Dir, name: string, identity: HostIdentity): Promise<void> {
+export async function writeMountNote(dir: Dir, name: string, identity: HostIdentity): Promise<void> {
   await writeWhole(join(dir, HELPERS, `${name}${NOTE}`), `${JSON.stringify(identity)}\n`, 0o600);
 }
 
 /** The identity of the process that has mounted; undefined without a note. */
-export async function readNote(dir: Dir, name: string): Promise<HostIdentity | undefined> {
+export async function readMountNote(dir: Dir, name: string): Promise<HostIdentity | undefined> {
   const fields = jsonObject(
     (await readSmallFile(join(dir, HELPERS, `${name}${NOTE}`), {
       usualBytes: storageLimits.recordUsualBytes,
@@ -92,8 +92,8 @@ export async function helpersAt(dir: Dir): Promise<Helper[]> {
   for (const file of await namesIn(join(dir, HELPERS))) {
     if (!file.endsWith(NOTE)) continue;
     const name = file.slice(0, -NOTE.length);
-    const identity = await readNote(dir, name);
-    if (identity !== undefined) found.push({ identity, target: targetOf(dir, name) });
+    const identity = await readMountNote(dir, name);
+    if (identity !== undefined) found.push({ identity, target: mountTarget(dir, name) });
   }
   return found;
 }

@@ -14,7 +14,7 @@ import { watchProcess } from '../../../../host/process/watch.ts';
 import { pause } from '../../../../host/clock/wait.ts';
 import type { RootfsPaths } from '../records/layer-layout.ts';
 import { namesIn } from '../records/names-in.ts';
-import { helpersAt, makeHelpersDir, openLog, readLog, writeNote } from './fuse-files.ts';
+import { helpersAt, makeHelpersDir, openLog, readLog, writeMountNote } from './fuse-files.ts';
 import type { Helper } from './fuse-files.ts';
 import { endStarts } from './fuse-starts.ts';
 import type { DriverHost, RootRequest } from './rootfs-driver.ts';
@@ -96,7 +96,7 @@ export class Helpers {
         ))
       )
         return false;
-      await writeNote(paths.dir, name, child.identity);
+      await writeMountNote(paths.dir, name, child.identity);
       isServing = true;
       return true;
     } finally {

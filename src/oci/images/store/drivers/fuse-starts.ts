@@ -23,7 +23,7 @@ import { killTree } from '../../../../host/process/process-kill.ts';
 import { isOfHost } from '../../../../host/process/process-owner.ts';
 import type { StorePaths } from '../records/layer-layout.ts';
 import { namesIn } from '../records/names-in.ts';
-import { HELPERS, nameOfLog, readNote, targetOf } from './fuse-files.ts';
+import { HELPERS, nameOfLog, readMountNote, mountTarget } from './fuse-files.ts';
 import type { Helper } from './fuse-files.ts';
 
 export interface EndedStarts {
@@ -102,12 +102,12 @@ async function startOf(
   if (directory !== HELPERS || name === undefined || more.length > 0) return undefined;
   const dir = join(parent.path, id);
   if (!parent.isTrash && (await serves(stat, dir, name))) return undefined;
-  return { identity: { pid: stat.pid, startTicks: stat.startTicks }, target: targetOf(dir, name) };
+  return { identity: { pid: stat.pid, startTicks: stat.startTicks }, target: mountTarget(dir, name) };
 }
 
 /** Whether the note names this process or its session leader: a wrapper script may run the program as its child. */
 async function serves(stat: ProcessStat, dir: string, name: string): Promise<boolean> {
-  const noted = await readNote(dir, name);
+  const noted = await readMountNote(dir, name);
   if (noted === undefined || stat.session !== noted.pid) return false;
   const leader = processIdentity(noted.pid);
   return leader === undefined || leader.startTicks === noted.startTicks;

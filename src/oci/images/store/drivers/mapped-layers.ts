@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fail } from '../../../../base/fault.ts';
 import { storageLimits } from '../../../bounds.ts';
 import { codeOf } from '../../../../host/ffi/errno.ts';
-import { attach, descriptorPath, unmount } from '../../../../host/mounts/mounts.ts';
+import { attachMount, descriptorPath, unmount } from '../../../../host/mounts/mounts.ts';
 import { idmappedTree } from '../../../../host/mounts/userns-idmap.ts';
 import { PRIVATE_MODE } from './modes.ts';
 
@@ -63,7 +63,7 @@ export async function withAttachedTrees(
       const target = join(scratch.lower, String(at));
       await mkdir(target, { recursive: true, mode: PRIVATE_MODE });
       mapped.set(tree, target);
-      await attach(await idmappedTree(tree, pin), 'mount layers at', target);
+      await attachMount(await idmappedTree(tree, pin), 'mount layers at', target);
     }
     await mount(mapped);
   } finally {

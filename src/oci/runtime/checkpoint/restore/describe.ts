@@ -6,7 +6,7 @@ import { jsonObject } from '../../../../base/json-object.ts';
 import { checkpointLimits } from '../../bounds.ts';
 import { portLimits } from '../../../../ports/bounds.ts';
 import { FILES } from '../../../documents/checkpoint-documents.ts';
-import { readMembers, refuse } from './members.ts';
+import { readMembers, refuseArchive } from './members.ts';
 import type { Taker } from './members.ts';
 import type { ArchiveSource } from './protocol.ts';
 
@@ -17,7 +17,7 @@ export interface CheckpointDescriptions {
 }
 
 /** Reads the archive only until both descriptions are found. */
-export async function describe(source: ArchiveSource): Promise<CheckpointFacts> {
+export async function readCheckpointFacts(source: ArchiveSource): Promise<CheckpointFacts> {
   const texts = new Map<string, string>();
   const taker: Taker = {
     get isDone() {
@@ -32,7 +32,7 @@ export async function describe(source: ArchiveSource): Promise<CheckpointFacts> 
 
 /** Throws `invalidRequest` when one is missing. */
 export function descriptionsIn(texts: ReadonlyMap<string, string>): CheckpointDescriptions {
-  const text = (name: string): string => texts.get(name) ?? refuse(`no ${name} in the archive`);
+  const text = (name: string): string => texts.get(name) ?? refuseArchive(`no ${name} in the archive`);
   return { config: text(FILES.config), spec: text(FILES.spec) };
 }
 
@@ -45,11 +45,11 @@ export function digestOf({ config, spec }: CheckpointDescriptions): string {
  * (S08).
  */
 export function factsOf(descriptions: CheckpointDescriptions): CheckpointFacts {
-  const config = jsonObject(descriptions.config) ?? refuse(`${FILES.config} is not a JSON object`);
-  const spec = jsonObject(descriptions.spec) ?? refuse(`${FILES.spec} is not a JSON object`);
+  const config = jsonObject(descriptions.config) ?? refuseArchive(`${FILES.config} is not a JSON object`);
+  const spec = jsonObject(descriptions.spec) ?? refuseArchive(`${FILES.spec} is not a JSON object`);
   // containerd and CRI-O write the image's id, or a repository with a digest, as the reference
   const images = [config['rootfsImageRef'], config['rootfsImageName'], config['rootfsImage']].filter(isName);
-  if (images.length === 0) refuse(`${FILES.config} names no image`);
+  if (images.length === 0) refuseArchive(`${FILES.config} names no image`);
   return {
     digest: digestOf(descriptions),
     images: [...new Set(images)],
@@ -73,7 +73,7 @@ function isName(value: unknown): value is string {
 function mountsOf(value: unknown): readonly string[] {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value) || value.length > checkpointLimits.describedMounts)
-    return refuse(`${FILES.spec} has an invalid or too long list of mounts`);
+    return refuseArchive(`${FILES.spec} has an invalid or too long list of mounts`);
   const found = value.filter(isBind).map((mount) => {
     const destination = member(mount, 'destination');
     if (
@@ -81,7 +81,7 @@ function mountsOf(value: unknown): readonly string[] {
       !destination.startsWith('/') ||
       destination.length > portLimits.pathBytes
     )
-      refuse(`${FILES.spec} has a mount without an absolute destination`);
+      refuseArchive(`${FILES.spec} has a mount without an absolute destination`);
     return posix.normalize(destination).replace(/(?<=.)\/$/u, '');
   });
   return [...new Set(found)];

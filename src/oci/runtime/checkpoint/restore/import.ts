@@ -20,7 +20,7 @@ import { createFileAt } from '../../../trees/entry-calls.ts';
 import { FILES } from '../../../documents/checkpoint-documents.ts';
 import { descriptionsIn, digestOf } from './describe.ts';
 import { demandMachine, isCore } from './machine-type.ts';
-import { asRequestFault, readMembers, refuse } from './members.ts';
+import { asRequestFault, readMembers, refuseArchive } from './members.ts';
 import type { Taker, MemberTarget } from './members.ts';
 import type { ImportOrder } from './protocol.ts';
 import { applyChanges, removeDeleted } from './rootfs.ts';
@@ -34,7 +34,7 @@ type FactsOf = (path: string) => FilesystemFacts;
  * Throws `invalidRequest` if it is not a checkpoint or not the one described, and `exhausted` when the reserved disk
  * space would be used. The caller undoes what was made.
  */
-export async function importArchive(
+export async function unpackArchive(
   { source, digest, into, rootfs }: ImportOrder,
   factsOf: FactsOf = (path) => statfsSync(path),
 ): Promise<void> {
@@ -43,8 +43,9 @@ export async function importArchive(
   const intake = new ImportTaker(into, space);
   try {
     await readMembers(source, intake);
-    if (digestOf(descriptionsIn(intake.texts)) !== digest) refuse('not the checkpoint that was described');
-    if (!intake.images.has(INVENTORY)) refuse(`no ${FILES.images}/${INVENTORY} in the archive`);
+    if (digestOf(descriptionsIn(intake.texts)) !== digest)
+      refuseArchive('not the checkpoint that was described');
+    if (!intake.images.has(INVENTORY)) refuseArchive(`no ${FILES.images}/${INVENTORY} in the archive`);
     for (const name of intake.images)
       if (isCore(name)) demandMachine(join(into, FILES.images, name), process.arch);
   } finally {

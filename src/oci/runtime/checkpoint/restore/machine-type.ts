@@ -1,7 +1,7 @@
 /** The machine type of a checkpoint's processes, from CRIU's images (criu: include/magic.h, images/core.proto). */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { O_CLOEXEC, O_RDONLY } from '../../../../host/ffi/constants.ts';
-import { refuse } from './members.ts';
+import { refuseArchive } from './members.ts';
 
 /** An image begins with the common magic and that of its kind; each entry is its size and a protobuf message. */
 const COMMON_MAGIC = 0x54564319;
@@ -35,10 +35,12 @@ export function demandMachine(path: string, arch: string): void {
     head.readUInt32LE(4) !== CORE_MAGIC ||
     head[12] !== MTYPE_TAG
   )
-    refuse(`${name} is not a CRIU image`);
+    refuseArchive(`${name} is not a CRIU image`);
   const type = head[13];
   if (type !== TYPES[arch])
-    refuse(`${name} is of another machine type: ${type ?? 0} in CRIU's numbering, this machine is ${arch}`);
+    refuseArchive(
+      `${name} is of another machine type: ${type ?? 0} in CRIU's numbering, this machine is ${arch}`,
+    );
 }
 
 function headOf(path: string): Buffer {

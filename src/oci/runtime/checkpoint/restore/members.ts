@@ -66,7 +66,7 @@ export async function asRequestFault(work: () => Promise<void>): Promise<void> {
 /** Undefined for an unknown name. A known name that is not a regular file is refused. */
 function kindOf(name: string, isFile: boolean): Kind | undefined {
   const kind = meaningOf(name);
-  if (kind !== undefined && !isFile) refuse(`${name} is not a regular file`);
+  if (kind !== undefined && !isFile) refuseArchive(`${name} is not a regular file`);
   return kind;
 }
 
@@ -92,7 +92,7 @@ class ArchiveMembers {
   open(name: string, size: number, isFile: boolean): MemberTarget | undefined {
     const kind = kindOf(name, isFile);
     if (kind === undefined) return undefined;
-    if (this.#taken.has(name)) refuse(`duplicate member ${name}`);
+    if (this.#taken.has(name)) refuseArchive(`duplicate member ${name}`);
     this.#taken.add(name);
     this.#bytes += size;
     if (this.#bytes > checkpointLimits.archiveBytes)
@@ -104,7 +104,7 @@ class ArchiveMembers {
   }
 
   #document(name: string, size: number, bytesMax: number): MemberTarget {
-    if (size > bytesMax) refuse(`${name} has ${size} bytes, more than ${bytesMax}`);
+    if (size > bytesMax) refuseArchive(`${name} has ${size} bytes, more than ${bytesMax}`);
     const bytes = Buffer.alloc(size);
     return {
       write: (piece, position) => bytes.set(piece, position),
@@ -161,7 +161,7 @@ function openFile(path: string): number {
   }
   if (fstatSync(fd).isFile()) return fd;
   closeSync(fd);
-  return refuse(`${path} is not a regular file`);
+  return refuseArchive(`${path} is not a regular file`);
 }
 
 /** Reads the content of an image: its symbolic links may lead anywhere, so none is followed. */
@@ -173,7 +173,7 @@ async function readDirectory(path: string, taker: Taker): Promise<void> {
     if (taker.isDone) return;
     const images =
       existing(root, FILES.images, O_RDONLY | O_DIRECTORY) ??
-      refuse(`no directory ${FILES.images} in the image`);
+      refuseArchive(`no directory ${FILES.images} in the image`);
     try {
       for (const { name } of listDirectory(images)) readMember(root, `${FILES.images}/${name}`, members);
     } finally {
@@ -194,7 +194,7 @@ function readMember(root: number, name: string, members: ArchiveMembers): void {
     const piece = Buffer.alloc(checkpointLimits.pieceBytes);
     for (let position = 0; target !== undefined && position < stats.size;) {
       const read = readSync(fd, piece, 0, Math.min(piece.length, stats.size - position), position);
-      if (read === 0) refuse(`${name} is shorter than its size`);
+      if (read === 0) refuseArchive(`${name} is shorter than its size`);
       target.write(piece.subarray(0, read), position);
       position += read;
     }
@@ -210,11 +210,11 @@ function existing(root: number, name: string, flags: number): number | undefined
     return openBeneath(root, name, flags, 0, 'noLinks');
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
-    return refuse(`${name} cannot be opened: ${codeOf(error) ?? 'unknown error'}`);
+    return refuseArchive(`${name} cannot be opened: ${codeOf(error) ?? 'unknown error'}`);
   }
 }
 
 /** Throws `invalidRequest` with this reason. */
-export function refuse(reason: string): never {
+export function refuseArchive(reason: string): never {
   return fail('invalidRequest', `read checkpoint: ${reason}`);
 }

@@ -4,16 +4,16 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { toFault } from '../../../../base/fault.ts';
-import { describe } from './describe.ts';
-import { importArchive } from './import.ts';
+import { readCheckpointFacts } from './describe.ts';
+import { unpackArchive } from './import.ts';
 import type { ReaderAnswer, Order } from './protocol.ts';
 
 const STDIN = 0;
 const STDOUT = 1;
 
 async function answer(order: Order): Promise<ReaderAnswer> {
-  if (order.kind === 'describe') return { facts: await describe(order.source) };
-  await importArchive(order);
+  if (order.kind === 'describe') return { facts: await readCheckpointFacts(order.source) };
+  await unpackArchive(order);
   return { done: true };
 }
 

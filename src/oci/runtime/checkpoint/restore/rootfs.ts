@@ -11,14 +11,14 @@ import type { TarEntry } from '../../../layers/tar-entry.ts';
 import type { ByteString } from '../../../../base/byte-string.ts';
 import type { TarSink } from '../../../layers/tar-reader.ts';
 import { LayerApplier } from '../../../layers/unpack-apply.ts';
-import { targetOf, plainPath, splitPath } from '../../../layers/unpack-path.ts';
+import { entryTarget, plainPath, splitPath } from '../../../layers/unpack-path.ts';
 import type { LayerPath } from '../../../layers/unpack-path.ts';
 import { LayerRoot } from '../../../layers/unpack-root.ts';
 import { LayerStream } from '../../../layers/unpack-stream.ts';
 import { listDirectory } from '../../../trees/entry-calls.ts';
 import { removeTreeAt } from '../../../trees/remove-tree.ts';
 import { FILES } from '../../../documents/checkpoint-documents.ts';
-import { asRequestFault, refuse } from './members.ts';
+import { asRequestFault, refuseArchive } from './members.ts';
 
 /** Applies the tar of changed files to the mounted root file system `root`, as far as `space` allows. */
 export async function applyChanges(path: string, root: number, space: SpaceGuard): Promise<void> {
@@ -61,7 +61,7 @@ class ChangeSink implements TarSink {
   }
 
   begin(entry: TarEntry): void {
-    const place = targetOf(entry.name);
+    const place = entryTarget(entry.name);
     this.#isTaken = place.kind === 'root' || place.kind === 'entry';
     if (this.#isTaken) this.#applier.begin(entry);
     else if (place.kind === 'whiteout') this.#afresh(() => removeAt(this.#root, place.parent, place.name));
@@ -99,13 +99,13 @@ export function removeDeleted(list: string, root: number): void {
   try {
     paths = JSON.parse(list);
   } catch {
-    return refuse(`${FILES.deleted} is not JSON`);
+    return refuseArchive(`${FILES.deleted} is not JSON`);
   }
   if (!Array.isArray(paths) || paths.length > checkpointLimits.changedFiles)
-    return refuse(`${FILES.deleted} is not a list of at most ${checkpointLimits.changedFiles} paths`);
+    return refuseArchive(`${FILES.deleted} is not a list of at most ${checkpointLimits.changedFiles} paths`);
   for (const path of paths as readonly unknown[]) {
     const plain = typeof path === 'string' ? plainPath(Buffer.from(path, 'utf8').toString('latin1')) : '';
-    if (plain === '') refuse(`${FILES.deleted} has an entry that is not the path of a file`);
+    if (plain === '') refuseArchive(`${FILES.deleted} has an entry that is not the path of a file`);
     const { parent, name } = splitPath(plain);
     removeAt(root, parent, name);
   }

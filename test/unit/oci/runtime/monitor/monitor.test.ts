@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { ContainerId } from '../../../../../src/base/ids.ts';
 import { realClock } from '../../../../../src/host/clock/clock.ts';
 import { processStat } from '../../../../../src/host/process/process-identity.ts';
-import { createArgv, logPathOf, monitorEnv } from '../../../../../src/oci/runtime/monitor/conmon.ts';
+import { createMonitorArgv, logPathOf, monitorEnv } from '../../../../../src/oci/runtime/monitor/conmon.ts';
 import { exitFactOf, parseExitCode, readExitFile } from '../../../../../src/oci/runtime/monitor/exit-file.ts';
 import {
   inodeIn,
@@ -37,7 +37,7 @@ const create = {
 
 describe('S65 the monitor’s argv', () => {
   it('is the same fixed form for every container', () => {
-    expect(createArgv(create)).toEqual([
+    expect(createMonitorArgv(create)).toEqual([
       '/usr/bin/conmon',
       '-b',
       '/b',
@@ -67,7 +67,7 @@ describe('S65 the monitor’s argv', () => {
   });
 
   it('names no file when there is no log: a reopen would rename over it', () => {
-    expect(createArgv({ ...create, logPath: '' }).slice(-2)).toEqual(['-l', 'none']);
+    expect(createMonitorArgv({ ...create, logPath: '' }).slice(-2)).toEqual(['-l', 'none']);
   });
 
   it.each([
@@ -77,16 +77,16 @@ describe('S65 the monitor’s argv', () => {
     [{ stdinOnce: true }, []],
     [{ tty: true, stdin: true }, ['-t', '-i', '--leave-stdin-open']],
   ])('%o adds %o', (request, words) => {
-    const argv = createArgv({ ...create, ...request });
+    const argv = createMonitorArgv({ ...create, ...request });
     expect(argv.slice(argv.indexOf('k8s-file:/log/-c') + 1)).toEqual(words);
   });
 
   it('has the runtime restore in the place of its create, with these options', () => {
-    const argv = createArgv({
+    const argv = createMonitorArgv({
       ...create,
       restore: { images: '/r/checkpoint', options: ['--file-locks', '--lsm-profile=selinux:a'] },
     });
-    expect(argv.slice(createArgv(create).length)).toEqual([
+    expect(argv.slice(createMonitorArgv(create).length)).toEqual([
       '--restore',
       '/r/checkpoint',
       '--runtime-opt',
@@ -97,12 +97,12 @@ describe('S65 the monitor’s argv', () => {
   });
 
   it('knows systemd only when told', () => {
-    expect(createArgv(create)).not.toContain('-s');
+    expect(createMonitorArgv(create)).not.toContain('-s');
   });
 
   it('tells its log', () => {
-    expect(logPathOf(createArgv(create))).toBe('/log/-c');
-    expect(logPathOf(createArgv({ ...create, logPath: '' }))).toBe('');
+    expect(logPathOf(createMonitorArgv(create))).toBe('/log/-c');
+    expect(logPathOf(createMonitorArgv({ ...create, logPath: '' }))).toBe('');
     expect(logPathOf([])).toBe('');
   });
 
@@ -191,8 +191,8 @@ describe('F43 the monitor by its pid file', () => {
 
   it('works for a container when id and state root both stand in its argv', () => {
     const marks = { id, rootArg: '--root=/r' };
-    expect(worksFor(createArgv(create), marks)).toBe(true);
-    expect(worksFor(createArgv({ ...create, runtimeArgs: ['--root=/other'] }), marks)).toBe(false);
+    expect(worksFor(createMonitorArgv(create), marks)).toBe(true);
+    expect(worksFor(createMonitorArgv({ ...create, runtimeArgs: ['--root=/other'] }), marks)).toBe(false);
     expect(worksFor(['vim', id], marks)).toBe(false);
     expect(worksFor([], marks)).toBe(false);
   });
