@@ -179,6 +179,35 @@ export async function removeFiles(path: string): Promise<void> {
   }
 }
 
+/**
+ * Whether a failure does not count any more, because a later step has removed its object: the file lies in one of the
+ * removed `files`, or the process, cgroup or mount is not among those `left`, by name (nameOfLeak).
+ */
+export function isGoneSince(
+  { leak, problem }: TakenLeak,
+  files: readonly TakenLeak[],
+  left: ReadonlySet<string>,
+): boolean {
+  if (problem === '') return false;
+  switch (leak.kind) {
+    case 'files':
+      return files.some(
+        (other) =>
+          other.problem === '' &&
+          other.leak.kind === 'files' &&
+          (leak.path === other.leak.path || leak.path.startsWith(`${other.leak.path}/`)),
+      );
+    case 'process':
+    case 'cgroup':
+    case 'mount':
+      return !left.has(nameOfLeak(leak));
+    case 'attachment':
+    case 'rules':
+    case 'pins':
+      return false;
+  }
+}
+
 /** One line for output. */
 export function nameOfLeak(leak: Leak): string {
   switch (leak.kind) {

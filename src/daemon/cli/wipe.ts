@@ -23,7 +23,7 @@ import type { Machine, MachinePlace } from './machine.ts';
 import { placesOfStore } from './machine.ts';
 import { inspectNode } from './place.ts';
 import type { Inspection } from './place.ts';
-import { nameOfLeak, removeFiles, takeAway } from './take-away.ts';
+import { isGoneSince, nameOfLeak, removeFiles, takeAway } from './take-away.ts';
 import type { TakenLeak } from './take-away.ts';
 
 /** Names that a daemon creates in its root; others there are not ours. */
@@ -99,7 +99,9 @@ export async function wipe(command: Command): Promise<number> {
       })),
     );
     const files = await removeContents(node.place, taken, command.line.flags.has('force'));
-    return report(command, taken, files);
+    const left = new Set(everything(rest).map(nameOfLeak));
+    const gone = taken.filter((one) => isGoneSince(one, files, left));
+    return report(command, { taken: taken.filter((one) => !gone.includes(one)), gone, files });
   } finally {
     await lock?.release();
   }
@@ -194,12 +196,19 @@ async function isSocket(path: string): Promise<boolean> {
   return (await lstat(path).catch(onlyAbsent))?.isSocket() ?? false;
 }
 
-function report({ screen, json }: Command, taken: readonly TakenLeak[], files: readonly TakenLeak[]): number {
-  const all = [...taken, ...files];
-  const problems = all.filter(({ problem }) => problem !== '');
+interface WipeResult {
+  readonly taken: readonly TakenLeak[];
+  /** Those whose removal, or reading, failed and which a later step has removed. */
+  readonly gone: readonly TakenLeak[];
+  readonly files: readonly TakenLeak[];
+}
+
+function report({ screen, json }: Command, { taken, gone, files }: WipeResult): number {
+  const all = [...taken, ...gone, ...files];
+  const problems = [...taken, ...files].filter(({ problem }) => problem !== '');
   if (json) {
     writeJson(screen, {
-      removed: all.filter(({ problem }) => problem === '').map(({ leak }) => nameOfLeak(leak)),
+      removed: all.filter((one) => !problems.includes(one)).map(({ leak }) => nameOfLeak(leak)),
       stays: problems.map(({ leak, problem }) => ({ object: nameOfLeak(leak), problem })),
     });
   } else {
@@ -211,6 +220,8 @@ function report({ screen, json }: Command, taken: readonly TakenLeak[], files: r
       .filter(({ problem }) => problem === '')
       .map(({ leak }) => (leak.kind === 'files' ? `${basename(leak.path)}` : ''));
     if (names.length > 0) screen.line(`removed ${names.join(', ')}`);
+    for (const { leak, problem } of gone)
+      screen.line(`removed ${nameOfLeak(leak)} after a failure: ${problem}`);
     for (const { leak, problem } of problems)
       screen.line(screen.tone('bad', `stays: ${nameOfLeak(leak)}: ${problem}`));
     if (all.length === 0) screen.line('nothing to remove');

@@ -11,7 +11,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { removeFiles } from '../../../../src/daemon/cli/take-away.ts';
+import type { ContainerId, SandboxId } from '../../../../src/base/ids.ts';
+import type { Leak } from '../../../../src/daemon/cli/findings.ts';
+import { isGoneSince, nameOfLeak, removeFiles } from '../../../../src/daemon/cli/take-away.ts';
+import type { TakenLeak } from '../../../../src/daemon/cli/take-away.ts';
 import { stopKernelThread } from '../../../../src/host/kernel-thread/kernel-thread.ts';
 import { makeDeep } from '../../../support/deep-tree.ts';
 
@@ -46,5 +49,38 @@ describe('files that the commands delete', () => {
     expect(existsSync(join(outside, 'file'))).toBe(false);
     await removeFiles(join(place, 'absent'));
     await removeFiles(join(directory, 'absent', 'absent'));
+  });
+});
+
+describe('I3 a failure of wipe', () => {
+  const files = (path: string, problem = ''): TakenLeak => ({ leak: { kind: 'files', path }, problem });
+  const cgroup = (path: string): Leak => ({
+    kind: 'cgroup',
+    cgroup: { path, id: 'a'.repeat(64) as ContainerId },
+  });
+
+  it('does not count once its file is removed with the directory above it', () => {
+    const unread = files('/r/cni/cache/a.json', 'not read: EIO');
+    expect(isGoneSince(unread, [files('/r/cni')], new Set())).toBe(true);
+    expect(isGoneSince(files('/r/cni', 'not read: EIO'), [files('/r/cni')], new Set())).toBe(true);
+  });
+
+  it('counts while its file stays', () => {
+    const unread = files('/r/cni/cache', 'not read: EIO');
+    for (const removed of [[], [files('/r/cni', 'EBUSY')], [files('/r/cn')], [files('/r/cni/cache/a.json')]])
+      expect(isGoneSince(unread, removed, new Set())).toBe(false);
+  });
+
+  it('does not count once its process, cgroup or mount is no longer found', () => {
+    const busy = { leak: cgroup('/troupe/a'), problem: 'EBUSY' };
+    expect(isGoneSince(busy, [], new Set([nameOfLeak(cgroup('/troupe/a'))]))).toBe(false);
+    expect(isGoneSince(busy, [], new Set([nameOfLeak(cgroup('/troupe/b'))]))).toBe(true);
+  });
+
+  it('counts for a network, of which rules and addresses may be left', () => {
+    const attachment: Leak = { kind: 'attachment', id: 'a'.repeat(64) as SandboxId };
+    expect(isGoneSince({ leak: attachment, problem: 'exit code 1' }, [files('/r/cni')], new Set())).toBe(
+      false,
+    );
   });
 });
