@@ -20,7 +20,12 @@ import { erofsDriver } from '../../oci/images/store/drivers/erofs.ts';
 import { fuseOverlayDriver } from '../../oci/images/store/drivers/fuse-overlayfs.ts';
 import { overlayDriver } from '../../oci/images/store/drivers/overlay.ts';
 import type { DriverHost, DriverName, RootfsDriver } from '../../oci/images/store/drivers/rootfs-driver.ts';
-import { checkOtherStore, claimStore, parseDriverName } from '../../oci/images/store/drivers/select.ts';
+import {
+  checkOtherStore,
+  claimStore,
+  markStore,
+  parseDriverName,
+} from '../../oci/images/store/drivers/select.ts';
 import { vfsDriver } from '../../oci/images/store/drivers/vfs.ts';
 import { rootfsPaths } from '../../oci/images/store/records/layer-layout.ts';
 import { LayerStore } from '../../oci/images/store/layer-store.ts';
@@ -90,11 +95,27 @@ function partOf(root: string): { readonly type: 'PartsStarted'; readonly subject
   return { type: 'PartsStarted', subject: `image store ${root}` };
 }
 
-async function claim(store: LayerStore, { clock, conditions, rechecked }: StoreParts): Promise<void> {
+/**
+ * Claims the store for its driver. A mark that can't be written is tried again until it can: without it, a start with
+ * another driver would not be refused.
+ */
+export async function claim(
+  store: Pick<LayerStore, 'paths' | 'driver'>,
+  { clock, rechecked }: Pick<StoreParts, 'clock' | 'rechecked'>,
+): Promise<void> {
   const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.imagesAnswerMs };
   const check = async (): Promise<void> => {
-    for (const { path, reason } of await claimStore(store.paths, store.driver))
-      conditions.report({ type: 'DebrisRemoved', subject: path, reason });
+    for (const { path, reason } of await claimStore(store.paths, store.driver)) {
+      const degradation = {
+        type: 'PartsStarted',
+        subject: `mark of the image store ${path}`,
+        reason,
+      } as const;
+      rechecked.report(degradation, async () => {
+        const unmarked = await markStore(store.paths, store.driver);
+        return unmarked.find((one) => one.path === path)?.reason;
+      });
+    }
   };
   try {
     await withDeadline(clock, bound, `read the image store ${store.paths.root}`, check);

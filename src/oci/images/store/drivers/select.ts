@@ -56,6 +56,14 @@ export async function claimStore(paths: StorePaths, driver: RootfsDriver): Promi
     }
   }
   await driver.check();
+  return markStore(paths, driver);
+}
+
+/** Writes the driver's name into the store. Returns the marks that could not be written; may be repeated. */
+export async function markStore(
+  paths: StorePaths,
+  driver: Pick<RootfsDriver, 'name'>,
+): Promise<readonly Unmarked[]> {
   const unmarked: Unmarked[] = [];
   for (const root of new Set([paths.root, paths.containersRoot])) {
     if ((await markOf(root)) === driver.name) continue;
