@@ -36,6 +36,8 @@ export const imageLimits = {
   configEntries: 4096,
   /** Bytes of one entry: the kernel's MAX_ARG_STRLEN, the longest string that execve accepts. */
   configEntryBytes: 128 * 1024,
+  /** Characters of a document's own text in a message: keys and media types have some 60. */
+  quotedChars: 100,
   /** Bytes of all entries of one list together: the kernel's usual ARG_MAX is 2 MiB for argv and env. */
   configListBytes: 1024 * 1024,
   /** Bytes of a path in an image config: PATH_MAX. */

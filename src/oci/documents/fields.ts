@@ -5,9 +5,6 @@ import { imageLimits } from '../bounds.ts';
 import type { StringMap } from '../../ports/specs.ts';
 import { JsonError, parseStrictJson, type Json, type JsonObject } from './strict-json.ts';
 
-/** Most characters of an unknown key that are quoted in a message. */
-const QUOTED_CHARS = 100;
-
 /** Parses a document that is one object. `what` begins every message, such as `manifest sha256:…`. */
 export function parseDocument(bytes: Uint8Array, what: string): Fields {
   if (bytes.byteLength > imageLimits.documentBytes) {
@@ -65,7 +62,7 @@ export class Fields {
   refuseOthers(names: readonly string[]): void {
     const other = [...this.#members.keys()].find((key) => !names.includes(key));
     if (other !== undefined)
-      this.refuse(JSON.stringify(other.slice(0, QUOTED_CHARS)), 'is not a known field');
+      this.refuse(JSON.stringify(other.slice(0, imageLimits.quotedChars)), 'is not a known field');
   }
 
   /** An integer from `least` to `most`; undefined if absent. */
@@ -100,6 +97,17 @@ export class Fields {
     const value = this.#get(name);
     if (value === undefined) return absent;
     return this.#checkedText(name, value, maxBytes);
+  }
+
+  /** The path of a file in an archive. Refuses a missing one, and one that names no file (empty, `/`, `.`). */
+  filePath(name: string): string {
+    if (!this.has(name)) this.refuse(name, 'is missing');
+    return this.#checkedFilePath(name, this.text(name, ''));
+  }
+
+  /** Paths as of `filePath`; empty if absent. */
+  filePaths(name: string): readonly string[] {
+    return this.texts(name).map((text, index) => this.#checkedFilePath(`${name}[${index}]`, text));
   }
 
   /** A list of texts, bounded in entries and bytes; empty if absent. */
@@ -201,6 +209,13 @@ export class Fields {
     if (value.includes('\0')) this.refuse(name, 'holds a NUL character');
     if (Buffer.byteLength(value) > maxBytes) this.refuse(name, `is longer than ${maxBytes} bytes`);
     return value;
+  }
+
+  #checkedFilePath(name: string, path: string): string {
+    if (path === '') this.refuse(name, 'is empty');
+    if (path.split('/').every((part) => part === '' || part === '.'))
+      this.refuse(name, 'is not the path of a file');
+    return path;
   }
 
   #checkedDigest(name: string, value: Json): Digest {

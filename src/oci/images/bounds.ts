@@ -10,6 +10,8 @@ export const archiveLimits = {
   images: 1024,
   /** Image names that one message lists. */
   named: 8,
+  /** Characters of a name of the source in a message: the author chooses up to 128 KiB, paths have some 80. */
+  namedChars: 256,
   /** Open directories while a layer is read, one per level: a path of 4096 bytes has 2048, real trees some 30. */
   depth: 400,
   /** Entries of one exported layer: as many as one that is unpacked may have. */

@@ -101,15 +101,20 @@ export function selectImages(source: OpenedSource, { path, choice }: Location): 
   const available = source.images.flatMap(({ choices }) => choices);
   return fail(
     'notFound',
-    `import ${path}: image ${choice} not found; available: ${available.length === 0 ? 'no named image' : available.slice(0, archiveLimits.named).join(', ')}`,
+    `import ${path}: image ${choice} not found; available: ${available.length === 0 ? 'no named image' : available.slice(0, archiveLimits.named).map(cut).join(', ')}`,
   );
+}
+
+/** A name of the source as messages quote it. */
+function cut(name: string): string {
+  return name.length > archiveLimits.namedChars ? `${name.slice(0, archiveLimits.namedChars)}…` : name;
 }
 
 async function document(
   files: SourceFiles,
   name: string,
 ): Promise<{ readonly bytes: Uint8Array; readonly what: string }> {
-  const what = `${files.path}: ${name}`;
+  const what = `${files.path}: ${cut(name)}`;
   const file = await files.find(name);
   if (file === undefined) return fail('outside', `${what} not found`);
   return { bytes: await file.whole(imageLimits.documentBytes), what };
@@ -176,7 +181,7 @@ async function dockerSource(files: SourceFiles): Promise<OpenedSource> {
   const images: OfferedImage[] = [];
   for (const fields of objectsOf(bytes, what)) {
     const tags = fields.texts('RepoTags').flatMap(fullName);
-    const config = await document(files, fields.text('Config', ''));
+    const config = await document(files, fields.filePath('Config'));
     const configPart = {
       mediaType: mediaTypes.dockerConfig,
       digest: digestOfBytes(config.bytes),
@@ -184,7 +189,7 @@ async function dockerSource(files: SourceFiles): Promise<OpenedSource> {
     };
     blobs.set(configPart.digest, memorySource(config.bytes));
     const parts: Descriptor[] = [];
-    for (const path of fields.texts('Layers')) {
+    for (const path of fields.filePaths('Layers')) {
       const part = layers.get(path) ?? (await layerOf(files, path, blobs));
       layers.set(path, part);
       parts.push(part);
@@ -212,7 +217,7 @@ async function layerOf(
   path: string,
   blobs: Map<Digest, SourceFile>,
 ): Promise<Descriptor> {
-  const file = (await files.find(path)) ?? fail('outside', `${files.path}: layer ${path} not found`);
+  const file = (await files.find(path)) ?? fail('outside', `${files.path}: layer ${cut(path)} not found`);
   const digest = await digestOfFile(file);
   blobs.set(digest, file);
   return { mediaType: await layerTypeOf(file), digest, size: file.size };

@@ -167,25 +167,31 @@ export function parseManifest(bytes: Uint8Array, contentType: string, what: stri
     : readManifest(fields, mediaType, what);
 }
 
+/** As messages quote it: the author of the manifest chooses any text of any length. */
+function quoted(mediaType: string): string {
+  return JSON.stringify(mediaType.slice(0, imageLimits.quotedChars));
+}
+
 function parseSchema1(fields: Fields, stated: string, what: string): Schema1Manifest {
   const own = fields.text('mediaType', '');
-  if (own !== '' && !isSchema1Type(own)) fields.refuse('mediaType', `is ${own} in a manifest of schema 1`);
+  if (own !== '' && !isSchema1Type(own))
+    fields.refuse('mediaType', `is ${quoted(own)} in a manifest of schema 1`);
   if (!isSchema1Type(stated) && !GENERIC_TYPES.has(stated))
-    fields.refuse('content type', `is ${stated} for a manifest of schema 1`);
+    fields.refuse('content type', `is ${quoted(stated)} for a manifest of schema 1`);
   return readSchema1(fields, what);
 }
 
 function agreedMediaType(fields: Fields, stated: string): string {
   const own = fields.text('mediaType', '');
   if (own !== '' && !KIND_OF.has(own))
-    fields.refuse('mediaType', `is ${own}, neither a manifest nor an index`);
+    fields.refuse('mediaType', `is ${quoted(own)}, neither a manifest nor an index`);
   if (KIND_OF.has(stated)) {
     if (own !== '' && own !== stated)
       fields.refuse('mediaType', `is ${own}, but the registry says ${stated}`);
     return stated;
   }
   if (!GENERIC_TYPES.has(stated))
-    fields.refuse('content type', `is ${stated}, not that of a manifest or index of schema 2`);
+    fields.refuse('content type', `is ${quoted(stated)}, not that of a manifest or index of schema 2`);
   if (own !== '') return own;
   // OCI makes the field optional; without it, the fields present decide, and a mixture is refused below
   return fields.has('manifests') ? mediaTypes.ociIndex : mediaTypes.ociManifest;
