@@ -100,7 +100,7 @@ function partOf(root: string): { readonly type: 'PartsStarted'; readonly subject
  * another driver would not be refused.
  */
 export async function claim(
-  store: Pick<LayerStore, 'paths' | 'driver'>,
+  store: Pick<LayerStore, 'paths'> & { readonly driver: Pick<RootfsDriver, 'name' | 'check'> },
   { clock, rechecked }: Pick<StoreParts, 'clock' | 'rechecked'>,
 ): Promise<void> {
   const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.imagesAnswerMs };

@@ -8,7 +8,6 @@ import { Conditions } from '../../../../src/base/conditions.ts';
 import { silentLog } from '../../../../src/base/log.ts';
 import { Rechecked } from '../../../../src/daemon/wiring/rechecked.ts';
 import { claim } from '../../../../src/daemon/wiring/storage.ts';
-import type { RootfsDriver } from '../../../../src/oci/images/store/drivers/rootfs-driver.ts';
 import { storePaths } from '../../../../src/oci/images/store/records/layer-layout.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 
@@ -20,7 +19,7 @@ test('F89 is no debris, is tried again, and no longer reported once it is writte
   const rechecked = new Rechecked(clock, conditions);
   rechecked.onGone(() => cleared.resolve());
   onTestFinished(() => rechecked.close());
-  const driver = { name: 'vfs', check: async () => undefined } as unknown as RootfsDriver;
+  const driver = { name: 'vfs', check: async () => undefined } as const;
   const mark = join(root, 'storage-driver');
   // a directory in its place stands for a disk that can't be written
   mkdirSync(mark);

@@ -43,7 +43,10 @@ export interface Unmarked {
  * name. Drivers cannot use each other's containers, nor layers that were converted to erofs. An empty store may change
  * its driver. If the mark is empty or not a file, the configured driver is used and the mark is written again.
  */
-export async function claimStore(paths: StorePaths, driver: RootfsDriver): Promise<readonly Unmarked[]> {
+export async function claimStore(
+  paths: StorePaths,
+  driver: Pick<RootfsDriver, 'name' | 'check'>,
+): Promise<readonly Unmarked[]> {
   for (const root of new Set([paths.root, paths.containersRoot])) {
     // the first versions wrote no mark
     const own = (await markOf(root)) ?? ((await isEmpty(paths)) ? '' : 'overlay');
