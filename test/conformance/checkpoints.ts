@@ -54,7 +54,7 @@ async function cutOff(stage: CheckpointStage, call: () => Promise<unknown>): Pro
 }
 
 const checkpoints = describeCases<CheckpointStage>((of) => {
-  it('a checkpoint: an archive and nothing beside it; the container is let go', async () => {
+  it('a checkpoint writes one archive and nothing beside it, and thaws the container', async () => {
     const stage = of();
     const { one, directory, archive } = await archived(stage);
     expect([stage.namesIn(directory), stage.isStill(one), stage.works()]).toStrictEqual([
@@ -75,7 +75,7 @@ const checkpoints = describeCases<CheckpointStage>((of) => {
     expect(await stage.port.describe({ attempted, handler: '', from: { archive } }, fx)).toStrictEqual(facts);
   });
 
-  it('something that lies in the way is a conflict and stays; a directory that must be empty and is not is refused', async () => {
+  it('an existing file in the archive’s place is a conflict and stays; a directory that must be empty is refused when it is not', async () => {
     const stage = of();
     const one = await stage.running();
     const directory = stage.newDirectory();
@@ -101,7 +101,7 @@ const checkpoints = describeCases<CheckpointStage>((of) => {
     ]);
   });
 
-  it('several of one moment: all archives, or none', async () => {
+  it('a checkpoint of several containers at one moment writes all archives or none', async () => {
     const stage = of();
     const [one, two, none] = [await stage.running(), await stage.running(), stage.container()];
     const into = async (all: readonly ContainerRequest[], directory: string): Promise<string> =>
@@ -123,7 +123,7 @@ const checkpoints = describeCases<CheckpointStage>((of) => {
   });
 
   it.each(ENDS)(
-    'one that %s is %s; no part of an archive is left, and the container is let go',
+    'a checkpoint that %s is %s, leaves no part of an archive, and thaws the container',
     async (...end) => {
       const stage = of();
       const one = await stage.running();
@@ -138,7 +138,7 @@ const checkpoints = describeCases<CheckpointStage>((of) => {
 });
 
 const restores = describeCases<CheckpointStage>((of) => {
-  it('a restore: until then a bundle and images without a process, then one that runs, has a monitor, and ends with its code', async () => {
+  it('before its restore a container has a bundle and images but no process; then it runs, has a monitor, and ends with its code', async () => {
     const stage = of();
     const { archive } = await archived(stage);
     const wanted = await imported(stage, archive);
@@ -167,7 +167,7 @@ const restores = describeCases<CheckpointStage>((of) => {
     expect(await factsOf(stage, wanted)).toBeUndefined();
   });
 
-  it('what is no checkpoint, or another one than was described, is refused; what was not brought in is notFound', async () => {
+  it('an archive that is not a checkpoint, or not the described one, is refused; one that was not imported is notFound', async () => {
     const stage = of();
     const { archive, directory } = await archived(stage);
     for (const absent of [`${directory}/none.tar`, `${directory}/other.tar`]) {
@@ -200,7 +200,7 @@ const restores = describeCases<CheckpointStage>((of) => {
     }
   });
 
-  it('one that is never restored: its end is told without a file, and destroy takes its images', async () => {
+  it('the end of a container that is never restored is reported without an exit file, and destroy deletes its images', async () => {
     const stage = of();
     const { archive } = await archived(stage);
     const wanted = await imported(stage, archive);
@@ -210,7 +210,7 @@ const restores = describeCases<CheckpointStage>((of) => {
     expect([await factsOf(stage, wanted), stage.hasImages(wanted)]).toStrictEqual([undefined, false]);
   });
 
-  it.each(ENDS)('F33 F34 one that %s is %s; no process is left, nor the images', async (...end) => {
+  it.each(ENDS)('F33 F34 a restore that %s is %s, and leaves neither process nor images', async (...end) => {
     const stage = of();
     const { archive } = await archived(stage);
     const wanted = await imported(stage, archive);
@@ -225,7 +225,7 @@ const restores = describeCases<CheckpointStage>((of) => {
 });
 
 const deaths = describeCases<CheckpointStage>((of) => {
-  it('F03 a checkpoint whose daemon dies is undone by the next: the container is let go, no part is left, and it can be asked for again', async () => {
+  it('F03 a checkpoint whose daemon dies is undone by the next daemon: the container is thawed, no part is left, and a new checkpoint succeeds', async () => {
     const stage = of();
     const one = await stage.running();
     const directory = stage.newDirectory();
@@ -236,7 +236,7 @@ const deaths = describeCases<CheckpointStage>((of) => {
     expect([stage.namesIn(directory), stage.isStill(one)]).toStrictEqual([['c.tar'], false]);
   });
 
-  it('F03 a restore whose daemon dies is undone by the next: it waits as it did, nobody was told of an end, and it is restored then', async () => {
+  it('F03 a restore whose daemon dies is undone by the next daemon: the container waits as before, no end was reported, and it can be restored', async () => {
     const stage = of();
     const { archive } = await archived(stage);
     const wanted = await imported(stage, archive);

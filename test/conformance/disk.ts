@@ -64,7 +64,7 @@ export function diskConformance(name: string, make: () => Promise<DiskStage>): v
 }
 
 function openedAgain(disk: () => DiskPort): void {
-  it('openAt cuts what stands after the length and appends from there', async () => {
+  it('openAt truncates the file to the length and appends from there', async () => {
     const first = await disk().create('a');
     await first.append(bytes('abcdef'));
     await first.close();
@@ -75,13 +75,13 @@ function openedAgain(disk: () => DiskPort): void {
     expect(text(await disk().read('a'))).toBe('abX');
   });
 
-  it('openAt refuses a file that is not there, and makes none; so does writeAgain', async () => {
+  it('openAt and writeAgain refuse a missing file and create none', async () => {
     await expect(disk().openAt('a', 4)).rejects.toMatchObject({ code: 'ENOENT' });
     await expect(disk().writeAgain('a', bytes('ab'))).rejects.toMatchObject({ code: 'ENOENT' });
     expect(await disk().list()).toStrictEqual([]);
   });
 
-  it('writeAgain leaves what readers see, also of what follows', async () => {
+  it('writeAgain changes nothing that readers see, nor what follows it', async () => {
     const file = await disk().create('a');
     await file.append(bytes('abcdef'));
     await disk().writeAgain('a', bytes('abc'));

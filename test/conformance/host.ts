@@ -38,7 +38,7 @@ export function hostConformance(name: string, make: () => Promise<HostStage>): v
 }
 
 function filesAndCgroups(now: () => Bench): void {
-  it('files are made and removed, each twice', async () => {
+  it('making files twice and removing them twice succeeds', async () => {
     const { port, one } = now();
     for (let n = 0; n < 2; n += 1) await port.makeSandboxFiles(one, fxOf());
     expect(await seen(port)).toStrictEqual([{ id: one.id, pins: [], files: true }]);
@@ -46,7 +46,7 @@ function filesAndCgroups(now: () => Bench): void {
     expect(await seen(port)).toStrictEqual([]);
   });
 
-  it('the cgroup is made and removed, each twice', async () => {
+  it('making the cgroup twice and removing it twice succeeds', async () => {
     const { stage, port, one } = now();
     for (let n = 0; n < 2; n += 1) await port.makeSandboxCgroup(one, fxOf());
     expect(stage.hasCgroup(one)).toBe(true);
@@ -56,7 +56,7 @@ function filesAndCgroups(now: () => Bench): void {
 }
 
 function pins(now: () => Bench): void {
-  it('namespaces are pinned and let go, each twice', async () => {
+  it('pinning namespaces twice and unpinning them twice succeeds', async () => {
     const { port, one } = now();
     await port.pinNamespaces(one, fxOf());
     await port.pinNamespaces(one, fxOf());
@@ -67,7 +67,7 @@ function pins(now: () => Bench): void {
   });
 
   it.each(['net', 'ipc'] as const)(
-    'F57 F85 a lost %s pin is not seen any more; the rest is let go',
+    'F57 F85 a lost %s pin is no longer observed; unpinning the others succeeds',
     async (pin) => {
       const { stage, port, one } = now();
       await port.pinNamespaces(one, fxOf());
@@ -82,7 +82,7 @@ function pins(now: () => Bench): void {
 }
 
 function twoSandboxes(now: () => Bench): void {
-  it('one sandbox is not touched by the end of another; the boot stays the same', async () => {
+  it('removing one sandbox does not touch another; the boot id stays the same', async () => {
     const { stage, port, one } = now();
     const two = stage.sandbox(2);
     const { bootId } = await port.observe(fxOf());

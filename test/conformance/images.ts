@@ -33,7 +33,7 @@ export const imagesConformance = describeSuite<StoreStage>('images', (of) => {
     return kindOf(call(fxOf(EVENT_MS, caller.signal)));
   };
 
-  it('references are normalised, twice the same; what is none is invalidRequest', () => {
+  it('a reference is normalised to the same text each time; an invalid one is invalidRequest', () => {
     const { images } = stage;
     expect(images.candidates('busybox')).toStrictEqual(['docker.io/library/busybox:latest']);
     expect(images.candidates('docker.io/sim/one:1')).toStrictEqual(images.candidates('sim/one:1'));
@@ -60,7 +60,7 @@ export const imagesConformance = describeSuite<StoreStage>('images', (of) => {
     expect(await there()).toStrictEqual([]);
   });
 
-  it('an image that the registry has not got is notFound, also by its digest', async () => {
+  it('an image that the registry does not have is notFound, also by its digest', async () => {
     const { repoDigest } = await resolve(stage, stage.references.one);
     expect(await kindOf(resolve(stage, stage.references.none))).toBe('notFound');
     expect(await kindOf(resolve(stage, repoDigest.replace(/[0-9a-f]{64}$/u, '9'.repeat(64))))).toBe(
@@ -78,13 +78,13 @@ export const imagesConformance = describeSuite<StoreStage>('images', (of) => {
     },
   );
 
-  it('resolve from a registry that says nothing is timedOut, or cancelled', async () => {
+  it('resolve from a registry that does not answer is timedOut, or cancelled', async () => {
     stage.refuse('manifests', 'silent');
     expect(await kindOf(resolve(stage, stage.references.one, fxOf(SHORT_MS)))).toBe('timedOut');
     expect(await aborted((effect) => resolve(stage, stage.references.one, effect))).toBe('cancelled');
   });
 
-  it('layers are brought once, whole, with their bytes counted; then the registry is not asked', async () => {
+  it('layers are fetched once, whole, with their bytes counted; later the registry is not asked', async () => {
     const image = await resolve(stage, stage.references.one);
     const [low, high] = image.layers;
     if (low === undefined || high === undefined) throw new Error('two layers');
@@ -98,7 +98,7 @@ export const imagesConformance = describeSuite<StoreStage>('images', (of) => {
     expect([stage.downloads() - asked, stage.partials()]).toStrictEqual([1, 0]);
   });
 
-  it('two who want one layer at once get it by one download', async () => {
+  it('two concurrent fetches of one layer share one download', async () => {
     const image = await resolve(stage, stage.references.one);
     const [low] = image.layers;
     if (low === undefined) throw new Error('a layer');
@@ -107,7 +107,7 @@ export const imagesConformance = describeSuite<StoreStage>('images', (of) => {
   });
 
   it.each(REFUSALS)(
-    'F61 F63 a layer from a registry where it is %s is %s: nothing is left, and it comes afterwards',
+    'F61 F63 a layer from a registry where it is %s is %s and leaves nothing; a later fetch succeeds',
     async (how, kind) => {
       const image = await resolve(stage, stage.references.one);
       const [low] = image.layers;
@@ -121,7 +121,7 @@ export const imagesConformance = describeSuite<StoreStage>('images', (of) => {
     },
   );
 
-  it('F07 a layer that does not come is timedOut, or cancelled: nothing half is left, and it comes afterwards', async () => {
+  it('F07 a layer that does not come is timedOut, or cancelled, and leaves nothing partial; a later fetch succeeds', async () => {
     const image = await resolve(stage, stage.references.one);
     const [low] = image.layers;
     if (low === undefined) throw new Error('a layer');
@@ -134,7 +134,7 @@ export const imagesConformance = describeSuite<StoreStage>('images', (of) => {
     expect(await there()).toStrictEqual([low.diffId]);
   });
 
-  it('a driver that knows nothing goes on with an image that another resolved', async () => {
+  it('a new driver continues with an image that another driver resolved', async () => {
     const image = await resolve(stage, stage.references.one);
     const [low, high] = image.layers;
     if (low === undefined || high === undefined) throw new Error('two layers');

@@ -25,11 +25,11 @@ export function networkConformance(name: string, make: () => Promise<NetworkStag
     });
     afterEach(() => stage.close());
 
-    it('is ready and says no reason', () => {
+    it('is ready without a reason', () => {
       expect(port.status()).toStrictEqual({ ready: true, reason: '', message: '' });
     });
 
-    it('gives each sandbox an address of its own, and sees both until their DEL has succeeded', async () => {
+    it('gives each sandbox an address of its own, and lists both until their DEL has succeeded', async () => {
       const [one, two] = [stage.sandbox(1), stage.sandbox(2)];
       const first = await port.add(one, fxOf());
       const second = await port.add(two, fxOf());

@@ -41,12 +41,12 @@ export const policyConformance = describeSuite<PolicyStage>('policy', (of) => {
       refusalOf(stage.policy.admitAgain({ namespace: '', reference: '', image: record() }, effect)),
     ]);
 
-  it('the scope of a namespace is always the same text', () => {
+  it('the scope of a namespace is the same text each time', () => {
     for (const namespace of ['', 'default', 'team'])
       expect(stage.policy.scope(namespace)).toBe(stage.policy.scope(namespace));
   });
 
-  it('what is accepted is accepted before its layers and after; what is refused is denied with the word of the kubelet; each time anew', async () => {
+  it('an accepted image is accepted before and after its layers are fetched; a refused one fails with the kubelet’s word; each call decides again', async () => {
     expect(await both()).toEqual(['accepted', 'accepted', 'accepted']);
     stage.decide('refuse');
     const refused = expect.stringMatching(REFUSED) as string;
@@ -55,7 +55,7 @@ export const policyConformance = describeSuite<PolicyStage>('policy', (of) => {
     expect(await both()).toEqual(['accepted', 'accepted', 'accepted']);
   });
 
-  it('nobody who has gone is answered', async () => {
+  it('a call whose caller has gone is rejected', async () => {
     const gone = new AbortController();
     gone.abort();
     for (const said of await both(fxOf(EVENT_MS, gone.signal))) expect(said).toMatch(/^cancelled: /u);

@@ -10,7 +10,7 @@ export const endCases = describeCases<RuntimeStage>((of) => {
   it.each([
     ['zero', 0, 'Completed'],
     ['seven', 7, 'Error'],
-  ] as const)('I8 the end of %s is told as %i, %s', async (behaviour, exitCode, reason) => {
+  ] as const)('I8 the end of %s is reported as %i, %s', async (behaviour, exitCode, reason) => {
     const stage = of();
     const one = await started(stage, behaviour);
     const exit = await exitOf(stage, one.id);
@@ -18,7 +18,7 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     expect(await stage.port.readExit(one, fx)).toStrictEqual(exit);
   });
 
-  it('I8 F47 an OOM kill of the program is told as such', async () => {
+  it('I8 F47 an OOM kill of the program is reported as one', async () => {
     const stage = of();
     const one = await started(stage, 'hungry');
     expect(await exitOf(stage, one.id)).toMatchObject({
@@ -38,7 +38,7 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     expect(await exitOf(stage, one.id)).toMatchObject({ exitCode: 137, oomKilled: false, reason: 'Error' });
   });
 
-  it('killAll ends it; of what has ended, or was never there, it succeeds', async () => {
+  it('killAll ends the container; for an ended or unknown one it succeeds', async () => {
     const stage = of();
     const one = await started(stage, 'stubborn');
     await stage.port.killAll(one, fx);
@@ -55,7 +55,7 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     expect((await exitOf(stage, one.id))?.exitCode).toBe(137);
   });
 
-  it('kill: a signal that is none is invalidRequest; a process that is gone is no failure', async () => {
+  it('kill with an unknown signal is invalidRequest; kill of a process that is gone succeeds', async () => {
     const stage = of();
     const one = await started(stage, 'zero');
     expect(await kindOf(stage.port.kill({ ...one, signal: 'SIGNONE' }, fx))).toBe('invalidRequest');
@@ -63,7 +63,7 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     await stage.port.kill({ ...one, signal: 'SIGKILL' }, fx);
   });
 
-  it('F43 a process with the same pid and another start, or of another boot, is never signalled', async () => {
+  it('F43 a process with the same pid but another start time or boot is never signalled', async () => {
     const stage = of();
     const one = await started(stage, 'speaks');
     for (const init of [
@@ -77,7 +77,7 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     expect(await factsOf(stage, one.id)).toMatchObject({ process: 'running', init: one.init });
   });
 
-  it('killAll before start: the end is told, and start is refused with outside', async () => {
+  it('killAll before start: the end is reported, and start fails with outside', async () => {
     const stage = of();
     const one = await created(stage, stage.container('zero'));
     await stage.port.killAll(one, fx);
@@ -85,7 +85,7 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     expect(await kindOf(stage.port.start(one, fx))).toBe('outside');
   });
 
-  it('F37 init dies before start: start is outside and the end is told', async () => {
+  it('F37 init dies before start: start fails with outside and the end is reported', async () => {
     const stage = of();
     const one = await created(stage, stage.container('zero'));
     stage.killInit(one);
@@ -93,7 +93,7 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     expect(await exitOf(stage, one.id)).toMatchObject({ exitCode: 137, observedBy: 'exitFile' });
   });
 
-  it('I8 what ended while no daemon was there is told to the next one, again to the one after, until it is forgotten', async () => {
+  it('I8 an end while no daemon ran is reported to each later daemon until it is forgotten', async () => {
     const stage = of();
     const one = await started(stage, 'seven');
     await exitOf(stage, one.id);
@@ -109,7 +109,7 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     expect(stage.reported(one.id)).toHaveLength(twice);
   });
 
-  it('I8 an exit file of an id that nobody knows is told and seen', async () => {
+  it('I8 an exit file of an unknown id is reported and observed', async () => {
     const stage = of();
     const id = 'e'.repeat(64) as ContainerId;
     stage.strayExit(id, 3);
@@ -126,7 +126,7 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     expect(await factsOf(stage, id)).toBeUndefined();
   });
 
-  it('F38 a monitor that is killed takes its container with it: told as 255, MonitorLost', async () => {
+  it('F38 a killed monitor takes its container with it: the exit is reported as 255, MonitorLost', async () => {
     const stage = of();
     const one = await started(stage, 'stubborn');
     stage.killMonitor(one.id);
@@ -142,7 +142,7 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     ]);
   });
 
-  it('F38 a monitor that died while no daemon was there: observed, and told once it is watched', async () => {
+  it('F38 a monitor that died while no daemon ran is observed, and its exit reported once it is watched', async () => {
     const stage = of();
     const one = await started(stage, 'stubborn');
     await stage.restart();
@@ -163,7 +163,7 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     expect(stage.port.isAlive(one.init)).toBe(false);
   });
 
-  it('a watch begun after the end tells it', async () => {
+  it('a watch that starts after the end reports it', async () => {
     const stage = of();
     const one = await created(stage, stage.container('seven'));
     await stage.port.start(one, fx);

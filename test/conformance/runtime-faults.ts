@@ -49,7 +49,7 @@ async function made(stage: RuntimeStage, how: 'bundle' | 'created' | 'running' |
 /** Cases of the suite. */
 export const faultCases = describeCases<RuntimeStage>((of) => {
   it.each(CALLS)(
-    'F33 F34 %s that hangs is timedOut, one that is aborted cancelled, one that fails outside',
+    'F33 F34 a %s that hangs is timedOut, an aborted one cancelled, a failing one outside',
     async (verb, how, call) => {
       const stage = of();
       for (const [trouble, kind] of [
@@ -102,7 +102,7 @@ export const faultCases = describeCases<RuntimeStage>((of) => {
     },
   );
 
-  it('F02 a create that hung when the daemon died is undone by the next one', async () => {
+  it('F02 a create that hung when the daemon died is undone by the next daemon', async () => {
     const stage = of();
     const one = await made(stage, 'bundle');
     stage.spoil('create', 'hangs');

@@ -27,13 +27,13 @@ export const insideCases = describeCases<RuntimeStage>((of) => {
     expect([said.exitCode, text(said.stdout), text(said.stderr)]).toStrictEqual([0, 'out\n', 'err\n']);
   });
 
-  it('exec of a program that is not there is outside, of no words invalidRequest', async () => {
+  it('exec of a missing program is outside, of an empty command invalidRequest', async () => {
     const one = await started(of(), 'speaks');
     expect(await kindOf(exec(one, EXECS.absent))).toBe('outside');
     expect(await kindOf(exec(one, []))).toBe('invalidRequest');
   });
 
-  it('exec in what has ended is wrongState', async () => {
+  it('exec in an ended container is wrongState', async () => {
     const stage = of();
     const one = await started(stage, 'zero');
     await exitOf(stage, one.id);
@@ -41,7 +41,7 @@ export const insideCases = describeCases<RuntimeStage>((of) => {
     expect(await kindOf(exec(one, EXECS.five))).toBe('wrongState');
   });
 
-  it('exec that does not end: timedOut by its own bound, or by the effect’s; the container goes on', async () => {
+  it('exec that does not end is timedOut by its own bound or the effect’s; the container goes on', async () => {
     const stage = of();
     const one = await started(stage, 'speaks');
     expect(await kindOf(exec(one, EXECS.hangs, 300))).toBe('timedOut');
@@ -51,7 +51,7 @@ export const insideCases = describeCases<RuntimeStage>((of) => {
     expect(await factsOf(stage, one.id)).toMatchObject({ process: 'running', init: one.init });
   });
 
-  it('exec that is aborted is cancelled; one whose container is killed ends with 137', async () => {
+  it('an aborted exec is cancelled; one whose container is killed ends with 137', async () => {
     const stage = of();
     const one = await started(stage, 'speaks');
     expect(await abortedKind(stage, (effect) => exec(one, EXECS.hangs, 0, effect))).toBe('cancelled');
@@ -60,13 +60,13 @@ export const insideCases = describeCases<RuntimeStage>((of) => {
     expect((await running).exitCode).toBe(137);
   });
 
-  it('execs at once get each its own answer', async () => {
+  it('concurrent execs each get their own answer', async () => {
     const one = await started(of(), 'speaks');
     const answers = await Promise.all([exec(one, EXECS.five), exec(one, EXECS.says), exec(one, EXECS.five)]);
     expect(answers.map((answer) => answer.exitCode)).toStrictEqual([5, 0, 5]);
   });
 
-  it('F09 update: limits are in force, set again, and lifted where they are unset', async () => {
+  it('F09 update sets limits, sets them again, and lifts those that are unset', async () => {
     const stage = of();
     const one = await started(stage, 'speaks');
     const from = one.spec.resources;
@@ -79,7 +79,7 @@ export const insideCases = describeCases<RuntimeStage>((of) => {
     expect(stage.memoryLimit(one)).toBeUndefined();
   });
 
-  it('F09 update: what does not fit is wrongState and changes nothing', async () => {
+  it('F09 update below the usage is wrongState and changes nothing', async () => {
     const stage = of();
     const one = await started(stage, 'speaks');
     const from = one.spec.resources;
@@ -89,7 +89,7 @@ export const insideCases = describeCases<RuntimeStage>((of) => {
     await stage.speak(one);
   });
 
-  it('update of what was never made is notFound, of what has ended outside', async () => {
+  it('update of an unknown container is notFound, of an ended one outside', async () => {
     const stage = of();
     const absent = stage.container('zero');
     const resources = { ...absent.spec.resources, memoryLimitBytes: 64n * MIB };
@@ -103,7 +103,7 @@ export const insideCases = describeCases<RuntimeStage>((of) => {
     );
   });
 
-  it('I9 each line stands once, in order, over rotations, reopens and a restart, up to the last words', async () => {
+  it('I9 each line is logged once, in order, over rotations, reopens and a restart, up to the last output', async () => {
     const stage = of();
     const one = await started(stage, 'speaks');
     await stage.speak(one);
@@ -139,7 +139,7 @@ export const insideCases = describeCases<RuntimeStage>((of) => {
     expect(stage.lines(one)).toStrictEqual({ rotated: [[1, 2, 3]], current: [4, 5] });
   });
 
-  it('I9 reopen of what has ended, or was never made, is wrongState and makes no file', async () => {
+  it('I9 reopen of an ended or unknown container is wrongState and makes no file', async () => {
     const stage = of();
     const absent = stage.container('zero');
     expect(await kindOf(stage.port.reopenLog(absent, fx))).toBe('wrongState');

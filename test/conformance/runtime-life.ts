@@ -9,7 +9,7 @@ import { describeCases } from './suite.ts';
 
 /** Cases of the suite. */
 export const lifeCases = describeCases<RuntimeStage>((of) => {
-  it('handlers: the default one stands under the empty name and under its own, and is ready', () => {
+  it('the default handler is listed under the empty name and its own, and is ready', () => {
     const [unnamed, named] = of().port.handlers();
     expect([unnamed?.name, named?.name, unnamed?.ready, named?.ready, unnamed?.reason]).toStrictEqual([
       '',
@@ -20,7 +20,7 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     ]);
   });
 
-  it('a life: each step is seen by observe, and the end of all of it too', async () => {
+  it('observe sees each step of a container’s life, and its removal', async () => {
     const stage = of();
     const { port } = stage;
     const request = stage.container('speaks');
@@ -79,7 +79,7 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     expect(await factsOf(stage, request.id)).toBeUndefined();
   });
 
-  it('a bundle can be written again before it is used', async () => {
+  it('a bundle can be written twice before it is used', async () => {
     const stage = of();
     const request = stage.container('zero');
     expect(await stage.port.writeBundle(request, fx)).toStrictEqual(
@@ -103,7 +103,7 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     expect(await factsOf(stage, request.id)).toBeUndefined();
   });
 
-  it('start of what was never made, and again of what runs, is outside; what runs goes on', async () => {
+  it('start of an unknown container, or again of a running one, is outside; the running one goes on', async () => {
     const stage = of();
     expect(await kindOf(stage.port.start(stage.container('zero'), fx))).toBe('outside');
     const one = await started(stage, 'speaks');
@@ -115,14 +115,14 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     ]);
   });
 
-  it('start of what has ended is outside', async () => {
+  it('start of an ended container is outside', async () => {
     const stage = of();
     const one = await started(stage, 'zero');
     await exitOf(stage, one.id);
     expect(await kindOf(stage.port.start(one, fx))).toBe('outside');
   });
 
-  it('delete refuses a process that runs, with outside, and has nothing to do where nothing is', async () => {
+  it('delete of a running container fails with outside; delete of an unknown one succeeds', async () => {
     const stage = of();
     const one = await started(stage, 'speaks');
     expect(await kindOf(stage.port.delete(one, fx))).toBe('outside');
@@ -165,7 +165,7 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     expect((await exitOf(stage, request.id))?.exitCode).toBe(0);
   });
 
-  it('one container is not touched by the destruction of another', async () => {
+  it('destroying one container does not touch another', async () => {
     const stage = of();
     const [one, two] = [await started(stage, 'speaks'), await started(stage, 'speaks')];
     await stage.port.destroy(one, fx);
@@ -176,7 +176,7 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     ]);
   });
 
-  it('the pause process: one however often it is started, gone however often it is destroyed', async () => {
+  it('starting the pause process twice gives one process, and destroying it twice succeeds', async () => {
     const { port, pause } = of();
     await port.destroyPause(pause, fx);
     const process = await port.startPause(pause, fx);
@@ -193,7 +193,7 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     ]);
   });
 
-  it('F85 a pause process that was killed leaves leftovers without a process, and can be started anew', async () => {
+  it('F85 a killed pause process is observed as leftovers without a process, and can be started again', async () => {
     const stage = of();
     const { port, pause } = stage;
     const first = await port.startPause(pause, fx);
@@ -205,7 +205,7 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     await port.destroyPause(pause, fx);
   });
 
-  it('a driver that knows nothing sees what is there, and goes on with it', async () => {
+  it('a new driver observes existing containers and goes on with them', async () => {
     const stage = of();
     const [waits, runs] = [await created(stage, stage.container('zero')), await started(stage, 'speaks')];
     const process = await stage.port.startPause(stage.pause, fx);

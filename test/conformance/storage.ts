@@ -21,7 +21,7 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
   const rootfs = async () => (await stage.storage.observe(fx)).rootfs;
   const mounted = (id: ContainerId, isMounted: boolean) => [{ id, mounted: isMounted }];
 
-  it('a root file system: mounted, unmounted and removed, each twice', async () => {
+  it('mounting, unmounting and removing a root file system twice each succeeds', async () => {
     const { storage } = stage;
     for (let n = 0; n < 2; n += 1) await storage.mountRootfs(input, fx);
     expect(await rootfs()).toStrictEqual(mounted(input.id, true));
@@ -31,13 +31,13 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     expect(await rootfs()).toStrictEqual([]);
   });
 
-  it('of a container that never was, unmount and remove succeed', async () => {
+  it('unmount and remove of an unknown container succeed', async () => {
     await stage.storage.unmountRootfs(input, fx);
     await stage.storage.removeRootfs(input, fx);
     expect(await rootfs()).toStrictEqual([]);
   });
 
-  it('what a container wrote stays over unmount and mount, and goes with remove; remove unmounts by itself', async () => {
+  it('what a container wrote outlives unmount and mount, and goes with remove, which unmounts by itself', async () => {
     const { storage } = stage;
     await storage.mountRootfs(input, fx);
     stage.write(input.id);
@@ -52,7 +52,7 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     expect(stage.written(input.id)).toBe(0);
   });
 
-  it('containers of one image do not see each other’s files, nor does the end of one touch the other', async () => {
+  it('containers of one image do not see each other’s files; removing one does not touch the other', async () => {
     const { storage } = stage;
     const other = { ...input, id: stage.container(2) };
     for (const one of [input, other]) await storage.mountRootfs(one, fx);
@@ -62,7 +62,7 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     expect(await rootfs()).toStrictEqual(mounted(other.id, true));
   });
 
-  it('no layers, and one layer twice, make a root file system too', async () => {
+  it('no layers, and the same layer twice, also make a root file system', async () => {
     const [low] = input.layers;
     if (low === undefined) throw new Error('a layer');
     for (const layers of [[], [low, ...input.layers, low]]) {
@@ -72,7 +72,7 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     }
   });
 
-  it('F08 F27 a layer that is not here is notFound with its name as the subject; nothing is left', async () => {
+  it('F08 F27 a missing layer is notFound with its name as the subject, and leaves nothing', async () => {
     const [low, high] = input.layers;
     if (low === undefined || high === undefined) throw new Error('two layers');
     await stage.storage.removeLayer({ diffId: low }, fx);
@@ -82,7 +82,7 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     expect(await stage.storage.observe(fx)).toStrictEqual({ layers: [high], rootfs: [] });
   });
 
-  it('F08 what is mounted stays mounted, and is mounted again, whatever became of its layers', async () => {
+  it('F08 a mounted root file system stays mounted, and can be mounted again, after its layers are deleted', async () => {
     const { storage } = stage;
     await storage.mountRootfs(input, fx);
     for (const diffId of input.layers) await storage.removeLayer({ diffId }, fx);
@@ -91,7 +91,7 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     await storage.removeRootfs(input, fx);
   });
 
-  it('F27 F28 a layer that was broken is not seen; a pull repairs it', async () => {
+  it('F27 F28 a damaged layer is not observed; a pull repairs it', async () => {
     const [low, high] = input.layers;
     if (low === undefined || high === undefined) throw new Error('two layers');
     stage.breakLayer(high);
@@ -102,7 +102,7 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     expect(await rootfs()).toStrictEqual(mounted(input.id, true));
   });
 
-  it('I15 a layer is removed, twice, and another image keeps its own', async () => {
+  it('I15 removing a layer twice succeeds, and another image keeps its own', async () => {
     const two = await pulled(stage, stage.references.two);
     const [, high] = input.layers;
     if (high === undefined) throw new Error('two layers');
@@ -110,7 +110,7 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     expect((await stage.storage.observe(fx)).layers.toSorted()).toStrictEqual(layersOf(two).toSorted());
   });
 
-  it('I15 what pulls left half done is removed, twice; what is whole stays', async () => {
+  it('I15 removing what interrupted pulls left succeeds twice; whole layers stay', async () => {
     stage.leaveHalfPull();
     expect(stage.partials()).toBeGreaterThan(0);
     await stage.restart();
@@ -122,7 +122,7 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     ]);
   });
 
-  it('a root file system that a process uses is unmounted and removed all the same', async () => {
+  it('a root file system in use by a process is unmounted and removed', async () => {
     const { storage } = stage;
     for (const [end, left] of [
       ['unmountRootfs', mounted(input.id, false)],
@@ -136,7 +136,7 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     }
   });
 
-  it('a driver that knows nothing sees what is there, and goes on with it', async () => {
+  it('a new driver observes existing root file systems and goes on with them', async () => {
     await stage.storage.mountRootfs(input, fx);
     stage.write(input.id);
     await stage.restart();
@@ -151,7 +151,7 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     expect(await rootfs()).toStrictEqual([]);
   });
 
-  it('a call that is given up before it begins is cancelled, and can be made again', async () => {
+  it('a call aborted before it begins is cancelled, and succeeds when repeated', async () => {
     const { storage } = stage;
     const gone = fxOf(EVENT_MS, AbortSignal.abort());
     for (const call of [storage.mountRootfs, storage.unmountRootfs, storage.removeRootfs]) {
@@ -168,7 +168,7 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     expect((await storage.observe(fx)).layers).not.toContain(diffId);
   });
 
-  it('usage: layers and what containers wrote are counted, and no more once they are gone', async () => {
+  it('usage counts layers and what containers wrote, until they are removed', async () => {
     const { storage } = stage;
     const full = await storage.usage(fx);
     expect([

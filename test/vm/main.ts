@@ -93,7 +93,7 @@ async function main(): Promise<void> {
       writeFigures('vm', 'Guest with systemd, cgroup v2 and AppArmor (`npm run test:vm`)', figures(parts));
     summarize(parts);
   } finally {
-    if (options.keep) console.error(`kept for a look: ${directory} (${consoleLog(directory)})`);
+    if (options.keep) console.error(`kept for inspection: ${directory} (${consoleLog(directory)})`);
     else await clean();
   }
 }

@@ -196,23 +196,19 @@ export const containerLife: Group = {
         holds(exitCode !== 0 && finishedAt > 0n, `${exitCode} ${finishedAt}`);
       },
     ),
-    row(
-      'CreateContainer',
-      'a command that is not there is told by name, at create or at start',
-      async (t) => {
-        const config = await t.container({ command: ['/no/such/program'] });
-        const { id: podSandboxId } = await t.plain();
-        const both = async (): Promise<void> => {
-          const { containerId } = await t.runtime.createContainer({ podSandboxId, config });
-          await t.runtime.startContainer({ containerId: t.keepContainer(containerId) });
-        };
-        await refused(
-          both(),
-          ['FAILED_PRECONDITION', 'INVALID_ARGUMENT', 'NOT_FOUND', 'UNKNOWN'],
-          /no\/such\/program/u,
-        );
-      },
-    ),
+    row('CreateContainer', 'a missing command is named in the error, at create or at start', async (t) => {
+      const config = await t.container({ command: ['/no/such/program'] });
+      const { id: podSandboxId } = await t.plain();
+      const both = async (): Promise<void> => {
+        const { containerId } = await t.runtime.createContainer({ podSandboxId, config });
+        await t.runtime.startContainer({ containerId: t.keepContainer(containerId) });
+      };
+      await refused(
+        both(),
+        ['FAILED_PRECONDITION', 'INVALID_ARGUMENT', 'NOT_FOUND', 'UNKNOWN'],
+        /no\/such\/program/u,
+      );
+    }),
     row('exit_code', '0: Completed', async (t) => same(await endOf(t, 'exit 0'), [0, 'Completed'])),
     row('exit_code', '1: Error', async (t) => same(await endOf(t, 'exit 1'), [1, 'Error'])),
     row('exit_code', '255: Error', async (t) => same(await endOf(t, 'exit 255'), [255, 'Error'])),
@@ -256,7 +252,7 @@ export const containerLife: Group = {
     ),
     row(
       'reason',
-      'OOMKilled is not told of a container that is stopped by KILL long after a child of it was killed for memory',
+      'a container stopped by KILL long after a child was killed for memory is not OOMKilled',
       async (t) => {
         const { id } = await t.up(
           `sh -c '${HOG}'; echo up; while :; do sleep 1; done`,

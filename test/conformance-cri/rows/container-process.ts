@@ -134,7 +134,7 @@ export const containerProcess: Group = {
         '1000 1000 1000 9000',
       );
     }),
-    row('ContainerStatus.user', 'tells uid, gid and groups', async (t) => {
+    row('ContainerStatus.user', 'shows uid, gid and groups', async (t) => {
       const id = await t.start({
         ...(await users(t)),
         ...security({ runAsUser: { value: 1000n }, supplementalGroups: [9000n] }),

@@ -67,7 +67,7 @@ const refusals: readonly Refusal[] = [
   ['mounts.container_path', 'the root directory', mount({ containerPath: '/' })],
   ['mounts.host_path', 'relative', mount({ hostPath: 'tmp' })],
   ['mounts.host_path', 'with a NUL', mount({ hostPath: '/tmp\0x' })],
-  ['mounts.propagation', 'a number that is none', mount({ propagation: 9 as MountPropagation })],
+  ['mounts.propagation', 'an unknown number', mount({ propagation: 9 as MountPropagation })],
   [
     'mounts.recursive_read_only',
     'without readonly',
@@ -110,7 +110,7 @@ const refusals: readonly Refusal[] = [
     ['INVALID_ARGUMENT', 'NOT_FOUND'],
   ],
   ['CDI_devices', 'no CDI name', { CDIDevices: [{ name: '../../etc' }] }],
-  ['stop_signal', 'a number that is none', { stopSignal: 200 as Signal }],
+  ['stop_signal', 'an unknown number', { stopSignal: 200 as Signal }],
   ['windows', 'on Linux', { windows: {} }],
   ['run_as_group', 'without a user', security({ runAsGroup: { value: 5n } })],
   ['run_as_user', 'negative', security({ runAsUser: { value: -1n } })],
@@ -132,7 +132,7 @@ const refusals: readonly Refusal[] = [
   ['supplemental_groups', 'negative', security({ supplementalGroups: [-1n] })],
   [
     'supplemental_groups_policy',
-    'a number that is none',
+    'an unknown number',
     security({ supplementalGroupsPolicy: 7 as SupplementalGroupsPolicy }),
   ],
   ['capabilities', 'an unknown one to add', security({ capabilities: { addCapabilities: ['NO_SUCH_CAP'] } })],
@@ -232,7 +232,7 @@ const refusals: readonly Refusal[] = [
   ['resources.oom_score_adj', 'beyond 1000', resources({ oomScoreAdj: 1001n })],
   [
     'resources.hugepage_limits',
-    'a size that is none',
+    'an invalid size',
     resources({ hugepageLimits: [{ pageSize: '../2MB', limit: 1n }] }),
   ],
   ['resources.unified', 'a key with a slash', resources({ unified: { '../cgroup.procs': '1' } })],

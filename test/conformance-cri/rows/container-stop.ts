@@ -48,18 +48,18 @@ export const containerStop: Group = {
   perHandler: true,
   rows: [
     ...SIGNALS.map(([name, trap]) =>
-      row('stop_signal', `${name} is sent, and told by ContainerStatus`, async (t) => {
+      row('stop_signal', `${name} is sent, and shown by ContainerStatus`, async (t) => {
         const { id } = await t.up(trapping(trap, 41), { stopSignal: Signal[name] });
         same((await t.status(id)).stopSignal, Signal[name]);
         same(await stopCode(t, id, 30n), 41);
       }),
     ),
-    row('stop_signal', 'not said: TERM, and told so', async (t) => {
+    row('stop_signal', 'unset: TERM is sent, and shown by ContainerStatus', async (t) => {
       const { id } = await t.up(trapping('TERM', 42));
       same((await t.status(id)).stopSignal, Signal.SIGTERM);
       same(await stopCode(t, id, 30n), 42);
     }),
-    row('stop_signal', "not said: the image's STOPSIGNAL, and told so", async (t) => {
+    row('stop_signal', "unset: the image's STOPSIGNAL is sent, and shown by ContainerStatus", async (t) => {
       const { id } = await t.up(trapping('USR1', 43), {
         image: { image: await t.stage.imageId('conf/full:1') },
       });
@@ -142,14 +142,18 @@ export const containerStop: Group = {
       await t.runtime.stopContainer({ containerId: id, timeout: 30n }, { deadlineMs: 15 }).catch(() => {});
       same(await stopCode(t, id, 30n), 49);
     }),
-    row('joins', 'a deadline that passes tells where the stop stands, and it goes on', async (t) => {
-      const { id } = await t.up(IGNORING);
-      await refused(
-        t.runtime.stopContainer({ containerId: id, timeout: 2n }, { deadlineMs: 300 }),
-        'DEADLINE_EXCEEDED',
-      );
-      same((await t.ended(id)).exitCode, 137);
-    }),
+    row(
+      'joins',
+      'after a passed deadline the error says where the stop stands, and the stop goes on',
+      async (t) => {
+        const { id } = await t.up(IGNORING);
+        await refused(
+          t.runtime.stopContainer({ containerId: id, timeout: 2n }, { deadlineMs: 300 }),
+          'DEADLINE_EXCEEDED',
+        );
+        same((await t.ended(id)).exitCode, 137);
+      },
+    ),
     row('states', 'of a CREATED container, which then is EXITED', async (t) => {
       const id = await t.create();
       await t.runtime.stopContainer({ containerId: id, timeout: 10n });

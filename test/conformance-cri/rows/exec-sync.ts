@@ -69,7 +69,7 @@ export const execSync: Group = {
       async (t) =>
         await refused(exec(t, (await t.run({ command: ['true'] })).id, 'true'), 'FAILED_PRECONDITION'),
     ),
-    row('ExecSync', 'timeout 0 is none', async (t) =>
+    row('ExecSync', 'timeout 0 means no timeout', async (t) =>
       same(text((await exec(t, await t.start(), 'sleep 1; echo done', 0n)).stdout), 'done\n'),
     ),
     row('timeout', 'DeadlineExceeded, and the process is gone', async (t) => {
@@ -150,11 +150,11 @@ export const execSync: Group = {
       const { stderr } = await exec(
         t,
         await t.start(),
-        'head -c 17825792 /dev/zero; echo told >&2',
+        'head -c 17825792 /dev/zero; echo done >&2',
         60n,
         60_000,
       );
-      matches(text(stderr), /told/u);
+      matches(text(stderr), /done/u);
     }),
     row('inside', "the container's user, groups, working directory and environment", async (t) => {
       const id = await t.start({
@@ -276,7 +276,7 @@ export const execSync: Group = {
         /^https?:\/\//u,
       ),
     ),
-    row('PortForward', 'a port that is none is InvalidArgument', async (t) => {
+    row('PortForward', 'an invalid port is InvalidArgument', async (t) => {
       const { id: podSandboxId } = await t.plain();
       for (const port of [0, -1, 65_536])
         await refused(t.runtime.portForward({ podSandboxId, port: [port] }), 'INVALID_ARGUMENT');
@@ -289,7 +289,7 @@ export const execSync: Group = {
       const id = await t.start(resources({ memoryLimitInBytes: BigInt(24 * MIB) }));
       const { exitCode } = await exec(t, id, 'x=a; while :; do x=$x$x$x$x; done', 30n);
       same(exitCode, 137);
-      await eventually('the container is still looked at', async () =>
+      await eventually('the status of the container', async () =>
         (await t.status(id)).state >= 1 ? true : undefined,
       );
     }),

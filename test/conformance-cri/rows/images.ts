@@ -118,7 +118,7 @@ export const images: Group = {
       t.after(async () => await remove(t, name));
       await t.image.pullImage({ image: { image: name }, auth: { username: 'user', password: 'word' } });
     }),
-    row('PullImage', 'empty credentials are none', async (t) => {
+    row('PullImage', 'empty credentials count as no credentials', async (t) => {
       const name = t.stage.ref('conf/again:1');
       t.after(async () => await remove(t, name));
       await t.image.pullImage({ image: { image: name }, auth: {} });
@@ -211,7 +211,7 @@ export const images: Group = {
     row('ListImages', 'a filter that fits none: an empty list (K)', async (t) =>
       same(await idsListed(t, t.stage.ref('conf/never-pulled:1')), []),
     ),
-    row('ListImages', 'an empty filter is none', async (t) => {
+    row('ListImages', 'an empty filter counts as no filter', async (t) => {
       const { id } = await pulled(t, 'conf/again:1');
       holds(
         (await t.image.listImages({ filter: {} })).images.some((one) => one.id === id),

@@ -126,7 +126,7 @@ export const lists: Group = {
     }),
     row(
       'ContainerFilter.state',
-      'a number that is none is InvalidArgument',
+      'an unknown number is InvalidArgument',
       async (t) =>
         await refused(containers(t, { state: { state: 9 as ContainerState } }), 'INVALID_ARGUMENT'),
     ),
@@ -184,20 +184,16 @@ export const lists: Group = {
         same([typeof info['pid'], info['sandboxID']], ['number', (await t.plain()).id]);
       },
     ),
-    row(
-      'ContainerStatus.info',
-      'has the namespaces in runtimeSpec, where scripts look for them',
-      async (t) => {
-        const { info } = await t.runtime.containerStatus({ containerId: await t.create(), verbose: true });
-        const { runtimeSpec } = JSON.parse(info['info'] ?? '{}') as {
-          runtimeSpec?: { linux?: { namespaces?: { type: string }[] } };
-        };
-        holds(
-          runtimeSpec?.linux?.namespaces?.some(({ type }) => type === 'mount') === true,
-          'they are not there',
-        );
-      },
-    ),
+    row('ContainerStatus.info', 'has the namespaces in runtimeSpec, where scripts expect them', async (t) => {
+      const { info } = await t.runtime.containerStatus({ containerId: await t.create(), verbose: true });
+      const { runtimeSpec } = JSON.parse(info['info'] ?? '{}') as {
+        runtimeSpec?: { linux?: { namespaces?: { type: string }[] } };
+      };
+      holds(
+        runtimeSpec?.linux?.namespaces?.some(({ type }) => type === 'mount') === true,
+        'they are not there',
+      );
+    }),
     row('ContainerStatus.info', 'has no value of an environment variable', async (t) => {
       const containerId = await t.start({
         envs: [{ key: 'PASSWORD', value: Buffer.from('very-secret-word') }],
@@ -247,7 +243,7 @@ export const lists: Group = {
     }),
     row(
       'PodSandboxFilter.state',
-      'a number that is none is InvalidArgument',
+      'an unknown number is InvalidArgument',
       async (t) => await refused(pods(t, { state: { state: 9 as PodSandboxState } }), 'INVALID_ARGUMENT'),
     ),
     row('StreamPodSandboxes', 'says the same as the list, each pod once', async (t) => {

@@ -45,7 +45,7 @@ export const logs: Group = {
         /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}(?:Z|[+-]\d\d:\d\d) stdout F hello {2}world\n$/u,
       );
     }),
-    row('format', 'stdout and stderr are told apart, in order within each', async (t) => {
+    row('format', 'stdout and stderr are kept apart, in order within each', async (t) => {
       const { lines } = await logOf(t, sh('echo a; echo b >&2; echo c; echo d >&2'));
       same([joined(lines, 'stdout'), joined(lines, 'stderr')], ['a\nc\n', 'b\nd\n']);
     }),
@@ -88,7 +88,7 @@ export const logs: Group = {
       const { file } = await logOf(t, { ...sh('echo x'), logPath: `${t.stage.name('deep')}/a/0.log` });
       holds(existsSync(file), 'no file');
     }),
-    row('log_path', 'is told as an absolute path by ContainerStatus', async (t) => {
+    row('log_path', 'is an absolute path in ContainerStatus', async (t) => {
       const { logs: directory } = await t.plain();
       const config = await t.container();
       same((await t.status(await t.createFrom(config))).logPath, join(directory, config.logPath));

@@ -134,7 +134,7 @@ export const mounts: Group = {
         .catch(() => undefined);
       holds(!existsSync(OUTSIDE), `${OUTSIDE} was made on the host`);
     }),
-    row('ContainerStatus.mounts', 'tells each mount as it was asked for', async (t) => {
+    row('ContainerStatus.mounts', 'shows each mount as it was requested', async (t) => {
       const { dir, config } = await mounted(t, { readonly: true });
       const [mount] = (await t.status(await t.create(config))).mounts;
       same(
@@ -181,7 +181,7 @@ export const mounts: Group = {
       };
       same(await t.output('touch /mnt/below/x 2>/dev/null || echo refused', config), 'refused');
     }),
-    row('recursive_read_only', 'is told by ContainerStatus', async (t) => {
+    row('recursive_read_only', 'is shown by ContainerStatus', async (t) => {
       if (!(await hasRro(t))) t.skip('the handler says that it has no recursive read-only mounts');
       const { config } = await mounted(t, { readonly: true, recursiveReadOnly: true });
       same((await t.status(await t.create(config))).mounts[0]?.recursiveReadOnly, true);
@@ -244,7 +244,7 @@ export const mounts: Group = {
       await t.stage.imageId('conf/links:1');
       await t.createRefused(await image(t, { readonly: false }), ['INVALID_ARGUMENT', 'UNKNOWN']);
     }),
-    row('mounts.image', 'is told by ContainerStatus with the id of the image', async (t) => {
+    row('mounts.image', 'is shown by ContainerStatus with the id of the image', async (t) => {
       const id = await t.stage.imageId('conf/links:1');
       same((await t.status(await t.create(await image(t)))).mounts[0]?.image?.image, id);
     }),

@@ -85,7 +85,7 @@ export const node: Group = {
       const { info } = await runtime.status({ verbose: true });
       JSON.parse(info['config'] ?? 'missing');
     }),
-    row('RuntimeConfig', 'a cgroup driver is told, the same each time', async ({ runtime }) => {
+    row('RuntimeConfig', 'a cgroup driver is reported, the same each time', async ({ runtime }) => {
       const first = (await runtime.runtimeConfig({})).linux?.cgroupDriver;
       holds(first === 0 || first === 1, `cgroup_driver ${first}`);
       same((await runtime.runtimeConfig({})).linux?.cgroupDriver, first);

@@ -57,7 +57,7 @@ const refusals: readonly Refusal[] = [
   ['port_mappings.container_port', 'negative', port({ containerPort: -1 })],
   ['port_mappings.host_port', 'above 65535', port({ hostPort: 70_000 })],
   ['port_mappings.host_ip', 'no address', port({ hostIp: 'eth0' })],
-  ['port_mappings.protocol', 'a number that is none', port({ protocol: 9 as Protocol })],
+  ['port_mappings.protocol', 'an unknown number', port({ protocol: 9 as Protocol })],
   ['linux.cgroup_parent', 'with ..', linux({ cgroupParent: '/../../x' })],
   ['linux.cgroup_parent', 'with a line break', linux({ cgroupParent: '/a\nb' })],
   ['linux.sysctls', 'kernel.panic, which no namespace holds (S01)', sysctl('kernel.panic', '1')],
@@ -158,7 +158,7 @@ const refusals: readonly Refusal[] = [
     context({ seccomp: { profileType: 2, localhostRef: 'profile.json' } }),
   ],
   ['seccomp', 'a number that is no type', context({ seccomp: { profileType: 9 } })],
-  ['selinux_options', 'a level that is none', context({ selinuxOptions: { level: 's0:c1,c2\n' } })],
+  ['selinux_options', 'an unknown level', context({ selinuxOptions: { level: 's0:c1,c2\n' } })],
   ['windows', 'on Linux', { windows: {} }],
 ];
 

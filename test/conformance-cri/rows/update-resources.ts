@@ -44,14 +44,14 @@ export const updateResources: Group = {
       );
       if (isV1) same(await inForce(t, id, 'shares'), '512');
     }),
-    row('ContainerStatus.resources', 'tells what is in force', async (t) => {
+    row('ContainerStatus.resources', 'shows what is in force', async (t) => {
       const linux = await reported(t, await t.start(start));
       same(
         [linux?.memoryLimitInBytes, linux?.cpuShares, linux?.cpuQuota, linux?.cpuPeriod],
         [64n * MIB, 512n, 50_000n, 100_000n],
       );
     }),
-    row('memory_limit_in_bytes', 'more: in force and told when it answers', async (t) => {
+    row('memory_limit_in_bytes', 'more: in force and reported when the call answers', async (t) => {
       const id = await t.start(start);
       await update(t, id, { memoryLimitInBytes: 128n * MIB });
       same(
@@ -94,13 +94,13 @@ export const updateResources: Group = {
       await refused(update(t, id, { memoryLimitInBytes: -1n }), 'INVALID_ARGUMENT');
       same(await inForce(t, id, 'memory'), String(64n * MIB));
     }),
-    row('cpu_shares', 'in force and told', async (t) => {
+    row('cpu_shares', 'in force and reported', async (t) => {
       v1Only(t);
       const id = await t.start(start);
       await update(t, id, { cpuShares: 2048n });
       same([await inForce(t, id, 'shares'), (await reported(t, id))?.cpuShares], ['2048', 2048n]);
     }),
-    row('cpu_quota', 'in force and told; the period stays', async (t) => {
+    row('cpu_quota', 'in force and reported; the period stays', async (t) => {
       const id = await t.start(start);
       await update(t, id, { cpuQuota: 25_000n });
       same(
@@ -128,11 +128,18 @@ export const updateResources: Group = {
       await refused(update(t, id, { cpuPeriod: 3n, memoryLimitInBytes: 100n * MIB }), 'INVALID_ARGUMENT');
       same([await inForce(t, id, 'period'), await inForce(t, id, 'memory')], ['100000', String(64n * MIB)]);
     }),
-    row('cpuset_cpus', 'in force and told; again each ten seconds, as the CPU manager does', async (t) => {
-      const id = await t.start();
-      for (let times = 0; times < 3; times += 1) await update(t, id, { cpusetCpus: '0' });
-      same([statusOf(await t.pid(id), 'Cpus_allowed_list'), (await reported(t, id))?.cpusetCpus], ['0', '0']);
-    }),
+    row(
+      'cpuset_cpus',
+      'in force and reported; again each ten seconds, as the CPU manager does',
+      async (t) => {
+        const id = await t.start();
+        for (let times = 0; times < 3; times += 1) await update(t, id, { cpusetCpus: '0' });
+        same(
+          [statusOf(await t.pid(id), 'Cpus_allowed_list'), (await reported(t, id))?.cpusetCpus],
+          ['0', '0'],
+        );
+      },
+    ),
     row('cpuset_cpus', 'a CPU that the machine has not: refused, all or nothing', async (t) => {
       const id = await t.start(start);
       await refused(update(t, id, { cpusetCpus: '4000', memoryLimitInBytes: 100n * MIB }), [
@@ -209,7 +216,7 @@ export const updateResources: Group = {
         await stopped;
       },
     ),
-    row('many', 'five different ones at once: what is told is what is in force', async (t) => {
+    row('many', 'five different ones at once: the status shows what is in force', async (t) => {
       const id = await t.start(start);
       await Promise.all(
         Array.from(
@@ -256,16 +263,20 @@ export const updateResources: Group = {
         'INVALID_ARGUMENT',
       );
     }),
-    row('hugepage_limits', 'as every kubelet sends them: no hindrance where there are none', async (t) => {
-      await t.start(
-        resources({
-          hugepageLimits: [
-            { pageSize: '2MB', limit: 0n },
-            { pageSize: '1GB', limit: 0n },
-          ],
-        }),
-      );
-    }),
+    row(
+      'hugepage_limits',
+      'as every kubelet sends them: no error on a machine without huge pages',
+      async (t) => {
+        await t.start(
+          resources({
+            hugepageLimits: [
+              { pageSize: '2MB', limit: 0n },
+              { pageSize: '1GB', limit: 0n },
+            ],
+          }),
+        );
+      },
+    ),
     row(
       'oom_score_adj',
       "as the kubelet's -997: the container starts, at what the runtime may set",

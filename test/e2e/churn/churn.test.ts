@@ -11,7 +11,7 @@ describePods('churn', () => {
   });
   afterAll(async () => await world.close());
 
-  test('F01–F06: 8 pods while the daemon is killed every 2 s: all removed, nothing left, no AlreadyExists, no exit code or log line lost, troupe check clean', async () => {
+  test('F01–F06: 8 pods survive a kill of the daemon every 2 s: all are removed, nothing is left, no AlreadyExists, no exit code or log line is lost, troupe check is clean', async () => {
     const { tally, failedPods, listed, leftovers, kills, check } = await churn(world, {
       pods: 8,
       atOnce: 4,

@@ -54,7 +54,7 @@ async function main(): Promise<void> {
     writeFigures('churn', 'Churn', text);
     if (!isClean(result)) process.exitCode = 1;
   } finally {
-    if (values.keep) console.log(`kept for a look: ${world.instance.directory}`);
+    if (values.keep) console.log(`kept for inspection: ${world.instance.directory}`);
     else await world.close();
   }
 }

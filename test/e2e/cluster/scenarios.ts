@@ -268,14 +268,14 @@ async function debugContainer(cluster: Cluster): Promise<undefined> {
     `--image=${cluster.world.imageName}`,
     '--target=main',
     '-c',
-    'look',
+    'observer',
     '--',
     'sh',
     '-c',
     'ps',
   ]);
   const text = await until('what the ephemeral container says', async () => {
-    const { stdout } = await cluster.plane.tryKubectl(['logs', 'tool', '-c', 'look']);
+    const { stdout } = await cluster.plane.tryKubectl(['logs', 'tool', '-c', 'observer']);
     return stdout.includes('httpd') ? stdout : undefined;
   });
   if (!text.includes('httpd')) throw new Error('the target namespace does not show its processes');

@@ -89,11 +89,11 @@ describePods('the daemon', () => {
   const networkReady = async () =>
     (await crictl.json<Info>('info')).status.conditions.find(({ type }) => type === 'NetworkReady');
 
-  test('S69: its socket is only for root', () => {
+  test('S69: only root can use the daemon’s socket', () => {
     expect(statSync(world.instance.socket).mode & 0o7777).toBe(0o600);
   });
 
-  test('F83: a second one on the same root ends, names the pid of the first and touches nothing', async () => {
+  test('F83: a second daemon on the same root ends, names the pid of the first and touches nothing', async () => {
     const files = readdirSync(world.instance.root).toSorted();
     const ended = await startBeside(
       '--state',
@@ -107,7 +107,7 @@ describePods('the daemon', () => {
     expect(await crictl.ok('version')).toContain('troupe');
   });
 
-  test('F82: a second one on the same socket ends and leaves it to the first', async () => {
+  test('F82: a second daemon on the same socket ends and leaves it to the first', async () => {
     const ended = await startBeside(
       '--root',
       join(world.instance.directory, 'root2'),
@@ -119,7 +119,7 @@ describePods('the daemon', () => {
     expect(await crictl.ok('version')).toContain('troupe');
   });
 
-  test('F82: a stale socket is replaced at the start; what is no socket is not', async () => {
+  test('F82: a stale socket is replaced at the start; a file that is not a socket is kept', async () => {
     await world.instance.kill();
     expect(statSync(world.instance.socket).isSocket()).toBe(true);
     await world.instance.start();
@@ -132,7 +132,7 @@ describePods('the daemon', () => {
     await world.instance.start();
   });
 
-  test('S83: SIGUSR1 opens no inspector and ends nothing; what listens on an address does so on loopback', async () => {
+  test('S83: SIGUSR1 opens no inspector and ends nothing; every listening address is loopback', async () => {
     const pid = world.instance.pid();
     const own = await listenersOf(pid);
     expect(own.filter((address) => !address.startsWith('127.0.0.1:'))).toEqual([]);
@@ -148,7 +148,7 @@ describePods('the daemon', () => {
   });
 
   test.each(['environ', 'maps', 'mem', 'auxv', 'fd/0', 'cwd/', 'root/'])(
-    'S84: who is not root cannot read /proc/PID/%s of it',
+    'S84: other users cannot read /proc/PID/%s of the daemon',
     async (file) => {
       const path = `/proc/${world.instance.pid()}/${file}`;
       const nobody = await run([
@@ -169,7 +169,7 @@ describePods('the daemon', () => {
     },
   );
 
-  test('S84: a password on its way to a registry stands in no command line of the machine', async () => {
+  test('S84: a registry password appears in no command line of the machine', async () => {
     const [username, password] = ['somebody', 'canary-of-the-command-lines'];
     const pulled = world.client.image.pullImage({
       image: { image: `${watchful.address}/private/app:1` },
@@ -204,7 +204,7 @@ describePods('the daemon', () => {
     },
   );
 
-  test('a broken CNI directory makes NetworkReady false with the reason, pods on the host network go on, and it mends itself', async () => {
+  test('a broken CNI directory makes NetworkReady false with the reason; pods on the host network go on; a fixed directory makes it true', async () => {
     const conflist = join(world.instance.directory, 'cni/10-test.conflist');
     const good = await readFile(conflist, 'utf8');
     const replace = async (text: string): Promise<void> => {
@@ -232,7 +232,7 @@ describePods('the daemon', () => {
     await crictl.ok('rmp', '--force', (await crictl.runPod('online')).id);
   });
 
-  test("two instances side by side: same names, neither sees or ends the other's", async () => {
+  test('two instances with the same names side by side neither see nor end each other’s pods', async () => {
     const other = await makeWorld({ name: 'two' });
     try {
       const beside = new Crictl(other);

@@ -15,7 +15,7 @@ import { describePods } from '../support/crictl.ts';
 const WORDS = ['trdemo'] as const;
 
 describePods('the demo', () => {
-  test("twice in a row: a pod's whole life with its transitions, and the same mounts, namespaces, cgroups, processes and links afterwards", async () => {
+  test('two runs in a row show a pod’s whole life, and leave mounts, namespaces, cgroups, processes and links as before', async () => {
     // as on a fresh machine: of all that the tests build or unpack it has what `npm run demo` itself sees to (no Go, no
     // crictl)
     const cache = await mkdtemp(join(tmpdir(), 'troupe-demo-cache-'));

@@ -27,7 +27,7 @@ describePods('the doors of the daemon', () => {
   });
   afterAll(async () => await world.close());
 
-  test('S94: whoever is half open at a door is cut within 10 s, and the kubelet is served meanwhile', async () => {
+  test('S94: a half-open connection to any server is cut within 10 s, and the kubelet is served meanwhile', async () => {
     const { socket, state } = world.instance;
     const head = Buffer.from('GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n');
     const version = '/runtime.v1.RuntimeService/Version';
@@ -56,7 +56,7 @@ describePods('the doors of the daemon', () => {
     expect(performance.now() - since).toBeGreaterThan(halfOpenLimits.scanMs * (halfOpenLimits.scans - 2));
   });
 
-  test('F90: the socket’s file comes back when it is deleted', async () => {
+  test('F90: a deleted socket file comes back', async () => {
     const { socket } = world.instance;
     unlinkSync(socket);
     await until(() => Promise.resolve(existsSync(socket)));
@@ -64,7 +64,7 @@ describePods('the doors of the daemon', () => {
     expect(await crictl.ok('version')).toContain('troupe');
   });
 
-  test('F90: another daemon in its place: the reason in the log, exit code 5, containers run on', async () => {
+  test('F90: a daemon whose socket another one has taken logs the reason and exits with 5; containers run on', async () => {
     const pod = await crictl.runPod('stays');
     const container = await crictl.runContainer(pod, containerJson('stays', world.imageName, untilTermed(0)));
     const { socket } = world.instance;

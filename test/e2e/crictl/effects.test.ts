@@ -122,7 +122,7 @@ describePods('crash points of the real daemon', () => {
   ): Promise<string> =>
     await call('create', pod.id, await crictl.file(containerJson(name, world.imageName, command)), pod.file);
 
-  test('a pod of its own PID namespace and one that shares it, stopped in each way, over a restart: nothing that the simulation has not swept', async () => {
+  test('pods with own and shared PID namespaces, stopped in each way, over a restart, use only effects that the simulation has swept', async () => {
     await startHere();
     await call('pull', world.imageName);
     const pod = await runPod('own', 1);

@@ -31,7 +31,7 @@ describePods('a pod with two containers', () => {
     expect(await crictl.ok('runtime-config')).toContain('CGROUPFS');
   });
 
-  test('pull, run, create, start, logs, exec, exit codes, stop, remove', async () => {
+  test('pull, run, create, start, logs, exec, exit codes, stop and remove work', async () => {
     const { imageName } = world;
     await crictl.ok('pull', imageName);
     expect(await crictl.ok('images')).toContain(imageName.replace(/:1$/, ''));
@@ -85,14 +85,14 @@ describePods('a pod with two containers', () => {
     expect(await readFile(join(pod.logs, 'job.log'), 'utf8')).toContain('to stdout');
   });
 
-  test('removing a running pod ends and removes its containers', async () => {
+  test('removing a running pod stops and removes its containers', async () => {
     const pod = await crictl.runPod('whole');
     await crictl.runContainer(pod, containerJson('server', world.imageName, untilTermed(0)));
     await crictl.ok('rmp', '--force', pod.id);
     expect(await crictl.ok('ps', '-aq')).toBe('');
   });
 
-  test('a log is written anew after it was moved away and reopened, no line is lost', async () => {
+  test('a log that was moved away and reopened is written to a new file, and no line is lost', async () => {
     const pod = await crictl.runPod('log');
     const id = await crictl.runContainer(
       pod,

@@ -56,7 +56,7 @@ describePods('a registry that lies', () => {
   /** Directories of the root that hold layers and what is on its way. */
   const stored = (): string[] => filesBelow(world.instance.root).filter((path) => !path.includes('/journal'));
 
-  test.each([...lies.keys()])('F63: %s fails, names the layer, leaves nothing', async (name) => {
+  test.each([...lies.keys()])('F63: %s fails, names the layer and leaves nothing', async (name) => {
     const before = stored();
     const said = await crictl.fails('pull', `${world.registry}/${name}`);
     const bad = lies.get(name)?.layers[1];
@@ -65,7 +65,7 @@ describePods('a registry that lies', () => {
     expect(stored()).toEqual(before);
   });
 
-  test('an image that is not there is said so; the good one can be pulled', async () => {
+  test('a pull of a missing image fails with the reason; the good image can be pulled', async () => {
     expect(await crictl.fails('pull', `${world.registry}/not/there:1`)).toMatch(/NotFound/);
     await crictl.ok('pull', world.imageName);
     await crictl.ok('rmi', world.imageName);

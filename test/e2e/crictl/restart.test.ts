@@ -12,7 +12,7 @@ import { until } from '../../support/eventually.ts';
 const untilReleased = (exitCode: number): string[] => [
   'sh',
   '-c',
-  `echo up; while [ ! -e /told/${exitCode} ]; do sleep 0.02; done; exit ${exitCode}`,
+  `echo up; while [ ! -e /shared/${exitCode} ]; do sleep 0.02; done; exit ${exitCode}`,
 ];
 
 /** Field 22 of /proc/pid/stat: with the pid it names one process. */
@@ -30,10 +30,10 @@ describePods('a daemon that ends', () => {
   afterAll(async () => await world.close());
 
   const mounts = (): object => ({
-    mounts: [{ container_path: '/told', host_path: world.logs, readonly: true }],
+    mounts: [{ container_path: '/shared', host_path: world.logs, readonly: true }],
   });
 
-  test('SIGKILL: running containers are untouched, exits meanwhile are known with their codes, logs have no gap', async () => {
+  test('after SIGKILL running containers are untouched, exits meanwhile are known with their codes, logs have no gap', async () => {
     const pod = await crictl.runPod('killed');
     const lasting = await crictl.runContainer(pod, containerJson('lasting', world.imageName, untilTermed(7)));
     const ending = await crictl.runContainer(
@@ -88,7 +88,7 @@ describePods('a daemon that ends', () => {
     }
   };
 
-  test('F12: SIGTERM drains: exit code 0, containers go on, a Stop in flight is answered or refused, never lost', async () => {
+  test('F12: SIGTERM drains the daemon: it exits with 0, containers go on, a Stop in flight is answered or refused, never lost', async () => {
     const pod = await crictl.runPod('drained');
     const id = await crictl.runContainer(pod, containerJson('c', world.imageName, untilTermed(5)));
     await untilHolds(join(pod.logs, 'c.log'), 'up');
@@ -103,17 +103,17 @@ describePods('a daemon that ends', () => {
     await crictl.ok('rmp', '--force', pod.id);
   });
 
-  test('F04: killed within the grace of a Stop, the end arrives and a repeated Stop is answered', async () => {
+  test('F04: after a kill within the grace of a Stop the container ends and a repeated Stop is answered', async () => {
     const pod = await crictl.runPod('stopping');
     const id = await crictl.runContainer(
       pod,
-      containerJson('deaf', world.imageName, [
+      containerJson('stubborn', world.imageName, [
         'sh',
         '-c',
         'trap "echo heard" TERM; echo up; while :; do sleep 0.05; done',
       ]),
     );
-    const log = join(pod.logs, 'deaf.log');
+    const log = join(pod.logs, 'stubborn.log');
     await untilHolds(log, 'up');
     const stop = world.client.runtime.stopContainer({ containerId: id, timeout: 2n }).catch(() => undefined);
     await untilHolds(log, 'heard');

@@ -44,7 +44,7 @@ describePods('calls that come twice', () => {
     });
   };
 
-  test('F69: ten equal RunPodSandbox and CreateContainer at once give one id each, one namespace, one lease', async () => {
+  test('F69: ten equal RunPodSandbox or CreateContainer calls at once give one id each, one namespace, one lease', async () => {
     const { runtime } = world.client;
     const ten = Array.from({ length: 10 }, (_, index) => index);
     const pods = await Promise.all(ten.map((index) => runtime.runPodSandbox({ config: pod('dup', index) })));
@@ -73,7 +73,7 @@ describePods('calls that come twice', () => {
     await runtime.removePodSandbox({ podSandboxId });
   });
 
-  test('F68 F69: past the deadline the error says state and what is waited on; the retry with another termination log and annotation gets the same container', async () => {
+  test('F68 F69: past the deadline the error names state and reason of the wait; a retry with another termination log and annotation gets the same container', async () => {
     const { runtime } = world.client;
     const { podSandboxId } = await runtime.runPodSandbox({ config: pod('late') });
     slow.close();
@@ -110,7 +110,7 @@ describePods('calls that come twice', () => {
     await runtime.removePodSandbox({ podSandboxId });
   });
 
-  test('another wish under the same name takes the place of the first, within its own call', async () => {
+  test('a different request under the same name replaces the first within its own call', async () => {
     const { runtime } = world.client;
     const { podSandboxId } = await runtime.runPodSandbox({ config: pod('other') });
     slow.close();

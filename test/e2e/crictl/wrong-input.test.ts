@@ -40,7 +40,7 @@ describePods('wrong input', () => {
     },
   );
 
-  test('RunPodSandbox of a handler that is not configured is InvalidArgument', async () => {
+  test('RunPodSandbox with an unknown handler is InvalidArgument', async () => {
     expect(await crictl.fails('runp', '--runtime', 'kata', await crictl.file(podJson('never')))).toMatch(
       /InvalidArgument.*runtime_handler .*kata.* is not configured/,
     );
@@ -74,7 +74,7 @@ describePods('wrong input', () => {
     },
   );
 
-  test('what crictl does not even send is refused, too: no name, no image', async () => {
+  test('requests that crictl cannot send are refused, too: no name, no image', async () => {
     const { runtime } = world.client;
     const refused = (field: string) => ({
       code: codes.INVALID_ARGUMENT,
@@ -128,7 +128,7 @@ describePods('wrong input', () => {
     expect((await image.imageStatus({ image: { image: 'not/here:1' } })).image).toBeUndefined();
   });
 
-  test('calls that do not fit the state are refused and change nothing', async () => {
+  test('calls in the wrong state are refused and change nothing', async () => {
     const config = await crictl.file(containerJson('state', world.imageName, untilTermed(0)));
     const id = await crictl.ok('create', pod.id, config, pod.file);
     expect(await crictl.fails('exec', '--sync', id, 'true')).toMatch(/created/);
@@ -162,7 +162,7 @@ describePods('wrong input', () => {
     ).toContain('FailedPrecondition');
   });
 
-  test('a program that is not there fails the start with its name, and the container can be removed', async () => {
+  test('a missing program fails the start with its name, and the container can be removed', async () => {
     const other = await crictl.runPod('other');
     const config = await crictl.file(containerJson('none', world.imageName, ['/no/such/program']));
     const said = await crictl.ok('create', other.id, config, other.file).then(

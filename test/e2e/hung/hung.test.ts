@@ -153,7 +153,7 @@ describeHung('helpers that hang', () => {
     ];
   }
 
-  test('F33 F50: a further pod starts, lists and status answer; each hanging one says what it waits on, and goes when told, with all it had', async () => {
+  test('F33 F50: beside hanging pods another one starts and lists and status answer; each hanging pod says what it waits on, and can be removed completely', async () => {
     const client = world.client.runtime;
     const hanging = await hangingPods();
     expect(dead).toHaveLength(8);
@@ -234,37 +234,40 @@ describeHung('helpers that hang', () => {
       async (id: string) =>
         await world.client.runtime.removeContainer({ containerId: id }, { deadlineMs: 1000 }),
     ],
-  ])('F34: a runtime that hangs in %s holds up no other pod, and its own goes', async (verb, call) => {
-    const client = world.client.runtime;
-    const config = pod(`in-${verb}`);
-    const { podSandboxId } = await client.runPodSandbox({ config, runtimeHandler: 'hanging' });
-    const { containerId } = await client.createContainer({
-      podSandboxId,
-      config: container(),
-      sandboxConfig: config,
-    });
-    if (verb !== 'start') await client.startContainer({ containerId });
-    runtime.hangIn(verb);
-    await expect(call(containerId)).rejects.toMatchObject({ code: 4 });
-    const other = pod(`beside-${verb}`);
-    const beside = await client.runPodSandbox({ config: other });
-    const { containerId: runs } = await client.createContainer({
-      podSandboxId: beside.podSandboxId,
-      config: container(),
-      sandboxConfig: other,
-    });
-    await client.startContainer({ containerId: runs });
-    expect((await client.listContainers({})).containers.map(({ id }) => id)).toContain(runs);
-    await client.removePodSandbox({ podSandboxId: beside.podSandboxId });
-    runtime.fix(verb);
-    // a delete that is under way is waited for: half of the state may be gone already. An operator can end it
-    if (verb === 'delete') for (const { pid } of helpers()) process.kill(pid, 'SIGKILL');
-    await client.removePodSandbox({ podSandboxId });
-    expect((await client.listPodSandbox({})).items).toEqual([]);
-    await until(() => Promise.resolve(helpers().length === 0));
-  });
+  ])(
+    'F34: a runtime that hangs in %s holds up no other pod, and its own pod can be removed',
+    async (verb, call) => {
+      const client = world.client.runtime;
+      const config = pod(`in-${verb}`);
+      const { podSandboxId } = await client.runPodSandbox({ config, runtimeHandler: 'hanging' });
+      const { containerId } = await client.createContainer({
+        podSandboxId,
+        config: container(),
+        sandboxConfig: config,
+      });
+      if (verb !== 'start') await client.startContainer({ containerId });
+      runtime.hangIn(verb);
+      await expect(call(containerId)).rejects.toMatchObject({ code: 4 });
+      const other = pod(`beside-${verb}`);
+      const beside = await client.runPodSandbox({ config: other });
+      const { containerId: runs } = await client.createContainer({
+        podSandboxId: beside.podSandboxId,
+        config: container(),
+        sandboxConfig: other,
+      });
+      await client.startContainer({ containerId: runs });
+      expect((await client.listContainers({})).containers.map(({ id }) => id)).toContain(runs);
+      await client.removePodSandbox({ podSandboxId: beside.podSandboxId });
+      runtime.fix(verb);
+      // a delete that is under way is waited for: half of the state may be gone already. An operator can end it
+      if (verb === 'delete') for (const { pid } of helpers()) process.kill(pid, 'SIGKILL');
+      await client.removePodSandbox({ podSandboxId });
+      expect((await client.listPodSandbox({})).items).toEqual([]);
+      await until(() => Promise.resolve(helpers().length === 0));
+    },
+  );
 
-  test('FIFOs: legal as a volume; refused at once as a log and as a profile', async () => {
+  test('a FIFO is taken as a volume, and refused at once as a log or a profile', async () => {
     const client = world.client.runtime;
     const config = pod('fifo');
     const { podSandboxId } = await client.runPodSandbox({ config });

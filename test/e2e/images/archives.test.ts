@@ -86,7 +86,7 @@ describePods('troupe import, export', () => {
     ['docker-archive', 'docker-archive:saved.tar:example.org/box:v1', []],
     ['dir', 'dir:plain', []],
     ['dir of schema 2', 'dir:schema2', ['--format', 'v2s2']],
-  ] as const)('%s filled by skopeo is taken, and runs', async (_name, place, options) => {
+  ] as const)('%s filled by skopeo is imported and runs', async (_name, place, options) => {
     await forget();
     const [transport = '', path = '', ...choice] = place.split(':');
     const target = `${transport}:${join(work, path)}${choice.length === 0 ? '' : `:${choice.join(':')}`}`;
@@ -103,7 +103,7 @@ describePods('troupe import, export', () => {
     expect(await readdir(join(world.instance.state, 'imports'))).toEqual([]);
   });
 
-  it('an archive of several images: each under its own names', async () => {
+  it('an archive of several images is imported, each under its own names', async () => {
     await forget();
     const target = join(work, 'several.tar');
     await copy(`docker://${world.imageName}`, `docker-archive:${target}:example.org/one:1`);
@@ -120,7 +120,7 @@ describePods('troupe import, export', () => {
     ['oci-archive', 'oci-archive:out.tar'],
     ['docker-archive', 'docker-archive:out-docker.tar'],
     ['dir', 'dir:out-dir'],
-  ])('%s is exported, read by skopeo, and taken in again as the same thing', async (_name, place) => {
+  ])('%s is exported, read by skopeo, and imported again as the same image', async (_name, place) => {
     await forget();
     const [transport = '', path = ''] = place.split(':');
     const target = `${transport}:${join(work, path)}`;
@@ -146,7 +146,7 @@ describePods('troupe import, export', () => {
     expect(again.diffIds).toEqual(config.rootfs.diff_ids);
   });
 
-  it('refuses what it can not do, and says why', async () => {
+  it('an unsupported import or export is refused with the reason', async () => {
     await forget();
     await world.pull();
     const said = async (...args: string[]): Promise<[number | null, string]> => {
@@ -181,7 +181,7 @@ describePods('troupe import, export', () => {
     expect((await readdir(work)).filter((name) => name.startsWith('.troupe-export'))).toEqual([]);
   });
 
-  it('S60 a layer that is not what its manifest says is not taken, and no name of it is left', async () => {
+  it('S60 a layer that does not match its manifest is not imported, and no name of the image is left', async () => {
     await forget();
     const layout = join(work, 'spoilt');
     await copy(`docker://${world.registry}/test/second:1`, `oci:${layout}:v1`);

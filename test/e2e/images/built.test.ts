@@ -111,7 +111,7 @@ describePods('images of others', () => {
   }
 
   it.each([['oci'], ['v2s2']])(
-    'built by Buildah from a Dockerfile, pushed as %s: pulled and run',
+    'an image built by Buildah from a Dockerfile and pushed as %s can be pulled and run',
     async (format) => {
       const name = `${registry.address}/team/app:${format}`;
       await tools.buildah(
@@ -138,7 +138,7 @@ describePods('images of others', () => {
     },
   );
 
-  it('saved as Docker saves them: taken in and run', async () => {
+  it('images saved as by Docker can be imported and run', async () => {
     await tools.buildah(
       'push',
       'localhost/app:1',
@@ -160,7 +160,7 @@ describePods('images of others', () => {
     await world.client.image.removeImage({ image: { image: 'example.org/app:2' } });
   });
 
-  it('artifacts: pulled, listed, mounted, not run, removed', async () => {
+  it('artifacts can be pulled, listed, mounted and removed, but not run', async () => {
     const { image, runtime } = world.client;
     const busybox = await world.pull();
     const [one, many] = [`${world.registry}/model/one:1`, `${world.registry}/model/many:1`];

@@ -33,7 +33,7 @@ describePods('troupe images, gc, pull, inspect', () => {
     return stdout;
   };
 
-  it('a used, a pinned and an idle image: each is told with its reason, and only the idle one goes', async () => {
+  it('used, pinned and idle images are listed with their reasons, and only the idle one is pruned', async () => {
     const { image, runtime } = world.client;
     const [used, pinned, idle] = [
       await world.pull(),
@@ -85,7 +85,7 @@ describePods('troupe images, gc, pull, inspect', () => {
     await runtime.removePodSandbox({ podSandboxId });
   });
 
-  it('inspect tells manifest and config and pulls nothing; what is not there fails with its name', async () => {
+  it('inspect shows manifest and config and pulls nothing; a missing image fails with its name', async () => {
     const before = (await world.client.image.listImages({})).images.length;
     const name = `${world.registry}/idle/one:1`;
     const { stdout, stderr } = await run([...inspect(), name]);

@@ -84,7 +84,7 @@ describePods('pulls on a store in trouble', () => {
       /no space left on .* \(needs \d+ inodes reserved for the journal and pods, has \d+\)/u,
     ],
   ])(
-    '%s: exhausted and why, nothing of it stays, other images do, and there is room again',
+    '%s: the pull is exhausted with the reason, nothing of it stays, other images do, and later pulls succeed',
     async (_row, name, reason) => {
       await pull('small');
       const error = await pull(name).then(
@@ -108,7 +108,7 @@ describePods('pulls on a store in trouble', () => {
     },
   );
 
-  test('F25 a store that became read-only: a pull says so, lists go on, and it heals', async () => {
+  test('F25 while a store is read-only pulls say so and lists go on; afterwards pulls succeed', async () => {
     await pull('small');
     const place = join(instance.root, 'partial');
     execFileSync('mount', ['--bind', place, place]);
@@ -122,7 +122,7 @@ describePods('pulls on a store in trouble', () => {
     await pull('other');
   });
 
-  test('F25 a root that became read-only: the node is not ready and says why, lists and stops go on, and it heals', async () => {
+  test('F25 while a root is read-only the node is not ready with the reason, lists and stops go on; afterwards it is ready', async () => {
     const config = sandboxConfig({
       name: 'web',
       logDirectory: join(instance.directory, 'logs'),
@@ -145,7 +145,7 @@ describePods('pulls on a store in trouble', () => {
     await client.runtime.removePodSandbox({ podSandboxId });
   });
 
-  test('F26 a daemon without descriptors: a pull fails as exhausted, and goes well once there are some', async () => {
+  test('F26 a pull of a daemon without descriptors is exhausted, and succeeds once there are some', async () => {
     const pid = String(instance.pid());
     await pull('small');
     const before = /Max open files +([0-9]+)/u.exec(await readFile(`/proc/${pid}/limits`, 'utf8'))?.[1] ?? '';
@@ -163,7 +163,7 @@ describePods('pulls on a store in trouble', () => {
     ['F27 a layer that is gone', (layer: string) => rm(layer, { recursive: true })],
     ['F28 a layer whose record is cut short', (layer: string) => truncate(join(layer, 'layer.json'), 20)],
   ])(
-    '%s: CreateContainer names it, the image is not present any more, a pull repairs it',
+    '%s: CreateContainer names the damaged layer, the image is no longer present, a pull repairs it',
     async (_row, damage) => {
       const image = await pull('small');
       const config = sandboxConfig({

@@ -153,7 +153,7 @@ describePods('a daemon that is killed while it pulls', () => {
     }
   }
 
-  test('F07 I15 twenty deaths: each life asks for what is missing and no more, all is verified, nothing is left', async () => {
+  test('F07 I15 a pull over twenty kills asks each time for the missing bytes only, verifies all of them and leaves nothing', async () => {
     const random = randomStream(SEED, 'kill');
     const course = new Course(registry, layers);
     const points = [

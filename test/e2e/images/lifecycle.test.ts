@@ -45,7 +45,7 @@ describePods('names of images', () => {
       ]),
     );
 
-  it('a tag that moves: the image before it keeps its digest, and each is removed by its own names', async () => {
+  it('when a tag moves the earlier image keeps its digest, and each image is removed by its own names', async () => {
     const repository = `${registry.address}/team/moves`;
     await pushImage(registry.address, 'team/moves:v', first);
     const before = await pull(`${repository}:v`);
@@ -71,7 +71,7 @@ describePods('names of images', () => {
     expect(await listed()).toEqual({});
   });
 
-  it('a tag that moves and comes back', async () => {
+  it('a tag that moves and comes back names the first image again', async () => {
     const repository = `${registry.address}/team/back`;
     for (const image of [first, second, first]) {
       await pushImage(registry.address, 'team/back:v', image);
@@ -110,7 +110,7 @@ describePods('names of images', () => {
     expect(await idOf(`${repository}:one`)).toBeUndefined();
   });
 
-  it('pulled by digest it has no tag, until it is pulled by one', async () => {
+  it('an image pulled by digest has no tag until it is pulled by one', async () => {
     const repository = `${registry.address}/team/digest`;
     await pushImage(registry.address, 'team/digest:v', first);
     await pull(`${repository}@${first.manifest.digest}`);

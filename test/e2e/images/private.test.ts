@@ -73,7 +73,7 @@ describePods('private images', () => {
     ).imageRef;
   };
 
-  it('credentials of a namespace serve one pull there, and nobody else, who may pull at the same time', async () => {
+  it('credentials of a namespace serve one pull in it, and no concurrent pull of another namespace', async () => {
     await expect(pull('team')).rejects.toThrow(/authentication required/u);
     await leave('team');
     const [mine, others] = await Promise.allSettled([pull('team'), pull('other')]);
@@ -84,7 +84,7 @@ describePods('private images', () => {
     await world.client.image.removeImage({ image: { image: name() } });
   });
 
-  it('what is imported has to please the signature policy, too', async () => {
+  it('an imported image has to pass the signature policy, too', async () => {
     const archive = join(work, 'app.tar');
     await leave('team');
     await pull('team');

@@ -79,7 +79,7 @@ describePods('pulls that share', () => {
     expect([asked(registry, base), asked(registry, big)]).toEqual([[undefined], [undefined]]);
   });
 
-  test('F65 images that share a layer bring it once', async () => {
+  test('F65 images that share a layer fetch it once', async () => {
     const ids = await Promise.all(
       Array.from({ length: IMAGES }, (_, at) => pull(`${registry.host}/shared/${at}:v`)),
     );
@@ -87,7 +87,7 @@ describePods('pulls that share', () => {
     expect(asked(registry, base)).toEqual([undefined]);
   });
 
-  test('F65 one who leaves takes nobody along, the last one ends the download; the next has only the rest to fetch', async () => {
+  test('F65 a client that leaves does not end the shared download, the last one does; the next pull fetches only the rest', async () => {
     const half = ingestLimits.batchBytes * 4;
     const served = Promise.withResolvers<http.ServerResponse>();
     registry.on(
@@ -123,7 +123,7 @@ describePods('pulls that share', () => {
     expect(asked(registry, big)).toEqual([undefined, expect.stringMatching(/^bytes=[1-9][0-9]*-$/u)]);
   });
 
-  test('F60 F66 a mirror that stalls is left for the registry, which is asked for the rest', async () => {
+  test('F60 F66 a stalling mirror is abandoned for the registry, which is asked for the rest', async () => {
     mirror.on(new RegExp(`/blobs/${big.digest}$`, 'u'), (...exchange) =>
       stall(big.bytes, 3 * MIB, () => undefined)(...exchange),
     );
@@ -133,7 +133,7 @@ describePods('pulls that share', () => {
     expect(asked(registry, base)).toEqual([]);
   });
 
-  test('a registries.conf that is written anew counts without a signal', async () => {
+  test('a rewritten registries.conf is in force without a signal', async () => {
     await expect(pull(`${NOWHERE}/big:v`)).rejects.toThrow('RegistryUnavailable');
     await writeFile(
       join(instance.directory, 'registries.conf'),

@@ -204,7 +204,7 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
     expect(await pull('bare')).toMatch(/^sha256:/u);
   });
 
-  it('an image that is not signed, or by somebody else, is refused with the word of the kubelet; nothing of it stays', async () => {
+  it('an image without a signature, or signed by another key, is refused with the kubelet’s word; nothing of it stays', async () => {
     await write('policy.json', {
       default: [accept],
       transports: { docker: { [`${world.registry}/box`]: [signed] } },
@@ -219,7 +219,7 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
   });
 
   it.skipIf(missingGpg.length > 0)(
-    'signedBy: an OpenPGP signature of a lookaside store lets its image in, and no other',
+    'signedBy accepts an image by its OpenPGP signature in a lookaside store, and no other image',
     async () => {
       const home = new GpgHome();
       try {
@@ -257,14 +257,14 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
     },
   );
 
-  it('a policy that is wrong lets nothing through, and says why; mended it counts at once', async () => {
+  it('an invalid policy accepts nothing, with the reason; once fixed it is in force at once', async () => {
     await write('policy.json', '{"default": [{"type": "insecureAcceptAnything"}], "tranports": {}}');
     await expect(pull('good')).rejects.toEqual(refused(/policy\.json: "tranports" is not a known field/u));
     await write('policy.json', { default: [accept] });
     expect(await pull('good')).toMatch(/^sha256:/u);
   });
 
-  it("by namespace: pulls of one image under two policies at once are two, and what one let in the other's pods do not run", async () => {
+  it('concurrent pulls of one image under two namespaces’ policies are separate, and pods of one do not run what only the other accepted', async () => {
     await write('policies/strict.json', { default: [signed] });
     const [loose, strict] = await Promise.allSettled([pull('bare'), pull('bare', 'strict')]);
     expect([loose.status, strict.status]).toEqual(['fulfilled', 'rejected']);
@@ -284,7 +284,7 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
   });
 
   it.skipIf(!runsNewer)(
-    'a policy that was changed after the pull looks at the entry of the index that the pull took',
+    'a policy changed after the pull judges the index entry that the pull took',
     async () => {
       const many = await pull('many');
       await write('policy.json', { default: [signed] });
@@ -292,7 +292,7 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
     },
   );
 
-  it('a policy that was changed after the pull counts for the next container, also after a restart', async () => {
+  it('a policy changed after the pull is in force for the next container, also after a restart', async () => {
     const [good, bare] = [await pull('good'), await pull('bare')];
     await write('policy.json', { default: [signed] });
     expect(await run(bare, { userSpecifiedImage: name('bare') })).toEqual(refused(/but none was found/u));

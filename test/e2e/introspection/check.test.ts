@@ -129,7 +129,7 @@ describe('with the daemon running', () => {
     expect(await check()).toMatchObject({ clean: true, daemon: 'running', findings: [], code: 0 });
   });
 
-  it('finds every planted leak and nothing else; --repair takes them away, and the pod runs on', async () => {
+  it('finds every planted leak and nothing else; --repair deletes them, and the pod runs on', async () => {
     const planted = await plantLeaks();
     const found = await check('--now');
     expect(reported(found)).toEqual([...planted].toSorted());
@@ -151,14 +151,14 @@ describe('with the daemon running', () => {
     await appRuns();
   });
 
-  it('a half unpacked layer that no pull works on is told (I15)', async () => {
+  it('reports a partial layer that no pull works on (I15)', async () => {
     const partial = join(world.instance.root, 'partial/half');
     await mkdir(partial);
     expect(reported(await check('--now', '--repair'))).toEqual([`I15 ${partial}`]);
     await rm(partial, { recursive: true });
   });
 
-  it('leaves alone what has no mark of this instance', async () => {
+  it('ignores things without this instance’s mark', async () => {
     const foreign = join(world.instance.state, 'sandboxes', 'notes.txt');
     await writeFile(foreign, 'of the administrator');
     const found = await check('--now', '--repair');
@@ -168,7 +168,7 @@ describe('with the daemon running', () => {
     await rm(foreign);
   });
 
-  it('what is missing is told after it has outlasted the time to converge: a root file system that somebody unmounted (I1)', async () => {
+  it('reports a missing part, such as an unmounted root file system, once it outlasts the time to converge (I1)', async () => {
     const rootfs = join(world.instance.root, 'containers', container, 'rootfs');
     expect((await run(['umount', '--lazy', rootfs])).code).toBe(0);
     const found = await check();
@@ -181,7 +181,7 @@ describe('with the daemon running', () => {
 });
 
 describe('with the daemon killed', () => {
-  it('what the records name, and what the next start clears, is no leak; leaks are found and taken away', async () => {
+  it('recorded things, and those that the next start deletes, are no leaks; leaks are found and deleted', async () => {
     await world.instance.kill();
     const partial = join(world.instance.root, 'partial/half');
     await mkdir(partial);
@@ -196,7 +196,7 @@ describe('with the daemon killed', () => {
 });
 
 describe('after a journal was damaged', () => {
-  it('--repair takes nothing away while something runs whose records may be among those that were lost (F18)', async () => {
+  it('--repair deletes nothing while something runs whose records may be lost (F18)', async () => {
     const image = await world.pull();
     const config = sandboxConfig({ name: 'lost', logDirectory: join(world.logs, 'lost') });
     const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
@@ -251,7 +251,7 @@ async function damageJournal(): Promise<void> {
 }
 
 describe('wipe', () => {
-  it('refuses while the daemon runs and while pods run; with --force nothing of the instance is left', async () => {
+  it('is refused while the daemon or pods run; with --force nothing of the instance is left', async () => {
     const image = await world.pull();
     const config = sandboxConfig({ name: 'last', logDirectory: join(world.logs, 'last') });
     const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
@@ -284,7 +284,7 @@ describe('wipe', () => {
     expect(await world.leftovers()).toEqual([]);
   });
 
-  it('I3 with records of networks that can not be read exits with 1, keeps them and says which; so does check; --force takes them away', async () => {
+  it('I3 with unreadable network records wipe and check exit with 1, keep and name them; --force deletes them', async () => {
     await world.instance.kill();
     const records = join(world.instance.root, 'cni/cache');
     await rm(records, { recursive: true, force: true });
@@ -304,7 +304,7 @@ describe('wipe', () => {
     await world.instance.start();
   });
 
-  it('I5 with a journal that can not be read exits with 1 and removes nothing; check exits with 1', async () => {
+  it('I5 with an unreadable journal wipe exits with 1 and removes nothing; check exits with 1', async () => {
     await world.instance.kill();
     const journal = join(world.instance.root, 'journal');
     await rm(journal, { recursive: true });

@@ -49,7 +49,7 @@ const json = async (...args: string[]): Promise<unknown> =>
   JSON.parse((await troupe(...args, '--json')).stdout) as unknown;
 
 describe('ps, why, log, status', () => {
-  it('show the pod with its container as a tree, in 80 columns, without colours in a pipe', async () => {
+  it('show the pod and its container as a tree of 80 columns, without colours in a pipe', async () => {
     const { stdout, code } = await troupe('ps');
     expect(code).toBe(0);
     const [head, first, second] = stdout.split('\n');
@@ -60,7 +60,7 @@ describe('ps, why, log, status', () => {
     expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
   });
 
-  it('are found by name, by pod/name, by the beginning of an id', async () => {
+  it('find an actor by name, pod/name or prefix of an id', async () => {
     for (const word of ['app', 'web/app', 'default/web/app', container.slice(0, 10)]) {
       expect(await json('why', word)).toMatchObject({
         actor: { id: container, state: 'running', settled: true },
@@ -80,7 +80,7 @@ describe('ps, why, log, status', () => {
     expect((await troupe('why', 'app')).stdout).toContain('waits     on nothing: it is settled');
   });
 
-  it('tell the daemon and its configuration', async () => {
+  it('show the daemon and its configuration', async () => {
     expect(await json('status')).toMatchObject({
       pid: world.instance.pid() > 0 ? (expect.any(Number) as number) : 0,
       sandboxes: 1,
@@ -95,7 +95,7 @@ describe('ps, why, log, status', () => {
     );
   });
 
-  it('end with 2 for wrong usage, 3 for a pod that is not there, 4 without a daemon', async () => {
+  it('exit with 2 for wrong usage, 3 for an unknown pod, 4 without a daemon', async () => {
     const codes = async (argv: readonly string[]): Promise<readonly [number, string]> => {
       const { code, stdout, stderr } = await run([program, ...argv]);
       return [code, stdout + stderr];
@@ -150,7 +150,7 @@ describe('watch', () => {
     return { lines, code: await ended };
   }
 
-  it("resumes behind a number without a hole, tells a pod's whole life, and ends well on Ctrl-C", async () => {
+  it('resumes behind a number without a gap, shows a pod’s whole life, and ends with 0 on Ctrl-C', async () => {
     const { seq } = (await json('ps')) as { seq: number };
     const config = sandboxConfig({ name: 'brief', logDirectory: join(world.logs, 'brief') });
     const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
@@ -175,7 +175,7 @@ describe('watch', () => {
 });
 
 describe('watch over a restart of the daemon', () => {
-  it('says that it was started anew, and goes on with its changes from the start', async () => {
+  it('says that the daemon was restarted, and goes on with its changes from the start', async () => {
     const child = spawn(program, ['watch', '--json', '--state', world.instance.state], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -82,7 +82,7 @@ describePods('F84 two instances with the same cgroup parent and network', () => 
     return (await readdir(join(directory, network))).filter((name) => /^\d/u.test(name)).toSorted();
   };
 
-  test('neither takes anything of the other’s, whoever is killed, started, checked or wiped', async () => {
+  test('two instances delete nothing of each other’s, whichever is killed, started, checked or wiped', async () => {
     const [left, right] = [await podsOf(first), await podsOf(second)];
     const addresses = [...(await addressesOf(first, left)), ...(await addressesOf(second, right))];
     expect(new Set(addresses).size).toBe(4);

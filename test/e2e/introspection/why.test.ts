@@ -79,7 +79,7 @@ async function waitingPod(name: string): Promise<Actor> {
 }
 
 describe('a pod whose CNI plugin hangs', () => {
-  it('names the plugin, its pid and the deadline; once it is ended, what happened is remembered', async () => {
+  it('shows the plugin, its pid and the deadline; the failure stays in its history', async () => {
     const config = sandboxConfig({ name: 'stuck', logDirectory: join(instance.directory, 'logs/stuck') });
     const started = cri.runtime.runPodSandbox({ config }).then(
       () => 'it started',
@@ -130,7 +130,7 @@ exec runc "$@"
 `;
 
 describe('a container whose runtime hangs', () => {
-  it('names the monitor, its pid and the deadline, and the runtime below it that it waits on (F33)', async () => {
+  it('shows the monitor, its pid and the deadline, and the runtime that the monitor waits on (F33)', async () => {
     const world = await makeWorld({
       name: 'whyr',
       network: 'host-only',

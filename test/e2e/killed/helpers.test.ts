@@ -115,7 +115,7 @@ const onHostNetwork = (world: World): SandboxConfig =>
 
 describePods('helpers of a daemon that was killed', () => {
   it.each(['runc', 'crun'])(
-    'F03 %s start: what is told as created is, the next StartContainer starts it',
+    'F03 %s start: a container reported as created has not started, and the next StartContainer starts it',
     async (name) => {
       const directory = scratch();
       const runtime = join(directory, name);
@@ -136,7 +136,7 @@ describePods('helpers of a daemon that was killed', () => {
     },
   );
 
-  it('F01 a CNI plugin’s ADD leaves no rule for a pod that is gone', async () => {
+  it('F01 an ADD that outlives the daemon leaves no rule for a removed pod', async () => {
     const directory = scratch();
     const plugins = join(directory, 'bin');
     const late = gatedPortmap(directory, plugins);
@@ -146,7 +146,7 @@ describePods('helpers of a daemon that was killed', () => {
     expect(await world.leftovers()).toEqual([]);
   });
 
-  it('I2 wipe takes nothing away before the helpers have ended: none of them makes it anew', async () => {
+  it('I2 wipe deletes nothing before the helpers have ended, so that none of them makes it again', async () => {
     const directory = scratch();
     const plugins = join(directory, 'bin');
     const late = gatedPortmap(directory, plugins);
@@ -182,7 +182,7 @@ describePods('helpers of a daemon that was killed', () => {
 
   const erofs = storageDrivers().find(({ name }) => name === 'erofs');
   it.skipIf(erofs === undefined || erofs.whyNot !== '')(
-    'F07 mkfs.erofs writes into no image of the next pull',
+    'F07 an mkfs.erofs that outlives the daemon writes into no image of the next pull',
     async () => {
       const directory = scratch();
       const program = join(directory, 'mkfs.erofs');
@@ -206,7 +206,7 @@ describePods('helpers of a daemon that was killed', () => {
     },
   );
 
-  it('CheckpointContainer: the runtime’s pause freezes no container that was let go', async () => {
+  it('CheckpointContainer: a pause that outlives the daemon freezes no thawed container', async () => {
     const directory = scratch();
     const fake = fakeCriu();
     onTestFinished(fake.remove);
@@ -233,7 +233,7 @@ describePods('helpers of a daemon that was killed', () => {
     expect(await world.leftovers()).toEqual([]);
   });
 
-  it('S64: no monitor, shim or process of a pod has the mark, with whatever runtime', async () => {
+  it('S64: no monitor, shim or process of a pod has the helper mark, with any runtime', async () => {
     const shim = await shimRuncV2();
     const world = await worldOf({
       name: 'late',

@@ -198,7 +198,7 @@ async function main(): Promise<void> {
     process.exitCode = 1;
   } finally {
     if (options.keep) {
-      console.log(`kept for a look: ${world.instance.directory}`);
+      console.log(`kept for inspection: ${world.instance.directory}`);
       // The image registry of the world would hold the process.
       process.exit();
     }

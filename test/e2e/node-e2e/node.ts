@@ -164,7 +164,7 @@ async function main(): Promise<void> {
     });
     undo.push(async () => {
       if (!options.keep) return await instance.remove();
-      console.log(`kept for a look: ${instance.directory}`);
+      console.log(`kept for inspection: ${instance.directory}`);
       await instance.terminate();
     });
     // An interrupted suite goes on making pods.

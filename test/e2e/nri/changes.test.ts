@@ -31,7 +31,7 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     await world.close();
   });
 
-  test('an adjustment is what the container has', async () => {
+  test('the container has a plugin’s adjustment', async () => {
     await a.does({
       CreateContainer: {
         adjust: {
@@ -112,7 +112,7 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     await pods.end(pod);
   });
 
-  test('two plugins that set the same thing: the container is not created and both are named', async () => {
+  test('when two plugins set the same field the container is not created and both are named', async () => {
     const pod = await pods.run('d');
     const adjust = { env: [{ key: 'SAME', value: 'x' }] };
     await a.does({ CreateContainer: { adjust } });
@@ -123,7 +123,7 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     await pods.end(pod);
   });
 
-  test('validation: by the configuration, and by a plugin', async () => {
+  test('the configuration and a plugin can reject a container', async () => {
     const pod = await pods.run('e');
     await a.does({ CreateContainer: { adjust: { hooks: { prestart: [{ path: '/bin/true' }] } } } });
     await expect(pods.create(pod, 'e', 'main')).rejects.toThrow(
@@ -142,7 +142,7 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     await pods.end(pod);
   });
 
-  test('a creation changes other containers; one that is being created is none of them', async () => {
+  test('a plugin can change other containers at a creation, but not one that is being created', async () => {
     const pod = await pods.run('f');
     const first = await pods.create(pod, 'f', 'first');
     await pods.start(first);
@@ -157,7 +157,7 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     await pods.end(pod);
   });
 
-  test('a plugin killed while it is asked, and one that hangs, are given up; the pod goes on within the bound', async () => {
+  test('a plugin that is killed during a call, or hangs, is dropped; the pod goes on within the bound', async () => {
     await a.does({ RunPodSandbox: { die: true } });
     const pod = await pods.run('g');
     await b.does({ CreateContainer: { hang: true } });
@@ -192,7 +192,7 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     }
   });
 
-  test('a daemon that is killed while a plugin is asked undoes what was half made', async () => {
+  test('a daemon killed during a call to a plugin undoes the partial pod at its next start', async () => {
     const pod = await pods.run('h');
     await b.does({ CreateContainer: { hang: true } });
     const creating = expect(pods.create(pod, 'h', 'main')).rejects.toThrow(/UNAVAILABLE|CANCELLED|dropped/);

@@ -47,14 +47,14 @@ describePods('NRI: the life of a pod', () => {
   beforeAll(async () => {
     world = await nriWorld('nril');
     pods = await Pods.of(world);
-    plugin = await new SocketPlugin(world, '10', 'look').start();
+    plugin = await new SocketPlugin(world, '10', 'observer').start();
   });
   afterAll(async () => {
     await plugin.stop();
     await world.close();
   });
 
-  test('is heard whole and in order, with what the pod and the container are', async () => {
+  test('a plugin gets every event in order, with the pod and the container', async () => {
     const pod = await pods.run('a', { note: 'kept' });
     const container = await pods.create(pod, 'a', 'main');
     await pods.start(container);
@@ -91,7 +91,7 @@ describePods('NRI: the life of a pod', () => {
     await expectDetails(plugin);
   });
 
-  test('a second stop is no news; an end of its own is', async () => {
+  test('a second stop sends no event; an end by itself sends one', async () => {
     const pod = await pods.run('b');
     const container = await pods.create(pod, 'b', 'main', { command: ['false'] });
     await pods.start(container);
@@ -113,7 +113,7 @@ describePods('NRI: the life of a pod', () => {
     expect(await plugin.eventsOf(pod)).toEqual(['RunPodSandbox', 'StopPodSandbox', 'RemovePodSandbox']);
   });
 
-  test('a plugin that comes later is told of what there is; one that comes to a new daemon, too', async () => {
+  test('a plugin that registers later, also with a restarted daemon, gets the existing pods and containers', async () => {
     const pod = await pods.run('c');
     const container = await pods.create(pod, 'c', 'main');
     await pods.start(container);
@@ -133,7 +133,7 @@ describePods('NRI: the life of a pod', () => {
     }
   });
 
-  test('an unsolicited update is carried out, and what fails is told', async () => {
+  test('an unsolicited update is carried out, and failures are reported', async () => {
     const pod = await pods.run('d');
     const container = await pods.create(pod, 'd', 'main');
     await pods.start(container);
@@ -195,7 +195,7 @@ describePods('NRI: plugins of the directory', () => {
   });
   afterAll(async () => await world.close());
 
-  test('are there with their configuration before the first pod, in order; they end when they are dropped, and with the daemon', async () => {
+  test('configured plugins start with their configuration before the first pod, in order; they end when dropped, and with the daemon', async () => {
     const pods = await Pods.of(world);
     await files('first').does({ CreateContainer: { adjust: { env: [{ key: 'FROM', value: 'first' }] } } });
     const pod = await pods.run('e');

@@ -146,7 +146,7 @@ describe.skipIf(missing.length > 0)('the page of a real daemon', () => {
     expect((await stat(join(instance.state, 'introspection.token'))).mode & 0o777).toBe(0o600);
   });
 
-  test('a pod appears by itself; chosen, its state is lit and its way is told', async () => {
+  test('a pod appears by itself; when chosen, its state is lit and its history shown', async () => {
     await page.until("document.getElementById('empty').textContent === 'No pods yet.'");
     await start('frontend');
     await page.until(`${row('frontend')} !== undefined`);
@@ -158,7 +158,7 @@ describe.skipIf(missing.length > 0)('the page of a real daemon', () => {
     await picture('chart.png', 1820);
   });
 
-  test('a pod whose CNI plugin hangs names the plugin, its pid and the deadline', async () => {
+  test('a pod whose CNI plugin hangs shows the plugin, its pid and the deadline', async () => {
     const started = start('checkout').then(
       () => 'it started',
       (thrown: unknown) => String(thrown),
@@ -203,12 +203,12 @@ describe.skipIf(missing.length > 0)('the page of a real daemon', () => {
     await page.until(`${row('frontend')} === undefined`);
   });
 
-  test('the browser had nothing to complain of, and asked nobody else', () => {
+  test('the browser logs no error and sends no request elsewhere', () => {
     expect(page.complaints).toEqual([]);
     expect(page.requests.filter((url) => !url.startsWith(`${origin}/`))).toEqual([]);
   });
 
-  test('traces: a span for the call, and below it one for each effect of its pod', async () => {
+  test('the trace has a span for the call, and below it one for each effect of its pod', async () => {
     // the end of the daemon sends what is left
     await instance.terminate();
     const call = traces.spans.find(

@@ -62,12 +62,12 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
   };
   const elements = (): Promise<number> => page.value<number>("document.querySelectorAll('*').length");
 
-  test('the token leaves the address bar', async () => {
+  test('the token is removed from the address bar', async () => {
     expect(await page.value('location.href')).toBe(`${web.origin}/`);
     expect(await page.value('document.cookie')).toBe('');
   });
 
-  test('as many elements as can be seen, at the top, in the middle and at the end', async () => {
+  test('the page keeps only visible rows as elements, at the top, in the middle and at the end', async () => {
     const all = await page.value<number>("document.getElementById('rows').offsetHeight");
     expect(all).toBe(3 * PODS * 46);
     for (const part of [0, 0.5, 1]) {
@@ -124,7 +124,7 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
     await page.until(`${named('pod-123')} === undefined`);
   });
 
-  test('S70: names are text, whatever is in them', async () => {
+  test('S70: names are shown as text, whatever they contain', async () => {
     const name = '"><img src=x onerror=alert(1)><script>document.title="broken"</script>';
     const hostile = sandbox(700, 'ready', {
       fault: { kind: 'outside', message: name, subject: '', retryable: false },
@@ -140,7 +140,7 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
     expect(await page.value('document.title')).toBe('troupe');
   });
 
-  test('moving and trouble', async () => {
+  test('the filters moving and trouble show those actors only', async () => {
     await filter('');
     await page.value("document.querySelector('[data-mode=moving]').click()");
     await page.until(`${rows}.length === 1 && ${rows}[0].dataset.kind === 'pull'`);
@@ -148,13 +148,13 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
     await page.until(`${rows}.length === 1 && ${rows}[0].dataset.tone === 'bad'`);
   });
 
-  test('no complaint of the browser, and no request to anywhere else', () => {
+  test('the browser logs no error and sends no request elsewhere', () => {
     expect(page.complaints).toEqual([]);
     expect(page.requests.length).toBeGreaterThan(10);
     expect(page.requests.filter((url) => !url.startsWith(`${web.origin}/`))).toEqual([]);
   });
 
-  test('it goes on by itself when the daemon comes back', async () => {
+  test('the page goes on by itself when the daemon comes back', async () => {
     const { host } = new URL(web.origin);
     await web.close();
     await page.until("document.getElementById('status').dataset.tone === 'bad'");
@@ -173,7 +173,7 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
     await page.until(`${named('pod-778')} !== undefined`);
   });
 
-  test('a wrong token says so and shows nothing', async () => {
+  test('the page with a wrong token says so and shows nothing', async () => {
     await page.value(`(location.hash = '#token=${'0'.repeat(64)}', sessionStorage.clear())`);
     await page.open('about:blank');
     await page.open(`${web.origin}/?token=${'0'.repeat(64)}`);

@@ -110,7 +110,7 @@ describePods('calls of many clients', () => {
     await world.close();
   });
 
-  test(`F71: Start, Stop, Remove, Exec, Update and Status of ${CLIENTS} clients on one container: some order gives the answers, the last Remove wins`, async () => {
+  test(`F71: Start, Stop, Remove, Exec, Update and Status of ${CLIENTS} clients on one container: the answers are linearizable, the last Remove wins`, async () => {
     const { runtime } = world.client;
     const config = sandboxConfig({ name: 'all', logDirectory: `${world.logs}/all`, hostNetwork: true });
     const { podSandboxId } = await runtime.runPodSandbox({ config });

@@ -49,7 +49,7 @@ describePods('a flood of execs', () => {
   });
   afterAll(async () => await world.close());
 
-  test(`F74 I17: ${EXECS} at once with 16 MiB each, half of them past their timeout of 1 s: memory within a budget, output cut, what is late killed with its children, no zombie`, async () => {
+  test(`F74 I17: ${EXECS} at once with 16 MiB each, half of them past their timeout of 1 s: memory stays within a budget, output is cut, late execs are killed with their children, no zombie is left`, async () => {
     const { runtime } = world.client;
     const config = sandboxConfig({ name: 'flood', logDirectory: `${world.logs}/flood`, hostNetwork: true });
     const { podSandboxId } = await runtime.runPodSandbox({ config });

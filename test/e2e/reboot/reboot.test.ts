@@ -62,7 +62,7 @@ describePods('a machine that is started again', () => {
     (await machine.world.client.runtime.status({})).status?.conditions.find((one) => one.type === type)
       ?.status;
 
-  test('F80 pods are not ready, containers have ended as they did or with the reboot, addresses are given back, names are free, images are kept', async () => {
+  test('F80 after a reboot pods are not ready, containers keep their exit or ended with the reboot, addresses are released, names are free, images are kept', async () => {
     const { client } = machine.world;
     const { runtime } = client;
     const pods = await made({
@@ -117,7 +117,7 @@ describePods('a machine that is started again', () => {
     expect(machine.leases()).toEqual([]);
   });
 
-  test('F81 half of the pods stopped, CNI not yet up at the boot: pods are refused, not failed, until it is; what is owed is paid then', async () => {
+  test('F81 with half of the pods stopped and CNI not ready at the boot, new pods are refused until it is; then pending cleanup is done', async () => {
     const {
       plugins,
       world: {

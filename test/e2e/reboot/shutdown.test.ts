@@ -47,7 +47,7 @@ describePods('a daemon that is shut down in the middle of its work', () => {
     await slow.dispose();
   });
 
-  test('F88 F12: what is at work is cut off without a trace, what was there stays, and the same calls succeed at the next start', async () => {
+  test('F88 F12: a shutdown aborts running calls without leftovers, keeps finished work, and the same calls succeed after the next start', async () => {
     const {
       instance,
       client: { runtime, image: images },

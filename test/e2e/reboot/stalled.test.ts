@@ -25,7 +25,7 @@ describePods('a daemon that is stopped for a while', () => {
   });
   afterAll(async () => await world.close());
 
-  test('F79 F15: what ended meanwhile has ended well, what runs goes on, and the stall is in the log', async () => {
+  test('F79 F15: after a stall of the daemon ended containers have their exit codes, running ones go on, and the stall is in the log', async () => {
     const {
       instance,
       logs,
@@ -37,7 +37,7 @@ describePods('a daemon that is stopped for a while', () => {
     const command = ['sh', '-c', 'trap "sleep 0.3; exit 5" TERM; echo up; while :; do sleep 0.1; done'];
     const run = async (name: string): Promise<string> => {
       const config = containerConfig({ name, image, command, hostNetwork: true });
-      config.mounts = [create(MountSchema, { containerPath: '/told', hostPath: logs })];
+      config.mounts = [create(MountSchema, { containerPath: '/shared', hostPath: logs })];
       const { containerId } = await runtime.createContainer({ podSandboxId, config, sandboxConfig: pod });
       await startUntilUp(world.client, containerId);
       return containerId;
@@ -47,7 +47,7 @@ describePods('a daemon that is stopped for a while', () => {
     const execs = Array.from({ length: EXECS }, (_none, n) =>
       runtime.execSync({
         containerId: lasting,
-        cmd: ['sh', '-c', `echo begun > /told/${n}; sleep 0.3; echo done ${n}`],
+        cmd: ['sh', '-c', `echo begun > /shared/${n}; sleep 0.3; echo done ${n}`],
         timeout: BigInt(EXEC_TIMEOUT_S),
       }),
     );

@@ -38,7 +38,7 @@ describePods('a daemon with a small heap', () => {
   });
   afterAll(async () => await world.close());
 
-  test('F14: what would fill it is refused with ResourceExhausted, what looks and ends is served, and there is room again', async () => {
+  test('F14: near the heap limit calls that add are ResourceExhausted, calls that read or end are served, and later calls succeed', async () => {
     const {
       instance,
       logs,

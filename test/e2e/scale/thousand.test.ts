@@ -46,7 +46,7 @@ describePods('a node with a thousand sandboxes', () => {
   const rssKib = (): number =>
     Number(/^VmRSS:\s+(\d+)/mu.exec(readFileSync(`/proc/${world.instance.pid()}/status`, 'utf8'))?.[1]);
 
-  test('F77 all are listed and told, a hundred more made at once, found again after SIGKILL, removed at once; memory grows with their number', async () => {
+  test('F77 a thousand pods are listed and have a status; a hundred more are made at once, survive SIGKILL and are removed at once; memory grows with their number', async () => {
     const {
       instance,
       client: { runtime },

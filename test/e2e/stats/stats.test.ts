@@ -88,7 +88,7 @@ describePods('statistics of a pod with a known load', () => {
   const statsOf = async (load: Load): Promise<ContainerStats | undefined> =>
     (await world.client.runtime.containerStats({ containerId: ids.get(load) ?? '' })).stats;
 
-  test('ContainerStats: CPU time, memory and what was written agree with what was done, to 5 %', async () => {
+  test('ContainerStats: CPU time, memory and written bytes agree with the container’s work to 5 %', async () => {
     const cpu = await statsOf('cpu');
     near(cpu?.cpu?.usageCoreNanoSeconds?.value, BURNT_SECONDS * SECOND_NS);
     const memory = await statsOf('memory');
@@ -99,7 +99,7 @@ describePods('statistics of a pod with a known load', () => {
     expect(Number(memory?.writableLayer?.usedBytes?.value)).toBeLessThan(WRITTEN * TOLERANCE);
   });
 
-  test("PodSandboxStats: the pod's figures hold those of its containers, and its network what was sent", async () => {
+  test('PodSandboxStats: the pod’s figures include its containers and the bytes sent', async () => {
     const { stats } = await world.client.runtime.podSandboxStats({ podSandboxId });
     near(stats?.linux?.network?.defaultInterface?.txBytes?.value, SENT * (1 + HEADERS));
     expect(stats?.linux?.containers.map((one) => one.attributes?.metadata?.name).toSorted()).toEqual(
@@ -111,7 +111,7 @@ describePods('statistics of a pod with a known load', () => {
     expect(stats?.linux?.process?.processCount?.value).toBeGreaterThanOrEqual(6n);
   });
 
-  test('ListContainerStats, StreamContainerStats, ListPodSandboxStats, StreamPodSandboxStats: lists and streams tell the same containers and pods', async () => {
+  test('ListContainerStats, StreamContainerStats, ListPodSandboxStats, StreamPodSandboxStats: lists and streams have the same containers and pods', async () => {
     const { runtime, runtimeStreams } = world.client;
     const listed = (await runtime.listContainerStats({})).stats;
     const streamed: ContainerStats[] = [];
@@ -133,7 +133,7 @@ describePods('statistics of a pod with a known load', () => {
     );
   });
 
-  test('ListMetricDescriptors, ListPodSandboxMetrics, StreamPodSandboxMetrics: the metrics tell it by the names of cAdvisor, each with the labels of its descriptor', async () => {
+  test('ListMetricDescriptors, ListPodSandboxMetrics, StreamPodSandboxMetrics: the metrics have cAdvisor’s names, each with the labels of its descriptor', async () => {
     const { runtime, runtimeStreams } = world.client;
     const { descriptors } = await runtime.listMetricDescriptors({});
     const keys = new Map(descriptors.map(({ name, labelKeys }) => [name, labelKeys]));
@@ -168,7 +168,7 @@ describePods('statistics of a pod with a known load', () => {
     expect(podMetrics.map((one) => one.podSandboxId)).toEqual([podSandboxId]);
   });
 
-  test('crictl stats, statsp and metricsp show them', async () => {
+  test('crictl stats, statsp and metricsp show the statistics', async () => {
     const crictl = new Crictl(world);
     expect(await crictl.ok('stats')).toContain('memory');
     expect(await crictl.ok('statsp')).toContain('stats');

@@ -97,7 +97,7 @@ describeDisk('a daemon whose root is a small ext4', () => {
   const state = async ({ containerId }: Pod) =>
     (await client.runtime.containerStatus({ containerId })).status;
 
-  test('F21 full: hundreds of refused pods do not use up what Stop and Remove need; with space it takes pods again', async () => {
+  test('F21 on a full disk hundreds of refused pods leave what Stop and Remove need; with space pods are made again', async () => {
     const image = await pull();
     const pods = [await run('one', image), await run('two', image)];
     const filler = join(instance.root, 'filler');
@@ -135,7 +135,7 @@ describeDisk('a daemon whose root is a small ext4', () => {
     await client.runtime.removePodSandbox({ podSandboxId });
   });
 
-  test('F25 read-only after an error of its file system: lists go on, Stop ends processes, the node says why; mended, all is as told', async () => {
+  test('F25 on a file system turned read-only lists go on, Stop ends processes, the node says why; once fixed all is as reported', async () => {
     const image = await pull();
     const [stays, ends] = [await run('stays', image), await run('ends', image)];
     const device = basename(

@@ -126,7 +126,7 @@ describePods('storage drivers with pods', () => {
 const fuse = storageDrivers().find(({ name }) => name === 'fuse-overlayfs');
 describePods('fuse-overlayfs', () => {
   it.skipIf(fuse === undefined || fuse.whyNot !== '')(
-    'F02: killed while its program had not mounted yet: the next daemon ends that, and it mounts nothing later',
+    'F02: after a kill before the FUSE program has mounted, the next daemon ends the program, which mounts nothing later',
     async () => {
       const directory = mkdtempSync(join(tmpdir(), 'troupe-late-'));
       const late = gatedProgram(directory, fuse?.program ?? '');
@@ -164,7 +164,7 @@ describePods('fuse-overlayfs', () => {
   );
 
   it.skipIf(fuse === undefined || fuse.whyNot !== '')(
-    'its process lives with the pod’s monitors; one that died is told, and its container goes',
+    'the FUSE process is in the cgroup of the pod’s monitors; its death is reported, and its container can be removed',
     async () => {
       const world = await makeWorld({
         name: 'fuse',
@@ -216,7 +216,7 @@ describe('drivers that a store can not have', () => {
   };
 
   it.skipIf(process.getuid?.() !== 0)(
-    'one that is gone is refused with the reason, and the exit code of a configuration that can not be used',
+    'a missing driver is refused with the reason and the exit code of an invalid configuration',
     async () => {
       const [code, said] = await serve('gone', 'driver = "devicemapper"');
       expect([code, said]).toEqual([
@@ -227,7 +227,7 @@ describe('drivers that a store can not have', () => {
   );
 
   it.skipIf(process.getuid?.() !== 0)(
-    'another driver than the one that a store was made with is refused',
+    'a driver other than the one that made the store is refused',
     async () => {
       const layer = join(directory, 'switch/root/layers', 'a'.repeat(64));
       execFileSync('mkdir', ['-p', layer]);

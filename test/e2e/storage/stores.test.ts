@@ -78,7 +78,7 @@ describePods('stores beside the own root', () => {
     await giver?.close();
   });
 
-  it('images of a further store are listed from the start, and run without a pull', async () => {
+  it('images of an additional store are listed from the start, and run without a pull', async () => {
     const [image, ...others] = (await world.client.image.listImages({})).images;
     expect([image?.repoTags, others]).toEqual([[giver.imageName], []]);
     const { podSandboxId, containerId } = await running(world, 'unpulled', giver.imageName);
@@ -88,7 +88,7 @@ describePods('stores beside the own root', () => {
     expect((await world.client.image.listImages({})).images).toEqual([]);
   });
 
-  it('F45 F89 a further store that is not mounted yet at a start: its images are kept, and run once it is', async () => {
+  it('F45 F89 images of an additional store that is not mounted at the start are kept, and run once it is', async () => {
     const { instance, client } = world;
     await instance.kill();
     await instance.start();
@@ -117,7 +117,7 @@ describePods('stores beside the own root', () => {
     await client.image.removeImage({ image: { image: giver.imageName } });
   });
 
-  it('a layer of a further store is not fetched, and that store is not written to; images and containers are told apart', async () => {
+  it('a layer of an additional store is not fetched, and that store is not written to; usage separates images from containers', async () => {
     const before = stateOf(join(giver.instance.root, 'layers'));
     // the same content under the taker's own registry
     const image = await world.pull();
@@ -154,7 +154,7 @@ describePods('stores beside the own root', () => {
     expect(stateOf(join(giver.instance.root, 'layers'))).toBe(before);
   });
 
-  it('what no store has is fetched into the own one, and counted there', async () => {
+  it('a layer in no store is fetched into the own one, and counted there', async () => {
     await giver.client.image.removeImage({ image: { image: await giver.pull() } });
     const image = await world.pull();
     expect(readdirSync(join(images, 'layers'))).toHaveLength(1);
@@ -173,7 +173,7 @@ describePods('stores beside the own root', () => {
   const why = whyNoDeadMount();
   if (why !== '') process.stdout.write(`skipped: a store that does not answer: ${why}\n`);
   it.skipIf(why !== '')(
-    'F45 I19: a store that does not answer holds up those who need it, and nobody else',
+    'F45 I19: a store that does not answer holds up only the calls that need it',
     async () => {
       const { runtime, image: imageService } = world.client;
       const image = await world.pull();

@@ -11,7 +11,7 @@ describePods('sessions that their clients leave', () => {
   });
   afterAll(async () => await world.close());
 
-  test('S22 S27 S78: 300 sessions of exec, attach and port-forward left at random points: processes and descriptors are those of before', async () => {
+  test('S22 S27 S78: 300 sessions of exec, attach and port-forward abandoned at random points leave processes and descriptors as before', async () => {
     const result = await abortSessions(world, { sessions: 300, atOnce: 6, seed: 7 });
     expect(leaks(result)).toEqual([]);
     expect(result.left.size).toBeGreaterThan(20);

@@ -56,7 +56,7 @@ describePods('crictl attach', () => {
     return { client, streams: await openCommand(client, 'stdin', 'stdout', 'stderr') };
   };
 
-  it('several clients see the same output and may type; one that goes leaves the others', async () => {
+  it('several clients see the same output and may type; one that leaves does not end the others', async () => {
     const id = await container(
       'several',
       'while read line; do echo "<$line>"; echo "err $line" >&2; done; sleep 3600',
@@ -84,7 +84,7 @@ describePods('crictl attach', () => {
   });
 
   it.each([['spdy'], ['websocket']])(
-    "%s: stdin_once: the first client's end is the container's, also after clients without stdin; the exit ends all",
+    '%s: with stdin_once the first client’s end of stdin is the container’s, also after clients without stdin; the exit ends all',
     async (transport) => {
       const id = await container(`once-${transport}`, 'cat; echo over', { stdin: true, stdin_once: true });
       const { url } = await world.client.runtime.attach({ containerId: id, stdout: true });
@@ -100,7 +100,7 @@ describePods('crictl attach', () => {
     },
   );
 
-  it.each([['spdy'], ['websocket']])('%s: a terminal with its size', async (transport) => {
+  it.each([['spdy'], ['websocket']])('%s: a terminal has the client’s size', async (transport) => {
     // the size comes on a stream of its own: what is typed may be there before it
     const script =
       'until stty size 2>/dev/null | grep -q 111; do sleep 0.05; done; stty size; read line; echo "got <$line>"';
@@ -110,7 +110,7 @@ describePods('crictl attach', () => {
     expect(said).toContain('got <typed>');
   });
 
-  it('a client that does not read is dropped; the container, its log and the others go on (F75)', async () => {
+  it('a client that does not read is dropped; the container, its log and the other clients go on (F75)', async () => {
     const script = `while read line; do case $line in go) dd if=/dev/zero bs=1k count=${FLOOD_KIB} 2>/dev/null | tr '\\0' x; echo;; *) echo $line;; esac; done; sleep 3600`;
     const id = await container('flood', script, { stdin: true });
     const [slow, other] = [await attach(id), await attach(id)];

@@ -44,7 +44,7 @@ describePods('crictl exec', () => {
 
   const run = (args: readonly string[], input?: Buffer) => crictlWith(world, args, input);
 
-  it.each([['spdy'], ['websocket']])('%s: both outputs and the exit code', async (transport) => {
+  it.each([['spdy'], ['websocket']])('%s: exec returns both outputs and the exit code', async (transport) => {
     const ended = await run([
       'exec',
       '--transport',
@@ -60,18 +60,21 @@ describePods('crictl exec', () => {
     expect(ended.code).toBe(1);
   });
 
-  it.each([['spdy'], ['websocket']])('%s: 10 MiB both ways, ended by a half-close', async (transport) => {
-    const bytes = randomBytes(10 * 1024 * 1024);
-    const ended = await run(
-      ['exec', '-i', '--transport', transport, id, 'sh', '-c', 'cat; echo end >&2'],
-      bytes,
-    );
-    expect(sha(ended.stdout)).toBe(sha(bytes));
-    expect(ended.stderr).toContain('end\n');
-    expect(ended.code).toBe(0);
-  });
+  it.each([['spdy'], ['websocket']])(
+    '%s: exec carries 10 MiB both ways, ended by a half-close',
+    async (transport) => {
+      const bytes = randomBytes(10 * 1024 * 1024);
+      const ended = await run(
+        ['exec', '-i', '--transport', transport, id, 'sh', '-c', 'cat; echo end >&2'],
+        bytes,
+      );
+      expect(sha(ended.stdout)).toBe(sha(bytes));
+      expect(ended.stderr).toContain('end\n');
+      expect(ended.code).toBe(0);
+    },
+  );
 
-  it.each([['spdy'], ['websocket']])('%s: a terminal, its size, what is typed', async (transport) => {
+  it.each([['spdy'], ['websocket']])('%s: exec carries a terminal, its size and input', async (transport) => {
     const said = await inTerminal(
       world,
       [
@@ -92,7 +95,7 @@ describePods('crictl exec', () => {
     expect(said).toContain('got <typed>');
   });
 
-  it('many at once', async () => {
+  it('many execs at once each get their own answer', async () => {
     const all = await Promise.all(
       Array.from({ length: 20 }, (_none, index) =>
         run(['exec', id, 'sh', '-c', `echo ${index}; exit ${index % 2}`]),
@@ -104,18 +107,18 @@ describePods('crictl exec', () => {
     expect(all.map(({ code }) => code)).toEqual(Array.from({ length: 20 }, (_none, index) => index % 2));
   });
 
-  it('a program that is not there is told with the reason of the runtime', async () => {
+  it('a missing program is reported with the runtime’s reason', async () => {
     const ended = await run(['exec', id, '/no/such/program']);
     expect(ended.code).toBe(1);
     expect(ended.stderr).toContain('no such file or directory');
   });
 
-  it('a background child that holds the output does not hold the exec', async () => {
+  it('a background child that keeps the output open does not hold the exec', async () => {
     const ended = await run(['exec', id, 'sh', '-c', 'sleep 1000 & echo done']);
     expect(ended.stdout.toString()).toBe('done\n');
   });
 
-  it('a client that goes takes its process with it', async () => {
+  it('a client that disconnects ends its process', async () => {
     const url = (
       await world.client.runtime.exec({
         containerId: id,
@@ -131,7 +134,7 @@ describePods('crictl exec', () => {
     await until(async () => !(await run(['exec', id, 'ps'])).stdout.toString().includes('98765'));
   });
 
-  it('one that goes while its stdin waits for the process, too (S27)', async () => {
+  it('a client that disconnects while its stdin waits for the process ends it, too (S27)', async () => {
     for (const tty of [false, true]) {
       const url = (
         await world.client.runtime.exec({
@@ -159,7 +162,7 @@ describePods('crictl exec', () => {
     await until(async () => !(await run(['exec', id, 'ps'])).stdout.toString().includes('87654'));
   });
 
-  it(`${ROUNDS} terminals for a program that is not there leave nothing (S22)`, async () => {
+  it(`${ROUNDS} terminals for a missing program leave nothing (S22)`, async () => {
     const one = async (): Promise<string> => {
       const { url } = await world.client.runtime.exec({
         containerId: id,
@@ -191,7 +194,7 @@ describePods('crictl exec', () => {
     expect(await readdir(join(world.instance.state, 'tty'))).toEqual([]);
   });
 
-  it('clients that go at any point leave no process, file or descriptor (S22, S27)', async () => {
+  it('clients that disconnect at any point leave no process, file or descriptor (S22, S27)', async () => {
     const points = 6;
     const one = async (point: number, tty: boolean): Promise<void> => {
       const { url } = await world.client.runtime.exec({
@@ -236,7 +239,7 @@ describePods('crictl exec', () => {
     expect(await readdir(join(world.instance.state, 'tty'))).toEqual([]);
   });
 
-  it('no abstract socket is ours while a terminal is open (S34)', async () => {
+  it('the daemon has no abstract socket while a terminal is open (S34)', async () => {
     const { url } = await world.client.runtime.exec({
       containerId: id,
       cmd: ['sh'],
@@ -260,7 +263,7 @@ describePods('crictl exec', () => {
     client.close();
   });
 
-  it('a daemon that is killed leaves no exec behind once it is back; the container goes on (F11)', async () => {
+  it('a restart after SIGKILL ends the execs of the killed daemon; the container goes on (F11)', async () => {
     for (const tty of [false, true]) {
       const { url } = await world.client.runtime.exec({
         containerId: id,

@@ -77,7 +77,7 @@ describePods('crictl port-forward', () => {
   };
 
   it.each([['spdy'], ['websocket']])(
-    '%s: 127.0.0.1 and ::1 of the pod, 10 MiB each way',
+    '%s: reaches 127.0.0.1 and ::1 of the pod, 10 MiB each way',
     async (transport) => {
       const session = await forward(pod.id, transport, 7001, 7002);
       const bytes = randomBytes(10 * 1024 * 1024);
@@ -92,7 +92,7 @@ describePods('crictl port-forward', () => {
     await session.stop();
   });
 
-  it('many connections at once', async () => {
+  it('many connections at once each get their own answer', async () => {
     const session = await forward(pod.id, 'spdy', 7001);
     const all = await Promise.all(
       Array.from({ length: CONNECTIONS }, (_none, index) =>
@@ -105,7 +105,7 @@ describePods('crictl port-forward', () => {
     await session.stop();
   });
 
-  it("a pod on the host network is connected on the host; its loopback is not the pod's", async () => {
+  it('port-forward to a pod on the host network connects on the host, not on a pod’s loopback', async () => {
     const server = createServer({ allowHalfOpen: true }, (socket) => socket.end('from the host'));
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', () => resolve()));
     const address = server.address();
@@ -128,7 +128,7 @@ describePods('crictl port-forward', () => {
     server.close();
   });
 
-  it('connections that are torn down leave nothing', async () => {
+  it('connections that are reset leave nothing', async () => {
     const files = async (): Promise<number> => (await readdir(`/proc/${world.instance.pid()}/fd`)).length;
     const some = async (): Promise<void> => {
       const { url } = await world.client.runtime.portForward({ podSandboxId: pod.id });

@@ -103,7 +103,7 @@ describePods('single bytes', () => {
     ).url;
   }
 
-  test(`S85 I23: ${EXECS} execs of ${WRITES} writes of a byte at once: the daemon grows by at most ${EXECS_MIB} MiB`, async () => {
+  test(`S85 I23: ${EXECS} execs of ${WRITES} writes of a byte each: the daemon grows by at most ${EXECS_MIB} MiB`, async () => {
     await settledMib();
     const lines = ['RssAnon', 'VmRSS'] as const;
     const before = await Promise.all(lines.map(mib));

@@ -55,7 +55,7 @@ describePods('crictl exec and attach with a shim', () => {
   });
 
   it.each([['spdy'], ['websocket']])(
-    '%s: both outputs, the exit code, 10 MiB both ways, ended by a half-close',
+    '%s: exec returns both outputs and the exit code, and carries 10 MiB both ways, ended by a half-close',
     async (transport) => {
       const ended = await crictlWith(world, [
         'exec',
@@ -79,7 +79,7 @@ describePods('crictl exec and attach with a shim', () => {
     },
   );
 
-  it('a terminal, its size, what is typed', async () => {
+  it('exec carries a terminal, its size and input', async () => {
     const said = await inTerminal(
       world,
       ['exec', '-it', main, 'sh', '-c', 'tty; stty size; read line; echo "got <$line>"; exit 0'],
@@ -90,7 +90,7 @@ describePods('crictl exec and attach with a shim', () => {
     expect(said).toContain('got <typed>');
   });
 
-  it('a program that is not there is told; a client that goes takes its process with it; no exec leaves a file', async () => {
+  it('a missing program is reported; a client that disconnects ends its process; no exec leaves a file', async () => {
     const absent = await crictlWith(world, ['exec', main, '/no/such/program']);
     expect(absent.stderr).toContain('no such file or directory');
     const { url } = await world.client.runtime.exec({
@@ -114,7 +114,7 @@ describePods('crictl exec and attach with a shim', () => {
     );
   });
 
-  it('attach: what is typed arrives, and with stdin_once its end ends the program', async () => {
+  it('attach: input arrives, and with stdin_once its end ends the program', async () => {
     const id = await container('once', 'cat; echo over', { stdin: true, stdin_once: true });
     const ended = await crictlWith(world, ['attach', '-i', id], Buffer.from('by attach\n'));
     expect(ended.stdout.toString()).toContain('by attach\n');

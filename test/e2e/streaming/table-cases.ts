@@ -72,7 +72,7 @@ export const CASES: readonly Case[] = [
   },
   {
     title: 'exit code',
-    lacks: ({ ending }) => (ending === 'none' ? 'is not told the end' : undefined),
+    lacks: ({ ending }) => (ending === 'none' ? 'does not learn the end' : undefined),
     session: { script: 'exit 42', flags: [], streams: {} },
     check: ({ exitCode, error }, { ending }) => {
       expect(error).toContain('42');

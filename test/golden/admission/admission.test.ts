@@ -4,6 +4,6 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { admissionText } from '../../../scripts/support/charts/admission-text.ts';
 
-it('the table of admission is the golden one (node scripts/charts.ts --write draws it anew)', () => {
+it('the admission table matches the golden file (node scripts/charts.ts --write redraws it)', () => {
   expect(admissionText()).toBe(readFileSync(join(import.meta.dirname, 'admission.txt'), 'utf8'));
 });

@@ -7,7 +7,7 @@ import { charted } from '../../../scripts/support/charts/machines.ts';
 import { matrixText } from '../../../scripts/support/charts/matrix.ts';
 
 describe('transition matrix', () => {
-  it.each(charted)('of $name is the golden one (node scripts/charts.ts --write draws it anew)', (one) => {
+  it.each(charted)('of $name matches the golden file (node scripts/charts.ts --write redraws it)', (one) => {
     const golden = readFileSync(join(import.meta.dirname, `${one.name}.txt`), 'utf8');
     expect(matrixText(one, explore(one))).toBe(golden);
   });

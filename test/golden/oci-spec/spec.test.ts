@@ -147,7 +147,7 @@ describe('config.json', () => {
     await expect(golden(name, spec)).toMatchFileSnapshot(`./specs/${name}.json`);
   });
 
-  test('each is valid by the schema of the OCI runtime specification', async () => {
+  test('each document is valid by the schema of the OCI runtime specification', async () => {
     const check = await ociSchema();
     // the schema has `shared` only; runtimes read the r as what the specification says in words: all mounts below as
     // well
@@ -161,7 +161,7 @@ describe('config.json', () => {
     ).not.toEqual([]);
   });
 
-  test('there is no golden without a case', () => {
+  test('every golden file has a case', () => {
     const files = readdirSync(new URL('specs/', import.meta.url)).map((name) => name.replace(/\.json$/u, ''));
     expect(files.sort()).toEqual([...documents.keys()].sort());
   });
@@ -174,7 +174,7 @@ describe('config.json', () => {
       expect(text).not.toContain(key);
   });
 
-  test('the schema check sees a wrong document', () => {
+  test('the schema check rejects a wrong document', () => {
     const good = JSON.parse(encodeSpec(generateSpec(cases['default'] ?? fail()))) as {
       linux: object;
       process: object;

@@ -57,7 +57,7 @@ describe('imports', () => {
     return one;
   };
 
-  it('a pull of an offered name asks there alone, and verifies what it gets', async () => {
+  it('a pull of an imported name asks only the archive, and verifies what it gets', async () => {
     const state = stateDirectory();
     const registry = await FakeRegistry.start();
     try {
@@ -85,7 +85,7 @@ describe('imports', () => {
     }
   });
 
-  it('an index is followed to the image of this platform, whatever its documents leave unsaid', async () => {
+  it('an index is followed to the image of this platform, also where its documents leave out fields', async () => {
     const state = stateDirectory();
     const image = imageOf([await layerOf([{ name: 'f', content: 'x' }])], {
       manifest: { mediaType: undefined },
@@ -121,7 +121,7 @@ describe('imports', () => {
     rig.client.close();
   });
 
-  it('S60 a source that lies about a blob is not believed', async () => {
+  it('S60 a blob that does not match its digest is refused', async () => {
     const state = stateDirectory();
     const good = imageOf([await layerOf([{ name: 'f', content: 'x' }], 'none')]);
     const lie = {
@@ -137,7 +137,7 @@ describe('imports', () => {
     rig.client.close();
   });
 
-  it('what the archive lacks is named', async () => {
+  it('what the archive lacks is named in the error', async () => {
     const state = stateDirectory();
     const image = imageOf([await layerOf([{ name: 'f', content: 'x' }])]);
     await offer(state, 'r.example/a:1', { ...image, layers: [], config: Buffer.from('{}') });
@@ -150,7 +150,7 @@ describe('imports', () => {
     rig.client.close();
   });
 
-  it('the socket is root’s, and one whose command was killed is taken away', async () => {
+  it('the socket is root’s, and that of a killed command is removed', async () => {
     const state = stateDirectory();
     const reference = parseReference('r.example/a:1');
     await offer(state, 'r.example/a:1', imageOf([await layerOf([{ name: 'f', content: 'x' }])]));

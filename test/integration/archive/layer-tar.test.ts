@@ -82,7 +82,7 @@ describeAsRoot('a layer packed anew', () => {
     }
   }
 
-  test('is the same tree again, with whiteouts, opaque marks, hard links, xattrs, holes, devices, times and names', async () => {
+  test('a layer packed again is the same tree, with whiteouts, opaque marks, hard links, xattrs, holes, devices, times and names', async () => {
     const first = await put(store(), SOURCE);
     const tar = await packed(first);
     const second = await put(store(), tar);
@@ -96,7 +96,7 @@ describeAsRoot('a layer packed anew', () => {
     ).toBeLessThan(1000);
   });
 
-  test('a root that hides all below stays one, and a plain root has no entry', async () => {
+  test('an opaque root stays opaque, and a plain root has no entry', async () => {
     const opaque = await put(
       store(),
       archive(entry({ name: '.wh..wh..opq' }), entry({ name: 'f', body: 'x' })),
@@ -109,7 +109,7 @@ describeAsRoot('a layer packed anew', () => {
     expect(tar.toString('latin1', 0, 12)).toBe('.wh..wh..opq');
   });
 
-  test('GNU tar reads it', async () => {
+  test('GNU tar reads the packed layer', async () => {
     const diff = await put(store(), SOURCE);
     const [file, target] = [join(root, 'for-tar.tar'), join(root, 'by-tar')];
     writeFileSync(file, await packed(diff));

@@ -30,7 +30,7 @@ describe.skipIf(reason !== undefined)('S74: devices', () => {
     spec: { devices: [{ hostPath, containerPath, permissions }] },
   });
 
-  test('a node by the host path; a directory gives every node below', async () => {
+  test('a host path gives its node; a directory gives every node below', async () => {
     const directory = join(machine.dir, 'dev');
     mkdirSync(join(directory, 'sub'), { recursive: true });
     spawnSync('mknod', [join(directory, 'zero'), 'c', '1', '5']);
@@ -41,7 +41,7 @@ describe.skipIf(reason !== undefined)('S74: devices', () => {
     expect(config().linux.devices.map(({ path }) => path)).toEqual(['/dev/dir/sub/null', '/dev/dir/zero']);
   });
 
-  test('in the container only the standard ones are there, and another one cannot be opened', async () => {
+  test('the container has the standard nodes only, and cannot open another one', async () => {
     await write({ spec: { command: ['/bin/sh', '-c', 'ls /dev; mknod /tmp/kmsg c 1 11; cat /tmp/kmsg'] } });
     const output = await machine.run();
     // runc links core only where the kernel has /proc/kcore
@@ -79,7 +79,7 @@ describe.skipIf(reason !== undefined)('S74: devices', () => {
     });
   });
 
-  test('a privileged container has the host devices; another node in the place of one is refused', async () => {
+  test('a privileged container has the host’s devices; a different node in the place of one is refused', async () => {
     const changes = (containerPath: string): Changes => ({
       spec: { devices: [{ hostPath: '/dev/null', containerPath, permissions: 'rwm' }] },
       sandbox: {
@@ -124,7 +124,7 @@ describe.skipIf(reason !== undefined)('S73: a seccomp profile of the node', () =
     expect(output).toContain('after');
   });
 
-  test('missing, too large, no file, broken: refused, never unconfined', async () => {
+  test('a profile that is missing, too large, not a file or broken is refused, never unconfined', async () => {
     const path = join(machine.dir, 'profile.json');
     expect((await faultWith(local(path))).kind).toBe('invalidRequest');
     expect((await faultWith(local(machine.dir))).kind).toBe('invalidRequest');
@@ -138,7 +138,7 @@ describe.skipIf(reason !== undefined)('S73: a seccomp profile of the node', () =
 });
 
 describe.skipIf(reason !== undefined)('the built-in seccomp profile', () => {
-  test('S35, S73: the built-in profile denies AF_ALG and AF_VSOCK, keeps AF_UNIX and lets no new namespace be made', async () => {
+  test('S35, S73: the built-in profile denies AF_ALG and AF_VSOCK, keeps AF_UNIX and denies new namespaces', async () => {
     const binary = join(machine.rootfs, 'bin/probe');
     const source = join(machine.dir, 'probe.c');
     writeFileSync(source, PROBE);

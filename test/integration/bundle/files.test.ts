@@ -54,7 +54,7 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     );
   });
 
-  test('a source below a file is refused by its field, and nothing is made of a missing /etc/hostname-like one', async () => {
+  test('a source below a file is refused by its field, and a missing source like /etc/hostname is not created', async () => {
     writeFileSync(join(machine.dir, 'file'), '');
     const fault = await faultWith({
       spec: { mounts: [mountOf('/x', { hostPath: join(machine.dir, 'file/below') })] },
@@ -62,7 +62,7 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     expect(fault).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.host_path' });
   });
 
-  test('a file on a directory of the image, and the other way, are refused by the place; links of the image are followed within', async () => {
+  test('a file mounted on a directory of the image, and the reverse, are refused by the path; links of the image are followed inside it', async () => {
     const [file, directory] = [join(machine.dir, 'file'), join(machine.dir, 'directory')];
     writeFileSync(file, '');
     mkdirSync(directory);
@@ -87,7 +87,7 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     await write({ spec: { mounts: [...inOther, mountOf('/new/file', { hostPath: file })] } });
   });
 
-  test('a volume above the root file systems of containers hears of their unmounts; others are private', async () => {
+  test('a volume above the root file systems of containers sees their unmounts; others are private', async () => {
     const other = join(machine.dir, 'other');
     mkdirSync(other);
     await write({
@@ -112,7 +112,7 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     });
   });
 
-  test('S55 the working directory and volumes at links that lead to nothing are made where the links lead, in the container', async () => {
+  test('S55 a working directory and volumes at dangling links are made at the links’ targets, in the container', async () => {
     symlinkSync('/run', join(machine.rootfs, 'var-run'));
     symlinkSync('../mnt/data', join(machine.rootfs, 'etc/data'));
     await write({
@@ -122,7 +122,7 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     expect(await machine.run()).toBe('/run/app\n/mnt/data/volume\n');
   });
 
-  test('at an image’s volume the request can mount a file, where the image has nothing', async () => {
+  test('the request can mount a file at an image’s volume where the image has nothing', async () => {
     const file = join(machine.dir, 'app.conf');
     writeFileSync(file, 'of the request\n');
     const mounts = [mountOf('/srv/app.conf/', { hostPath: file })];
@@ -134,7 +134,7 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     expect(statSync(join(machine.rootfs, 'srv/other')).isDirectory()).toBe(true);
   });
 
-  test('S55 a link to itself in the place of the working directory is the image’s fault, not the machine’s', async () => {
+  test('S55 a working directory that is a link to itself is refused as the image’s error, not the machine’s', async () => {
     symlinkSync('loop', join(machine.rootfs, 'loop'));
     expect(await faultWith({ image: { workingDir: '/loop' } })).toMatchObject({
       kind: 'invalidRequest',
@@ -146,7 +146,7 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     });
   });
 
-  test('a wish that is refused makes no directory', async () => {
+  test('a refused request makes no directory', async () => {
     const missing = join(machine.dir, 'never');
     const capabilities = { add: ['CAP_NO_SUCH'], drop: [], addAmbient: [] };
     const changes = {
@@ -193,7 +193,7 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     }
   });
 
-  test('recursively read-only: the mount nested in the volume is read-only too', async () => {
+  test('a recursively read-only volume makes nested mounts read-only, too', async () => {
     const volume = join(machine.dir, 'volume');
     mkdirSync(join(volume, 'nested'), { recursive: true });
     expect(spawnSync('mount', ['-t', 'tmpfs', 'tmpfs', join(volume, 'nested')]).status).toBe(0);
@@ -290,7 +290,7 @@ describe.skipIf(reason !== undefined)('S09, S32, S75: the log path', () => {
 });
 
 describe.skipIf(reason !== undefined)('the rest', () => {
-  test('a process that has ended is not joined', async () => {
+  test('namespaces of an ended process are not joined', async () => {
     const input = bundleInput(machine);
     const gone = {
       pid: process.pid,
@@ -302,7 +302,7 @@ describe.skipIf(reason !== undefined)('the rest', () => {
     );
   });
 
-  test('an effect that is no longer wanted touches no host path', async () => {
+  test('an aborted effect touches no host path', async () => {
     const missing = join(machine.dir, 'never');
     const aborted = { ...fx, signal: AbortSignal.abort() };
     const input = bundleInput(machine, { spec: { mounts: [mountOf('/x', { hostPath: missing })] } });

@@ -59,7 +59,7 @@ describe.skipIf(reason !== undefined)('links of the image', () => {
   }
 
   test.each(['etc', 'run', 'tmp', 'var', 'home'])(
-    'S07 S44: /%s: the working directory, volumes and what is mounted there',
+    'S07 S44: /%s: the working directory, volumes and mounts stay in the container',
     async (name) => {
       for (const target of targets()) {
         link(name, target);
@@ -95,7 +95,7 @@ describe.skipIf(reason !== undefined)('links of the image', () => {
     }
   });
 
-  test.each(['proc', 'sys', 'dev'])('S07 S39: /%s, with a volume at it as well', async (name) => {
+  test.each(['proc', 'sys', 'dev'])('S07 S39: /%s: so does a volume at the link itself', async (name) => {
     for (const target of targets()) {
       link(name, target);
       for (const mounts of [[], [mountOf(`/${name}`, { hostPath: machine.dir })]]) {
@@ -105,7 +105,7 @@ describe.skipIf(reason !== undefined)('links of the image', () => {
     }
   });
 
-  test('S40: /dev/null of the image as a link: what is masked stays masked', async () => {
+  test('S40: masked paths stay masked when the image has /dev/null as a link', async () => {
     link('dev/null', '/proc/sys/kernel/core_pattern');
     const before = readFileSync('/proc/sys/kernel/core_pattern', 'utf8');
     const output = await runOrRefuse({
@@ -125,7 +125,7 @@ describe.skipIf(reason !== undefined)('links of the image', () => {
     expect(readFileSync('/proc/sys/kernel/core_pattern', 'utf8')).toBe(before);
   });
 
-  test('S57: the source of a volume is what it was when it was looked at, though a link is swapped afterwards', async () => {
+  test('S57: the source of a volume is the one that was checked, though a link is swapped afterwards', async () => {
     const [real, other, volume] = [
       join(machine.dir, 'real'),
       join(machine.dir, 'other'),

@@ -38,7 +38,7 @@ describe.skipIf(reason !== undefined)('a pod with its own network, IPC, UTS and 
     machine.remove();
   });
 
-  test('the container is in the pins, sees the pause process as PID 1 and shares /dev/shm with the pod', async () => {
+  test('the container joins the pinned namespaces, sees the pause process as PID 1 and shares /dev/shm with the pod', async () => {
     const { layout } = machine;
     const namespaces = { network: 'pod', ipc: 'pod', pid: 'pod', targetId: undefined } as const;
     const links = KINDS.map((kind) => `/bin/busybox readlink /proc/self/ns/${kind}`).join('; ');

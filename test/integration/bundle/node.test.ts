@@ -58,7 +58,7 @@ interface Config {
 const config = (): Config => readConfig(machine) as Config;
 
 describe.skipIf(reason !== undefined)('CDI devices', () => {
-  test('a container has node, mount, variable and group of its device, and no other device', async () => {
+  test('a container gets node, mount, variable and group of its device, and no other device', async () => {
     const library = join(machine.dir, 'library');
     writeFileSync(library, 'a library\n');
     put(
@@ -86,7 +86,7 @@ devices:
     expect(config().linux.devices).toMatchObject([{ path: '/dev/gpu0', type: 'c', major: 1, minor: 5 }]);
   });
 
-  test('a mount that says nothing of propagation is private: beside a bidirectional volume it would be the host’s peer', async () => {
+  test('a mount without stated propagation is private, since beside a bidirectional volume it would be the host’s peer', async () => {
     put(
       'cdi/v.json',
       cdi([
@@ -109,7 +109,7 @@ devices:
     ]);
   });
 
-  test('a later directory wins, also over two earlier files that disagree; two files of one directory settle nothing', async () => {
+  test('a later directory wins, also over two earlier files that disagree; two files of one directory conflict', async () => {
     put('cdi/a.json', cdi([device('x', { env: ['X=a'] }), device('only', { env: ['O=1'] })]));
     put('cdi/b.json', cdi([device('x', { env: ['X=b'] })]));
     await expect(write(['x'])).rejects.toMatchObject({
@@ -126,7 +126,7 @@ devices:
     expect(config().process.env).toEqual(expect.arrayContaining(['X=c', 'O=1']));
   });
 
-  test('a file that changes is read again, one that is deleted is forgotten', async () => {
+  test('a changed file is read again, a deleted one is forgotten', async () => {
     put('cdi/a.json', cdi([device('x', { env: ['X=1'] })]));
     await write(['x']);
     put('cdi/a.json', cdi([device('x', { env: ['X=longer'] })]));
@@ -138,7 +138,7 @@ devices:
     );
   });
 
-  test('a broken file hurts only who needs it, and is named then; so are nodes and sources that are not there', async () => {
+  test('a broken file, or a missing node or source, fails only the containers that need it, by name', async () => {
     put('cdi/broken.json', '{');
     put(
       'cdi/good.json',
@@ -195,7 +195,7 @@ describe.skipIf(reason !== undefined)('OCI hooks', () => {
     });
   });
 
-  test('in the order of their names, before those of CDI devices; by command and by bind mounts', async () => {
+  test('run in the order of their names, before those of CDI devices; select by command and by bind mounts', async () => {
     put('hooks.d/20-b.json', hook('/bin/b', { commands: ['^/entry$'] }));
     put('hooks.d/10-a.json', hook('/bin/a', { hasBindMounts: true }, ['createRuntime', 'poststop']));
     put('cdi/v.json', cdi([device('x', { hooks: [{ hookName: 'createRuntime', path: '/bin/cdi' }] })]));
@@ -206,7 +206,7 @@ describe.skipIf(reason !== undefined)('OCI hooks', () => {
     });
   });
 
-  test('a file that cannot be used refuses every container, with its name', async () => {
+  test('an invalid file refuses every container, by its name', async () => {
     put('hooks.d/10-a.json', hook('relative'));
     const refused = machine.writer.writeBundle(bundleInput(machine, {}), fx);
     await expect(refused).rejects.toMatchObject({

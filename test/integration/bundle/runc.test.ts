@@ -135,7 +135,7 @@ describe.skipIf(reason !== undefined)('S73, S11: /proc/self/status in the contai
     );
   });
 
-  test('the limit of open files is stated, the working directory made inside the root and used', async () => {
+  test('the limit of open files is stated; the working directory is made inside the root and used', async () => {
     const input = bundleInput(machine, {
       spec: { command: ['/bin/sh', '-c', 'pwd; cat /proc/self/limits'], workingDir: '/made/for/it' },
     });
@@ -171,7 +171,7 @@ describe.skipIf(reason !== undefined)('S73, S11: /proc/self/status in the contai
     expect(output).toContain('[]');
   });
 
-  test('the bundle is private, and written again without harm', async () => {
+  test('the bundle is private, and can be written again', async () => {
     const input = bundleInput(machine, { spec: { command: ['/bin/true'] } });
     await machine.writer.writeBundle(input, fx);
     await machine.writer.writeBundle(input, fx);

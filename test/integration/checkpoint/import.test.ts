@@ -71,7 +71,7 @@ describeAsRoot('archives of checkpoints', () => {
     expect(readFileSync(join(outside, 'secret'), 'utf8')).toBe('secret');
   };
 
-  it('S08: its descriptions tell the image, the places of mounts and the terminal, and nothing else is taken', async () => {
+  it('S08: only the image, the mount points and the terminal are taken from an archive’s descriptions', async () => {
     const facts = {
       digest,
       images: [CONFIG.rootfsImageRef, CONFIG.rootfsImageName, CONFIG.rootfsImage],
@@ -83,7 +83,7 @@ describeAsRoot('archives of checkpoints', () => {
     expect(await describeArchive(inDirectory())).toEqual(facts);
   });
 
-  it('what is no archive, and descriptions that are none, are refused', async () => {
+  it('files that are not archives, and invalid descriptions, are refused', async () => {
     const refusal = (source: ArchiveSource, message: RegExp): Promise<void> =>
       expect(describeArchive(source)).rejects.toMatchObject({
         fault: { kind: 'invalidRequest', message: expect.stringMatching(message) },
@@ -109,7 +109,7 @@ describeAsRoot('archives of checkpoints', () => {
     );
   });
 
-  it('CRIU’s files are brought in for root alone, from an archive and from an image', async () => {
+  it('CRIU’s files are imported for root alone, from an archive and from an image', async () => {
     for (const source of [placed(checkpointTar()), inDirectory()]) {
       const into = await brought(source);
       expect(readdirSync(into)).toEqual(['checkpoint']);
@@ -119,14 +119,14 @@ describeAsRoot('archives of checkpoints', () => {
     }
   });
 
-  it('S08: another archive than the one that was held against the request is not restored', async () => {
+  it('S08: an archive replaced after its validation is not restored', async () => {
     await refused(
       placed(checkpointTar({ 'spec.dump': JSON.stringify({ ...SPEC, mounts: [] }) })),
       /not the checkpoint that was described/u,
     );
   });
 
-  it('processes of another machine, and what is no whole dump, are refused', async () => {
+  it('a dump of another machine, and an incomplete dump, are refused', async () => {
     await refused(
       placed(checkpointTar({ 'checkpoint/core-2.img': coreImage(8) })),
       /core-2\.img is of another machine type/u,
@@ -139,7 +139,7 @@ describeAsRoot('archives of checkpoints', () => {
     await refused(placed(checkpointTar().subarray(0, 4000)), /cut short/u);
   });
 
-  it('S08: a link, a device or a second file in the place of one that counts is refused, and none is followed', async () => {
+  it('S08: a link, a device or a second file in the place of a required one is refused, and no link is followed', async () => {
     const secret = join(outside, 'secret');
     await refused(
       placed(checkpointTar({}, entry({ name: 'checkpoint/pages-1.img', flag: '2', linkName: secret }))),
@@ -182,7 +182,7 @@ describeAsRoot('archives of checkpoints', () => {
   const changes = (...entries: readonly Buffer[]): ArchiveSource =>
     placed(checkpointTar({ 'rootfs-diff.tar': archive(...entries) }));
 
-  it('what was written comes into the root file system, and what was deleted goes; directories keep what they are', async () => {
+  it('written files come into the root file system and deleted ones go; directories keep their attributes', async () => {
     chmodSync(join(rootfs, 'etc'), 0o700);
     writeFileSync(join(rootfs, 'etc/old'), '');
     mkdirSync(join(rootfs, 'var/deep'), { recursive: true });
@@ -202,7 +202,7 @@ describeAsRoot('archives of checkpoints', () => {
     expect(existsSync(join(into, 'rootfs-diff.tar'))).toBe(false);
   });
 
-  it('F22 a restore leaves the least free space, of our directory and of the root file system', async () => {
+  it('F22 a restore leaves the least free space, in our directory and in the root file system', async () => {
     const facts = (free: number) => ({ bsize: 4096, blocks: 2 ** 24, bavail: free, files: 0, ffree: 0 });
     const source = changes(entry({ name: 'etc/new', body: Buffer.alloc(100_000, 1) }));
     const restoredWith = (into: string, full: string): Promise<void> =>

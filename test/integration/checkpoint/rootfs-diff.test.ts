@@ -12,7 +12,7 @@ import { rootfsChanges } from '../../../src/oci/runtime/checkpoint/rootfs-diff.t
 const reason = process.getuid?.() === 0 ? '' : 'needs root';
 if (reason !== '') console.log(`changes of a root file system are not tested: ${reason}`);
 
-describe.skipIf(reason !== '')('a directory that was made anew', () => {
+describe.skipIf(reason !== '')('a recreated directory', () => {
   let directory = '';
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'rootfs-diff-'));
@@ -34,7 +34,7 @@ describe.skipIf(reason !== '')('a directory that was made anew', () => {
       )
     ).deleted.map(String);
 
-  it('has deleted what its image has there', async () => {
+  it('counts the image’s entries as deleted', async () => {
     expect(await deletedOver('real')).toEqual(['made/old']);
   });
 
@@ -68,11 +68,11 @@ describe.skipIf(reason !== '')('a directory that was made anew', () => {
     expect(readdirSync('/proc/self/fd').length).toBe(before);
   });
 
-  it('S54 a link in a layer to a directory of the host shows nothing of what is there', async () => {
+  it('S54 a link in a layer to a directory of the host exposes nothing of it', async () => {
     expect(await deletedOver('linked', 'real')).toEqual(['made/old']);
   });
 
-  it('a longer value of the attribute is not overlayfs’s', async () => {
+  it('a longer value of the attribute is not taken for overlayfs’s', async () => {
     setXattrAt(AT_FDCWD, join(directory, 'upper/made'), 'trusted.overlay.opaque', Buffer.from('yes'));
     expect(await deletedOver('real')).toEqual([]);
   });
@@ -127,7 +127,7 @@ describe.skipIf(reason !== '')('S89 a directory of any number of entries', () =>
     expect(state.read).toBeLessThanOrEqual(FILES);
   });
 
-  it('so is one of a layer that the container has replaced', async () => {
+  it('a replaced directory of a layer is read within the same bounds', async () => {
     const { state, changes } = withLarge((path) => path.startsWith('/proc/self/fd/'), {
       changedFiles: FILES,
       changedBytes: 1_000_000,

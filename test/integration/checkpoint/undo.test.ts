@@ -14,7 +14,7 @@ const place = {
   fx: fxOf(),
 };
 
-describe('archives of a checkpoint that was cut off', () => {
+describe('archives of an interrupted checkpoint', () => {
   let directory: string;
 
   beforeEach(() => {
@@ -31,39 +31,42 @@ describe('archives of a checkpoint that was cut off', () => {
     return readdirSync(directory).toSorted();
   };
 
-  it('parts go', async () => {
+  it('partial archives are deleted', async () => {
     for (const name of NAMES) part(name);
     expect(await undo()).toEqual([]);
   });
 
-  it('an archive goes where the other has not its name yet', async () => {
+  it('an archive is deleted while the other has no name yet', async () => {
     for (const name of NAMES) part(name);
     named('one.tar');
     expect(await undo()).toEqual([]);
   });
 
-  it.each([0, 1, 2])('all stay where all have their names, with %i parts gone by then', async (gone) => {
-    for (const name of NAMES) part(name);
-    for (const name of NAMES) named(name);
-    for (const name of NAMES.slice(0, gone)) rmSync(partialOf(at(name)));
-    expect(await undo()).toEqual([...NAMES]);
-  });
+  it.each([0, 1, 2])(
+    'all archives stay once all have their names, with %i partial files already gone',
+    async (gone) => {
+      for (const name of NAMES) part(name);
+      for (const name of NAMES) named(name);
+      for (const name of NAMES.slice(0, gone)) rmSync(partialOf(at(name)));
+      expect(await undo()).toEqual([...NAMES]);
+    },
+  );
 
-  it('what somebody else has put in the way stays', async () => {
+  it('another program’s file in the archive’s place stays', async () => {
     for (const name of NAMES) part(name);
     writeFileSync(at('one.tar'), 'something else');
     named('two.tar');
     expect(await undo()).toEqual(['one.tar']);
   });
 
-  it('what nobody took a note of is somebody else’s', async () => {
+  it('files without a note belong to another program', async () => {
     part('one.tar');
     part('two.tar');
     await undoArchives([at('one.tar')], NAMES.map(at), place);
     expect(readdirSync(directory)).toEqual(['two.tar.partial']);
   });
 
-  it('a directory that is gone is no hindrance', async () => {
+  it('a missing directory does not stop the undo', async () => {
     await undoArchives([join(directory, 'gone/one.tar')], [join(directory, 'gone/one.tar')], place);
     expect(readdirSync(directory)).toEqual([]);
   });

@@ -13,7 +13,7 @@ const why = missing();
 if (why !== '') process.stdout.write(`skipped: signals while a checkpoint is read: ${why}\n`);
 
 it.skipIf(why !== '')(
-  'F33 a signal lets nothing go that a checkpoint holds still: memory and files are of one moment',
+  'F33 a signal thaws nothing that a checkpoint has frozen: memory and files are of one moment',
   async () => {
     const stage = await realCheckpointStage();
     try {

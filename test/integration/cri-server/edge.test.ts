@@ -21,7 +21,7 @@ function methods(runtime: NonNullable<EdgeOptions['runtime']>): ReturnType<typeo
   });
 }
 
-test('a handler that sees its deadline coming is heard before the client gives up', async () => {
+test('a handler’s answer at its deadline arrives before the client gives up', async () => {
   const { client } = await serve(
     methods({
       stopContainer: (request, context) => {

@@ -45,7 +45,7 @@ async function peer(path: string, ...parts: readonly Uint8Array[]): Promise<Sile
 }
 
 describe('connections that are half open (S94)', () => {
-  test('S94 no preface, half of it, or no SETTINGS behind it: cut within 10 s, and not before a slow client is ready', async () => {
+  test('S94 no preface, half of one, or no SETTINGS after it is cut within 10 s, and not before a slow client is ready', async () => {
     const { socketPath, clock } = await serve({ [version]: echo });
     const peers = await Promise.all(
       [[], [PREFACE.subarray(0, 12)], [PREFACE], [PREFACE, SETTINGS.subarray(0, 5)]].map((parts) =>
@@ -59,7 +59,7 @@ describe('connections that are half open (S94)', () => {
     expect(await areCut(peers)).toBe(true);
   });
 
-  test('S94 a preface byte by byte is cut as early as none', async () => {
+  test('S94 a preface sent byte by byte is cut as early as a missing one', async () => {
     const { socketPath, clock } = await serve({ [version]: echo });
     const slow = await peer(socketPath);
     for (let sent = 0; sent < halfOpenLimits.scans; sent += 1) {
@@ -70,7 +70,7 @@ describe('connections that are half open (S94)', () => {
     expect(await areCut([slow])).toBe(true);
   });
 
-  test('S94 a call whose message does not end is cut with its connection; on a connection with other calls it alone is', async () => {
+  test('S94 a call whose message does not end is cut with its connection; beside other calls it alone is cut', async () => {
     const gate = Promise.withResolvers<void>();
     const { socketPath, clock } = await serve({
       [version]: echo,
@@ -105,7 +105,7 @@ describe('connections that are half open (S94)', () => {
     expect(session.destroyed).toBe(false);
   });
 
-  test('S94 HEADERS without their end: no answer to a ping, so cut', async () => {
+  test('S94 HEADERS without their end are cut, since they leave a ping unanswered', async () => {
     const { socketPath, clock } = await serve({ [version]: echo });
     const stuck = await peer(socketPath, PREFACE, SETTINGS, SETTINGS_ACK, OPEN_HEADERS);
     await arrived(socketPath);
@@ -114,7 +114,7 @@ describe('connections that are half open (S94)', () => {
     expect(await areCut([stuck])).toBe(true);
   });
 
-  test('a client that has nothing to ask stays, before its first call and after it; so does one whose call takes long', async () => {
+  test('an idle client stays connected, before and after its first call; so does one whose call takes long', async () => {
     const gate = Promise.withResolvers<void>();
     const { socketPath, clock, client } = await serve({
       [version]: async (request) => (request.length === 0 ? request : gate.promise.then(() => request)),

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { scratchDirectory } from './harness.ts';
 
 // With a umask of 0 a socket bound in an open directory would stand there with mode 0777 until its chmod.
-test('S69 nobody else can reach the socket at any moment: bound in a 0700 directory, 0600 before it is moved out', (context) => {
+test('S69 only root can reach the socket at any moment: it is bound in a 0700 directory, and 0600 before it is moved out', (context) => {
   const directory = scratchDirectory();
   const trace = join(directory, 'trace');
   const socket = join(directory, 'troupe.sock');

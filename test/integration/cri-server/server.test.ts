@@ -68,14 +68,14 @@ describe('calls', () => {
     }
   });
 
-  test('a handler for an RPC that the contract does not have, or that streams, is refused at start', async () => {
+  test('a handler for an unknown or streaming RPC is refused at start', async () => {
     await expect(serve({ 'runtime.v1.RuntimeService/Versoin': echo })).rejects.toThrow(/Versoin/u);
     await expect(serve({ 'runtime.v1.RuntimeService/GetContainerEvents': echo })).rejects.toThrow(
       /GetContainerEvents/u,
     );
   });
 
-  test('a handler that throws ends one call and says nothing of our insides', async () => {
+  test('a handler that throws fails one call without internal details', async () => {
     const { client } = await serve({
       [version]: echo,
       [runPod]: () => {
@@ -89,7 +89,7 @@ describe('calls', () => {
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
   });
 
-  test('messages arrive whole: other scripts, percent signs, lone surrogates replaced, too long ones cut at a character', async () => {
+  test('status messages arrive whole in any script; lone surrogates are replaced, long messages cut at a character', async () => {
     let message = '';
     const { client } = await serve({
       [runPod]: () => Promise.reject(new RpcError({ code: 'notFound', message })),
@@ -102,7 +102,7 @@ describe('calls', () => {
     expect((await client.unary(runPod)).details).toBe(`${'€'.repeat(1365)}…`);
   });
 
-  test('S62 F87 a request of more than 16 MiB is refused, also when it only unpacks to that, and others are served', async () => {
+  test('S62 F87 a request of more than 16 MiB, sent or unpacked, is refused, and others are served', async () => {
     const { client, socketPath } = await serve({
       [version]: (request) => Promise.resolve(new Uint8Array([request.length % 251])),
     });
@@ -125,7 +125,7 @@ describe('calls', () => {
     expect((await client.unary(version)).bytes.length).toBe(20 * 1024 * 1024);
   });
 
-  test('F87 text that is no HTTP/2, unknown methods and bad headers end at their sender', async () => {
+  test('F87 bytes that are not HTTP/2, unknown methods and bad headers fail only their sender', async () => {
     const { client, socketPath } = await serve({ [version]: echo });
     const connection = connect(socketPath);
     const closed = new Promise((resolve) => connection.on('close', resolve));
@@ -170,7 +170,7 @@ describe('deadlines and cancels', () => {
     expect(seen[0]?.signal.aborted).toBe(false);
   });
 
-  test('S85 a message that is moved into its frame arrives whole, and is used up', async () => {
+  test('S85 a message that is moved into its frame arrives whole, and its buffer is detached', async () => {
     const blocks = new ByteBlocks('test', 4 * 1024 * 1024);
     for (let at = 0; at < 3000; at += 1) blocks.appendCopy(Buffer.alloc(1000, at % 251));
     const expected = Buffer.concat([
@@ -202,7 +202,7 @@ describe('deadlines and cancels', () => {
     expect(await outcome).toBe(String(status.DEADLINE_EXCEEDED));
   });
 
-  test('F68 a client that goes aborts the signal with cancelled', async () => {
+  test('F68 a client that disconnects aborts the signal with cancelled', async () => {
     const { handler, called, reason } = waiting();
     const { client } = await serve({ [runPod]: handler });
     const { call, outcome } = client.start(runPod, new Uint8Array(), { deadline: Date.now() + 3_600_000 });
@@ -212,7 +212,7 @@ describe('deadlines and cancels', () => {
     expect(await outcome).toMatchObject({ code: status.CANCELLED });
   });
 
-  test('a client that gives up thousands of calls keeps its connection, and the calls that it waits for (F68)', async () => {
+  test('a client that cancels thousands of calls keeps its connection and its other calls (F68)', async () => {
     const { handler, called, release } = held();
     let arrived = 0;
     let onArrival: () => void = () => undefined;
@@ -239,7 +239,7 @@ describe('deadlines and cancels', () => {
   });
 
   test.each(['60000M', '9000000S', '99999999H'])(
-    'a deadline of more than 2³¹ ms (%s) does not end the call at once',
+    'a deadline of more than 2³¹ ms (%s) does not expire at once',
     async (timeout) => {
       const seen: (number | undefined)[] = [];
       const { socketPath } = await serve({

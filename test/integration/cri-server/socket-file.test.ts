@@ -55,7 +55,7 @@ async function listenerOfAnother(path: string): Promise<void> {
 }
 
 describe('the file of the socket', () => {
-  test('F90 it is removed: there again at the next check, within 5 s, with mode 0600; who was connected is served on', async () => {
+  test('F90 a removed socket file is back at the next check, within 5 s, with mode 0600; connected clients are served on', async () => {
     expect(socketLimits.scanMs).toBeLessThan(5000 - 1000);
     const { log, lines } = logged();
     const { clock, client, socketPath } = await serve(methods, { log });
@@ -70,7 +70,7 @@ describe('the file of the socket', () => {
     expect(lines.filter((line) => line.includes('created again')).length).toBe(2);
   });
 
-  test('F90 its directory is removed with it: both are made again', async () => {
+  test('F90 a directory removed with its socket file is made again, too', async () => {
     const path = join(scratchDirectory(), 'run', 'cri.sock');
     const { clock } = await serve(methods, { socketPath: path });
     rmSync(dirname(path), { recursive: true });
@@ -79,7 +79,7 @@ describe('the file of the socket', () => {
     expect(statSync(dirname(path)).mode & 0o7777).toBe(0o700);
   });
 
-  test('F90 a socket on which nobody listens in its place is replaced', async () => {
+  test('F90 a stale socket in its place is replaced', async () => {
     const { clock, socketPath } = await serve(methods);
     const other = createServer();
     await new Promise<void>((resolve) => other.listen(`${socketPath}.old`, resolve));
@@ -89,7 +89,7 @@ describe('the file of the socket', () => {
     expect(await served(socketPath)).toBe(status.OK);
   });
 
-  test('F90 another daemon listens in its place: said once with its pid, and its file stays, also when we end', async () => {
+  test('F90 another daemon’s socket in its place is logged once with the pid, and stays, also when we end', async () => {
     const taken: SocketPeer[] = [];
     const { log, lines } = logged();
     const { clock, server, socketPath } = await serve(methods, {
@@ -107,7 +107,7 @@ describe('the file of the socket', () => {
     expect(lstatSync(socketPath).ino).toBe(ino);
   });
 
-  test('F90 what is not a socket is left there and said once; it comes back when that is gone', async () => {
+  test('F90 another kind of file in its place stays and is logged once; the socket is back when that is gone', async () => {
     const { log, lines } = logged();
     const { clock, socketPath } = await serve(methods, { log });
     for (const make of [
@@ -126,7 +126,7 @@ describe('the file of the socket', () => {
     expect(await served(socketPath)).toBe(status.OK);
   });
 
-  test('another mode, or a link to where it was moved, is no loss', async () => {
+  test('a changed mode, or a link to where it was moved, counts as present', async () => {
     const { log, lines } = logged();
     const taken: SocketPeer[] = [];
     const { clock, server, socketPath } = await serve(methods, {
@@ -145,7 +145,7 @@ describe('the file of the socket', () => {
     expect(existsSync(socketPath)).toBe(false);
   });
 
-  test('a server that is closed puts nothing back', async () => {
+  test('a closed server does not restore its socket file', async () => {
     const { clock, server, socketPath } = await serve(methods);
     unlinkSync(socketPath);
     clock.fire(socketLimits.scanMs);
@@ -155,7 +155,7 @@ describe('the file of the socket', () => {
   });
 });
 
-test('S69 S94 who connects as another user than root is named once, by what the kernel says of it', async () => {
+test('S69 S94 who connects as another user than root is logged once, by the kernel’s credentials', async () => {
   const directory = scratchDirectory();
   chmodSync(directory, 0o755);
   const { log, lines } = logged();

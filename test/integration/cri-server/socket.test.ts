@@ -36,7 +36,7 @@ async function staleSocket(path: string): Promise<void> {
 const methods = { [version]: (request: Uint8Array): Promise<Uint8Array> => Promise.resolve(request) };
 
 describe('the socket file', () => {
-  test('S69 it has mode 0600 whatever the umask, its new directory 0700, and nothing else is left there', async () => {
+  test('S69 it has mode 0600 whatever the umask, its new directory has 0700, and nothing else is left there', async () => {
     const before = process.umask(0);
     onTestFinished(() => void process.umask(before));
     const directory = join(scratchDirectory(), 'run', 'troupe');
@@ -46,7 +46,7 @@ describe('the socket file', () => {
     expect(readdirSync(directory)).toEqual(['troupe.sock']);
   });
 
-  test('the mode of a directory that exists stays', async () => {
+  test('the mode of an existing directory stays', async () => {
     const directory = join(scratchDirectory(), 'run');
     mkdirSync(directory, { mode: 0o755 });
     await serve(methods, { socketPath: join(directory, 'troupe.sock') });
@@ -60,7 +60,7 @@ describe('the socket file', () => {
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
   });
 
-  test('F82 a socket on which somebody listens is refused and stays', async () => {
+  test('F82 a socket with a listener is refused and stays', async () => {
     const { socketPath, client } = await serve(methods);
     await expect(serve(methods, { socketPath })).rejects.toMatchObject({
       fault: {
@@ -72,7 +72,7 @@ describe('the socket file', () => {
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
   });
 
-  test('what is no socket is refused and stays: a file, a directory, a symbolic link to a stale socket', async () => {
+  test('a file, a directory, and a symbolic link to a stale socket are refused and stay', async () => {
     const directory = scratchDirectory();
     writeFileSync(join(directory, 'file'), 'kept');
     mkdirSync(join(directory, 'directory'));
@@ -86,7 +86,7 @@ describe('the socket file', () => {
     expect(readdirSync(directory).sort()).toEqual(['directory', 'file', 'link', 'stale']);
   });
 
-  test('what a start that was killed half-way left is cleared away', async () => {
+  test('leftovers of a start that was killed half-way are deleted', async () => {
     const directory = scratchDirectory();
     mkdirSync(join(directory, '.troupe.sock'), { mode: 0o700 });
     await staleSocket(join(directory, '.troupe.sock', 's'));
@@ -94,7 +94,7 @@ describe('the socket file', () => {
     expect(readdirSync(directory)).toEqual(['troupe.sock']);
   });
 
-  test('a directory of others in our way is refused', async () => {
+  test('another user’s directory in its place is refused', async () => {
     const directory = scratchDirectory();
     mkdirSync(join(directory, '.troupe.sock'), { mode: 0o755 });
     await expect(serve(methods, { socketPath: join(directory, 'troupe.sock') })).rejects.toMatchObject({
@@ -103,7 +103,7 @@ describe('the socket file', () => {
     expect(readdirSync(directory)).toEqual(['.troupe.sock']);
   });
 
-  test('a path that is relative or too long is refused by name', async () => {
+  test('a relative or too long path is refused by name', async () => {
     await expect(serve(methods, { socketPath: 'run/troupe.sock' })).rejects.toMatchObject({
       fault: { kind: 'invalidRequest' },
     });
@@ -116,7 +116,7 @@ describe('the socket file', () => {
     });
   });
 
-  test('close removes the file, unless another has taken its place', async () => {
+  test('close removes the file unless it was replaced', async () => {
     const first = await serve(methods);
     await first.server.close();
     expect(existsSync(first.socketPath)).toBe(false);

@@ -64,7 +64,7 @@ async function sayAndWait(signal: AbortSignal, write: (message: Uint8Array) => P
 }
 
 describe('a stream', () => {
-  test('brings every message in order and ends', async () => {
+  test('delivers every message in order and ends', async () => {
     const { open } = await serve(async (_request, _call, write) => {
       for (const text of ['one', 'two', '']) await write(Buffer.from(text));
     });
@@ -72,7 +72,7 @@ describe('a stream', () => {
     expect([messages.map(String), code]).toEqual([['one', 'two', ''], status.OK]);
   });
 
-  test('brings what was written before its fault, and then the fault', async () => {
+  test('delivers what was written before its fault, and then the fault', async () => {
     const { open } = await serve(async (_request, _call, write) => {
       await write(Buffer.from('one'));
       throw new Error('a bug');
@@ -85,7 +85,7 @@ describe('a stream', () => {
     ]);
   });
 
-  test('F86: a client that goes aborts its handler, and nothing more can be written', async () => {
+  test('F86: a client that disconnects aborts its handler, and further writes fail', async () => {
     const { promise: ended, resolve } = Promise.withResolvers<readonly unknown[]>();
     const { open } = await serve(async (_request, { signal }, write) => {
       await sayAndWait(signal, write);
@@ -101,7 +101,7 @@ describe('a stream', () => {
     expect(late).toBe(reason);
   });
 
-  test('F86: a client that does not read holds up its handler, not our memory', async () => {
+  test('F86: a client that does not read pauses its handler instead of filling memory', async () => {
     const message = Buffer.alloc(1024 * 1024);
     const MANY = 200;
     let written = 0;
@@ -143,7 +143,7 @@ describe('a stream', () => {
 });
 
 describe('GetContainerEvents', () => {
-  test('F86: a burst beyond the queue ends the stream with ResourceExhausted; the next stream begins anew', async () => {
+  test('F86: a burst beyond the queue ends the stream with ResourceExhausted; a new stream works', async () => {
     const directory = new Directory();
     const clock = { nowNs: () => 1n, monoMs: () => 0 };
     const feed = new EventFeed(directory, clock);

@@ -37,7 +37,7 @@ const untilNotReady = (podSandboxId: string): Promise<void> =>
     .toBe(PodSandboxState.SANDBOX_NOTREADY);
 
 describe('a sandbox that loses a part while the daemon runs', () => {
-  it('F85 the pause process is killed: not ready, its containers have ended, Stop and Remove work', async () => {
+  it('F85 after a kill of its pause process a pod is not ready, its containers have ended, Stop and Remove work', async () => {
     const { sandboxId, containerId } = await makePod(world, 'pause', { sharesPids: true });
     await world.client.runtime.startContainer({ containerId });
     const pause = processIdentity(
@@ -54,7 +54,7 @@ describe('a sandbox that loses a part while the daemon runs', () => {
   });
 
   it.each(['ipc', 'net'] as const)(
-    'F57 the pin of its %s namespace is unmounted: not ready, Stop and Remove work',
+    'F57 after an unmount of its %s namespace pin a pod is not ready, Stop and Remove work',
     async (kind) => {
       const config = create(
         PodSandboxConfigSchema,

@@ -89,7 +89,7 @@ describePods('checkpoints', () => {
   const content = (archive: string, name: string): string =>
     execFileSync('tar', ['--extract', '--to-stdout', '--file', archive, name]).toString();
 
-  it('CheckpointContainer: an archive for root alone as the peers lay it out, read while it was frozen; it runs on', async () => {
+  it('CheckpointContainer: the archive has the peers’ layout, is root’s alone and is read while the container is frozen; it runs on', async () => {
     const archive = join(archives, 'c.tar');
     await checkpoint(archive);
     expect(lstatSync(archive).mode & 0o7777).toBe(0o600);
@@ -123,7 +123,7 @@ describePods('checkpoints', () => {
     expect(readdirSync(join(world.instance.root, 'checkpoints'))).toEqual([]);
   });
 
-  it('CheckpointContainer: what was written is in rootfs-diff.tar and what was deleted in deleted.files, mounts are in neither', async () => {
+  it('CheckpointContainer: rootfs-diff.tar has the written files and deleted.files the deleted ones; mounts are in neither', async () => {
     const archive = join(archives, 'c.tar');
     await checkpoint(archive);
     const diff = join(archives, 'diff.tar');
@@ -142,7 +142,7 @@ describePods('checkpoints', () => {
     expect(mounts.every(({ file_type: type }) => ['file', 'directory'].includes(type))).toBe(true);
   });
 
-  it('CheckpointContainer: nothing at its place is followed or replaced, and no directory is made', async () => {
+  it('CheckpointContainer: an existing file at the archive’s path is neither followed nor replaced, and no directory is made', async () => {
     const target = join(archives, 'target');
     writeFileSync(target, 'kept');
     symlinkSync(target, join(archives, 'link.tar'));
@@ -163,7 +163,7 @@ describePods('checkpoints', () => {
     await runs();
   });
 
-  it('CheckpointContainer: a runtime that fails is quoted, and leaves nothing; one that hangs is killed at the timeout', async () => {
+  it('CheckpointContainer: a failing runtime is quoted and leaves nothing; a hanging one is killed at the timeout', async () => {
     fake.does('fail');
     const refusal = await refusalOf(checkpoint(join(archives, 'c.tar')));
     expect(refusal.code).toBe(code.unknown);
@@ -178,7 +178,7 @@ describePods('checkpoints', () => {
     leftNothing();
   });
 
-  it('CheckpointContainer: a daemon that was killed meanwhile lets the container go and clears up when it starts again', async () => {
+  it('CheckpointContainer: a daemon killed meanwhile thaws the container and cleans up at its next start', async () => {
     fake.does('hang');
     const cut = refusalOf(checkpoint(join(archives, 'c.tar')));
     await fake.untilItHangs();
@@ -193,7 +193,7 @@ describePods('checkpoints', () => {
     );
   });
 
-  it('CheckpointContainer: without a CRIU that works Unimplemented says what lacks', async () => {
+  it('CheckpointContainer: without a working CRIU Unimplemented says what is missing', async () => {
     const other = await hostOnlyWorld('cknn', { config: `[runtime]\ncriu = "${fake.criu}"` });
     try {
       const { sandboxId, containerId } = await makePod(other, 'none');
@@ -211,7 +211,7 @@ describePods('checkpoints', () => {
     }
   });
 
-  it('CheckpointPod: an archive of each in an empty directory, all read before the first goes on; or none', async () => {
+  it('CheckpointPod: one archive for each container in an empty directory, all read before the first container runs on; or none', async () => {
     const config = containerConfig({
       name: 'second',
       image: await world.pull(),
@@ -255,7 +255,7 @@ describePods('checkpoints', () => {
     await world.client.runtime.removeContainer({ containerId: second });
   });
 
-  it('StopContainer ends a checkpoint under way: the container gets its signal, and no archive is left', async () => {
+  it('StopContainer aborts a checkpoint under way: the container gets its signal, and no archive is left', async () => {
     fake.does('hang');
     const cut = refusalOf(checkpoint(join(archives, 'c.tar')));
     await fake.untilItHangs();

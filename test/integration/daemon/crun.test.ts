@@ -25,7 +25,7 @@ describe.skipIf(!isHere)('the handler crun', () => {
     expect(await closeWorld(world)).toEqual([]);
   });
 
-  it('is listed beside the default one', async () => {
+  it('is listed beside the default handler', async () => {
     const { status, runtimeHandlers } = await world.client.runtime.status({ verbose: true });
     expect(status?.conditions.find(({ type }) => type === 'RuntimeReady')).toMatchObject({ status: true });
     expect(runtimeHandlers.map(({ name }) => name).toSorted()).toEqual(['', 'crun', 'runc']);

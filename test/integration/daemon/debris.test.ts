@@ -125,7 +125,7 @@ describe.skipIf(process.getuid?.() !== 0)('debris', () => {
     );
   };
 
-  it('F89 I22 a container of 100000 nested directories is removed: the next start serves at once, and the space comes back', async () => {
+  it('F89 I22 a container of 100000 nested directories is removed; the next start serves at once, and the space is freed', async () => {
     const {
       instance,
       client: { runtime },
@@ -145,7 +145,7 @@ describe.skipIf(process.getuid?.() !== 0)('debris', () => {
     expect(await instance.log()).toMatch(/"entries":\d{5,},.*"emptied trash"/u);
   });
 
-  it('F89 I22 debris of every kind: pods go on, what can’t be deleted or read is a condition, the rest goes', async () => {
+  it('F89 I22 with debris of every kind pods go on, what can’t be deleted or read is a condition, the rest is deleted', async () => {
     const {
       instance,
       client: { runtime },

@@ -33,7 +33,7 @@ async function until(
 }
 
 describe('GetContainerEvents', () => {
-  it('I11: tells each step of a pod once and in order, with the pod as it is by then', async () => {
+  it('I11: sends each step of a pod once and in order, with the pod’s state at that time', async () => {
     const events = world.client.runtimeStreams.getContainerEvents({});
     await events.opened;
     const { sandboxId, containerId } = await makePod(world, 'life');
@@ -87,7 +87,7 @@ describe('GetContainerEvents', () => {
     expect(times.every((time, at) => at === 0 || time > (times[at - 1] ?? time))).toBe(true);
   });
 
-  it('I11: no event comes before ContainerStatus says the same; PodSandboxStatus tells whole pods meanwhile', async () => {
+  it('I11: no event comes before ContainerStatus shows the same; PodSandboxStatus shows whole pods meanwhile', async () => {
     const events = world.client.runtimeStreams.getContainerEvents({});
     await events.opened;
     const seen: string[] = [];
@@ -116,7 +116,7 @@ describe('GetContainerEvents', () => {
     await removePod(world, sandboxId);
   });
 
-  it('F86: a client that comes back is told what is new, and nothing of what was', async () => {
+  it('F86: a client that reconnects gets new events only', async () => {
     const { sandboxId, containerId } = await makePod(world, 'again');
     const events = world.client.runtimeStreams.getContainerEvents({});
     await events.opened;
@@ -129,7 +129,7 @@ describe('GetContainerEvents', () => {
     await removePod(world, sandboxId);
   });
 
-  it('F12: ends with Unavailable when the daemon is told to end', async () => {
+  it('F12: ends with Unavailable when the daemon is stopped', async () => {
     const events = world.client.runtimeStreams.getContainerEvents({});
     await events.opened;
     const ended = until(events, () => false).then(

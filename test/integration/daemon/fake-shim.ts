@@ -148,7 +148,7 @@ function lives(guest: Guest, name: string): TtrpcRoute[] {
   const { pid } = guest;
   return [
     ttrpcRoute(Task.method.create, async (request) => {
-      if (name === 'deaf') await new Promise(() => undefined);
+      if (name === 'mute') await new Promise(() => undefined);
       if (name === 'full' && request.id !== id) fail('exhausted', 'the guest has no memory left');
       guest.add({ id: request.id }, specIn(request.bundle).process.args, request);
       return { pid };

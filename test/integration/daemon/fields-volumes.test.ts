@@ -41,7 +41,7 @@ beforeAll(async () => {
 afterAll(() => bench.close());
 
 describe('mounts', () => {
-  it('mount options hold in the container and are told', async () => {
+  it('mount options are in force in the container and reported', async () => {
     const volume = join(bench.world.instance.directory, 'volume');
     mkdirSync(volume);
     writeFileSync(join(volume, 'run'), '#!/bin/sh\necho ran\n', { mode: 0o755 });
@@ -63,7 +63,7 @@ describe('mounts', () => {
     await bench.end(id);
   });
 
-  it('a file on a directory of the image is the request’s mistake', async () => {
+  it('a file mounted on a directory of the image is InvalidArgument', async () => {
     const hostPath = join(bench.world.instance.directory, 'file');
     writeFileSync(hostPath, '');
     const { code, details } = await refusalOf(
@@ -89,7 +89,7 @@ describe('images as volumes', () => {
     ...more,
   });
 
-  it('show all layers, read-only, nothing in them runs; ContainerStatus tells the image’s id', async () => {
+  it('show all layers, read-only and noexec; ContainerStatus shows the image’s id', async () => {
     const [models, only] = [await pull('models'), await pull('only')];
     const id = await bench.run({
       mounts: [
@@ -120,7 +120,7 @@ describe('images as volumes', () => {
     await bench.end(id);
   });
 
-  it('S45 a sub-path stays in the image, links of the image included; one that is not there is told so', async () => {
+  it('S45 a sub-path stays in the image, links included; a missing one is reported', async () => {
     const models = await pull('models');
     const id = await bench.run({
       mounts: [
@@ -146,7 +146,7 @@ describe('images as volumes', () => {
     ).toMatchObject({ code: codes.invalidArgument });
   });
 
-  it('refuse what they cannot be, and an image that is not here', async () => {
+  it('refuse invalid requests and a missing image', async () => {
     const models = await pull('models');
     for (const [mount, field] of [
       [volume(models, { readonly: false }), 'config.mounts[0].readonly'],

@@ -28,7 +28,7 @@ beforeAll(async () => {
 afterAll(() => bench.close());
 
 describe('devices, hooks and limits', () => {
-  it('CDI devices by the field and by an annotation; one that no file has', async () => {
+  it('CDI devices come by the field and by an annotation; an unknown device is refused', async () => {
     const edits = (name: string) => ({
       name,
       containerEdits: {
@@ -72,7 +72,7 @@ describe('devices, hooks and limits', () => {
     await bench.end(id);
   });
 
-  it('hooks for those containers that they are for', async () => {
+  it('hooks run for matching containers only', async () => {
     const seen = join(bench.world.instance.directory, 'hooked');
     const hook = {
       version: '1.0.0',
@@ -88,7 +88,7 @@ describe('devices, hooks and limits', () => {
     await bench.end(id);
   });
 
-  it('memory, swap and CPUs are limited as asked, and ContainerStatus says so', async () => {
+  it('memory, swap and CPUs are limited as requested, and ContainerStatus shows it', async () => {
     const limits = {
       memoryLimitInBytes: 64n * MIB,
       memorySwapLimitInBytes: 96n * MIB,
@@ -121,7 +121,7 @@ describe('devices, hooks and limits', () => {
     await bench.end(id);
   });
 
-  it('limits of processes by configuration', async () => {
+  it('the configuration sets limits of processes', async () => {
     const id = await bench.run({});
     expect(await bench.exec(id, 'grep -E "core file|open files" /proc/1/limits')).toMatch(
       /^Max core file size +7 +8 +bytes *\nMax open files +1024 +\d+ +files *\n$/u,
@@ -129,7 +129,7 @@ describe('devices, hooks and limits', () => {
     await bench.end(id);
   });
 
-  it('CPUs that this machine has not are the request’s mistake, at creation and at an update', async () => {
+  it('CPUs that this machine does not have are InvalidArgument, at creation and at an update', async () => {
     const details = expect.stringMatching(/use cpuset_cpus 0,4000: this machine has 0/u) as string;
     expect(await refusalOf(bench.createContainer({ limits: { cpusetCpus: '0,4000' } }))).toMatchObject({
       code: codes.invalidArgument,
@@ -147,7 +147,7 @@ describe('devices, hooks and limits', () => {
 
 describe('the pod’s own seccomp profile', () => {
   it.each([NamespaceMode.CONTAINER, NamespaceMode.POD])(
-    'is looked at before the pod runs, with a pause process or without (pid %s)',
+    'is checked before the pod runs, with a pause process or without (pid %s)',
     async (pid) => {
       const path = join(bench.world.instance.directory, `profile-${pid}.json`);
       const config = bench.pod(`seccomp${pid}`);
@@ -195,7 +195,7 @@ describe('what verbose statuses show of the OCI document', () => {
     | { readonly process?: object; readonly linux?: { readonly namespaces?: readonly object[] } }
     | undefined => (JSON.parse(info['info'] ?? '') as { readonly runtimeSpec?: object }).runtimeSpec;
 
-  it('is a container’s whole one but for the environment, and of a pod without a pause process the namespaces that it keeps', async () => {
+  it('is a container’s whole document without the environment, and for a pod without a pause process its namespaces', async () => {
     const { runtime } = bench.world.client;
     const id = await bench.run({});
     const container = specOf((await runtime.containerStatus({ containerId: id, verbose: true })).info);
@@ -213,8 +213,8 @@ describe('what verbose statuses show of the OCI document', () => {
   });
 });
 
-describe('two wishes at once', () => {
-  it('the one that another call took away is told Aborted, not Canceled, with what happened', async () => {
+describe('two different requests at once', () => {
+  it('the request that another call superseded gets Aborted, not Canceled, with the reason', async () => {
     const { runtime } = bench.world.client;
     const config = bench.pod('twice');
     const other = create(PodSandboxConfigSchema, { ...config, hostname: 'other' });

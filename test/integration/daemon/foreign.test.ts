@@ -60,7 +60,7 @@ describe.skipIf(!isHere)("a handler whose state is not runc's", () => {
     expect(readdirSync(join(world.instance.state, 'runtimes/foreign'))).toEqual([]);
   });
 
-  it('what it has told is known to the next daemon: what was created, what runs', async () => {
+  it('the next daemon knows its created and running containers from the runtime’s own reports', async () => {
     const { runtime } = world.client;
     const running = await pod('runs', { sharesPids: true, command: untilTermed(5) });
     const waiting = await pod('waits', { command: untilTermed(4) });

@@ -48,7 +48,7 @@ describe.skipIf(!isHere)('handlers by reload', () => {
       (error: { code: number; message: string }) => error,
     );
 
-  it('a handler is there after SIGHUP and runs pods, and its annotations pass by its list', async () => {
+  it('a handler added by SIGHUP runs pods, and the annotations of its list pass', async () => {
     expect(await handlerNames()).toEqual(['', 'runc']);
     await reload(
       `[runtime.handlers.second]\npath = "${runtime}"\noptions = ["--debug"]\nallowed_annotations = ["kubernetes.io/*"]\n` +
@@ -73,7 +73,7 @@ describe.skipIf(!isHere)('handlers by reload', () => {
     await removePod(world, sandboxId);
   });
 
-  it('one that cannot work here is listed with its reason, and a pod that wants it is refused with it', async () => {
+  it('a handler that cannot work on this machine is listed with the reason, and a pod for it is refused with it', async () => {
     await reload('[runtime.handlers.absent]\npath = "/nowhere/kata"\n');
     expect(await handlerNames()).toEqual(['', 'absent', 'runc']);
     const { info, status } = await world.client.runtime.status({ verbose: true });
@@ -90,7 +90,7 @@ describe.skipIf(!isHere)('handlers by reload', () => {
     expect(refused.message).toContain('runtime handler "absent" is not usable: find /nowhere/kata');
   });
 
-  it('a configuration that is wrong changes nothing, and keys that need a restart are named', async () => {
+  it('an invalid configuration changes nothing, and keys that need a restart are named', async () => {
     await reload('[runtime.handlers.third]\nflags = 1\n', 'reload configuration: failed');
     expect(await handlerNames()).toEqual(['', 'absent', 'runc']);
     await reload('[runtime]\ndefault_handler = "fourth"\n', 'reload configuration: failed');
@@ -100,7 +100,7 @@ describe.skipIf(!isHere)('handlers by reload', () => {
     expect(await handlerNames()).toEqual(['', 'runc']);
   });
 
-  it('pods outlive their handler: they are stopped and removed without its entry, after kill -9, and without its program', async () => {
+  it('pods outlive their handler: they can be stopped and removed without its entry, after kill -9, and without its program', async () => {
     await reload(`[runtime.handlers.second]\npath = "${runtime}"\n`);
     const pods = [];
     for (const name of ['stays', 'restarted', 'uninstalled']) {

@@ -18,7 +18,7 @@ describePods('runtime.log_size_max', () => {
     expect(await closeWorld(world)).toEqual([]);
   });
 
-  it('begins a log anew that would be larger, also once the daemon was killed; the container notices nothing', async () => {
+  it('a log at its maximum size is started again, also after a kill of the daemon; the container notices nothing', async () => {
     const script = `echo began; read go < /go; i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo line $i; done; echo done > /done; exec sleep 3600`;
     const { sandboxId, containerId } = await makePod(world, 'lines', {
       command: ['sh', '-c', `mkfifo /go; ${script}`],

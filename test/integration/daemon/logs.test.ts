@@ -121,7 +121,7 @@ describePods('logs', () => {
     });
   });
 
-  it('F12 F23 where no file can be made any more a reopen is refused, and the monitor goes on with the one it has', async () => {
+  it('F12 F23 a reopen that cannot make a file is refused, and the monitor goes on with the old file', async () => {
     await withSmallDisk('files', 'size=1m,nr_inodes=16,mode=755', async (made) => {
       await made.say(1, 10);
       renameSync(made.log, `${made.log}.old`);
@@ -179,7 +179,7 @@ describePods('logs', () => {
     await removePod(world, made.sandboxId);
   });
 
-  it('S09 S32 S75 a link, a directory or a FIFO in the place of a log or its directory is refused when it is reopened, and followed by nobody', async () => {
+  it('S09 S32 S75 a reopen refuses a link, a directory or a FIFO in the place of a log or its directory, and follows none', async () => {
     const made = await writer('links', TELLER);
     const target = join(world.logs, 'secret');
     writeFileSync(target, 'kept');
@@ -232,7 +232,7 @@ describePods('logs', () => {
     expect(mounts()).toEqual(before);
   });
 
-  it('members of the group can read a log, the first one and those after a rotation, and nobody else', async () => {
+  it('only members of the group can read a log, also after a rotation', async () => {
     const made = await writer('mode', TELLER);
     const modeOf = (path: string): number => statSync(path).mode & 0o777;
     expect(modeOf(made.log)).toBe(0o640);
@@ -247,7 +247,7 @@ describePods('logs', () => {
     await removePod(world, made.sandboxId);
   });
 
-  it('a log that is emptied in its place is written on', async () => {
+  it('a log that is truncated in place is written on', async () => {
     const made = await writer('emptied', TELLER);
     await made.say(1, 10);
     truncateSync(made.log);

@@ -10,7 +10,7 @@ import { closeWorld, hostOnlyWorld, makePod, processesIn, removePod } from './po
 /** One that has left its session and its parent, as a daemon does: only the cgroup still says whose it is. */
 const COMMAND = ['sh', '-c', '(setsid sleep 3599 &) ; trap "" TERM; while :; do sleep 1; done'];
 
-describe.skipIf(process.getuid?.() !== 0)('a container whose files somebody has deleted', () => {
+describe.skipIf(process.getuid?.() !== 0)('a container with deleted files', () => {
   let world: World;
   let made = 0;
 
@@ -58,33 +58,36 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose files somebody has 
   it.each([
     ['while the daemon runs', false],
     ['and the daemon was killed', true],
-  ] as const)('F29 %s: listed, stopped with all its processes, removed', async (_when, isKilled) => {
-    const { runtime } = world.client;
-    const all = await losses();
-    if (isKilled) await world.instance.kill();
-    for (const path of all.flatMap(({ paths }) => paths)) {
-      expect(existsSync(path), path).toBe(true);
-      rmSync(path, { recursive: true });
-    }
-    if (isKilled) await world.instance.start();
-    for (const { what, id, sandboxId } of all) {
-      const { containers } = await runtime.listContainers({ filter: { id } });
-      // it lives, and so does its monitor, which will report its end
-      expect(
-        containers.map(({ state }) => state),
-        what,
-      ).toEqual([ContainerState.CONTAINER_RUNNING]);
-      await runtime.stopContainer({ containerId: id, timeout: 0n });
-      const { status } = await runtime.containerStatus({ containerId: id });
-      expect(status, what).toMatchObject({
-        state: ContainerState.CONTAINER_EXITED,
-        exitCode: 137,
-        reason: 'Error',
-      });
-      await expect.poll(() => processesIn(id), { message: what }).toEqual([]);
-      await runtime.removeContainer({ containerId: id });
-      expect((await runtime.listContainers({ filter: { id } })).containers, what).toEqual([]);
-      await removePod(world, sandboxId);
-    }
-  });
+  ] as const)(
+    'F29 %s: is listed, and can be stopped with all its processes and removed',
+    async (_when, isKilled) => {
+      const { runtime } = world.client;
+      const all = await losses();
+      if (isKilled) await world.instance.kill();
+      for (const path of all.flatMap(({ paths }) => paths)) {
+        expect(existsSync(path), path).toBe(true);
+        rmSync(path, { recursive: true });
+      }
+      if (isKilled) await world.instance.start();
+      for (const { what, id, sandboxId } of all) {
+        const { containers } = await runtime.listContainers({ filter: { id } });
+        // it lives, and so does its monitor, which will report its end
+        expect(
+          containers.map(({ state }) => state),
+          what,
+        ).toEqual([ContainerState.CONTAINER_RUNNING]);
+        await runtime.stopContainer({ containerId: id, timeout: 0n });
+        const { status } = await runtime.containerStatus({ containerId: id });
+        expect(status, what).toMatchObject({
+          state: ContainerState.CONTAINER_EXITED,
+          exitCode: 137,
+          reason: 'Error',
+        });
+        await expect.poll(() => processesIn(id), { message: what }).toEqual([]);
+        await runtime.removeContainer({ containerId: id });
+        expect((await runtime.listContainers({ filter: { id } })).containers, what).toEqual([]);
+        await removePod(world, sandboxId);
+      }
+    },
+  );
 });

@@ -64,7 +64,7 @@ describe.skipIf(process.getuid?.() !== 0)('F95 a node with bad files', () => {
     }
   });
 
-  it('refuses what a torn file may forbid, and what a missing program is needed for, with the reason', async () => {
+  it('refuses requests that a torn file may forbid or that need a missing program, with the reason', async () => {
     const { directory } = instance;
     await expect(client.image.pullImage({ image: { image: '127.0.0.1:1/a/b:1' } })).rejects.toThrow(
       `${directory}/registries.conf: line 2`,
@@ -81,7 +81,7 @@ describe.skipIf(process.getuid?.() !== 0)('F95 a node with bad files', () => {
     await expect(client.runtime.runPodSandbox({ config })).rejects.toThrow(`${directory}/conmon`);
   });
 
-  it('takes them once they are good, with a SIGHUP or without one', async () => {
+  it('uses the files once they are valid, with or without a SIGHUP', async () => {
     const { directory } = instance;
     writeFileSync(join(directory, 'registries.conf'), '');
     writeFileSync(join(directory, 'policy.json'), '{"default":[{"type":"insecureAcceptAnything"}]}');

@@ -148,7 +148,7 @@ describe('S51 what a pod may not do to others', () => {
   const hasSysctls = existsSync('/proc/sys/net/ipv6/conf');
   if (!hasSysctls) process.stdout.write('skipped, router advertisements: this kernel has no IPv6\n');
 
-  it.skipIf(!hasSysctls)('no router advertisement of a pod is believed by the host', () => {
+  it.skipIf(!hasSysctls)('the host ignores router advertisements of a pod', () => {
     const [bridge = ''] = world.instance.words;
     const accepted = [bridge, hostsEnd()].map((name) =>
       readFileSync(`/proc/sys/net/ipv6/conf/${name}/accept_ra`, 'utf8').trim(),
@@ -156,7 +156,7 @@ describe('S51 what a pod may not do to others', () => {
     expect(accepted).toEqual(['0', '0']);
   });
 
-  it("a host port takes nothing that is sent to another pod's address", async () => {
+  it('a host port takes no packet sent to another pod’s address', async () => {
     const pods = await Promise.all(
       ['asker', 'asked'].map(async (name) => {
         const config = create(
@@ -189,7 +189,7 @@ describe('S51 what a pod may not do to others', () => {
 });
 
 describe('the network namespace', () => {
-  it('lies where plugins and the daemons of networks find it, and is gone from there with its pod', async () => {
+  it('is shown where plugins and network daemons find it, and is removed with its pod', async () => {
     const config = create(
       PodSandboxConfigSchema,
       sandboxConfig({ name: 'shown', logDirectory: join(world.logs, 'shown') }),
@@ -205,7 +205,7 @@ describe('the network namespace', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it('has the sysctls of the interface that the plugins made; one of an interface that is not there is refused and leaves nothing', async () => {
+  it('has the sysctls of the interface that the plugins made; one of a missing interface is refused and leaves nothing', async () => {
     const request = (name: string, sysctl: string) => {
       const config = create(
         PodSandboxConfigSchema,
@@ -229,7 +229,7 @@ describe('the network namespace', () => {
 });
 
 describe('rates', () => {
-  it('hold on the way to the pod and on the way from it', () => {
+  it('are in force in both directions', () => {
     const ifname = hostsEnd();
     const rules = (...words: readonly string[]): string =>
       spawnSync('tc', [...words, 'dev', ifname], { encoding: 'utf8' }).stdout;
@@ -244,7 +244,7 @@ describe('rates', () => {
 });
 
 describe('host ports', () => {
-  it('the pod has an address of each family', () => {
+  it('belong to a pod with an address of each family', () => {
     expect(ips).toEqual(
       hasIpv6
         ? [expect.stringMatching(/^10\./u), expect.stringMatching(/^fd12:3456:789a:1:/u)]
@@ -252,25 +252,25 @@ describe('host ports', () => {
     );
   });
 
-  it('TCP on every address of the host, 127.0.0.1 included', async () => {
+  it('forward TCP on every address of the host, 127.0.0.1 included', async () => {
     expect(await tcp('127.0.0.1', ALL)).toBe('tcp 0.0.0.0');
     expect(await tcp(gateway4, ALL)).toBe('tcp 0.0.0.0');
   });
 
-  it('TCP on one address and on no other', async () => {
+  it('forward TCP on one address and on no other', async () => {
     expect(await tcp('127.0.0.1', LOOPBACK)).toBe('tcp 0.0.0.0');
     expect(await tcp(gateway4, LOOPBACK, REFUSED_MS)).toContain('no: ');
     expect(await tcp(gateway4, GATEWAY_ONLY)).toBe('tcp 0.0.0.0');
     expect(await tcp('127.0.0.1', GATEWAY_ONLY, REFUSED_MS)).toContain('no: ');
   });
 
-  it('UDP, and TCP of the same number not', async () => {
+  it('forward UDP, but not TCP of the same number', async () => {
     expect(await udp('127.0.0.1', UDP)).toBe('udp 0.0.0.0');
     expect(await udp(gateway4, UDP)).toBe('udp 0.0.0.0');
     expect(await tcp('127.0.0.1', UDP, REFUSED_MS)).toContain('no: ');
   });
 
-  it.skipIf(!hasIpv6)('TCP and UDP of IPv6', async () => {
+  it.skipIf(!hasIpv6)('forward TCP and UDP of IPv6', async () => {
     // from another pod: what this kernel's own sockets send to its addresses of IPv6 is not matched by the plugin's
     // rules
     const config = create(

@@ -99,7 +99,7 @@ describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', ()
       /troupe\.toml: not a regular file/u,
     ],
   ])(
-    'F32 %s: all of the old one stays, Status says why, and a good one takes it back',
+    'F32 %s: the old configuration stays whole, Status has the reason until a good one is loaded',
     async (_what, spoil, reason) => {
       const before = await reported();
       expect(before.refusal).toBeUndefined();
@@ -117,7 +117,7 @@ describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', ()
     },
   );
 
-  it('F32 a storm of SIGHUP over a broken file is a few reloads, hardly a line in the log, and calls are answered', async () => {
+  it('F32 a storm of SIGHUP with a broken file causes a few reloads and log lines, and calls are answered', async () => {
     const before = await logged(REFUSED);
     writeFileSync(dropIn, 'what = "none"\n');
     for (let signal = 0; signal < 200; signal += 1) {

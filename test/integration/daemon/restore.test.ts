@@ -82,7 +82,7 @@ describePods('restores', () => {
   const containers = async (): Promise<number> =>
     (await world.client.runtime.listContainers({})).containers.length;
 
-  it('CreateContainer from an archive: a created container of the checkpoint’s image without a process; StartContainer restores it', async () => {
+  it('CreateContainer from an archive makes a container of the checkpoint’s image without a process; StartContainer restores it', async () => {
     const id = await made(archived());
     expect(await statusOf(id)).toMatchObject({ state: ContainerState.CONTAINER_CREATED, imageId: image });
     expect(images()).toEqual([id]);
@@ -109,7 +109,7 @@ describePods('restores', () => {
     await remove(id);
   });
 
-  it('S30: CreateContainer from an image that is a checkpoint; and what CheckpointContainer has written is restored again', async () => {
+  it('S30: CreateContainer from an image that is a checkpoint works; an archive of CheckpointContainer can be restored', async () => {
     const named = `${world.registry}/test/checkpoint:1`;
     const checkpoint = (await world.client.image.pullImage({ image: { image: named } })).imageRef;
     // S30: its names are those that it was pulled by
@@ -144,7 +144,7 @@ describePods('restores', () => {
     await remove(again);
   });
 
-  it('S08: mounts, devices, rights, labels and paths are the request’s; what the archive says of them is in no configuration', async () => {
+  it('S08: mounts, devices, rights, labels and paths are the request’s; the archive’s are in no configuration', async () => {
     const hostile = {
       ...SPEC,
       mounts: [{ destination: '/data', type: 'bind', source: '/etc', options: ['rbind', 'rw'] }],
@@ -202,7 +202,7 @@ describePods('restores', () => {
     expect(images()).toEqual([]);
   };
 
-  it('S08: a mount of the checkpoint that the request does not bring, and another terminal, are refused', async () => {
+  it('S08: a mount of the checkpoint that the request lacks, and a different terminal setting, are refused', async () => {
     await refused(
       archived(),
       { code: code.invalidArgument, details: 'missing mounts of the checkpoint: "/data"' },
@@ -211,7 +211,7 @@ describePods('restores', () => {
     await refused(archived(), { code: code.invalidArgument, details: 'config.tty' }, { tty: true });
   });
 
-  it('S30: an image that is not here is neither pulled nor named', async () => {
+  it('S30: a missing image is neither pulled nor named', async () => {
     const unknown = {
       ...CONFIG,
       rootfsImageRef: `${world.registry}/test/other:1`,
@@ -224,7 +224,7 @@ describePods('restores', () => {
     });
   });
 
-  it('bad archives are refused, and nothing of them is left', async () => {
+  it('bad archives are refused and leave nothing', async () => {
     const broken = archived();
     writeFileSync(broken, readFileSync(broken).subarray(0, 5000));
     await refused(join(fake.directory, 'none.tar'), { code: code.invalidArgument, details: 'ENOENT' });
@@ -240,7 +240,7 @@ describePods('restores', () => {
     await refused('/etc/../etc/passwd', { code: code.invalidArgument, details: 'contains ..' });
   });
 
-  it('a restore that fails is quoted; the container has ended, and nothing of it runs', async () => {
+  it('a failed restore is quoted; the container has ended, and nothing of it runs', async () => {
     fake.does('fail');
     const id = await made(archived());
     expect(await refusalOf(start(id))).toEqual({
@@ -277,7 +277,7 @@ describePods('restores', () => {
     expect(images()).toEqual([]);
   });
 
-  it('a daemon that was killed in the middle of a restore undoes it; the container is as it was created, and is restored then', async () => {
+  it('a daemon killed during a restore undoes it at its next start; the container is created again and can be restored', async () => {
     fake.does('hang');
     const id = await made(archived());
     const other = await made(archived());
@@ -306,7 +306,7 @@ describePods('restores', () => {
     expect(images()).toEqual([]);
   });
 
-  it('limits of a container that was not restored yet can’t be changed', async () => {
+  it('limits of a container that is not restored yet can’t be changed', async () => {
     const id = await made(archived());
     const refusal = await refusalOf(
       world.client.runtime.updateContainerResources({ containerId: id, linux: { cpuShares: 512n } }),
@@ -315,7 +315,7 @@ describePods('restores', () => {
     await remove(id);
   });
 
-  it('RestorePod: a pod with a created container of each config; or none of it', async () => {
+  it('RestorePod makes a pod with a created container for each config, or nothing', async () => {
     const directory = mkdtempSync(join(fake.directory, 'pod-'));
     for (const name of ['one', 'two']) writeFileSync(join(directory, `${name}.tar`), checkpointTar(parts()));
     const config = (name: string): ContainerConfig => wanted(name, image);
@@ -359,7 +359,7 @@ describePods('restores', () => {
     await removePod(world, podSandboxId);
   });
 
-  it('S08: restoring is off unless the configuration says so, and is told where CRIU does not work', async () => {
+  it('S08: restoring is off by default, and reported where CRIU does not work', async () => {
     const path = archived();
     fake.breakCriu(true);
     await world.instance.terminate();

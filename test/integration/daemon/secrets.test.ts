@@ -174,7 +174,7 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
     return frame(record as never);
   };
 
-  it('S91 S92 none is below root after churn, kills, an older and a damaged journal; none in what is shown; none below state once all is removed', async () => {
+  it('S91 S92 no secret is below root after churn, kills, an older and a damaged journal, none in outputs, none below state once all is removed', async () => {
     const { instance, client } = world;
     await pulls();
     const pods = [...(await churn())];

@@ -129,7 +129,7 @@ describe('a handler with a shim', () => {
     for (const { sandboxId } of [running, ending, waiting]) await removePod(world, sandboxId);
   });
 
-  it('a shim that is killed takes its pod with it: the exit is told, the sandbox not ready, and all can be removed', async () => {
+  it('a killed shim takes its pod with it: the exit is reported, the sandbox is not ready, and all can be removed', async () => {
     const { runtime } = world.client;
     const { sandboxId, containerId } = await pod('lost', {
       command: ['sh', '-c', 'sleep 3600 & sleep 3600'],
@@ -149,7 +149,7 @@ describe('a handler with a shim', () => {
     await removePod(world, sandboxId);
   });
 
-  it('a pod whose shim was killed while the daemon was away is found broken', async () => {
+  it('a pod whose shim was killed while no daemon ran is not ready', async () => {
     const { sandboxId, containerId } = await pod('gone', { command: ['sleep', '3600'] });
     await world.client.runtime.startContainer({ containerId });
     const shim = shimOf(sandboxId);
@@ -165,7 +165,7 @@ describe('a handler with a shim', () => {
     await removePod(world, sandboxId);
   });
 
-  it('an exec that outstays its time is killed with what it began', async () => {
+  it('an exec past its timeout is killed with its children', async () => {
     const { runtime } = world.client;
     const { sandboxId, containerId } = await pod('late', { command: ['sleep', '3600'] });
     await runtime.startContainer({ containerId });
@@ -186,7 +186,7 @@ describe('a handler with a shim', () => {
     await removePod(world, sandboxId);
   });
 
-  it('tells what a container uses, and that the kernel killed it for want of memory', async () => {
+  it('reports a container’s usage, and its OOM kill', async () => {
     const { runtime } = world.client;
     const hog = ['sh', '-c', 'a=x; while true; do a=$a$a$a$a; done'];
     const { sandboxId, containerId } = await pod('hog', { command: ['sleep', '3600'] });
@@ -223,7 +223,7 @@ describe('a handler with a shim', () => {
     await removePod(world, sandboxId);
   });
 
-  it('says why a container cannot be made or started, and leaves nothing of it', async () => {
+  it('reports why a container cannot be made or started, and leaves nothing of it', async () => {
     const { runtime } = world.client;
     const made = pod('wrong', { command: ['/no/such/program'] }).then(({ containerId }) =>
       runtime.startContainer({ containerId }),
@@ -233,7 +233,7 @@ describe('a handler with a shim', () => {
     for (const { id } of items) await removePod(world, id);
   });
 
-  it('a wipe takes shim, monitors and processes with it', async () => {
+  it('a wipe ends shim, monitors and processes', async () => {
     const { sandboxId, containerId } = await pod('wiped', { command: ['sleep', '3600'] });
     await world.client.runtime.startContainer({ containerId });
     const shim = shimOf(sandboxId);

@@ -72,7 +72,7 @@ describe.skipIf(!isRoot)('a start', () => {
     for (const close of closing.splice(0).toReversed()) await close();
   });
 
-  it('F89 serves with its ports taken, a directory in place of sockets, a plugin and a collector that never answer; what is free later is taken', async () => {
+  it('F89 serves with its ports taken, directories in place of sockets, a plugin and a collector that never answer; ports freed later are used', async () => {
     const [streaming, page, collector] = await Promise.all([takenPort(), takenPort(), takenPort()]);
     for (const { server } of [streaming, page, collector]) closing.push(() => server.close());
     const world = await worldOf('ports', (directory) =>
@@ -121,7 +121,7 @@ describe.skipIf(!isRoot)('a start', () => {
     await removePod(world, sandboxId);
   });
 
-  it('F89 something else in the place of each directory of ours', async () => {
+  it('F89 serves with another kind of file in the place of each of our directories', async () => {
     const world = await worldOf('dirs');
     const {
       instance: { root, state, kill, start },
@@ -167,7 +167,7 @@ describe.skipIf(!isRoot)('a start', () => {
   const why = whyNoDeadMount();
   if (why !== '') process.stdout.write(`skipped: an image store that does not answer: ${why}\n`);
 
-  it('F89 without image stores that are missing, no directory or do not answer; each is named', async () => {
+  it('F89 serves without image stores that are missing, not directories or do not answer, and names each', async () => {
     const dead = why === '' ? makeDeadMount() : undefined;
     if (dead !== undefined) closing.push(() => dead.remove());
     const unusable: string[] = dead === undefined ? [] : [dead.path];

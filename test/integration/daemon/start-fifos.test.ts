@@ -19,7 +19,7 @@ describe.skipIf(process.getuid?.() !== 0)('a start', () => {
 
   afterAll(() => world.close());
 
-  it('F89 reads no FIFO: each of our files may be one and what lives goes on, but the journal, which ends it', async () => {
+  it('F89 reads no FIFO in the place of our files, and containers go on; a FIFO as the journal ends the start', async () => {
     const {
       instance: { root, state, kill, start },
       client: { runtime },

@@ -17,7 +17,7 @@ describePods('survivors of a first process', () => {
     expect(await closeWorld(world)).toEqual([]);
   });
 
-  it('I8 are killed before the monitor has told the end: one that goes on writing would keep it from that, and the exit code were lost', async () => {
+  it('I8 surviving processes are killed before the monitor has reported the end: one that goes on writing would delay the report, and the exit code would be lost', async () => {
     const { runtime } = world.client;
     const command = ['sh', '-c', 'mkfifo /go; sleep 3600 & read end < /go; exit 3'];
     const { sandboxId, containerId } = await makePod(world, 'survivor', { sharesPids: true, command });

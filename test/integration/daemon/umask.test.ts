@@ -20,7 +20,7 @@ describePods('a daemon started with umask 077', () => {
     expect(await closeWorld(world)).toEqual([]);
   });
 
-  it('gives containers and execs 022, and makes host paths and places in images for everyone', async () => {
+  it('the daemon gives containers and execs umask 022, and makes host paths and mount points readable for everyone', async () => {
     const hostPath = join(world.instance.directory, 'missing/volume');
     const { sandboxId, containerId } = await makePod(world, 'umask', {
       command: ['sh', '-c', 'umask > /of-init; exec sleep 3600'],

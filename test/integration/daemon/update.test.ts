@@ -64,7 +64,7 @@ function inForce(containerId: string): { readonly memory: bigint; readonly cpu: 
 }
 
 describe('UpdateContainerResources', () => {
-  it('of a running container: in force and told at once, what is not named stays', async () => {
+  it('of a running container: limits are in force and reported at once; unset fields stay', async () => {
     const { sandboxId, containerId } = await made('run', { memoryLimitInBytes: 64n * MIB, cpuShares: 512n });
     await world.client.runtime.startContainer({ containerId });
     await update(containerId, { cpuQuota: 20_000n, cpuPeriod: 50_000n });
@@ -99,7 +99,7 @@ describe('UpdateContainerResources', () => {
     await removePod(world, sandboxId);
   });
 
-  it('one after the other when they come at once; a start and a stop among them are kept', async () => {
+  it('runs concurrent updates one after the other; a start and a stop among them take effect', async () => {
     const { sandboxId, containerId } = await made('many', { memoryLimitInBytes: 64n * MIB });
     const updates = [70n, 80n, 90n].map((size) => update(containerId, { memoryLimitInBytes: size * MIB }));
     const started = world.client.runtime.startContainer({ containerId });
@@ -141,7 +141,7 @@ describe('UpdateContainerResources', () => {
     await removePod(world, sandboxId);
   });
 
-  it('F09: is told after kill -9 and a restart; one that was cut short is in force as it is told', async () => {
+  it('F09: is reported after kill -9 and a restart; an interrupted one is in force as reported', async () => {
     const { sandboxId, containerId } = await made('kill', { memoryLimitInBytes: 64n * MIB });
     await world.client.runtime.startContainer({ containerId });
     await update(containerId, { memoryLimitInBytes: 72n * MIB, cpuQuota: 30_000n, cpuPeriod: 100_000n });
@@ -165,7 +165,7 @@ describe('UpdateContainerResources', () => {
   });
 });
 
-describe('an update whose runtime is in our hands', () => {
+describe('an update with a controlled runtime', () => {
   let directory: string;
   const file = (name: string): string => join(directory, name);
 
@@ -186,7 +186,7 @@ describe('an update whose runtime is in our hands', () => {
 
   afterAll(() => rmSync(directory, { recursive: true }));
 
-  it('F09: killed between the kernel and the record, it goes on with the next start', async () => {
+  it('F09: killed between kernel and record, it is completed at the next start', async () => {
     const { sandboxId, containerId } = await made('cut', { memoryLimitInBytes: 64n * MIB });
     writeFileSync(
       file('after'),
@@ -207,7 +207,7 @@ describe('an update whose runtime is in our hands', () => {
     await removePod(world, sandboxId);
   });
 
-  it('F09: failed after it was done, it is set back', async () => {
+  it('F09: failed after the kernel took it, it is reverted', async () => {
     const { sandboxId, containerId } = await made('back', { memoryLimitInBytes: 64n * MIB });
     writeFileSync(file('after'), `rm ${file('after')}; echo no >&2; exit 1\n`);
     const thrown = await update(containerId, {
@@ -228,7 +228,7 @@ describe('an update whose runtime is in our hands', () => {
     await removePod(world, sandboxId);
   });
 
-  it('a stop that comes meanwhile waits for it, and is done', async () => {
+  it('delays a concurrent stop, which then succeeds', async () => {
     const { sandboxId, containerId } = await made('stop', { memoryLimitInBytes: 64n * MIB });
     await world.client.runtime.startContainer({ containerId });
     writeFileSync(

@@ -176,7 +176,7 @@ describe('a pod with a user namespace', () => {
     ['a link out of the root', 'linked', /passwd/u],
     ['too large', 'large', /passwd/u],
   ] as const)(
-    'S46 with an /etc/passwd that is %s: the user is not looked up there, and the pod goes on',
+    'S46 with an /etc/passwd that is %s the user is not looked up, and the pod goes on',
     async (_what, tag, reason) => {
       const pod = await runPod(tag);
       const image = (
@@ -198,7 +198,7 @@ describe('a pod with a user namespace', () => {
     },
   );
 
-  it('volumes: a mapped one shows and keeps its owners, one without mappings is as on the host', async () => {
+  it('a volume with mappings shows and keeps its owners; one without is as on the host', async () => {
     const [mapped, plain] = ['mapped', 'plain'].map((name) =>
       join(world.instance.directory, `volume-${name}`),
     ) as [string, string];
@@ -237,7 +237,7 @@ describe('a pod with a user namespace', () => {
     await removePod(world, pod);
   });
 
-  it('S52 an image as a volume and a CDI device: their files belong to the pod, or to nobody in it', async () => {
+  it('S52 files of an image volume and a CDI device belong to the pod, or to nobody in it', async () => {
     const library = join(world.instance.directory, 'library');
     mkdirSync(join(world.instance.directory, 'cdi'));
     writeFileSync(library, 'a library');
@@ -302,7 +302,7 @@ describe('a pod with a user namespace', () => {
     await removePod(world, pod);
   });
 
-  it('S19 the way to its root is open to it and nothing else is to anybody', async () => {
+  it('S19 only the path to its own root is open to it', async () => {
     const pod = await runPod('way');
     const id = await runContainer(pod, 'main');
     const { root, state } = world.instance;
@@ -325,7 +325,7 @@ describe('a pod with a user namespace', () => {
     await removePod(world, pod);
   });
 
-  it('outlives kill -9 of the daemon; the next one makes further containers in it and takes all away', async () => {
+  it('outlives kill -9 of the daemon; the next daemon makes further containers in it and removes all', async () => {
     const { runtime } = world.client;
     const pod = await runPod('kill', { namespaces: { pid: NamespaceMode.POD } });
     const request = { command: untilTermed(5), namespaces: { pid: NamespaceMode.POD } };

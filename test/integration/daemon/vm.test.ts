@@ -59,7 +59,7 @@ describe('a handler of type vm', () => {
   const isRunning = (pid: number): boolean =>
     existsSync(`/proc/${pid}`) && !/^\d+ \(.*\) Z/u.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
 
-  it('a container ends though the process that it is told by goes on: exit code, log, streams of an exec', async () => {
+  it('a container’s exit code, log and exec streams come, though the process that stands for it goes on', async () => {
     const { runtime } = world.client;
     const { sandboxId, containerId } = await pod('ends', {
       command: ['sh', '-c', 'echo from the guest; echo and this >&2; exit 3'],
@@ -103,7 +103,7 @@ describe('a handler of type vm', () => {
     return made.containerId;
   }
 
-  it("the guest's OOM kill is the container's", async () => {
+  it('the guest’s OOM kill is reported for the container', async () => {
     const { runtime } = world.client;
     const { sandboxId, containerId } = await pod('hungry', { command: ['sleep', '3600'] });
     await runtime.startContainer({ containerId });
@@ -130,21 +130,21 @@ describe('a handler of type vm', () => {
     ['refuses', 'exit code 3: no virtual machines on this one'],
     ['grpc', 'protocol grpc is not supported, only ttrpc'],
     ['silent', 'invalid address: 0 bytes of output'],
-  ])('a shim that %s at its start is told with its reason, and nothing stays', async (name, reason) => {
+  ])('a shim that %s at its start is reported with the reason, and leaves nothing', async (name, reason) => {
     const refused = await failureOf(pod(name));
     expect(refused.message).toContain(reason);
     expect((await world.client.runtime.listPodSandbox({})).items).toEqual([]);
   });
 
-  it('a shim that does not answer Create is given up at the deadline, which says where it stands, and is killed', async () => {
-    const config = sandboxConfig({ name: 'deaf', logDirectory: `${world.logs}/deaf`, hostNetwork: true });
+  it('a shim that does not answer Create is killed at the deadline, and the error says where it stands', async () => {
+    const config = sandboxConfig({ name: 'mute', logDirectory: `${world.logs}/mute`, hostNetwork: true });
     const refused = await failureOf(
       world.client.runtime.runPodSandbox({ config, runtimeHandler: 'vm' }, { deadlineMs: 6000 }),
     );
     expect(refused.code).toBe(Code.DeadlineExceeded);
     const other = sandboxConfig({
-      name: 'deaf',
-      logDirectory: `${world.logs}/deaf`,
+      name: 'mute',
+      logDirectory: `${world.logs}/mute`,
       hostNetwork: true,
       attempt: 1,
     });
@@ -154,7 +154,7 @@ describe('a handler of type vm', () => {
     );
   });
 
-  it('what the shim refuses is told in its words, and the pod goes on', async () => {
+  it('a refusal by the shim is reported in its words, and the pod goes on', async () => {
     const refused = await failureOf(pod('full'));
     expect(refused.message).toContain('the guest has no memory left');
     const { items } = await world.client.runtime.listPodSandbox({
@@ -164,7 +164,7 @@ describe('a handler of type vm', () => {
     await removePod(world, items[0]?.id ?? '');
   });
 
-  it('a shim that hangs is killed by a stop with its pod, and all of it goes', async () => {
+  it('a stop of its pod kills a hanging shim, and nothing of the pod is left', async () => {
     const { sandboxId, containerId } = await pod('hangs', { command: ['sleep', '3600'] });
     await world.client.runtime.startContainer({ containerId });
     process.kill(shimOf(sandboxId), 'SIGSTOP');
@@ -176,7 +176,7 @@ describe('a handler of type vm', () => {
     await removePod(world, sandboxId);
   });
 
-  it('pods outlive handler and daemon: found again by their record, stopped, removed', async () => {
+  it('pods outlive handler and daemon: they are found by their record, and can be stopped and removed', async () => {
     const { sandboxId, containerId } = await pod('kept', { command: untilTermed(6) });
     await startUntilUp(world.client, containerId);
     const shim = shimOf(sandboxId);

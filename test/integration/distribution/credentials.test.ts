@@ -55,7 +55,7 @@ async function pull(made: Rig, reference: string, credentials: object | undefine
 }
 
 describe('F62 authentication', () => {
-  it('basic: nothing is sent before it is asked for', async () => {
+  it('basic: no password is sent before the registry asks for it', async () => {
     guard(registry, 'Basic realm="r"', (authorization) => authorization === BASIC);
     expect(await pull(rig(insecure(registry.host)), `${registry.host}/a:v`)).toBe(layer.digest);
     expect(registry.seen[0]?.authorization).toBeUndefined();
@@ -74,7 +74,7 @@ describe('F62 authentication', () => {
       if (path.startsWith('/v2/')) expect(authorization).not.toBe(BASIC);
   });
 
-  it('bearer without credentials, and without a scope in the challenge', async () => {
+  it('bearer works without credentials, and without a scope in the challenge', async () => {
     tokenService(registry);
     guard(registry, bearer(`${registry.url}/token`), isToken);
     expect(await pull(rig(insecure(registry.host)), `${registry.host}/a:v`, {})).toBe(layer.digest);
@@ -83,7 +83,7 @@ describe('F62 authentication', () => {
     expect(token?.authorization).toBeUndefined();
   });
 
-  it('each scope of a challenge is asked for by itself', async () => {
+  it('each scope of a challenge is requested separately', async () => {
     tokenService(registry);
     guard(
       registry,
@@ -155,7 +155,7 @@ describe('F62 authentication', () => {
     expect(registry.count(/^\/token/u)).toBe(1);
   });
 
-  it('a token that the registry does not take ends after one dance', async () => {
+  it('a token that the registry rejects ends the pull after one retry', async () => {
     const service = tokenService(registry);
     guard(registry, bearer(`${registry.url}/token`), () => false);
     expect(await faultOf(pull(rig(insecure(registry.host)), `${registry.host}/a:v`))).toMatchObject({
@@ -164,7 +164,7 @@ describe('F62 authentication', () => {
     expect(service.given()).toBe(1);
   });
 
-  it('a token service that is overloaded or breaks off is asked again, up to a bound', async () => {
+  it('an overloaded or disconnecting token service is retried, up to a bound', async () => {
     registry.on(/^\/token/u, fake.refuse(500, 'X', 'x'), 1);
     registry.on(/^\/token/u, fake.breakOff(Buffer.alloc(100), 10, 'reset'), 1);
     tokenService(registry);
@@ -181,7 +181,7 @@ describe('F62 authentication', () => {
     expect(registry.count(/^\/token/u)).toBe(distributionLimits.attempts);
   });
 
-  it('no credentials for a registry that wants some: denied', async () => {
+  it('a registry that requires credentials denies a pull without them', async () => {
     guard(registry, 'Basic realm="r"', () => false);
     const fault = await faultOf(pull(rig(insecure(registry.host)), `${registry.host}/a:v`, {}));
     expect(fault).toMatchObject({ kind: 'denied' });
@@ -196,7 +196,7 @@ describe('F62 authentication', () => {
     expect(evil.authorizations).toEqual([]);
   });
 
-  it('a pull that is refused for want of the credentials that were withheld says so', async () => {
+  it('a pull refused for lack of withheld credentials says so', async () => {
     tokenService(evil);
     registry.on(
       /manifests/u,
@@ -232,7 +232,7 @@ describe('S79 credentials go to their own host only', () => {
     expect(evil.authorizations).toEqual([]);
   });
 
-  it('not to a mirror, while the registry behind it gets them', async () => {
+  it('not to a mirror; the registry behind it gets them', async () => {
     guard(evil, 'Basic realm="r"', () => false);
     guard(registry, 'Basic realm="r"', (authorization) => authorization === BASIC);
     const host = `r.example:${registry.port}`;
@@ -255,21 +255,18 @@ describe('S79 credentials go to their own host only', () => {
     expect(evil.authorizations).toEqual([]);
   });
 
-  it.each(['Basic', 'Bearer'])(
-    'S16 a host that a blob redirects to asks for %s: it gets nothing',
-    async (scheme) => {
-      guard(evil, scheme === 'Basic' ? 'Basic realm="r"' : bearer(`${evil.url}/token`), () => false);
-      tokenService(evil);
-      registry.on(/blobs/u, fake.redirect(`${evil.url}/v2/x`));
-      guard(registry, 'Basic realm="r"', (authorization) => authorization === BASIC);
-      const fault = await faultOf(pull(rig(insecure(registry.host, evil.host)), `${registry.host}/a:v`));
-      expect(fault.message).toContain(`${evil.host} answered 401`);
-      expect(evil.authorizations).toEqual([]);
-      expect(evil.count(/token/u)).toBe(0);
-    },
-  );
+  it.each(['Basic', 'Bearer'])('S16 a redirect target that asks for %s gets nothing', async (scheme) => {
+    guard(evil, scheme === 'Basic' ? 'Basic realm="r"' : bearer(`${evil.url}/token`), () => false);
+    tokenService(evil);
+    registry.on(/blobs/u, fake.redirect(`${evil.url}/v2/x`));
+    guard(registry, 'Basic realm="r"', (authorization) => authorization === BASIC);
+    const fault = await faultOf(pull(rig(insecure(registry.host, evil.host)), `${registry.host}/a:v`));
+    expect(fault.message).toContain(`${evil.host} answered 401`);
+    expect(evil.authorizations).toEqual([]);
+    expect(evil.count(/token/u)).toBe(0);
+  });
 
-  it('in no message, however a registry repeats them', async () => {
+  it('are in no message, however a registry repeats them', async () => {
     const encoded = BASIC.slice('Basic '.length);
     guard(registry, bearer(`${registry.url}/token`), () => false);
     registry.on(
@@ -283,7 +280,7 @@ describe('S79 credentials go to their own host only', () => {
       expect(text).not.toContain(secret);
   });
 
-  it('nor in a message that is cut: a key file that a registry repeats, longer than what is told of its words', async () => {
+  it('nor in a cut message that repeats a key file longer than the quoted part', async () => {
     const key = `{\n  "private_key": "${'k'.repeat(2 * distributionLimits.errorChars)}"\n}\n`;
     const json = Buffer.from(`_json_key:${key}`).toString('base64');
     guard(registry, 'Basic realm="r"', () => false);
@@ -304,7 +301,7 @@ describe('S79 credentials go to their own host only', () => {
     expect(fault.message).not.toContain('kkk');
   });
 
-  it('nor tokens in what a handle prints', async () => {
+  it('nor are tokens in the printed form of a handle', async () => {
     tokenService(registry);
     guard(registry, bearer(`${registry.url}/token`), isToken);
     const made = rig(insecure(registry.host));
@@ -315,7 +312,7 @@ describe('S79 credentials go to their own host only', () => {
     expect(printed).not.toContain(PASSWORD);
   });
 
-  it('tokens in no message that a registry repeats them in', async () => {
+  it('nor are tokens in a message that repeats them', async () => {
     registry.on(
       /manifests/u,
       fake.refuse(401, 'X', 'x', { 'www-authenticate': bearer(`${registry.url}/token`) }),
@@ -337,14 +334,14 @@ describe('S80 S49 realms', () => {
     ['http://169.254.169.254/token', 'not configured as insecure'],
     ['https://169.254.169.254/token', 'a loopback, link-local or metadata address'],
     ['https://u:p@r.example/token', 'credentials in it'],
-  ])('%j is not asked', async (realm, words) => {
+  ])('%j is not requested', async (realm, words) => {
     guard(registry, bearer(realm), () => false);
     const fault = await faultOf(pull(rig(insecure(registry.host)), `${registry.host}/a:v`));
     expect(fault.message).toContain(words);
     expect(fault.message).not.toContain(PASSWORD);
   });
 
-  it('a name that leads to loopback is not asked', async () => {
+  it('a name that resolves to loopback is not requested', async () => {
     registry.on(/manifests/u, fake.redirect('https://innocent.example/x'));
     const fault = await faultOf(rig(insecure(registry.host)).resolve(`${registry.host}/a:v`));
     expect(fault.message).toContain(
@@ -360,7 +357,7 @@ describe('S48 replies without end', () => {
     expect(fault.message).toContain('the answer has more than 4194304 bytes');
   });
 
-  it('a manifest that says it has 4 GiB', async () => {
+  it('a manifest with a stated size of 4 GiB', async () => {
     registry.on(/manifests/u, (_request, response) => {
       response.writeHead(200, { 'content-length': 2 ** 32 });
       response.write('{');

@@ -32,32 +32,32 @@ async function pullLayer(options: { restart?: boolean } = {}): Promise<string> {
 }
 
 describe('F60 bodies that stop or trickle', () => {
-  it.each(['close', 'reset'] as const)('%s in the middle: resumed by Range', async (how) => {
+  it.each(['close', 'reset'] as const)('%s in the middle is resumed by Range', async (how) => {
     registry.on(blobPath(layer), fake.breakOff(layer.bytes, 150_000, how), 1);
     expect(await pullLayer()).toBe(layer.digest);
     const requests = registry.seen.filter(({ path }) => blobPath(layer).test(path));
     expect(requests.length).toBe(2);
   });
 
-  it('a stall at 99 % is given up and resumed', async () => {
+  it('a stall at 99 % is aborted and resumed', async () => {
     registry.on(blobPath(layer), fake.stall(layer.bytes, layer.bytes.byteLength - 10, tick), 1);
     expect(await pullLayer()).toBe(layer.digest);
     expect(registry.seen.at(-1)?.range).toMatch(/^bytes=[1-9][0-9]*-$/u);
   });
 
-  it('a trickle of one byte at a time is a stall', async () => {
+  it('a trickle of one byte at a time counts as a stall', async () => {
     registry.on(blobPath(layer), fake.trickle(layer.bytes, tick), 1);
     expect(await pullLayer()).toBe(layer.digest);
     expect(registry.count(blobPath(layer))).toBe(2);
   });
 
-  it('a registry that ignores Range: what is there is passed over', async () => {
+  it('the known bytes from a registry that ignores Range are skipped', async () => {
     registry.on(blobPath(layer), fake.breakOff(layer.bytes, 150_000, 'close'), 1);
     registry.on(blobPath(layer), fake.answer(layer.bytes));
     expect(await pullLayer()).toBe(layer.digest);
   });
 
-  it('a registry that answers another range is refused', async () => {
+  it('an answer with a different range is refused', async () => {
     registry.on(blobPath(layer), fake.breakOff(layer.bytes, 150_000, 'close'), 1);
     registry.on(blobPath(layer), (_request, response) => {
       response.writeHead(206, { 'content-range': `bytes 0-9/${layer.bytes.byteLength}` });
@@ -68,7 +68,7 @@ describe('F60 bodies that stop or trickle', () => {
     expect(fault.message).toContain('another range');
   });
 
-  it('always truncated: bounded attempts, then RegistryUnavailable with layer and host', async () => {
+  it('a body that is always truncated ends after bounded attempts as RegistryUnavailable with layer and host', async () => {
     registry.on(blobPath(layer), fake.breakOff(layer.bytes, 0, 'close'));
     const fault = await faultOf(pullLayer());
     expect(fault).toMatchObject({ kind: 'outside', retryable: true });
@@ -79,14 +79,14 @@ describe('F60 bodies that stop or trickle', () => {
     expect(registry.count(blobPath(layer))).toBe(distributionLimits.attempts);
   });
 
-  it('a body shorter than the manifest says is refused at its head', async () => {
+  it('a body shorter than in the manifest is refused at its head', async () => {
     registry.on(blobPath(layer), fake.answer(layer.bytes.subarray(0, 1000)));
     expect((await faultOf(pullLayer())).message).toContain(
       `has 1000 bytes, the manifest says ${layer.bytes.byteLength}`,
     );
   });
 
-  it('a manifest that breaks off, or never comes, is asked for again', async () => {
+  it('a manifest that breaks off, or never comes, is requested again', async () => {
     registry.on(/manifests/u, fake.breakOff(image.manifest, 10, 'reset'), 1);
     registry.on(/manifests/u, fake.silence(tick), 1);
     registry.on(/manifests/u, fake.stall(image.manifest, 10, tick), 1);
@@ -94,7 +94,7 @@ describe('F60 bodies that stop or trickle', () => {
     expect(registry.count(/manifests/u)).toBe(4);
   });
 
-  it('silence for ever ends as RegistryUnavailable', async () => {
+  it('a registry that never answers is RegistryUnavailable', async () => {
     registry.on(/manifests/u, fake.silence(tick));
     const fault = await faultOf(rig.resolve(reference));
     expect(fault.message).toContain('RegistryUnavailable: ');
@@ -103,7 +103,7 @@ describe('F60 bodies that stop or trickle', () => {
 });
 
 describe('F61 S60 lies', () => {
-  it('wrong bytes of the right length: refused, the layer and the host named', async () => {
+  it('wrong bytes of the right length are refused with the layer and the host', async () => {
     const wrong = Uint8Array.from(layer.bytes);
     wrong[1000] = (wrong[1000] ?? 0) ^ 1;
     registry.on(blobPath(layer), fake.answer(wrong));
@@ -120,7 +120,7 @@ describe('F61 S60 lies', () => {
     expect((await faultOf(rig.resolve(reference))).message).toContain('sent content with the digest');
   });
 
-  it('S60 a manifest other than the digest asked for is refused', async () => {
+  it('S60 a manifest that does not match the requested digest is refused', async () => {
     const other = imageOf([layer], { config: { Cmd: ['/evil'] } });
     registry.on(/manifests/u, fake.answer(other.manifest, { 'content-type': other.mediaType }));
     const fault = await faultOf(rig.resolve(`${registry.host}/a@${digestOf(image.manifest)}`));
@@ -138,19 +138,19 @@ describe('F61 S60 lies', () => {
     expect((await faultOf(rig.resolve(reference))).message).toContain('its header states another');
   });
 
-  it('HEAD is never used, so nothing changes between HEAD and GET', async () => {
+  it('HEAD is never used, so that nothing can change between HEAD and GET', async () => {
     await pullLayer();
     expect(new Set(registry.seen.map(({ method }) => method))).toEqual(new Set(['GET']));
   });
 
-  it('more bytes than the manifest says are cut off', async () => {
+  it('bytes beyond the size in the manifest are cut off', async () => {
     registry.on(blobPath(layer), fake.endless());
     expect((await faultOf(pullLayer())).message).toContain(
       `sent more than the ${layer.bytes.byteLength} bytes`,
     );
   });
 
-  it('an index that promises another size or type than the child has is refused', async () => {
+  it('an index whose size or type does not match the child is refused', async () => {
     const message = async (tag: string): Promise<string> =>
       (await faultOf(rig.resolve(`${registry.host}/a:${tag}`))).message;
     const entry = {
@@ -173,7 +173,7 @@ describe('F61 S60 lies', () => {
     expect(await message('type')).toContain('the index says application/vnd.oci.image.index.v1+json');
   });
 
-  it('S59 indexes inside one another are followed to a bound', async () => {
+  it('S59 nested indexes are followed up to a bound', async () => {
     let inner: { bytes: Uint8Array; mediaType: string } = {
       bytes: image.manifest,
       mediaType: image.mediaType,
@@ -221,7 +221,7 @@ describe('F63 overload', () => {
     }
   });
 
-  it('without end: bounded, then RegistryUnavailable with the registry’s words', async () => {
+  it('endless overload ends after a bound as RegistryUnavailable with the registry’s words', async () => {
     registry.on(/manifests/u, fake.refuse(429, 'TOOMANYREQUESTS', 'pull rate limit'));
     const fault = await faultOf(rig.resolve(reference));
     expect(fault).toMatchObject({ kind: 'outside', retryable: true });
@@ -233,7 +233,7 @@ describe('F63 overload', () => {
 });
 
 describe('F68 cancellation', () => {
-  it.each(['manifest', 'config', 'layer', 'wait'] as const)('while the %s is on its way', async (where) => {
+  it.each(['manifest', 'config', 'layer', 'wait'] as const)('cancels a fetch of the %s', async (where) => {
     const controller = new AbortController();
     const abort: fake.Handler = (_request, response) => {
       response.writeHead(200, { 'content-length': 100_000 });
@@ -259,7 +259,7 @@ describe('F68 cancellation', () => {
     expect(rig.clock.timers.size).toBe(0);
   });
 
-  it('before it began', async () => {
+  it('cancels a fetch before it begins', async () => {
     const signal = AbortSignal.abort();
     expect(await faultOf(rig.resolve(reference, undefined, undefined, signal))).toMatchObject({
       kind: 'cancelled',

@@ -322,7 +322,7 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
       });
     });
 
-    it('what is not there is notFound, in the registry’s own words', async () => {
+    it('a missing image is notFound, in the registry’s own words', async () => {
       const rig = rigOf(insecure(plain));
       await fixture('oci-gzip');
       const fault = await faultOf(rig.resolve(`${plain}/oci-gzip:none`));
@@ -331,7 +331,7 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
       rig.client.close();
     });
 
-    it('a download goes on by Range', async () => {
+    it('a download is resumed by Range', async () => {
       await fixture('oci-plain');
       const rig = rigOf(insecure(plain));
       const resolved = await rig.resolve(`${plain}/oci-plain:v`);
@@ -348,7 +348,7 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
       rig.client.close();
     });
 
-    it('a password that is missing or wrong is told as such', async () => {
+    it('a missing or wrong password is reported as such', async () => {
       await fixture('oci-gzip');
       for (const auth of [undefined, { ...noAuth, username: 'user', password: 'wrong' }]) {
         const rig = rigOf(insecure(closed));
@@ -357,7 +357,7 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
       }
     });
 
-    it('schema 1: id, digest and layers are those that skopeo makes of it', async () => {
+    it('schema 1: id, digest and layers match skopeo’s conversion', async () => {
       await fixture('docker-schema1');
       const target = join(root, 'schema1-converted');
       await tools.copy(`docker://${plain}/docker-schema1:v`, `dir:${target}`, '--format', 'v2s2');
@@ -382,7 +382,7 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
       rig.client.close();
     });
 
-    it('an index of which nothing is for this machine names what there is', async () => {
+    it('an index without an entry for this machine fails with the existing platforms', async () => {
       await fixture('oci-index');
       const rig = rigOf(insecure(plain));
       const fault = await faultOf(

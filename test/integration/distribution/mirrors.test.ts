@@ -85,7 +85,7 @@ describe('F66 mirrors', () => {
       .map((host) => `[[registry.mirror]]\nlocation = "${host}"\ninsecure = true\n`)
       .join('')}`;
 
-  it('the first is dead, the second lacks the image, the third lies, the registry has it', async () => {
+  it('are skipped when dead, without the image or lying; the registry has it', async () => {
     const dead = await FakeRegistry.start();
     const { host: deadHost } = dead;
     await dead.close();
@@ -107,7 +107,7 @@ describe('F66 mirrors', () => {
     }
   });
 
-  it('a good mirror spares the registry', async () => {
+  it('a good mirror leaves the registry unasked', async () => {
     const mirror = await FakeRegistry.start();
     try {
       mirror.push('a', 'v', image);
@@ -121,7 +121,7 @@ describe('F66 mirrors', () => {
     }
   });
 
-  it('a mirror that dies in the middle of a layer: the registry goes on where it was', async () => {
+  it('a mirror that dies in the middle of a layer is resumed at the registry', async () => {
     const mirror = await FakeRegistry.start();
     try {
       mirror.push('a', 'v', image);
@@ -137,7 +137,7 @@ describe('F66 mirrors', () => {
     }
   });
 
-  it('a mirror with a wrong layer: anew from the registry when the sink can, an error when not', async () => {
+  it('a wrong layer of a mirror is fetched again from the registry where the sink can restart, else an error', async () => {
     const mirror = await FakeRegistry.start();
     try {
       mirror.push('a', 'v', image);
@@ -155,7 +155,7 @@ describe('F66 mirrors', () => {
     }
   });
 
-  it('all dead: RegistryUnavailable, with each host and its reason', async () => {
+  it('all dead is RegistryUnavailable, with each host and its reason', async () => {
     const dead = await FakeRegistry.start();
     const { host } = dead;
     await dead.close();
@@ -169,7 +169,7 @@ describe('F66 mirrors', () => {
     expect(fault.message).toContain('127.0.0.1:1: connect ECONNREFUSED');
   });
 
-  it('a name that nobody knows', async () => {
+  it('an unknown host name is RegistryUnavailable', async () => {
     const lookup = ((_name: string, _options: object, callback: (error: Error) => void) =>
       callback(Object.assign(new Error('getaddrinfo ENOTFOUND r.example'), { code: 'ENOTFOUND' }))) as never;
     const alone = rigOf('', { lookup });
@@ -178,7 +178,7 @@ describe('F66 mirrors', () => {
     expect(fault.message).toContain('r.example: getaddrinfo ENOTFOUND');
   });
 
-  it('a connection that never stands is given up', async () => {
+  it('a connection that is never established is given up', async () => {
     // the resolver never answers, as one does behind a black hole
     const alone = rigOf('', { lookup: (() => undefined) as never });
     const work = faultOf(alone.resolve('r.example/a:v'));

@@ -45,7 +45,7 @@ describe('credentials of a namespace', () => {
     );
   });
 
-  it('is taken once, for this image and this namespace alone', async () => {
+  it('is used once, for this image and this namespace alone', async () => {
     const directory = place();
     const file = join(directory, namespacedFile('team', parseReference('r.example/a:1')));
     writeFileSync(file, auth('r.example'));
@@ -61,14 +61,14 @@ describe('credentials of a namespace', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('of many that ask at once one gets it', async () => {
+  it('only one of many concurrent pulls gets it', async () => {
     const directory = place();
     writeFileSync(join(directory, namespacedFile('team', parseReference('r.example/a'))), auth('r.example'));
     const all = await Promise.all(Array.from({ length: 20 }, () => take(directory, 'team', 'r.example/a')));
     expect(all.filter((one) => one !== undefined).length).toBe(1);
   });
 
-  it('an entry for another registry is none, and the file is gone all the same', async () => {
+  it('an entry for another registry is not used, and the file is deleted', async () => {
     const directory = place();
     writeFileSync(
       join(directory, namespacedFile('team', parseReference('r.example/a'))),
@@ -80,14 +80,14 @@ describe('credentials of a namespace', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('a short name: each of what it may mean is looked for', async () => {
+  it('of a short name are searched for each reference that it may mean', async () => {
     const directory = place();
     writeFileSync(join(directory, namespacedFile('team', parseReference('b.example/x'))), auth('b.example'));
     expect(await take(directory, 'team', 'a.example/x', 'b.example/x')).toMatchObject({ username: 'u' });
   });
 
   it.each(['../team', 'team/..', 'Team', '', '-a', 'a'.repeat(64)])(
-    'S66 the namespace %j leads to no file',
+    'S66 the namespace %j opens no file',
     async (namespace) => {
       const directory = place();
       const file = join(directory, namespacedFile(namespace, parseReference('r.example/a')));
@@ -98,7 +98,7 @@ describe('credentials of a namespace', () => {
     },
   );
 
-  it('what can not be read is told with the file, and with no word of its content', async () => {
+  it('an unreadable file is reported by name, without its content', async () => {
     const directory = place();
     const file = join(directory, namespacedFile('team', parseReference('r.example/a')));
     writeFileSync(file, '{"auths": "secret"');
@@ -125,7 +125,7 @@ describe('credentials of a namespace', () => {
     expect(existsSync(file)).toBe(true);
   });
 
-  it('no directory configured: nothing', async () => {
+  it('without a configured directory there are none', async () => {
     expect(await take('', 'team', 'r.example/a')).toBeUndefined();
     expect(await take(join(root, 'none'), 'team', 'r.example/a')).toBeUndefined();
   });

@@ -62,7 +62,7 @@ describe('credentials that the node keeps', () => {
     return rig(insecure(registry.host), { nodeCredentials: (endpoint, signal) => kept.of(endpoint, signal) });
   }
 
-  it('the first file with an entry counts, and what is written counts at the next pull', async () => {
+  it('the first file with an entry is used, and a change is in force at the next pull', async () => {
     const registry = await registryAt();
     guard(registry, 'Basic realm="r"', (authorization) => authorization === basic('right'));
     const made = await withKept(registry);
@@ -80,7 +80,7 @@ describe('credentials that the node keeps', () => {
     expect((await made.resolve(`${registry.host}/team/a:v`)).config.os).toBe('linux');
   });
 
-  it('what the request brings comes before the files', async () => {
+  it('credentials of the request come before the files', async () => {
     const registry = await registryAt();
     guard(registry, 'Basic realm="r"', (authorization) => authorization === basic('asked'));
     await writeFile(
@@ -93,7 +93,7 @@ describe('credentials that the node keeps', () => {
     ).toBe('linux');
   });
 
-  it('a mirror gets what the node has for it, also when the request brings others for the registry', async () => {
+  it('a mirror gets the node’s credentials for it, also when the request has others for the registry', async () => {
     const [mirror, registry] = [await registryAt(), await registryAt()];
     guard(mirror, 'Basic realm="r"', (authorization) => authorization === basic('mirror'));
     guard(registry, 'Basic realm="r"', (authorization) => authorization === basic('asked'));
@@ -123,7 +123,7 @@ describe('credentials that the node keeps', () => {
     expect(new Set(registry.authorizations)).toEqual(new Set([basic('asked')]));
   });
 
-  it('a helper is run with the host on its input; one without an answer is anonymous, one that fails is told', async () => {
+  it('a helper gets the host on its input; without an answer the pull is anonymous; a failure is reported', async () => {
     const registry = await registryAt();
     guard(registry, 'Basic realm="r"', (authorization) => authorization === basic('helped'));
     await writeFile(
@@ -167,7 +167,7 @@ describe('certificates of a registry', () => {
     );
   });
 
-  it('a certificate of our own without its key, and one that is none, are told by their files', async () => {
+  it('a client certificate without its key, and an invalid one, are reported by their files', async () => {
     const certificates = new HostCertificates(() => [directory]);
     await mkdir(join(directory, 'r.example'));
     await writeFile(join(directory, 'r.example/client.cert'), 'x');
@@ -227,7 +227,7 @@ describe('proxies', () => {
     expect(new Set(asked)).toEqual(new Set([`CONNECT ${host}`]));
   });
 
-  it('a plain one by absolute requests; one on the list without', async () => {
+  it('a plain registry is reached by absolute requests; one in no_proxy directly', async () => {
     const registry = await registryAt();
     const { url, asked } = await proxy();
     const through = rig(insecure(registry.host), { proxy: { HTTP_PROXY: url } });

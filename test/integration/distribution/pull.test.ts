@@ -28,35 +28,41 @@ describe('RPC PullImage: resolve and fetch', () => {
     ['docker', 'gzip'],
     ['docker', 'zstd'],
     ['docker', 'none'],
-  ] as const)('an image of %s with %s layers, by tag and by digest', async (flavour, compression) => {
-    const layers = await Promise.all(
-      ['one', 'two'].map((name) => layerOf([{ name, content: name.repeat(100) }], compression, flavour)),
-    );
-    const image = imageOf(layers, { flavour, config: { Env: ['A=1'], User: '7' } });
-    const digest = registry.push('a/b', 'v1', image);
-    for (const reference of [
-      `${registry.host}/a/b:v1`,
-      `${registry.host}/a/b@${digest}`,
-      `${registry.host}/a/b:none@${digest}`,
-    ]) {
-      const resolved = await rig.resolve(reference);
-      expect(resolved.manifestDigest).toBe(digest);
-      expect(resolved.platformManifestDigest).toBe(digest);
-      expect(resolved.imageId).toBe(digestOf(image.config));
-      expect(Buffer.from(resolved.configBytes)).toEqual(Buffer.from(image.config));
-      expect(resolved.config).toMatchObject({
-        env: ['A=1'],
-        user: '7',
-        diffIds: layers.map((layer) => layer.diffId),
-      });
-      expect(resolved.manifest.layers.map((layer) => layer.compression)).toEqual([compression, compression]);
-      for (const [index, descriptor] of resolved.manifest.layers.entries()) {
-        expect(digestOf(await rig.fetch(resolved, descriptor))).toBe(layers[index]?.digest);
+  ] as const)(
+    'an image of %s with %s layers is pulled by tag and by digest',
+    async (flavour, compression) => {
+      const layers = await Promise.all(
+        ['one', 'two'].map((name) => layerOf([{ name, content: name.repeat(100) }], compression, flavour)),
+      );
+      const image = imageOf(layers, { flavour, config: { Env: ['A=1'], User: '7' } });
+      const digest = registry.push('a/b', 'v1', image);
+      for (const reference of [
+        `${registry.host}/a/b:v1`,
+        `${registry.host}/a/b@${digest}`,
+        `${registry.host}/a/b:none@${digest}`,
+      ]) {
+        const resolved = await rig.resolve(reference);
+        expect(resolved.manifestDigest).toBe(digest);
+        expect(resolved.platformManifestDigest).toBe(digest);
+        expect(resolved.imageId).toBe(digestOf(image.config));
+        expect(Buffer.from(resolved.configBytes)).toEqual(Buffer.from(image.config));
+        expect(resolved.config).toMatchObject({
+          env: ['A=1'],
+          user: '7',
+          diffIds: layers.map((layer) => layer.diffId),
+        });
+        expect(resolved.manifest.layers.map((layer) => layer.compression)).toEqual([
+          compression,
+          compression,
+        ]);
+        for (const [index, descriptor] of resolved.manifest.layers.entries()) {
+          expect(digestOf(await rig.fetch(resolved, descriptor))).toBe(layers[index]?.digest);
+        }
       }
-    }
-  });
+    },
+  );
 
-  it('an index leads to the platform; the digest asked for stays the index’s', async () => {
+  it('an index is resolved to the platform; the requested digest stays the index’s', async () => {
     const layer = await layerOf([{ name: 'x', content: 'x' }]);
     const images = ['amd64', 'arm64'].map((architecture) => imageOf([layer], { top: { architecture } }));
     const entries = images.map((image, index) => ({
@@ -88,7 +94,7 @@ describe('RPC PullImage: resolve and fetch', () => {
     }
   });
 
-  it('an index that says for which machine counts more than a config that was built on another; one that does not, does not', async () => {
+  it('a platform in the index overrides that of the config; an index without one does not', async () => {
     const image = imageOf([await layerOf([{ name: 'x', content: 'x' }])]);
     registry.push('a', undefined, image);
     const wanted = { os: 'linux', architecture: 'arm64', variant: 'v8' };
@@ -107,7 +113,7 @@ describe('RPC PullImage: resolve and fetch', () => {
     );
   });
 
-  it("an image that does not say its system is Linux's, one of another is none", async () => {
+  it('an image without a stated system counts as Linux; one of another system is refused', async () => {
     const layer = await layerOf([{ name: 'x', content: 'x' }]);
     const of = (os: string): TestImage => imageOf([layer], { top: { os } });
     registry.push('a', 'none', of(''));
@@ -116,7 +122,7 @@ describe('RPC PullImage: resolve and fetch', () => {
     expect(await faultOf(rig.resolve(`${registry.host}/a:windows`))).toMatchObject({ kind: 'unsupported' });
   });
 
-  it('an image as Docker 1.10 wrote it, its config of the type application/octet-stream', async () => {
+  it('an image of Docker 1.10, with a config of type application/octet-stream, is pulled', async () => {
     const image = imageOf([await layerOf([{ name: 'x', content: 'x' }], 'gzip', 'docker')], {
       flavour: 'docker',
     });
@@ -134,7 +140,7 @@ describe('RPC PullImage: resolve and fetch', () => {
     });
   });
 
-  it('a manifest that is not there is notFound and names the reference', async () => {
+  it('a missing manifest is notFound and names the reference', async () => {
     const fault = await faultOf(rig.resolve(`${registry.host}/gone:1`));
     expect(fault).toMatchObject({ kind: 'notFound' });
     expect(fault.message).toContain(
@@ -142,7 +148,7 @@ describe('RPC PullImage: resolve and fetch', () => {
     );
   });
 
-  it('connections are kept between requests', async () => {
+  it('connections are reused between requests', async () => {
     const sockets = new Set<unknown>();
     registry.on(/./u, (request, _response, serve) => {
       sockets.add(request.socket);
@@ -156,7 +162,7 @@ describe('RPC PullImage: resolve and fetch', () => {
     expect(sockets.size).toBe(1);
   });
 
-  it('a download goes on from what is there already', async () => {
+  it('a download is resumed from the existing bytes', async () => {
     const { createHash } = await import('node:crypto');
     const layer = await layerOf([{ name: 'x', content: 'x'.repeat(5000) }], 'none');
     registry.push('a', 'v', imageOf([layer]));
@@ -179,7 +185,7 @@ describe('RPC PullImage: resolve and fetch', () => {
     expect(progress.at(-1)).toBe(layer.bytes.byteLength);
   });
 
-  it('short names are searched in order', async () => {
+  it('the search registries of a short name are asked in order', async () => {
     const second = await FakeRegistry.start();
     try {
       const image = imageOf([await layerOf([{ name: 'x', content: 'x' }])]);
@@ -204,7 +210,7 @@ describe('RPC PullImage: resolve and fetch', () => {
     }
   });
 
-  it('the sink’s own error ends the download, at whatever endpoint', async () => {
+  it('the sink’s own error ends the download at any endpoint', async () => {
     const layer = await layerOf([{ name: 'x', content: 'x' }]);
     registry.push('a', 'v', imageOf([layer]));
     const resolved = await rig.resolve(`${registry.host}/a:v`);

@@ -100,14 +100,14 @@ async function leaveHalf(): Promise<void> {
 
 const rest = (): number => layer.bytes.byteLength - HALF;
 
-describe('F60 F07 a download goes on where the one before broke off', () => {
-  it('the next daemon asks for the rest only, and all of it is verified', async () => {
+describe('F60 F07 a download resumes where the one before broke off', () => {
+  it('the next daemon requests only the rest, and verifies all of it', async () => {
     await leaveHalf();
     expect(await fetchLayer()).toEqual({ digest: layer.digest, kept: HALF, came: rest(), restarts: 0 });
     expect(ranges()).toEqual([`bytes=${HALF}-`]);
   });
 
-  it('a file that has all of it: nothing is asked for', async () => {
+  it('a complete file needs no request', async () => {
     await fetchLayer();
     registry.seen.length = 0;
     expect(await fetchLayer()).toEqual({
@@ -119,7 +119,7 @@ describe('F60 F07 a download goes on where the one before broke off', () => {
     expect(ranges()).toEqual([]);
   });
 
-  it('an abort leaves what came', async () => {
+  it('an abort keeps the received bytes', async () => {
     const caller = new AbortController();
     registry.on(
       path,
@@ -145,7 +145,7 @@ describe('F60 F07 a download goes on where the one before broke off', () => {
     expect(ranges().at(-1)).toMatch(/^bytes=[1-9][0-9]*-$/u);
   });
 
-  it('F62 the token has expired meanwhile: one new one, and the rest', async () => {
+  it('F62 an expired token is renewed once, and the rest is fetched', async () => {
     const challenge = { 'www-authenticate': `Bearer realm="${registry.url}/token",service="r"` };
     registry.on(/\/token/u, fake.answer('{"token":"fresh"}'));
     registry.on(path, fake.breakOff(layer.bytes, HALF, 'close'), 1);
@@ -155,7 +155,7 @@ describe('F60 F07 a download goes on where the one before broke off', () => {
     expect([registry.count(/\/token/u), registry.seen.at(-1)?.authorization]).toEqual([1, 'Bearer fresh']);
   });
 
-  it('F64 through a redirect: the range goes along, the credentials do not', async () => {
+  it('F64 a redirect carries the range, but no credentials', async () => {
     const other = await FakeRegistry.start();
     try {
       other.push('a', 'v', imageOf([layer]));
@@ -171,7 +171,7 @@ describe('F60 F07 a download goes on where the one before broke off', () => {
     }
   });
 
-  it('F66 at another place: a mirror breaks off, then the registry; later the mirror has the rest', async () => {
+  it('F66 a download moves from a mirror to the registry and back to the mirror for the rest', async () => {
     const mirror = await FakeRegistry.start();
     mirror.push('a', 'v', imageOf([layer]));
     const mirrored = rigOf(
@@ -195,8 +195,8 @@ describe('F60 F07 a download goes on where the one before broke off', () => {
   });
 });
 
-describe('F28 F61 what is there is not believed', () => {
-  it('a beginning that is not the blob’s, as after a power loss: found by the digest, and the same registry is asked for all', async () => {
+describe('F28 F61 existing bytes are verified', () => {
+  it('a wrong beginning, as after a power loss, is found by the digest, and all of it is fetched from the same registry', async () => {
     await leaveHalf();
     const wrong = await readFile(file());
     wrong.fill(0, HALF - 4096);
@@ -211,7 +211,7 @@ describe('F28 F61 what is there is not believed', () => {
     expect(digestOf(await readFile(file()))).toBe(layer.digest);
   });
 
-  it('a whole file with wrong content, and one that is longer than the blob', async () => {
+  it('a whole file with wrong content, and one longer than the blob, are fetched again', async () => {
     await fetchLayer();
     await writeFile(file(), Buffer.alloc(layer.bytes.byteLength));
     expect(await fetchLayer()).toMatchObject({ digest: layer.digest, restarts: 1 });
@@ -224,7 +224,7 @@ describe('F28 F61 what is there is not believed', () => {
     });
   });
 
-  it('a registry that goes on lying is left after its second try', async () => {
+  it('a registry that keeps lying is abandoned after its second try', async () => {
     await leaveHalf();
     const wrong = Buffer.from(layer.bytes);
     wrong[wrong.length - 1] = 0x55;
@@ -235,7 +235,7 @@ describe('F28 F61 what is there is not believed', () => {
   });
 });
 
-describe('registries that have no part of a blob to give', () => {
+describe('registries without ranges', () => {
   const ignoresRange: Handler = (request, response, serve) => {
     delete request.headers.range;
     serve();
@@ -270,13 +270,13 @@ describe('registries that have no part of a blob to give', () => {
         response.end('0123456789');
       },
     ],
-  ])('%s: the whole blob comes, and what is there is passed over', async (_what, handler) => {
+  ])('%s: the whole blob is sent, and the existing bytes are skipped', async (_what, handler) => {
     await leaveHalf();
     registry.on(path, handler);
     expect(await fetchLayer()).toEqual({ digest: layer.digest, kept: HALF, came: rest(), restarts: 0 });
   });
 
-  it('another ETag than that of the part before: all of it anew', async () => {
+  it('a changed ETag makes all of it be fetched again', async () => {
     let part = 0;
     registry.on(path, (request, response, serve) => {
       part += 1;
@@ -293,7 +293,7 @@ describe('registries that have no part of a blob to give', () => {
 });
 
 describe('F22 I15 the files are bounded', () => {
-  it('a small layer, and one that is more than all files may have together, leave none', async () => {
+  it('a small layer, and one larger than the bound of all files, leave no file', async () => {
     await fetchLayer(new Ingests({ directory, log: silentLog }));
     await fetchLayer(ingests({ mostBytes: layer.bytes.byteLength - 1 }));
     expect(await readdir(directory)).toEqual([]);
@@ -301,10 +301,10 @@ describe('F22 I15 the files are bounded', () => {
     expect(await readdir(directory)).toEqual([hexOf(digest())]);
   });
 
-  it('what nobody wants any more is deleted, strangers too; what is being written stays', async () => {
+  it('unused files are deleted, unknown ones too; files being written stay', async () => {
     const here = ingests();
     await fetchLayer(here);
-    await writeFile(join(directory, 'stranger'), '');
+    await writeFile(join(directory, 'unknown'), '');
     await here.dropAllBut(new Set([digest()]));
     expect(await readdir(directory)).toEqual([hexOf(digest())]);
     const busy = await here.open({ digest: digest(), size: layer.bytes.byteLength, source: '' });
@@ -316,9 +316,9 @@ describe('F22 I15 the files are bounded', () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
-  it('F89 a directory in the place of a file is handed over to be deleted, whatever its name', async () => {
+  it('F89 a directory in the place of a file is passed on for deletion, whatever its name', async () => {
     const discarded: string[] = [];
-    const names = [hexOf(digest()), 'stranger'];
+    const names = [hexOf(digest()), 'unknown'];
     for (const name of names) await mkdir(join(directory, name), { recursive: true });
     const here = new Ingests({
       directory,
@@ -329,7 +329,7 @@ describe('F22 I15 the files are bounded', () => {
     expect(discarded.toSorted()).toEqual(names.map((name) => join(directory, name)).toSorted());
   });
 
-  it('a disk that can not keep it ends the keeping, not the download', async () => {
+  it('a disk error ends the keeping of the file, not the download', async () => {
     await writeFile(directory, 'no directory');
     expect((await fetchLayer()).digest).toBe(layer.digest);
   });

@@ -64,7 +64,7 @@ describe('schema 1', () => {
   const text = (): string => manifestOf([layers[0]?.digest ?? '', EMPTY, layers[1]?.digest ?? '']);
 
   it.each([schema1Types.plain, schema1Types.signed, 'application/json', ''])(
-    'unsigned, as %j: its digest is that of its bytes, layers and diff-ids are found',
+    'unsigned, as %j: the digest is that of its bytes, layers and diff-ids are found',
     async (type) => {
       serve(text(), type);
       const resolved = await rig.resolve(`${registry.host}/old:v`);
@@ -82,7 +82,7 @@ describe('schema 1', () => {
     },
   );
 
-  it('S17 signed: the digest is that of the payload, and what stands around it changes nothing', async () => {
+  it('S17 signed: the digest is that of the payload; bytes around it change nothing', async () => {
     const payload = text();
     const tail = Buffer.from('\n}').toString('base64url');
     const protectedPart = Buffer.from(
@@ -97,7 +97,7 @@ describe('schema 1', () => {
     expect(resolved.config.diffIds.length).toBe(2);
   });
 
-  it('one blob in two steps is read once', async () => {
+  it('a blob in two steps is read once', async () => {
     const [one] = layers;
     if (one === undefined) throw new Error('no layer');
     serve(manifestOf([one.digest, one.digest]), schema1Types.plain);

@@ -48,7 +48,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
   const trustingRig = (conf: string, ...trusted: readonly TlsMaterial[]): Rig =>
     rigOf(conf, { lookup, ...trusting(...trusted.map(({ cert }) => cert)) });
 
-  it('S81 a verified registry is pulled from', async () => {
+  it('S81 an image of a verified registry is pulled', async () => {
     const registry = await start(good);
     const host = `r.example:${registry.port}`;
     const rig = trustingRig('', good);
@@ -56,7 +56,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     rig.client.close();
   });
 
-  it('S81 self-signed, wrong host, expired: refused, and nothing was asked', async () => {
+  it('S81 self-signed, wrong host, expired: refused before any request', async () => {
     const expired = selfSigned(['DNS:r.example'], { expired: true });
     const cases: readonly (readonly [TlsMaterial, string, readonly TlsMaterial[], RegExp])[] = [
       [good, 'r.example', [], /self-signed certificate/u],
@@ -111,7 +111,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     }
   });
 
-  it('S81 insecure means this host: not verified there, verified where it redirects to', async () => {
+  it('S81 insecure is for this host only: it is not verified, the target of a redirect is', async () => {
     const registry = await start(good);
     const elsewhere = await start(good);
     const rig = trustingRig(insecure(`r.example:${registry.port}`));
@@ -122,7 +122,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     rig.client.close();
   });
 
-  it('S81 plain http for insecure hosts only', async () => {
+  it('S81 plain http is used for insecure hosts only', async () => {
     const registry = await start();
     const strict = trustingRig('');
     expect((await faultOf(strict.resolve(`r.example:${registry.port}/a:v`, auth))).message).toMatch(
@@ -135,7 +135,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     lax.client.close();
   });
 
-  it('S81 a socket that was not verified is not used for a verified request', async () => {
+  it('S81 an unverified connection is not reused for a verified request', async () => {
     const registry = await start(good);
     const host = `r.example:${registry.port}`;
     let conf = insecure(host);
@@ -147,7 +147,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     rig.client.close();
   });
 
-  it('S49 an https registry that names a plain http realm: nothing is sent there', async () => {
+  it('S49 an https registry that names a plain http realm sends nothing there', async () => {
     const registry = await start(good);
     const evil = await start();
     tokenService(evil);
@@ -175,7 +175,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     rig.client.close();
   });
 
-  it('F62 a verified registry’s verified token service on another host gets the password, the token goes back only', async () => {
+  it('F62 a verified token service on another host gets the password, and the registry only the token', async () => {
     const local = selfSigned(['IP:127.0.0.1', 'DNS:localhost']);
     const registry = await start(local);
     const service = await start(local);
@@ -192,7 +192,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     rig.client.close();
   });
 
-  it('S80 a verified registry’s token service that turns out to be this machine is not asked', async () => {
+  it('S80 a token service that resolves to this machine is not asked', async () => {
     const registry = await start(good);
     const service = await start(good);
     tokenService(service);

@@ -31,11 +31,11 @@ const rows: readonly (readonly [string, LearnerName])[] = [
   ['S61 texts of the kernel', 'proc'],
 ];
 
-test('every learning target is among these', () => {
+test('every learning target has a case', () => {
   expect(rows.map(([, target]) => target).toSorted()).toEqual(Object.keys(learners).toSorted());
 });
 
-test.each(rows)('%s: the corpus, and what is made of it, is answered', async (_what, target) => {
+test.each(rows)('%s: the corpus and its mutations are answered', async (_what, target) => {
   const stored = inputsIn(corpusOfLearner(target)).length;
   const result = await learnTarget({ target, seed: SEED, executions: stored + learners[target].short });
   clearUp(target);

@@ -99,7 +99,7 @@ for (const [name, prepare] of suites) {
       after();
     });
 
-    test('S55 one with a hundred levels below it is killed and removed: the depth is the choice of who lives in it', async () => {
+    test('S55 a cgroup with a hundred levels below it is killed and removed, since its processes choose the depth', async () => {
       const deep = `${parent}/deep`;
       const bottom = `${deep}${'/d'.repeat(100)}`;
       await createCgroup(layout, bottom);
@@ -111,7 +111,7 @@ for (const [name, prepare] of suites) {
       expect(await cgroupExists(layout, deep)).toBe(false);
     });
 
-    test('is made in every hierarchy, can be made again, takes a process, lists it', async () => {
+    test('a cgroup is made in every hierarchy, can be made again, takes a process, lists it', async () => {
       await createCgroup(layout, path);
       expect(cgroupDirectories(layout, path).filter((directory) => !existsSync(directory))).toEqual([]);
       const child = await startIn(layout, path, 'exec sleep 1000');
@@ -123,7 +123,7 @@ for (const [name, prepare] of suites) {
       expect(await listProcesses(layout, path)).toEqual([]);
     });
 
-    test('several at once below a parent that nobody has made yet, or that a crash left empty, all take processes', async () => {
+    test('several cgroups at once below a missing parent, or one left empty by a crash, all take processes', async () => {
       const shared = `${path}/shared`;
       for (const directory of cgroupDirectories(layout, shared)) mkdirSync(directory);
       const paths = Array.from({ length: 5 }, (_, index) => `${shared}/new/${index}`);
@@ -137,7 +137,7 @@ for (const [name, prepare] of suites) {
       await removeSoon(layout, shared);
     });
 
-    test('F48: one with a process in it is not removed, nothing in it is killed, the error names it', async () => {
+    test('F48: a cgroup with a process is not removed, nothing in it is killed, the error names it', async () => {
       const busy = `${path}/busy`;
       await createCgroup(layout, `${busy}/deeper`);
       const child = await startIn(layout, `${busy}/deeper`, 'exec sleep 1000');
@@ -150,7 +150,7 @@ for (const [name, prepare] of suites) {
       expect(await cgroupExists(layout, busy)).toBe(false);
     });
 
-    test('F46: what forks all the time, in a cgroup of its own below, is killed', async () => {
+    test('F46: a process that forks all the time, in a cgroup of its own below, is killed', async () => {
       const bomb = `${fresh('bombs')}/bomb`;
       await createCgroup(layout, `${bomb}/inner`);
       const pids = cgroupDirectory(layout, bomb, 'pids');
@@ -166,14 +166,14 @@ for (const [name, prepare] of suites) {
       await removeSoon(layout, fresh('bombs'));
     });
 
-    test('killing an empty or missing cgroup is done at once; the root is refused', async () => {
+    test('killing an empty or missing cgroup succeeds at once; the root is refused', async () => {
       expect(await killCgroup(layout, path, options)).toEqual([]);
       expect(await killCgroup(layout, `${path}/none`, options)).toEqual([]);
       await expect(killCgroup(layout, '/', options)).rejects.toThrow(/use cgroup/u);
       await expect(removeCgroup(layout, '/')).rejects.toThrow(/use cgroup/u);
     });
 
-    test('F47: the counter of OOM kills rises with one', async (context) => {
+    test('F47: an OOM kill increases the counter', async (context) => {
       const limited = `${fresh('limits')}/limited`;
       await createCgroup(layout, limited);
       const memory = cgroupDirectory(layout, limited, 'memory');
@@ -196,7 +196,7 @@ for (const [name, prepare] of suites) {
       }
     });
 
-    test('a killed cgroup whose process was frozen by hand is empty, too', async () => {
+    test('killing a cgroup with a frozen process empties it, too', async () => {
       const cold = `${path}/cold`;
       await createCgroup(layout, cold);
       const child = await startIn(layout, cold, 'exec sleep 1000');

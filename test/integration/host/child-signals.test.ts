@@ -20,15 +20,15 @@ async function scene(name: string): Promise<unknown> {
 const KILLED = { exitCode: null, signal: 9 };
 
 describe('signals about children', () => {
-  test('S89: a child that is stopped and goes on again and again is not heard of; its end is', async () => {
+  test('S89: stops and continuations of a child are not reported; its end is', async () => {
     expect(await scene('stops')).toEqual({ heardOfStops: 0, heardOfEnd: 1, status: KILLED });
   });
 
-  test('S89: however many signals come, the passes over children are bounded, and none of the ends is missed', async () => {
+  test('S89: however many signals come, the passes over children are bounded, and no end is missed', async () => {
     expect(await scene('storm')).toEqual({ isBounded: true, status: KILLED });
   });
 
-  test('S89: what a pass leaves is seen by further ones, without a signal', async () => {
+  test('S89: what a pass leaves is seen by further passes, without a signal', async () => {
     expect(await scene('left')).toEqual({ passes: 4 });
   });
 

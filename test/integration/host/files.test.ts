@@ -118,7 +118,7 @@ describeAsRoot('files inside a root', () => {
     closeSync(directory);
   });
 
-  test('S10: a file above the bound is refused before it is read; the cap holds to the byte, also for files of /proc, which say that they are empty', async () => {
+  test('S10: a file above the bound is refused before it is read; the cap is exact to the byte, also for files of /proc, whose stated size is 0', async () => {
     for (const size of [0, bytesMax - 1, bytesMax]) {
       writeFileSync(join(root, 'sized'), Buffer.alloc(size, 'x'));
       expect(await readFileInRoot(root, 'sized', { bytesMax })).toHaveLength(size);
@@ -129,13 +129,13 @@ describeAsRoot('files inside a root', () => {
     await expect(readFileInRoot('/proc', 'self/environ', { bytesMax: 3 })).rejects.toThrow(/larger/u);
   });
 
-  test('resolving gives the place on the host', async () => {
+  test('resolving gives the path on the host', async () => {
     expect(await resolveInRoot(root, 'config/passwd')).toBe(join(root, 'etc/passwd'));
     expect(await resolveInRoot(root, '/up')).toBe(join(root, 'secret'));
     expect(await resolveInRoot(root, 'dangling')).toBeUndefined();
   });
 
-  test('directories are made inside the root, through links too, and never over what is no directory', async () => {
+  test('directories are made inside the root, through links too, and never over another kind of file', async () => {
     await mkdirInRoot(root, '/config/a/b', 0o750);
     await mkdirInRoot(root, 'config/a/b', 0o700);
     expect(statSync(join(root, 'etc/a/b')).mode & 0o777).toBe(0o750);
@@ -145,7 +145,7 @@ describeAsRoot('files inside a root', () => {
     expect(statSync(join(root, 'escaped')).isDirectory()).toBe(true);
   });
 
-  test('S55 where a link leads to nothing, what it names is made inside the root: by a chain of links, by steps up, never outside, never without end', async () => {
+  test('S55 the target of a dangling link is made inside the root: through a chain of links, through .., never outside, never endlessly', async () => {
     const outside = join(scratch, 'outside-of-links');
     for (const [name, target] of [
       ['run', '/absent/run'],
@@ -174,7 +174,7 @@ describeAsRoot('files inside a root', () => {
     });
   });
 
-  test('a link is made in a directory inside the root, never over what is there, never by a link that leads nowhere', async () => {
+  test('a link is made in a directory inside the root, never over an existing entry, never through a dangling link', async () => {
     expect(await symlinkInRoot(root, '/config', 'mtab', '/proc/mounts', { uid: 12, gid: 34 })).toBe(true);
     expect(readlinkSync(join(root, 'etc/mtab'))).toBe('/proc/mounts');
     expect(lstatSync(join(root, 'etc/mtab'))).toMatchObject({ uid: 12, gid: 34 });
@@ -208,7 +208,7 @@ describeAsRoot('files inside a root', () => {
     ).toEqual([]);
   });
 
-  test('an atomic write gives content and mode and leaves nothing else', async () => {
+  test('an atomic write sets content and mode and leaves no other file', async () => {
     const path = join(scratch, 'state.json');
     await writeAtomic(path, bytes('one'), 0o600);
     await writeAtomic(path, bytes('two'), 0o644);
@@ -236,7 +236,7 @@ describeAsRoot('file calls relative to a directory', () => {
   const scratch = scratchDirectory('files-at');
   const open = (): number => openSync(scratch, constants.O_RDONLY | constants.O_DIRECTORY);
 
-  test('names, links, owners, modes, times', () => {
+  test('names, links, owners, modes and times are set and read', () => {
     const directory = open();
     at.mkdirAt(directory, 'sub', 0o700);
     closeSync(at.openAt(directory, 'file', constants.O_CREAT | constants.O_WRONLY, 0o600));
@@ -271,7 +271,7 @@ describeAsRoot('file calls relative to a directory', () => {
     closeSync(directory);
   });
 
-  test('extended attributes, of files, links and names that are not UTF-8', () => {
+  test('extended attributes are set and read, of files, links and names that are not UTF-8', () => {
     const directory = open();
     const odd = Uint8Array.from([0x66, 0xff, 0x20]);
     closeSync(at.openAt(directory, odd, constants.O_CREAT | constants.O_WRONLY, 0o600));
@@ -292,7 +292,7 @@ describeAsRoot('file calls relative to a directory', () => {
     closeSync(directory);
   });
 
-  test('S54: a path that passes a link or leaves the directory is not opened', () => {
+  test('S54: a path that passes a link or leaves the directory is refused', () => {
     const directory = open();
     mkdirSync(join(scratch, 'inner'));
     symlinkSync('inner', join(scratch, 'alias'));
@@ -310,7 +310,7 @@ describeAsRoot('file calls relative to a directory', () => {
     closeSync(directory);
   });
 
-  test('S54 S58: a path with .. is opened while others rename without end: the kernel says EAGAIN then, and is asked again', async () => {
+  test('S54 S58: a path with .. is opened during endless renames: the kernel answers EAGAIN, and the call is repeated', async () => {
     const directory = open();
     mkdirSync(join(scratch, 'climb/down'), { recursive: true });
     const renamer = new Worker(RENAMER, { eval: true, workerData: join(scratch, 'renamed') });
@@ -354,7 +354,7 @@ describeAsRoot('a locked directory', () => {
     await (await lockDirectory(scratch)).release();
   });
 
-  test('how full the file system is', async () => {
+  test('the usage of the file system is read', async () => {
     const usage = await filesystemSpace(scratch);
     expect(usage.usedBytes).toBeGreaterThan(0n);
     expect(usage.usedBytes + usage.availableBytes).toBeLessThanOrEqual(usage.capacityBytes);

@@ -125,7 +125,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     return { log: { ...silentLog, info: note, warn: note, error: note }, said, lines };
   };
 
-  test('S64: a helper has the mark before all else; what is none has only what it was given', async () => {
+  test('S64: a helper has the mark first; another process has only its given environment', async () => {
     const helper = await sleeper();
     const other = await sleeper({ isHelper: false });
     expect(environmentOf(helper.pid)).toMatch(
@@ -134,7 +134,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     expect(environmentOf(other.pid)).toBe('PATH=/usr/bin:/bin\0');
   });
 
-  test('found are those of other lives of the same instance, with or without a pipe', async () => {
+  test('helpers of earlier boots of the same instance are found, with or without a pipe', async () => {
     const piped = await sleeper();
     const errorsOnly = await sleeper({ stdout: 'null', stderr: 'pipe' });
     const without = await sleeper({ stdout: 'null' });
@@ -153,7 +153,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     errorsOnly.stderr?.destroy();
   });
 
-  test('one that works on is waited for as long as the grace lasts, and not killed', async () => {
+  test('a working helper is waited for within the grace, and not killed', async () => {
     const own = mkdtempSync(join(directory, 'late-'));
     const done = join(own, 'done');
     const late = gatedProgram(own, '/usr/bin/touch');
@@ -173,7 +173,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     stdout?.destroy();
   });
 
-  test('one that does not end is killed with what it has started, whatever session that is in', async () => {
+  test('a helper that does not end is killed with its descendants, whatever their session', async () => {
     const children = join(directory, 'children');
     const fifo = gatedProgram(mkdtempSync(join(directory, 'children-of-')), '/bin/true');
     onTestFinished(fifo.close);
@@ -198,7 +198,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
   });
 
   test.skipIf(!hasProgram(FREEZER))(
-    'F45: one that not even SIGKILL ends is told, and no later start waits for its end once more',
+    'F45: a helper that survives SIGKILL is reported, and no later start waits for it again',
     async () => {
       const helper = await sleeper();
       const cgroup = join(FREEZER, basename(directory));
@@ -230,7 +230,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     },
   );
 
-  test('a service that a helper has left behind goes on, though it has all of its environment', async () => {
+  test('a service left behind by a helper goes on, though it has the helper’s environment', async () => {
     const file = join(directory, 'service');
     const helper = await shell(`setsid sleep 3602 > /dev/null 2>&1 & echo $! > ${file}`);
     await helper.exited;
@@ -243,7 +243,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
   });
 
   test.skipIf(!hasProgram(PERL))(
-    'one that is still the daemon that forked it is waited for: nobody knows yet what it becomes',
+    'a forked child before its execve is waited for, since its program is not known yet',
     async () => {
       const [gate, ready] = [join(directory, 'execve'), join(directory, 'forked')];
       await (
@@ -274,7 +274,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
   );
 
   test.skipIf(!hasProgram(PERL))(
-    'S89 F10: who has mounts of his own is not taken for a helper that is being started, though he looks like one',
+    'S89 F10: a process with mounts of its own is not taken for a starting helper, though it resembles one',
     async () => {
       // no argument, no environment, leader of a session: as an execve that has just put its memory in place
       const bare = 'delete @ENV{keys %ENV}; exec {"/bin/cat"} ""';
@@ -306,7 +306,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     },
   );
 
-  test('F10: each life ends the helpers of those before it and none of its own; a damaged record costs only that', async () => {
+  test('F10: each boot ends the helpers of those before it and none of its own; a damaged record affects only that', async () => {
     const file = join(directory, 'helpers.json');
     const successor = { file, clock: hastyClock(), random, log: silentLog };
     await endEarlierHelpersIfAny(successor);

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { run } from '../../support/run.ts';
 
 describe('memory', () => {
-  test('what was freed in the middle of the heap is given back', async () => {
+  test('memory freed in the middle of the heap is returned', async () => {
     // in a process of its own: another test's garbage plays no part
     const program = `
       const { trim } = await import(${JSON.stringify(new URL('../../../src/host/tuning/memory.ts', import.meta.url).href)});
@@ -26,7 +26,7 @@ describe('memory', () => {
     expect(givenBackMib).toBeGreaterThan(40);
   });
 
-  test('what a start has used of the program is let go of, and mapped again when it is used', async () => {
+  test('pages of the program that the start used are released, and mapped again on use', async () => {
     const program = `
       const { releaseProgramPages } = await import(${JSON.stringify(new URL('../../../src/host/tuning/program-pages.ts', import.meta.url).href)});
       const { readFileSync } = await import('node:fs');

@@ -55,7 +55,7 @@ describeAsRoot('mounts', () => {
     expect(await unmount(target)).toBe(true);
   });
 
-  test('unmount can be repeated: what is not mounted or not there is no error', async () => {
+  test('unmount can be repeated: a path that is not mounted or missing is no error', async () => {
     const target = await makeTmpfs();
     expect(await unmount(target)).toBe(true);
     expect(await unmount(target)).toBe(false);
@@ -109,7 +109,7 @@ describeAsRoot('mounts', () => {
     },
   );
 
-  test('an overlay without upper is read-only; volatile is taken; a missing layer is named in the error', async () => {
+  test('an overlay without upper is read-only; volatile is accepted; a missing layer is named in the error', async () => {
     const base = await makeTmpfs();
     const [one, two, upper, work] = ['1', '2', 'upper', 'work'].map((name) => join(base, name)) as [
       string,
@@ -145,7 +145,7 @@ describeAsRoot('mounts', () => {
     await unmount(base);
   });
 
-  test('a read-only bind, of a tree and of a file', async () => {
+  test('a bind of a tree and of a file can be read-only', async () => {
     const base = await makeTmpfs();
     const inner = join(base, 'inner');
     mkdirSync(inner);
@@ -168,7 +168,7 @@ describeAsRoot('mounts', () => {
     await unmount(base);
   });
 
-  test('propagation is set as asked', async () => {
+  test('propagation is set as requested', async () => {
     const target = await makeTmpfs();
     const now = async (): Promise<object> => {
       const mount = findMount(await readMountInfo(), target);

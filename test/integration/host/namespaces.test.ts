@@ -93,7 +93,7 @@ describeAsRoot('namespaces without a process', () => {
     expect(await Promise.all(Object.values(paths).map(isNamespacePin))).toEqual([true, true, true]);
   });
 
-  test("the interfaces of a namespace without a process, and no word of the host's", async () => {
+  test('the interfaces of a namespace without a process are read, and none of the host’s', async () => {
     const directory = join(root, 'counted');
     const paths = await pinNamespaces({ ...all, directory }, clock);
     await inside(directory, [
@@ -116,7 +116,7 @@ describeAsRoot('namespaces without a process', () => {
     expect(threadNamespaces()).toEqual(before);
   });
 
-  test('pinning again gives the same namespaces; a part of them is made anew', async () => {
+  test('pinning again gives the same namespaces; a missing one is made again', async () => {
     const directory = join(root, 'again');
     await pinNamespaces({ ...all, directory }, clock);
     const inode = (kind: string): number => statSync(join(directory, kind)).ino;
@@ -129,7 +129,7 @@ describeAsRoot('namespaces without a process', () => {
     expect(inode('net')).not.toBe(first[0]);
   });
 
-  test('only what was asked for is made', async () => {
+  test('only the requested namespaces are made', async () => {
     const directory = join(root, 'some');
     expect(await pinNamespaces({ ...all, net: false, uts: false, directory }, clock)).toEqual({
       ipc: join(directory, 'ipc'),
@@ -139,7 +139,7 @@ describeAsRoot('namespaces without a process', () => {
     expect(await pinNamespaces(none, clock)).toEqual({});
   });
 
-  test('unpinning can be repeated, copes with plain files and stacked mounts, and takes the directory', async () => {
+  test('unpinning can be repeated, handles plain files and stacked mounts, and deletes the directory', async () => {
     const directory = join(root, 'gone');
     await pinNamespaces({ ...all, directory }, clock);
     await mountBind({ source: join(directory, 'net'), target: join(directory, 'ipc') });
@@ -153,7 +153,7 @@ describeAsRoot('namespaces without a process', () => {
     expect(existsSync(directory)).toBe(false);
   });
 
-  test('F59: a sysctl that the kernel refuses undoes everything and says which', async () => {
+  test('F59: a sysctl that the kernel refuses undoes everything and is named', async () => {
     const directory = join(root, 'refused');
     const sysctls = [{ name: 'net.ipv4.no_such_thing', value: '1' }];
     await expect(pinNamespaces({ ...all, directory, sysctls }, clock)).rejects.toThrow(
@@ -170,7 +170,7 @@ describeAsRoot('namespaces without a process', () => {
     expect(threadNamespaces()).toEqual(before);
   });
 
-  test('sysctls hold whatever their order: one that sets another back, one whose bound another moves', async () => {
+  test('sysctls are in force whatever their order: one that resets another, one whose bound another moves', async () => {
     const directory = join(root, 'order');
     const sysctls = [
       { name: 'net.ipv4.conf.all.accept_redirects', value: '1' },
@@ -193,7 +193,7 @@ describeAsRoot('namespaces without a process', () => {
     await unpinNamespaces(directory);
   });
 
-  test('parameters of an interface are set once it is there, and one that is not there is the request’s mistake', async () => {
+  test('parameters of an interface are set once it exists; a missing interface is InvalidArgument', async () => {
     const directory = join(root, 'interface');
     const { net = '' } = await pinNamespaces({ ...all, directory }, clock);
     await inside(directory, ['/sbin/ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'other']);
@@ -210,7 +210,7 @@ describeAsRoot('namespaces without a process', () => {
     await unpinNamespaces(directory);
   });
 
-  test('a sysctl of the host, or of a namespace that is not made, is refused before anything is made', async () => {
+  test('a sysctl of the host, or of a namespace that is not created, is refused before anything is made', async () => {
     const directory = join(root, 'never');
     for (const name of ['kernel.core_pattern', 'vm.swappiness', 'net.ipv4.ip_forward']) {
       const request = { ...all, net: false, directory, sysctls: [{ name, value: '1' }] };
@@ -221,7 +221,7 @@ describeAsRoot('namespaces without a process', () => {
     expect(existsSync(directory)).toBe(false);
   });
 
-  test('pins are left out of recursive binds: no container holds them through a volume', async () => {
+  test('recursive binds leave out pins, so that no container holds them through a volume', async () => {
     await preparePinRoot(root);
     expect(mountPointsBelow(root).filter((path) => path === root)).toEqual([root]);
     expect(findMount(await readMountInfo(), root)).toMatchObject({ isUnbindable: true });
@@ -258,7 +258,7 @@ describeAsRoot('namespaces without a process', () => {
   });
 
   test.skipIf(!hasProgram('/usr/bin/strace'))(
-    'a thread that can not come back is given up, and pods are pinned all the same',
+    'a thread that cannot return is given up, and pods are pinned all the same',
     async () => {
       const helper = new URL('./lost-thread.ts', import.meta.url).pathname;
       const inject = [
@@ -283,7 +283,7 @@ describeAsRoot('namespaces without a process', () => {
     },
   );
 
-  test('a thread that could not start for want of descriptors does at the next order', async () => {
+  test('a thread that could not start without descriptors starts at the next call', async () => {
     const helper = new URL('./no-descriptor.ts', import.meta.url).pathname;
     // few enough that taking them all is quick
     const argv = ['/bin/sh', '-c', 'ulimit -n 128; exec "$0" "$1"', process.execPath, helper];
@@ -291,7 +291,7 @@ describeAsRoot('namespaces without a process', () => {
     expect(Buffer.from(result.stdout).toString()).toBe(JSON.stringify({ without: true, withSome: true }));
   });
 
-  test('a new worker takes over when one ended', async () => {
+  test('a new worker replaces an ended one', async () => {
     await stopKernelThread();
     const directory = join(root, 'after');
     expect(await pinNamespaces({ ...all, directory }, clock)).toMatchObject({ net: join(directory, 'net') });

@@ -42,7 +42,7 @@ async function membersOfSession(session: number): Promise<number[]> {
 }
 
 describe('a program that was just written', () => {
-  test('starts although somebody has it open for writing still, and is refused when that never ends', async () => {
+  test('starts while it is still open for writing for a moment, and is refused when that never ends', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'troupe-busy-'));
     const program = join(directory, 'program');
     writeFileSync(program, '#!/bin/sh\nexit 3\n', { mode: 0o755 });
@@ -134,7 +134,7 @@ describe('what a child gets', () => {
 });
 
 describe('one run of a tool', () => {
-  test('exit code, signal, stdin, both outputs', async () => {
+  test('returns exit code, signal and both outputs, and takes stdin', async () => {
     const stdin = Buffer.alloc(3_000_000, 'x');
     const result = await sh('wc -c; echo oops >&2; exit 3', { stdin });
     expect(result).toMatchObject({ exitCode: 3, signal: null, truncated: false, timedOut: false });
@@ -143,7 +143,7 @@ describe('one run of a tool', () => {
     expect(await sh('kill -9 $$')).toMatchObject({ exitCode: null, signal: 9 });
   });
 
-  test('a binary that is not there, not executable, or a directory', async () => {
+  test('fails for a binary that is missing, not executable, or a directory', async () => {
     await expect(run(['/does/not/exist'])).rejects.toMatchObject({
       code: 'ENOENT',
       fault: { subject: '/does/not/exist' },
@@ -270,7 +270,7 @@ describe('killing a tree', () => {
     stdout.destroy();
   });
 
-  test('F43: a root whose pid belongs to another process by now is left alone', async () => {
+  test('F43: a root whose pid was reused is left alone', async () => {
     const child = await spawnProcess({ argv: ['/bin/sleep', '1000'], env: {} });
     const stale = { pid: child.pid, startTicks: child.identity.startTicks - 1 };
     expect(await killTree(stale, clock)).toEqual([]);

@@ -67,7 +67,7 @@ describeAsRoot('what containers can write of ours', () => {
   }
 
   test.each(['pod', 'node'] as const)(
-    'S87: with the IPC namespace of the %s, resolv.conf, hosts and hostname take some lines more and then no more',
+    'S87: with the IPC namespace of the %s, resolv.conf, hosts and hostname take some more lines, up to a bound',
     async (ipc) => {
       const { pod, files } = await made({
         namespaces: { network: 'pod', pid: 'container', ipc, targetId: undefined },
@@ -86,7 +86,7 @@ describeAsRoot('what containers can write of ours', () => {
     },
   );
 
-  test('S87: inodes are bounded as bytes are, in /dev/shm, too', async () => {
+  test('S87: inodes are bounded like bytes, in /dev/shm, too', async () => {
     const { pod, files } = await made();
     expect(statfsSync(layout.sandboxEtc(pod.id)).files).toBe(hostLimits.sandboxFilesInodes);
     expect(statfsSync(files.shm)).toMatchObject({ files: hostLimits.shmInodes });
@@ -94,7 +94,7 @@ describeAsRoot('what containers can write of ours', () => {
     await port.removeSandboxFiles(pod, fx);
   });
 
-  test('S87: hosts of the machine fit with room to spare, whatever their size and script', async () => {
+  test('S87: the machine’s hosts file fits with room to spare, whatever its size and script', async () => {
     writeFileSync(hostHosts, '10.0.0.1\tbücher\n'.repeat(hostLimits.hostsChars / 16));
     const { pod, files } = await made({
       namespaces: { network: 'node', pid: 'container', ipc: 'node', targetId: undefined },
@@ -104,7 +104,7 @@ describeAsRoot('what containers can write of ours', () => {
     await port.removeSandboxFiles(pod, fx);
   });
 
-  test('S87 S19: only root passes to them, and each has the mode that it has in a container', async () => {
+  test('S87 S19: only root reaches them, and each has the mode that it has in a container', async () => {
     const { pod, files } = await made();
     expect(lstatSync(layout.sandboxEtc(pod.id)).mode & 0o777).toBe(0o700);
     for (const name of WRITABLE)
@@ -112,7 +112,7 @@ describeAsRoot('what containers can write of ours', () => {
     await port.removeSandboxFiles(pod, fx);
   });
 
-  test('S87 I2: making can be repeated without a second mount, removing too; nothing is left', async () => {
+  test('S87 I2: making can be repeated without a second mount, and removing leaves nothing', async () => {
     const { pod, files } = await made();
     writeFileSync(files.hosts, 'spoilt');
     await port.makeSandboxFiles(pod, fx);
@@ -125,7 +125,7 @@ describeAsRoot('what containers can write of ours', () => {
     expect(readdirSync(layout.sandboxesDir)).toEqual([]);
   });
 
-  test('S87 I2: what a crash left of making them goes: the directory, the mount, the links without their files', async () => {
+  test('S87 I2: leftovers of a crash while making them are removed: the directory, the mount, dangling links', async () => {
     for (const lose of [
       async (id: SandboxInput['id']) => void (await unmount(layout.sandboxEtc(id))),
       async (id: SandboxInput['id']) => truncateSync(layout.sandboxFiles(id).hosts, 0),
@@ -138,7 +138,7 @@ describeAsRoot('what containers can write of ours', () => {
     }
   });
 
-  test('S87: the files of a pod that an older daemon made, which lie in the state directory, go as well', async () => {
+  test('S87: files of a pod made by an older daemon in the state directory are removed, too', async () => {
     const id = parseSandboxId('0'.repeat(64));
     if (id === undefined) throw new Error('no id');
     const files = layout.sandboxFiles(id);

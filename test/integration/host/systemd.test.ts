@@ -40,7 +40,7 @@ function hurried(): ClockPort {
 }
 
 describe('a scope', () => {
-  it('is asked for once, and its process is awaited in it', async () => {
+  it('is requested once, and its process is awaited in it', async () => {
     const asked = join(directory, 'asked');
     const systemd = createSystemd({ clock: hurried(), busctl: busctl(`printf '%s\\n' "$@" >${asked}`) });
     await expect(systemd.startScope(scope, pid())).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
@@ -54,7 +54,7 @@ describe('a scope', () => {
     );
   });
 
-  it('that systemd refuses is told in its words', async () => {
+  it('that systemd refuses is reported in systemd’s words', async () => {
     const systemd = createSystemd({
       clock: realClock(),
       busctl: busctl('echo "Call failed: Unit is masked" >&2', 'exit 1'),
@@ -64,7 +64,7 @@ describe('a scope', () => {
     );
   });
 
-  it('is nobody’s failure when its process has ended: its sync pipe tells why', async () => {
+  it('is no failure when its process has ended: the sync pipe has the reason', async () => {
     const exited = once(child, 'exit');
     child.kill('SIGKILL');
     await exited;

@@ -62,7 +62,7 @@ describeAsRoot('a user namespace of a pod', () => {
       .split(' ')
       .filter((pid) => pid !== '');
 
-  test('owns the pod: its root sets the host name and sysctls of the network, and lo is up; the process has gone', async () => {
+  test('owns the pod: its root sets the host name and network sysctls, and lo is up; the pinning process has ended', async () => {
     const directory = join(root, 'pod');
     const before = childrenOfOurs();
     const sysctls = [
@@ -104,7 +104,7 @@ describeAsRoot('a user namespace of a pod', () => {
     expect(existsSync(directory)).toBe(false);
   });
 
-  test('alone, for a pod that has everything else of the host', async () => {
+  test('can be the only namespace of a pod that has all others of the host', async () => {
     const directory = join(root, 'alone');
     expect(
       await pinNamespaces({ directory, net: false, ipc: false, uts: false, user, sysctls: [] }, clock),
@@ -148,7 +148,7 @@ describeAsRoot('a user namespace of a pod', () => {
     await unmount(target);
   });
 
-  test('a file system that can show no other owners is told as such', async () => {
+  test('a file system without id mapping is reported as such', async () => {
     const refused = withUserNamespace(user, 'a test', clock, (from) =>
       idmappedTree('/proc/sys', `${from}/user`),
     );

@@ -74,7 +74,7 @@ describeAsRoot('watching a directory', () => {
     watch.close();
   });
 
-  test('F41: a directory that goes away is told as lost, once; a missing one is refused', async () => {
+  test('F41: a deleted directory is reported as lost, once; a missing one is refused', async () => {
     for (const goAway of [
       (path: string) => rmSync(path, { recursive: true }),
       (path: string) => renameSync(path, `${path}.moved`),
@@ -105,7 +105,7 @@ describeAsRoot('watching a directory', () => {
 });
 
 describeAsRoot('watching processes', () => {
-  test('hundreds at once, without a thread for any', async () => {
+  test('hundreds of processes are watched at once without threads', async () => {
     const seen = new Seen();
     const children = await Promise.all(
       Array.from({ length: 200 }, () => spawnProcess({ argv: ['/bin/sleep', '1000'], env: {} })),
@@ -121,7 +121,7 @@ describeAsRoot('watching processes', () => {
     await Promise.all(children.map((child) => child.exited));
   });
 
-  test('a process that is no child of ours, one that is gone, one whose watch was closed', async () => {
+  test('a watch works for another’s child, for a process that is gone, and not once it is closed', async () => {
     const seen = new Seen();
     const pipe = makePipe();
     // the grandchild outlives its parent and belongs to init then
@@ -144,7 +144,7 @@ describeAsRoot('watching processes', () => {
     expect(seen.items).toEqual(['gone', 'grandchild']);
   });
 
-  test('what is left unread is announced again', async () => {
+  test('an unread event is announced again', async () => {
     const seen = new Seen();
     const pipe = makePipe();
     writeSync(pipe.write, 'abc');

@@ -16,7 +16,7 @@ export const ofDocuments: readonly Mutant[] = [
   },
   {
     row: 'S04',
-    title: 'a home from the image’s passwd is not looked at',
+    title: 'a home from the image’s passwd is not checked',
     file: 'src/oci/runtime/bundle/host/user.ts',
     find: 'if (!isPlainHome(home)) {',
     replace: 'if (home.length > 4096) {',
@@ -173,7 +173,7 @@ export const ofDocuments: readonly Mutant[] = [
   },
   {
     row: 'S73',
-    title: 'a capability that is none is passed on',
+    title: 'an unknown capability is passed on',
     file: 'src/oci/runtime/spec/capabilities.ts',
     find: 'if (!NUMBER_OF.has(name)) {',
     replace: "if (name === '') {",
@@ -181,7 +181,7 @@ export const ofDocuments: readonly Mutant[] = [
   },
   {
     row: 'S73',
-    title: 'a profile that was not read is none at all',
+    title: 'a profile that was not read means no profile',
     file: 'src/oci/runtime/spec/generate.ts',
     find: "return (\n        input.localSeccomp ??\n        fail('bug', `use seccomp profile ${seccomp.path}: not read`, { subject: seccomp.path })\n      );",
     replace: 'return input.localSeccomp;',

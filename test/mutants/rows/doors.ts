@@ -69,7 +69,7 @@ export const ofDoors: readonly Mutant[] = [
     file: 'src/host/io/private-socket.ts',
     find: 'if (found === undefined || found.isSocket()) return this.#restore();',
     replace: 'if (found === undefined || found.isSocket()) return;',
-    test: { file, named: 'F90 it is removed' },
+    test: { file, named: 'F90 a removed socket file' },
   },
   {
     row: 'F90',
@@ -77,7 +77,7 @@ export const ofDoors: readonly Mutant[] = [
     file: 'src/host/io/private-socket.ts',
     find: 'if (found !== undefined && same(found, this.#bound?.identity)) {',
     replace: 'if (found !== undefined) {',
-    test: { file, named: 'F90 a socket on which nobody listens in its place' },
+    test: { file, named: 'F90 a stale socket in its place' },
   },
   {
     row: 'F90',
@@ -85,7 +85,7 @@ export const ofDoors: readonly Mutant[] = [
     file: 'src/host/io/private-socket.ts',
     find: 'onTaken?.(listener);',
     replace: '',
-    test: { file, named: 'F90 another daemon listens in its place' },
+    test: { file, named: 'F90 another daemon’s socket in its place' },
   },
   {
     row: 'S69',
@@ -97,7 +97,7 @@ export const ofDoors: readonly Mutant[] = [
   },
   {
     row: 'S69',
-    title: 'nobody is told who else uses the socket',
+    title: 'other users of the socket are not logged',
     file: 'src/daemon/wiring/cri-socket.ts',
     find: 'if (peer === undefined || seen.has(peer.uid)',
     replace: 'if (peer === undefined || peer.uid > 0 || seen.has(peer.uid)',

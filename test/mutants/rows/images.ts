@@ -104,7 +104,7 @@ export const ofImages: readonly Mutant[] = [
   },
   {
     row: 'S49',
-    title: 'what gpgv says of a signature is not looked at',
+    title: 'gpgv’s status of a signature is not read',
     file: 'src/oci/images/signature/gpgv.ts',
     find: 'return refusal === undefined ? { payload: stdout } : { refusal };',
     replace: 'return { payload: stdout };',
@@ -123,7 +123,7 @@ export const ofImages: readonly Mutant[] = [
   },
   {
     row: 'S81',
-    title: 'certificates are not looked at',
+    title: 'certificates are not checked',
     file: 'src/oci/images/registry/transport.ts',
     find: "{ ...bounds, rejectUnauthorized: !insecure, minVersion: 'TLSv1.2' }",
     replace: "{ ...bounds, rejectUnauthorized: false, minVersion: 'TLSv1.2' }",

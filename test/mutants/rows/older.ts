@@ -23,7 +23,7 @@ export const ofOlderRows: readonly Mutant[] = [
     replace: '',
     test: {
       file: 'test/e2e/streaming/exec.test.ts',
-      named: String.raw`terminals for a program that is not there leave nothing \(S22\)`,
+      named: String.raw`terminals for a missing program leave nothing \(S22\)`,
     },
   },
   {

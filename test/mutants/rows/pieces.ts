@@ -179,7 +179,7 @@ export const ofPieces: readonly Mutant[] = [
   },
   {
     row: 'S85',
-    title: 'each look at a drain leaves a waiter behind',
+    title: 'each poll of a drain leaves a waiter behind',
     file: 'src/oci/runtime/exec/stream-output.ts',
     find: 'driverLimits.drainPollMs, signal }, ended);',
     replace: 'driverLimits.drainPollMs, signal }, hasEnded ? ended : pumps[0]?.ended ?? ended);',

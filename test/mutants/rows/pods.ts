@@ -77,7 +77,7 @@ export const ofPods: readonly Mutant[] = [
     file: 'src/host/process/child-signals.ts',
     find: '    leaveOutStops();\n',
     replace: '',
-    test: { file: signals, named: 'S89: a child that is stopped' },
+    test: { file: signals, named: 'S89: stops and continuations of a child' },
   },
   {
     row: 'S89',
@@ -161,7 +161,7 @@ export const ofPods: readonly Mutant[] = [
   },
   {
     row: 'S89',
-    title: 'who writes into the CNI directory has it looked at without end',
+    title: 'writes into the CNI directory cause endless scans',
     file: 'src/network/watch.ts',
     find: '      this.#changed = true;\n',
     replace: '      this.#again = true;\n',
@@ -197,7 +197,7 @@ export const ofPods: readonly Mutant[] = [
     file: 'src/host/sandbox/sandbox-files.ts',
     find: 'mode: 0o700,',
     replace: 'mode: 0o755,',
-    test: { file: podFiles, named: 'S87 S19: only root passes' },
+    test: { file: podFiles, named: 'S87 S19: only root reaches' },
   },
   {
     row: 'S96',

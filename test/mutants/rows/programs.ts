@@ -7,7 +7,7 @@ const runc = 'test/unit/oci/runtime/container/runc.test.ts';
 /** A known flaw of runtimes that is no longer reported. */
 const untold = (row: string, name: string, what: string): Mutant => ({
   row,
-  title: `nobody is told that a runtime has ${name}`,
+  title: `nothing reports that a runtime has ${name}`,
   file: 'src/oci/runtime/handlers/known-flaws.ts',
   find: `name: '${name} (${what})'`,
   replace: `name: 'a flaw (${what})'`,

@@ -36,7 +36,7 @@ export const ofPulls: readonly Mutant[] = [
   },
   {
     row: 'S86',
-    title: 'checkpoints are looked for though they are not restored',
+    title: 'images are searched for checkpoints though restoring is off',
     file: 'src/cri/lookup/make-container.ts',
     find: ' || !restoresCheckpoints ? undefined',
     replace: ' ? undefined',

@@ -156,7 +156,7 @@ export const ofRequests: readonly Mutant[] = [
   },
   {
     row: 'S73',
-    title: 'a capability that is none is left out silently',
+    title: 'an unknown capability is left out silently',
     file: 'src/cri/validate/security.ts',
     find: "return canonical === 'ALL' || policy.capabilityNames.includes(canonical)",
     replace: "return canonical === 'ALL' || canonical !== ''",
