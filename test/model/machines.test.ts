@@ -52,7 +52,7 @@ describe.each(charted)('machine $name', (one) => {
     expect(never).toEqual([]);
   });
 
-  it('rests with nothing under way, and with no timer', () => {
+  it('has no effect under way and no timer in a settled state', () => {
     const busy = places.filter((place) => isResting(place) && place.steps.some(byItself));
     expect(pathsOf(busy)).toEqual([]);
   });
@@ -68,12 +68,12 @@ describe.each(charted.filter(({ name }) => name !== 'root' && name !== 'janitor'
       ...new Set(wrong.map((place) => place.path)),
     ];
 
-    it('has no dead end: it comes to rest by itself when everything works', () => {
+    it('has no dead end: it settles by itself when every effect works', () => {
       const good = canReach(exploration, isResting, whenAllWorks);
       expect(pathsOf(places.filter((place) => !good.has(place.key)))).toEqual([]);
     });
 
-    it('comes to rest even when everything fails, or keeps trying', () => {
+    it('settles, or keeps trying, when every effect fails', () => {
       const good = canReach(exploration, isResting, whenAllFails);
       expect(pathsOf(places.filter((place) => !good.has(place.key)))).toEqual([]);
     });

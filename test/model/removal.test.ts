@@ -14,7 +14,7 @@ describe('container', () => {
   const contextOf = (place: Place): { readonly exit: unknown; readonly fault: unknown } =>
     place.snapshot.context as never;
 
-  it('an exit that was told while its process was being ended is kept: finishing always follows', () => {
+  it('an exit reported during a kill is kept: finishing always follows', () => {
     const isMet = ({ path }: Place): boolean =>
       path.startsWith('stopping.') || path === 'running' || path === 'created';
     // an update of one that has its grace is let end first
@@ -40,13 +40,13 @@ describe('container', () => {
     ).toEqual([]);
   });
 
-  it('no exit is shown before there is a fact of it', () => {
+  it('no exit is shown before it is recorded as a fact', () => {
     expect(places.filter((place) => place.path === 'exited' && contextOf(place).exit === undefined)).toEqual(
       [],
     );
   });
 
-  it('Remove leads to gone when every effect works, from every state in which no process is left to be awaited', () => {
+  it('Remove leads to gone when every effect works, from every state without a process to wait for', () => {
     const calm = places.filter(
       (place) =>
         ['exited', 'cleanupPending'].includes(place.path) ||
@@ -58,7 +58,7 @@ describe('container', () => {
     expect([...new Set(wrong.map((place) => place.path))]).toEqual([]);
   });
 
-  it('Remove of one whose process has ended leads to gone without another call', () => {
+  it('Remove of an ended container leads to gone without another call', () => {
     // an exit that could not be recorded is reported first, and the next call goes on
     const ending = places.filter(
       (place) => place.path.startsWith('finishing.') && contextOf(place).fault === undefined,
@@ -70,7 +70,7 @@ describe('container', () => {
     expect([...new Set(wrong.map((place) => place.key))]).toEqual([]);
   });
 
-  it('a stop can always end: the exit of the process is awaited, never more', () => {
+  it('a stop waits for the exit of the process and nothing else', () => {
     const stopping = places.filter((place) => place.path.startsWith('stopping.'));
     const good = canReach(
       exploration,

@@ -66,7 +66,7 @@ describe.skipIf(missing !== '')('S53 code of an image', () => {
   });
   afterAll(async () => await world.close());
 
-  test('is opened by no process outside of the container; its users are looked up in its files', async () => {
+  test('is opened by no process outside of the container; users are looked up in the image’s files', async () => {
     const {
       client: { runtime, image },
       instance,

@@ -111,15 +111,18 @@ describe.skipIf(!isRoot)('hostile images and requests', () => {
     ['S07 /run, /tmp and /var', 'evil/dirs:1'],
     ['S39 /proc', 'evil/proc:1'],
     ['S55 the working directory', 'evil/workdir:1'],
-  ])('%s as a link to the host: whether it runs or not, the host stays as it was', async (_row, image) => {
-    const { podSandboxId } = await run(image);
-    await remove(podSandboxId);
-    expect(await canaryContent()).toEqual(['secret']);
-    expect(readFileSync(join(canary, 'secret'), 'utf8')).toBe('untouched\n');
-    expect((await lstat(canary)).mode & 0o777).toBe(0o755);
-  });
+  ])(
+    '%s as a link to the host leaves the host unchanged, whether the container runs or not',
+    async (_row, image) => {
+      const { podSandboxId } = await run(image);
+      await remove(podSandboxId);
+      expect(await canaryContent()).toEqual(['secret']);
+      expect(readFileSync(join(canary, 'secret'), 'utf8')).toBe('untouched\n');
+      expect((await lstat(canary)).mode & 0o777).toBe(0o755);
+    },
+  );
 
-  it('S38 a working directory among our descriptors is none', async () => {
+  it('S38 a working directory among our descriptors is refused', async () => {
     const { podSandboxId, containerId, refusal } = await run('evil/fd:1');
     if (containerId !== '') {
       const { stdout } = await world.client.runtime.execSync({
@@ -144,7 +147,7 @@ describe.skipIf(!isRoot)('hostile images and requests', () => {
     await expect(run('evil/user:1')).rejects.toThrow(/user/iu);
   });
 
-  it('S64 the image environment reaches the container and none of our helpers', async () => {
+  it('S64 the image’s environment reaches the container and none of our helpers', async () => {
     const { podSandboxId, containerId, refusal } = await run('evil/volume:1');
     expect(refusal).toBe('');
     const { stdout } = await world.client.runtime.execSync({ containerId, cmd: ['env'], timeout: 10n });
@@ -210,7 +213,7 @@ describe.skipIf(!isRoot)('hostile images and requests', () => {
     expect(readFileSync(join(canary, 'secret'), 'utf8')).toBe('untouched\n');
   });
 
-  it('S01 S02 a sysctl that carries another, or belongs to the host, is refused and the host keeps its own', async () => {
+  it('S01 S02 a sysctl that contains another, or belongs to the host, is refused, and the host’s stay', async () => {
     const before = readFileSync('/proc/sys/kernel/core_pattern', 'utf8');
     for (const sysctls of [
       { 'kernel.shm_rmid_forced': '1+kernel.core_pattern=x' },
@@ -252,7 +255,7 @@ describe.skipIf(!isRoot)('hostile images and requests', () => {
     }
   });
 
-  it('I16 nothing is left of all that', async () => {
+  it('I16 nothing is left on the machine', async () => {
     expect(await world.leftovers()).toEqual([]);
   });
 });

@@ -39,7 +39,7 @@ describe.skipIf(!isRoot)('our files in a container', () => {
   }
 
   it.each(handlers)(
-    'S87 resolv.conf and hosts can be written, to a bound; the host\'s state directory does not grow (handler "%s")',
+    'S87 resolv.conf and hosts can be written up to a bound; the host\'s state directory does not grow (handler "%s")',
     async (runtimeHandler) => {
       const { sandboxId, containerId } = await makePod(world, `grow${runtimeHandler}`, { runtimeHandler });
       await world.client.runtime.startContainer({ containerId });
@@ -63,7 +63,7 @@ describe.skipIf(!isRoot)('our files in a container', () => {
     },
   );
 
-  it('S87 what it has written there is charged to its cgroup', async () => {
+  it('S87 writes to them are charged to the container’s cgroup', async () => {
     const { sandboxId, containerId } = await makePod(world, 'charged');
     await world.client.runtime.startContainer({ containerId });
     const shmem =
@@ -77,7 +77,7 @@ describe.skipIf(!isRoot)('our files in a container', () => {
     await removePod(world, sandboxId);
   });
 
-  it('S87 what a container has written there stays over kill -9 of the daemon', async () => {
+  it('S87 what a container has written there outlives kill -9 of the daemon', async () => {
     const { sandboxId, containerId } = await makePod(world, 'kept');
     await world.client.runtime.startContainer({ containerId });
     await run(containerId, 'echo nameserver 10.8.8.8 > /etc/resolv.conf');

@@ -64,7 +64,7 @@ export class EventWatch {
         return `I11 ${view.address} is ${view.path}, its last event is ${reported ?? 'none'}`;
     }
     for (const id of this.#reported.keys())
-      if (!present.has(id)) return `I11 ${id} is gone, and no event told`;
+      if (!present.has(id)) return `I11 ${id}is gone, and no event reported it`;
     return undefined;
   }
 }

@@ -30,7 +30,7 @@ async function collected(): Promise<number> {
   return process.memoryUsage().heapUsed;
 }
 
-it(`I17 after ${CYCLES} lives of pods there are as many actors and timers as before, and the heap is as large, within 10 %`, async () => {
+it(`I17 after ${CYCLES} cycles of pods the numbers of actors and timers are unchanged, and the heap within 10 %`, async () => {
   const actors: WeakRef<object>[] = [];
   const race = new Race(1, (event) => {
     if (event.type === '@xstate.actor') actors.push(new WeakRef(event.actorRef));

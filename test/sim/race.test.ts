@@ -149,7 +149,7 @@ describe('F71 concurrent Start, Stop, Remove, Exec, Update and Status of one con
   );
 
   it.each(phases)(
-    'all pairs: %s, %s is met by each call at each moment of its work, the final Remove as well; some order gives the answers',
+    'all pairs: %s, %s overlaps each call at each moment of its work, the final Remove as well; the answers are linearizable',
     async (phase, first) => {
       const moments = [];
       for (const second of NAMES) moments.push(await atEachMoment(phase, first, second));
@@ -157,7 +157,7 @@ describe('F71 concurrent Start, Stop, Remove, Exec, Update and Status of one con
     },
   );
 
-  it('a start that an update holds back, and a stop before it began: refused once the end is told, and not left waiting', async () => {
+  it('a start delayed by an update, with a stop before it begins, is refused once the end is reported, and does not wait on', async () => {
     await racing('update, start and stop', 1, async (race) => {
       const { calls, end } = await inPhase(race, 'created');
       calls.send('update');
@@ -170,7 +170,7 @@ describe('F71 concurrent Start, Stop, Remove, Exec, Update and Status of one con
     });
   });
 
-  it('an update of one that has its grace is in force long before the end', async () => {
+  it('an update within the grace of a stop is in force long before the end', async () => {
     await racing('stop and update', 1, async (race) => {
       const sandboxId = await race.alone(() => race.run('pod'));
       const id = await race.alone(() => race.create(sandboxId, 'main'));
@@ -195,7 +195,7 @@ describe('F71 concurrent Start, Stop, Remove, Exec, Update and Status of one con
   });
 
   it.each(['stop', 'remove', 'end', 'update', 'status'] as const)(
-    'an update of one that has its grace is met by %s at each moment of its work; some order gives the answers',
+    'an update within the grace of a stop overlaps %s at each moment of its work; the answers are linearizable',
     async (second) => {
       for (let moments = 0, done = false; !done; moments += 1) {
         await racing(`update within the grace and ${second}, ${moments} steps apart`, 1, async (race) => {
@@ -216,7 +216,7 @@ describe('F71 concurrent Start, Stop, Remove, Exec, Update and Status of one con
     },
   );
 
-  it('all of them at once, some twice, in any order', async () => {
+  it('all calls at once, some twice, in any order, are linearizable', async () => {
     for (let seed = 1; seed <= 100; seed += 1) {
       const random = randomStream(seed, 'calls');
       const phase = random.pick(PHASES);
@@ -233,7 +233,7 @@ describe('F71 concurrent Start, Stop, Remove, Exec, Update and Status of one con
   });
 });
 
-describe('F72 a sandbox that is ended while it is being made, or while something is made in it', () => {
+describe('F72 a sandbox that is ended while it or a container of it is being made', () => {
   /** The second call at each moment of the first; returns the answers to the first, one per moment. */
   async function answersOf<T>(
     name: string,
@@ -268,7 +268,7 @@ describe('F72 a sandbox that is ended while it is being made, or while something
     [...race.world.kernel.processes.values()].map(({ kind }) => kind);
 
   it.each(ENDS)(
-    '%s at each moment of RunPodSandbox: undone or told, never half of it; the name is free again',
+    '%s at each moment of RunPodSandbox: the sandbox is undone or reported, never partial; the name is free again',
     async (how) => {
       const answers = await answersOf<SandboxId>(`RunPodSandbox and ${how}`, async (race) => ({
         first: () => race.run('pod'),
@@ -298,7 +298,7 @@ describe('F72 a sandbox that is ended while it is being made, or while something
   );
 
   it.each(ENDS)(
-    '%s at each moment of CreateContainer: refused or ended with it; nothing runs in the end, and no further one is made',
+    '%s at each moment of CreateContainer: the container is refused or ended; nothing runs in the end, and no further one is made',
     async (how) => {
       const answers = await answersOf<ContainerId>(`CreateContainer and ${how}`, async (race) => {
         const sandboxId = await race.alone(() => race.run('pod'));
@@ -328,7 +328,7 @@ describe('F72 a sandbox that is ended while it is being made, or while something
   );
 
   it.each(ENDS)(
-    '%s at each moment of StartContainer: started or refused; nothing runs in the end',
+    '%s at each moment of StartContainer: the start succeeds or is refused; nothing runs in the end',
     async (how) => {
       const answers = await answersOf<void>(`StartContainer and ${how}`, async (race) => {
         const sandboxId = await race.alone(() => race.run('pod'));

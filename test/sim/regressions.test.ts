@@ -35,7 +35,7 @@ const reported = (failure: Failure | undefined): string =>
   failure === undefined ? '' : `${failure.invariant} ${failure.detail}`;
 
 describe('bugs found by the simulation', () => {
-  it('I5 a container whose exit is recorded is exited at once after a restart, whatever is left of it (seed 1)', async () => {
+  it('I5 a container with a recorded exit is exited at once after a restart, whatever is left of it (seed 1)', async () => {
     let seen = false;
     const { failure } = await runScenario(
       0,
@@ -49,7 +49,7 @@ describe('bugs found by the simulation', () => {
     expect([seen, reported(failure)]).toStrictEqual([true, '']);
   });
 
-  it('I5 a sandbox whose stop was not recorded before the crash was never told as not ready (seed 8)', async () => {
+  it('I5 a sandbox whose stop was not recorded before the crash was never reported as not ready (seed 8)', async () => {
     const { failure, world } = await runScenario(
       0,
       at('StopPodSandbox journal.append', 'before', 1, (_number, _when, _pair, now) => die(now)),
@@ -82,7 +82,7 @@ describe('bugs found by the simulation', () => {
     expect([world.crashes, reported(failure)]).toStrictEqual([1, '']);
   });
 
-  it('I2 layers whose removal failed with their image gone are deleted by the janitor (seed 103)', async () => {
+  it('I2 layers whose removal failed after their image was removed are deleted by the janitor (seed 103)', async () => {
     let refusals = 0;
     const { failure } = await runScenario(
       0,
@@ -94,7 +94,7 @@ describe('bugs found by the simulation', () => {
     expect([refusals, reported(failure)]).toStrictEqual([1, '']);
   });
 
-  it("I7 a slow append of the image's record is waited for: a record that lands later finds its layers (seed 288)", async () => {
+  it("I7 a removal waits for a slow append of the image's record, so that a late record finds its layers (seed 288)", async () => {
     const { failure, virtualMs } = await runScenario(
       0,
       at('PullImage journal.append', 'before', 1, (_number, _when, _pair, world) => world.sleep(120_000)),
@@ -103,7 +103,7 @@ describe('bugs found by the simulation', () => {
     expect(virtualMs).toBeGreaterThan(120_000);
   });
 
-  it('I13 F37 a container that ended before anybody was handed its id is handed out, not refused (seed 1295)', async () => {
+  it('I13 F37 a container that ended before any client got its id is returned, not refused (seed 1295)', async () => {
     let killed = false;
     const hook = at('CreateContainer runtime.create', 'after', 1, (_number, _when, _pair, world) =>
       world.sleep(300).then(() => {
@@ -116,7 +116,7 @@ describe('bugs found by the simulation', () => {
     expect([killed, reported(failure)]).toStrictEqual([true, '']);
   });
 
-  it('I13 F37 and handed out again to a call that comes twice (seed 41234)', async () => {
+  it('I13 F37 it is returned again to a repeated call (seed 41234)', async () => {
     const ids: unknown[] = [];
     const again = async (world: World): Promise<void> => {
       const view = world.troupe?.directory.containers()[0];
@@ -142,7 +142,7 @@ describe('bugs found by the simulation', () => {
     expect(ids).toStrictEqual([expect.stringMatching(/^[0-9a-f]{64}$/u), ids[0]]);
   });
 
-  it('I1 F05 F21 a stop whose record the disk refused, killed after the DEL: the sandbox is not ready again (seeds 3906, 17)', async () => {
+  it('I1 F05 F21 a sandbox whose stop the disk refused to record is not ready after a kill behind the DEL (seeds 3906, 17)', async () => {
     const hook = first(
       at('StopPodSandbox journal.append', 'before', 1, refused),
       at('StopPodSandbox network.del', 'after', 1, (_number, _when, _pair, world) => die(world)),
@@ -172,7 +172,7 @@ describe('bugs found by the simulation', () => {
         ] as const,
     ),
   )(
-    'F07 F60 a registry that breaks off after %i bytes of a layer, and a daemon that %s: no byte is sent twice',
+    'F07 F60 after a registry breaks off at %i bytes of a layer and the daemon %s, no byte is sent twice',
     async (byte, then) => {
       const hook = first(
         at(
@@ -216,7 +216,7 @@ describe('bugs found by the simulation', () => {
     },
   );
 
-  it('I15 the undo of a cut off checkpoint survives a power loss that follows it: no part comes back (seeds 1223, 20099, 20471)', async () => {
+  it('I15 the undo of an interrupted checkpoint survives a power loss after it: no part comes back (seeds 1223, 20099, 20471)', async () => {
     const hook = first(
       at('CheckpointContainer criu.pack', 'after', 1, (_number, _when, _pair, world) => die(world)),
       at('start criu.undo', 'after', 1, (_number, _when, _pair, world) => die(world, true)),
@@ -225,7 +225,7 @@ describe('bugs found by the simulation', () => {
     expect([world.crashes, world.powerLosses, reported(failure)]).toStrictEqual([2, 1, '']);
   });
 
-  it('I15 of a pod whose checkpoint is cut off by a power loss there are all archives or none', async () => {
+  it('I15 a checkpoint of a pod interrupted by a power loss leaves all archives or none', async () => {
     const hook = at('CheckpointPod criu.publish', 'after', 1, (_number, _when, _pair, world) =>
       die(world, true),
     );
@@ -233,7 +233,7 @@ describe('bugs found by the simulation', () => {
     expect([world.powerLosses, reported(failure)]).toStrictEqual([1, '']);
   });
 
-  it('F08 an image that is a checkpoint is removed while a container is made of it: its layer stays until it is read, and goes then', async () => {
+  it('F08 the layer of a checkpoint image removed during CreateContainer from it stays until it is read, and is deleted then', async () => {
     let images = -1;
     const hook = at('CreateContainer criu.import', 'before', 1, (_number, _when, _pair, world) => {
       world.history.images.clear();
@@ -252,7 +252,7 @@ describe('bugs found by the simulation', () => {
     ['its root file system', 'storage.unmountRootfs'],
     ['its checkpoint', 'criu.dropImages'],
   ])(
-    'I1 a restore that failed, killed after %s was gone and before its end was on record: it has ended (seeds 5652, 16560)',
+    'I1 a container whose restore failed has ended, also after a kill between the deletion of %s and the record of its end (seeds 5652, 16560)',
     async (_what, step) => {
       const hook = first(
         at('StartContainer criu.unmark', 'before', 1, refused),

@@ -34,27 +34,30 @@ describe('crash sweep', () => {
     result = await sweep();
   });
 
-  it('known crash points are those of the golden list, and all are explored', () => {
+  it('the known crash points match the golden list, and all are explored', () => {
     expect([...result.known].toSorted()).toStrictEqual(readGolden());
     expect([...result.explored].toSorted()).toStrictEqual(readGolden());
     expect(result.known.size).toBeGreaterThanOrEqual(120);
   });
 
-  it.each(ROWS)('%s: before and after each effect, by kill and by power loss', (_row, operations) => {
-    const of = (pairs: ReadonlySet<string>): string[] =>
-      [...pairs].filter((pair) => operations.includes(pair.split(' ', 1)[0] ?? ''));
-    const failures = result.failures
-      .filter(({ pair }) => operations.includes(pair.split(' ', 1)[0] ?? ''))
-      .map(
-        ({ point, pair, failure }) =>
-          `${pair} ${JSON.stringify(point)} ${failure.invariant} ${failure.detail}`,
-      );
-    expect(failures).toStrictEqual([]);
-    expect(of(result.survived).toSorted()).toStrictEqual(of(result.known).toSorted());
-    expect(of(result.known).length).toBeGreaterThan(1);
-  });
+  it.each(ROWS)(
+    '%s: recovers from a kill and a power loss before and after each effect',
+    (_row, operations) => {
+      const of = (pairs: ReadonlySet<string>): string[] =>
+        [...pairs].filter((pair) => operations.includes(pair.split(' ', 1)[0] ?? ''));
+      const failures = result.failures
+        .filter(({ pair }) => operations.includes(pair.split(' ', 1)[0] ?? ''))
+        .map(
+          ({ point, pair, failure }) =>
+            `${pair} ${JSON.stringify(point)} ${failure.invariant} ${failure.detail}`,
+        );
+      expect(failures).toStrictEqual([]);
+      expect(of(result.survived).toSorted()).toStrictEqual(of(result.known).toSorted());
+      expect(of(result.known).length).toBeGreaterThan(1);
+    },
+  );
 
-  it('F10 a second death at each effect of the recovery that follows', async () => {
+  it('F10 recovers from a second crash at each effect of the recovery', async () => {
     const { failures, runs } = await sweep({ depth: 2, every: 13, whole: false });
     expect(
       failures.map(({ pair, point, failure }) => `${pair} ${JSON.stringify(point)} ${failure.detail}`),

@@ -38,7 +38,7 @@ function mayImport(from: string, to: string): boolean {
 const sources = sourcesBelow('src');
 
 describe('arrows', () => {
-  it('know every folder', () => {
+  it('list every folder', () => {
     const folders = new Set(
       filesBelow('src')
         .filter((file) => !file.endsWith('.md'))
@@ -63,7 +63,7 @@ describe('arrows', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('are all in use', () => {
+  it('are all used', () => {
     const used = new Set(
       sources.flatMap((source) =>
         source.imports.flatMap(({ file }) =>
@@ -89,7 +89,7 @@ describe('arrows', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('name the file with its ending, in our own code', () => {
+  it('name the file with its extension, in our own code', () => {
     const wrong = sources.flatMap((source) =>
       source.imports
         .filter(({ file }) => file !== undefined && !file.endsWith('.ts'))
@@ -122,13 +122,13 @@ function importsOf(all: readonly Source[]): ReadonlyMap<string, readonly string[
   return new Map(all.map((source) => [source.file, targets(source)]));
 }
 
-it('no file imports itself by a detour', () => {
+it('no file imports itself indirectly', () => {
   expect(circles(importsOf(sources))).toEqual([]);
   expect(circles(importsOf(sourcesBelow('test')))).toEqual([]);
   expect(circles(importsOf(sourcesBelow('scripts')))).toEqual([]);
 });
 
-it('no folder of src imports itself by a detour', () => {
+it('no folder of src imports itself indirectly', () => {
   const arrows = new Map<string, readonly string[]>();
   for (const [file, targets] of importsOf(sources)) {
     const folder = folderOf(file);

@@ -71,7 +71,7 @@ describe('everywhere', () => {
 });
 
 describe('in src', () => {
-  it('actors are made by the supervisor and the cast only', () => {
+  it('actors are made by the supervisor and the wiring only', () => {
     const allowed = new Set(['src/actors/directory/supervisor.ts', 'src/actors/start-actors.ts']);
     expect(
       places(
@@ -92,7 +92,7 @@ describe('in src', () => {
     expect(shells).toEqual([]);
   });
 
-  it('F89 files of ours are read by readSmallFile or readOwnFile, which no FIFO in their place can hold', () => {
+  it('F89 our files are read by readSmallFile or readOwnFile, which no FIFO in their place can block', () => {
     const takes = (node: Node): boolean =>
       node.type === 'ImportSpecifier' && (node['imported'] as Node)['name'] === 'readFile';
     const found = places(src, takes).map((place) => place.replace(/:\d+$/u, ''));
@@ -108,7 +108,7 @@ describe('in src', () => {
     ).toEqual([]);
   });
 
-  it('no children that follow each snapshot of another actor', () => {
+  it('no child subscribes to each snapshot of another actor', () => {
     expect(places(src, (node) => node.type === 'Property' && keyOf(node) === 'syncSnapshot')).toEqual([]);
   });
 });
@@ -128,7 +128,7 @@ describe('in actors', () => {
     expect(places(machines, (node) => node.type === 'AwaitExpression' || node['async'] === true)).toEqual([]);
   });
 
-  it('a config reads as a spec: no function in it is longer than a line', () => {
+  it('a machine config has no function longer than a line', () => {
     const found = machines.flatMap((source) =>
       places([source], (node, around) => {
         const inConfig = around.some(

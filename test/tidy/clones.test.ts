@@ -20,19 +20,19 @@ const body = (name: string): string =>
 describe('code', () => {
   const clones = clonesOf([...sourcesBelow('src'), ...sourcesBelow('test/support')], MOST_LINES);
 
-  it(`stands in one place: no ${MOST_LINES + 1} lines do the same in two`, () => {
+  it(`has no clones: no ${MOST_LINES + 1} equal lines in two places`, () => {
     const found = clones
       .filter((clone) => ALLOWED[pairOf(clone)] === undefined)
       .map(({ one, other }) => `${one.file}:${one.from}-${one.to} ${other.file}:${other.from}-${other.to}`);
     expect(found).toEqual([]);
   });
 
-  it('has no exception that nothing needs', () => {
+  it('has no unused exception', () => {
     const needed = new Set(clones.map(pairOf));
     expect(Object.keys(ALLOWED).filter((pair) => !needed.has(pair))).toEqual([]);
   });
 
-  it('is compared without comments, layout and imports, and with its names', () => {
+  it('is compared without comments, layout and imports, but with its names', () => {
     const one = parsedSource('one.ts', `import { a } from './a.ts';\n${body('a')}`);
     const other = parsedSource(
       'other.ts',

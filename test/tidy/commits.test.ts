@@ -47,7 +47,7 @@ function commits(): readonly Commit[] {
 }
 
 describe('commits', () => {
-  it('have a subject of one line and its reason below', () => {
+  it('have a subject of one line and the reason in the body', () => {
     const wrong = commits()
       .filter(({ committedS }) => committedS >= SINCE_S)
       .map(({ hash, message }) => [hash, flawOf(message)] as const)

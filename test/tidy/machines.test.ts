@@ -45,12 +45,12 @@ describe.each(charted)('machine $name', ({ machine, file }) => {
     expect(listed).toEqual(top);
   });
 
-  it('draws its states, all of them and no other', () => {
+  it('draws all of its states and no other', () => {
     const drawn = new Set(pictures.join('\n').match(/[a-zA-Z]+/gu));
     expect([...drawn].toSorted()).toEqual([...top].toSorted());
   });
 
-  it('has every effect, action, guard and delay that it names: xstate skips a missing action without a word', () => {
+  it('has every effect, action, guard and delay that it names, since xstate skips a missing action silently', () => {
     const { actors, actions, guards, delays } = implementationsOf(machine);
     const missing = all.flatMap((node) =>
       [
@@ -83,7 +83,7 @@ describe.each(charted)('machine $name', ({ machine, file }) => {
     expect(has.filter((name) => !used.has(name))).toEqual([]);
   });
 
-  it('says what happens when an effect fails: an error that nobody takes ends the actor', () => {
+  it('handles the failure of every effect, since an unhandled error ends the actor', () => {
     const unhandled = all.flatMap((node) =>
       node.invoke
         .filter(({ id }) => !node.transitions.has(`xstate.error.actor.${id}`))
@@ -92,7 +92,7 @@ describe.each(charted)('machine $name', ({ machine, file }) => {
     expect(unhandled).toEqual([]);
   });
 
-  it('has no timer in a settled state: each ending actor looks at all timers there are', () => {
+  it('has no timer in a settled state, since each ending actor scans all timers', () => {
     expect(
       all
         .filter((node) => node.tags.includes('settled') && (node.after.length > 0 || node.invoke.length > 0))
@@ -109,7 +109,7 @@ describe.each(charted)('machine $name', ({ machine, file }) => {
   });
 });
 
-it('the pages that are drawn from the code are up to date (node scripts/charts.ts --write)', () => {
+it('the pages drawn from the code are up to date (node scripts/charts.ts --write)', () => {
   for (const [file, draw] of drawnFiles()) {
     if (!file.endsWith('.md')) continue;
     const text = readFileSync(join(checkout, file), 'utf8');

@@ -14,7 +14,7 @@ const rows = new Set(
 );
 
 describe('mutants', () => {
-  it('every row that must have one has one, or a reason why it cannot', () => {
+  it('every required row has a mutant, or a reason why it cannot', () => {
     const covered = new Set([...mutants, ...notApplicable].map(({ row }) => row));
     expect(mustHave.filter((row) => !covered.has(row))).toEqual([]);
     expect([...covered].filter((row) => !rows.has(row))).toEqual([]);
@@ -28,7 +28,7 @@ describe('mutants', () => {
     },
   );
 
-  it('tests are there, and name the row', () => {
+  it('tests exist and name the row', () => {
     const wrong = mutants.filter(
       ({ row, test }) =>
         !existsSync(join(checkout, test.file)) ||

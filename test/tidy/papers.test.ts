@@ -39,7 +39,7 @@ describe('dependencies', () => {
     ...manifest.optionalDependencies,
   });
 
-  it('each has its line in docs/dependencies.md, and no line is left over', () => {
+  it('each has its line in docs/dependencies.md, and no line is unused', () => {
     const lines = [...textOf('docs/dependencies.md').matchAll(/^\| `([^`]+)` \|/gmu)].map(
       (match) => match[1],
     );
@@ -56,7 +56,7 @@ describe('dependencies', () => {
     expect(loose.map(([name]) => name)).toEqual(['@types/node']);
   });
 
-  it('S82: the lockfile has a checksum for each package; those that may run something when installed are named; ten are ours at run time', () => {
+  it('S82: the lockfile has a checksum for each package; those that may run something when installed are named; ten are run-time dependencies', () => {
     const { lockfileVersion, packages } = JSON.parse(textOf('package-lock.json')) as Lockfile;
     const installed = Object.entries(packages).filter(([path]) => path !== '');
     expect(lockfileVersion).toBe(3);
@@ -72,7 +72,7 @@ describe('dependencies', () => {
     expect(Object.keys(manifest.dependencies).length).toBeLessThanOrEqual(10);
   });
 
-  it('nothing is imported that is not named', () => {
+  it('every imported package is listed', () => {
     const used = ['src', 'test', 'scripts']
       .flatMap(sourcesBelow)
       .flatMap(({ imports }) =>
@@ -100,12 +100,12 @@ describe('commands', () => {
   // npm's own
   const OWN = ['install'];
 
-  it('that the papers name are there', () => {
+  it('named in documents exist', () => {
     expect(reported.length).toBeGreaterThan(3);
     expect(reported.filter(({ name }) => !(name in manifest.scripts) && !OWN.includes(name))).toEqual([]);
   });
 
-  it('run files that are there', () => {
+  it('run existing files', () => {
     const files = Object.entries(manifest.scripts).flatMap(([name, command]) =>
       [...command.matchAll(/(?:^|\s)((?:bin|scripts|test|src)\/[\w./-]+)/gu)].map((match) => ({
         name,
@@ -116,7 +116,7 @@ describe('commands', () => {
   });
 });
 
-it('links between the papers lead somewhere', () => {
+it('links between documents have a target', () => {
   const broken = pages
     .filter((file) => file.endsWith('.md'))
     .flatMap((file) =>
@@ -128,7 +128,7 @@ it('links between the papers lead somewhere', () => {
   expect(broken).toEqual([]);
 });
 
-it('files that CONTRIBUTING.md names are there', () => {
+it('files named in CONTRIBUTING.md exist', () => {
   const named = [...textOf('CONTRIBUTING.md').matchAll(/`((?:src|test|docs|scripts|\.githooks)[\w./-]*)`/gu)];
   expect(named.length).toBeGreaterThan(40);
   expect(named.map((match) => match[1] ?? '').filter((path) => !existsSync(join(checkout, path)))).toEqual(
@@ -150,11 +150,11 @@ describe('configuration', () => {
     ]),
   );
 
-  it('every key stands in docs/configuration.md, in order, and no other', () => {
+  it('docs/configuration.md has every key, in order, and no other', () => {
     expect([...rows.keys()]).toEqual(keysOf(schema, ''));
   });
 
-  it('so does its default', () => {
+  it('docs/configuration.md has every default', () => {
     const valueOf = (path: string): unknown =>
       path
         .split('.')
@@ -179,17 +179,17 @@ describe('configuration', () => {
       typeof value === 'string' ? 'unset' : value,
     ) as typeof defaultConfig;
 
-    it('as it stands changes nothing', () => {
+    it('changes nothing as shipped', () => {
       expect(applyFile(defaultConfig, textOf('deploy/troupe.toml'), 'troupe.toml')).toEqual(defaultConfig);
     });
 
-    it('uncommented is the default configuration, whole', () => {
+    it('is the whole default configuration when uncommented', () => {
       expect(applyFile(emptied, uncommented, 'troupe.toml')).toEqual(defaultConfig);
     });
   });
 });
 
-describe('nothing is told of', () => {
+describe('the checkout never mentions', () => {
   const files = [
     ...pages,
     ...['src', 'test', 'scripts', 'proto', 'bin'].flatMap(filesBelow),

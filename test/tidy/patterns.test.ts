@@ -15,7 +15,7 @@ describe('S63 regular expressions', () => {
     '((ab)*a?)+',
     '(?:a*a)*',
     '(?:[a-z]+[a-z0-9])+',
-  ])('%s is seen as one that takes for ever', (pattern) => {
+  ])('%s is recognised as exponential', (pattern) => {
     expect(ambiguity(pattern, 'u')).toBeDefined();
   });
 
@@ -30,7 +30,7 @@ describe('S63 regular expressions', () => {
     '(?:a+){1,2}',
     '(?:[^/]+/)*',
     '(?:(?:_|-+)[a-z]+)*',
-  ])('%s is seen as harmless', (pattern) => {
+  ])('%s is recognised as harmless', (pattern) => {
     expect(ambiguity(pattern, 'u')).toBeUndefined();
   });
 

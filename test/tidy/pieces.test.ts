@@ -92,7 +92,7 @@ describe('S85 pieces', () => {
     ).toEqual([]);
   });
 
-  it('each file that is allowed still needs it', () => {
+  it('each allowed file still needs the exception', () => {
     const needed = outsideBase
       .filter((source) => places([source], (node) => isManyBuffers(node) || joinsMany(node)).length > 0)
       .map(({ file }) => file);

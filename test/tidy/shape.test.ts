@@ -13,7 +13,7 @@ const everything = ['src', 'test', 'scripts'].flatMap(sourcesBelow);
 const TABLES = new Set(['src/host/ffi/constants.ts']);
 
 describe('files', () => {
-  it('have names in kebab-case, with a dot before what they are', () => {
+  it('have names in kebab-case, with a dot before the kind', () => {
     const files = ['src', 'test', 'scripts', 'docs']
       .flatMap(filesBelow)
       .filter((file) => !file.startsWith('src/gen/') && /\.(ts|js|cjs|md)$/u.test(file));
@@ -97,7 +97,7 @@ describe('bounds', () => {
   const namesIn = (text: string): readonly string[] =>
     [...text.matchAll(/^ {2}(\w+):/gmu)].map((match) => match[1] ?? '');
 
-  it('each has its unit and reason beside it', () => {
+  it('each has its unit and reason', () => {
     const bare = files.flatMap((file) => {
       const lines = textOf(file).split('\n');
       return lines.flatMap((line, at) => {
@@ -113,7 +113,7 @@ describe('bounds', () => {
     expect(bare).toEqual([]);
   });
 
-  it('are used: a bound that bounds nothing misleads', () => {
+  it('are used, since an unused bound misleads', () => {
     const used = sourcesBelow('src')
       .filter(({ file }) => !files.includes(file))
       .map(({ text }) => text)
@@ -124,7 +124,7 @@ describe('bounds', () => {
     expect(idle).toEqual([]);
   });
 
-  it('stand alone: a file of bounds imports nothing, so that its whole room may import it', () => {
+  it('import nothing, so that the whole room may import them', () => {
     expect(files.filter((file) => sourceOf(file).imports.length > 0)).toEqual([]);
   });
 });

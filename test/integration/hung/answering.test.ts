@@ -59,7 +59,7 @@ describe.skipIf(reason !== '')('F33 F45 a path on a mount that does not answer',
     );
   const neverRun = (): Promise<never> => Promise.reject(new Error('the path was touched in the pool'));
 
-  it('is asked by a process, which is told, and killed at the deadline; the error names the mount', async () => {
+  it('is asked by a child process, which is named, and killed at the deadline; the error names the mount', async () => {
     const fx = new Watcher(300);
     symlinkSync(join(dead.path, 'data'), join(directory, 'link'));
     await expect(touch(join(directory, 'link/x'), fx, neverRun)).rejects.toMatchObject({
@@ -77,7 +77,7 @@ describe.skipIf(reason !== '')('F33 F45 a path on a mount that does not answer',
     await until(() => fx.pids.every(isGone));
   });
 
-  it('is given up at once when it is not wanted any more', async () => {
+  it('is given up at once on abort', async () => {
     const fx = new Watcher(60_000);
     const outcome = expect(touch(dead.path, fx, neverRun)).rejects.toMatchObject({
       fault: { kind: 'cancelled', subject: dead.path },
@@ -88,7 +88,7 @@ describe.skipIf(reason !== '')('F33 F45 a path on a mount that does not answer',
     await until(() => fx.pids.every(isGone));
   });
 
-  it('has a few processes at once however many ask, and the others wait their turn within their own bound', async () => {
+  it('uses a few processes at once however many calls ask, and the others wait within their own bound', async () => {
     const all = Array.from({ length: 40 }, () => new Watcher(60_000));
     // its root: whoever looks up the same name in a directory waits for the first one, and SIGKILL does not reach
     // him
@@ -174,7 +174,7 @@ describe.skipIf(reason !== '')('F33 F45 a path on a mount that does not answer',
       }
     });
 
-    it('within a directory of devices is not gone into', async () => {
+    it('within a directory of devices is not entered', async () => {
       const outside = join(machine.dir, 'nested');
       mkdirSync(outside);
       const below = makeDeadMount(join(outside, 'disks'));

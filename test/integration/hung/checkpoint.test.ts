@@ -24,7 +24,7 @@ const clock = {
 };
 
 describe.skipIf(reason !== '')(
-  'F33 F45 the archive of a checkpoint that was cut off, on a mount that does not answer',
+  'F33 F45 the archive of an interrupted checkpoint, on a mount that does not answer',
   () => {
     let dead: DeadMount;
     let directory: string;
@@ -37,7 +37,7 @@ describe.skipIf(reason !== '')(
       rmSync(directory, { recursive: true });
     });
 
-    it('is given up at the bound, by a process that is killed', async () => {
+    it('is given up at the bound, with its child process killed', async () => {
       const archive = join(dead.path, 'a.tar');
       const pids: number[] = [];
       const fx = {
@@ -51,7 +51,7 @@ describe.skipIf(reason !== '')(
       expect(pids).toHaveLength(1);
     });
 
-    it('is closed without a question to its server', async () => {
+    it('is closed without a request to its server', async () => {
       let closes = 0;
       const close = async (): Promise<void> => void (closes += 1);
       const fx = fxOf();
@@ -62,7 +62,7 @@ describe.skipIf(reason !== '')(
       expect(closes).toBe(1);
     });
 
-    it('keeps its note, and no other archive from being undone', async () => {
+    it('keeps its note, and does not stop the undo of other archives', async () => {
       const layout = createLayout({ root: directory, state: join(directory, 'state') });
       const [first, second] = ['a'.repeat(64), 'b'.repeat(64)] as const;
       const local = join(directory, 'local.tar');

@@ -73,7 +73,7 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
     });
   });
 
-  it('is killed with what it started when its result is not wanted any more, and what it waits on is told before', async () => {
+  it('is killed with its children on abort, and reports before what it waits on', async () => {
     await withRuntime('sleep 1008', async (_world, container, exec) => {
       const caller = new AbortController();
       const notes: (number | undefined)[] = [];
@@ -95,7 +95,7 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
     });
   });
 
-  it('that hangs after the process began takes it along: the process is not its child any more', async () => {
+  it('that hangs after the process began is killed with the process, which is no longer its child', async () => {
     await withRuntime(`${RUNC} "$@"; sleep 1008`, async (_world, container, exec) => {
       const caller = new AbortController();
       const outcome = expect(exec(0, fxOf(EVENT_MS, caller.signal))).rejects.toMatchObject({
@@ -107,7 +107,7 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
     });
   });
 
-  it('that ends well without a process is a failure that says so', async () => {
+  it('that exits with 0 without a process is a failure with the reason', async () => {
     await withRuntime('exit 0', async (_world, _container, exec) => {
       await expect(exec(0)).rejects.toMatchObject({
         fault: {
@@ -118,7 +118,7 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
     });
   });
 
-  it('F43 that tells a monitor, which is our child as well, is not believed', async () => {
+  it('F43 that reports a monitor, which is our child as well, is not believed', async () => {
     await withRuntime(
       'for word in "$@"; do case "$word" in --pid-file=*) cp MONITOR "${word#--pid-file=}";; esac; done; exit 0'.replace(
         'MONITOR',
@@ -133,7 +133,7 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
     );
   });
 
-  it('that tells a process which is not ours is not believed, and the process not touched', async () => {
+  it('that reports a process which is not ours is not believed, and the process is not touched', async () => {
     await withRuntime(
       'for word in "$@"; do case "$word" in --pid-file=*) echo $PPID > "${word#--pid-file=}";; esac; done; exit 0',
       async (_world, _container, exec) => {

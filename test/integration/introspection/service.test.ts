@@ -86,7 +86,7 @@ const pod = sandboxView(sandboxId('a'));
 const app = containerView(containerId('c'), { path: 'stopping.killing', state: 'stopping', settled: false });
 
 describe('List and Explain', () => {
-  it('tell what an actor waits on, with the process that it is, since when and until when', async () => {
+  it('show what an actor waits on, with the process, since when and until when', async () => {
     const { clock, directory, activity, step, client } = await bench();
     directory.put(pod, createEmptyActor());
     directory.put(app, createEmptyActor());
@@ -129,7 +129,7 @@ describe('List and Explain', () => {
     expect((await client.explain({ query: 'main' })).actor?.waits).toEqual([]);
   });
 
-  it('know a removed actor by name for ten minutes, with its history; then it is not found', async () => {
+  it('find a removed actor by name for ten minutes, with its history', async () => {
     const { clock, directory, step, client } = await bench();
     directory.put(app, createEmptyActor());
     step(app.address, '', 'exited');
@@ -172,7 +172,7 @@ describe('List and Explain', () => {
 });
 
 describe('Watch', () => {
-  it('resumes behind the number of a list, and goes on live', async () => {
+  it('resumes behind the number of a list, and continues live', async () => {
     const { step, client } = await bench();
     step('container/1', '', 'a');
     const { seq } = await client.list({});
@@ -185,7 +185,7 @@ describe('Watch', () => {
     await stream.return?.();
   });
 
-  it('ends one that reads too slowly with what it can still be given whole, and it resumes there without a hole', async () => {
+  it('ends a slow reader after a whole change, from which it resumes without a gap', async () => {
     const { step, client } = await bench();
     const total = introspectionLimits.watchQueue * 2;
     // all at once, before the stream can send any of them
@@ -206,12 +206,12 @@ describe('Watch', () => {
     expect(problems).toEqual(['overflown']);
   });
 
-  it('tells one whose number is forgotten, and one whose number is of another daemon', async () => {
+  it('refuses a forgotten number, and one of another daemon, with the reason', async () => {
     const { step, client, recorder } = await bench();
     for (let at = 0; at < introspectionLimits.changes + 2; at += 1) step('container/1', '', String(at));
     const problem = async (afterSeq: bigint): Promise<string> => {
       try {
-        for await (const _change of client.watch({ afterSeq }, { timeoutMs: 0 })) return 'told a change';
+        for await (const _change of client.watch({ afterSeq }, { timeoutMs: 0 })) return 'got a change';
         return 'ended';
       } catch (thrown) {
         return problemOf(thrown).problem;
@@ -219,10 +219,10 @@ describe('Watch', () => {
     };
     expect(await problem(2n)).toBe('forgotten');
     expect(await problem(recorder.seq + 1n)).toBe('forgotten');
-    expect(await problem(recorder.seq - 1n)).toBe('told a change');
+    expect(await problem(recorder.seq - 1n)).toBe('got a change');
   });
 
-  it('is given up by the daemon when the client goes', async () => {
+  it('ends in the daemon when the client disconnects', async () => {
     const { step, client, recorder } = await bench();
     const gone = new AbortController();
     const ended = (async () => {
@@ -250,7 +250,7 @@ describe('Watch', () => {
 });
 
 describe('the rest', () => {
-  it('Charts: all machines with an address', async () => {
+  it('Charts lists all machines with an address', async () => {
     const { client } = await bench();
     const { charts } = await client.charts({});
     expect(charts.map(({ id, states }) => [id, states.length > 3])).toEqual([
@@ -260,7 +260,7 @@ describe('the rest', () => {
     ]);
   });
 
-  it('Status: the daemon, why the network is not ready, the configuration', async () => {
+  it('Status shows the daemon, why the network is not ready, the configuration', async () => {
     const { client } = await bench();
     expect(plainOf(await client.status({}))).toEqual({
       ...(plainOf(create(StatusResponseSchema)) as object),
@@ -278,7 +278,7 @@ describe('the rest', () => {
     });
   });
 
-  it('a client without a daemon knows that it is unreachable: no socket, and one on which nobody listens', async () => {
+  it('a client reports an unreachable daemon: a missing socket, and one without a listener', async () => {
     const { socket } = await bench();
     const ask = (path: string): Promise<string> =>
       introspectionClient(path, 1000)

@@ -31,7 +31,7 @@ describe('journal on a real disk', () => {
     await rm(root, { recursive: true });
   });
 
-  it('gives back what was written, in a directory and files for the owner only', async () => {
+  it('reads back what was written, in a directory and files for the owner only', async () => {
     const first = await open();
     await Promise.all(all.map((record) => first.journal.append([record], { sync: true })));
     expect(textOf(first.state)).toBe(texts[50]);
@@ -61,7 +61,7 @@ describe('journal on a real disk', () => {
     await third.close();
   });
 
-  it('F18 keeps a damaged file aside', async () => {
+  it('F18 moves a damaged file aside', async () => {
     const first = await open();
     await first.journal.append(all, { sync: true });
     await first.close();

@@ -38,7 +38,7 @@ function nothingLeft(id: SandboxId, network: string): void {
 }
 
 describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
-  it('give a pod its address, route and host port, stand CHECK, and leave nothing after DEL', async () => {
+  it('give a pod its address, route and host port, pass CHECK, and leave nothing after DEL', async () => {
     net.conflist('n', [net.bridgeConf(['10.231.1.0/24']), portmap]);
     const driver = await net.driver();
     expect(driver.status()).toEqual({ ready: true, reason: '', message: '' });
@@ -63,7 +63,7 @@ describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
   });
 
   // without host ports: portmap up to 1.1.1 searches for the rules of one family in both and never finds them
-  it('stand CHECK, and fail it when the address is gone', async () => {
+  it('pass CHECK, and fail it when the address is gone', async () => {
     net.conflist('n', [net.bridgeConf(['10.231.14.0/24']), portmap]);
     const driver = await net.driver();
     const id = net.pod(1);
@@ -79,7 +79,7 @@ describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
     nothingLeft(id, 'n');
   });
 
-  it('give both families, IPv6 first when the network says so, and leave no rule of either', async () => {
+  it('give both address families, IPv6 first when the network says so, and leave no rule of either', async () => {
     net.conflist('n', [net.bridgeConf(['fd77:1::/64', '10.231.2.0/24'])]);
     const driver = await net.driver();
     const id = net.pod(1);
@@ -91,7 +91,7 @@ describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
     nothingLeft(id, 'n');
   });
 
-  it('I3: leave no rule when DEL is repeated after one that was cut behind the link (bridge 1.1.1 does)', async () => {
+  it('I3: leave no rule when DEL is repeated after one interrupted behind the link (bridge 1.1.1 leaves some)', async () => {
     net.conflist('n', [net.bridgeConf(['10.231.3.0/24']), portmap]);
     const driver = await net.driver();
     const [id, other] = [net.pod(1), net.pod(2)];
@@ -148,7 +148,7 @@ describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
     expect(net.veths()).toEqual([]);
   });
 
-  it('F58: a used-up pool is told as exhausted, and the retry works when an address is free again', async () => {
+  it('F58: an empty address pool is reported as exhausted, and the retry works when an address is free again', async () => {
     net.conflist('n', [net.bridgeConf(['10.231.7.0/30'])]);
     const driver = await net.driver();
     const [first, second] = [net.pod(1), net.pod(2)];
@@ -164,7 +164,7 @@ describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
     nothingLeft(second, 'n');
   });
 
-  it('S77: failing pods, more than the pool has addresses, leave no lease', async () => {
+  it('S77: more failing pods than the pool has addresses leave no lease', async () => {
     net.plugin('late', 'cat >/dev/null; [ "$CNI_COMMAND" = ADD ] && exit 1; exit 0');
     net.conflist('n', [net.bridgeConf(['10.231.8.0/29'], { ipMasq: false }), { type: 'late' }]);
     const driver = await net.driver();
@@ -176,7 +176,7 @@ describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
     nothingLeft(id, 'n');
   });
 
-  it('serve pods side by side with one address each', async () => {
+  it('serve concurrent pods with one address each', async () => {
     net.conflist('n', [net.bridgeConf(['10.231.9.0/24']), portmap]);
     const driver = await net.driver();
     const pods = [1, 2, 3, 4, 5].map((at) => net.pod(at));
@@ -220,7 +220,7 @@ describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
     expect(net.inHost('ip', '-o', 'link', 'show', 'type', 'bridge')).toBe('');
   });
 
-  it('are told apart from too new a configuration before any pod', async () => {
+  it('are recognised as too old for a configuration before any pod', async () => {
     net.conflist('n', [net.bridgeConf(['10.231.13.0/24'])], { cniVersion: '1.1.0' });
     const driver = await net.driver();
     const { ready, message } = driver.status();
@@ -238,7 +238,7 @@ describe.skipIf(why !== '')('plugins that misbehave', () => {
     return net.driver();
   };
 
-  it('F50: one that hangs is killed with its children at the deadline; DEL works', async () => {
+  it('F50: a hanging plugin is killed with its children at the deadline; DEL works', async () => {
     const pids = join(net.root, 'pids');
     const driver = await setUp(
       `cat >/dev/null; [ "$CNI_COMMAND" = DEL ] && exit 0; sleep 1000 & echo "$$ $!" > ${pids}; wait`,
@@ -252,7 +252,7 @@ describe.skipIf(why !== '')('plugins that misbehave', () => {
     expect(await driver.observe(effect())).toEqual([]);
   });
 
-  it('one whose caller goes away is killed, and told as cancelled', async () => {
+  it('a plugin whose caller goes away is killed, and reported as cancelled', async () => {
     const driver = await setUp('cat >/dev/null; [ "$CNI_COMMAND" = DEL ] && exit 0; exec sleep 1000');
     const id = net.pod(1);
     const abort = new AbortController();
@@ -276,7 +276,7 @@ describe.skipIf(why !== '')('plugins that misbehave', () => {
       'net9, not eth0',
     ],
     ['no address', `echo '{"cniVersion":"1.0.0"}'`, 'no address'],
-  ])('F54: a result of %s gives no address and leaves the DEL owed', async (_name, body, reason) => {
+  ])('F54: a result of %s gives no address and leaves the DEL pending', async (_name, body, reason) => {
     const driver = await setUp(`cat >/dev/null; [ "$CNI_COMMAND" = ADD ] || exit 0; ${body}`);
     const id = net.pod(1);
     const fault = await faultOf(driver.add(sandboxInput(id), effect()));
@@ -287,7 +287,7 @@ describe.skipIf(why !== '')('plugins that misbehave', () => {
     expect(await driver.observe(effect())).toEqual([]);
   });
 
-  it('F53: DEL that fails stays owed over a restart until it succeeds', async () => {
+  it('F53: a failed DEL stays pending over a restart until it succeeds', async () => {
     const good = `{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.2/24"}]}`;
     const open = join(net.root, 'open');
     const driver = await setUp(
@@ -333,7 +333,7 @@ describe.skipIf(why !== '')('plugins that misbehave', () => {
     });
   });
 
-  it('S64: none sees a variable of the daemon', async () => {
+  it('S64: no plugin sees a variable of the daemon', async () => {
     const log = join(net.root, 'env');
     const driver = await setUp(
       `cat >/dev/null; env > ${log}; [ "$CNI_COMMAND" = ADD ] && echo '{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.2/24"}]}'; exit 0`,

@@ -38,7 +38,7 @@ describeAsRoot('where plugins are shown a network namespace', () => {
     await releasePinRoot(root);
   });
 
-  test('is a mount of the pod’s own namespace beside our pin, once however often it is shown, and leaves nothing', async () => {
+  test('a shown namespace is one mount beside our pin, however often it is shown, and leaves nothing', async () => {
     expect(await place.mount(id)).toBe('');
     expect(existsSync(directory)).toBe(false);
     await pod();
@@ -54,7 +54,7 @@ describeAsRoot('where plugins are shown a network namespace', () => {
     expect(await place.find(id)).toBe(join(root, id, 'net'));
   });
 
-  test('F57: outlives the pin, and is found gone after a reboot', async () => {
+  test('F57: a shown namespace outlives the pin, and is gone after a reboot', async () => {
     await pod();
     await place.mount(id);
     await unpinNamespaces(join(root, id));
@@ -63,7 +63,7 @@ describeAsRoot('where plugins are shown a network namespace', () => {
     expect(await place.find(id)).toBe('');
   });
 
-  test('a daemon that is killed between file and mount is made good by the next one', async () => {
+  test('a daemon killed between file and mount leaves a file that the next daemon mounts', async () => {
     await pod();
     writeFileSync(path, '');
     expect(await place.find(id)).toBe(join(root, id, 'net'));
@@ -75,7 +75,7 @@ describeAsRoot('where plugins are shown a network namespace', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test('comes to a container that has the directory by propagation, as our pins do not (Multus, OVN-Kubernetes)', async () => {
+  test('a shown namespace propagates to a container with the directory, as our pins do not (Multus, OVN-Kubernetes)', async () => {
     await pod();
     // a shared mount as systemd makes of /run, and a service with a slave copy of it
     execFileSync('mount', ['--bind', directory, directory]);
@@ -104,7 +104,7 @@ describeAsRoot('where plugins are shown a network namespace', () => {
     }
   });
 
-  test('nothing is shown where no directory is configured', async () => {
+  test('no namespace is shown without a configured directory', async () => {
     await pod();
     const none = new NetnsMounts({ ...options, directory: '' });
     expect(await none.mount(id)).toBe(join(root, id, 'net'));

@@ -72,13 +72,13 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     expect(text(result.stdout)).toBe('from the container\n/\n0 1 2 3\n');
   });
 
-  it('S65 takes arguments that look like options as they are', async () => {
+  it('S65 passes arguments that resemble options unchanged', async () => {
     const words = ['--root=/x', '-e', '--', '', '$(id)', 'a b\nc', '\u00fc'];
     const result = await exec(['sh', '-c', 'for word in "$@"; do echo "<$word>"; done', 'sh', ...words]);
     expect(text(result.stdout)).toBe(words.map((word) => `<${word}>\n`).join(''));
   });
 
-  it('a program that is not there is a failure that says so', async () => {
+  it('a missing program is a failure with the reason', async () => {
     await expect(exec(['no-such-program', '-x'])).rejects.toMatchObject({
       fault: {
         kind: 'outside',
@@ -96,7 +96,7 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     await expect(exec(['true'])).rejects.toMatchObject({ fault: { kind: 'wrongState' } });
   });
 
-  it('ends when the container is killed meanwhile', async () => {
+  it('ends when the container is killed', async () => {
     const running = exec(['sleep', '1001']);
     await until(() => inside().some((line) => line.includes('sleep 1001')));
     await world.driver.killAll({ ...container.bundle, init: container.init }, fx);
@@ -117,14 +117,14 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     expect(containers).toMatchObject([{ process: 'running' }]);
   });
 
-  it('a timeout kills daemons that left session and parent', async () => {
+  it('a timeout kills daemons that left their session and parent', async () => {
     await expect(
       exec(['sh', '-c', '(setsid sh -c "sleep 1001 & sleep 1002" &) ; sleep 1003'], 400),
     ).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
     expect(inside()).toEqual([]);
   });
 
-  it('an abort does the same', async () => {
+  it('an abort kills the same processes', async () => {
     const caller = new AbortController();
     const running = exec(['sh', '-c', 'sleep 1001 & sleep 1002'], 0, fxOf(EVENT_MS, caller.signal));
     const outcome = expect(running).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
@@ -134,7 +134,7 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     expect(inside()).toEqual([]);
   });
 
-  it('a background child that holds stdout does not hold the answer, and lives on', async () => {
+  it('a background child that keeps stdout open does not delay the answer, and lives on', async () => {
     const result = await exec(['sh', '-c', 'sleep 1001 & echo out; exit 3']);
     expect([result.exitCode, text(result.stdout)]).toEqual([3, 'out\n']);
     expect(inside()).toHaveLength(1);
@@ -147,7 +147,7 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     );
   });
 
-  it('S03 S21 keeps a little less than 16 MiB of each stream and drains the rest', async () => {
+  it('S03 S21 keeps slightly less than 16 MiB of each stream and drains the rest', async () => {
     const before = readdirSync(world.layout.containerDir(container.id));
     const result = await exec(['sh', '-c', 'yes | head -c 40000000; yes | head -c 30000000 >&2; exit 4']);
     expect(result.exitCode).toBe(4);
@@ -161,7 +161,7 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     expect(inside()).toEqual([]);
   });
 
-  it('S85 slow execs with large outputs hold up no other namespace: it has a room at once, or one of theirs, and all run to their end', async () => {
+  it('S85 slow execs with large outputs hold up no other namespace: it gets a free slot at once, or one of theirs, and all run to their end', async () => {
     const script = `head -c ${LARGE} /dev/zero; sleep 1001; head -c ${LARGE} /dev/zero; echo end >&2; exit 7`;
     const slowIn = (namespace: string): Promise<ExecResult> =>
       exec(['sh', '-c', script], 0, fxOf(EVENT_MS), namespace);
@@ -189,7 +189,7 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     expect(inside()).toEqual([]);
   });
 
-  it('many at once get each its own', async () => {
+  it('concurrent execs each get their own answer', async () => {
     const results = await Promise.all(
       Array.from({ length: 10 }, (_none, at) => exec(['sh', '-c', `echo ${at}; exit ${at}`])),
     );
@@ -198,7 +198,7 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     );
   });
 
-  it('F11 an exec that an earlier daemon waited for is ended at the start, with its daemons', async () => {
+  it('F11 an exec of an earlier daemon is ended at the start, with its background processes', async () => {
     const script = '(setsid sh -c "sleep 1001 & sleep 1002" &) ; sleep 1003';
     const lost = exec(['sh', '-c', script]).catch(() => undefined);
     await until(
@@ -214,7 +214,7 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     next.close();
   });
 
-  it('F45 F89 a start waits for no exec of an earlier daemon that does not end; it is ended when it can be', async () => {
+  it('F45 F89 a start does not wait for a stuck exec of an earlier daemon, which is ended once that is possible', async () => {
     const freezer = cgroupPaths(world.parent).find((path) => path.includes('/freezer/'));
     // on v2 a frozen process can be killed
     if (freezer === undefined)
@@ -243,7 +243,7 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     next.close();
   });
 
-  it('F44 leaves no zombie of ours', async () => {
+  it('F44 leaves no zombie child of the daemon', async () => {
     for (let round = 0; round < 10; round += 1) await exec(['true']);
     const zombies = readdirSync('/proc').filter((pid) => /^\d+$/u.test(pid) && isOurZombie(pid));
     expect(zombies).toEqual([]);

@@ -47,7 +47,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
   const monitorPid = (id: string): number => monitorPidOf(world, id);
 
   describe('F38 the monitor is killed while the container runs', () => {
-    it('the container is killed and its end told', async () => {
+    it('the container is killed and its end reported', async () => {
       const container = await world.run(['sh', '-c', 'setsid sleep 1000 & sleep 1000']);
       process.kill(monitorPid(container.id), 'SIGKILL');
       expect(await world.exitOf(container.id)).toMatchObject({
@@ -75,7 +75,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     });
   });
 
-  it('an exit that was told and whose file was forgotten is no lost monitor', async () => {
+  it('a reported exit with a deleted file is not taken for a lost monitor', async () => {
     const warnings: string[] = [];
     const clock = realClock();
     const held: (() => void)[] = [];
@@ -111,7 +111,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     expect(warnings.filter((text) => text.includes('without an exit file'))).toHaveLength(1);
   });
 
-  it('F39 a monitor that says nothing, garbage, twice, or half a line', async () => {
+  it('F39 a monitor may report nothing, garbage, twice, or half a line', async () => {
     const cases: readonly (readonly [string, string, RegExp])[] = [
       ['exit 0', 'outside', /monitor exited without a report: no error message$/u],
       ['echo no such option >&2; exit 1', 'outside', /monitor exited without a report: no such option$/u],
@@ -198,7 +198,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     driver.close();
   });
 
-  it('F35 a runtime that fails with JSON, text, nothing, or 10 MiB', async () => {
+  it('F35 a runtime may fail with JSON, text, nothing, or 10 MiB', async () => {
     const cases: readonly (readonly [string, RegExp])[] = [
       ['echo \'{"level":"error","msg":"in json"}\' >&2; exit 3', /runc start: exit code 3: in json$/u],
       ['printf "plain \\033[31mtext\\n" >&2; exit 1', /runc start: exit code 1: plain {2}\[31mtext$/u],
@@ -232,7 +232,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     driver.close();
   });
 
-  it('F35 a create that says more than conmon takes ends with the deadline', async () => {
+  it('F35 a create with more output than conmon reads ends with the deadline', async () => {
     const driver = world.newDriver(withRuntime('yes >&2'));
     const container = world.container(['true']);
     await driver.writeBundle(container.bundle, fx);
@@ -243,7 +243,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     driver.close();
   });
 
-  it('F36 never trusts a pid that does not fit the start time in the runtime’s file', async () => {
+  it('F36 a pid that does not match the start time in the runtime’s file is never trusted', async () => {
     const container = await world.run(['sleep', '1000']);
     const path = join(world.layout.runtimeRoot('runc'), container.id, 'state.json');
     const text = readFileSync(path, 'utf8');
@@ -263,7 +263,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     expect(world.leftovers(container.id)).toEqual([]);
   });
 
-  it('F37 init dies between create and start: the start fails and the exit is told', async () => {
+  it('F37 when init dies between create and start, the start fails and the exit is reported', async () => {
     const container = world.container(['true']);
     const init = await world.create(container);
     world.driver.watch({ ...container.bundle, init });
@@ -275,7 +275,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
   });
 
   describe('F40 F41 the exits directory', () => {
-    it('a late file is waited for while the monitor lives', async () => {
+    it('a late exit file is waited for while the monitor lives', async () => {
       const container = await world.run(['sleep', '1000']);
       const monitor = monitorPid(container.id);
       process.kill(monitor, 'SIGSTOP');
@@ -286,7 +286,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
       expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 137, observedBy: 'exitFile' });
     });
 
-    it('bad content is 255 with the reason; unknown ids are told; other names are not', async () => {
+    it('invalid content is 255 with the reason; unknown ids are reported; other names are not', async () => {
       const unknown = 'e'.repeat(64);
       for (const name of ['..', '.x', `${unknown}.A1B2C3`, 'E'.repeat(64), 'e'.repeat(63)]) {
         if (name !== '..') writeFileSync(join(world.layout.exitsDir, name), '5');
@@ -301,7 +301,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
       for (const name of readdirSync(world.layout.exitsDir)) unlinkSync(join(world.layout.exitsDir, name));
     });
 
-    it('what ended before the watch is told at the start', async () => {
+    it('an end before the watch is reported at its start', async () => {
       const container = await world.run(['sh', '-c', 'exit 6']);
       await world.exitOf(container.id);
       world.driver.close();
@@ -320,7 +320,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
       for (const id of ids) unlinkSync(join(world.layout.exitsDir, id));
     });
 
-    it('a lost watch is begun anew, and what came meanwhile is told', async () => {
+    it('a lost watch is restarted, and exits in between are reported', async () => {
       const container = await world.run(['sleep', '1000']);
       renameSync(world.layout.exitsDir, `${world.layout.exitsDir}.moved`);
       mkdirSync(world.layout.exitsDir);
@@ -332,7 +332,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     });
   });
 
-  it('handlers are probed: ready, missing, broken', async () => {
+  it('a probe finds handlers ready, missing or broken', async () => {
     const broken = wrapper(world.root, 'broken', 'echo it is broken >&2; exit 1');
     const driver = world.newDriver({
       handlers: [

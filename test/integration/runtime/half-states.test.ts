@@ -9,9 +9,9 @@ import { fxOf } from '../../support/fx.ts';
 import { until } from '../../support/eventually.ts';
 
 const reason = missing();
-if (reason !== '') console.log(`tests of what is half made are skipped: ${reason}`);
+if (reason !== '') console.log(`tests of containers in partial states are skipped: ${reason}`);
 
-describe.skipIf(reason !== '')('what is half made', () => {
+describe.skipIf(reason !== '')('containers in partial states', () => {
   let world: World;
   beforeEach(async () => {
     world = await new World().open();
@@ -22,7 +22,7 @@ describe.skipIf(reason !== '')('what is half made', () => {
   const withRuntime = (script: string): Partial<RuntimeDriverOptions> => fakeRuntime(world.root, script);
   const monitorPid = (id: string): number => monitorPidOf(world, id);
 
-  describe('destroy from every half state', () => {
+  describe('destroy works from every partial state', () => {
     const half: readonly (readonly [string, (id: never) => void | Promise<void>])[] = [
       ['whole and running', () => undefined],
       ['the bundle is gone', (id) => rmSync(world.layout.bundleDir(id), { recursive: true })],
@@ -95,7 +95,7 @@ describe.skipIf(reason !== '')('what is half made', () => {
       expect(world.leftovers(container.id)).toEqual([]);
     });
 
-    it('a create is under way, begun by a daemon that is gone', async () => {
+    it('a create of an earlier daemon is under way', async () => {
       const other = world.newDriver(withRuntime(`[ "$verb" = create ] && sleep 1000; exec ${RUNC} "$@"`));
       const container = world.container(['true']);
       const lost = world.create(container, other).catch(() => undefined);
@@ -111,7 +111,7 @@ describe.skipIf(reason !== '')('what is half made', () => {
     });
   });
 
-  it('recovery: a driver that knows nothing observes what is there, without a process', async () => {
+  it('a new driver observes existing containers without starting a process', async () => {
     const running = await world.run(['sleep', '1000']);
     const created = world.container(['true']);
     const init = await world.create(created);
@@ -146,7 +146,7 @@ describe.skipIf(reason !== '')('what is half made', () => {
     broken.close();
   });
 
-  it('a pause process runs, is observed and destroyed, from half states too', async () => {
+  it('a pause process runs, is observed and is destroyed, also from partial states', async () => {
     const input = { id: world.sandboxId, sandbox: world.container([]).bundle.sandbox };
     const pause = await world.driver.startPause(input, fx);
     expect(await world.driver.startPause(input, fx)).toEqual(pause);
@@ -167,7 +167,7 @@ describe.skipIf(reason !== '')('what is half made', () => {
     expect(await world.driver.observe(fx)).toEqual({ containers: [], pauses: [] });
   });
 
-  it('a pause that can’t be made fails with the stage and leaves nothing', async () => {
+  it('a pause process that can’t be made fails with the stage and leaves nothing', async () => {
     const input = { id: world.sandboxId, sandbox: world.container([]).bundle.sandbox };
     const failing = world.newDriver(withRuntime('exit 5'));
     await expect(failing.startPause(input, fx)).rejects.toMatchObject({

@@ -30,7 +30,7 @@ describe.skipIf(reason !== '')('the PID namespace of another process', () => {
     bootId: bootId(),
   });
 
-  it("S97 whose pid is another one's when the runtime has opened it: the container is killed and refused", async () => {
+  it('S97 whose pid was reused when the runtime opened it: the container is killed and refused', async () => {
     const container = world.container(['sleep', '1000']);
     await expect(
       world.create({ ...container, bundle: { ...container.bundle, pidNamespaceOf: identity(1) } }),
@@ -45,7 +45,7 @@ describe.skipIf(reason !== '')('the PID namespace of another process', () => {
     expect(processesNaming(container.id)).toEqual([]);
   });
 
-  it('S97 who runs all the time: the container is made, also by a driver that knows it from its files', async () => {
+  it('S97 that keeps running: the container is made, also by a new driver that knows it from its files', async () => {
     const container = world.container(['sleep', '1000']);
     const bundle = { ...container.bundle, pidNamespaceOf: identity() };
     await world.driver.writeBundle(bundle, fx);

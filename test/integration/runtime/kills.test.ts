@@ -25,7 +25,7 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
     expect(await world.close()).toEqual([]);
   });
 
-  it('sends any signal by name, real-time ones too', async () => {
+  it('sends any signal by name, also real-time signals', async () => {
     const container = await world.run([
       'sh',
       '-c',
@@ -48,7 +48,7 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
     expect([7, 137]).toContain((await world.exitOf(container.id)).exitCode);
   });
 
-  it('F43 never signals another process that has the pid by now', async () => {
+  it('F43 never signals another process with a reused pid', async () => {
     const container = await world.run(['sleep', '1000']);
     const other = { ...container.init, startTicks: container.init.startTicks - 1n };
     await world.driver.kill({ ...container.bundle, init: other, signal: 'SIGKILL' }, fx);
@@ -71,7 +71,7 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
     await until(() => processesNaming(container.id).length === 0);
   });
 
-  it('F47 tells an OOM kill of the container’s process', async () => {
+  it('F47 reports an OOM kill of the container’s process', async () => {
     const container = await world.run(['tail', '/dev/zero'], {
       resources: { ...world.container([]).bundle.spec.resources, memoryLimitBytes: 16n * 1024n * 1024n },
     });
@@ -82,7 +82,7 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
     });
   });
 
-  it('F47 calls it no OOM kill when only a child was killed', async () => {
+  it('F47 reports no OOM kill when only a child was killed', async () => {
     const resources = { ...world.container([]).bundle.spec.resources, memoryLimitBytes: 16n * 1024n * 1024n };
     const container = await world.run(['sh', '-c', 'tail /dev/zero; exit 3'], { resources });
     expect(await world.exitOf(container.id)).toMatchObject({
@@ -95,28 +95,25 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
   it.each([
     ['all of it', (victim: Victim) => world.driver.killAll(victim, fx)],
     ['init alone', (victim: Victim) => world.driver.kill({ ...victim, signal: 'SIGKILL' }, fx)],
-  ])(
-    'F47 calls it no OOM kill when %s is killed by us and a child had been killed before',
-    async (_what, end) => {
-      const resources = {
-        ...world.container([]).bundle.spec.resources,
-        memoryLimitBytes: 16n * 1024n * 1024n,
-      };
-      const container = await world.run(
-        ['sh', '-c', 'tail /dev/zero; echo left; while :; do sleep 0.02; done'],
-        { resources },
-      );
-      await logged(container.logPath, 'left');
-      await end({ ...container.bundle, init: container.init });
-      expect(await world.exitOf(container.id)).toMatchObject({
-        exitCode: 137,
-        oomKilled: false,
-        reason: 'Error',
-      });
-    },
-  );
+  ])('F47 reports no OOM kill when %s is killed by us after a child’s OOM kill', async (_what, end) => {
+    const resources = {
+      ...world.container([]).bundle.spec.resources,
+      memoryLimitBytes: 16n * 1024n * 1024n,
+    };
+    const container = await world.run(
+      ['sh', '-c', 'tail /dev/zero; echo left; while :; do sleep 0.02; done'],
+      { resources },
+    );
+    await logged(container.logPath, 'left');
+    await end({ ...container.bundle, init: container.init });
+    expect(await world.exitOf(container.id)).toMatchObject({
+      exitCode: 137,
+      oomKilled: false,
+      reason: 'Error',
+    });
+  });
 
-  it('a stop signal reaches a container that somebody has frozen, within its grace', async () => {
+  it('a stop signal reaches a frozen container within its grace', async () => {
     const container = await world.run([
       'sh',
       '-c',
@@ -134,7 +131,7 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
   if (cgroups.version !== 1)
     console.log('two tests of processes that do not end are skipped: v2 ends what is frozen');
 
-  stuck('F38 F45 the end of init is told though its monitor neither tells it nor ends', async () => {
+  stuck('F38 F45 the end of init is reported though its monitor neither reports it nor ends', async () => {
     const container = await world.run(['sleep', '1000']);
     const monitors = `${sandboxCgroup(world.parent, world.sandboxId)}/monitors`;
     await until(async () => (await withCgroup('freeze', cgroups, monitors)) === true);
@@ -150,7 +147,7 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
     }
   });
 
-  stuck('F38 F45 the end of init is told when it comes, though it did not end with its monitor', async () => {
+  stuck('F38 F45 the end of init is reported when it comes, though it outlived its monitor', async () => {
     const warnings: string[] = [];
     const own = await new World({
       log: { ...silentLog, warn: (_fields, message) => void warnings.push(message) },

@@ -28,7 +28,7 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     expect(await world.close()).toEqual([]);
   });
 
-  it('creates without running, starts, tells the exit code and deletes', async () => {
+  it('creates without running, starts, reports the exit code and deletes', async () => {
     const container = world.container(['sh', '-c', 'echo out; echo err >&2; exit 7']);
     const init = await world.create(container);
     expect(readFileSync(`/proc/${init.pid}/cmdline`, 'utf8')).toContain('init');
@@ -62,7 +62,7 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     expect(await world.driver.readExit(container.bundle, fx)).toBeUndefined();
   });
 
-  it('tells 0 as Completed and a signal as 128 + its number', async () => {
+  it('reports 0 as Completed and a signal as 128 + its number', async () => {
     const good = await world.run(['true']);
     expect(await world.exitOf(good.id)).toMatchObject({ exitCode: 0, reason: 'Completed' });
     const killed = await world.run(['sh', '-c', 'trap "exit 3" USR1; while :; do sleep 0.02; done']);
@@ -71,7 +71,7 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     await world.driver.kill({ ...killed.bundle, init: killed.init, signal: 'SIGKILL' }, fx);
   });
 
-  it('F42 tells the exit of each of 50 that end at once', async () => {
+  it('F42 reports the exit of each of 50 containers that end at once', async () => {
     for (let round = 0; round < 50; round += 1) {
       const container = await world.run(['true']);
       expect(await world.exitOf(container.id), `round ${round}`).toMatchObject({
@@ -100,7 +100,7 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     await world.driver.reopenLog(container.bundle, fx);
   });
 
-  it('F21 a log that cannot be made anew leaves monitor and container as they are: conmon would end of it', async () => {
+  it('F21 a log that cannot be made again leaves monitor and container alone, since conmon would exit', async () => {
     const container = await world.run([
       'sh',
       '-c',
@@ -165,7 +165,7 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).toContain(' / ');
   });
 
-  it('gives a terminal, and stdin only where it is wished for', async () => {
+  it('gives a terminal, and stdin only where requested', async () => {
     const tty = await world.run(['sh', '-c', 'test -t 0 && test -t 1 && test -t 2'], { tty: true });
     expect((await world.exitOf(tty.id)).exitCode).toBe(0);
     const none = await world.run(['sh', '-c', 'read -r line; exit $?']);
@@ -177,7 +177,7 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     });
   });
 
-  it('updates limits, lifts them again, and refuses a limit that the memory in use does not fit into', async () => {
+  it('updates limits, lifts them again, and refuses a limit below the memory in use', async () => {
     const container = await world.run(['sleep', '1000']);
     const from = container.bundle.spec.resources;
     const limitOf = (): string =>
@@ -207,7 +207,7 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     ).rejects.toMatchObject({ fault: { kind: 'notFound' } });
   });
 
-  it('says why a program can’t be started, and leaves no process', async () => {
+  it('reports why a program can’t be started, and leaves no process', async () => {
     const container = world.container(['/no/such/program']);
     await expect(world.create(container)).rejects.toMatchObject({
       fault: {
@@ -246,7 +246,7 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     );
   });
 
-  it('S13 F47 the monitor is in the cgroup of its sandbox, but not within its memory limit where that can be had apart (v1)', async () => {
+  it('S13 F47 the monitor is in its sandbox’s cgroup, but outside its memory limit where the hierarchy allows it (v1)', async () => {
     const container = await world.run(['sleep', '1000']);
     const places = readFileSync(
       `/proc/${readFileSync(world.layout.monitorPidFile(container.id), 'utf8').trim()}/cgroup`,
@@ -264,7 +264,7 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     else expect(placeOf('memory')).toBe(placeOf('pids'));
   });
 
-  it('F02 completes the cgroup of the monitors that a killed daemon had made in some hierarchies only, and empty', async () => {
+  it('F02 completes an empty cgroup of monitors that a killed daemon made in some hierarchies only', async () => {
     const leaves = cgroupPaths(join(sandboxCgroup(world.parent, world.sandboxId), 'monitors'));
     for (const leaf of leaves.slice(0, Math.ceil(leaves.length / 2))) mkdirSync(leaf);
     const container = await world.run(['sh', '-c', 'exit 0']);

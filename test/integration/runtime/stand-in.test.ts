@@ -19,12 +19,12 @@ describe.skipIf(!isRunnable)('a stand-in', () => {
     return path;
   }
 
-  it('runs its program without the mount, and leaves the mount to everybody else', () => {
+  it('runs its program without the mount, which stays for everybody else', () => {
     expect(execFileSync(standIn('ls', '/bin/ls'), ['/proc'], { encoding: 'utf8' })).toBe('');
     expect(readdirSync('/proc')).toContain('self');
   });
 
-  it('hands on arguments, environment, input and the exit code', () => {
+  it('passes on arguments, environment, input and the exit code', () => {
     const ended = spawnSync(
       standIn('sh', '/bin/sh'),
       ['-c', 'read line; echo "$line $1 $WORD"; exit 5', 'name', 'one'],
@@ -38,7 +38,7 @@ describe.skipIf(!isRunnable)('a stand-in', () => {
     expect(readFileSync(standIn('true', '/bin/true')).length).toBeLessThan(1024);
   });
 
-  it('says why when it can not: no such program, no such mount', () => {
+  it('reports why it failed: no such program, no such mount', () => {
     for (const path of [standIn('none', '/nowhere/crun'), standIn('unmounted', '/bin/true', '/nowhere')]) {
       const ended = spawnSync(path, [], { encoding: 'utf8' });
       expect(ended.status).toBe(127);

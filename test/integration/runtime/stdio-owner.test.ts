@@ -46,7 +46,7 @@ describe.skipIf(reason !== '')('the owner of the pipes', () => {
     return [uid, gid];
   };
 
-  it("S97 of a process that has the pid of a container's init by now stays what it is", async () => {
+  it('S97 of a process that has reused the pid of a container’s init is not changed', async () => {
     await chownStdio(
       { ...init.identity, startTicks: init.identity.startTicks - 1 },
       config,
@@ -55,7 +55,7 @@ describe.skipIf(reason !== '')('the owner of the pipes', () => {
     expect(ownerOf()).toEqual([0, 0]);
   });
 
-  it("S97 is the container's user where init is who it was", async () => {
+  it('S97 is the container’s user where init is the same process', async () => {
     await chownStdio(init.identity, config, id ?? expect.unreachable());
     expect(ownerOf()).toEqual([70_005, 70_006]);
   });

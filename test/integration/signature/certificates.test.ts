@@ -121,7 +121,7 @@ describe.skipIf(missing !== undefined)('signatures by certificate', () => {
         /is not for signer@example\.test/u,
       ],
       [
-        'an e-mail address that only looks so',
+        'an e-mail address that only resembles one',
         () => ({ leaf: leaf(`subjectAltName=critical,email:Signer@example.test`, ...both) }),
         /is not for/u,
       ],
@@ -206,13 +206,13 @@ describe.skipIf(missing !== undefined)('signatures by certificate', () => {
       );
     });
 
-    it('a further authority between, without restrictions, is accepted', async () => {
+    it('a second intermediate without restrictions is accepted', async () => {
       const between = authority.certify('between', authorityLines, root);
       const own = authority.certify('', [...leafLines, `subjectAltName=email:${EMAIL}`, ...both], between);
       expect(await judge(fulcio(), { leaf: own, chain: [between, root] })).toBeUndefined();
     });
 
-    it('an authority below one with pathlen 0, and one that has expired, are refused', async () => {
+    it('an authority below one with pathlen 0, and an expired one, are refused', async () => {
       const below = authority.certify('below', authorityLines, middle);
       const own = authority.certify('', [...leafLines, `subjectAltName=email:${EMAIL}`, ...both], below);
       expect(await judge(fulcio(), { leaf: own, chain: [below, middle, root] })).toMatch(
@@ -225,13 +225,13 @@ describe.skipIf(missing !== undefined)('signatures by certificate', () => {
       );
     });
 
-    it('the log has to have seen just this certificate', async () => {
+    it('the log entry has to be for this very certificate', async () => {
       const [one, other] = [named(...both), named(...both)];
       const mixed = { ...one, pem: other.pem };
       expect(await judge(fulcio(), { leaf: mixed, chain: [middle, root] })).toMatch(/not made with a key/u);
     });
 
-    it('each single altered byte of a certificate, its own or of the authority between, is refused and breaks nothing', async () => {
+    it('each single altered byte of a certificate, leaf or intermediate, is refused without a crash', async () => {
       const own = named(...both);
       const altered = ({ key, pem }: Certified, at: number): Certified => {
         const der = Buffer.from(pem.replaceAll(/-----[^-]*-----|\s/gu, ''), 'base64');
@@ -253,7 +253,7 @@ describe.skipIf(missing !== undefined)('signatures by certificate', () => {
       }
     });
 
-    it('authorities that are no certificates are a wrong policy', async () => {
+    it('authorities that are not certificates make the policy invalid', async () => {
       await expect(
         judge(
           { fulcio: { ca: data('nothing'), oidcIssuer: ISSUER, subjectEmail: EMAIL } },
@@ -274,7 +274,7 @@ describe.skipIf(missing !== undefined)('signatures by certificate', () => {
       },
     });
 
-    it('by address, by host, with intermediates of the policy or of the signature', async () => {
+    it('is accepted by address, by host, with intermediates of the policy or of the signature', async () => {
       expect(
         await judge(pki({ subjectEmail: EMAIL }), { leaf: named(), chain: [middle, root] }),
       ).toBeUndefined();
@@ -289,7 +289,7 @@ describe.skipIf(missing !== undefined)('signatures by certificate', () => {
       ).toBeUndefined();
     });
 
-    it('both names have to be there where both are asked for', async () => {
+    it('both names are required where the policy has both', async () => {
       const trusts = pki({ subjectEmail: EMAIL, subjectHostname: 'sign.example' });
       expect(
         await judge(trusts, {
@@ -300,7 +300,7 @@ describe.skipIf(missing !== undefined)('signatures by certificate', () => {
       expect(await judge(trusts, { leaf: named(), chain: [middle, root] })).toMatch(/not for sign\.example/u);
     });
 
-    it('a host in the common name is none', async () => {
+    it('a host in the common name does not count', async () => {
       const own = authority.certify('sign.example', leafLines, middle);
       expect(
         await judge(pki({ subjectHostname: 'sign.example' }), { leaf: own, chain: [middle, root] }),
@@ -314,7 +314,7 @@ describe.skipIf(missing !== undefined)('signatures by certificate', () => {
       );
     });
 
-    it('none, and two certificates, are refused', async () => {
+    it('no certificate, and two certificates, are refused', async () => {
       expect(await judge(pki({ subjectEmail: EMAIL }), { leaf: { ...named(), pem: '' } })).toMatch(
         /not have exactly one certificate/u,
       );

@@ -70,7 +70,7 @@ function attach(
 const payload = (target = digest): Uint8Array => cosignPayload(target, `${registry.host}/team/app`);
 
 describe('signatures in the repository', () => {
-  it('one good one accepts the image, and nothing of its layers is asked for', async () => {
+  it('one valid signature accepts the image without a request for layers', async () => {
     rig.policy(registry.host, byKey(key));
     expect(await rig.admit(name)).toMatch(
       /^denied: SignatureValidationFailed: verify .*team\/app:1: a sigstore signature is required, but none was found$/u,
@@ -83,7 +83,7 @@ describe('signatures in the repository', () => {
     expect(registry.count(new RegExp((await rig.resolve(name)).layers[0]?.digest ?? 'none', 'u'))).toBe(0);
   });
 
-  it('are not looked for unless registries.d says so', async () => {
+  it('are not requested unless registries.d says so', async () => {
     rig.policy(registry.host, byKey(key));
     attach(digest, { payload: payload(), key });
     rmSync(rig.path('registries.d'), { recursive: true });
@@ -91,7 +91,7 @@ describe('signatures in the repository', () => {
     expect(registry.count(/\.sig$/u)).toBe(0);
   });
 
-  it('a moved tag is another image, and the signature of the one before is none for it', async () => {
+  it('the signature of an earlier image does not count after its tag has moved', async () => {
     rig.policy(registry.host, byKey(key));
     attach(digest, { payload: payload(), key });
     const moved = registry.push(
@@ -104,7 +104,7 @@ describe('signatures in the repository', () => {
     expect(await rig.admit(name)).toMatch(new RegExp(`it is for the digest ${digest}`, 'u'));
   });
 
-  it('a signature of the index that was asked for, and one of the manifest for the platform alone, are good; one of another platform is none', async () => {
+  it('a signature of the requested index, or of the platform’s manifest alone, counts; one of another platform does not', async () => {
     rig.policy(registry.host, byKey(key));
     const [own, other] = [
       imageOf([await layerOf([{ name: 'own', content: 'own' }])]),
@@ -149,7 +149,7 @@ describe('signatures in the repository', () => {
       /^outside: verify .*not acceptable JSON/u,
     ],
   ])(
-    'a registry that %s when asked for the signature has not accepted the image',
+    'a registry that %s at the request for the signature does not accept the image',
     async (_what, break_, reason) => {
       rig.policy(registry.host, byKey(key));
       attach(digest, { payload: payload(), key });
@@ -158,7 +158,7 @@ describe('signatures in the repository', () => {
     },
   );
 
-  it('a payload whose bytes are not those of its digest is not taken', async () => {
+  it('a payload that does not match its digest is refused', async () => {
     rig.policy(registry.host, byKey(key));
     attach(digest, { payload: payload(), key });
     const other = payload(`sha256:${'e'.repeat(64)}`);
@@ -199,7 +199,7 @@ describe('a lookaside store on the web', () => {
     await new Promise((resolve) => void web.close(resolve));
   });
 
-  it('is asked for signature-1 and on, without credentials, until one is missing', async () => {
+  it('is asked for signature-1, -2 and so on, without credentials, until one is missing', async () => {
     const auth = {
       username: 'u',
       password: 'p',
@@ -214,14 +214,14 @@ describe('a lookaside store on the web', () => {
     );
   });
 
-  it('that does not answer as it should has not said that there is none', async () => {
+  it('with an invalid answer does not count as having no signature', async () => {
     status = 500;
     expect(await rig.admit(name)).toMatch(/^outside: RegistryUnavailable: .*answered 500/u);
   });
 });
 
 describe('whose policy counts', () => {
-  it('without a file every image is accepted; a file that is wrong accepts none, and says why', async () => {
+  it('without a policy every image is accepted; an invalid policy accepts none, with the reason', async () => {
     expect(await rig.admit(name)).toBe('accepted');
     rig.write('policy.json', '{"default": [');
     expect(await rig.admit(name)).toMatch(
@@ -236,7 +236,7 @@ describe('whose policy counts', () => {
     );
   });
 
-  it('F95 a bad file of registries.d counts as absent: no signature becomes valid, and what needs none is taken', async () => {
+  it('F95 an invalid file of registries.d counts as absent: no signature becomes valid, and images that need none are accepted', async () => {
     rig.write('registries.d/y.yaml', 'docker: [');
     rig.write('policy.json', { default: [accept] });
     expect(await rig.admit(name)).toBe('accepted');
@@ -246,7 +246,7 @@ describe('whose policy counts', () => {
     );
   });
 
-  it("a namespace's own file stands in the place of the node's, for it alone", async () => {
+  it('a namespace’s own policy replaces the node’s, for it alone', async () => {
     rig.write('policy.json', { default: [accept] });
     rig.write('policies/strict.json', { default: [{ type: 'reject' }] });
     expect(await Promise.all(['', 'other', 'strict'].map((namespace) => rig.admit(name, namespace)))).toEqual(
@@ -260,10 +260,10 @@ describe('whose policy counts', () => {
   });
 });
 
-describe('an image that is here', () => {
+describe('a stored image', () => {
   const refused = /^denied: SignatureValidationFailed/u;
 
-  it('is judged by the policy as it is now, with the signatures that were kept, and no registry', async () => {
+  it('is judged by the current policy with the kept signatures, without a registry', async () => {
     rig.policy(registry.host, byKey(key));
     attach(digest, { payload: payload(), key });
     const image = await rig.resolve(name);
@@ -279,7 +279,7 @@ describe('an image that is here', () => {
     expect(registry.seen.length).toBe(asked);
   });
 
-  it('whose signatures are not kept is looked up at the registry, by its digest; then they are', async () => {
+  it('without kept signatures is looked up at the registry by its digest; then they are kept', async () => {
     attach(digest, { payload: payload(), key });
     const image = await rig.resolve(name);
     rig.policy(registry.host, byKey(key));
@@ -292,7 +292,7 @@ describe('an image that is here', () => {
     expect(registry.seen.length).toBeGreaterThan(asked);
   });
 
-  it('what is kept is trusted with nothing', async () => {
+  it('is judged without trust in what is kept', async () => {
     attach(digest, { payload: payload(), key });
     const image = await rig.resolve(name);
     rig.policy(registry.host, byKey(key));
@@ -316,7 +316,7 @@ describe('an image that is here', () => {
     expect(await rig.admitAgain(image, { reference: name })).toMatch(refused);
   });
 
-  it('under another policy than that of its pull: its namespace, or another name for it', async () => {
+  it('is judged under a policy other than that of its pull: by its namespace, or by another name', async () => {
     const image = await rig.resolve(name);
     rig.write('policy.json', { default: [accept] });
     rig.write('policies/strict.json', {
@@ -336,7 +336,7 @@ describe('an image that is here', () => {
     );
   });
 
-  it('named by its id follows the names that it has', async () => {
+  it('named by its id follows the policies of its names', async () => {
     const image = { ...(await rig.resolve(name)), repoTag: '' };
     rig.write('policy.json', {
       default: [accept],
@@ -352,7 +352,7 @@ describe('an image that is here', () => {
       expect(await rig.admitAgain(image, { reference })).toBe('accepted');
   });
 
-  it('without any name follows the default', async () => {
+  it('without any name follows the default policy', async () => {
     const image = { ...(await rig.resolve(name)), repoTag: '' };
     rig.write('policy.json', {
       default: [accept],
@@ -363,7 +363,7 @@ describe('an image that is here', () => {
     expect(await rig.admitAgain(image, { repoDigests: [] })).toMatch(/the image has no name/u);
   });
 
-  it('of which the registry has another one by now under that digest of an index is not that image', async () => {
+  it('is not accepted by signatures of another image under the same index digest', async () => {
     const image = await rig.resolve(name);
     rig.policy(registry.host, byKey(key));
     attach(digest, { payload: payload(), key });
@@ -371,7 +371,7 @@ describe('an image that is here', () => {
     expect(await rig.admitAgain(other, { reference: name })).toMatch(/is another image on this platform/u);
   });
 
-  it('S86 others have pulled another manifest of it from the same repository, without a signature: that takes nothing away', async () => {
+  it('S86 another namespace’s pull of an unsigned manifest of it takes nothing away', async () => {
     attach(digest, { payload: payload(), key });
     const image = await rig.resolve(name);
     rig.policy(registry.host, byKey(key));
@@ -385,7 +385,7 @@ describe('an image that is here', () => {
     );
   });
 
-  it('waits no longer than it may', async () => {
+  it('is judged within the bound of the call', async () => {
     rig.policy(registry.host, byKey(key));
     const image = await rig.resolve(name);
     const gone = new AbortController();

@@ -32,7 +32,7 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
       runTool,
     });
     key = home.key('signer');
-    untrusted = home.key('stranger');
+    untrusted = home.key('untrusted');
   });
   afterAll(() => {
     home?.close();
@@ -44,7 +44,7 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
   const text = (opened: OpenedMessage): string =>
     'payload' in opened ? Buffer.from(opened.payload).toString() : `refused: ${opened.refusal}`;
 
-  it('gives what was signed, by a key in either form, among several, in one file or more; and leaves nothing behind', async () => {
+  it('returns the signed text, with keys in either form, among several, in one file or more, and leaves nothing behind', async () => {
     const message = home.sign('hello', key);
     expect(text(await open(message))).toBe('hello');
     expect(text(await open(message, home.publicKey(key, 'binary')))).toBe('hello');
@@ -56,14 +56,14 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
     expect(readdirSync(join(directory, 'rings'))).toEqual([]);
   });
 
-  it('a subkey that signs is its key', async () => {
+  it('a signature by a subkey counts for its key', async () => {
     const own = home.key('with subkey');
     home.subkey(own);
     expect(text(await open(home.sign('hello', own), home.publicKey(own)))).toBe('hello');
   });
 
   it.each([
-    ['by a stranger', () => home.sign('hello', untrusted), /not in the policy/u],
+    ['by an unknown key', () => home.sign('hello', untrusted), /not in the policy/u],
     [
       'not signed',
       () => home.gpg(['--store', '--output', '-'], 'hello'),
@@ -92,7 +92,7 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
     expect(text(await open(message()))).toMatch(/^refused: /u);
   });
 
-  it('each single altered byte is refused, or says the same', async () => {
+  it('each single altered byte is refused, or gives the same text', async () => {
     const message = home.sign('hello', key, { more: ['--compress-algo', 'none'] });
     for (let at = 0; at < message.length; at += 7) {
       const altered = Buffer.from(message);
@@ -126,13 +126,13 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
     expect(text(await open(message, home.publicKey(revoked)))).toMatch(/revoked/u);
   });
 
-  it('what unpacks to more than is read is refused', async () => {
+  it('a message that unpacks beyond the bound is refused', async () => {
     const bomb = home.sign(Buffer.alloc(8 * 1024 * 1024), key);
     expect(bomb.length).toBeLessThan(100_000);
     expect(text(await open(bomb))).toMatch(/longer than/u);
   });
 
-  it('keys that are none, and a missing gpgv, are a wrong policy or machine, not a refusal', async () => {
+  it('invalid keys, and a missing gpgv, are errors of policy or machine, not refusals', async () => {
     await expect(open(home.sign('hello', key), Buffer.from('no key'))).rejects.toMatchObject({
       fault: { kind: 'invalidRequest' },
     });
@@ -141,7 +141,7 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
     ).rejects.toMatchObject({ fault: { kind: 'invalidRequest' } });
   });
 
-  it('the daemon itself loads no library for it', () => {
+  it('the daemon itself loads no OpenPGP library', () => {
     const script = `const { Gpgv } = await import(${JSON.stringify(join(import.meta.dirname, '../../../src/oci/images/signature/gpgv.ts'))}); if (typeof Gpgv !== 'function') process.exit(1); const { readFileSync } = await import('node:fs'); process.stdout.write(readFileSync('/proc/self/maps', 'utf8'));`;
     expect(execFileSync(process.execPath, ['--input-type=module', '-e', script]).toString()).not.toMatch(
       /gpgme|libgcrypt|libassuan/u,

@@ -53,7 +53,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-it('both kinds come back as they were, those of several pulls together and once', async () => {
+it('signatures of both kinds are read back unchanged, those of several pulls together and once', async () => {
   expect(await kept.of(of(1, REPOSITORY))).toBeUndefined();
   const first: SignatureEvidence = { digests: [digest(1)], signatures: [simple('a'), sigstore] };
   await keep(of(1, REPOSITORY), first);
@@ -67,7 +67,7 @@ it('both kinds come back as they were, those of several pulls together and once'
   expect(await kept.of(of(2, REPOSITORY))).toBeUndefined();
 });
 
-it('nobody else can read them', async () => {
+it('only the owner can read kept signatures', async () => {
   await keep(of(1, REPOSITORY), { digests: [digest(1)], signatures: [sigstore] });
   const [file = ''] = readdirSync(join(directory, 'signatures'));
   expect([
@@ -76,7 +76,7 @@ it('nobody else can read them', async () => {
   ]).toEqual([0o700, 0o600]);
 });
 
-it('one that is too large is left out, and others beside it are not', async () => {
+it('a signature that is too large is left out, others are kept', async () => {
   const large = simple('x'.repeat(signatureLimits.keptBytes));
   await keep(of(1, REPOSITORY), { digests: [digest(1)], signatures: [large, simple('a')] });
   expect((await kept.of(of(1, REPOSITORY)))?.signatures).toEqual([large]);
@@ -93,7 +93,7 @@ it.each([
   '{}',
   '{"digests":[],"signatures":[{"kind":"simple","message":"!"}]}',
   '{"digests":["../x"],"signatures":[]}',
-])('a file that holds %j is none, or says nothing', async (content) => {
+])('a file that holds %j counts as empty', async (content) => {
   await keep(of(1, REPOSITORY), { digests: [digest(1)], signatures: [sigstore] });
   const [file = ''] = readdirSync(join(directory, 'signatures'));
   writeFileSync(join(directory, 'signatures', file), content);
@@ -107,7 +107,7 @@ const isKept = async (...wanted: readonly KeptFor[]): Promise<boolean[]> => {
   return found;
 };
 
-it('of more images than are kept those longest unused go, also after a start', async () => {
+it('beyond the bound the signatures of the longest unused images are deleted, also after a start', async () => {
   const { keptImages } = signatureLimits;
   for (let one = 0; one < keptImages; one += 1) await keep(of(one), evidence, 1000 + one);
   await kept.used(of(0), 10_000);
@@ -128,7 +128,7 @@ it('of more images than are kept those longest unused go, also after a start', a
   expect(await isKept(of(1))).toEqual([false]);
 });
 
-it('S86 what one namespace pulls takes nothing away from others, whether they pulled it themselves or use what another pulled', async () => {
+it('S86 what one namespace pulls takes nothing away from others, whether they pulled it themselves or use another’s pull', async () => {
   await keep(of(1, REPOSITORY, 'quiet'), evidence, 1000);
   await keep(of(2, REPOSITORY, 'hostile'), evidence, 1001);
   await kept.used(of(2, REPOSITORY, 'quiet'), 1002);
@@ -140,13 +140,13 @@ it('S86 what one namespace pulls takes nothing away from others, whether they pu
   expect(readdirSync(at('')).length).toBe(signatureLimits.keptImages);
 });
 
-it('what was kept for one namespace serves another', async () => {
+it('signatures kept for one namespace serve another', async () => {
   await keep(of(1, REPOSITORY, 'one'), evidence);
   expect(await kept.of(of(1, REPOSITORY, 'other'))).toEqual(evidence);
   expect(await isKept(of(1, 'registry.example/elsewhere', 'one'))).toEqual([false]);
 });
 
-it('F89 a directory, a link or a FIFO where a file should be counts as no signatures, and gives way to the next ones', async () => {
+it('F89 a directory, a link or a FIFO in place of a file counts as no signatures, and is replaced by the next ones', async () => {
   await keep(of(1), evidence);
   const [file = ''] = readdirSync(at(''));
   for (const name of [file, `${file}.new`]) {
@@ -169,13 +169,13 @@ it('F89 a directory, a link or a FIFO where a file should be counts as no signat
   expect([readdirSync(at('')).length, discarded.length > 0, conditions.all()]).toEqual([2, true, []]);
 });
 
-it('F89 a file in the place of the directory keeps nothing, and nothing fails that needs it not', async () => {
+it('F89 a file in the place of the directory keeps nothing, and fails no other work', async () => {
   writeFileSync(at(''), 'x');
   expect(await kept.of(of(1))).toBeUndefined();
   await expect(keep(of(1), evidence)).rejects.toThrow('EEXIST');
 });
 
-it('S86 what one repository is full of takes nothing away from another of the same image', async () => {
+it('S86 a repository full of signatures takes nothing away from another one of the same image', async () => {
   const ours: SignatureEvidence = { digests: [digest(1)], signatures: [simple('ours')] };
   await keep(of(1, REPOSITORY), ours);
   for (let at = 0; at < 3; at += 1) {
@@ -188,7 +188,7 @@ it('S86 what one repository is full of takes nothing away from another of the sa
   expect((await kept.of(of(1, 'evil.example/x')))?.digests).toEqual([digest(2)]);
 });
 
-it('S86 a file of an older version, for all repositories, still serves', async () => {
+it('S86 a file of an older version, for all repositories, is still read', async () => {
   const signatures = [{ kind: 'simple', message: Buffer.from('a').toString('base64') }];
   await keep(of(2, REPOSITORY), { digests: [], signatures: [] });
   writeFileSync(

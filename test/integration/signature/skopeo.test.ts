@@ -46,7 +46,7 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
     home = new GpgHome();
     // the peers' library without GnuPG's knows no others
     signer = home.key('signer', { algorithm: 'rsa2048' });
-    untrusted = home.key('stranger', { algorithm: 'rsa2048' });
+    untrusted = home.key('untrusted', { algorithm: 'rsa2048' });
     registry = await startRegistry({ root: join(home.directory, 'registry') });
     rig = new PolicyRig([registry.address]);
     rig.write(
@@ -101,7 +101,7 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
     );
   });
 
-  it('by GPG: a tag that was moved to another image, and a signature that was put beside another image, are refused', async () => {
+  it('by GPG: a tag moved to another image, and a signature copied to another image, are refused', async () => {
     const app = name('team/moved');
     await copy('one', app, '--sign-by', signer);
     rig.policy(registry.address, signedBy(signer));
@@ -121,7 +121,7 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
     expect(await rig.admit(app)).toMatch(/^denied: SignatureValidationFailed/u);
   });
 
-  it('by GPG: signed for a vendor, accepted of a mirror by its remapped name', async () => {
+  it('by GPG: signed for a vendor, accepted from a mirror by its remapped name', async () => {
     const app = name('mirror/app');
     await copy('one', app, '--sign-by', signer, '--sign-identity', 'vendor.example/app:1');
     rig.policy(registry.address, signedBy(signer));
@@ -139,7 +139,7 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
     expect(await rig.admit(app)).toBe('accepted');
   });
 
-  it('as sigstore attachment: accepted, refused for another key, and again judged by what is kept', async () => {
+  it('as sigstore attachment: accepted, refused for another key, and judged again by kept signatures', async () => {
     const app = name('team/cosigned');
     await copy('one', app);
     await signImage({
@@ -160,7 +160,7 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
     expect(await rig.admit(app)).toMatch(/a simple signature is required/u);
   });
 
-  it("what the peers' library makes of the same policies and images is the same", async () => {
+  it('the peers’ library decides the same for the same policies and images', async () => {
     const names = ['team/app', 'team/cosigned', 'team/unsigned', 'team/moved', 'mirror/app'].map(name);
     const other = keyPairs.p256().pem;
     const identities = [

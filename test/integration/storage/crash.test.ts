@@ -46,7 +46,7 @@ describeAsRoot('a layer and the death of its process', () => {
   }
 
   test.skipIf(!hasStrace)(
-    'F20: everything is synced before the layer gets its name, and the name after',
+    'F20: a layer is synced before its rename, and the directory after it',
     async () => {
       const { lines, done } = await traced(join(root, 'order'), '-e', 'trace=syncfs,rename,fsync');
       expect(done).toBe(true);
@@ -74,7 +74,7 @@ describeAsRoot('a layer and the death of its process', () => {
   ];
 
   test.skipIf(!hasStrace)(
-    'F07: killed at any call, the layer is there whole or not at all, and the next pull succeeds',
+    'F07: after a kill at any call the layer is whole or absent, and the next pull succeeds',
     async () => {
       let died = 0;
       const whole = treeOf(await put(openStore(join(root, 'reference')), tar), { times: false });

@@ -41,7 +41,7 @@ describeAsRoot('debris in a store', () => {
     return opened;
   };
 
-  test('F89 I22 trees too deep, immutable files, mounts and odd names in the trash go; what is mounted keeps its content', async () => {
+  test('F89 I22 deep trees, immutable files, mounts and odd names in the trash are deleted; mounted trees keep their content', async () => {
     const { store, conditions } = await prepared();
     const { trash } = store.paths;
     const elsewhere = join(store.paths.root, 'elsewhere');
@@ -75,7 +75,7 @@ describeAsRoot('debris in a store', () => {
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(trash);
   });
 
-  test('F89 a directory with a bind mount that is discarded small keeps what is mounted', async () => {
+  test('F89 discarding a small directory with a bind mount keeps the mounted content', async () => {
     const { store } = await prepared();
     const elsewhere = join(store.paths.root, 'elsewhere');
     const gone = join(store.paths.containers, 'gone');
@@ -89,7 +89,7 @@ describeAsRoot('debris in a store', () => {
     expect(readFileSync(join(elsewhere, 'canary'), 'utf8')).toBe('kept');
   });
 
-  test('F89 what can’t be deleted is reported with path and reason, keeps nothing else, and is gone once it can', async () => {
+  test('F89 an undeletable file is reported with path and reason, stops nothing else, and is deleted once possible', async () => {
     const { store, conditions } = await prepared();
     const { layers, partial, trash } = store.paths;
     const stuck = join(layers, 'd'.repeat(64));
@@ -120,7 +120,7 @@ describeAsRoot('debris in a store', () => {
     ]);
   });
 
-  test('F89 a trash that can’t be read is reported once, for as long as that lasts, and emptied once it can', async () => {
+  test('F89 an unreadable trash is reported once while it lasts, and emptied once it is readable', async () => {
     const { store, conditions, lines } = await prepared();
     const { trash } = store.paths;
     mkdirSync(join(trash, 'one'));
@@ -138,7 +138,7 @@ describeAsRoot('debris in a store', () => {
   });
 
   test.skipIf(whyNoDeadMount() !== '')(
-    'F89 I22 the start waits for no deletion, not even of what never answers',
+    'F89 I22 the start waits for no deletion, not even on a mount that never answers',
     async () => {
       const { store } = await prepared();
       const { trash } = store.paths;
@@ -159,7 +159,7 @@ describeAsRoot('debris in a store', () => {
   );
 
   test.skipIf(whyNoDeadMount() !== '')(
-    'F89 images on a disk that does not answer keep no container’s debris, neither old nor new',
+    'F89 a hanging disk of images does not stop the deletion of containers’ debris, old or new',
     async () => {
       const dead = makeDeadMount();
       try {
@@ -179,7 +179,7 @@ describeAsRoot('debris in a store', () => {
     },
   );
 
-  test('F89 what went meanwhile by other hands is no longer reported', async () => {
+  test('F89 debris deleted by somebody else is no longer reported', async () => {
     const { store, conditions } = await prepared();
     const stuck = join(store.paths.partial, 'stuck');
     mkdirSync(stuck);
@@ -195,7 +195,7 @@ describeAsRoot('debris in a store', () => {
     expect(conditions.all()).toEqual([]);
   });
 
-  test('F89 tens of thousands of files in one directory go while other jobs of the worker get their turn', async () => {
+  test('F89 tens of thousands of files in one directory are deleted while other jobs of the worker get their turn', async () => {
     const { store } = await prepared();
     const many = join(store.paths.trash, 'many');
     mkdirSync(many);

@@ -123,7 +123,7 @@ describeAsRoot('storage drivers', () => {
         disk.remove();
       });
 
-      test('layers over each other: whiteouts, opaque directories, hard links, modes, owners, xattrs, times, as overlayfs has them', async () => {
+      test('stacked layers show whiteouts, opaque directories, hard links, modes, owners, xattrs and times as overlayfs does', async () => {
         const id = newId();
         await driver.mountRootfs({ id, layers }, context());
         const rootfs = layoutOf(store).rootfs(id);
@@ -145,7 +145,7 @@ describeAsRoot('storage drivers', () => {
         expect(mountsBelow(store.paths.containers)).toEqual([]);
       });
 
-      test('an image as a volume is read-only, and goes with its container', async () => {
+      test('an image as a volume is read-only, and is unmounted with its container', async () => {
         const id = newId();
         const image = `sha256:${'7'.repeat(64)}` as ImageId;
         const input = { id, layers, volumes: [{ id: image, layers }] };
@@ -211,7 +211,7 @@ describeAsRoot('storage drivers', () => {
         }
       });
 
-      test('I15: ImageFsInfo is what du counts, to 1 %', async () => {
+      test('I15: ImageFsInfo matches du to 1 %', async () => {
         const own = nextStore();
         const port = createStorageDriver({ store: own, clock, measureAgeMs: 0 });
         const bodies = Array.from({ length: 60 }, (_, at) =>
@@ -244,7 +244,7 @@ describeAsRoot('storage drivers', () => {
       });
 
       test.skipIf(name !== 'btrfs')(
-        'I16: subvolumes that a container made in its root, also in each other, go with it',
+        'I16: subvolumes that a container made in its root, also nested, are deleted with it',
         async () => {
           const id = newId();
           await driver.mountRootfs({ id, layers }, context());
@@ -260,7 +260,7 @@ describeAsRoot('storage drivers', () => {
       );
 
       test.skipIf(name !== 'erofs' || !existsSync(strace))(
-        'F07: killed while the image of a layer is made, the layer is whole, and the next pull of it needs nothing',
+        'F07: after a kill while a layer’s image is made the layer is whole, and its next pull fetches nothing',
         async () => {
           const own = nextStore();
           const file = join(disk.path, 'layer.tar');
@@ -341,7 +341,7 @@ describeAsRoot('storage drivers', () => {
         ],
       };
       test.skipIf(!existsSync(strace))(
-        'F02: killed in the middle of a mount, the next try succeeds, and nothing is left when the container goes',
+        'F02: after a kill during a mount the next try succeeds, and removing the container leaves nothing',
         async () => {
           for (const [call, count] of calls[name] ?? []) {
             const point = `${call} ${count}`;

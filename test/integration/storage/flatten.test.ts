@@ -55,7 +55,7 @@ describeAsRoot('layers copied over each other', () => {
     };
   };
 
-  test('F22 copies leave what has to stay free, unless the file system shares blocks', () => {
+  test('F22 copies keep the least free space, unless the file system shares blocks', () => {
     const { layer, target, copyWithin } = fresh();
     const large = Buffer.alloc(3 * 1024 * 1024, 'x');
     for (const name of ['a', 'b']) writeFileSync(join(layer, name), large);
@@ -93,7 +93,7 @@ describeAsRoot('layers copied over each other', () => {
     expect(words.toString()).toBe('in the middle');
   });
 
-  test('S48: links are copied and never followed, in the layer and where it goes', () => {
+  test('S48: links are copied and never followed, in the layer and in the target', () => {
     const { layer, target, copy } = fresh();
     writeFileSync(join(root, 'host'), 'the host’s');
     symlinkSync(join(root, 'host'), join(layer, 'link'));
@@ -111,7 +111,7 @@ describeAsRoot('layers copied over each other', () => {
     ]).toEqual([true, 'the layer’s']);
   });
 
-  test('names that are no UTF-8, hard links over directories, and nothing of the work is left', () => {
+  test('names that are not UTF-8 and hard links across directories are copied, and no temporary file is left', () => {
     const { layer, target, copy } = fresh();
     const name = Buffer.concat([Buffer.from(`${layer}/`), Buffer.from([0xff, 0xfe, 0x0a])]);
     writeFileSync(name, 'odd');

@@ -50,13 +50,13 @@ it.each([
   ['a FIFO', (path: string) => void execFileSync('mkfifo', [path])],
   ['a directory', (path: string) => void mkdirSync(join(path, 'below'), { recursive: true })],
   ['a link', (path: string) => symlinkSync(join(directory, 'elsewhere'), path)],
-])('F89 %s in its place: what the program said is in the error', async (_what, plant) => {
+])('F89 with %s in the log’s place the program’s output is in the error', async (_what, plant) => {
   writeFileSync(join(directory, 'elsewhere'), 'not ours');
   await expect(serve(plant)).rejects.toThrow(/did not mount: no such module/u);
   expect(readFileSync(join(directory, 'elsewhere'), 'utf8')).toBe('not ours');
 });
 
-it('F89 of a program that says much only the beginning is read', async () => {
+it('F89 only the beginning of a long program output is read', async () => {
   const failed = await serve(() => undefined, 'head -c 10000000 /dev/zero | tr "\\\\0" x').catch(
     (error: unknown) => String(error),
   );

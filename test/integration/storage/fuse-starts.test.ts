@@ -61,7 +61,7 @@ describeAsRoot('programs of fuse-overlayfs through the death of the daemon', () 
       }
     ).pid;
 
-  test('F02: one that had not mounted when its daemon was killed is gone before the next one takes anything off; its trash is empty', async () => {
+  test('F02: a program that had not mounted when its daemon was killed ends before the next daemon unmounts anything; the trash is empty', async () => {
     const late = gatedProgram(root, trial.program);
     onTestFinished(late.close);
     const { path, next } = lives(late.path);
@@ -91,7 +91,7 @@ describeAsRoot('programs of fuse-overlayfs through the death of the daemon', () 
     ]).toEqual([false, [], [], []]);
   });
 
-  test('F02: one that has mounted and has no note goes with its mount: no container had it', async () => {
+  test('F02: a program that has mounted without a note is ended with its mount, since no container used it', async () => {
     const { path, next } = lives(trial.program);
     const { store, port } = next();
     await put(store, LAYER);
@@ -109,7 +109,7 @@ describeAsRoot('programs of fuse-overlayfs through the death of the daemon', () 
     expect(mountsBelow(path)).toEqual([]);
   });
 
-  test('those that serve a root or a volume go on, also as the child of a script, and end with their container', async () => {
+  test('programs that serve a root or a volume go on, also as the child of a script, and end with their container', async () => {
     const script = join(root, 'no-exec.sh');
     writeFileSync(script, `#!/bin/sh\n${trial.program} "$@"\nexit $?\n`);
     chmodSync(script, 0o755);
@@ -146,7 +146,7 @@ describeAsRoot('programs of fuse-overlayfs through the death of the daemon', () 
     }
   });
 
-  test('F02: a mount that got into the trash does not keep it full', async () => {
+  test('F02: a mount in the trash does not keep it from being emptied', async () => {
     const { path, next } = lives(trial.program);
     const { store, port } = next();
     await put(store, LAYER);

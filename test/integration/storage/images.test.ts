@@ -63,7 +63,7 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     expect(() => images.candidates('UPPER/case')).toThrow(/reference/u);
   });
 
-  test('an image of three layers, each compressed otherwise, with progress', async () => {
+  test('an image of three differently compressed layers is pulled with progress', async () => {
     const layers = await Promise.all(
       (['gzip', 'zstd', 'none'] as const).map((compression, at) =>
         layerOf([{ name: `f${at}`, content: `content ${at}` }], compression),
@@ -121,7 +121,7 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     expect(diffOf(layers[0]?.diffId as Digest, 'f')).toBe('x');
   });
 
-  test('S86: the size of a layer is that of the blob that was received, whatever another manifest of the image claims', async () => {
+  test('S86: the size of a layer is that of the received blob, whatever another manifest of the image claims', async () => {
     const layer = await layerOf([{ name: 'f', content: 'x' }]);
     registry.push('ours', 'v1', imageOf([layer]));
     // the same config, and a layer that nobody has: its size and digest are mere words while the store has the diff-id
@@ -154,7 +154,7 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     expect((await store.record(layer.diffId as Digest))?.blobBytes).toBe(layer.bytes.length);
   });
 
-  test('S60: a layer that is not what its diff-id says: the pull fails with reference, layer and reason, and nothing is left', async () => {
+  test('S60: a layer that does not match its diff-id fails the pull with reference, layer and reason, and leaves nothing', async () => {
     const good = await layerOf([{ name: 'f', content: 'x' }]);
     const lie = { ...good, diffId: `sha256:${'0'.repeat(64)}` };
     registry.push('a', 'v1', imageOf([lie]));
@@ -167,7 +167,7 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     expect(readdirSync(store.paths.layers)).toEqual([]);
   });
 
-  test('S60: a registry that sends another blob: refused by its digest, whatever the unpacker made of it', async () => {
+  test('S60: a wrong blob is refused by its digest, whatever the unpacker made of it', async () => {
     const layer = layerOfTar(Buffer.alloc(200_000, 0x41), 'none');
     const honest = await layerOf([{ name: 'f', content: 'x' }], 'none');
     registry.push('a', 'v1', imageOf([honest]));
@@ -184,7 +184,7 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     expect(readdirSync(store.paths.layers)).toEqual([]);
   });
 
-  test('S60: a lying mirror in front: the layer comes from the registry behind it', async () => {
+  test('S60: after a wrong layer from a mirror the layer comes from the registry', async () => {
     const mirror = await FakeRegistry.start();
     try {
       const layer = await layerOf([{ name: 'f', content: 'x'.repeat(1000) }], 'none');
@@ -214,7 +214,7 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     }
   });
 
-  test('a blob that is gone: the registry’s own words, and nothing is left', async () => {
+  test('a missing blob fails with the registry’s own words and leaves nothing', async () => {
     const layer = await layerOf([{ name: 'f', content: 'x' }]);
     registry.push('a', 'v1', imageOf([layer]));
     registry.on(new RegExp(layer.digest, 'u'), refuse(404, 'BLOB_UNKNOWN', 'no such blob'));
@@ -223,7 +223,7 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     expect(readdirSync(store.paths.partial)).toEqual([]);
   });
 
-  test('S16: a layer that may not be handed on comes from the registry as others do; where it is not, nobody else is asked', async () => {
+  test('S16: a non-distributable layer comes from the registry like others; where it is missing, no other host is asked', async () => {
     const layer = {
       ...(await layerOf([{ name: 'f', content: 'x' }])),
       mediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
@@ -244,7 +244,7 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     expect(registry.count(/elsewhere/u)).toBe(0);
   });
 
-  test('F07: cancelled while the registry stalls: ends with the caller’s reason, nothing is left', async () => {
+  test('F07: a cancel while the registry stalls ends the pull with the caller’s reason and leaves nothing', async () => {
     const layer = await layerOf([{ name: 'f', content: 'x'.repeat(100_000) }], 'none');
     registry.push('a', 'v1', imageOf([layer]));
     const image = await resolve(`${registry.host}/a:v1`);

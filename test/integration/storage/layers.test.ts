@@ -31,7 +31,7 @@ describeAsRoot('the layer store', () => {
   });
   const fresh = (): LayerStore => openStore(join(root, `store-${(count += 1)}`));
 
-  test('S19: its directories are closed to others, whatever they were before', async () => {
+  test('S19: the store’s directories are closed to others, whatever their mode was', async () => {
     const open = fresh();
     mkdirSync(join(open.paths.root, 'layers'), { recursive: true, mode: 0o777 });
     await put(open, layerOf('f'));
@@ -41,7 +41,7 @@ describeAsRoot('the layer store', () => {
     expect(lstatSync(join(open.paths.layers, digestOf(layerOf('f')).slice(7))).mode & 0o7777).toBe(0o700);
   });
 
-  test('many callers of one layer share one download, and each hears of its progress', async () => {
+  test('many callers of one layer share one download, and each gets its progress', async () => {
     const blob = layerOf('shared', Buffer.alloc(50_000, 1));
     const diffId = digestOf(blob);
     const started = gate();
@@ -73,7 +73,7 @@ describeAsRoot('the layer store', () => {
     );
   });
 
-  test('S90 a download that trickles for one namespace holds up neither the same layer nor the turns of another', async () => {
+  test('S90 a trickling download for one namespace delays neither the same layer nor the turns of another', async () => {
     const time = new HandClock();
     const own = openStore(join(root, 'trickle'), { clock: time, transfers: 2 });
     const blob = layerOf('shared');
@@ -127,7 +127,7 @@ describeAsRoot('the layer store', () => {
     expect(readdirSync(own.paths.partial)).toEqual([]);
   });
 
-  test('layers that come at once are bounded, in all and from one source: a slow one leaves room for others', async () => {
+  test('concurrent downloads are bounded in total and for each source, so that a slow one leaves room for others', async () => {
     const few = openStore(join(root, 'few'), { transfers: 3, transfersPerSource: 2 });
     const go = gate();
     const three = gate();
@@ -159,7 +159,7 @@ describeAsRoot('the layer store', () => {
     expect(most).toBe(3);
   });
 
-  test('a caller that gives up does not take the others with it', async () => {
+  test('a caller that gives up does not cancel the others', async () => {
     const blob = layerOf('one-leaves');
     const diffId = digestOf(blob);
     const started = gate();
@@ -188,7 +188,7 @@ describeAsRoot('the layer store', () => {
     expect(await store.record(diffId)).toBeDefined();
   });
 
-  test('F07: cancelled in the middle, by the last one who wanted it, leaves nothing', async () => {
+  test('F07: a download cancelled by its last caller leaves nothing', async () => {
     const half = fresh();
     const blob = layerOf('half', Buffer.alloc(2_000_000, 3));
     const diffId = digestOf(blob);
@@ -211,7 +211,7 @@ describeAsRoot('the layer store', () => {
     expect(await half.record(diffId)).toBeDefined();
   });
 
-  test('a failed download leaves nothing; one that joined it tries by itself', async () => {
+  test('a failed download leaves nothing; a caller that joined it tries again by itself', async () => {
     const own = fresh();
     const blob = layerOf('second-try');
     const diffId = digestOf(blob);
@@ -232,7 +232,7 @@ describeAsRoot('the layer store', () => {
     expect(readdirSync(own.paths.partial)).toEqual([]);
   });
 
-  test('S60: a lying mirror: what was unpacked is thrown away and the next endpoint begins anew', async () => {
+  test('S60: a wrong layer from a mirror is deleted, and the next endpoint starts again', async () => {
     const own = fresh();
     const blob = layerOf('true');
     const diffId = digestOf(blob);
@@ -251,9 +251,9 @@ describeAsRoot('the layer store', () => {
     expect(await own.record(diffId)).toMatchObject({ diffId, entries: 1 });
   });
 
-  test('F27: a layer without its record, or with a bad one, is not there; fetching mends it', async () => {
+  test('F27: a layer with a missing or invalid record counts as absent; a fetch repairs it', async () => {
     const own = fresh();
-    const blob = layerOf('mended');
+    const blob = layerOf('fixed');
     const diffId = digestOf(blob);
     const dir = join(await put(own, blob), '..');
     for (const spoil of [
@@ -275,7 +275,7 @@ describeAsRoot('the layer store', () => {
     }
   });
 
-  test('F07: what a killed process left is deleted: partials, trash, layers without a record; whole ones stay', async () => {
+  test('F07: what a killed process left is deleted: partial layers, trash, layers without a record; whole ones stay', async () => {
     const own = fresh();
     const driver = createStorageDriver({ store: own, clock });
     const keep = layerOf('keep');
@@ -293,7 +293,7 @@ describeAsRoot('the layer store', () => {
     expect((await driver.observe(context())).layers).toEqual([digestOf(keep)]);
   });
 
-  test('partials of pulls that are under way are left alone', async () => {
+  test('partial layers of running pulls are left alone', async () => {
     const own = fresh();
     const blob = layerOf('live');
     const diffId = digestOf(blob);
@@ -309,7 +309,7 @@ describeAsRoot('the layer store', () => {
     expect(await own.record(diffId)).toBeDefined();
   });
 
-  test('removed layers are gone at once, and again is no error', async () => {
+  test('removed layers are gone at once, and removing them again is no error', async () => {
     const own = fresh();
     const driver = createStorageDriver({ store: own, clock });
     const blob = layerOf('removed');
@@ -321,7 +321,7 @@ describeAsRoot('the layer store', () => {
     expect(readdirSync(own.paths.trash)).toEqual([]);
   });
 
-  test('usage is what du says, to the percent', async () => {
+  test('usage matches du to 1 %', async () => {
     const own = fresh();
     const driver = createStorageDriver({ store: own, clock, measureAgeMs: 0 });
     for (let at = 0; at < 5; at += 1) {
@@ -338,7 +338,7 @@ describeAsRoot('the layer store', () => {
     expect(existsSync(images.mountpoint)).toBe(true);
   });
 
-  test('more layers at once than workers and transfers', async () => {
+  test('more layers than workers and transfers are fetched', async () => {
     const own = fresh();
     const blobs = Array.from({ length: 20 }, (_, at) => layerOf(`many-${at}`, Buffer.alloc(300_000, at)));
     await Promise.all(blobs.map((blob) => put(own, blob, digestOf(blob), 10_000)));
@@ -348,7 +348,7 @@ describeAsRoot('the layer store', () => {
     expect(own.workers).toBeLessThanOrEqual(storageLimits.workers);
   });
 
-  test('workers end when they have nothing to do', async () => {
+  test('idle workers end', async () => {
     const idle = new HandClock();
     const own = openStore(join(root, 'idle'), { clock: idle, workerIdleMs: 1234 });
     await put(own, layerOf('idle'));
@@ -359,7 +359,7 @@ describeAsRoot('the layer store', () => {
     expect(own.workers).toBe(1);
   });
 
-  test('errors say what was attempted, on which layer, and why', async () => {
+  test('errors name the attempt, the layer and the reason', async () => {
     const bad = archive(entry({ name: 'a/../b' }));
     const error: unknown = await put(store, bad).catch((thrown: unknown) => thrown);
     if (!(error instanceof FaultError)) throw error;

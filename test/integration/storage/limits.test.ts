@@ -56,14 +56,14 @@ async function expectLimited(store: LayerStore): Promise<void> {
 describeAsRoot('what a container may write', () => {
   const root = scratch('limits');
 
-  test('a file system without project quotas is refused, with what it would take', async () => {
+  test('a file system without project quotas is refused with the requirement', async () => {
     const store = openStore(join(root, 'plain'), { driver: (host) => overlayDriver(host, limited) });
     await expect(store.driver.check()).rejects.toThrow(
       /has no project quotas \(ext4 made with -O quota,project or xfs, mounted with prjquota\)/u,
     );
   });
 
-  test('overlay on ext4 with project quotas', async (here) => {
+  test('overlay on ext4 with project quotas bounds what a container writes', async (here) => {
     const [image, place] = [join(root, 'ext4.img'), join(root, 'ext4')];
     writeFileSync(image, '');
     truncateSync(image, 256 * 1024 ** 2);
@@ -73,20 +73,25 @@ describeAsRoot('what a container may write', () => {
       execFileSync('mount', ['-o', 'loop,prjquota', image, place], { stdio: 'pipe' });
     } catch (error) {
       const why = `the kernel mounts no ext4 with project quotas: ${error instanceof Error ? error.message.split('\n').at(-2) : ''}`;
-      process.stdout.write(`skipped: overlay on ext4 with project quotas: ${why}\n`);
+      process.stdout.write(
+        `skipped: overlay on ext4 with project quotas bounds what a container writes: ${why}\n`,
+      );
       here.skip(why);
     }
     await expectLimited(openStore(join(place, 'store'), { driver: (host) => overlayDriver(host, limited) }));
   });
 
   const btrfs = storageDrivers().find(({ name }) => name === 'btrfs');
-  test.skipIf(btrfs === undefined || btrfs.whyNot !== '')('btrfs', async () => {
-    const disk = btrfs?.place('limits');
-    onTestFinished(() => disk?.remove());
-    await expectLimited(
-      openStore(join(disk?.path ?? root, 'store'), {
-        driver: (host) => btrfsDriver(host, { limitBytes: LIMIT }),
-      }),
-    );
-  });
+  test.skipIf(btrfs === undefined || btrfs.whyNot !== '')(
+    'btrfs bounds what a container writes',
+    async () => {
+      const disk = btrfs?.place('limits');
+      onTestFinished(() => disk?.remove());
+      await expectLimited(
+        openStore(join(disk?.path ?? root, 'store'), {
+          driver: (host) => btrfsDriver(host, { limitBytes: LIMIT }),
+        }),
+      );
+    },
+  );
 });

@@ -20,7 +20,7 @@ describeAsRoot('S90 a worker that ends with layers of two tenants', () => {
       workerPool: { workers: 1, program: new URL('../../support/killed-unpacker.ts', import.meta.url) },
     });
 
-  test('takes the layer with it that ends workers, and no other', async () => {
+  test('a layer that crashes workers fails alone', async () => {
     const layers = store();
     const [theirs, ours] = [layerOf('evil'), layerOf('victim')];
     let isBegun: () => void = () => undefined;

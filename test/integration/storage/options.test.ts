@@ -26,7 +26,7 @@ describeAsRoot('options of storage drivers', () => {
   test.each([
     { metacopy: false, isVolatile: true },
     { metacopy: true, isVolatile: false },
-  ])('overlay with %o', async (options) => {
+  ])('overlay works with %o', async (options) => {
     const store = openStore(join(root, `overlay-${options.metacopy}`), {
       driver: (host) => overlayDriver(host, options),
     });

@@ -51,7 +51,7 @@ describeAsRoot('root file systems', () => {
       .length;
   const dir = (name: string, mode = 0o755): Buffer => entry({ name, flag: '5', mode });
 
-  test('whiteouts: a file, a directory, one in the root; an opaque directory; hidden and made anew in one layer', async () => {
+  test('whiteouts hide a file, a directory and a root entry; opaque directories and entries recreated in one layer work', async () => {
     const lower = await layer(
       ...[
         'etc/keep',
@@ -121,7 +121,7 @@ describeAsRoot('root file systems', () => {
     await driver.removeRootfs({ id, layers: [] }, context());
   });
 
-  test('what a container writes stays its own; twice mounted is once mounted; unmounted and mounted again it is still there', async () => {
+  test('what a container writes stays its own and outlives unmount and mount; a second mount changes nothing', async () => {
     const base = await layer(entry({ name: 'f', body: 'image' }));
     const [one, two] = [await mounted([base]), await mounted([base])];
     writeFileSync(join(one.rootfs, 'f'), 'changed');
@@ -142,7 +142,7 @@ describeAsRoot('root file systems', () => {
     expect(readdirSync(store.paths.trash)).toEqual([]);
   });
 
-  test('the root has the attributes of the topmost layer, and the way to it is closed (S19)', async () => {
+  test('the root has the attributes of the topmost layer, and its parent directories are closed (S19)', async () => {
     const base = await layer(
       entry({ name: './', flag: '5', mode: 0o1775, uid: 7, gid: 8 }),
       entry({ name: 'f' }),
@@ -162,7 +162,7 @@ describeAsRoot('root file systems', () => {
     await driver.removeRootfs({ id, layers: [] }, context());
   });
 
-  test('200 layers, and the same layer several times', async () => {
+  test('200 layers, and the same layer several times, are mounted', async () => {
     const layers: Digest[] = [];
     for (let at = 0; at < 200; at += 1)
       layers.push(
@@ -183,7 +183,7 @@ describeAsRoot('root file systems', () => {
     await driver.removeRootfs({ id, layers: [] }, context());
   });
 
-  test('F27: a missing layer is named, and nothing is made', async () => {
+  test('F27: a missing layer is named in the error, and nothing is made', async () => {
     const [here, missing] = [await layer(entry({ name: 'f' })), digestOf(Buffer.from('missing'))];
     const id = newId();
     const error: unknown = await driver
@@ -199,7 +199,7 @@ describeAsRoot('root file systems', () => {
     await expect(driver.mountRootfs({ id, layers: [here] }, context())).rejects.toThrow(here);
   });
 
-  test('F49: in use, it is detached: the name is free and the files go with their last user', async () => {
+  test('F49: a root in use is detached: the name is free, and the files go with their last user', async () => {
     const base = await layer(entry({ name: 'f', body: 'x' }));
     const { id, rootfs } = await mounted([base]);
     const held = await import('node:fs/promises').then((fs) => fs.open(join(rootfs, 'f')));
@@ -213,7 +213,7 @@ describeAsRoot('root file systems', () => {
     }
   });
 
-  test('observe tells containers by directory and mount', async () => {
+  test('observe finds containers by directory and mount', async () => {
     const base = await layer(entry({ name: 'f' }));
     const [up, down] = [await mounted([base]), await mounted([base])];
     await driver.unmountRootfs({ id: down.id, layers: [base] }, context());
@@ -230,7 +230,7 @@ describeAsRoot('root file systems', () => {
     rmSync(join(store.paths.containers, 'not-an-id'), { recursive: true });
   });
 
-  test('usage of containers is what du says of what they wrote, not of what they see', async () => {
+  test('usage of containers matches du of what they wrote, not of what they see', async () => {
     const base = await layer(entry({ name: 'big', body: Buffer.alloc(1_000_000, 1) }));
     const { id, rootfs } = await mounted([base]);
     mkdirSync(join(rootfs, 'd'));
@@ -245,7 +245,7 @@ describeAsRoot('root file systems', () => {
     expect(Number((await driver.usage(context())).containers.usedBytes)).toBeLessThan(20_000);
   });
 
-  test('a caller that gave up before it began gets its own reason; one whose time is over is told so', async () => {
+  test('a caller aborted before it began gets its own reason; one past its bound gets timedOut', async () => {
     const id = newId();
     await expect(driver.mountRootfs({ id, layers: [] }, context(AbortSignal.abort()))).rejects.toMatchObject({
       fault: { kind: 'cancelled' },

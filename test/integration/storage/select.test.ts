@@ -32,7 +32,7 @@ describeAsRoot('the driver of a store', () => {
     expect(() => parseDriverName(name)).toThrow(reason);
   });
 
-  test('an empty store takes any; one with layers or containers only its own; one of before there was a choice is overlay’s', async () => {
+  test('an empty store takes any driver; one with layers or containers only its own; one without a record is overlay’s', async () => {
     await claim(vfs('one'));
     await claim(overlay('one'));
     expect(readFileSync(join(root, 'one/storage-driver'), 'utf8')).toBe('overlay\n');
@@ -49,7 +49,7 @@ describeAsRoot('the driver of a store', () => {
     await claim(overlay('old'));
   });
 
-  test('btrfs wants a btrfs, and the images on it', async () => {
+  test('btrfs requires a btrfs file system with the images on it', async () => {
     await expect(claim(openStore(join(root, 'ext'), { driver: btrfsDriver }))).rejects.toThrow(
       'not a btrfs file system',
     );
@@ -60,7 +60,7 @@ describeAsRoot('the driver of a store', () => {
     ).rejects.toThrow('storage.image_store must be empty');
   });
 
-  test('a further store that is none, or that the driver can not read, is refused', async () => {
+  test('an additional store that is invalid, or unreadable to the driver, is refused', async () => {
     await expect(checkOtherStore(join(root, 'nowhere'), 'overlay')).rejects.toMatchObject({
       fault: { kind: 'outside', message: expect.stringContaining('directory layers not found') as string },
     });

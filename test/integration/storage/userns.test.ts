@@ -109,7 +109,7 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     expect(existsSync(join(rootfs, 'gone'))).toBe(false);
   }
 
-  test('S52: what the image has belongs to the pod, on the disk it stays as it is; a file that is changed is copied with its new owner', async () => {
+  test('S52: what the image has belongs to the pod and is unchanged on disk; a changed file is copied with its new owner', async () => {
     const one = input();
     await driver.mountRootfs(one, context());
     const rootfs = layout.rootfs(one.id);
@@ -132,7 +132,7 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     expect(existsSync(layout.storageDir(one.id))).toBe(false);
   });
 
-  test('S19: the way is open to the root of that user namespace, and where it must be only', async () => {
+  test('S19: the path is open to the root of that user namespace, and only where it must be', async () => {
     const one = input();
     await driver.mountRootfs(one, context());
     const mode = (path: string): number => lstatSync(path).mode & 0o7777;
@@ -155,7 +155,7 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     await driver.removeRootfs(one, context());
   });
 
-  test('S52: an image as a volume belongs to the pod as well, and cannot be written; mounted again after a crash in between', async () => {
+  test('S52: an image as a volume belongs to the pod, cannot be written, and can be mounted again after a crash', async () => {
     const volume = { id: `sha256:${'7'.repeat(64)}` as ImageId, layers };
     const one = { ...input(), volumes: [volume] };
     const place = layout.imageVolume(one.id, volume.id);
@@ -179,7 +179,7 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     await driver.removeRootfs(one, context());
   });
 
-  test('the way of Linux before 6.15: the layers have a place for that while', async () => {
+  test('on Linux before 6.15 the layers are mounted at a temporary path', async () => {
     const one = input();
     await driver.mountRootfs(one, context());
     await driver.unmountRootfs(one, context());
@@ -211,7 +211,7 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     expect(existsSync(join(store.paths.layers, top ?? '', 'diff/top'))).toBe(true);
   });
 
-  test('a root directory of an owner that the pod has not is refused, and leaves no mount', async () => {
+  test('a root directory whose owner is not mapped is refused, and leaves no mount', async () => {
     const far = await layer(entry({ name: './', flag: '5', uid: 65_536 }));
     const one = input([far]);
     await expect(driver.mountRootfs(one, context())).rejects.toMatchObject({
@@ -221,7 +221,7 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     await driver.removeRootfs(one, context());
   });
 
-  test('without its pin there is no root file system', async () => {
+  test('without its pin the root file system is refused', async () => {
     const one = { ...input(), userNamespace: { sandboxId: parseSandboxId(random.id()) ?? fail(), mappings } };
     await expect(driver.mountRootfs(one, context())).rejects.toMatchObject({ code: 'ENOENT' });
     await driver.removeRootfs(one, context());

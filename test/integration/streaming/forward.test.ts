@@ -20,7 +20,7 @@ describe('port-forward', () => {
     return { error, data };
   };
 
-  it('many connections to many ports, each with half-close', async () => {
+  it('many connections to many ports work, each with half-close', async () => {
     const { forward, server } = await serve();
     const { client } = await connectSpdy(await forward(), 'portforward.k8s.io');
     const all = await Promise.all(
@@ -36,7 +36,7 @@ describe('port-forward', () => {
     await until(() => server.counts.sessions === 0);
   });
 
-  it('without request ids, as old clients', async () => {
+  it('connections without request ids work, as of old clients', async () => {
     const { forward } = await serve();
     const { client } = await connectSpdy(await forward(), 'portforward.k8s.io');
     const { data } = await pair(client, 80);
@@ -46,7 +46,7 @@ describe('port-forward', () => {
     client.close();
   });
 
-  it('an error is told on the error stream, and the others go on', async () => {
+  it('an error comes on the error stream, and other connections go on', async () => {
     const { forward } = await serve();
     const { client } = await connectSpdy(await forward(), 'portforward.k8s.io');
     const [bad, good] = [await pair(client, 81, '1'), await pair(client, 80, '2')];
@@ -57,7 +57,7 @@ describe('port-forward', () => {
     client.close();
   });
 
-  it('a connection that comes after it was given up is closed', async () => {
+  it('a connection made after the abort is closed', async () => {
     const { forward, clock, late } = await serve();
     const { client } = await connectSpdy(await forward(), 'portforward.k8s.io');
     const { error } = await pair(client, 82);
@@ -69,7 +69,7 @@ describe('port-forward', () => {
     client.close();
   });
 
-  it("only ports of the request, where it names some; ports that are none, and pairs that don't fit", async () => {
+  it('ports outside of the request, invalid ports and unmatched stream pairs are refused', async () => {
     const { forward } = await serve();
     const { client } = await connectSpdy(await forward(80), 'portforward.k8s.io');
     await expect(
@@ -85,7 +85,7 @@ describe('port-forward', () => {
     client.close();
   });
 
-  it('a reset, and a client that goes, close the connections to the pod', async () => {
+  it('a reset, and a disconnecting client, close the connections to the pod', async () => {
     const { forward, echoes, server } = await serve();
     const { client } = await connectSpdy(await forward(), 'portforward.k8s.io');
     const [one, two] = [await pair(client, 80, '1'), await pair(client, 80, '2')];
@@ -107,7 +107,7 @@ describe('port-forward', () => {
     client.socket.destroy();
   });
 
-  it('over WebSocket channels, with the ports of the query', async () => {
+  it('WebSocket channels carry the ports of the query', async () => {
     const { forward } = await serve();
     const client = new WsClient(`${await forward()}?port=80&port=81`, v4);
     await client.opened;

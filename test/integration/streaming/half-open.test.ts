@@ -34,7 +34,7 @@ const accepted = (port: number): Promise<void> =>
     }).on('error', reject);
   });
 
-test('S94 no head, half of one, a body that does not end, a head byte by byte: cut within 10 s; a session stays', async () => {
+test('S94 no head, half of one, a body that does not end, or a head sent byte by byte is cut within 10 s; a session stays', async () => {
   const { server, clock, exec, seen } = await serve();
   const session = new WsClient(await exec(['hang'], { stderr: false }), 'v5.channel.k8s.io');
   await session.opened;
@@ -53,7 +53,7 @@ test('S94 no head, half of one, a body that does not end, a head byte by byte: c
   session.send(0, Buffer.from('still there'));
 });
 
-test('S94 a TLS handshake that does not begin or not end, and no head behind one that did: one bound for all of it', async () => {
+test('S94 a TLS handshake that does not begin or end, and a missing head after one, share one bound', async () => {
   const { server, clock } = await serveTls();
   const peers = [await peer(server.port), await peer(server.port, Buffer.from([22, 3, 1, 2, 0, 1]))];
   const secure = connectTls({ port: server.port, host: '127.0.0.1', rejectUnauthorized: false });
@@ -75,7 +75,7 @@ test('S94 a TLS handshake that does not begin or not end, and no head behind one
   ).toBe(true);
 });
 
-test('over TLS, too, a session is no half-open connection', async () => {
+test('a session over TLS is not taken for a half-open connection', async () => {
   const { server, clock } = await serveTls();
   const url = new URL(await tlsUrl(server));
   const socket = connectTls({ port: server.port, host: '127.0.0.1', rejectUnauthorized: false });
@@ -92,7 +92,7 @@ test('over TLS, too, a session is no half-open connection', async () => {
   expect(socket.destroyed).toBe(false);
 });
 
-test('S94 a thousand of them leave a client served', async () => {
+test('S94 a thousand half-open connections leave a client served', async () => {
   const { server, exec } = await serve();
   const peers: Silent[] = [];
   for (let made = 0; made < 1000; made += 100)

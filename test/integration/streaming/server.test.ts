@@ -21,7 +21,7 @@ describe('who gets in', () => {
     expect(await ask(url, spdyHeaders(v4))).toMatchObject({ status: 404 });
   });
 
-  it('a token of another kind, an unknown one and any other path get the same answer', async () => {
+  it('a token of another kind, an unknown token and any other path get the same answer', async () => {
     const { exec, server } = await serve();
     const base = `http://127.0.0.1:${server.port}`;
     const foreign = (await exec(['cat'])).replace('/exec/', '/attach/');
@@ -35,7 +35,7 @@ describe('who gets in', () => {
     );
   });
 
-  it('a strange Host or Origin is refused and uses no token up; nothing allows another site (S68)', async () => {
+  it('an unknown Host or Origin is refused without using up the token; no header allows another site (S68)', async () => {
     const { exec } = await serve({ allowedHosts: ['node-1'] });
     const url = await exec(['cat']);
     for (const wrong of [{ Host: 'evil.example' }, { Origin: 'http://evil.example' }]) {
@@ -54,7 +54,7 @@ describe('who gets in', () => {
     expect(await ask(`http://127.0.0.1:${server.port}/metrics`, {}, 'GET')).toMatchObject({ status: 404 });
   });
 
-  it('one target has only so many streams at once (S78)', async () => {
+  it('the streams of one target are bounded (S78)', async () => {
     const { exec, server } = await serve();
     const sockets = [];
     for (let count = 0; count < streamLimits.sessionsPerTarget; count += 1) {
@@ -72,7 +72,7 @@ describe('who gets in', () => {
 
 describe('a command over SPDY', () => {
   it.each([[v4], ['v3.channel.k8s.io'], ['v2.channel.k8s.io'], ['channel.k8s.io']])(
-    '%s: all streams, half-close, exit code',
+    '%s: carries all streams, half-close and the exit code',
     async (protocol) => {
       const { exec } = await serve();
       const { client } = await connectSpdy(await exec(['cat', '3']), protocol);
@@ -93,7 +93,7 @@ describe('a command over SPDY', () => {
     },
   );
 
-  it('10 MiB there and back', async () => {
+  it('carries 10 MiB both ways', async () => {
     const { exec } = await serve();
     const { client } = await connectSpdy(await exec(['cat'], { stderr: false }), v4);
     const { stdin, stdout } = await openCommand(client, 'stdin', 'stdout');
@@ -104,7 +104,7 @@ describe('a command over SPDY', () => {
     client.close();
   });
 
-  it('sizes of the terminal, pings, and a program that is not there', async () => {
+  it('carries sizes of the terminal and pings, and reports a missing program', async () => {
     const { exec, seen } = await serve();
     const { client } = await connectSpdy(await exec(['cat'], { tty: true, stderr: false }), v4);
     const { stdin, stdout, resize } = await openCommand(client, 'stdin', 'stdout', 'resize');
@@ -124,7 +124,7 @@ describe('a command over SPDY', () => {
     other.client.close();
   });
 
-  it('a stream that was not asked for, or twice, is reset', async () => {
+  it('an unrequested or repeated stream is reset', async () => {
     const { exec } = await serve();
     const { client } = await connectSpdy(await exec(['cat'], { stderr: false }), v4);
     await client.open({ streamType: 'error' });
@@ -133,7 +133,7 @@ describe('a command over SPDY', () => {
     client.socket.destroy();
   });
 
-  it('a client that goes aborts what it began; nothing stays', async () => {
+  it('a client that disconnects aborts its command; nothing is left', async () => {
     const { exec, server, aborted, seen } = await serve();
     const { client } = await connectSpdy(await exec(['hang'], { stdin: false, stderr: false }), v4);
     await openCommand(client, 'stdout');
@@ -143,7 +143,7 @@ describe('a command over SPDY', () => {
     expect(aborted).toEqual(['the client has gone']);
   });
 
-  it('a client that never opens its streams is let go', async () => {
+  it('a client that never opens its streams is disconnected', async () => {
     const { exec, clock, server } = await serve();
     const { client } = await connectSpdy(await exec(['cat']), v4);
     await client.open({ streamType: 'error' });
@@ -165,7 +165,7 @@ describe('a command over SPDY', () => {
     client.close();
   });
 
-  it('one that idles is ended, with the reason (S68)', async () => {
+  it('an idle session is ended, with the reason (S68)', async () => {
     const { exec, clock, aborted, seen } = await serve();
     const { client } = await connectSpdy(await exec(['hang'], { stdin: false, stderr: false }), v4);
     const { error } = await openCommand(client, 'stdout');
@@ -180,7 +180,7 @@ describe('a command over SPDY', () => {
 });
 
 describe('a command over WebSocket', () => {
-  it('version 5: channels, half-close, status, a good close', async () => {
+  it('version 5 carries channels, half-close, status and a clean close', async () => {
     const { exec } = await serve();
     const client = new WsClient(await exec(['cat', '9']), 'v5.channel.k8s.io');
     await client.opened;
@@ -194,7 +194,7 @@ describe('a command over WebSocket', () => {
     expect(JSON.parse(client.on(3).toString())).toMatchObject({ reason: 'NonZeroExitCode' });
   });
 
-  it('10 MiB there and back', async () => {
+  it('carries 10 MiB both ways', async () => {
     const { exec } = await serve();
     const client = new WsClient(await exec(['cat'], { stderr: false }), 'v5.channel.k8s.io');
     await client.opened;
@@ -220,7 +220,7 @@ describe('a command over WebSocket', () => {
     else expect(client.on(3).length).toBe(0);
   });
 
-  it('attach', async () => {
+  it('carries attach', async () => {
     const { server, seen } = await serve();
     const url = await server.urlFor({
       kind: 'attach',
@@ -251,7 +251,7 @@ describe('a command over WebSocket', () => {
     await until(() => aborted.length === 1);
   });
 
-  it('a file in one message, as libraries of other languages send it', async () => {
+  it('takes a file in one message, as libraries of other languages send it', async () => {
     const { exec } = await serve();
     const client = new WsClient(await exec(['cat'], { stderr: false }), 'v5.channel.k8s.io');
     await client.opened;
@@ -264,7 +264,7 @@ describe('a command over WebSocket', () => {
 });
 
 describe('the server', () => {
-  it('tells its clients when it stops, and then takes nobody', async () => {
+  it('informs its clients when it stops, and then accepts none', async () => {
     const { exec, server, seen } = await serve();
     const { client } = await connectSpdy(await exec(['hang'], { stdin: false, stderr: false }), v4);
     const { error } = await openCommand(client, 'stdout');
@@ -276,7 +276,7 @@ describe('the server', () => {
     await expect(exec(['cat'])).rejects.toThrow('stopping');
   });
 
-  it('drops a connection that breaks HTTP', async () => {
+  it('drops a connection with invalid HTTP', async () => {
     const { server } = await serve();
     const socket = connect(server.port, '127.0.0.1');
     socket.write('\x16\x03\x01 this is no request\r\n\r\n');

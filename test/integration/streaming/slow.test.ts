@@ -11,7 +11,7 @@ import { until } from '../../support/eventually.ts';
 const STUCK = Buffer.alloc(3 * streamLimits.inboundBytes);
 
 describe('a client whose stdin nobody reads', () => {
-  it('over SPDY: once it has gone, what it began is aborted (S27)', async () => {
+  it('over SPDY: its command is aborted once it has disconnected (S27)', async () => {
     const { exec, server, clock, aborted, seen } = await serve();
     const { client } = await connectSpdy(await exec(['hang'], { stderr: false }), v4);
     const { stdin } = await openCommand(client, 'stdin', 'stdout');
@@ -26,7 +26,7 @@ describe('a client whose stdin nobody reads', () => {
     expect(aborted).toEqual(['the client has gone']);
   });
 
-  it('one that stays is only asked, and goes on once it is read', async () => {
+  it('that stays connected is only pinged, and goes on once it is read', async () => {
     const { exec, server, clock, seen } = await serve();
     const client = new WsClient(await exec(['hang'], { stderr: false }), 'v5.channel.k8s.io');
     await client.opened;
@@ -47,7 +47,7 @@ describe('an attached client that reads later than its container ends', () => {
   it.each([
     [v4, 'spdy'],
     ['v5.channel.k8s.io', 'websocket'],
-  ])('%s gets all of it, and a good end', async (protocol, transport) => {
+  ])('%s gets all output and a clean end', async (protocol, transport) => {
     const { server, clock, directory } = await serve();
     const url = await server.urlFor({
       kind: 'attach',

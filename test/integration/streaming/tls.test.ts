@@ -22,7 +22,7 @@ function nameSeen(port: number, more: object = {}): Promise<string> {
 }
 
 describe('the streaming server with TLS', () => {
-  it('gives https URLs and takes a new certificate with the next one; one that can not be used changes nothing', async () => {
+  it('gives https URLs and uses a new certificate from the next URL on; an invalid one changes nothing', async () => {
     const { server, cert, key } = await serveTls();
     expect(await tlsUrl(server)).toMatch(/^https:\/\/127\.0\.0\.1:/u);
     expect(await nameSeen(server.port)).toBe('DNS:first');
@@ -40,7 +40,7 @@ describe('the streaming server with TLS', () => {
     expect(await nameSeen(server.port, { maxVersion: 'TLSv1.1', minVersion: 'TLSv1' })).not.toBe('DNS:first');
   });
 
-  it('lets in only clients with a certificate of the authority, where one is named', async () => {
+  it('accepts only clients with a certificate of the authority, where one is configured', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'troupe-tls-'));
     onTestFinished(() => rm(directory, { recursive: true, force: true }));
     const ca = join(directory, 'ca.pem');

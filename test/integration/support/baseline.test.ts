@@ -17,7 +17,7 @@ describe.skipIf(!isRoot)('the snapshot of a machine', () => {
     for (const step of undo.splice(0).reverse()) await step();
   });
 
-  it('is the same twice in a row for what nobody else uses', async () => {
+  it('is the same twice in a row for things that nobody else uses', async () => {
     expect(differences(await snapshotMachine([mark]), await snapshotMachine([mark]))).toEqual([]);
   });
 
@@ -80,7 +80,7 @@ describe('the difference of two snapshots', () => {
     networkFiles: [],
   };
 
-  it('counts equal entries: a second mount on the same place is one more', () => {
+  it('counts equal entries, so that a second mount on the same path is one more', () => {
     expect(differences({ ...empty, mounts: ['/a'] }, { ...empty, mounts: ['/a', '/a'] })).toEqual([
       '+ mounts: /a',
     ]);

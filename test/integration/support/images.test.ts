@@ -13,7 +13,7 @@ const isSetUp =
   existsSync(join(cacheDirectory, 'debian/docker-registry'));
 if (!isSetUp)
   console.log(
-    'skipped: the parts of Debian that images are made of are not there (sudo node scripts/setup.js test)',
+    'skipped: the parts of Debian that images consist of are missing (sudo node scripts/setup.js test)',
   );
 
 describe.skipIf(!isSetUp)("critest's images", () => {

@@ -13,7 +13,7 @@ if (!isRoot) console.log('skipped: only root can make what the sweep takes away'
 const mark = `trswp${process.pid}`;
 
 describe.skipIf(!isRoot)('the sweep of what an instance left', () => {
-  it('takes away mounts, links, rules with their chains, cgroups and what runs in them, and nothing else', async () => {
+  it('removes mounts, links, rules with their chains, cgroups and their processes, and nothing else', async () => {
     const before = await snapshotMachine([mark]);
     const directory = await mkdtemp(join(tmpdir(), mark));
     const inner = join(directory, 'with space');

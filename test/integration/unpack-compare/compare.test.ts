@@ -69,7 +69,7 @@ describeAsRoot('generated layers', () => {
     return layer;
   }
 
-  test(`S58: ${SINGLE_LAYERS} layers are what GNU tar makes of them, entry by entry, and as large as their record says`, async () => {
+  test(`S58: ${SINGLE_LAYERS} layers match GNU tar’s output, entry by entry, and the size in their record`, async () => {
     for (let seed = 1; seed <= SINGLE_LAYERS; seed += 1) {
       const layer = generate(seed);
       const theirs = join(root, `tmpfs/gnu-${seed}`);
@@ -89,7 +89,7 @@ describeAsRoot('generated layers', () => {
   const missing = noSkopeo();
   if (missing !== undefined) process.stdout.write(`skipped: images against containers/storage: ${missing}\n`);
   test.skipIf(missing !== undefined)(
-    `S58: ${IMAGES} images of ${LAYERS_PER_IMAGE} layers show what containers/storage makes of them, at each layer`,
+    `S58: ${IMAGES} images of ${LAYERS_PER_IMAGE} layers match containers/storage at each layer`,
     async () => {
       for (let at = 1; at <= IMAGES; at += 1) {
         const layers: GeneratedLayer[] = [];

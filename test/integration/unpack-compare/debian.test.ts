@@ -120,7 +120,7 @@ describeAsRoot('layers of Debian packages', () => {
     return readFileSync(file);
   }
 
-  test.skipIf(!hasDpkg)(`${LAYERS} packages are what GNU tar makes of them`, async () => {
+  test.skipIf(!hasDpkg)(`${LAYERS} packages match GNU tar’s output`, async () => {
     expect(tars).toHaveLength(LAYERS);
     for (const [at, tar] of tars.entries()) {
       const theirs = join(root, `tmpfs/gnu-${at}`);
@@ -134,7 +134,7 @@ describeAsRoot('layers of Debian packages', () => {
   if (missing !== undefined)
     process.stdout.write(`skipped: images of Debian against containers/storage: ${missing}\n`);
   test.skipIf(!hasDpkg || missing !== undefined)(
-    `stacked ${LAYERS_PER_IMAGE} by ${LAYERS_PER_IMAGE} they show what containers/storage makes of them`,
+    `stacked ${LAYERS_PER_IMAGE} by ${LAYERS_PER_IMAGE} they match containers/storage`,
     async () => {
       for (let at = 0; at < tars.length; at += LAYERS_PER_IMAGE) {
         const layers = tars.slice(at, at + LAYERS_PER_IMAGE);

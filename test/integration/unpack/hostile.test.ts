@@ -86,7 +86,7 @@ describeAsRoot('hostile layers', () => {
     expect(stateOfOutside()).toEqual(before);
   });
 
-  test('S58: links that lead outside lead inside the layer: absolute, climbing, and through each other', async () => {
+  test('S58: links that lead outside, absolute, by .. or through each other, are resolved inside the layer', async () => {
     const target = `${outside}/dir`;
     const layer = await put(
       store,
@@ -108,7 +108,7 @@ describeAsRoot('hostile layers', () => {
     expect(readFileSync(join(layer, 'etc/absolute-name'), 'utf8')).toBe('three');
   });
 
-  test('S58: a hard link to a link is the link: what is written through it, or over it, stays inside', async () => {
+  test('S58: a hard link to a link is the link, and writes through or over it stay inside', async () => {
     const layer = await put(
       store,
       archive(
@@ -147,7 +147,7 @@ describeAsRoot('hostile layers', () => {
     ]);
   });
 
-  test('S58: a hard link to what only a lower layer has is refused, as by containers/storage on overlayfs', async () => {
+  test('S58: a hard link to a file of a lower layer is refused, as by containers/storage on overlayfs', async () => {
     await put(store, archive(entry({ name: 'lower', body: 'x' })));
     expect(
       (await refused(archive(entry({ name: 'upper', flag: '1', linkName: 'lower' })))).message,
@@ -162,7 +162,7 @@ describeAsRoot('hostile layers', () => {
     ['a FIFO', [{ flag: '6', mode: 0o4777, uid: 7 }]],
     ['another link', [{ flag: '2', linkName: '/nowhere', mode: 0o4777, uid: 7 }]],
   ])(
-    'S18: a link to the host and then %s of the same name: mode, owner, xattrs and times outside stay',
+    'S18: a link to the host followed by %s of the same name changes no mode, owner, xattr or time outside',
     async (_what, fields) => {
       for (const name of ['canary', 'dir', 'link']) {
         const bytes = archive(
@@ -182,14 +182,14 @@ describeAsRoot('hostile layers', () => {
     },
   );
 
-  test('F67: a layer that is not what its diff-id says is refused and deleted', async () => {
+  test('F67: a layer that does not match its diff-id is refused and deleted', async () => {
     const blob = gzipSync(archive(entry({ name: 'f', body: 'other' })));
     const error = await refused(blob, { diffId: digestOf(Buffer.from('x')) });
     expect(error.fault.kind).toBe('outside');
     expect(error.message).toContain('not the diff-id');
   });
 
-  test('F28: a blob that is cut short is refused, wherever', async () => {
+  test('F28: a blob truncated at any byte is refused', async () => {
     const tar = archive(entry({ name: 'a', body: 'x'.repeat(100_000) }), entry({ name: 'b', body: 'y' }));
     for (const blob of [gzipSync(tar), zstdCompressSync(tar), tar]) {
       for (const length of [3, 20, Math.floor(blob.length / 2)])
@@ -208,7 +208,7 @@ describeAsRoot('hostile layers', () => {
     expect((await refused(many, { store: small })).fault.kind).toBe('exhausted');
   });
 
-  test('S59: directories as deep as a path can say, made, measured and deleted', async () => {
+  test('S59: directories as deep as the longest path are made, measured and deleted', async () => {
     const path = 'd/'.repeat(2040);
     // the deepest directory, and then a file in place of the uppermost one
     const bytes = archive(paxEntry({ path }, { name: 'd', flag: '5', mode: 0o700 }));
@@ -226,7 +226,7 @@ describeAsRoot('hostile layers', () => {
     ]);
   });
 
-  test('S59: directories deeper than a path can say, made through links, are measured and deleted', async () => {
+  test('S59: directories deeper than the longest path, made through links, are measured and deleted', async () => {
     const path = 'd/'.repeat(1500);
     const bytes = archive(
       paxEntry({ path }, { name: 'd', flag: '5', mode: 0o700 }),
@@ -249,7 +249,7 @@ describeAsRoot('hostile layers', () => {
     expect(fault.message).toContain('4095 bytes');
   });
 
-  test('F22: a full disk is told as such, with the layer and the entry; nothing is left and the store goes on', async () => {
+  test('F22: a full disk is reported as such, with the layer and the entry; nothing is left and the store goes on', async () => {
     const mountPoint = join(root, 'tmpfs');
     mkdirSync(mountPoint);
     await mountFilesystem({ type: 'tmpfs', source: 'tmpfs', target: mountPoint, options: [['size', '1m']] });

@@ -60,7 +60,7 @@ describeAsRoot('F22 the least free space', () => {
       await unpack.write(blob.subarray(at, at + 256 * 1024));
   }
 
-  test('a layer of many files ends before it, and leaves nothing', async () => {
+  test('unpacking many files stops before the least free space, and leaves nothing', async () => {
     const blob = archive(
       ...Array.from({ length: 200 }, (_none, at) =>
         entry({ name: `f${at}`, body: Buffer.alloc(100_000, 1) }),
@@ -90,7 +90,7 @@ describeAsRoot('F22 the least free space', () => {
     expect(readdirSync(partial)).toEqual([]);
   });
 
-  test('a layer of empty files ends before the inodes do', async () => {
+  test('unpacking empty files stops before the inodes run out', async () => {
     const blob = archive(...Array.from({ length: 2000 }, (_none, at) => entry({ name: `f${at}` })));
     const { unpack, used } = unpackOf(
       'inodes',
@@ -108,7 +108,7 @@ describeAsRoot('F22 the least free space', () => {
     running.abandon();
   });
 
-  test('a layer is not begun where there is less already', () => {
+  test('unpacking does not begin below the least free space', () => {
     const { unpack } = unpackOf(
       'begun',
       archive(),
@@ -121,7 +121,7 @@ describeAsRoot('F22 the least free space', () => {
     expect(readdirSync(partial)).toEqual([]);
   });
 
-  test('stays free while the store unpacks, and the store goes on', async () => {
+  test('the least free space stays free while the store unpacks, and the store goes on', async () => {
     const mountPoint = join(root, 'tmpfs');
     mkdirSync(mountPoint);
     await mountFilesystem({ type: 'tmpfs', source: 'tmpfs', target: mountPoint, options: [['size', '32m']] });

@@ -124,7 +124,7 @@ describeAsRoot('layers unpacked, against GNU tar', () => {
     expect(record).toMatchObject({ tarBytes: tar.length, xattrsDropped: 0, rootOpaque: false });
   });
 
-  test('gzip, zstd and plain give the same tree', async () => {
+  test('gzip, zstd and plain layers give the same tree', async () => {
     const tar = await tarOf('compressed', '--format=posix', '--sparse');
     const trees: string[][] = [];
     for (const [at, blob] of [tar, gzipSync(tar), zstdCompressSync(tar)].entries()) {
@@ -150,7 +150,7 @@ describeAsRoot('layers unpacked, against GNU tar', () => {
     expect(lstatSync(layer)).toMatchObject({ mode: 0o40711, uid: 9, mtimeMs: 8000 });
   });
 
-  test('S58: two entries of one name: the later one counts, whatever the first was', async () => {
+  test('S58: of two entries of one name the later one counts, whatever the first was', async () => {
     const file = (body: string): Buffer => entry({ name: 'x', body, mode: 0o600 });
     const layer = await put(
       store,
@@ -244,7 +244,7 @@ describeAsRoot('layers unpacked, against GNU tar', () => {
     );
   });
 
-  test('a symlink in place of a directory gets none of the times that were meant for what the directory held', async () => {
+  test('a symlink in place of a directory gets none of the times of the directory’s entries', async () => {
     const layer = await put(
       store,
       archive(

@@ -11,7 +11,7 @@ export const ofCheckpoints: readonly Mutant[] = [
     file: 'src/cri/validate/restore.ts',
     find: 'if (missing.length > 0) {',
     replace: 'if (missing.length > facts.mounts.length) {',
-    test: { file: requests, named: 'S08: mounts that the checkpoint had' },
+    test: { file: requests, named: 'S08: mounts of the checkpoint' },
   },
   {
     row: 'S08',

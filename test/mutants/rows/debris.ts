@@ -26,7 +26,7 @@ export const ofDebris: readonly Mutant[] = [
     file: 'src/daemon/wiring/rechecked.ts',
     find: 'if (!held.isUnderWay) void',
     replace: 'void',
-    test: { file: 'test/unit/daemon/wiring/rechecked.test.ts', named: 'F89 a check that does not end' },
+    test: { file: 'test/unit/daemon/wiring/rechecked.test.ts', named: 'F89 a hanging check' },
   },
   {
     row: 'F89',
@@ -52,7 +52,7 @@ export const ofDebris: readonly Mutant[] = [
     replace: 'if (unreadStores.length < 0) {',
     test: {
       file: 'test/unit/actors/images/late-stores.test.ts',
-      named: 'F45 F89 images with layers in a store',
+      named: 'F45 F89 images with layers in an unread store',
     },
   },
   {
@@ -126,7 +126,7 @@ export const ofDebris: readonly Mutant[] = [
     replace: 'return [...sandboxes.keys()].slice(0, 0);',
     test: {
       file: 'test/unit/actors/sandbox/unknown-networks.test.ts',
-      named: 'F89: a start that can not list',
+      named: 'F89: a start that cannot list',
     },
   },
   {
@@ -215,7 +215,10 @@ export const ofDebris: readonly Mutant[] = [
     file: small,
     find: '(await isMountRoot(path)) ? -1 : ',
     replace: '',
-    test: { file: 'test/integration/storage/debris.test.ts', named: 'F89 a directory with a bind mount' },
+    test: {
+      file: 'test/integration/storage/debris.test.ts',
+      named: 'F89 discarding a small directory with a bind mount',
+    },
   },
   {
     row: 'F89',
@@ -239,7 +242,7 @@ export const ofDebris: readonly Mutant[] = [
     file: left,
     find: " && !this.#failed.has(path.slice(0, path.lastIndexOf('/')))",
     replace: '',
-    test: { file: 'test/unit/base/left-debris.test.ts', named: 'F89 what lies in a directory' },
+    test: { file: 'test/unit/base/left-debris.test.ts', named: 'F89 a path in an unreadable directory' },
   },
   {
     row: 'F89',

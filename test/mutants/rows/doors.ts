@@ -17,7 +17,7 @@ export const ofDoors: readonly Mutant[] = [
     replace: '',
     test: {
       file: 'test/unit/host/io/private-socket.test.ts',
-      named: 'F90: a file system without hard links',
+      named: 'F90: the socket is made on a file system without hard links',
     },
   },
   {
@@ -26,7 +26,7 @@ export const ofDoors: readonly Mutant[] = [
     file: 'src/daemon/wiring/optional-part.ts',
     find: 'if (this.#isClosed) return closed(value);',
     replace: '',
-    test: { file: late, named: 'F89 a part that comes after the end' },
+    test: { file: late, named: 'F89 a part that is ready after the end' },
   },
   {
     row: 'F89',
@@ -34,7 +34,7 @@ export const ofDoors: readonly Mutant[] = [
     file: 'src/daemon/wiring/optional-part.ts',
     find: '!this.#isClosed && this.#againMs !== undefined)',
     replace: 'false && this.#againMs !== undefined)',
-    test: { file: late, named: 'F89 a part that listens is tried again' },
+    test: { file: late, named: 'F89 a listening part is retried' },
   },
   {
     row: 'F89',
@@ -60,7 +60,7 @@ export const ofDoors: readonly Mutant[] = [
     replace: '',
     test: {
       file: 'test/unit/daemon/wiring/node-files.test.ts',
-      named: 'F89 one that does not end is not begun again',
+      named: 'F89 a hanging read is not repeated',
     },
   },
   {
@@ -117,7 +117,7 @@ export const ofDoors: readonly Mutant[] = [
     file: 'src/base/half-open.ts',
     find: 'if (oldest !== undefined && this.#waiting.size >= this.#options.most) this.#end(oldest);',
     replace: '',
-    test: { file: halfOpen, named: 'S94 one more than there may be' },
+    test: { file: halfOpen, named: 'S94 one beyond the bound' },
   },
   {
     row: 'S94',
@@ -165,7 +165,7 @@ export const ofDoors: readonly Mutant[] = [
     file: 'src/introspection/half-open-http.ts',
     find: 'requests.delete(socket);\n      halfOpen.begin(socket);',
     replace: 'requests.delete(socket);',
-    test: { file: http, named: 'S94 an answer may take as long' },
+    test: { file: http, named: 'S94 an answer may take any time' },
   },
   {
     row: 'S94',

@@ -110,7 +110,7 @@ export const ofImages: readonly Mutant[] = [
     replace: 'return { payload: stdout };',
     test: {
       file: 'test/integration/signature/gpgv.test.ts',
-      named: 'S49: OpenPGP signatures.* a message by a stranger is refused',
+      named: 'S49: OpenPGP signatures.* a message by an unknown key is refused',
     },
   },
   {
@@ -265,7 +265,7 @@ export const ofImages: readonly Mutant[] = [
     file: 'src/oci/images/store/drivers/flatten.ts',
     find: '  disk.space?.take(bytes, 1);\n',
     replace: '',
-    test: { file: 'test/integration/storage/flatten.test.ts', named: 'F22 copies leave' },
+    test: { file: 'test/integration/storage/flatten.test.ts', named: 'F22 copies keep' },
   },
   {
     row: 'F22',
@@ -286,7 +286,7 @@ export const ofImages: readonly Mutant[] = [
     replace: 'return false;',
     test: {
       file: 'test/unit/host/files/free-space.test.ts',
-      named: 'F22 the file system is asked.*once for each part',
+      named: 'F22 the file system is read.*once for each fraction',
     },
   },
   {

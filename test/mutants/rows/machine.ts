@@ -123,7 +123,10 @@ export const ofMachine: readonly Mutant[] = [
     file: 'src/oci/images/store/records/store-directories.ts',
     find: 'const STORE_MODE = 0o700;',
     replace: 'const STORE_MODE = 0o755;',
-    test: { file: 'test/integration/storage/layers.test.ts', named: 'S19: its directories are closed' },
+    test: {
+      file: 'test/integration/storage/layers.test.ts',
+      named: 'S19: the store’s directories are closed',
+    },
   },
   {
     row: 'S20',

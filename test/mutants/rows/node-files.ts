@@ -29,7 +29,7 @@ export const ofNodeFiles: readonly Mutant[] = [
     file: 'src/daemon/config/config.ts',
     find: 'check(entry, rule.each, entryAt, report, entryAt);',
     replace: 'check(entry, rule.each, entryAt, report);',
-    test: { file: config, named: 'F95 drop-ins.*half a handler' },
+    test: { file: config, named: 'F95 drop-ins.*an incomplete handler' },
   },
   {
     row: 'F95',
@@ -45,7 +45,7 @@ export const ofNodeFiles: readonly Mutant[] = [
     file: 'src/daemon/config/config.ts',
     find: 'config = withCgroupParent({ ...config, cgroup: own.cgroup }, file);',
     replace: 'throw thrown;',
-    test: { file: config, named: 'F95 drop-ins.*a cgroup parent in the words' },
+    test: { file: config, named: 'F95 drop-ins.*a cgroup parent in the other' },
   },
   {
     row: 'F95',
@@ -142,7 +142,7 @@ export const ofNodeFiles: readonly Mutant[] = [
     file: 'src/daemon/wiring/node-files.ts',
     find: '[...this.#own, ...found',
     replace: '[...found',
-    test: { file: named, named: 'F95 a file of the node.*drop-ins of our own' },
+    test: { file: named, named: 'F95 a file of the node.*our own drop-ins' },
   },
   {
     row: 'F95',
@@ -150,7 +150,7 @@ export const ofNodeFiles: readonly Mutant[] = [
     file: 'src/daemon/wiring/node-files.ts',
     find: 'await withDeadline(this.#options.clock, bound, `read ${name}`, read)',
     replace: 'await read(bound.signal)',
-    test: { file: named, named: 'F95 a file of the node.*one whose reading does not end' },
+    test: { file: named, named: 'F95 a file of the node.*a file whose read hangs' },
   },
   {
     row: 'F95',
@@ -158,7 +158,7 @@ export const ofNodeFiles: readonly Mutant[] = [
     file: 'src/actors/images/pinned.ts',
     find: "thrown.fault.kind === 'denied' ? undefined : [];",
     replace: "thrown.fault.kind === 'denied' ? [] : [];",
-    test: { file: 'test/unit/actors/images/pinned.test.ts', named: 'F95: by a short name' },
+    test: { file: 'test/unit/actors/images/pinned.test.ts', named: 'F95: a short name pins' },
   },
   {
     row: 'F95',
@@ -166,6 +166,9 @@ export const ofNodeFiles: readonly Mutant[] = [
     file: 'src/actors/images/remove-image.ts',
     find: "if (kind === 'denied') throw new FaultError(toFault(thrown, `RemoveImage ${name}`));",
     replace: 'void kind;',
-    test: { file: 'test/unit/actors/images/removed-names.test.ts', named: 'F95: a short name' },
+    test: {
+      file: 'test/unit/actors/images/removed-names.test.ts',
+      named: 'F95: while registries.conf is invalid a short name',
+    },
   },
 ];

@@ -30,7 +30,7 @@ export const ofPieces: readonly Mutant[] = [
     file: 'src/base/byte-blocks.ts',
     find: 'if (bytes.length > this.room) fail(',
     replace: 'if (bytes.length < 0) fail(',
-    test: { file: blocks, named: 'S85.*refuses what is beyond its bound' },
+    test: { file: blocks, named: 'S85.*refuses a piece beyond its bound' },
   },
   {
     row: 'S85',
@@ -38,7 +38,7 @@ export const ofPieces: readonly Mutant[] = [
     file: 'src/base/byte-blocks.ts',
     find: 'return length < leastChargeBytes ? leastChargeBytes : length;',
     replace: 'return length;',
-    test: { file: blocks, named: 'S85.*counts for 256 bytes at least' },
+    test: { file: blocks, named: 'S85.*counts for at least 256 bytes' },
   },
   {
     row: 'S85',
@@ -54,7 +54,7 @@ export const ofPieces: readonly Mutant[] = [
     file: 'src/host/io/socket-reader.ts',
     find: '    this.socket.pause();\n    // `close` follows',
     replace: '    // `close` follows',
-    test: { file: readers, named: 'S85.*that is not read is left to the kernel' },
+    test: { file: readers, named: 'S85.*that is not read stays in the kernel' },
   },
   {
     row: 'S85',
@@ -70,7 +70,7 @@ export const ofPieces: readonly Mutant[] = [
     file: 'src/host/streams/socket-bytes.ts',
     find: 'else socket.write(bytes, resolve);',
     replace: 'else resolve(socket.write(bytes) ? null : undefined);',
-    test: { file: readers, named: 'S85 whose peer does not read is given one piece at a time' },
+    test: { file: readers, named: 'S85 whose peer does not read gets one piece at a time' },
   },
   {
     row: 'S85',
@@ -223,7 +223,7 @@ export const ofPieces: readonly Mutant[] = [
     file: 'src/base/byte-blocks.ts',
     find: 'if (part.buffer instanceof ArrayBuffer) part.buffer.transfer(0);',
     replace: 'void part;',
-    test: { file: blocks, named: 'S85.*gives the memory of what is taken back' },
+    test: { file: blocks, named: 'S85.*frees the memory of taken bytes' },
   },
   {
     row: 'S85',

@@ -23,7 +23,7 @@ export const ofPulls: readonly Mutant[] = [
       'sizeBytes: layers.reduce((sum, { sizeBytes }) => sum + sizeBytes, configBytes + layerBytes * 0),',
     test: {
       file: 'test/unit/actors/images/manifest-facts.test.ts',
-      named: 'S86 two namespaces.*the size is of what was received',
+      named: 'S86 two namespaces.*the size is that of the received',
     },
   },
   {
@@ -48,7 +48,7 @@ export const ofPulls: readonly Mutant[] = [
     file: 'src/oci/images/signature/kept-index.ts',
     find: '${hashed(repository, REPOSITORY_HEX)}',
     replace: "${hashed('', REPOSITORY_HEX)}",
-    test: { file: 'test/integration/signature/kept.test.ts', named: 'S86 what one repository is full of' },
+    test: { file: 'test/integration/signature/kept.test.ts', named: 'S86 a repository full of' },
   },
   {
     row: 'S86',
@@ -85,7 +85,7 @@ export const ofPulls: readonly Mutant[] = [
     replace: '!stage.pulls.has(keyWith(undefined))',
     test: {
       file: 'test/unit/actors/images/image-policy.test.ts',
-      named: 'S90 with credentials that were left',
+      named: 'S90 with stored credentials',
     },
   },
   {
@@ -137,7 +137,7 @@ export const ofPulls: readonly Mutant[] = [
     replace: 'const largest = rest.slice(0, 1);',
     test: {
       file: 'test/unit/actors/janitor/interrupted-pulls.test.ts',
-      named: 'S90 interrupted pulls of many.*those of one namespace',
+      named: 'S90 interrupted pulls of many.*of one namespace',
     },
   },
   {

@@ -69,7 +69,7 @@ export const ofRequests: readonly Mutant[] = [
     file: 'src/cri/validate/security.ts',
     find: 'if (/^[0-9]+$/u.test(name)) refuse(',
     replace: 'if (/^[0-9]{100,}$/u.test(name)) refuse(',
-    test: { file: rights, named: 'S25 S26 users.* a user name .* is told to be a number' },
+    test: { file: rights, named: 'S25 S26 users.* a user name .* is rejected as a number' },
   },
   {
     row: 'S31',

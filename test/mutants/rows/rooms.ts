@@ -16,7 +16,7 @@ export const ofRooms: readonly Mutant[] = [
     file: 'src/cri/call/in-flight.ts',
     find: 'this.#waiting >= edgeLimits.waitingCalls || ',
     replace: '',
-    test: { file: inFlight, named: 'S78 leave room for those that end' },
+    test: { file: inFlight, named: 'S78 leave room for calls that end' },
   },
   {
     row: 'S78',
@@ -91,7 +91,7 @@ export const ofRooms: readonly Mutant[] = [
     file: 'src/cri/streaming/spdy-headers.ts',
     find: 'if (count > streamLimits.spdyHeaderNames)',
     replace: 'if (count < 0)',
-    test: { file: 'test/unit/cri/streaming/pieces-spdy.test.ts', named: 'S89 a header block' },
+    test: { file: 'test/unit/cri/streaming/pieces-spdy.test.ts', named: 'S89 the names in a header block' },
   },
   {
     row: 'S78',
@@ -131,7 +131,7 @@ export const ofRooms: readonly Mutant[] = [
     file: 'src/cri/streaming/session-quota.ts',
     find: '      this.#byNamespace.of(namespace) < streamLimits.sessionsPerNamespace &&\n',
     replace: '',
-    test: { file: bounds, named: 'S78 sessions are bounded for a container' },
+    test: { file: bounds, named: 'S78 sessions, and the bytes of their requests, are bounded' },
   },
   {
     row: 'S78',
@@ -201,7 +201,7 @@ export const ofRooms: readonly Mutant[] = [
     file: 'src/cri/streaming/transport.ts',
     find: 'return this.#share?.most ?? streamLimits.inboundBytes;',
     replace: 'return streamLimits.inboundBytes;',
-    test: { file: bounds, named: 'S85 is bounded over all sessions' },
+    test: { file: bounds, named: 'S85 are bounded over all sessions' },
   },
   {
     row: 'S85',
@@ -225,7 +225,7 @@ export const ofRooms: readonly Mutant[] = [
     file: 'src/cri/streaming/inbound-quota.ts',
     find: 'while (this.#sizeOf(namespace) > streamLimits.inboundNamespaceMostBytes) this.#cutLargest(namespace);',
     replace: '',
-    test: { file: bounds, named: 'S85 beyond what stalled sessions may have' },
+    test: { file: bounds, named: 'S85 beyond the bound of stalled sessions' },
   },
   {
     row: 'S85',
@@ -233,7 +233,7 @@ export const ofRooms: readonly Mutant[] = [
     file: 'src/cri/streaming/inbound-quota.ts',
     find: 'while (this.#size > streamLimits.inboundMostBytes) this.#cutLargest(this.#largestNamespace());',
     replace: '',
-    test: { file: bounds, named: 'S85 beyond what stalled sessions may have' },
+    test: { file: bounds, named: 'S85 beyond the bound of stalled sessions' },
   },
   {
     row: 'S85',
@@ -289,7 +289,7 @@ export const ofRooms: readonly Mutant[] = [
     file: 'src/introspection/web-server.ts',
     find: 'return (running ??= make());',
     replace: 'return make();',
-    test: { file: answers, named: 'S78 scrapes are made one at a time' },
+    test: { file: answers, named: 'S78 scrapes are rendered one at a time' },
   },
   {
     row: 'S94',
@@ -297,7 +297,7 @@ export const ofRooms: readonly Mutant[] = [
     file: 'src/introspection/web-server.ts',
     find: 'clock.setTimeout(() => socket.destroy(), webLimits.answerMs)',
     replace: 'clock.setTimeout(() => undefined, webLimits.answerMs)',
-    test: { file: answers, named: 'S94 whoever does not read' },
+    test: { file: answers, named: 'S94 a client that does not read' },
   },
   {
     row: 'S78',
@@ -305,7 +305,7 @@ export const ofRooms: readonly Mutant[] = [
     file: 'src/cri/stats/gather-stats.ts',
     find: 'if (failed !== undefined && answered.length === 0) throw failed.reason;',
     replace: 'if (failed !== undefined) throw failed.reason;',
-    test: { file: 'test/unit/cri/stats-of-many.test.ts', named: 'S78 a container, a pod' },
+    test: { file: 'test/unit/cri/stats-of-many.test.ts', named: 'S78 a container or pod' },
   },
   {
     row: 'S78',

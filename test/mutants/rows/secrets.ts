@@ -39,7 +39,7 @@ export const ofSecrets: readonly Mutant[] = [
     file: 'src/actors/effects/recorded.ts',
     find: "if (!('command' in spec) && !('args' in spec) && !('env' in spec)) return record;",
     replace: "if (!('never' in spec)) return record;",
-    test: { file: journal, named: 'S91 is written anew without them' },
+    test: { file: journal, named: 'S91 is rewritten without them' },
   },
   {
     row: 'S91',
@@ -47,7 +47,7 @@ export const ofSecrets: readonly Mutant[] = [
     file: 'src/journal/files.ts',
     find: 'mayUseReserve: hasSecrets }',
     replace: 'mayUseReserve: false }',
-    test: { file: journal, named: 'S91 takes the reserve' },
+    test: { file: journal, named: 'S91 uses the reserve' },
   },
   {
     row: 'S91',
@@ -55,7 +55,7 @@ export const ofSecrets: readonly Mutant[] = [
     file: 'src/journal/files.ts',
     find: 'if (hadSecrets) await',
     replace: 'if (number < 0 && hadSecrets) await',
-    test: { file: journal, named: 'S91 is written anew without them' },
+    test: { file: journal, named: 'S91 is rewritten without them' },
   },
   {
     row: 'S91',
@@ -71,7 +71,7 @@ export const ofSecrets: readonly Mutant[] = [
     file: 'src/journal/damaged.ts',
     find: 'if (bytes[at] !== 0) bytes[at] = MASK;',
     replace: 'bytes[at] ||= 0;',
-    test: { file: journal, named: 'S91 leaves nothing of a record whose frame is gone' },
+    test: { file: journal, named: 'S91 masks a record without its frame' },
   },
   {
     row: 'S91',
@@ -87,7 +87,7 @@ export const ofSecrets: readonly Mutant[] = [
     file: 'src/journal/damaged.ts',
     find: 'const masked = new Uint8Array(bytes);',
     replace: 'const masked = bytes.slice();',
-    test: { file: journal, named: 'S91 is made of a copy' },
+    test: { file: journal, named: 'S91 is applied to a copy' },
   },
   {
     row: 'S92',
@@ -143,7 +143,7 @@ export const ofSecrets: readonly Mutant[] = [
     file: 'src/daemon/safe-lines.ts',
     find: 'escapedLines(withoutCredentials(line))',
     replace: 'escapedLines(line)',
-    test: { file: lines, named: 'S92 has no credentials' },
+    test: { file: lines, named: 'S92 a log line has no credentials' },
   },
   {
     row: 'S93',
@@ -183,7 +183,7 @@ export const ofSecrets: readonly Mutant[] = [
     file: 'src/daemon/safe-lines.ts',
     find: 'escapedLines(withoutCredentials(line))',
     replace: 'withoutCredentials(line)',
-    test: { file: lines, named: 'S93 has no character' },
+    test: { file: lines, named: 'S93 a log line has no character' },
   },
   {
     row: 'S91',
@@ -191,7 +191,7 @@ export const ofSecrets: readonly Mutant[] = [
     file: 'src/journal/damaged.ts',
     find: 'await syncedAt(disk, name, 0);',
     replace: '',
-    test: { file: journal, named: 'S91 is emptied where it' },
+    test: { file: journal, named: 'S91 is truncated where it' },
   },
   {
     row: 'S91',
@@ -199,7 +199,7 @@ export const ofSecrets: readonly Mutant[] = [
     file: 'src/journal/damaged.ts',
     find: '    } catch (thrown) {',
     replace: '    } catch (thrown) {\n      if (thrown !== undefined) throw thrown;',
-    test: { file: journal, named: 'S91 stops no start' },
+    test: { file: journal, named: 'S91 does not stop the start' },
   },
   {
     row: 'S91',

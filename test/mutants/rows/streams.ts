@@ -12,7 +12,7 @@ export const ofStreams: readonly Mutant[] = [
     file: 'src/cri/streaming/transport.ts',
     find: 'this.#transport.pause();\n    this.#probeLater();',
     replace: 'this.#transport.pause();',
-    test: { file: transport, named: String.raw`is probed while it is not read, and no longer \(S27\)` },
+    test: { file: transport, named: String.raw`is probed only while it is not read \(S27\)` },
   },
   {
     row: 'S68',
@@ -20,7 +20,7 @@ export const ofStreams: readonly Mutant[] = [
     file: 'src/cri/streaming/transport.ts',
     find: 'if (unsent.older + unsent.newer > streamLimits.unsentBytes) this.#transport.destroy();',
     replace: '',
-    test: { file: transport, named: String.raw`one that pings and reads nothing is cut off \(S68\)` },
+    test: { file: transport, named: String.raw`a client that pings and reads nothing is cut \(S68\)` },
   },
   {
     row: 'S67',
@@ -60,7 +60,7 @@ export const ofStreams: readonly Mutant[] = [
     file: 'src/cri/streaming/handshake.ts',
     find: "if (offered.length === 0) return { status: 400, text: 'missing Sec-WebSocket-Protocol' };",
     replace: "if (offered.length === 0) return { over: 'websocket', name: '', version: 1, isBase64: false };",
-    test: { file: requests, named: String.raw`WebSocket: refused without subprotocol \(S68\)` },
+    test: { file: requests, named: String.raw`WebSocket: a request without subprotocol \(S68\)` },
   },
   {
     row: 'S70',
@@ -68,7 +68,7 @@ export const ofStreams: readonly Mutant[] = [
     file: 'src/introspection/web-guard.ts',
     find: "return token !== '' && timingSafeEqual(digest(given), digest(token));",
     replace: 'return given.startsWith(token) && timingSafeEqual(digest(token), digest(token));',
-    test: { file: 'test/unit/introspection/server.test.ts', named: 'S70: what is shown needs the token' },
+    test: { file: 'test/unit/introspection/server.test.ts', named: 'S70: access needs the token' },
   },
   {
     row: 'S78',
@@ -100,6 +100,6 @@ export const ofStreams: readonly Mutant[] = [
     file: 'src/cri/streaming/server.ts',
     find: 'if (clock.monoMs() < this.#refusedUntilMs) return;',
     replace: '',
-    test: { file: 'test/unit/cri/streaming/bounds.test.ts', named: 'S68 S89 requests that are refused' },
+    test: { file: 'test/unit/cri/streaming/bounds.test.ts', named: 'S68 S89 requests refused' },
   },
 ];

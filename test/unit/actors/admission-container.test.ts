@@ -29,7 +29,7 @@ const retried = (spec: ContainerSpec): Partial<ContainerSpec> => ({
 });
 
 describe('CreateContainer', () => {
-  it("is joined by a kubelet's retry, which has another termination log and another annotation", async () => {
+  it('is joined by a kubelet’s retry with another termination log and annotation', async () => {
     const { world, spec, troupe } = await withSandbox();
     const go = world.hold('runtime.create');
     const first = troupe.createContainer(spec(), world.call());
@@ -42,7 +42,7 @@ describe('CreateContainer', () => {
     expect(await troupe.createContainer(spec({ command: ['other'] }), world.call())).toBe(await first);
   });
 
-  it('with another wish while it is made: the first is undone, then the new one is made', async () => {
+  it('with a different request while it is made: the first is undone, then the new one is made', async () => {
     const { world, spec, troupe } = await withSandbox();
     const go = world.hold('runtime.create');
     const first = troupe.createContainer(spec(), world.call()).catch((thrown: unknown) => thrown);
@@ -59,7 +59,7 @@ describe('CreateContainer', () => {
     ]);
   });
 
-  it('I7: an id that is just being handed out is not undone by a higher attempt (sim seed 12901)', async () => {
+  it('I7: an id that is just being returned is not undone by a higher attempt (sim seed 12901)', async () => {
     const { world, spec, troupe } = await withSandbox();
     const go = world.hold('runtime.create');
     const lower = troupe.createContainer(spec(), world.call());
@@ -78,7 +78,7 @@ describe('CreateContainer', () => {
     );
   });
 
-  it('of a name that was started is AlreadyExists, with id and state', async () => {
+  it('of the name of a started container is AlreadyExists, with id and state', async () => {
     const { world, spec, troupe } = await withSandbox();
     const id = await troupe.createContainer(spec(), world.call());
     await troupe.startContainer(id, world.call());
@@ -90,7 +90,7 @@ describe('CreateContainer', () => {
     );
   });
 
-  it('one that nobody was handed is not listed, and is undone after two minutes', async () => {
+  it('an unclaimed container is not listed, and is undone after two minutes', async () => {
     const { world, spec, troupe } = await withSandbox();
     const controller = new AbortController();
     const go = world.hold('runtime.create');
@@ -160,7 +160,7 @@ describe('StopContainer and RemoveContainer', () => {
     );
   });
 
-  it('I13: of unknown ids succeed, and a second exit changes nothing', async () => {
+  it('I13: succeed for unknown ids, and a second exit changes nothing', async () => {
     const { world, troupe, id } = await running();
     world.exits(id, exit);
     await turns();
@@ -173,7 +173,7 @@ describe('StopContainer and RemoveContainer', () => {
     expect(world.count('journal container.removed')).toBe(1);
   });
 
-  it('Remove of a running one kills it first', async () => {
+  it('Remove of a running container kills it first', async () => {
     const { world, troupe, id } = await running();
     const removed = troupe.removeContainer(id, world.call());
     await turns();
@@ -183,7 +183,7 @@ describe('StopContainer and RemoveContainer', () => {
     expect(troupe.directory.container(id)).toBeUndefined();
   });
 
-  it('a process that survives KILL is told as such: the path says unkillable, and later stops join (F45)', async () => {
+  it('a process that survives KILL is reported: the path says unkillable, and later stops join (F45)', async () => {
     const { world, troupe, id } = await running();
     const stop = (): Promise<void> =>
       expect(
@@ -216,7 +216,7 @@ describe('StopContainer and RemoveContainer', () => {
   });
 });
 
-it('draining waits for what is under way, leaves containers running and takes no new commands', async () => {
+it('draining waits for running commands, leaves containers running and refuses new commands', async () => {
   const world = await EasyWorld.serving();
   expect(world.troupe.notReadyReason()).toBeUndefined();
   const go = world.hold('network.add');

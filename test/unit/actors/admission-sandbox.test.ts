@@ -12,7 +12,7 @@ const attempt = (number: number): Partial<SandboxSpec> => ({
 });
 
 describe('RunPodSandbox', () => {
-  it('writes its intent before the first effect and is ready after its record', async () => {
+  it('records its intent before the first effect and is ready after its record', async () => {
     const world = await EasyWorld.serving();
     const id = await world.troupe.runSandbox(sandboxSpec(), world.call());
     expect(world.asked[0]).toBe('journal sandbox.intent');
@@ -31,7 +31,7 @@ describe('RunPodSandbox', () => {
     });
   });
 
-  it('a second call while it is made joins, also with other annotations: one sandbox, one id', async () => {
+  it('a second call while it is made joins, also with other annotations, and gets the same id', async () => {
     const world = await EasyWorld.serving();
     const go = world.hold('network.add');
     const first = world.troupe.runSandbox(sandboxSpec(), world.call());
@@ -44,7 +44,7 @@ describe('RunPodSandbox', () => {
     expect(world.count('network.add')).toBe(1);
   });
 
-  it('another wish under the name undoes the first and runs the new one within the same call', async () => {
+  it('a different request under the name undoes the first and runs the new one within the same call', async () => {
     const world = await EasyWorld.serving();
     const go = world.hold('network.add');
     const first = world.troupe.runSandbox(sandboxSpec(), world.call()).catch((thrown: unknown) => thrown);
@@ -58,7 +58,7 @@ describe('RunPodSandbox', () => {
     expect(world.count('network.del')).toBe(1);
   });
 
-  it('one that is stopped while its record is written is taken back by its intent before the undo (sim seed 3244, I4)', async () => {
+  it('a sandbox stopped while its record is written is withdrawn by its intent before the undo (sim seed 3244, I4)', async () => {
     const world = await EasyWorld.serving();
     const go = world.hold('journal sandbox.ready');
     const call = expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toThrow(
@@ -82,7 +82,7 @@ describe('RunPodSandbox', () => {
     ]);
   });
 
-  it('F12 a call that comes through after the drain is told so, and leaves nothing (sim seed 5909)', async () => {
+  it('F12 a call that arrives after the drain is refused with the reason, and leaves nothing (sim seed 5909)', async () => {
     const world = await EasyWorld.serving();
     await world.troupe.drain();
     await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toThrow(ofKind('notReady'));
@@ -90,7 +90,7 @@ describe('RunPodSandbox', () => {
     expect(world.troupe.directory.sandboxes()).toEqual([]);
   });
 
-  it('a ready one is given again, whatever the config; one that ended is AlreadyExists with id and state', async () => {
+  it('a ready sandbox is returned again, whatever the config; a stopped one is AlreadyExists with id and state', async () => {
     const world = await EasyWorld.serving();
     const id = await world.troupe.runSandbox(sandboxSpec(), world.call());
     expect(await world.troupe.runSandbox(sandboxSpec({ hostname: 'other' }), world.call())).toBe(id);
@@ -106,7 +106,7 @@ describe('RunPodSandbox', () => {
     expect(await world.troupe.runSandbox(sandboxSpec(), world.call())).not.toBe(id);
   });
 
-  it('F70: a higher attempt gets a new id and undoes a lower one that nobody was handed, never one that was', async () => {
+  it('F70: a higher attempt gets a new id and undoes an unclaimed lower one, never a claimed one', async () => {
     const world = await EasyWorld.serving();
     const claimed = await world.troupe.runSandbox(sandboxSpec(attempt(0)), world.call());
     const go = world.hold('network.add');
@@ -122,7 +122,7 @@ describe('RunPodSandbox', () => {
     expect(world.troupe.directory.sandboxes().map((view) => view.id)).toEqual([claimed, id]);
   });
 
-  it('a step that fails leads to the undo of every step in reverse, and the name is free', async () => {
+  it('a failed step leads to the undo of every step in reverse, and the name is free', async () => {
     const world = await EasyWorld.serving();
     world.fail('network.add');
     // begins with what was asked for and of whom, ends with the reason
@@ -143,7 +143,7 @@ describe('RunPodSandbox', () => {
     await world.troupe.runSandbox(sandboxSpec(), world.call());
   });
 
-  it('an undo that fails is tried again by the janitor: not listed, and the name is free', async () => {
+  it('the janitor retries a failed undo; the sandbox is not listed, and the name is free', async () => {
     const world = await EasyWorld.serving();
     world.fail('network.add');
     world.fail('host.unpinNamespaces');
@@ -161,7 +161,7 @@ describe('RunPodSandbox', () => {
     expect(world.troupe.directory.sandboxes().map((view) => view.id)).toEqual([id]);
   });
 
-  it('at the deadline the answer says state and thing waited on; the retry gets the result', async () => {
+  it('at the deadline the answer names state and reason of the wait; a retry gets the result', async () => {
     const world = await EasyWorld.serving();
     const go = world.hold('network.add');
     const first = expect(world.troupe.runSandbox(sandboxSpec(), world.call(500))).rejects.toMatchObject({

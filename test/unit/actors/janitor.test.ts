@@ -14,8 +14,8 @@ async function withSandbox(part: Partial<SandboxSpec> = {}) {
   return { world, id, round, view: () => world.troupe.directory.sandbox(id) };
 }
 
-describe('the janitor looks at ready sandboxes', () => {
-  it('a whole one is left alone', async () => {
+describe('the janitor checks ready sandboxes', () => {
+  it('an intact sandbox is left alone', async () => {
     const { world, round, view } = await withSandbox(shared());
     await round();
     expect(world.count('host.observe')).toBe(1);
@@ -23,7 +23,7 @@ describe('the janitor looks at ready sandboxes', () => {
   });
 
   it.each(['net', 'ipc'])(
-    'F57 F85 one whose %s namespace is not pinned any more is not ready within a round of 5 s',
+    'F57 F85 a sandbox whose %s namespace is no longer pinned is not ready within a round of 5 s',
     async (pin) => {
       const { world, round, view } = await withSandbox();
       world.lostPins.push(pin);
@@ -35,14 +35,14 @@ describe('the janitor looks at ready sandboxes', () => {
     },
   );
 
-  it('the name of the host alone keeps a sandbox ready', async () => {
+  it('a sandbox with the host’s namespaces stays ready', async () => {
     const { world, round, view } = await withSandbox();
     world.lostPins.push('uts');
     await round();
     expect(view()?.ready).toBe(true);
   });
 
-  it('F85 one whose pause process has ended is not ready, and can be removed', async () => {
+  it('F85 a sandbox whose pause process has ended is not ready, and can be removed', async () => {
     const { world, id, round, view } = await withSandbox(shared());
     world.pauseAlive = false;
     await round();
@@ -51,7 +51,7 @@ describe('the janitor looks at ready sandboxes', () => {
     expect(view()).toBeUndefined();
   });
 
-  it('a look that fails stops nothing, and the next round looks again', async () => {
+  it('a failed check stops nothing, and the next round checks again', async () => {
     const { world, round, view } = await withSandbox();
     world.lostPins.push('net');
     world.fail('host.observe');
@@ -62,7 +62,7 @@ describe('the janitor looks at ready sandboxes', () => {
     expect(view()?.ready).toBe(false);
   });
 
-  it('one that is stopped during the look is stopped once', async () => {
+  it('a sandbox stopped during the check is stopped once', async () => {
     const { world, id, round, view } = await withSandbox();
     const go = world.hold('host.observe');
     await round();
@@ -74,7 +74,7 @@ describe('the janitor looks at ready sandboxes', () => {
     expect(world.count('journal sandbox.stopping')).toBe(1);
   });
 
-  it('nothing is looked at where nothing is ready', async () => {
+  it('nothing is checked without a ready sandbox', async () => {
     const { world, id, round } = await withSandbox();
     await world.troupe.stopSandbox(id, world.call());
     const before = world.count('host.observe');

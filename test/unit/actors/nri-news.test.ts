@@ -26,13 +26,13 @@ const newsIn = (asked: readonly string[]): readonly string[] =>
   asked.filter((one) => one.startsWith('nri.')).map((one) => one.slice(4));
 
 describe('news', () => {
-  it('none without plugins', async () => {
+  it('is not sent without plugins', async () => {
     const world = await EasyWorld.serving();
     await world.troupe.runSandbox(sandboxSpec(), world.call());
     expect(newsIn(world.asked)).toEqual([]);
   });
 
-  it('of a whole life, each before or after what it is about', async () => {
+  it('covers a whole life, each event before or after its step', async () => {
     const { world, troupe, sandboxId, id } = await withContainer();
     await troupe.startContainer(id, world.call());
     await troupe.updateContainer(id, containerSpec().resources, world.call());
@@ -116,7 +116,7 @@ describe('a refusal', () => {
   });
 });
 
-describe('what is told afterwards', () => {
+describe('a notification after the fact', () => {
   it('fails nothing', async () => {
     const { world, troupe } = await withPlugins();
     for (const news of [
@@ -146,7 +146,7 @@ describe('what is told afterwards', () => {
 });
 
 describe('a wait for plugins', () => {
-  it('is named in the answer to a call whose deadline passes', async () => {
+  it('is named in the answer at the deadline', async () => {
     const { world, troupe } = await withPlugins();
     const go = world.hold('nri.RunPodSandbox');
     const call = expect(troupe.runSandbox(sandboxSpec(), world.call(1000))).rejects.toThrow(
@@ -163,7 +163,7 @@ describe('a wait for plugins', () => {
 });
 
 describe('limits that plugins gave a container', () => {
-  it('are those that clients see, that updates start from, and that a restart reads', async () => {
+  it('are reported to clients, are the base of updates, and are read by a restart', async () => {
     const { world, troupe } = await withPlugins();
     const limits = { ...containerSpec().resources, cpuShares: 444n };
     world.answers['runtime.writeBundle'] = {

@@ -15,7 +15,7 @@ async function withSandbox() {
   return { world, troupe: world.troupe, spec };
 }
 
-describe('a name whose commit is not taken back', () => {
+describe('a name whose commit is not withdrawn', () => {
   it('I4: of a sandbox is not free, since a start would bring it back, until its end is recorded (sim seed 7523)', async () => {
     const world = await EasyWorld.serving();
     const go = world.hold('journal sandbox.ready');
@@ -44,7 +44,7 @@ describe('a name whose commit is not taken back', () => {
     expect(id).not.toBe(view.id);
   });
 
-  it('I4: of a container likewise', async () => {
+  it('I4: of a container is not free until its end is recorded', async () => {
     const { world, troupe, spec } = await withSandbox();
     // refused, and the cut may be refused as well: a start would read it
     world.fail('journal container.created');
@@ -87,7 +87,7 @@ describe('StopPodSandbox', () => {
 });
 
 describe('a pod whose stop is tried again', () => {
-  it('F25: has its containers ended before the journal is asked, and nothing undone without it', async () => {
+  it('F25: has its containers ended before the journal is written, and nothing undone without it', async () => {
     const { world, troupe, spec } = await withSandbox();
     const sandbox = spec.key.sandboxId;
     const id = await troupe.createContainer(spec, world.call());
@@ -124,7 +124,7 @@ describe('StopContainer', () => {
   };
   const kills = (world: EasyWorld) => world.count('runtime.killAll') + world.count('runtime.kill');
 
-  it('F25 I7: ends a process whose start the journal does not answer for; the start is told once its end is on record', async () => {
+  it('F25 I7: ends a process whose start record hangs; the start is answered once the end is on record', async () => {
     const { world, troupe, id } = await running();
     const go = world.hold('journal container.started');
     let reported = 'waits';
@@ -154,7 +154,7 @@ describe('StopContainer', () => {
     await go();
   });
 
-  it('F25: one that comes while the record of a start is late already waits no longer', async () => {
+  it('F25: does not wait again when the record of a start is already late', async () => {
     const { world, troupe, id } = await running();
     world.hold('journal container.started');
     void troupe.startContainer(id, world.call());
@@ -192,7 +192,7 @@ describe('StopContainer', () => {
 });
 
 describe('UpdateContainerResources', () => {
-  it('I10 F09: whose end the disk refuses to record fails, and its limits stand and are told: a start would set them (sim seed 9388)', async () => {
+  it('I10 F09: whose end the disk refuses to record fails; its limits stay and are reported, since a start would set them (sim seed 9388)', async () => {
     const { world, troupe, spec } = await withSandbox();
     const id = await troupe.createContainer(spec, world.call());
     const change = { ...spec.resources, cpuShares: 77n };
@@ -205,7 +205,7 @@ describe('UpdateContainerResources', () => {
 });
 
 describe('ExecSync', () => {
-  it('I12 F71: is refused once the end is known, also while its record is written, and told so when status tells the end (sim seed 12172)', async () => {
+  it('I12 F71: is refused once the end is known, also while its record is written, and answers with the end when status shows it (sim seed 12172)', async () => {
     const { world, troupe, spec } = await withSandbox();
     const id = await troupe.createContainer(spec, world.call());
     await troupe.startContainer(id, world.call());
@@ -225,7 +225,7 @@ describe('ExecSync', () => {
 });
 
 describe('RemoveImage', () => {
-  it('I7: waits for the record of a pull that everybody has left, which would bring the image back (sim seed 14944)', async () => {
+  it('I7: waits for the record of an abandoned pull, which would bring the image back (sim seed 14944)', async () => {
     const world = await EasyWorld.serving();
     const {
       id,

@@ -20,7 +20,7 @@ async function withContainer() {
 }
 
 describe('StartContainer', () => {
-  it('F34: a start that hangs is given up some seconds after it began when a stop comes, and the process killed', async () => {
+  it('F34: a hanging start is aborted by a stop some seconds after it began, and the process is killed', async () => {
     const { world, troupe, id } = await withContainer();
     world.hold('runtime.start');
     const started = troupe.startContainer(id, world.call()).catch((thrown: unknown) => thrown);
@@ -43,7 +43,7 @@ describe('StartContainer', () => {
     expect(await started).toEqual(ofKind('superseded'));
   });
 
-  it('F34: the time for plugins that hang counts too, and what follows them is bounded', async () => {
+  it('F34: the time of hanging plugins counts, too, and what follows them is bounded', async () => {
     const { world, troupe, id } = await withContainer();
     world.hasPlugins = true;
     const answered = world.hold('nri.StartContainer');
@@ -63,7 +63,7 @@ describe('StartContainer', () => {
     expect(await started).toEqual(ofKind('superseded'));
   });
 
-  it('I10: what failed to start and may run all the same is told as ended only once it has (sim seeds 492, 675)', async () => {
+  it('I10: a container that failed to start but may run is reported as ended only once it has (sim seeds 492, 675)', async () => {
     const { world, troupe, id } = await withContainer();
     world.fail('runtime.start');
     world.fail('runtime.killAll');
@@ -82,7 +82,7 @@ describe('StartContainer', () => {
     });
   });
 
-  it('a start that takes its usual time is let through, and the process gets its signal', async () => {
+  it('a start of usual length is completed, and the process gets its signal', async () => {
     const { world, troupe, id } = await withContainer();
     const go = world.hold('runtime.start');
     const started = troupe.startContainer(id, world.call()).catch((thrown: unknown) => thrown);

@@ -13,7 +13,7 @@ function held() {
 }
 
 describe('Semaphore', () => {
-  it('lets in as many as it has slots, the others in the order in which they came', async () => {
+  it('admits as many as it has slots, the others in order of arrival', async () => {
     const semaphore = new Semaphore('things', 2, 10);
     const begun: number[] = [];
     const all = [0, 1, 2, 3].map(() => held());
@@ -33,7 +33,7 @@ describe('Semaphore', () => {
     expect(begun).toEqual([0, 1, 2, 3]);
   });
 
-  it('refuses the one that finds the line full, by name', async () => {
+  it('refuses by name a caller that finds the queue full', async () => {
     const semaphore = new Semaphore('pulls', 1, 1);
     const first = held();
     const one = semaphore.with(first.work);
@@ -46,13 +46,13 @@ describe('Semaphore', () => {
     expect(await two).toBe('two');
   });
 
-  it('gives the slot on when the work fails', async () => {
+  it('passes on the slot when the work fails', async () => {
     const semaphore = new Semaphore('x', 1, 1);
     await expect(semaphore.with(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
     expect(await semaphore.with(() => Promise.resolve(1))).toBe(1);
   });
 
-  it('takes one that gives up out of the line, and never runs its work', async () => {
+  it('removes an aborted caller from the queue, and never runs its work', async () => {
     const semaphore = new Semaphore('x', 1, 2);
     const first = held();
     const one = semaphore.with(first.work);
@@ -71,7 +71,7 @@ describe('Semaphore', () => {
     expect(ran).toBe(false);
   });
 
-  it('leaves no listener on the signal of one whose turn has come', async () => {
+  it('leaves no listener on the signal of a caller whose turn has come', async () => {
     const semaphore = new Semaphore('x', 1, 2);
     const first = held();
     const second = held();
@@ -89,7 +89,7 @@ describe('Semaphore', () => {
     expect(await semaphore.with(() => Promise.resolve('three'))).toBe('three');
   });
 
-  it('does not begin for a signal that is aborted already, and keeps its slots', async () => {
+  it('does not begin for an already aborted signal, and keeps its slots', async () => {
     const semaphore = new Semaphore('x', 1, 1);
     await expect(
       semaphore.with(() => Promise.resolve(), AbortSignal.abort(new Error('late'))),
@@ -99,7 +99,7 @@ describe('Semaphore', () => {
 });
 
 describe('KeyedSemaphore', () => {
-  it('has as many slots for each key, in the order of coming; one that gives up leaves the line of its key', async () => {
+  it('has slots for each key, in order of arrival; an aborted caller leaves the queue of its key', async () => {
     const semaphore = new KeyedSemaphore('calls on', 2, 4);
     const [first, second] = [held(), held()];
     const begun: string[] = [];
@@ -126,7 +126,7 @@ describe('KeyedSemaphore', () => {
 });
 
 describe('KeyedMutex', () => {
-  it('keeps work on one key apart and lets other keys pass', async () => {
+  it('runs work on one key in sequence, and other keys in parallel', async () => {
     const mutex = new KeyedMutex('layers', 4);
     const first = held();
     const log: string[] = [];
@@ -150,7 +150,7 @@ describe('KeyedMutex', () => {
     expect(log).toEqual(['a1', 'b1', 'a2']);
   });
 
-  it('bounds the line of each key, and names the key', async () => {
+  it('bounds the queue of each key, and names the key', async () => {
     const mutex = new KeyedMutex('layers', 1);
     const first = held();
     const one = mutex.with('a', first.work);
@@ -165,7 +165,7 @@ describe('KeyedMutex', () => {
 });
 
 describe('Ring', () => {
-  it('keeps the last ones, oldest first', () => {
+  it('keeps the last items, oldest first', () => {
     const ring = new Ring<number>(3);
     expect(ring.items()).toEqual([]);
     for (let at = 0; at < 100; at += 1) {

@@ -81,7 +81,7 @@ describe('S85 bytes in blocks', () => {
     expect(blocks.size).toBe(16 * MIB - 200_000);
   });
 
-  it('brings back what was put in, whatever the pieces and the takes', () => {
+  it('returns what was put in, whatever the pieces and the takes', () => {
     const total = 600_000;
     const sizes = [1, 1, 3, 255, 256, 257, 1, 16_384, 1, 20_000, 5000, 1, 70_000, 2, 15_999];
     const takes = [1, 2, 9, 100, 4096, 33_000, 14, 0];
@@ -120,7 +120,7 @@ describe('S85 bytes in blocks', () => {
     expect(second).toEqual(Uint8Array.from(view));
   });
 
-  it('a view of what the piece before it holds already is not copied; alone it is', () => {
+  it('a view into the buffer of the piece before it is not copied; alone it is', () => {
     const read = pattern(64 * 1024);
     const blocks = new ByteBlocks('test', MIB);
     blocks.append(read.subarray(0, 40 * 1024));
@@ -146,7 +146,7 @@ describe('S85 bytes in blocks', () => {
     expect(held).toBeLessThanOrEqual(2 * size);
   });
 
-  it('an empty queue holds no large block, and bytes handed out are not written over', () => {
+  it('an empty queue holds no large block, and returned bytes are not overwritten', () => {
     const blocks = new ByteBlocks('test', MIB);
     const out: Uint8Array[] = [];
     for (let at = 0; at < 10_000; at += 1) {
@@ -161,7 +161,7 @@ describe('S85 bytes in blocks', () => {
     expect(blocks.shift()?.buffer.byteLength).toBe(256);
   });
 
-  it('gives the memory of what is taken back at once, and goes on', () => {
+  it('frees the memory of taken bytes at once, and goes on', () => {
     const blocks = new ByteBlocks('test', MIB);
     for (const size of [1, 300, 20_000, 5]) blocks.appendCopy(pattern(size));
     const whole = blocks.takeAllAndFree();
@@ -195,7 +195,7 @@ describe('S85 bytes in blocks', () => {
     },
   );
 
-  it('refuses what is beyond its bound, and keeps nothing of it', () => {
+  it('refuses a piece beyond its bound, and keeps nothing of it', () => {
     const blocks = new ByteBlocks('read the test', 10);
     blocks.append(pattern(8));
     expect(blocks.room).toBe(2);
@@ -208,7 +208,7 @@ describe('S85 bytes in blocks', () => {
     expect(() => blocks.take(1)).toThrow('took 1 bytes of 0');
   });
 
-  it('a piece that is kept apart counts for 256 bytes at least', () => {
+  it('a separately kept piece counts for at least 256 bytes', () => {
     expect([0, 1, 255, 256, 257, MIB].map(pieceCharge)).toEqual([256, 256, 256, 256, 257, MIB]);
   });
 });

@@ -11,7 +11,7 @@ describe('codec', () => {
     },
   );
 
-  it('keeps bytes, and is no longer the same buffer', () => {
+  it('keeps bytes in a new buffer', () => {
     const bytes = new Uint8Array([0, 1, 127, 128, 255]);
     const back = again(bytes);
     expect(back).toBeInstanceOf(Uint8Array);
@@ -31,12 +31,12 @@ describe('codec', () => {
     { $i: 'not a number' },
     { $o: { $o: { $b: 1 } } },
     { labels: { $i: '7', other: 'x' } },
-  ])("keeps a user's own keys that look like marks: %j", (value) => {
+  ])("keeps a user's own keys that resemble marks: %j", (value) => {
     expect(again(value)).toEqual(value);
   });
 
   it.each(['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty'])(
-    'S61: the key %s is a member like any other and changes no prototype',
+    'S61: the key %s is an ordinary member and changes no prototype',
     (key) => {
       const value = JSON.parse(`{"labels":{"${key}":{"polluted":"yes"}}}`) as {
         labels: Record<string, unknown>;
@@ -59,16 +59,16 @@ describe('codec', () => {
     for (const text of ['\ud800', 'a\u0000b', '\ufeffx', '\u2028']) expect(again(text)).toBe(text);
   });
 
-  it.each([NaN, Infinity, -Infinity])('refuses the number %s, which JSON would make null of', (value) => {
+  it.each([NaN, Infinity, -Infinity])('refuses the number %s, which JSON would turn into null', (value) => {
     expect(() => encodePlain({ value })).toThrow(TypeError);
   });
 
-  it('refuses what is no data', () => {
+  it('refuses values that are not data', () => {
     expect(() => encodePlain({ run: () => 1 })).toThrow(TypeError);
     expect(() => encodePlain(Symbol('x'))).toThrow(TypeError);
   });
 
-  it('throws SyntaxError for a text that it did not make', () => {
+  it('throws SyntaxError for a text of another encoder', () => {
     expect(() => decodePlain('{"a":')).toThrow(SyntaxError);
     expect(() => decodePlain('{"$i":"1.5"}')).toThrow(SyntaxError);
     for (const text of ['1e999', '{"a":[-6e795]}']) expect(() => decodePlain(text)).toThrow(SyntaxError);

@@ -35,7 +35,7 @@ describe('conditions (F89, F95)', () => {
     );
   });
 
-  test('what is kept is bounded: a message names a few, and a repeated report counts once', () => {
+  test('kept subjects are bounded: a message names a few, and a repeated report counts once', () => {
     const { lines, conditions } = recorded();
     const total = conditionLimits.subjects + 7;
     for (let round = 0; round < 2; round += 1) {
@@ -70,7 +70,7 @@ describe('conditions (F89, F95)', () => {
     expect(conditions.all().map(({ subject }) => subject)).toEqual(['/b', '/c']);
   });
 
-  test('what was beyond the bound is forgotten once a whole report no longer has it', () => {
+  test('a subject beyond the bound is forgotten once a whole report no longer has it', () => {
     const { conditions } = recorded();
     const bad = new Map(Array.from({ length: conditionLimits.subjects }, (_, at) => [`/${at}`, 'EPERM']));
     conditions.replace(type, new Map([...bad, ['/more', 'EPERM']]));

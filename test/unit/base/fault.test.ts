@@ -6,7 +6,7 @@ const systemError = (code: string): Error => Object.assign(new Error(`${code}: i
 
 describe('fault', () => {
   it.each(['notReady', 'exhausted', 'timedOut', 'cancelled', 'superseded'] as const)(
-    '%s may go better next time',
+    '%s is retryable',
     (kind) => {
       expect(fault(kind, 'x').retryable).toBe(true);
     },
@@ -21,11 +21,11 @@ describe('fault', () => {
     'unsupported',
     'outside',
     'bug',
-  ] as const)('%s will not', (kind) => {
+  ] as const)('%s is not retryable', (kind) => {
     expect(fault(kind, 'x').retryable).toBe(false);
   });
 
-  it('lets its maker know better', () => {
+  it('can override whether it is retryable', () => {
     expect(fault('outside', 'x', { retryable: true, subject: 'id' })).toEqual({
       kind: 'outside',
       message: 'x',
@@ -44,7 +44,7 @@ describe('fault', () => {
 });
 
 describe('toFault', () => {
-  it('keeps a fault as it is, and puts what was attempted before its words', () => {
+  it('keeps a fault, and puts the attempt before its message', () => {
     const inner = fault('exhausted', 'disk full', { subject: '/x' });
     expect(toFault(new FaultError(inner))).toBe(inner);
     expect(toFault(new FaultError(inner), 'mount c1')).toEqual({ ...inner, message: 'mount c1: disk full' });
@@ -60,18 +60,18 @@ describe('toFault', () => {
     ['ABORT_ERR', 'cancelled'],
     ['EACCES', 'outside'],
     ['ENOENT', 'outside'],
-  ])('tells %s of the system as %s', (code, kind) => {
+  ])('maps the system error %s to %s', (code, kind) => {
     expect(toFault(systemError(code), 'write f')).toMatchObject({
       kind,
       message: `write f: ${code}: it went wrong`,
     });
   });
 
-  it('tells an abort without a reason as cancelled', () => {
+  it('maps an abort without a reason to cancelled', () => {
     expect(toFault(AbortSignal.abort().reason, 'pull x')).toMatchObject({ kind: 'cancelled' });
   });
 
-  it('calls an error without a code a bug of ours, and so anything else that is thrown', () => {
+  it('maps an error without a code, and any other thrown value, to bug', () => {
     expect(toFault(new TypeError('x is undefined')).kind).toBe('bug');
     expect(toFault('text')).toMatchObject({ kind: 'bug', message: 'text' });
     expect(toFault(undefined).kind).toBe('bug');
@@ -79,7 +79,7 @@ describe('toFault', () => {
 });
 
 describe('printable', () => {
-  it("takes control characters and lone surrogates out of other programs' words", () => {
+  it('removes control characters and lone surrogates from other programs’ output', () => {
     expect(printable('a\u001b[31mred\r\nb\u0000c\u0085d')).toBe('a [31mred b c d');
     expect(printable('\ud800x')).toBe('\ufffdx');
   });
@@ -101,7 +101,7 @@ describe('assert', () => {
     );
   });
 
-  it('tells a case that nobody foresaw', () => {
+  it('reports an unexpected case', () => {
     expect(() => unreachable('new' as never)).toThrow('unreachable case: new');
   });
 });

@@ -20,7 +20,7 @@ function bench(most = 100) {
 }
 
 describe('peers that are half open', () => {
-  it('S94 are cut within 10 s from their beginning, whatever happens meanwhile; the scans end with the last of them', () => {
+  it('S94 are cut within 10 s from their beginning, whatever they send; the scans end with the last of them', () => {
     expect(halfOpenLimits.scanMs * halfOpenLimits.scans).toBeLessThan(10_000);
     const { clock, cut, reports, half, scan } = bench();
     half.begin('a');
@@ -34,13 +34,13 @@ describe('peers that are half open', () => {
     expect(reports.reduce((sum, count) => sum + count, 0)).toBe(2);
   });
 
-  it('S94 one more than there may be cuts the oldest, so that the newest is served', () => {
+  it('S94 one beyond the bound cuts the oldest, so that the newest is served', () => {
     const { cut, half } = bench(2);
     for (const name of ['a', 'b', 'c']) half.begin(name);
     expect([cut, half.size]).toEqual([['a'], 2]);
   });
 
-  it('whoever has sent enough, or has gone, is not cut; whoever has no time any more still counts', () => {
+  it('a peer that has sent enough, or has gone, is not cut; one past its time still counts', () => {
     const { clock, cut, half, scan } = bench(2);
     half.begin('done');
     half.end('done');

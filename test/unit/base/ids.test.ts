@@ -17,12 +17,12 @@ describe('ids', () => {
     ` ${HEX.slice(1)}`,
     HEX.replace('0', 'g'),
     `../${HEX.slice(3)}`,
-  ])('refuse %j: an id becomes a file name (S76)', (text) => {
+  ])('refuse %j, since an id becomes a file name (S76)', (text) => {
     expect(parseSandboxId(text)).toBeUndefined();
     expect(parseContainerId(text)).toBeUndefined();
   });
 
-  it('S47: of images and layers are sha256 digests and nothing else', () => {
+  it('S47: of images and layers are sha256 digests only', () => {
     const digest = `sha256:${HEX}`;
     expect(parseDigest(digest)).toBe(digest);
     expect(parseImageId(digest)).toBe(digest);

@@ -19,7 +19,7 @@ function bench() {
 const failing = (): Promise<never> => Promise.reject(new Error('EIO'));
 const working = async (): Promise<void> => undefined;
 
-test('F89 what fails in each round stands without a further line; what is not found any more is cleared', async () => {
+test('F89 a path that fails in each round is logged once; one that is no longer found is cleared', async () => {
   const { lines, left, subjects } = bench();
   for (let times = 0; times < 3; times += 1) {
     const round = left.round();
@@ -49,7 +49,7 @@ test('F89 a path with a failed and a successful step in one round is not cleared
   expect([subjects(), lines]).toEqual([['/trash'], ['/trash degraded']]);
 });
 
-test('F89 what lies in a directory that can’t be read is not taken for gone', async () => {
+test('F89 a path in an unreadable directory is not taken for deleted', async () => {
   const { left, subjects } = bench();
   const first = left.round();
   first.failed('/partial/a', 'EPERM');
@@ -64,7 +64,7 @@ test('F89 what lies in a directory that can’t be read is not taken for gone', 
   expect(subjects()).toEqual([]);
 });
 
-test('F89 as many paths are kept as the conditions keep', () => {
+test('F89 the number of kept paths is that of the conditions', () => {
   const { left, subjects } = bench();
   for (let at = 0; at < conditionLimits.subjects + 5; at += 1) left.report(`/trash/${at}`, 'EIO');
   left.round().end();

@@ -13,11 +13,11 @@ describe('lines', () => {
     expect([cutter.takeRest(), cutter.takeRest(), cutter.isCut]).toEqual(['rest', '', false]);
   });
 
-  it('come out one by one, the empty ones too', () => {
+  it('come out one by one, empty lines too', () => {
     expect([...new LineCutter(100).push(bytes('a\n\nb\n'))]).toEqual(['a', '', 'b']);
   });
 
-  it('S85 are kept up to a bound, and a long one in single bytes costs no more than a look at each', () => {
+  it('S85 are kept up to a bound, and a long one in single bytes is scanned once for each byte', () => {
     const cutter = new LineCutter(1000);
     let looked = 0;
     const { indexOf } = Uint8Array.prototype;

@@ -10,7 +10,7 @@ import { faultBy } from '../../support/fault-of.ts';
 describe('a URL with a secret in it', () => {
   const url = new SecretUrl('http://proxy-user:canary%40pw@proxy.example.com:3128/path?key=canary');
 
-  it('S92 shows none of it, however it is shown', () => {
+  it('S92 never shows the secret, however it is printed', () => {
     const shown = 'http://***@proxy.example.com:3128/path?***';
     expect([String(url), url.toString(), JSON.parse(JSON.stringify(url)), url.shown]).toEqual([
       shown,
@@ -30,7 +30,7 @@ describe('a URL with a secret in it', () => {
     }
   });
 
-  it('S92 gives it to whoever asks by name', () => {
+  it('S92 returns the secret to an explicit call', () => {
     expect(url.reveal()).toBe('http://proxy-user:canary%40pw@proxy.example.com:3128/path?key=canary');
   });
 
@@ -82,7 +82,7 @@ describe('a message', () => {
     expect(withoutCredentials(text)).toBe(text);
   });
 
-  it('S92 S63 is looked through in time that grows with its length', () => {
+  it('S92 S63 is searched in linear time', () => {
     const texts = [
       'a'.repeat(200_000),
       '://'.repeat(60_000),
@@ -95,7 +95,7 @@ describe('a message', () => {
     for (const text of texts) expect(withoutCredentials(`${text} @ :// ?`).length).toBeGreaterThan(5);
   });
 
-  it('S93 keeps no character that turns it around or steers a terminal', () => {
+  it('S93 keeps no character that reverses text or controls a terminal', () => {
     expect(printable('a\u001b[31mb\u009b\u202ec\u2066\u2028d\u200fe\u061cf\u0000')).toBe('a [31mb c d e f');
   });
 });
@@ -108,7 +108,7 @@ describe('an escaped text', () => {
     expect(text).not.toMatch(/[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u);
   });
 
-  it('S93 keeps what people write', () => {
+  it('S93 keeps ordinary text', () => {
     for (const text of ['größe', 'שלום', 'مرحبا', '日本語', '👩‍🚀', 'a – b … c'])
       expect(escaped(text)).toBe(text);
     expect(escapedLines('a\nb\r\n')).toBe('a\nb\\u000d\n');

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Sums } from '../../../src/base/sums.ts';
 
-it('adds up by key, and keeps no key whose sum is zero', () => {
+it('sums by key, and keeps no key whose sum is zero', () => {
   const sums = new Sums();
   sums.add('a', 2);
   sums.add('b', 5);

@@ -18,7 +18,7 @@ test.each([
   expect(headers['grpc-timeout']).toBe(timeout);
 });
 
-test('a timeout that the library can not hold is cut', () => {
+test('a timeout beyond the library’s range is cut', () => {
   const headers: Record<string, string> = { 'grpc-timeout': '99999999H' };
   noteDeadline(headers, clock);
   expect(headers).toEqual({
@@ -28,7 +28,7 @@ test('a timeout that the library can not hold is cut', () => {
 });
 
 test.each([undefined, 'soon', '5', '-1S', '123456789S', '1d'])(
-  'without a timeout (%s) there is none, whatever the client says under our name',
+  'without a timeout (%s) there is no deadline, whatever our header says in the client’s request',
   (timeout) => {
     const headers: Record<string, string> = {
       [DEADLINE_HEADER]: '7',

@@ -36,7 +36,7 @@ afterAll(() => {
 });
 
 describe('the CRI wire contract', () => {
-  test('ours is the published one, field by field', (context) => {
+  test('our contract matches the published one, field by field', (context) => {
     const found = publishedDirectory();
     if ('reason' in found) {
       process.stderr.write(`skipped, the published contract can't be had: ${found.reason}\n`);
@@ -57,7 +57,7 @@ describe('the CRI wire contract', () => {
     ['an enum value', 'CGROUPFS = 1;', 'CGROUPFS = 2;'],
     ['a stream', 'returns (stream ContainerEventResponse)', 'returns (ContainerEventResponse)'],
     ['a deprecation', ' [deprecated = true]', ''],
-  ])('a drift in %s would be seen', (_what, from, to) => {
+  ])('a drift in %s would be detected', (_what, from, to) => {
     const text = readFileSync(join(repository, 'proto', 'runtime', 'v1', 'api.proto'), 'utf8');
     expect(text).toContain(from);
     const directory = mkdtempSync(join(scratch, 'drift-'));

@@ -84,7 +84,7 @@ async function statusOf(work: Promise<unknown>): Promise<RpcError['status']> {
 }
 
 describe('the edge', () => {
-  test('methods carry full names; what has no handler is absent', () => {
+  test('methods have full names; one without a handler is absent', () => {
     const { methods } = edge({
       runtime: { version: () => Promise.resolve({}), stopContainer: () => Promise.resolve({}) },
       image: { imageStatus: () => Promise.resolve({}) },
@@ -119,7 +119,7 @@ describe('the edge', () => {
     expect(seen).toEqual([2n ** 63n - 1n, -(2n ** 63n), 2n ** 53n + 1n]);
   });
 
-  test('bytes that are encoded already go out as they are', async () => {
+  test('encoded bytes are sent unchanged', async () => {
     const bytes = toBinary(VersionResponseSchema, create(VersionResponseSchema, { runtimeName: 'troupe' }));
     const { call } = edge({ runtime: { version: () => Promise.resolve(bytes) } });
     expect(await call(version)).toBe(bytes);
@@ -141,7 +141,7 @@ describe('the edge', () => {
     expect(calls).toBe(0);
   });
 
-  test('S61 map keys such as __proto__ are plain entries', async () => {
+  test('S61 map keys such as __proto__ are ordinary entries', async () => {
     const { call } = edge({
       image: {
         imageStatus: (request) => {
@@ -187,7 +187,7 @@ describe('readiness and bounds', () => {
     await call(runPod);
   });
 
-  test('one call more than the bound is ResourceExhausted, Version still passes, and the slots come back', async () => {
+  test('a call beyond the bound is ResourceExhausted, Version still passes, and slots are released', async () => {
     const gate = Promise.withResolvers<void>();
     const { call } = edge({
       runtime: {
@@ -206,7 +206,7 @@ describe('readiness and bounds', () => {
     await call(runPod);
   });
 
-  test('an answer larger than may be sent fails by name', async () => {
+  test('an answer beyond the bound fails by name', async () => {
     const { call } = edge({
       runtime: { version: () => Promise.resolve(new Uint8Array(edgeLimits.sendBytes + 1)) },
     });
@@ -246,7 +246,7 @@ describe('context', () => {
     '00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01',
     '00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01',
     '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\n',
-  ])('a traceparent that is none is left out: %j', async (traceparent) => {
+  ])('an invalid traceparent is left out: %j', async (traceparent) => {
     expect((await contextOf(at({ traceparent }))).cause).not.toHaveProperty('traceparent');
   });
 
@@ -281,7 +281,7 @@ describe('context', () => {
 });
 
 describe('log and faults', () => {
-  test('one line per RPC: info, lists and Status and Version at trace', async () => {
+  test('each RPC is logged in one line: at info, but lists, Status and Version at trace', async () => {
     const { call, lines } = edge({
       runtime: {
         version: () => Promise.resolve({}),
@@ -309,7 +309,7 @@ describe('log and faults', () => {
     });
   });
 
-  test('a fault is answered by the table and logged as a warning, lists too', async () => {
+  test('a fault is answered by the table and logged as a warning, for lists, too', async () => {
     const { call, lines } = edge({
       runtime: {
         listContainers: () =>
@@ -330,7 +330,7 @@ describe('log and faults', () => {
     });
   });
 
-  test('a bug is answered with the request id only, and logged with all we know', async () => {
+  test('a bug is answered with the request id only, and logged in full', async () => {
     const { call, lines } = edge({
       runtime: {
         runPodSandbox: () => {

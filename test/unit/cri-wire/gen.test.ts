@@ -18,7 +18,7 @@ function contents(directory: string): Map<string, string> {
   );
 }
 
-test('src/gen is what `npm run gen` makes of proto/', () => {
+test('src/gen matches the output of `npm run gen` for proto/', () => {
   const scratch = mkdtempSync(join(tmpdir(), 'troupe-gen-'));
   try {
     execFileSync(process.execPath, [join(repository, 'scripts', 'gen.ts'), '--out', scratch], {

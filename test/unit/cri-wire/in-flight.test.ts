@@ -5,7 +5,7 @@ import { InFlight } from '../../../src/cri/call/in-flight.ts';
 const MIB = 1024 * 1024;
 
 describe('calls at work (F14)', () => {
-  test('the bytes of their requests are bounded together; one alone is always taken', () => {
+  test('the bytes of their requests are bounded in total; one alone is always accepted', () => {
     const calls = new InFlight();
     const release = calls.admit('CreateContainer', edgeLimits.inFlightBytes - MIB);
     const other = calls.admit('CreateContainer', MIB);
@@ -27,7 +27,7 @@ describe('calls at work (F14)', () => {
     calls.admit('ListContainers', 0);
   });
 
-  test('without memory what adds is refused with the reason, what looks, ends and removes is taken', () => {
+  test('without memory calls that add are refused with the reason; calls that read, end or remove are accepted', () => {
     const calls = new InFlight(() => 'nothing is left');
     for (const rpc of ['RunPodSandbox', 'CreateContainer', 'StartContainer', 'PullImage', 'ExecSync']) {
       expect(() => calls.admit(rpc, 0)).toThrow(`${rpc}: nothing is left`);
@@ -45,11 +45,11 @@ describe('calls at work (F14)', () => {
   });
 });
 
-describe('calls whose length a pod or a registry decides (S78)', () => {
+describe('calls whose duration a pod or a registry decides (S78)', () => {
   const waits = (calls: InFlight, namespace: string, rpc = 'ExecSync'): (() => void) =>
     calls.admitWaiting(rpc, () => namespace);
 
-  test('S78 leave room for those that end by themselves', () => {
+  test('S78 leave room for calls that end by themselves', () => {
     const calls = new InFlight();
     const releases = Array.from({ length: edgeLimits.waitingCalls }, (_none, at) =>
       waits(calls, `tenant-${at % 3}`),
@@ -69,12 +69,12 @@ describe('calls whose length a pod or a registry decides (S78)', () => {
     waits(calls, 'other')();
   });
 
-  test('S78 never take all streams of a connection: a refusal, Version and Status have some', () => {
+  test('S78 never use all streams of a connection: some are left for refusals, Version and Status', () => {
     const { streamsPerConnection, inFlightCalls, endingCalls, streams } = edgeLimits;
     expect(streamsPerConnection).toBeGreaterThanOrEqual(inFlightCalls + endingCalls + streams + 128);
   });
 
-  test('S78 calls that stop and remove have room for a full node, whatever else is at work, and leave all room to others', () => {
+  test('S78 calls that stop and remove have slots for a full node, whatever else is at work, and use none of the others’', () => {
     const calls = new InFlight();
     for (let at = 0; at < edgeLimits.inFlightCalls; at += 1)
       calls.admit('ListContainers', edgeLimits.inFlightBytes / edgeLimits.inFlightCalls);

@@ -25,8 +25,8 @@ function emptyMounts(count: number): Uint8Array {
   return Buffer.concat([Uint8Array.from([...head, length]), config]);
 }
 
-describe('what a request becomes in memory', () => {
-  test('S85 counts fields and elements at every level, numbers in one piece too', () => {
+describe('a request’s objects in memory', () => {
+  test('S85 counts fields and elements at every level, also packed numbers', () => {
     const mounts = Array.from({ length: 1000 }, () => ({}));
     // the config, and the mounts in it
     expect(messagePieces(CreateContainerRequestSchema, encoded({ mounts }))).toBe(1001);
@@ -62,7 +62,7 @@ describe('what a request becomes in memory', () => {
     expect(served).toBe(1);
   });
 
-  test('S85 those at work are bounded together; the largest that is taken is taken alone', () => {
+  test('S85 requests at work are bounded in total; the largest accepted one is accepted alone', () => {
     const calls = new InFlight();
     const releases = [1, 2].map(() => calls.admit('CreateContainer', 1, () => edgeLimits.requestPieces));
     expect(() =>
@@ -93,7 +93,7 @@ describe('what a request becomes in memory', () => {
     }
   });
 
-  test('the largest container that validation takes is taken', () => {
+  test('the largest container that validation accepts is accepted', () => {
     const envs = Array.from({ length: requestLimits.arguments }, (_none, at) => ({
       key: `K${at}`,
       value: new Uint8Array(1),
@@ -143,7 +143,7 @@ describe('what a request becomes in memory', () => {
     },
   );
 
-  test('S85 the same of a message of ttrpc and of NRI', () => {
+  test('S85 a message of ttrpc and of NRI is counted the same way', () => {
     const group = Buffer.concat([
       Uint8Array.of(0x7b, 0x7c),
       Buffer.alloc(2000, Uint8Array.of((1 << 3) | 2, 0)),
@@ -160,7 +160,7 @@ describe('what a request becomes in memory', () => {
     );
   });
 
-  test('unknown fields of a newer contract are taken, whatever their type', async () => {
+  test('unknown fields of a newer contract are accepted, whatever their type', async () => {
     const unknown = Uint8Array.of(
       0xc0,
       0x3e,
@@ -212,7 +212,7 @@ describe('what a request becomes in memory', () => {
     expect(Buffer.from((await call) as Uint8Array).toString()).toContain('aaa');
   });
 
-  test('S85 what is no message, or ends early, is more than any bound', () => {
+  test('S85 bytes that are not a message, or a truncated one, exceed any bound', () => {
     expect(messagePieces(CreateContainerRequestSchema, new Uint8Array(4096).fill(0xff))).toBe(Infinity);
     expect(messagePieces(CreateContainerRequestSchema, new Uint8Array(4096))).toBe(Infinity);
     expect(

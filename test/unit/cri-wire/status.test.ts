@@ -5,7 +5,7 @@ import { fault } from '../../../src/base/fault.ts';
 import { grpcCode, toStatus, withKubeletPrefix } from '../../../src/cri/call/status.ts';
 
 describe('fault → status', () => {
-  test('our code numbers are those of the library', () => {
+  test('our code numbers match the library’s', () => {
     const theirs = Object.entries(grpcCode).map(
       ([name]) => status[name.replace(/[A-Z]/gu, '_$&').toUpperCase() as keyof typeof status],
     );
@@ -26,21 +26,21 @@ describe('fault → status', () => {
     ['unsupported', 'unimplemented'],
     ['outside', 'unknown'],
   ];
-  test.each(rows)('%s is answered %s with its message as it is', (kind, code) => {
+  test.each(rows)('%s is answered %s with its message unchanged', (kind, code) => {
     expect(toStatus(fault(kind, 'stop container 12: why'), 'ab12')).toEqual({
       code,
       message: 'stop container 12: why',
     });
   });
 
-  test('a bug tells the request id and nothing else', () => {
+  test('a bug is answered with the request id only', () => {
     expect(toStatus(fault('bug', 'undefined is not a function at /some/path'), 'ab12')).toEqual({
       code: 'internal',
       message: 'internal error: see the log of troupe for request ab12',
     });
   });
 
-  test('a word for the kubelet stands first and under Unknown, from which alone it strips the code', () => {
+  test('the kubelet’s word comes first and under Unknown, the only code that the kubelet strips', () => {
     const value = withKubeletPrefix(
       'RegistryUnavailable',
       fault('timedOut', 'pull a/b: no answer', { subject: 'a/b' }),

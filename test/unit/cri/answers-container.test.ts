@@ -33,7 +33,7 @@ describe('containers', () => {
     options: ['noexec'],
   } as const;
 
-  test('ContainerStatus of a running one', async () => {
+  test('ContainerStatus of a running container', async () => {
     const { send, put } = stage();
     const resources = {
       ...containerSpec.resources,
@@ -94,7 +94,7 @@ describe('containers', () => {
       'example.test/other:1',
       'docker.io/library/busybox:latest',
     ],
-    ['its first tag where only the id was told', '', 'docker.io/library/busybox:latest'],
+    ['its first tag where only the id was given', '', 'docker.io/library/busybox:latest'],
     ['S86 no name that others have pulled it under', 'gone.test/x', 'docker.io/library/busybox:latest'],
   ])(
     'ContainerStatus names the image, though the kubelet asks by id: %s',
@@ -116,7 +116,7 @@ describe('containers', () => {
     },
   );
 
-  test('ContainerStatus of a container whose image is gone names it as it was asked for', async () => {
+  test('ContainerStatus of a container whose image is gone names it as requested', async () => {
     const { send, put } = stage({ findImage: () => undefined });
     put(
       containerView(containerId('1'), {
@@ -128,7 +128,7 @@ describe('containers', () => {
     });
   });
 
-  test('ContainerStatus of a created one: not started, not finished; the asked signal is echoed', async () => {
+  test('ContainerStatus of a created container: not started, not finished; the requested signal is echoed', async () => {
     const { send, put } = stage();
     put(
       containerView(containerId('1'), {
@@ -155,7 +155,7 @@ describe('containers', () => {
     observedBy: 'exitFile',
   } as const;
 
-  test('ContainerStatus of an ended one', async () => {
+  test('ContainerStatus of an ended container', async () => {
     const { send, put } = stage();
     put(containerView(containerId('1'), { criState: 'exited', exit }));
     const { status, info } = await send(method.containerStatus, { containerId: '1', verbose: true });
@@ -174,7 +174,7 @@ describe('containers', () => {
     });
   });
 
-  test('ContainerStatus of one that has an image as volume tells the id, and the digest as image_ref has it', async () => {
+  test('ContainerStatus of a container with an image volume shows the id, and the digest as in image_ref', async () => {
     const { send, put } = stage({
       findImage: (name) =>
         name === imageId('2')
@@ -197,7 +197,7 @@ describe('containers', () => {
     ]);
   });
 
-  test('verbose statuses have the OCI document where there is one', async () => {
+  test('verbose statuses have the OCI document if it exists', async () => {
     const text = '{"linux":{"resources":{"memory":{"limit":9223372036854771712}}}}';
     const { send, put } = stage(
       {},
@@ -218,7 +218,7 @@ describe('containers', () => {
     expect(JSON.parse(info['info'] ?? '')).toMatchObject({ pid: 0, runtimeSpec: { linux: {} } });
   });
 
-  test('an ended one whose exit is not known never shows the zero time', async () => {
+  test('an ended container with an unknown exit never shows the zero time', async () => {
     const { send, put } = stage();
     put(
       containerView(containerId('1'), {
@@ -281,7 +281,7 @@ describe('containers', () => {
     expect(containers.map(({ id }) => id[0]).join('')).toBe(expected);
   });
 
-  test('list and status agree on what both have', async () => {
+  test('list and status agree on common fields', async () => {
     const { send } = four();
     const { containers } = await send(method.listContainers, { filter: { id: '2' } });
     const { status } = await send(method.containerStatus, { containerId: '2' });

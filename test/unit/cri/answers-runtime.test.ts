@@ -18,7 +18,7 @@ describe('the runtime itself', () => {
     });
   });
 
-  test('Status: ready, the default handler first, no user namespaces before requests with them are taken', async () => {
+  test('Status: ready, the default handler first, no user namespaces until requests with them are supported', async () => {
     const { status, runtimeHandlers, features, info } = await stage().send(method.status, {});
     expect(status?.conditions).toMatchObject([
       { type: 'RuntimeReady', status: true, reason: '', message: '' },
@@ -64,7 +64,7 @@ describe('the runtime itself', () => {
       },
       'no runc',
     ],
-  ])('Status while %s is answered and says why', async (_what, troupe, message) => {
+  ])('Status while %s is answered with the reason', async (_what, troupe, message) => {
     const { status } = await stage(troupe).send(method.status, {});
     expect(status?.conditions[0]).toMatchObject({
       type: 'RuntimeReady',
@@ -74,7 +74,7 @@ describe('the runtime itself', () => {
     });
   });
 
-  test('F32 Status tells that the configuration could not be reloaded; the node stays ready', async () => {
+  test('F32 Status reports a failed reload of the configuration; the node stays ready', async () => {
     const { status } = await stage(
       {},
       { configRefusal: () => 'read configuration /etc/troupe/troupe.toml, line 3: no such key' },
@@ -91,7 +91,7 @@ describe('the runtime itself', () => {
     ]);
   });
 
-  test('F89 Status names what the daemon works without; the node stays ready', async () => {
+  test('F89 Status names degraded features; the node stays ready', async () => {
     const conditions = new Conditions(silentLog);
     conditions.report({
       type: 'DebrisRemoved',
@@ -111,7 +111,7 @@ describe('the runtime itself', () => {
     ]);
   });
 
-  test('F18 Status tells that a damaged journal may have lost facts, and where it is kept; the node stays ready', async () => {
+  test('F18 Status reports that a damaged journal may have lost facts, and where it is kept; the node stays ready', async () => {
     const message = lostFacts({ damagedKept: ['journal.7.damaged'] }, '/var/lib/troupe/journal');
     const { status } = await stage({}, { lostFacts: message }).send(method.status, {});
     expect(status?.conditions).toMatchObject([
@@ -127,7 +127,7 @@ describe('the runtime itself', () => {
     expect(lostFacts({ damagedKept: [] }, '/var/lib/troupe/journal')).toBeUndefined();
   });
 
-  test('Status without a network says so with the kubelet’s word', async () => {
+  test('Status without a network has the kubelet’s word', async () => {
     const networkStatus = () => ({ ready: false, reason: '', message: 'no conflist in /etc/cni/net.d' });
     const { status } = await stage({ networkStatus }).send(method.status, {});
     expect(status?.conditions[1]).toMatchObject({
@@ -138,14 +138,14 @@ describe('the runtime itself', () => {
     });
   });
 
-  test('while recovering, Version, Status and RuntimeConfig are answered and nothing else', async () => {
+  test('while recovering, only Version, Status and RuntimeConfig are answered', async () => {
     const { send, fails } = stage({ notReadyReason: () => 'recovering' });
     await send(method.version, {});
     expect((await send(method.runtimeConfig, {})).linux?.cgroupDriver).toBe(CgroupDriver.CGROUPFS);
     expect(await fails(method.listContainers, {})).toMatchObject({ code: 'unavailable' });
   });
 
-  test('RuntimeConfig states the driver; UpdateRuntimeConfig succeeds', async () => {
+  test('RuntimeConfig has the cgroup driver; UpdateRuntimeConfig succeeds', async () => {
     expect((await stage().send(method.runtimeConfig, {})).linux?.cgroupDriver).toBe(CgroupDriver.CGROUPFS);
     const systemd = await stage({}, { cgroupDriver: 'systemd' }).send(method.runtimeConfig, {});
     expect(systemd.linux?.cgroupDriver).toBe(CgroupDriver.SYSTEMD);

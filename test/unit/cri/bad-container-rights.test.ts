@@ -51,7 +51,7 @@ describe('S25 S26 users', () => {
   test.each(USERS)('%s %s is refused', (field, _what, config) => expectRefusal(field, config));
 
   test.each(['0', '99999999999'])(
-    'a user name %j is told to be a number, whatever passwd says of it',
+    'a user name %j is rejected as a number, whatever passwd has',
     async (runAsUsername) => {
       const { message } = await pods().fails(rpc, {
         podSandboxId: hex('a'),
@@ -61,7 +61,7 @@ describe('S25 S26 users', () => {
     },
   );
 
-  test('the highest id is taken, and user 0 is not "unset"', async () => {
+  test('the highest id is accepted, and user 0 is not "unset"', async () => {
     const { send, asked } = pods();
     await send(rpc, {
       podSandboxId: hex('a'),
@@ -81,7 +81,7 @@ const SECURITY: readonly Row[] = [
   [`${at}.privileged`, 'in a sandbox that is not', context({ privileged: true })],
   [`${at}.selinux_options.type`, 'with a colon', context({ selinuxOptions: { type: 'spc_t:s0' } })],
   [`${at}.selinux_options.user`, 'with a line break', context({ selinuxOptions: { user: 'a\nb' } })],
-  [`${at}.selinux_options.level`, 'that is none', context({ selinuxOptions: { level: 's0:c1,c2"' } })],
+  [`${at}.selinux_options.level`, 'that is unknown', context({ selinuxOptions: { level: 's0:c1,c2"' } })],
   [`${at}.namespace_options.network`, 'other than the sandbox', namespaces({ network: NamespaceMode.NODE })],
   [`${at}.namespace_options.network`, 'CONTAINER', namespaces({ network: NamespaceMode.CONTAINER })],
   [`${at}.namespace_options.ipc`, 'other than the sandbox', namespaces({ ipc: NamespaceMode.NODE })],

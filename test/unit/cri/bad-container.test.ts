@@ -67,7 +67,7 @@ const BASIC: readonly Row[] = [
   ]),
   [
     'config.annotations["cdi.k8s.io/x"]',
-    'with a name that is none',
+    'with an invalid name',
     base({ annotations: { 'cdi.k8s.io/x': 'nvidia.com/gpu=0,' } }),
   ],
   ['config.labels key', 'with a NUL', base({ labels: { '\0': '' } })],
@@ -113,7 +113,7 @@ describe('S04 S61 S64 environment', () => {
     expect(message).not.toContain('secret');
   });
 
-  test('LD_PRELOAD, NODE_OPTIONS, __proto__ and line breaks are variables like any other', async () => {
+  test('LD_PRELOAD, NODE_OPTIONS, __proto__ and line breaks are ordinary variables', async () => {
     const { send, asked } = pods();
     const envs = ['LD_PRELOAD', 'NODE_OPTIONS', '__proto__', 'A'].map((key) => ({
       key,
@@ -125,7 +125,7 @@ describe('S04 S61 S64 environment', () => {
     ]);
   });
 
-  test('a secret of random bytes is taken: each byte that belongs to no character becomes U+FFFD, as Go has it', async () => {
+  test('a secret of random bytes is accepted: each invalid byte becomes U+FFFD, as in Go', async () => {
     const { send, asked } = pods();
     const envs = [
       { key: 'REDIS_PASSWORD', value: new Uint8Array([0x61, 0xff, 0xe2, 0x82, 0x62, 0xed, 0xa0, 0x80]) },
@@ -157,7 +157,7 @@ const LOGS: readonly Row[] = [
 describe('S09 S75 log_path', () => {
   test.each(LOGS)('%s %s is refused', (field, _what, config) => expectRefusal(field, config));
 
-  test.each(['main/0.log', 'a b.log', '..log', ''])('%j is taken', async (logPath) => {
+  test.each(['main/0.log', 'a b.log', '..log', ''])('%j is accepted', async (logPath) => {
     const { send, asked } = pods();
     await send(rpc, { podSandboxId: hex('a'), config: base({ logPath }) });
     expect(asked).toMatchObject([['createContainer', { logPath }]]);
@@ -204,7 +204,7 @@ const MOUNTS: readonly Row[] = [
   ['config.mounts[0].image.image', 'with a line break', imageMount({ image: { image: 'a\nb' } })],
   ['config.mounts[0].container_path', 'of an image the root', imageMount({ containerPath: '/' })],
   ['config.mounts[0].image_sub_path', 'without an image', mount({ imageSubPath: 'x' })],
-  ['config.mounts[0].mount_options[1]', 'that is none', mount({ mountOptions: ['noexec', 'exec'] })],
+  ['config.mounts[0].mount_options[1]', 'that is unknown', mount({ mountOptions: ['noexec', 'exec'] })],
   ['config.mounts[0].mount_options[0]', 'with several in one', mount({ mountOptions: ['noexec,rw'] })],
   [
     'config.mounts',
@@ -226,7 +226,7 @@ const MOUNTS: readonly Row[] = [
 describe('S45 S71 mounts and devices', () => {
   test.each(MOUNTS)('%s %s is refused', (field, _what, config) => expectRefusal(field, config));
 
-  test('selinux_relabel is taken in any case: without SELinux there is nothing to label', async () => {
+  test('selinux_relabel is always accepted: without SELinux nothing is labelled', async () => {
     for (const selinuxEnabled of [false, true]) {
       const made = pods({}, { selinuxEnabled });
       await made.send(rpc, { podSandboxId: hex('a'), config: mount({ selinuxRelabel: true }) });
@@ -234,7 +234,7 @@ describe('S45 S71 mounts and devices', () => {
     }
   });
 
-  test('recursive read-only that the handler cannot do carries the word that the kubelet looks for', async () => {
+  test('a refusal of recursive read-only has the word that the kubelet expects', async () => {
     const config = mount({ readonly: true, recursiveReadOnly: true });
     const status = await pods().fails(rpc, { podSandboxId: hex('a'), config });
     expect(status.code).toBe('unknown');

@@ -59,7 +59,7 @@ const NAMES: readonly Row[] = [
 describe('S66 S76 names of a pod', () => {
   test.each(NAMES)('%s %s is refused', (field, _what, config) => expectRefusal(field, config));
 
-  test('a name with slashes, dots and other scripts is taken as it is', async () => {
+  test('a name with slashes, dots and other scripts is accepted unchanged', async () => {
     const { send, asked } = stage();
     await send(rpc, { config: named({ name: '../../etc/日本', namespace: '..', uid: '/' }) });
     expect(asked).toMatchObject([
@@ -146,7 +146,7 @@ const SYSCTLS: readonly Row[] = [
 describe('S01 S02 sysctls', () => {
   test.each(SYSCTLS)('%s %s is refused', (field, _what, config) => expectRefusal(field, config));
 
-  test('those that a namespace of the pod holds are taken, in order of their names', async () => {
+  test('sysctls of the pod’s own namespaces are accepted, in order of their names', async () => {
     const { send, asked } = stage();
     const wanted = {
       'net.ipv4.ip_local_port_range': '1024 65535',
@@ -285,7 +285,7 @@ const SECURITY: readonly Row[] = [
   ],
   [
     'config.linux.security_context.selinux_options.level',
-    'that is none',
+    'that is unknown',
     context({ selinuxOptions: { level: 'SystemHigh' } }),
   ],
   [
@@ -344,7 +344,7 @@ describe('every other field of a pod that can be wrong', () => {
     expectRefusal(field, config),
   );
 
-  test('config missing', async () => {
+  test('a missing config is refused', async () => {
     const { fails } = stage();
     expect(await fails(rpc, {})).toEqual({
       code: 'invalidArgument',
@@ -352,13 +352,13 @@ describe('every other field of a pod that can be wrong', () => {
     });
   });
 
-  test('runtime_handler with a line break', async () => {
+  test('a runtime_handler with a line break is refused', async () => {
     const { fails } = stage();
     const status = await fails(rpc, { config: pod(), runtimeHandler: 'a\nb' });
     expect(status.message).toBe('RunPodSandbox: runtime_handler: contains a control character');
   });
 
-  test('a systemd driver takes slices and nothing else', async () => {
+  test('the systemd driver accepts slices only', async () => {
     const { send, fails, asked } = stage({}, { cgroupDriver: 'systemd' });
     await send(rpc, { config: parent('/test.slice') });
     await send(rpc, { config: parent('kubepods-burstable.slice') });
@@ -374,7 +374,7 @@ describe('every other field of a pod that can be wrong', () => {
     await send(rpc, { config: parent('-.slice') });
   });
 
-  test('a message repeats no more of a value than helps', async () => {
+  test('a message repeats only a bounded part of a value', async () => {
     const { fails } = stage();
     const status = await fails(rpc, { config: named({ name: `${'x'.repeat(240)};` }) });
     expect(status.message.length).toBeLessThan(220);

@@ -18,13 +18,13 @@ const peopled = () => {
 };
 
 describe('CheckpointContainer', () => {
-  it('hands on the archive and the timeout in ms', async () => {
+  it('passes on the archive and the timeout in ms', async () => {
     const { asked, send } = peopled();
     await send(checkpointContainer, { containerId: id.slice(0, 8), location: '/var/c.tar', timeout: 7n });
     expect(asked).toEqual([['checkpointContainer', { id, archive: '/var/c.tar' }, 7000]]);
   });
 
-  it('refuses what is no place for an archive, a negative timeout, and a container that is not there', async () => {
+  it('refuses an invalid path for the archive, a negative timeout, and an unknown container', async () => {
     const { fails } = peopled();
     for (const location of ['', 'c.tar', '/var/', '/var/../c.tar', '/var/\0'])
       expect((await fails(checkpointContainer, { containerId: id, location })).code).toBe('invalidArgument');
@@ -36,7 +36,7 @@ describe('CheckpointContainer', () => {
     );
   });
 
-  it('is off unless it is configured, and says so', async () => {
+  it('is off by default, with the reason', async () => {
     const fx = fxOf();
     await expect(
       noCheckpoints.checkpoint({ attempted: 'CheckpointContainer c', containers: [] }, fx),
@@ -58,7 +58,7 @@ describe('CheckpointPod', () => {
     ]);
   });
 
-  it('refuses unknown options, the same container twice, none, and a name that is a path', async () => {
+  it('refuses unknown options, the same container twice, no container, and a name that is a path', async () => {
     const { fails, put } = peopled();
     const view = containerView(containerId('e'));
     put({ ...view, spec: { ...view.spec, key: { ...view.spec.key, name: '../x' } } });
@@ -115,7 +115,7 @@ describe('CreateContainer', () => {
     };
   };
 
-  it('a path in the image’s place is an archive, of which the image is the first that is here', async () => {
+  it('a path in the image’s place is an archive, whose image is the first present one', async () => {
     const { asked, described, send } = restoring();
     await send(createContainer, request('/var/c.tar'));
     expect(described).toEqual([
@@ -128,7 +128,7 @@ describe('CreateContainer', () => {
     });
   });
 
-  it('an image that is a checkpoint is restored from its one layer; one of several is refused', async () => {
+  it('an image that is a checkpoint is restored from its one layer; one with several is refused', async () => {
     const { asked, send } = restoring({}, { saved: checkpoint(1) });
     await send(createContainer, request('saved'));
     expect(restoreOf(asked)).toMatchObject({
@@ -178,7 +178,7 @@ describe('CreateContainer', () => {
     ]);
   });
 
-  it('S86 where `runtime.restore` is off no annotation of an image is looked at', async () => {
+  it('S86 where `runtime.restore` is off no annotation of an image is read', async () => {
     const made = stage({ findImage: () => checkpoint(2) }, { restoresCheckpoints: false });
     made.put(sandboxView(sandboxId('a')));
     await made.send(createContainer, request('saved'));
@@ -186,14 +186,14 @@ describe('CreateContainer', () => {
     expect(restoreOf(made.asked)).not.toHaveProperty('restore');
   });
 
-  it('an image of programs is not looked into', async () => {
+  it('an ordinary image is not read for a checkpoint', async () => {
     const { asked, described, send } = restoring();
     await send(createContainer, request('busybox'));
     expect(described).toEqual([]);
     expect(restoreOf(asked)).not.toHaveProperty('restore');
   });
 
-  it('S08: mounts that the checkpoint had and the request does not bring are refused, and none of them is taken over', async () => {
+  it('S08: mounts of the checkpoint that the request lacks are refused, and none is taken over', async () => {
     const facts = { mounts: ['/etc/hosts', '/dev/shm', '/data', '/cache'] };
     const { asked, fails, send } = restoring(facts);
     const mounts = [{ containerPath: '/data/', hostPath: '/srv' }];
@@ -213,7 +213,7 @@ describe('CreateContainer', () => {
     });
   });
 
-  it('S08: another terminal than the checkpoint’s, a path that climbs, and an image that is not here are refused', async () => {
+  it('S08: a terminal setting other than the checkpoint’s, a path with .., and a missing image are refused', async () => {
     expect((await restoring({ tty: true }).fails(createContainer, request('/c.tar'))).code).toBe(
       'invalidArgument',
     );
@@ -250,7 +250,7 @@ describe('RestorePod', () => {
     });
   });
 
-  it('takes the pod away again when one can’t be made; an image that is not the checkpoint’s is such a reason', async () => {
+  it('removes the pod again when a container can’t be made, for example for an image that is not the checkpoint’s', async () => {
     const { asked, fails } = restoring({}, { other: image('2') });
     expect((await fails(restorePod, request(container('a'), container('b', 'other')))).code).toBe(
       'invalidArgument',
@@ -258,7 +258,7 @@ describe('RestorePod', () => {
     expect(asked.at(-1)).toEqual(['removeSandbox', pod]);
   });
 
-  it('refuses what it can before it makes anything', async () => {
+  it('refuses invalid requests before it makes anything', async () => {
     const { asked, fails } = restoring();
     const wrong = [
       request(),

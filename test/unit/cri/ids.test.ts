@@ -59,7 +59,7 @@ describe('ids', () => {
     },
   );
 
-  test('a whole id wins over being the prefix of another, and a unique prefix is enough', async () => {
+  test('a whole id wins over a prefix of another, and a unique prefix is enough', async () => {
     const { send, asked } = two();
     await send(method.stopPodSandbox, { podSandboxId: hex('a') });
     await send(method.removePodSandbox, { podSandboxId: `${'a'.repeat(63)}b` });
@@ -71,7 +71,7 @@ describe('ids', () => {
     ]);
   });
 
-  test('Stop and Remove of an unknown id succeed and ask for nothing', async () => {
+  test('Stop and Remove of an unknown id succeed and send no command', async () => {
     const { send, asked } = two();
     await send(method.stopPodSandbox, { podSandboxId: 'fff' });
     await send(method.removePodSandbox, { podSandboxId: 'fff' });
@@ -97,7 +97,7 @@ describe('ids', () => {
     });
   });
 
-  test('a container that nobody was handed has no status, and is not found by a prefix', async () => {
+  test('an unclaimed container has no status, and is not found by a prefix', async () => {
     const { fails } = two();
     expect(await fails(method.containerStatus, { containerId: hex('5') })).toMatchObject({
       code: 'notFound',
@@ -135,7 +135,7 @@ describe('commands on containers', () => {
     });
   });
 
-  test('ExecSync: output, exit code, time limit', async () => {
+  test('ExecSync passes on output, exit code and time limit', async () => {
     const { send, asked } = one();
     const answer = await send(method.execSync, { containerId: '1', cmd: ['sh', ''], timeout: 2n });
     expect(answer).toMatchObject({
@@ -166,7 +166,7 @@ describe('commands on containers', () => {
     });
   });
 
-  test('ReopenContainerLog, RemoveContainer', async () => {
+  test('ReopenContainerLog and RemoveContainer send their commands', async () => {
     const { send, asked } = one();
     await send(method.reopenContainerLog, { containerId: '1' });
     await send(method.removeContainer, { containerId: '11' });

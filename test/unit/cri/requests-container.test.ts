@@ -33,7 +33,7 @@ describe('CreateContainer', () => {
     image: { image: 'busybox', userSpecifiedImage: 'busybox:1' },
   };
 
-  test('the smallest request: no security context means the masks of a safe container', async () => {
+  test('the smallest request, without security context, gets the masks of a confined container', async () => {
     const { send, asked } = ready();
     expect(await send(method.createContainer, { podSandboxId: 'aaa', config: small })).toMatchObject({
       containerId: hex('c'),
@@ -58,7 +58,7 @@ describe('CreateContainer', () => {
     ]);
   });
 
-  test('S72 a stated security context with empty lists means: nothing masked', async () => {
+  test('S72 a stated security context with empty lists masks nothing', async () => {
     const { send, asked } = ready();
     await send(method.createContainer, {
       podSandboxId: hex('a'),
@@ -76,7 +76,7 @@ describe('CreateContainer', () => {
     expect(asked).toMatchObject([['createContainer', { security: { capabilities: { drop: ['ALL'] } } }]]);
   });
 
-  test('S72 a masked path for each CPU of a large machine, and the variables of a namespace with thousands of services', async () => {
+  test('S72 a masked path for each CPU of a large machine, and variables of thousands of services, are accepted', async () => {
     const { send, asked } = ready();
     const maskedPaths = Array.from(
       { length: 8192 },
@@ -138,7 +138,7 @@ describe('CreateContainer', () => {
     },
   };
 
-  test('every field that is honoured arrives', async () => {
+  test('every supported field arrives', async () => {
     const { send, asked } = ready();
     await send(method.createContainer, { podSandboxId: hex('b'), config: full });
     expect(asked).toMatchObject([
@@ -208,7 +208,7 @@ describe('CreateContainer', () => {
     expect(asked[1]?.[1]).not.toHaveProperty('cdiDevices');
   });
 
-  test('SELinux options arrive where the machine has it, and ask for nothing where it has not', async () => {
+  test('SELinux options arrive on a machine with SELinux, and are ignored without', async () => {
     const selinuxOptions = { user: 'u', role: '', type: 'spc_t', level: 's0-s0:c0.c1023' };
     for (const [selinuxEnabled, expected] of [
       [true, selinuxOptions],
@@ -235,7 +235,7 @@ describe('CreateContainer', () => {
     }
   });
 
-  test('TARGET by a prefix of a container in the same pod', async () => {
+  test('TARGET is accepted as a prefix of a container in the same pod', async () => {
     const { send, asked } = ready();
     const namespaceOptions = { pid: NamespaceMode.TARGET, targetId: '11' };
     await send(method.createContainer, {
@@ -247,7 +247,7 @@ describe('CreateContainer', () => {
     ]);
   });
 
-  test('an image as a volume: by any of its names, always the id; one that is not here has the word for the kubelet', async () => {
+  test('an image volume is resolved from any of its names to the id; a missing one has the kubelet’s word', async () => {
     const { send, asked, fails } = ready();
     const volume = {
       containerPath: '/v',
@@ -282,7 +282,7 @@ describe('CreateContainer', () => {
     });
   });
 
-  test('an image that is not here and a sandbox that is not here are NotFound', async () => {
+  test('a missing image and a missing sandbox are NotFound', async () => {
     const { fails } = ready();
     const config = { ...small, image: { image: 'missing' } };
     expect(await fails(method.createContainer, { podSandboxId: hex('a'), config })).toEqual({

@@ -83,7 +83,7 @@ const fullSpec = {
 };
 
 describe('RunPodSandbox', () => {
-  test('the smallest request: everything at its default', async () => {
+  test('the smallest request has everything at its default', async () => {
     const { send, asked } = stage();
     expect(await send(method.runPodSandbox, { config: { metadata } })).toMatchObject({
       podSandboxId: hex('a'),
@@ -102,13 +102,13 @@ describe('RunPodSandbox', () => {
     ]);
   });
 
-  test('every field that is honoured arrives', async () => {
+  test('every supported field arrives', async () => {
     const { send, asked } = stage();
     await send(method.runPodSandbox, fullRequest);
     expect(asked).toEqual([['runSandbox', fullSpec]]);
   });
 
-  test('a port mapping that two containers of the pod state is one', async () => {
+  test('a port mapping stated by two containers of the pod counts once', async () => {
     const { send, asked } = stage();
     const http = { containerPort: 80, hostPort: 8080, protocol: Protocol.TCP };
     const portMappings = [
@@ -133,7 +133,7 @@ describe('RunPodSandbox', () => {
     ]);
   });
 
-  test('without a DNS config the host’s resolv.conf is meant, with an empty one an empty file (kubernetes/kubernetes#120748)', async () => {
+  test('no DNS config means the host’s resolv.conf, an empty one an empty file (kubernetes/kubernetes#120748)', async () => {
     const { send, asked } = stage();
     await send(method.runPodSandbox, { config: { metadata } });
     await send(method.runPodSandbox, { config: { metadata, dnsConfig: {} } });
@@ -165,7 +165,7 @@ describe('RunPodSandbox', () => {
     expect(asked).toMatchObject([['runSandbox', { seccomp: { type, path } }]]);
   });
 
-  test('S61 S76 labels and annotations come as they are: __proto__, constructor, toString', async () => {
+  test('S61 S76 labels and annotations arrive unchanged: __proto__, constructor, toString', async () => {
     const { sendBytes, asked } = stage();
     const labels = Object.fromEntries(
       ['__proto__', 'constructor', 'toString', 'hasOwnProperty', '$i'].map((key) => [key, `x ${key}`]),

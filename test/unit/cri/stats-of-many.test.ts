@@ -66,7 +66,7 @@ function two(
   return made;
 }
 
-test('S78 a container, a pod that cannot be read is left out of the list', async () => {
+test('S78 a container or pod that cannot be read is left out of the list', async () => {
   const { send } = two((id) => id === containerId('d') || id === sandboxId('b'));
   expect((await send(listContainerStats, {})).stats.map(({ attributes }) => attributes?.id)).toEqual([
     containerId('c'),
@@ -108,7 +108,7 @@ test('S78 a batch of which nothing can be read does not end StreamContainerStats
   await expect(streamed(() => true)).rejects.toThrow('not a number');
 });
 
-test('where nothing can be read, the call says why', async () => {
+test('when nothing can be read, the call fails with the reason', async () => {
   const { fails } = two(() => true);
   for (const rpc of [listContainerStats, listPodSandboxStats, listPodSandboxMetrics] as const)
     expect((await fails(rpc, {})).code).toBe('unknown');
@@ -158,7 +158,7 @@ test('S78 a pod keeps the figure of its own cgroup when its containers cannot be
   expect(stats[1]?.linux?.containers).toEqual([]);
 });
 
-test('an error of our own code is not left out: the call fails', async () => {
+test('a bug fails the call instead of being left out', async () => {
   const { fails } = two(() => false, {
     container: ({ id }) =>
       id === containerId('d') ? Promise.reject(new TypeError('x is not a function')) : Promise.resolve(usage),
@@ -166,7 +166,7 @@ test('an error of our own code is not left out: the call fails', async () => {
   expect(await fails(listContainerStats, {})).toMatchObject({ code: 'internal' });
 });
 
-test('a caller that has gone is told so, and not that nothing runs', async () => {
+test('an aborted call is cancelled, not answered with an empty list', async () => {
   const signal = AbortSignal.abort(new Error('gone'));
   const unread = new UnreadUsage(silentLog, { monoMs: () => 0 });
   const failing = { subject: 'b', answer: Promise.reject(unreadable('no')) };

@@ -51,7 +51,7 @@ const written: WrittenUsage = {
 };
 
 describe('accounting files', () => {
-  it('some lines of a file: by their whole names, wherever they stand', () => {
+  it('selected lines of a file are found by their whole names, in any order', () => {
     const text = 'file 1\ninactive_file 18446744073709551615\ntotal_inactive_file 3\nbad x\nlast 4';
     const names = ['inactive_file', 'file', 'last', 'bad', 'tive_file', 'missing'] as const;
     expect(parseChosen(text, names)).toEqual(
@@ -64,7 +64,7 @@ describe('accounting files', () => {
     expect(parseChosen('', names)).toEqual(new Map());
   });
 
-  it('memory.stat and cpu.stat: names with numbers, the rest left out', () => {
+  it('memory.stat and cpu.stat are read as names with numbers; the rest is left out', () => {
     expect(parseFlat('cache 1\ninactive_file 18446744073709551615\nbad x\n\n')).toEqual(
       new Map([
         ['cache', 1n],
@@ -73,20 +73,20 @@ describe('accounting files', () => {
     );
   });
 
-  it('a single number; max and nothing are no number', () => {
+  it('a single number is read; max and an empty file are no number', () => {
     expect(parseNumber('123\n')).toBe(123n);
     expect(parseNumber('max\n')).toBeUndefined();
     expect(parseNumber(undefined)).toBeUndefined();
   });
 
-  it('pressure with and without the line for full', () => {
+  it('pressure is read with and without the line for full', () => {
     const text = 'some avg10=1.50 avg60=0.00 avg300=0.25 total=99\n';
     expect(parsePressure(text)?.some).toEqual({ avg10: 1.5, avg60: 0, avg300: 0.25, totalUs: 99n });
     expect(parsePressure(text)?.full.totalUs).toBe(0n);
     expect(parsePressure('')).toBeUndefined();
   });
 
-  it('net/dev: loopback left out, a name that touches its colon', () => {
+  it('net/dev is read without loopback, also with a name that touches its colon', () => {
     const text = [
       'Inter-|   Receive                                                |  Transmit',
       ' face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed',
@@ -111,7 +111,7 @@ describe('accounting files', () => {
 });
 
 describe('pod statistics', () => {
-  it('what the machine does not tell is left out, every part has its time', () => {
+  it('what the machine does not report is left out; every part has its time', () => {
     const message = sandboxStats({
       view: sandboxView(sandboxId('a')),
       usage,
@@ -152,7 +152,7 @@ describe('pod statistics', () => {
     ]);
   });
 
-  it('a pod that has named its eth0 otherwise has a default interface all the same: the kubelet looks into it unasked', () => {
+  it('a pod with a renamed eth0 still has a default interface, which the kubelet reads unconditionally', () => {
     const interfaces = [
       { ...eth0, name: 'mine' },
       { ...eth0, name: 'net1' },

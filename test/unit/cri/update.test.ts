@@ -7,7 +7,7 @@ const C = containerId('c');
 const S = sandboxId('a');
 
 describe('UpdateContainerResources', () => {
-  test('asks for what is stated; zero and empty are left out', async () => {
+  test('passes on stated fields; zero and empty ones are left out', async () => {
     const { send, put, asked } = stage();
     put(containerView(C));
     await send(updateContainerResources, {
@@ -34,7 +34,7 @@ describe('UpdateContainerResources', () => {
     ]);
   });
 
-  test('memory and swap together may change alone: the memory limit that is counts', async () => {
+  test('allows memory and swap to change alone, by the current memory limit', async () => {
     const { send, put, asked } = stage();
     put(containerView(C));
     await send(updateContainerResources, { containerId: C, linux: { memorySwapLimitInBytes: 128n } });
@@ -51,7 +51,7 @@ describe('UpdateContainerResources', () => {
       'linux.memory_limit_in_bytes',
     ],
     [
-      'a CPU set that is none',
+      'an invalid CPU set',
       { containerId: containerId('d'), linux: { cpusetCpus: 'all' } },
       'invalidArgument',
       'linux.cpuset_cpus',
@@ -66,7 +66,7 @@ describe('UpdateContainerResources', () => {
     expect(asked).toEqual([]);
   });
 
-  test('is refused for a container that no list shows', async () => {
+  test('is refused for an unlisted container', async () => {
     const { fails, put } = stage();
     put(containerView(C, { listed: false }));
     expect(await fails(updateContainerResources, { containerId: C })).toMatchObject({ code: 'notFound' });
@@ -74,7 +74,7 @@ describe('UpdateContainerResources', () => {
 });
 
 describe('UpdatePodSandboxResources', () => {
-  test('takes what a kubelet tells of its own cgroup, for plugins to hear of it', async () => {
+  test('takes the kubelet’s own cgroup settings and passes them to plugins', async () => {
     const { send, put, asked } = stage();
     put(sandboxView(S));
     await send(updatePodSandboxResources, {
@@ -89,7 +89,7 @@ describe('UpdatePodSandboxResources', () => {
     expect(asked).toEqual([['updateSandbox', S, wanted]]);
   });
 
-  test('refuses an unknown sandbox, and limits that are none', async () => {
+  test('refuses an unknown sandbox and invalid limits', async () => {
     const { fails, put } = stage();
     expect(await fails(updatePodSandboxResources, { podSandboxId: S })).toMatchObject({ code: 'notFound' });
     put(sandboxView(S));

@@ -30,7 +30,7 @@ const pod = (
 });
 
 describe('RunPodSandbox', () => {
-  test('one mapping each: the pod gets a user namespace', async () => {
+  test('one mapping each gives the pod a user namespace', async () => {
     const { send, asked } = stage();
     await send(runPodSandbox, pod(own));
     expect(asked).toMatchObject([
@@ -50,7 +50,7 @@ describe('RunPodSandbox', () => {
   test.each<[string, Options]>([
     ['nothing said', {}],
     ['NODE', { usernsOptions: { mode: NamespaceMode.NODE } }],
-  ])('%s: the host has it', async (_what, options) => {
+  ])('%s: the pod is in the host’s', async (_what, options) => {
     const { send, asked } = stage();
     await send(runPodSandbox, pod(options));
     const [, spec] = asked[0] ?? [];
@@ -97,7 +97,7 @@ describe('RunPodSandbox', () => {
     expect(asked).toEqual([]);
   });
 
-  test('up to the highest id', async () => {
+  test('mappings up to the highest id are accepted', async () => {
     const { send, asked } = stage();
     await send(
       runPodSandbox,
@@ -108,7 +108,7 @@ describe('RunPodSandbox', () => {
     expect(asked).toHaveLength(1);
   });
 
-  test('a handler that cannot do it is no handler for it', async () => {
+  test('a handler without user namespaces is refused', async () => {
     const { fails, send, asked } = stage();
     const { code, message } = await fails(runPodSandbox, pod(own, 'crun'));
     expect([code, message]).toEqual([
@@ -138,7 +138,7 @@ describe('in a pod with a user namespace', () => {
     linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER, ...namespaceOptions } } },
   });
 
-  test('the status tells it', async () => {
+  test('the status shows it', async () => {
     const { status } = await ready().send(podSandboxStatus, { podSandboxId: hex('a') });
     expect(status?.linux?.namespaces?.options?.usernsOptions).toMatchObject({
       mode: NamespaceMode.POD,
@@ -177,7 +177,7 @@ describe('in a pod with a user namespace', () => {
     expect(asked).toEqual([]);
   });
 
-  test('a volume with mappings keeps them, one without has none', async () => {
+  test('a volume with mappings keeps them; one without has none', async () => {
     const { send, asked } = ready();
     const plain = { containerPath: '/b', hostPath: '/srv/b' };
     await send(
@@ -195,7 +195,7 @@ describe('in a pod with a user namespace', () => {
     expect(asked).not.toHaveProperty('0.1.mounts.1.idMappings');
   });
 
-  test('a handler that cannot map owners is no handler for such a volume', async () => {
+  test('a handler without id-mapped mounts is refused for such a volume', async () => {
     const { fails, put } = stage();
     put(sandboxView(sandboxId('a'), { spec: { ...podSpec, handler: 'crun' } }));
     const { message } = await fails(
@@ -209,7 +209,7 @@ describe('in a pod with a user namespace', () => {
     );
   });
 
-  test('what is mounted there cannot reach the host, and a mount that asks for it is refused', async () => {
+  test('mounts do not propagate to the host, and a mount that requests it is refused', async () => {
     const { fails, send } = ready();
     const mount = { containerPath: '/a', hostPath: '/srv/a' };
     const { message } = await fails(
@@ -225,7 +225,7 @@ describe('in a pod with a user namespace', () => {
     );
   });
 
-  test('a device under another name is refused: it cannot be made there', async () => {
+  test('a device under another name is refused, since it cannot be created there', async () => {
     const { fails, send, asked } = ready();
     const { message } = await fails(
       createContainer,

@@ -30,7 +30,7 @@ describe('the report of critest', () => {
     expect(totals(specs)).toBe('1 passed, 1 failed, 1 skipped of 3');
   });
 
-  it('leaves out benchmarks, specs out of focus and set-up that went well', () => {
+  it('leaves out benchmarks, specs out of focus and successful set-up', () => {
     expect(
       specsOf(
         report(
@@ -42,7 +42,7 @@ describe('the report of critest', () => {
     ).toEqual([]);
   });
 
-  it('counts what panicked, timed out or failed before the specs as failed', () => {
+  it('counts panics, timeouts and failures before the specs as failed', () => {
     const specs = specsOf(
       report(
         spec('a', 'panicked', 'boom'),
@@ -57,7 +57,7 @@ describe('the report of critest', () => {
     ]);
   });
 
-  it('becomes a table that markdown cannot misread', () => {
+  it('is rendered as an escaped markdown table', () => {
     const block = figuresOf(specsOf(report(spec('a|b', 'failed', '<nil> | x'), spec('c', 'passed'))), 90.4, [
       'Nothing was left.',
     ]);

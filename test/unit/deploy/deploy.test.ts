@@ -62,13 +62,13 @@ describe('the systemd unit', () => {
     expect(value('Service', 'Restart')).toBe('always');
   });
 
-  it('is ready when the daemon says so, and starts the launcher', () => {
+  it('is ready when the daemon reports it, and starts the launcher', () => {
     expect(value('Service', 'Type')).toBe('notify');
     expect(value('Service', 'ExecStart')).toMatch(/\/bin\/troupe serve$/);
     expect(existsSync(join(checkout, 'bin/troupe'))).toBe(true);
   });
 
-  it('F89 a start that fails is repeated without a limit in number, ever more slowly, but where another start changes nothing', () => {
+  it('F89 repeats a failed start without a limit, ever more slowly, except where another start changes nothing', () => {
     expect(value('Unit', 'StartLimitIntervalSec')).toBe('0');
     expect(value('Service', 'RestartPreventExitStatus')).toBe(`${EXIT.config} ${EXIT.socketTaken}`);
     expect(Number(value('Service', 'RestartMaxDelaySec'))).toBeGreaterThan(
@@ -80,7 +80,7 @@ describe('the systemd unit', () => {
   const analyze = '/usr/bin/systemd-analyze';
   if (!existsSync(analyze)) console.log('skipped: systemd reads the unit (systemd-analyze is not installed)');
   it.skipIf(!existsSync(analyze))(
-    'F89 is read by systemd without a complaint about a key or a value',
+    'F89 is read by systemd without a warning about a key or a value',
     async () => {
       const directory = mkdtempSync(join(tmpdir(), 'troupe-unit-'));
       try {
@@ -127,12 +127,12 @@ describe('crictl.yaml', () => {
 });
 
 describe('the CNI example', () => {
-  it('is a configuration list that our own parser takes', () => {
+  it('is a configuration list that our own parser accepts', () => {
     const parsed = parseList(read('10-troupe.conflist'));
     expect(parsed).toMatchObject({ ok: true, network: { name: 'troupe' } });
   });
 
-  it('is the network that troupe brings itself, as a file to begin from', () => {
+  it('is troupe’s built-in network, as a file to start from', () => {
     interface Conflist {
       plugins: [{ bridge: string; ipam: Record<string, unknown> }, object];
     }

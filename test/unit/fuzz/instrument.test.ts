@@ -50,13 +50,13 @@ describe('instrumented sources', () => {
     expect(run(source).value).toBe(wanted);
   });
 
-  it('count what ran, and nothing else', () => {
+  it('count executed code only', () => {
     const { counts } = run('let n = 0; for (const i of [1, 2, 3]) { if (i === 2) n += 1; } return n;');
     // the function, the loop's body, the branch not taken (numbered when it is met), the one taken
     expect(counts.toSorted((one, other) => one - other)).toEqual([1, 1, 2, 3]);
   });
 
-  it('give the texts that they compare with', () => {
+  it('report the texts that they compare with', () => {
     expect(
       instrument('export const x = (t: string): boolean => t === "magic";', 'x.ts', 0).literals,
     ).toContain('magic');

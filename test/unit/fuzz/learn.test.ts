@@ -86,7 +86,7 @@ describe('a learning run', () => {
     expect(learned.failures).toHaveLength(1);
   });
 
-  it('reports a prototype that has changed', async () => {
+  it('reports a changed prototype', async () => {
     const { learned } = await search(() => {
       Object.defineProperty(Object.prototype, 'fuzzed', { value: 1, configurable: true });
       return 'accepted';
@@ -121,7 +121,7 @@ describe('operands of comparisons', () => {
 });
 
 describe('a corpus', () => {
-  it('keeps few inputs that reach what all reach, the small ones first', () => {
+  it('keeps a small set of inputs with the coverage of all, the smallest first', () => {
     const corpus = new Corpus();
     corpus.add({ bytes: Buffer.alloc(5000), features: [257, 513] });
     corpus.add({ bytes: Buffer.alloc(10), features: [257] });

@@ -32,7 +32,7 @@ async function serve(metrics: () => Promise<string>) {
   return { clock, scrape, port: Number(new URL(web.origin).port) };
 }
 
-test('S78 scrapes are made one at a time, and not more often than they change', async () => {
+test('S78 scrapes are rendered one at a time, and not more often than they change', async () => {
   let made = 0;
   const gates: (() => void)[] = [];
   const { clock, scrape } = await serve(() => {
@@ -51,7 +51,7 @@ test('S78 scrapes are made one at a time, and not more often than they change', 
   expect([await later, made]).toEqual(['troupe_scrapes 2\n', 2]);
 });
 
-test('S94 whoever does not read the answer is cut, and holds no connection that a scraper needs', async () => {
+test('S94 a client that does not read the answer is cut, and takes no connection from a scraper', async () => {
   const { clock, port } = await serve(() => Promise.resolve('x'.repeat(64 * 1024 * 1024)));
   const socket = connect({ port, host: '127.0.0.1' });
   onTestFinished(() => void socket.destroy());

@@ -56,7 +56,7 @@ describe.each(troupeCharts().map((chart) => [chart.id, chart] as const))('%s', (
     expect(wrong).toEqual([]);
   });
 
-  test('all of it is on the picture, which is not wider than a screen', () => {
+  test('everything is inside the picture, which is not wider than a screen', () => {
     const all = { path: '', inner: true, x: 0, y: 0, width, height };
     expect(boxes.filter((box) => !holds(all, box))).toEqual([]);
     const points = routes.flatMap((route) => route.points);
@@ -70,7 +70,7 @@ describe.each(troupeCharts().map((chart) => [chart.id, chart] as const))('%s', (
     expect(routes.map(({ from, to }) => `${from} → ${to}`).toSorted()).toEqual(wanted.toSorted());
   });
 
-  test('arrows run upright or level, from the edge of one box to that of the other, through none', () => {
+  test('arrows run vertically or horizontally from box edge to box edge, through no box', () => {
     const wrong = routes.flatMap(({ from, to, points }) => {
       const lines = points.slice(1).map((point, at) => [points[at] ?? point, point] as const);
       const slanted = lines.filter(
@@ -95,7 +95,7 @@ describe.each(troupeCharts().map((chart) => [chart.id, chart] as const))('%s', (
   });
 });
 
-describe('the states that a path says are active', () => {
+describe('the active states of a path', () => {
   test.each([
     ['ready', ['ready']],
     ['stopping.killing', ['stopping', 'stopping.killing']],
@@ -117,6 +117,6 @@ describe('the states that a path says are active', () => {
   });
 });
 
-test('states that the chart does not know light nothing and break nothing', () => {
+test('unknown states highlight nothing and cause no error', () => {
   expect(layoutChart({ id: 'x', states: [], arrows: [] })).toMatchObject({ boxes: [], routes: [] });
 });

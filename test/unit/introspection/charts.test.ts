@@ -45,7 +45,7 @@ const effectsOf = (config: StateConfig): string[] => [
 const charts = new Map(troupeCharts().map((chart) => [chart.id, chart]));
 
 describe('charts', () => {
-  it('are there for every machine with an address', () => {
+  it('exist for every machine with an address', () => {
     const folders = readdirSync(new URL('../../../src/actors', import.meta.url), {
       recursive: true,
       encoding: 'utf8',

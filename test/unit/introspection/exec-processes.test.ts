@@ -5,7 +5,7 @@ import { container, sandbox, stage } from './stage.ts';
 import { loopTurn } from '../../support/turns.ts';
 
 test.each([['exec'], ['execSync']])(
-  'S91 what a user runs by %s is not shown, nor looked at',
+  'S91 what a user runs by %s is neither shown nor read',
   async (effect) => {
     const child = spawn('sleep', ['600']);
     onTestFinished(() => void child.kill());

@@ -24,7 +24,7 @@ const codeOf = (query: string, groups: readonly (readonly View[])[]): Code => {
   throw new Error(`${query} was found`);
 };
 
-describe('which actor a word means', () => {
+describe('the actor that a word names', () => {
   const living = [
     pod('a', 'web'),
     pod('b', 'cc'),
@@ -45,11 +45,11 @@ describe('which actor a word means', () => {
     expect(findView(query, [living]).address.slice(0, meant.length)).toBe(meant);
   });
 
-  it('a name before the beginning of an id: a pod that is called cc is meant by cc', () => {
+  it('a name comes before an id prefix: cc names the pod called cc', () => {
     expect(findView('cc', [living]).address).toBe(`sandbox/${sandboxId('b')}`);
   });
 
-  it('the latest attempt of a name, and the pod where pod and container have one name', () => {
+  it('the latest attempt of a name is found, and the pod where pod and container share a name', () => {
     const attempts = [
       pod('a', 'web'),
       container('c', 'app', 'a'),
@@ -61,13 +61,13 @@ describe('which actor a word means', () => {
     expect(findView('web', [attempts]).address).toBe(`sandbox/${sandboxId('a')}`);
   });
 
-  it('a living one before a removed one of the same name', () => {
+  it('an existing actor comes before a removed one of the same name', () => {
     const removed = [pod('f', 'web')];
     expect(findView('web', [living, removed]).address).toBe(`sandbox/${sandboxId('a')}`);
     expect(findView('f', [living, removed]).address).toBe(`sandbox/${sandboxId('f')}`);
   });
 
-  it('none, several, no word', () => {
+  it('no match, several matches and an empty word are refused', () => {
     expect(codeOf('nobody', [living])).toBe(Code.NotFound);
     expect(() => findView('app', [living])).toThrow(/ambiguous: container\/c+, container\/d+$/u);
     expect(codeOf('app', [living])).toBe(Code.InvalidArgument);

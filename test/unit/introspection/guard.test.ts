@@ -84,13 +84,13 @@ describe('the token', () => {
   const token = 'ab'.repeat(32);
   const url = (query: string): URL => new URL(`http://host/metrics${query}`);
 
-  test('comes as a bearer or in the query; the header counts first', () => {
+  test('comes as a bearer or in the query; the header comes first', () => {
     expect(tokenOf({ authorization: `Bearer ${token}` }, url('?token=other'))).toBe(token);
     expect(tokenOf({}, url(`?token=${token}`))).toBe(token);
     expect(tokenOf({ authorization: `Basic ${token}` }, url(''))).toBe('');
   });
 
-  test('is right as a whole only', () => {
+  test('is compared as a whole', () => {
     expect(isToken(token, token)).toBe(true);
     for (const wrong of ['', token.slice(1), `${token}0`, token.toUpperCase(), 'cd'.repeat(32)])
       expect(isToken(wrong, token)).toBe(false);

@@ -47,7 +47,7 @@ async function serve(handler: Handler, halfOpen = 100, connections = 200) {
 
 const answer: Handler = (_request, response) => void response.end('well');
 
-test('S94 no head, half of one, a body that does not end: cut; also the second request of a connection', async () => {
+test('S94 no head, half of one, or a body that does not end is cut; also for the second request of a connection', async () => {
   const { peer, scan } = await serve(answer);
   const second = await peer('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
   await new Promise((resolve) => second.socket.once('data', resolve));
@@ -65,7 +65,7 @@ test('S94 a body that does not end is cut, though its answer has begun', async (
   expect(await areCut([half])).toBe(true);
 });
 
-test('S94 an answer may take as long as it likes, the request behind it may not', async () => {
+test('S94 an answer may take any time, the request behind it may not', async () => {
   let finish = (): void => undefined;
   const { peer, scan } = await serve((_request, response) => {
     response.write('part');
@@ -85,14 +85,14 @@ test('S94 an answer may take as long as it likes, the request behind it may not'
   expect(await areCut([watching])).toBe(true);
 });
 
-test('S94 any number of them leaves a scraper served', async () => {
+test('S94 any number of half-open connections leaves a scraper served', async () => {
   const { peer, ask } = await serve(answer, 3, 10);
   const peers = await Promise.all(Array.from({ length: 30 }, () => peer('GET ')));
   expect(await ask()).toBe(200);
   expect(peers.filter(({ isCut }) => !isCut).length).toBeLessThanOrEqual(3);
 });
 
-test('the end drops answers that go on, of a server too that is handed its connections', async () => {
+test('closing drops running answers, also of a server that is passed its connections', async () => {
   const clock = new HandClock();
   const server = createServer((_request, response) => void response.write('part'));
   const dropAll = boundConnections(server, { clock, connections: 10, halfOpen: 10 });

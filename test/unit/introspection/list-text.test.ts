@@ -49,7 +49,7 @@ const asked = (from: string, to: string) => ({
 });
 
 describe('the text of List', () => {
-  it('says what the message says, and only of the kind that is asked for', async () => {
+  it('matches the message, and has the requested kind only', async () => {
     const { put, list, options, recorder } = stage();
     expect((await list()).actors).toEqual([]);
     put(pod);
@@ -64,7 +64,7 @@ describe('the text of List', () => {
     expect((await list('pull')).actors).toEqual([]);
   });
 
-  it('changes with the view, with its time, and with what is waited on', async () => {
+  it('changes with the view, its time and the waits', async () => {
     const { put, list, recorder, activity, clock } = stage();
     put(app);
     const before = (await list()).actors[0];
@@ -88,7 +88,7 @@ describe('the text of List', () => {
     expect((await list()).actors[0]?.waits).toEqual([]);
   });
 
-  it('of many actors is made in pieces: between them the event loop has its turn; what is known needs none', async () => {
+  it('of many actors is made in pieces between which the event loop runs; a cached one needs none', async () => {
     const { put, list, clock } = stage();
     const count = 3 * introspectionLimits.actorsPerTurn;
     for (let index = 0; index < count; index += 1) put(containerView(containerId(index.toString(16))));

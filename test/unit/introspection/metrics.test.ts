@@ -136,7 +136,7 @@ describe('what is measured', () => {
     ]);
   });
 
-  test('time in each top state: states inside it are not told apart', async () => {
+  test('time in each top state does not distinguish inner states', async () => {
     const clock = new HandClock();
     const metrics = metricsOf(clock);
     const go = (from: string, to: string, final = false): void =>
@@ -151,7 +151,7 @@ describe('what is measured', () => {
     ]);
   });
 
-  test('an actor that is born where one lives was restarted; a new one was not', async () => {
+  test('an actor made at an existing address counts as restarted; a new one does not', async () => {
     const metrics = metricsOf();
     const born = (address: string): void =>
       metrics.transition({
@@ -171,7 +171,7 @@ describe('what is measured', () => {
     ]);
   });
 
-  test('states, pendingCleanup, quarantines, what is under way: counted at the scrape', async () => {
+  test('states, pendingCleanup, quarantines and effects under way are counted at the scrape', async () => {
     const clock = new HandClock();
     const { troupe, put, wait } = stage(clock);
     const metrics = metricsOf(clock);
@@ -259,7 +259,7 @@ describe('what is measured', () => {
 describe('the dashboard', () => {
   const directory = join(import.meta.dirname, '../../../deploy/dashboards');
 
-  test('names only metrics that there are, and labels that they have', () => {
+  test('names only existing metrics and their labels', () => {
     expect(existsSync(directory)).toBe(true);
     const known = new Map(
       [...metricsOf().registry.names()].flatMap((name) =>

@@ -63,12 +63,12 @@ describe('rows', () => {
     expect(rows(actors, 'no such')).toEqual([]);
   });
 
-  test('moving and trouble show only those', () => {
+  test('moving and trouble filter the rows', () => {
     expect(rows(actors, '', 'moving')).toEqual(['busybox:1', 'web', '  log']);
     expect(rows(actors, '', 'trouble')).toEqual(['db', '  pg']);
   });
 
-  test('what is waited on can be found', () => {
+  test('waits can be searched', () => {
     expect(
       rows([pod('web', { settled: false, waits: [{ on: 'CNI ADD bridge' }] }), pod('db')], 'cni'),
     ).toEqual(['web']);
@@ -91,7 +91,7 @@ describe('changes', () => {
   });
 });
 
-test('one actor that was asked about takes its place; one that was removed goes', () => {
+test('a single fetched actor replaces its row; a removed one disappears', () => {
   const model = new Model();
   model.put(pod('web'));
   model.put(pod('db'));

@@ -33,7 +33,7 @@ function observed() {
 }
 
 describe('effects', () => {
-  test('are told with how they ended and how long they took', async () => {
+  test('are reported with outcome and duration', async () => {
     const { clock, activity, reported } = observed();
     const end = (work: () => Promise<unknown>, signal = idle): Promise<unknown> =>
       activity.run('sandbox/a', 'undo', 1000, signal, work).catch(() => undefined);
@@ -56,7 +56,7 @@ describe('effects', () => {
 });
 
 describe('ask', () => {
-  test('tells for whom an actor works, and how it was left', async () => {
+  test('reports for which call an actor works, and how the call ended', async () => {
     const { clock, activity, reported } = observed();
     const directory = new Directory();
     const moving = sandbox(1, 'stopping.undoing');
@@ -114,7 +114,7 @@ describe('the edge', () => {
     return { reported, context };
   };
 
-  test("tells each call's begin and end; what the call causes belongs to our span", async () => {
+  test('reports each call’s begin and end; what the call causes belongs to our span', async () => {
     const { reported, context } = await call(() => Promise.resolve({}));
     expect(reported).toEqual([
       { requestId: 'r1', origin: 'Version', traceparent: client },

@@ -22,7 +22,7 @@ const view = containerView('exited');
 const { address } = view;
 
 describe('the past of one actor', () => {
-  it('is its last changes, oldest first, and since when it is in its state', async () => {
+  it('has its last changes, oldest first, and the time of its state', async () => {
     const { clock, recorder, step } = bench();
     for (let at = 0; at < limits.historyPerActor + 10; at += 1) {
       step(address, String(at), String(at + 1));
@@ -67,7 +67,7 @@ describe('the past of one actor', () => {
     expect(recorder.past(name(5))).toBeDefined();
   });
 
-  it('has the quarantine that the supervisor puts it into, once', () => {
+  it('has its quarantine by the supervisor once', () => {
     const { recorder, directory, step } = bench();
     step(address, '', 'running');
     const lost: ContainerView = { ...view, state: 'quarantined', path: 'quarantined' };
@@ -82,7 +82,7 @@ describe('the past of one actor', () => {
 describe('watching', () => {
   const seqs = (changes: readonly Change[]): bigint[] => changes.map(({ seq }) => seq);
 
-  it('from now on, and no more once it is ended', () => {
+  it('sends changes from now on, until it is closed', () => {
     const { recorder, step } = bench();
     step(address, '', 'a');
     const seen: Change[] = [];
@@ -96,7 +96,7 @@ describe('watching', () => {
   const seq = (changes: readonly Change[]): (readonly [string, bigint])[] =>
     changes.map(({ to, seq: number }) => [to, number] as const);
 
-  it('behind a number: what came since, then what comes, without hole or double', () => {
+  it('resumes behind a number without gaps or duplicates', () => {
     const { recorder, step } = bench();
     for (const to of ['a', 'b', 'c']) step(address, '', to);
     const seen: Change[] = [];
@@ -109,7 +109,7 @@ describe('watching', () => {
     ]);
   });
 
-  it('from the number of a list that was made before anything happened', () => {
+  it('resumes from the number of an empty list', () => {
     const { recorder, step } = bench();
     const listed = recorder.seq;
     step(address, '', 'a');
@@ -118,7 +118,7 @@ describe('watching', () => {
     expect(seqs(seen)).toEqual([listed + 1n]);
   });
 
-  it('is refused behind a number that is forgotten, and behind one that is yet to come (another life of the daemon)', () => {
+  it('is refused behind a forgotten number, and behind a future one (of another boot)', () => {
     const { recorder, step } = bench();
     for (let at = 0; at < limits.changes + 2; at += 1) step(address, '', String(at));
     const refused = (after: bigint) => () => recorder.watch(after, () => undefined);
@@ -129,7 +129,7 @@ describe('watching', () => {
     expect(refused(recorder.seq + 1n)).toThrow(/change \d+ not found: the newest is/u);
   });
 
-  it('is bounded in watchers; one that ends makes room', () => {
+  it('is bounded in number; a closed watcher makes room', () => {
     const { recorder } = bench();
     const stops = Array.from({ length: limits.watchers }, () => recorder.watch(0n, () => undefined));
     expect(() => recorder.watch(0n, () => undefined)).toThrow(

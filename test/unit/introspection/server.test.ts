@@ -57,8 +57,8 @@ function ask(
   });
 }
 
-describe('S70: what is shown needs the token', () => {
-  test('the service', async () => {
+describe('S70: access needs the token', () => {
+  test('to the service', async () => {
     expect(await ask(web, 'POST', list, json, '{}')).toMatchObject({ code: 401 });
     expect(await ask(web, 'POST', list, { ...json, authorization: `Bearer ${token}0` }, '{}')).toMatchObject({
       code: 401,
@@ -73,7 +73,7 @@ describe('S70: what is shown needs the token', () => {
     });
   });
 
-  test('the metrics, unless they are open', async () => {
+  test('to the metrics, unless they are open', async () => {
     expect(await ask(web, 'GET', '/metrics')).toMatchObject({ code: 401 });
     expect(await ask(web, 'GET', '/metrics', bearer)).toMatchObject({ code: 200, text: 'troupe_ready 1\n' });
     expect(await ask(web, 'GET', `/metrics?token=${token}`)).toMatchObject({ code: 200 });
@@ -83,7 +83,7 @@ describe('S70: what is shown needs the token', () => {
     expect(await ask(open, 'POST', list, json, '{}')).toMatchObject({ code: 401 });
   });
 
-  test('not the page, which holds no data', async () => {
+  test('but not to the page, which has no data', async () => {
     const answer = await ask(web, 'GET', '/');
     expect(answer.code).toBe(200);
     expect(answer.text).toContain('<title>troupe</title>');
@@ -91,7 +91,7 @@ describe('S70: what is shown needs the token', () => {
     expect(await ask(web, 'HEAD', '/main.js')).toMatchObject({ code: 200, text: '' });
   });
 
-  test('the address to open has it in the fragment, which is never sent', () => {
+  test('which the printed address has in the fragment, since that is never sent', () => {
     expect(web.url).toBe(`${web.origin}/#token=${token}`);
   });
 });
@@ -112,7 +112,7 @@ describe('S68: a page under another name reaches nothing, token or not', () => {
 });
 
 test.each(['/', '/style.css', '/metrics', '/nothing', list])(
-  '%s: nothing is kept, framed, or read as what it is not',
+  '%s: the answer forbids caching, framing and sniffing',
   async (path) => {
     const { headers } = await ask(web, 'GET', path);
     expect(headers['content-security-policy']).toContain("default-src 'self'");
@@ -140,7 +140,7 @@ test.each([
   ['OPTIONS', list],
   ['POST', '/other.Service/List'],
   ['GET', 'http://[/'],
-])('%s %s is nothing', async (method, path) => {
+])('%s %s is not found', async (method, path) => {
   const { code } = await ask(open, method, path, { ...json, ...bearer });
   expect([400, 404]).toContain(code);
 });
@@ -154,7 +154,7 @@ test('only loopback is served', async () => {
   );
 });
 
-test('a scrape that fails is told, and the server goes on', async () => {
+test('a failed scrape is reported, and the server goes on', async () => {
   const { options } = stage();
   const server = await startWeb({
     address: '127.0.0.1:0',

@@ -39,7 +39,7 @@ function tracing() {
 }
 
 describe('spans', () => {
-  test("a call is the child of its client's span, and what it asks for is told under its own", async () => {
+  test('a call is the child of its client’s span, and its requests are sent under its own', async () => {
     const { clock, spans, tracer } = tracing();
     const call = tracer.begin(cause('r1', client));
     expect(call.traceparent).toMatch(/^00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-01$/u);
@@ -59,7 +59,7 @@ describe('spans', () => {
     ]);
   });
 
-  test('F78 a call lasts as long as it did, though somebody set the clock meanwhile', async () => {
+  test('F78 the duration of a call is right, though the clock was set meanwhile', async () => {
     const { clock, spans } = tracing();
     let setNs = 0n;
     const tracer = new Tracer({
@@ -74,7 +74,7 @@ describe('spans', () => {
     expect(spans).toMatchObject([{ startNs: 1_000_000_000n, endNs: 1_040_000_000n }]);
   });
 
-  test("without a client's span it begins a trace", () => {
+  test('a call without a client’s span begins a trace', () => {
     const { spans, tracer } = tracing();
     tracer.begin(cause('r1')).ended('ok', undefined);
     expect(spans).toMatchObject([
@@ -82,7 +82,7 @@ describe('spans', () => {
     ]);
   });
 
-  test('what a client does not sample is not told, nor what it causes', () => {
+  test('a call that the client does not sample has no span, nor have its effects', () => {
     const { spans, tracer } = tracing();
     const call = tracer.begin(cause('r1', client.replace(/01$/u, '00')));
     expect(call.traceparent).toMatch(/-00$/u);
@@ -114,7 +114,7 @@ describe('spans', () => {
     expect(effect?.links).toMatchObject([{ traceId: two?.traceId, spanId: two?.spanId }]);
   });
 
-  test("once the actor has settled, and for other actors, an effect is nobody's", () => {
+  test('once the actor has settled, and for other actors, an effect belongs to no call', () => {
     const { spans, tracer } = tracing();
     tracer.asked('sandbox/a', cause('r1', client));
     tracer.effect(effectEnd('sandbox/b'));
@@ -126,7 +126,7 @@ describe('spans', () => {
     ]);
   });
 
-  test('a call that changed nothing is not the cause of what comes later; one whose deadline passed still is', () => {
+  test('a call that changed nothing is not the cause of later effects; one whose deadline passed still is', () => {
     const { spans, tracer } = tracing();
     const [joined, stopped] = [tracer.begin(cause('r1')), tracer.begin(cause('r2'))];
     tracer.asked('sandbox/a', cause('r1', joined.traceparent));
@@ -245,7 +245,7 @@ describe('export', () => {
   }
   const spansIn = (body: string | undefined): number => (body?.match(/"traceId":"a/gu) ?? []).length;
 
-  test('spans go together after a while', async () => {
+  test('spans are sent together after a while', async () => {
     const { clock, bodies, exporter } = exporting([]);
     for (let at = 0; at < 3; at += 1) exporter.put(span('x'));
     expect(bodies).toHaveLength(0);
@@ -256,14 +256,14 @@ describe('export', () => {
     expect([bodies.length, clock.timers.size]).toEqual([1, 0]);
   });
 
-  test('a full batch goes at once', async () => {
+  test('a full batch is sent at once', async () => {
     const { bodies, exporter } = exporting([]);
     for (let at = 0; at < tracesLimits.batchSpans; at += 1) exporter.put(span('x'));
     await turns();
     expect(bodies.map(spansIn)).toEqual([tracesLimits.batchSpans]);
   });
 
-  test('a collector that says later is asked again, each time after longer; then the batch is given up', async () => {
+  test('a collector that answers with retry is retried with growing delays; then the batch is dropped', async () => {
     const { clock, bodies, exporter } = exporting([
       'later',
       'later',
@@ -282,14 +282,14 @@ describe('export', () => {
     expect(exporter.counts()).toEqual({ exported: 1, dropped: 1 });
   });
 
-  test('one that refuses is not asked again', async () => {
+  test('a collector that refuses is not retried', async () => {
     const { clock, bodies, exporter } = exporting(['refused']);
     exporter.put(span('x'));
     await clock.advance(60_000);
     expect([bodies.length, exporter.counts().dropped]).toEqual([1, 1]);
   });
 
-  test('one that never answers costs spans, not memory', async () => {
+  test('a collector that never answers costs spans, not memory', async () => {
     const { exporter } = exporting(['never']);
     const all = tracesLimits.batchSpans + tracesLimits.queuedSpans + 10;
     for (let at = 0; at < all; at += 1) exporter.put(span('x'));
@@ -297,7 +297,7 @@ describe('export', () => {
     expect(exporter.counts().dropped).toBe(10);
   });
 
-  test('the end of the daemon sends what is left, and waits no longer than its bound', async () => {
+  test('the end of the daemon sends the rest, and waits no longer than its bound', async () => {
     const sending = exporting([]);
     sending.exporter.put(span('x'));
     await sending.exporter.close();
@@ -313,7 +313,7 @@ describe('export', () => {
   });
 });
 
-test('a real collector gets one POST to /v1/traces; its answer decides', async () => {
+test('a real collector gets one POST to /v1/traces, whose answer decides', async () => {
   const seen: {
     readonly url: string | undefined;
     readonly type: string | undefined;

@@ -34,7 +34,7 @@ async function expectTakenBack(rig: Rig, refused: Promise<void>): Promise<void> 
 
 describe('journal on a bad disk', () => {
   for (const trouble of ['dieBefore', 'dieAfter'] as const) {
-    it(`F20 ${trouble} each disk operation, then a power loss: all that was said to be durable, nothing but a prefix`, async () => {
+    it(`F20 ${trouble} each disk operation, then a power loss: every record answered as durable is there, and the rest is a prefix`, async () => {
       const operations = await sweep(trouble, async (rig, durable, at) => {
         for (let draw = 0; draw < 20; draw += 1) {
           const copy = rig.model.clone();
@@ -88,7 +88,7 @@ describe('journal on a bad disk', () => {
     }
   });
 
-  it('F20 what a life before left unsynced and was read is synced before anybody sees it', async () => {
+  it('F20 unsynced records of an earlier boot are synced before anybody sees them', async () => {
     const rig = new Rig();
     const { journal } = await rig.open();
     await journal.append([recordNumber(0)], { sync: true });
@@ -103,7 +103,7 @@ describe('journal on a bad disk', () => {
     }
   });
 
-  it('F19 what a failed sync dropped in a life that died is not shown from memory alone (sim seed 2155)', async () => {
+  it('F19 a record dropped by a failed sync of an earlier boot is not shown from memory alone (sim seed 2155)', async () => {
     const rig = new Rig();
     const { journal } = await rig.open();
     await journal.append([recordNumber(0)], { sync: true });
@@ -120,7 +120,7 @@ describe('journal on a bad disk', () => {
     expect(textOf((await new Rig(second.model).open()).state)).toBe(shown);
   });
 
-  it('F19 EIO at each disk operation: an append that was said to be durable is, a refused one leaves no trace', async () => {
+  it('F19 EIO at each disk operation: an append answered as durable is durable, a refused one leaves no trace', async () => {
     const calm = new Rig();
     await appendAll(calm);
     for (let at = 0; at < calm.operations.length; at += 1) {
@@ -142,7 +142,7 @@ describe('journal on a bad disk', () => {
     }
   });
 
-  it('F19 a failed sync and a failed new file: the append is refused and never read back', async () => {
+  it('F19 after a failed sync and a failed new file the append is refused and never read back', async () => {
     const rig = new Rig();
     const { journal, state } = await rig.open();
     await journal.append([recordNumber(0)], { sync: true });
@@ -168,7 +168,7 @@ describe('journal on a bad disk', () => {
     expect(textOf((await rig.next().open()).state)).toBe(textOf(state));
   });
 
-  it("F19 a new file that is refused after its rename goes although it can't be closed (sim seed 9388)", async () => {
+  it('F19 a new file refused after its rename is deleted although it can’t be closed (sim seed 9388)', async () => {
     const rig = new Rig();
     const { journal } = await rig.open();
     await journal.append([recordNumber(0)], { sync: true });
@@ -187,7 +187,7 @@ describe('journal on a bad disk', () => {
     await expectPrefix(rig, 1);
   });
 
-  it('F19 a record that is neither written nor taken back is not told as refused, and what comes after it is', async () => {
+  it('F19 a record that is neither written nor withdrawn is not answered as refused, but later ones are', async () => {
     const rig = new Rig();
     const { journal, state } = await rig.open();
     await journal.append([recordNumber(0)], { sync: true });
@@ -209,7 +209,7 @@ describe('journal on a bad disk', () => {
     await expectPrefix(rig, 2);
   });
 
-  it('F19 a record that could be taken back at last is told as refused and never read again', async () => {
+  it('F19 a record withdrawn at last is answered as refused and never read again', async () => {
     const rig = new Rig();
     const { journal } = await rig.open();
     await journal.append([recordNumber(0)], { sync: true });
@@ -218,7 +218,7 @@ describe('journal on a bad disk', () => {
     await expectTakenBack(rig, refused);
   });
 
-  it('F19 a refused new file that may come back is waited for as well, also when the start fell back to the old one', async () => {
+  it('F19 a refused new file that may come back is waited for, too, also when the start fell back to the old one', async () => {
     const rig = new Rig();
     const { journal } = await rig.open();
     await journal.append([recordNumber(0)], { sync: true });

@@ -27,7 +27,7 @@ describe('journal damage', () => {
     expect(crc32c(new TextEncoder().encode('123456789'))).toBe(0xe3069283);
   });
 
-  it('F17 cut at every byte: the records that are whole, and the journal goes on', async () => {
+  it('F17 a cut at every byte leaves the whole records, and the journal goes on', async () => {
     for (let length = 0; length <= whole.length; length += 1) {
       const model = diskWith(whole.slice(0, length));
       const { state, report, journal } = await new Rig(model).open();
@@ -41,7 +41,7 @@ describe('journal damage', () => {
     }
   });
 
-  it('F18 flip of every byte: a prefix, never a wrong fact, and the damaged file is kept', async () => {
+  it('F18 a flip of every byte gives a prefix, never a wrong fact, and the damaged file is kept', async () => {
     for (let at = 0; at < whole.length; at += 1) {
       const bytes = whole.slice();
       bytes[at] = (bytes[at] ?? 0) ^ (at % 3 === 0 ? 0x80 : at % 3 === 1 ? 0xff : 0x01);
@@ -68,7 +68,7 @@ describe('journal damage', () => {
     expect(parse(tail).records).toHaveLength(20);
   });
 
-  it('F18 garbage of which each byte could begin a long record is searched in bounded time, and kept as damaged', () => {
+  it('F18 garbage whose every byte could begin a long record is searched in bounded time, and kept as damaged', () => {
     // every ninth byte begins what reads as a record of up to 1 MiB: 116 000 checksums, many minutes of them
     const tail = Buffer.alloc(2 * 1024 * 1024, '{');
     const length = 1024 * 1024;
@@ -97,7 +97,7 @@ describe('journal damage', () => {
     expect(model.list().filter((name) => name.endsWith('.damaged')).length).toBeLessThanOrEqual(5);
   });
 
-  it('F30 a newer format is refused with one line and nothing is touched', async () => {
+  it('F30 a newer format is refused with one line, and nothing is changed', async () => {
     const bytes = whole.slice();
     const view = new DataView(bytes.buffer);
     view.setUint32(8, FORMAT + 1, true);

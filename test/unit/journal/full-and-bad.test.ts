@@ -37,7 +37,7 @@ async function expectSame(rig: Rig, { state }: OpenJournal<Ledger>): Promise<voi
 }
 
 describe('journal on a disk that is full and bad', () => {
-  it('F19 F21 a file whose sync failed at the cut of a short write is not written to again: a durable record would stand behind a hole', async () => {
+  it('F19 F21 a file whose sync failed after a short write was cut is not written again, or a durable record would follow a hole', async () => {
     const rig = new Rig();
     const opened = await rig.open();
     await opened.journal.append([intentNumber(0)], { sync: true });
@@ -57,7 +57,7 @@ describe('journal on a disk that is full and bad', () => {
     await expectSame(rig, opened);
   });
 
-  it("F19 F21 a start on a full disk writes what it read once more: an earlier life's failed sync may have dropped it", async () => {
+  it('F19 F21 a start on a full disk rewrites what it read, since an earlier boot’s failed sync may have dropped it', async () => {
     const first = new Rig();
     const { journal } = await first.open();
     await journal.append([intentNumber(0)], { sync: true });
@@ -95,7 +95,7 @@ describe('journal on a disk that is full and bad', () => {
     await expectSame(rig, opened);
   });
 
-  it('F21 what begins something never takes the reserve: after any number of refused intents what runs is stopped and removed', async () => {
+  it('F21 intents never use the reserve: after any number of refused ones running pods can be stopped and removed', async () => {
     const rig = new Rig();
     const opened = await rig.open();
     await opened.journal.append([intentNumber(0)], { sync: true });
@@ -112,7 +112,7 @@ describe('journal on a disk that is full and bad', () => {
     await expectSame(rig, opened);
   });
 
-  it('F21 without the reserve nothing begins; it is made again once there is space, without a restart', async () => {
+  it('F21 without the reserve intents are refused; it is made again once there is space, without a restart', async () => {
     const rig = new Rig();
     const opened = await rig.open();
     await opened.journal.append([intentNumber(0), intentNumber(5)], { sync: true });
@@ -136,7 +136,7 @@ describe('journal on a disk that is full and bad', () => {
     await expectSame(rig, opened);
   });
 
-  it('F21 ends and beginnings that wait for one sync: those are written in their order, these refused', async () => {
+  it('F21 of ends and intents that wait for one sync the ends are written in order, the intents refused', async () => {
     const rig = new Rig();
     const opened = await rig.open();
     await opened.journal.append([intentNumber(0), intentNumber(5)], { sync: true });
@@ -159,7 +159,7 @@ describe('journal on a disk that is full and bad', () => {
     await expectSame(rig, opened);
   });
 
-  it('F19 F21 what waits in the second part of such a group is refused with a first part in doubt', async () => {
+  it('F19 F21 the second part of such a group is refused when the first is in doubt', async () => {
     const rig = new Rig();
     const opened = await rig.open();
     await opened.journal.append([intentNumber(0)], { sync: true });
@@ -184,7 +184,7 @@ describe('journal on a disk that is full and bad', () => {
     await expectSame(rig, opened);
   });
 
-  it('F21 F25 what the disk refuses is told once, another reason once more, and their number when it works again', async () => {
+  it('F21 F25 a refusal by the disk is logged once, another reason once more, and their number when it works again', async () => {
     const rig = new Rig();
     const lines: string[] = [];
     const reported = (fields: object, message: string): void =>
@@ -221,7 +221,7 @@ describe('journal on a disk that is full and bad', () => {
     ]);
   });
 
-  it('F12 F19 close settles although the last sync fails: nobody was told that it would not', async () => {
+  it('F12 F19 close settles although the last sync fails, since no caller was refused', async () => {
     const rig = new Rig();
     const opened = await rig.open();
     await opened.journal.append([intentNumber(0)], { sync: false });

@@ -8,7 +8,7 @@ import { intentNumber, recordNumber, Rig, textOf } from './support.ts';
 import { all, expectPrefix, texts } from './whole-prefix.ts';
 
 describe('journal that takes no more', () => {
-  it('F25 a disk turned read-only refuses at once: nothing of the record stands', async () => {
+  it('F25 a disk turned read-only refuses at once, and nothing of the record is written', async () => {
     const rig = new Rig();
     const { journal } = await rig.open();
     await journal.append([recordNumber(0)], { sync: true });
@@ -23,7 +23,7 @@ describe('journal that takes no more', () => {
     await expectPrefix(rig, 2);
   });
 
-  it('F21 a full disk: the reserve lets the ends of things be recorded, then appends are refused and leave nothing', async () => {
+  it('F21 on a full disk the reserve takes the records of ends; then appends are refused and leave nothing', async () => {
     const model = new DiskModel();
     const rig = new Rig(model);
     const { journal, state } = await rig.open();
@@ -57,7 +57,7 @@ describe('journal that takes no more', () => {
     expect(model.list()).toContain('journal.reserve');
   });
 
-  it('F21 a full disk does not stop a start, and a reserve that did not fit is not believed', async () => {
+  it('F21 a full disk does not stop a start, and a partial reserve is not counted', async () => {
     const model = new DiskModel();
     const { journal } = await new Rig(model).open();
     await journal.append(all, { sync: true });

@@ -275,7 +275,7 @@ async function live(seed: number): Promise<History> {
 }
 
 describe('journal, at random', () => {
-  it('F17 F19 F20 F21 F25 I7 what was told as durable is read by every later life, what was refused by none; nothing hangs or leaks', async () => {
+  it('F17 F19 F20 F21 F25 I7 every later boot reads records answered as durable, and none that was refused; nothing hangs or leaks', async () => {
     let lives = 0;
     for (let seed = 0; seed < SEEDS; seed += 1) lives += (await live(seed)).lives;
     expect(lives).toBeGreaterThan(SEEDS);

@@ -60,7 +60,7 @@ function leaks(model: DiskModel): string[] {
 }
 
 describe('a journal with the programs of containers in it', () => {
-  it('S91 is written anew without them at the first start, and nothing else of it is lost', async () => {
+  it('S91 is rewritten without them at the first start, and nothing else of it is lost', async () => {
     const model = diskWith({ 'journal.7': bytesOf(older) });
     expect(leaks(model)).not.toEqual([]);
     const { state, report } = await new Rig(model).open();
@@ -70,14 +70,14 @@ describe('a journal with the programs of containers in it', () => {
     expect(textOf((await new Rig(model).open()).state)).toBe(textOf(state));
   });
 
-  it('S91 takes the reserve for that on a full disk', async () => {
+  it('S91 uses the reserve for that on a full disk', async () => {
     const model = diskWith({ 'journal.7': bytesOf(older), 'journal.reserve': new Uint8Array(512 * 1024) });
     model.capacityBytes = model.usedBytes();
     await new Rig(model).open();
     expect(leaks(model)).toEqual([]);
   });
 
-  it('S91 F21 serves where even that is too little, and is written anew once the disk has space again', async () => {
+  it('S91 F21 is used where even that is too little, and rewritten once the disk has space again', async () => {
     const model = diskWith({ 'journal.7': bytesOf(older) });
     model.capacityBytes = model.usedBytes();
     const { journal, state } = await new Rig(model).open();
@@ -89,7 +89,7 @@ describe('a journal with the programs of containers in it', () => {
     expect(textOf((await new Rig(model).open()).state)).toBe(textOf(state));
   });
 
-  it('S91 what the fold keeps and writes has none of them', () => {
+  it('S91 has none of them in the folded state and its snapshot', () => {
     const state = ledgerFold.empty();
     for (const record of older) ledgerFold.apply(state, record);
     expect(findInBytes(bytesOf(ledgerFold.records(state)), CANARIES)).toEqual([]);
@@ -114,7 +114,7 @@ describe('a damaged journal that is kept', () => {
     }
   });
 
-  it('S91 an earlier start kept is masked, durably, and stays as it is from then on', async () => {
+  it('S91 an earlier start kept is masked durably, once', async () => {
     const model = diskWith({
       'journal.2.damaged': bytesOf(older).subarray(5),
       'journal.7': bytesOf(records(3)),
@@ -128,7 +128,7 @@ describe('a damaged journal that is kept', () => {
     expect(again.operations).not.toContain('writeAgain');
   });
 
-  it("S91 is emptied where it can't be written over, and its name stays", async () => {
+  it('S91 is truncated where it can’t be overwritten, and its name stays', async () => {
     const model = diskWith({
       'journal.2.damaged': bytesOf(older).subarray(5),
       'journal.7': bytesOf(records(3)),
@@ -140,7 +140,7 @@ describe('a damaged journal that is kept', () => {
     expect(model.read('journal.2.damaged')).toHaveLength(0);
   });
 
-  it('S91 stops no start where nothing of it can be written', async () => {
+  it('S91 does not stop the start where it cannot be written', async () => {
     const model = diskWith({
       'journal.2.damaged': bytesOf(older).subarray(5),
       'journal.7': bytesOf(records(3)),
@@ -169,7 +169,7 @@ describe('the mask', () => {
     ]);
   });
 
-  it('S91 is made of a copy, also of what a real disk reads: else nothing would seem to have changed', () => {
+  it('S91 is applied to a copy, also of a real disk’s bytes, or no change would be detected', () => {
     const read = Buffer.from(damaged);
     const again = maskedBytes(read, (record) => ledgerFold.withoutSecrets(record));
     expect(Buffer.compare(again, masked)).toBe(0);
@@ -177,7 +177,7 @@ describe('the mask', () => {
     expect(Buffer.compare(again, read)).not.toBe(0);
   });
 
-  it('S91 leaves nothing of a record whose frame is gone, nor of one that is a record by its checksum alone', () => {
+  it('S91 masks a record without its frame, and one that is a record by its checksum alone', () => {
     const body = new TextEncoder().encode('{"a":"canary-env-value"}');
     expect(Buffer.from(maskedBytes(body, (record) => record)).toString()).toBe('x'.repeat(body.length));
     for (const record of [null, 'canary-env-value', { a: 'canary-env-value' }]) {

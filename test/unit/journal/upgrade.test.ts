@@ -38,7 +38,7 @@ const formatOf = (model: DiskModel, name: string): number =>
   parse(model.read(name) ?? new Uint8Array()).format;
 
 describe('a journal of an older version', () => {
-  it('F30 is migrated in a copy, and the old file goes once the copy stands', async () => {
+  it('F30 is migrated in a copy, and the old file is deleted once the copy is durable', async () => {
     const model = olderDisk();
     const { state } = await new Rig(model).open();
     expect(textOf(state)).toBe(texts[COUNT]);
@@ -48,7 +48,7 @@ describe('a journal of an older version', () => {
   });
 
   it.each(['dieBefore', 'dieAfter', 'EIO'] as const)(
-    'F31 %s at each disk operation of the migration, then a power loss: the old state stands, or the new one, and it goes on',
+    'F31 %s at each disk operation of the migration, then a power loss: the old state or the new one is read, and the journal goes on',
     async (trouble) => {
       const calm = new Rig(olderDisk());
       await calm.open();

@@ -36,7 +36,7 @@ describe('the table of a kubelet run', () => {
     expect(totals(rows)).toBe('1 passed, 1 failed, 0 skipped');
   });
 
-  it('is one line of markdown per scenario, whatever the note holds', () => {
+  it('has one line of markdown for each scenario, whatever the note contains', () => {
     const lines = tableText(rows).split('\n');
     expect(lines).toHaveLength(6);
     expect(lines[4]).toBe('| a \\| b | passed | 1.2 |  |');

@@ -13,7 +13,7 @@ const withTerminationLog = (part: Partial<Mount>): Partial<ContainerSpec> => ({
 });
 const PATH_ANNOTATION = 'io.kubernetes.container.terminationMessagePath';
 
-describe('the same wish for a container, told again', () => {
+describe('a repeated request for a container', () => {
   it.each<[string, Partial<ContainerSpec>]>([
     [
       'the termination log has a new random name on the host, as in each try of a kubelet',
@@ -22,12 +22,12 @@ describe('the same wish for a container, told again', () => {
     ['annotations changed', { annotations: { 'io.kubernetes.container.restartCount': '0', extra: 'x' } }],
     ['labels changed', { labels: {} }],
     ['environment changed', { env: [{ name: 'A', value: '2' }] }],
-    ['the log path is told again', { logPath: 'nginx/0.log' }],
+    ['the log path is repeated', { logPath: 'nginx/0.log' }],
   ])('%s', (_what, part) => {
     expect(isSameContainerRequest(spec, containerSpec(part))).toBe(true);
   });
 
-  it('the termination log lies where the annotation says', () => {
+  it('the termination log may be at the path of the annotation', () => {
     const at = (hostPath: string): ContainerSpec =>
       containerSpec({
         annotations: { [PATH_ANNOTATION]: '/var/end' },
@@ -37,7 +37,7 @@ describe('the same wish for a container, told again', () => {
   });
 });
 
-describe('another wish for a container', () => {
+describe('a different request for a container', () => {
   it.each<[string, Partial<ContainerSpec>]>([
     ['another image', { imageId: imageId('2') }],
     ['another command', { command: ['sh'] }],
@@ -58,7 +58,7 @@ describe('another wish for a container', () => {
     expect(isSameContainerRequest(spec, containerSpec(part))).toBe(false);
   });
 
-  it('a mount whose source differs is the same only where the termination log lies', () => {
+  it('a mount with another source is the same only at the termination log’s path', () => {
     const moved = { annotations: { [PATH_ANNOTATION]: '/elsewhere' } };
     expect(
       isSameContainerRequest(
@@ -69,7 +69,7 @@ describe('another wish for a container', () => {
   });
 });
 
-describe('wish for a sandbox', () => {
+describe('a request for a sandbox', () => {
   it.each<[string, Partial<SandboxSpec>]>([
     ['annotations', { annotations: { seen: '2' } }],
     ['labels', { labels: {} }],
@@ -83,7 +83,7 @@ describe('wish for a sandbox', () => {
     ['name servers', { dns: { servers: ['10.0.0.10'], searches: [], options: [] } }],
     ['namespaces', { namespaces: { network: 'node', pid: 'container', ipc: 'pod', targetId: undefined } }],
     ['cgroup parent', { cgroupParent: '/other' }],
-  ])('another %s is another wish', (_what, part) => {
+  ])('another %s is a different request', (_what, part) => {
     expect(isSameSandboxRequest(sandboxSpec(), sandboxSpec(part))).toBe(false);
   });
 });

@@ -39,7 +39,7 @@ describe('categories', () => {
     expect(new Set(some).size).toBe(5000);
   });
 
-  it('what other pods have is passed over, and the sensitivity stays', () => {
+  it('pairs of other pods are skipped, and the sensitivity stays', () => {
     expect(freeLevel('s0', new Set(), 5)).toBe('s0:c0,c6');
     expect(freeLevel('s3', new Set(['s3:c0,c6', 's3:c0,c7']), 5)).toBe('s3:c0,c8');
     expect(freeLevel('s0', new Set(['s0:c1022,c1023']), PAIRS - 1)).toBe('s0:c0,c1');
@@ -49,7 +49,7 @@ describe('categories', () => {
 describe('labels', () => {
   const { namespaces } = sandboxSpec();
 
-  it('of a pod: the machine’s, a level of its own, and what is asked for over them', () => {
+  it('of a pod are the machine’s with a level of its own, overridden by requested options', () => {
     expect(podLabels({ namespaces }, machine, free)).toEqual(pod);
     const selinux = { user: 'u', role: 'r', type: 't', level: '' };
     expect(podLabels({ namespaces, selinux }, machine, free)).toEqual({
@@ -63,11 +63,11 @@ describe('labels', () => {
     expect(levelOf('a:b:c:s0-s0:c0.c1023')).toBe('s0-s0:c0.c1023');
   });
 
-  it.each(['pid', 'ipc'] as const)('none for a pod that has the host’s %s', (kind) => {
+  it.each(['pid', 'ipc'] as const)('of a pod with the host’s %s are empty', (kind) => {
     expect(podLabels({ namespaces: { ...namespaces, [kind]: 'node' } }, machine, free)).toBeUndefined();
   });
 
-  it('of a container: its pod’s, with what it names; a privileged one has none', () => {
+  it('of a container are its pod’s with its own options; a privileged one has none', () => {
     const spec = containerSpec();
     expect(containerLabels(spec, pod)).toEqual(pod);
     expect(
@@ -79,7 +79,7 @@ describe('labels', () => {
     expect(containerLabels(spec, undefined)).toBeUndefined();
   });
 
-  it('are no part of a wish, their options are', () => {
+  it('are not part of a request, their options are', () => {
     const [spec, sandbox] = [containerSpec(), sandboxSpec()];
     expect(isSameContainerRequest(spec, { ...spec, selinuxLabels: pod })).toBe(true);
     expect(isSameSandboxRequest(sandbox, { ...sandbox, selinuxLabels: pod })).toBe(true);
@@ -108,7 +108,7 @@ describe('at admission', () => {
     expect(world.ledger.containers.get(id)?.intent.spec.selinuxLabels?.process).toBe(labels[0]);
   });
 
-  it('none without SELinux', async () => {
+  it('no pod gets a pair without SELinux', async () => {
     const world = await EasyWorld.serving();
     const id = await world.troupe.runSandbox(sandboxSpec(), world.call());
     expect(world.ledger.sandboxes.get(id)?.intent.spec.selinuxLabels).toBeUndefined();

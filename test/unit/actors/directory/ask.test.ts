@@ -60,7 +60,7 @@ describe('ask', () => {
     expect(clock.timers.size).toBe(0);
   });
 
-  it('hears a state that the command itself brings about: it listens before it sends', async () => {
+  it('sees a state that the command itself causes, since it subscribes before it sends', async () => {
     const { directory, clock, activity } = bench();
     const ref = { send: () => directory.put(containerView('exited'), ref as never) };
     directory.put(containerView('running'), ref as never);
@@ -77,7 +77,7 @@ describe('ask', () => {
     expect(await answer).toBe('exited');
   });
 
-  it('an actor that ends is an answer, and one that never was, too', async () => {
+  it('an ended actor is an answer, and an unknown one, too', async () => {
     const { directory, stop } = bench();
     const answer = stop();
     directory.drop(containerView('gone'));
@@ -92,7 +92,7 @@ describe('ask', () => {
     ).rejects.toMatchObject({ fault: { kind: 'wrongState' } });
   });
 
-  it('at the deadline says the state path and the thing waited on; the actor goes on, and the retry gets the result', async () => {
+  it('at the deadline names the state path and the reason of the wait; the actor goes on, and a retry gets the result', async () => {
     const { clock, activity, put, stop } = bench();
     put('stopping', { path: 'stopping.killing', settled: false });
     void activity.run(address, 'killAll', 60_000, new AbortController().signal, (fx) => {
@@ -117,7 +117,7 @@ describe('ask', () => {
     expect(await again).toBe('exited');
   });
 
-  it('says so when the actor waits on nothing, and when it is not known any more', async () => {
+  it('says so when the actor waits on nothing, and when it is no longer known', async () => {
     const { clock, stop } = bench();
     const answer = expect(stop(0)).rejects.toMatchObject({
       fault: {
@@ -128,7 +128,7 @@ describe('ask', () => {
     await answer;
   });
 
-  it('ends when the caller has gone, at once when it went before, and then sends nothing', async () => {
+  it('ends when the caller aborts; sends nothing when it aborted before', async () => {
     const { controller, stop, sent, put } = bench();
     const answer = expect(stop()).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
     controller.abort();
@@ -140,7 +140,7 @@ describe('ask', () => {
     await turns();
   });
 
-  it('tells an actor that was rebuilt after a crash again, once, and nobody else (F16)', async () => {
+  it('repeats the command once to an actor rebuilt after a crash, and to no other (F16)', async () => {
     const { directory, sent, put, stop } = bench();
     const answer = stop();
     put('stopping', { path: 'stopping.waiting', settled: false });
@@ -154,7 +154,7 @@ describe('ask', () => {
     expect(rebuilt.sent).toHaveLength(1);
   });
 
-  it('answers once: what comes after the answer changes nothing and asks nobody', async () => {
+  it('answers once: later states change nothing and send nothing', async () => {
     const { clock, put, stop } = bench();
     let asked = 0;
     const answer = stop(1000, (view) => {

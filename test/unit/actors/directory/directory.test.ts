@@ -15,14 +15,14 @@ describe('Directory', () => {
     expect(directory.findContainer('')).toEqual({ found: 'many' });
   });
 
-  it('finds one that is not listed only by its whole id', () => {
+  it('finds an unlisted actor only by its whole id', () => {
     const directory = new Directory();
     put(directory, 'c', { listed: false });
     expect(directory.findContainer('cccc')).toEqual({ found: 'none' });
     expect(directory.findContainer(containerId('c'))).toMatchObject({ found: 'one' });
   });
 
-  it('gives the same list until something changes, and a list that was given never changes', () => {
+  it('returns the same list until something changes, and a returned list never changes', () => {
     const directory = new Directory();
     put(directory, 'c');
     const before = directory.containers();
@@ -32,7 +32,7 @@ describe('Directory', () => {
     expect(directory.containers()).toHaveLength(2);
   });
 
-  it('knows the containers of a sandbox, and those of a name whatever their attempt', () => {
+  it('finds the containers of a sandbox, and those of a name with any attempt', () => {
     const directory = new Directory();
     const key = { sandboxId: sandboxId('a'), name: 'nginx', attempt: 0 };
     put(directory, 'c', { spec: containerSpec({ key }) });
@@ -47,7 +47,7 @@ describe('Directory', () => {
     );
   });
 
-  it('tells listeners of one address and of all; one that stops listening while it is told disturbs nobody', () => {
+  it('notifies listeners of one address and of all; one that unsubscribes during a notification disturbs no other', () => {
     const directory = new Directory();
     const heard: string[] = [];
     const { address } = containerView('running');

@@ -22,8 +22,8 @@ async function podOf(world: EasyWorld) {
   return { sandbox, id };
 }
 
-describe('what is quarantined (F16)', () => {
-  it('a container that is stopped is listed as ended and on record as such: a kubelet would stop a running one for ever', async () => {
+describe('quarantined actors (F16)', () => {
+  it('a stopped container is listed and recorded as ended, since a kubelet would stop a running one for ever', async () => {
     const world = await EasyWorld.serving();
     const { id } = await podOf(world);
     quarantine(world, world.troupe.directory.container(id));
@@ -42,7 +42,7 @@ describe('what is quarantined (F16)', () => {
     expect(world.ledger.containers.size).toBe(0);
   });
 
-  it('a sandbox that is stopped is not ready any more, and its containers have ended', async () => {
+  it('a stopped sandbox is no longer ready, and its containers have ended', async () => {
     const world = await EasyWorld.serving();
     const { sandbox, id } = await podOf(world);
     quarantine(world, world.troupe.directory.container(id));
@@ -53,7 +53,7 @@ describe('what is quarantined (F16)', () => {
     expect(world.asked.indexOf('runtime.killAll')).toBeLessThan(world.asked.indexOf('network.del'));
   });
 
-  it('F21 F25 a sandbox whose stop the disk refuses to record: its pause process is ended, nothing else is undone', async () => {
+  it('F21 F25 a sandbox whose stop the disk refuses to record has its pause process ended, and nothing else undone', async () => {
     const world = await EasyWorld.serving();
     const sandbox = await world.troupe.runSandbox(sandboxSpec(), world.call());
     quarantine(world, world.troupe.directory.sandbox(sandbox));
@@ -65,7 +65,7 @@ describe('what is quarantined (F16)', () => {
     expect([world.count('network.del'), world.troupe.directory.sandbox(sandbox)?.ready]).toEqual([1, false]);
   });
 
-  it('a sandbox that is removed takes its containers along', async () => {
+  it('a removed sandbox removes its containers', async () => {
     const world = await EasyWorld.serving();
     const { sandbox, id } = await podOf(world);
     quarantine(world, world.troupe.directory.container(id));

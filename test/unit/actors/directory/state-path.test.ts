@@ -25,12 +25,12 @@ describe('clampDelay', () => {
     [Infinity, portLimits.graceMaxMs],
     [2 ** 31, portLimits.graceMaxMs],
     [2 ** 53, portLimits.graceMaxMs],
-  ])('of %d is %d: a timer fires at once above 2^31-1 and for what is no number', (ms, clamped) => {
+  ])('of %d is %d, since a timer fires at once above 2^31-1 and for NaN', (ms, clamped) => {
     expect(clampDelay(ms)).toBe(clamped);
     expect(portLimits.graceMaxMs).toBeLessThan(2 ** 31);
   });
 
-  it('grace is what is left of it, counted from the last stop', () => {
+  it('grace is the remaining part, counted from the last stop', () => {
     const grace = (killAtMonoMs: number | undefined, askedAtMonoMs: number): number =>
       containerDelays.grace({ context: { killAtMonoMs, askedAtMonoMs } as never });
     expect(grace(3000, 1000)).toBe(2000);

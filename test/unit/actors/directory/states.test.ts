@@ -14,7 +14,7 @@ const namesOf = (machine: string): readonly string[] =>
     .flatMap((one) => childrenOf(one.machine.root).map(({ key }) => key));
 
 describe('states', () => {
-  it('are those of the machine and quarantined, and no other string', () => {
+  it('are those of the machine and quarantined only', () => {
     expectTypeOf<'updating'>().toExtend<ContainerState>();
     expectTypeOf<'notReady'>().toExtend<SandboxState>();
     expectTypeOf<'fetching'>().toExtend<PullState>();
@@ -26,14 +26,14 @@ describe('states', () => {
       expect(namesOf(machine)).not.toContain(QUARANTINED);
   });
 
-  it('are the first word of a state value, below which the path goes on', () => {
+  it('are the first part of a state value, below which the path continues', () => {
     expect(topLevel('ready')).toBe('ready');
     expect(topLevel({ stopping: { waiting: 'grace' } })).toBe('stopping');
     expect(topLevel({ provisioning: { files: 'done', network: 'adding' } })).toBe('provisioning');
   });
 });
 
-it('an actor is told only what its machine takes', () => {
+it('only events of its machine can be sent to an actor', () => {
   // never called: the compiler is the test
   const sendAll = (directory: Directory, pod: SandboxAddress, app: ContainerAddress): void => {
     directory.send(pod, { type: 'sandbox.abandon' });

@@ -80,7 +80,7 @@ const B = 'container/b';
 
 describe('supervisor', () => {
   // breaks when an upgrade of xstate changes what `parent` of createActor does (it is not in the documented options)
-  it("is told of its children's changes and ends, and finds them by their address", () => {
+  it('gets its children’s changes and ends, and finds them by their address', () => {
     const { directory, supervisor, start, notify } = bench();
     start(A);
     expect(directory.view(A)).toMatchObject({ state: 'created' });
@@ -105,7 +105,7 @@ describe('supervisor', () => {
     expect(directory.view(A)).toMatchObject({ state: 'created' });
   });
 
-  it('keeps thousands of children: neither start nor end looks at the others', () => {
+  it('keeps thousands of children: neither start nor end scans the others', () => {
     const { directory, supervisor, start, notify } = bench();
     const addresses = Array.from({ length: 3000 }, (_, at) => `container/${at}`);
     for (const address of addresses) start(address);
@@ -115,7 +115,7 @@ describe('supervisor', () => {
     expect(directory.containers()).toEqual([]);
   });
 
-  it('rebuilds one that crashed from what is durable, and nobody else notices (F16)', async () => {
+  it('rebuilds a crashed actor from its record, and no other actor notices (F16)', async () => {
     const { directory, supervisor, start, notify, crash } = bench();
     start(A);
     start(B);
@@ -129,7 +129,7 @@ describe('supervisor', () => {
     expect(supervisor.getSnapshot().status).toBe('active');
   });
 
-  it('ends the effects of the crashed one before it looks at what is durable', async () => {
+  it('ends the effects of a crashed actor before it reads the record', async () => {
     const order: string[] = [];
     const { activity, start, crash } = bench((address) => {
       order.push('rebuild');
@@ -173,7 +173,7 @@ describe('supervisor', () => {
     });
   });
 
-  it('forgets crashes that are longer ago than the window', async () => {
+  it('forgets crashes older than the window', async () => {
     const { clock, directory, start, crash } = bench();
     start(A);
     for (let at = 0; at < actorLimits.restartsMax * 3; at += 1) {
@@ -183,7 +183,7 @@ describe('supervisor', () => {
     expect(directory.view(A)?.state).toBe('created');
   });
 
-  it('one of which nothing durable is left is gone, and its waiters hear why', async () => {
+  it('drops an actor without a record, and its waiters get the reason', async () => {
     const { directory, supervisor, start, crash } = bench(() => Promise.resolve(undefined));
     start(A);
     const heard: (string | undefined)[] = [];
@@ -193,7 +193,7 @@ describe('supervisor', () => {
     expect(supervisor.getSnapshot().members.refs.size).toBe(0);
   });
 
-  it('quarantines one that cannot be rebuilt', async () => {
+  it('quarantines an actor that cannot be rebuilt', async () => {
     const { directory, start, crash } = bench(() => Promise.reject(new Error('no answer from the host')));
     start(A);
     await crash(A);

@@ -11,7 +11,7 @@ const forever = (): Promise<void> => new Promise<void>(() => undefined);
 /** A driver that keeps to the rules: ends on abort. */
 const obedient = (fx: EffectContext): Promise<void> =>
   new Promise<void>((_resolve, reject) => {
-    fx.signal.addEventListener('abort', () => reject(new FaultError(fault('cancelled', 'ended as told'))));
+    fx.signal.addEventListener('abort', () => reject(new FaultError(fault('cancelled', 'ended on abort'))));
   });
 
 function bench() {
@@ -24,14 +24,14 @@ function bench() {
 }
 
 describe('Activity', () => {
-  it('gives the result on, and then knows nothing of the effect, nor has a timer', async () => {
+  it('passes on the result, and then keeps neither the effect nor a timer', async () => {
     const { clock, activity, run } = bench();
     expect(await run(() => Promise.resolve(7))).toBe(7);
     expect(activity.of(OWNER)).toEqual([]);
     expect(clock.timers.size).toBe(0);
   });
 
-  it('says what an actor waits on, with pid and time, oldest first', async () => {
+  it('shows what an actor waits on, with pid and time, oldest first', async () => {
     const { clock, activity, run } = bench();
     void run((fx) => {
       fx.note({ on: 'conmon' });
@@ -45,7 +45,7 @@ describe('Activity', () => {
     expect(activity.describe('container/other')).toBe('');
   });
 
-  it('tells the driver its bound, and gives it up a grace later with `timedOut` and the thing waited on', async () => {
+  it('gives the driver its bound, and fails a grace later with `timedOut` and the reason of the wait', async () => {
     const { clock, activity, run } = bench();
     let reported = 0;
     const result = run((fx) => {
@@ -64,7 +64,7 @@ describe('Activity', () => {
     expect(activity.of(OWNER)).toEqual([]);
   });
 
-  it('a driver that ends by itself within the grace is believed', async () => {
+  it('the result of a driver that ends within the grace is used', async () => {
     const { clock, run } = bench();
     let refuse: (reason: unknown) => void = () => undefined;
     const result = run(
@@ -83,10 +83,10 @@ describe('Activity', () => {
     const result = run(obedient);
     await turns();
     controller.abort(new Error('left the state'));
-    await expect(result).rejects.toMatchObject({ fault: { message: 'ended as told' } });
+    await expect(result).rejects.toMatchObject({ fault: { message: 'ended on abort' } });
   });
 
-  it('never begins what is not wanted any more', async () => {
+  it('never begins an aborted effect', async () => {
     const { controller, run, activity } = bench();
     let begun = 0;
     const count = (): Promise<void> => {
@@ -102,7 +102,7 @@ describe('Activity', () => {
     expect(begun).toBe(0);
   });
 
-  it('a driver that throws at once is no different from one that rejects, and what it throws becomes a fault', async () => {
+  it('a driver that throws is treated like one that rejects, and its error becomes a fault', async () => {
     const { run } = bench();
     const thrower = (): Promise<void> => {
       throw new TypeError('x is not a function');

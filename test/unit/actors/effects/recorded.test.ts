@@ -10,7 +10,7 @@ import { EasyWorld } from '../easy-ports.ts';
 import { turns } from '../../../support/turns.ts';
 import { containerSpec, exit, sandboxSpec } from '../fixtures.ts';
 
-it("S91 no record of a container's life has its command, arguments or environment, and one that was undone neither", async () => {
+it('S91 no record of a container has its command, arguments or environment, not even of an undone one', async () => {
   const [command, argument, value] = [canary('command'), canary('argument'), canary('value')];
   const world = await EasyWorld.serving();
   const { troupe } = world;
@@ -35,7 +35,7 @@ it("S91 no record of a container's life has its command, arguments or environmen
   expect(findInBytes(Buffer.concat(world.recorded.map(frame)), [command, argument, value])).toEqual([]);
 });
 
-it('S91 no record of a failed start has a word of its command; whoever asks before a restart has the whole message', async () => {
+it('S91 no record of a failed start has a word of its command; before a restart clients get the whole message', async () => {
   const command = canary('command');
   const world = await EasyWorld.serving();
   const { troupe } = world;
@@ -63,7 +63,7 @@ it('S91 no record of a failed start has a word of its command; whoever asks befo
   expect(findInBytes(Buffer.concat(world.recorded.map(frame)), [command])).toEqual([]);
 });
 
-it("S91 an earlier version's record of a failed start loses what it quotes, once; other ends are recorded as they are", () => {
+it("S91 an earlier version's record of a failed start loses its quotes once; other ends are recorded unchanged", () => {
   const failed: ExitFact = {
     ...exit,
     exitCode: 128,

@@ -26,7 +26,7 @@ function rig() {
 }
 
 describe('the rate of a layer', () => {
-  it('is not told before it means anything', () => {
+  it('is not reported before it is meaningful', () => {
     const { came, now } = rig();
     expect(now()).toMatchObject({ bytesPerSecond: 0, remainingMs: undefined });
     came(MIB, 5);
@@ -34,7 +34,7 @@ describe('the rate of a layer', () => {
     expect(now()).toMatchObject({ downloadedBytes: 2 * MIB, bytesPerSecond: 0, remainingMs: undefined });
   });
 
-  it('is that of the last seconds, with the time that is left', () => {
+  it('is that of the last seconds, with the remaining time', () => {
     const { came, now } = rig();
     came(0, 0);
     for (let at = 1; at <= 10; at += 1) came(at * MIB, 1000);
@@ -53,7 +53,7 @@ describe('the rate of a layer', () => {
     expect([after < MIB, now().bytesPerSecond < after / 5]).toEqual([true, true]);
   });
 
-  it('does not count what an earlier pull had left, nor what had to be thrown away', () => {
+  it('does not count bytes of an earlier pull, nor discarded ones', () => {
     const { came, now } = rig();
     came(50 * MIB, 10);
     came(51 * MIB, 1000);
@@ -62,7 +62,7 @@ describe('the rate of a layer', () => {
     expect(now()).toMatchObject({ downloadedBytes: 0, bytesPerSecond: 0 });
   });
 
-  it('is over with the layer; the sum of a pull counts it whole', () => {
+  it('ends with the layer; the sum of a pull counts it whole', () => {
     const { progress, came, now } = rig();
     came(0, 0);
     came(99 * MIB, 1000);

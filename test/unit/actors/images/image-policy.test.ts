@@ -11,7 +11,7 @@ import { containerSpec, digest, imageRecord, sandboxSpec } from '../fixtures.ts'
 describe('a pull', () => {
   const request = (namespace: string) => ({ reference: 'nginx:1', auth: undefined, namespace });
 
-  it('fetches nothing of an image that is refused, and leaves no record', async () => {
+  it('fetches nothing of a refused image, and leaves no record', async () => {
     const world = await EasyWorld.serving();
     world.fail('policy.admit');
     await expect(world.troupe.pullImage(request(''), world.call())).rejects.toMatchObject({
@@ -34,7 +34,7 @@ describe('a pull', () => {
     expect(new Set(await Promise.all(pulls)).size).toBe(1);
   });
 
-  it('S90 is not joined by another namespace, even under the same policy: whose turn its layers wait for is its own', async () => {
+  it('S90 is not joined by another namespace, even under the same policy, since its layers wait for its own turns', async () => {
     const world = await EasyWorld.serving({}, () => '');
     const go = world.hold('images.resolve');
     const pulls = ['a', 'a', 'b'].map((namespace) =>
@@ -70,7 +70,7 @@ describe('a pull', () => {
     await Promise.all(many);
   });
 
-  it('S90 with credentials that were left for it is joined, however many the namespace has under way', async () => {
+  it('S90 with stored credentials is joined, however many pulls the namespace has under way', async () => {
     const world = await EasyWorld.serving();
     world.answers['images.takeCredentials'] = { username: 'u', password: 'p' };
     const go = world.hold('images.resolve');
@@ -86,7 +86,7 @@ describe('a pull', () => {
     await Promise.all(many);
   });
 
-  it('that everybody has left while the policy is asked ends', async () => {
+  it('ends when all callers leave while the policy is asked', async () => {
     const world = await EasyWorld.serving();
     world.hold('policy.admit');
     const caller = new AbortController();
@@ -128,7 +128,7 @@ describe('a container', () => {
     return { world, create };
   }
 
-  it('of a refused image is not begun, and says for whom; accepted later it is', async () => {
+  it('of a refused image is not begun, and the error names the namespace; once accepted it is', async () => {
     const { world, create } = await withSandbox();
     world.fail('policy.admitAgain');
     await expect(create()).rejects.toMatchObject({
@@ -141,13 +141,13 @@ describe('a container', () => {
     expect(await create()).toMatch(/^[0-9a-f]{64}$/u);
   });
 
-  it('is asked of each image that it shows, once', async () => {
+  it('has each of its images checked once', async () => {
     const { world, create } = await withSandbox([mount, { ...mount, containerPath: '/b' }]);
     await create();
     expect(world.count('policy.admitAgain')).toBe(2);
   });
 
-  it('two calls for one name that wait for the policy make one', async () => {
+  it('two calls for one name that wait for the policy make one container', async () => {
     const { world, create } = await withSandbox();
     const go = world.hold('policy.admitAgain');
     const [one, other] = [create(), create()];

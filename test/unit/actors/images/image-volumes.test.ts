@@ -43,7 +43,7 @@ async function withContainer(mounts: readonly Mount[]) {
 }
 
 describe('an image as a volume', () => {
-  it('is in the intent once, with its layers, and goes with it through a restart', async () => {
+  it('is in the intent once, with its layers, also after a restart', async () => {
     const { world, troupe, create } = await withContainer([volume('/a'), volume('/b')]);
     const id = await create();
     const volumes = [{ id: models.id, layers: [digest('7'), digest('8')] }];
@@ -61,7 +61,7 @@ describe('an image as a volume', () => {
     expect(planContainer(world.ledger, nothing, id)?.image.volumes).toEqual(volumes);
   });
 
-  it('that is not here is told before anything is made', async () => {
+  it('that is missing is reported before anything is made', async () => {
     const { world, create } = await withContainer([volume('/a', `sha256:${'9'.repeat(64)}` as ImageId)]);
     world.asked.length = 0;
     await expect(create()).rejects.toMatchObject({
@@ -73,7 +73,7 @@ describe('an image as a volume', () => {
     expect(world.asked).toEqual([]);
   });
 
-  it('cannot be removed while a container that may still run has it', async () => {
+  it('cannot be removed while a container that may still run uses it', async () => {
     const { world, troupe, create } = await withContainer([volume('/a')]);
     const id = await create();
     await expect(troupe.removeImage('models:1', world.call())).rejects.toMatchObject({

@@ -7,7 +7,7 @@ import { imageRecord } from '../fixtures.ts';
 
 const STORE = '/srv/images';
 
-test('F45 F89 images with layers in a store that was not read are kept, and their other layers, until it is read', async () => {
+test('F45 F89 images with layers in an unread store are kept, with their other layers, until it is read', async () => {
   const image = imageRecord();
   const [first] = image.layers.map((layer) => layer.diffId);
   const own = { ...image, layers: [{ ...image.layers[0], diffId: first }] } as typeof image;

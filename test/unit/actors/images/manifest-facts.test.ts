@@ -37,7 +37,7 @@ async function pull(what: ResolvedImage, namespace: string): Promise<unknown> {
   return pulled;
 }
 
-const image = (): ImageRecord => world.troupe.findImage(imageId()) ?? expect.fail('the image is not here');
+const image = (): ImageRecord => world.troupe.findImage(imageId()) ?? expect.fail('the image is not present');
 const isCheckpoint = (reference: string): boolean =>
   world.troupe.sourceOf(image(), reference)?.checkpointOf !== undefined;
 
@@ -45,7 +45,7 @@ describe('S86 two namespaces pull one image by two manifests', () => {
   it.each([
     ['ours first', [OURS, THEIRS]],
     ['theirs first', [THEIRS, OURS]],
-  ] as const)('%s: a checkpoint is what the own reference says it is', async (_order, pulls) => {
+  ] as const)('%s: a checkpoint is what the namespace’s own reference says it is', async (_order, pulls) => {
     for (const [at, one] of pulls.entries()) expect(await pull(one, `tenant-${at}`)).toBe(imageId());
     expect(
       [OURS, THEIRS].map(({ repoTag, repoDigest }) => [isCheckpoint(repoTag), isCheckpoint(repoDigest)]),
@@ -57,7 +57,7 @@ describe('S86 two namespaces pull one image by two manifests', () => {
     expect([isCheckpoint(imageId()), isCheckpoint(imageId().slice(7))]).toEqual([false, false]);
   });
 
-  it('the size is of what was received, whatever a manifest claims', async () => {
+  it('the size is that of the received bytes, whatever a manifest claims', async () => {
     await pull(OURS, 'a');
     const before = image();
     await pull(THEIRS, 'b');
@@ -83,7 +83,7 @@ describe('S86 two namespaces pull one image by two manifests', () => {
     expect(world.troupe.directory.container(id)?.image.ref).toBe(OURS.repoDigest);
   });
 
-  it('a tag that comes to mean another manifest of the same image brings its facts along', async () => {
+  it('a tag that moves to another manifest of the same image brings its facts along', async () => {
     await pull({ ...OURS, checkpointOf: 'main' }, 'a');
     await pull({ ...OURS, repoDigest: `docker.io/library/nginx@${digest('3')}` }, 'a');
     expect([isCheckpoint(OURS.repoTag), isCheckpoint(OURS.repoDigest)]).toEqual([false, true]);
@@ -118,14 +118,14 @@ describe('S86 an interrupted pull', () => {
   const ours = (): boolean =>
     [...world.ledger.fetching.values()].some(({ source }) => source === OURS.repoDigest);
 
-  it('is not given up by the failure of another manifest of the image', async () => {
+  it('is not ended by the failure of another manifest of the image', async () => {
     await interrupted();
     world.fail('images.fetchLayer');
     expect(await pull(THEIRS, 'b')).toBeInstanceOf(Error);
     expect([ours(), world.ledger.fetching.size, world.count('storage.removeLayer')]).toEqual([true, 1, 0]);
   });
 
-  it('is not given up by a pull of the same manifest that the policy of another namespace refuses', async () => {
+  it('is not ended by a pull of the same manifest that another namespace’s policy refuses', async () => {
     await interrupted();
     world.fail('policy.admit');
     expect(await pull(OURS, 'b')).toBeInstanceOf(Error);
@@ -144,7 +144,7 @@ describe('S86 records of older versions', () => {
     return ledger.images.get(imageId());
   };
 
-  it('keep a checkpoint where one manifest alone can have said so', () => {
+  it('keep a checkpoint where only one manifest can have said so', () => {
     expect(folded(old([OURS.repoDigest]))?.sources).toEqual([
       { repoDigest: OURS.repoDigest, repoTags: [OURS.repoTag], checkpointOf: 'main' },
     ]);
@@ -155,7 +155,7 @@ describe('S86 records of older versions', () => {
     expect(folded(old([OURS.repoDigest]))?.config).not.toHaveProperty('checkpointOf');
   });
 
-  it('of interrupted pulls are ended by the image, and by an end that names no manifest', () => {
+  it('of interrupted pulls are ended by the image, and by an end without a manifest', () => {
     const ledger = ledgerFold.empty();
     const begun = { type: 'image.fetching', id: imageId(), layers: [] } as const;
     ledgerFold.apply(ledger, begun);

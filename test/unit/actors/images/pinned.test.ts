@@ -27,7 +27,7 @@ describe('pinnedBy', () => {
     expect(pinnedBy(['other', pattern], candidates)(image)).toBe(expected);
   });
 
-  it('F95: by a short name all that it may mean, while registries.conf can not be used', () => {
+  it('F95: a short name pins all references that it may mean while registries.conf is invalid', () => {
     const unknown = (): never => fail('denied', 'registries.conf: line 1: a key is missing');
     const latest = imageRecord({ repoTags: ['quay.io/team/pause:latest'] });
     expect(
@@ -39,7 +39,7 @@ describe('pinnedBy', () => {
     expect(pinnedBy([image.id], unknown)(image)).toBe(true);
   });
 
-  it('nothing without a pattern', () => {
+  it('pins nothing without a pattern', () => {
     expect(pinnedBy([], candidates)(image)).toBe(false);
   });
 });
@@ -54,7 +54,7 @@ describe('keepersOf', () => {
   const one = imageRecord({ id: imageId('1'), layers: [layer('a'), layer('b')] });
   const two = imageRecord({ id: imageId('2'), layers: [layer('a')] });
 
-  it('names containers by root and by volume once, images per layer, and what only a container keeps', () => {
+  it('names containers by root and by volume once, images per layer, and layers kept only by a container', () => {
     const user = containerView('running', {
       address: `container/${containerId()}`,
       image: {

@@ -4,7 +4,7 @@ import { removeImage } from '../../../../src/actors/images/remove-image.ts';
 import { fail } from '../../../../src/base/fault.ts';
 import { imageId } from '../fixtures.ts';
 
-test('F95: a short name is not answered as gone while registries.conf can not be used; an id that is not here is', async () => {
+test('F95: while registries.conf is invalid a short name is not answered as removed; a missing id is', async () => {
   const candidates = (): never =>
     fail('denied', 'resolve image nginx: it is a short name, and /etc/containers/registries.conf: line 1');
   const stage = {

@@ -43,7 +43,7 @@ const rounds = async (world: EasyWorld, ms: number): Promise<void> => {
 };
 
 describe('F07 F65 a pull that everybody left', () => {
-  it('leaves its layers and bytes to the next one', async () => {
+  it('leaves its layers and bytes to the next pull', async () => {
     const world = await interrupted();
     expect([...world.ledger.fetching.values()]).toEqual([
       { type: 'image.fetching', id: imageId(), source: resolvedImage().repoDigest, layers: LAYERS },
@@ -52,7 +52,7 @@ describe('F07 F65 a pull that everybody left', () => {
     expect([world.count('storage.removeLayer'), world.count('journal image.givenUp')]).toEqual([0, 0]);
   });
 
-  it('is given up when nobody asks again', async () => {
+  it('is ended when nobody pulls again', async () => {
     const world = await interrupted();
     await rounds(world, actorLimits.interruptedMs + 2 * actorLimits.janitorMs);
     expect([
@@ -63,7 +63,7 @@ describe('F07 F65 a pull that everybody left', () => {
     expect(world.count('images.dropPartials')).toBeGreaterThan(0);
   });
 
-  it('a record that can not be written is written by a later round', async () => {
+  it('has a failed record written by a later round', async () => {
     const world = await interrupted();
     world.fail('journal image.givenUp');
     await rounds(world, actorLimits.interruptedMs + 2 * actorLimits.janitorMs);
@@ -73,7 +73,7 @@ describe('F07 F65 a pull that everybody left', () => {
     expect([world.ledger.fetching.size, world.count('storage.removeLayer')]).toEqual([0, 1]);
   });
 
-  it('of too many the oldest are given up at once', async () => {
+  it('is ended at once as the oldest of too many', async () => {
     const world = await withoutImage();
     const ids = Array.from(
       { length: actorLimits.interruptedMax + 2 },
@@ -98,7 +98,7 @@ describe('S90 interrupted pulls of many', () => {
   const left = (world: EasyWorld): readonly (string | undefined)[] =>
     [...world.ledger.fetching.values()].map(({ namespace }) => namespace);
 
-  it('those of one namespace take no room from the others', async () => {
+  it('of one namespace take no room from others', async () => {
     const world = await withoutImage();
     leave(world, 0, 'victim', 'good');
     for (let at = 1; at <= 2 * actorLimits.interruptedMax; at += 1) leave(world, at, 'tenant', `evil-${at}`);
@@ -107,7 +107,7 @@ describe('S90 interrupted pulls of many', () => {
     expect(left(world)).toContain('victim');
   });
 
-  it('the same image has a record for each namespace, and the end of one is not that of the other', async () => {
+  it('the same image has a record for each namespace, which end separately', async () => {
     const world = await withoutImage();
     leave(world, 0, 'victim', 'good');
     leave(world, 0, 'tenant', 'good');
@@ -133,8 +133,8 @@ describe('S90 interrupted pulls of many', () => {
   });
 });
 
-describe('a pull that can not succeed, or does', () => {
-  it('S60 content that is wrong: nothing of it is kept', async () => {
+describe('a pull that fails for good, or succeeds', () => {
+  it('S60 keeps nothing of wrong content', async () => {
     const world = await withoutImage();
     world.fail('images.fetchLayer');
     await pull(world);
@@ -146,7 +146,7 @@ describe('a pull that can not succeed, or does', () => {
     expect(world.ledger.fetching.size).toBe(0);
   });
 
-  it('one that succeeds ends what an earlier one had left', async () => {
+  it('ends the record of an earlier one by its success', async () => {
     const world = await withoutImage();
     ledgerFold.apply(world.ledger, { type: 'image.fetching', id: imageId(), layers: LAYERS });
     expect(await pull(world)).toBe(imageId());
@@ -170,7 +170,7 @@ describe('F27 an image that loses a layer while troupe runs', () => {
     expect([world.count('journal image.removed'), world.troupe.images()]).toEqual([1, []]);
   });
 
-  it('one that is pulled again meanwhile stays', async () => {
+  it('stays when it is pulled again meanwhile', async () => {
     const world = await EasyWorld.serving();
     world.answers['storage.observe'] = { layers: [digest('7')], rootfs: [] };
     const go = world.hold('storage.observe');

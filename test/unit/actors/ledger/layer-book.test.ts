@@ -38,7 +38,7 @@ function bench() {
 }
 
 describe('LayerBook', () => {
-  it('a layer of an image that is here, or that somebody holds, is not free', () => {
+  it('a layer of a stored image, or with a holder, is not free', () => {
     const { book } = bench();
     expect([book.isFree(used), book.isFree(free)]).toEqual([false, true]);
     book.hold('container/1', [free]);
@@ -49,7 +49,7 @@ describe('LayerBook', () => {
     expect(book.isFree(free)).toBe(true);
   });
 
-  it('what an owner held before is replaced by what it holds now', () => {
+  it('an owner’s new layers replace its old ones', () => {
     const { book } = bench();
     book.hold('pull/1', [free]);
     book.hold('pull/1', [third]);
@@ -67,7 +67,7 @@ describe('LayerBook', () => {
     expect(asked).toEqual([free, used]);
   });
 
-  it('F08: who needs a layer that is just being deleted waits for the end of that, and then finds out', async () => {
+  it('F08: a caller that needs a layer during its deletion waits for the end of that, and then gets the result', async () => {
     const { book, holdRemovals } = bench();
     const go = holdRemovals();
     const collecting = book.collect([free], fx);
@@ -92,7 +92,7 @@ describe('LayerBook', () => {
     expect(asked).toEqual([free]);
   });
 
-  it('tries every layer before it tells of one that failed, and tries that one again later', async () => {
+  it('tries every layer before it reports a failed one, and retries that one later', async () => {
     const { book, asked, failing } = bench();
     failing.add(free);
     await expect(book.collect([free, third], fx)).rejects.toThrow('is busy');
@@ -104,7 +104,7 @@ describe('LayerBook', () => {
     expect(asked).toEqual([free, third, free]);
   });
 
-  it('S86 the record of a pull ends with the last who fetches it, and with nobody who never did', () => {
+  it('S86 the record of a pull ends with its last fetcher, and never with another caller', () => {
     const { book } = bench();
     book.fetches('pull/1', 'a');
     book.fetches('pull/2', 'a');

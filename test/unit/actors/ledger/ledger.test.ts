@@ -64,12 +64,12 @@ describe('ledger', () => {
     }
   });
 
-  it('is empty at the end of every life: a snapshot does not grow with what is gone', () => {
+  it('is empty once everything is removed: a snapshot does not grow with removed things', () => {
     expect(folded(LIFE)).toEqual(emptyLedger());
     expect(ledgerFold.records(folded(LIFE))).toEqual([]);
   });
 
-  it("F21 leaves a full disk's reserve to ends and what can't be undone, and to the intent that takes a commit back", () => {
+  it('F21 leaves a full disk’s reserve to ends, to what can’t be undone, and to the intent that withdraws a commit', () => {
     const claims = LIFE.map(
       (record, at) => [record.type, ledgerFold.mayUseReserve(folded(LIFE.slice(0, at)), record)] as const,
     );
@@ -87,7 +87,7 @@ describe('ledger', () => {
     ).toEqual([true, true]);
   });
 
-  it('takes nothing from records whose intent is not there', () => {
+  it('ignores records without an intent', () => {
     const orphans = LIFE.filter(({ type }) => !type.endsWith('.intent') && type !== 'image.present');
     expect(folded(orphans)).toEqual(emptyLedger());
   });
@@ -123,7 +123,7 @@ describe('images in the ledger', () => {
     expect(ledger.images.get(imageId('2'))?.repoTags).toEqual([TAG]);
   });
 
-  it('S86 names are bounded, and who brings ever new ones loses those, not another’s', () => {
+  it('S86 names are bounded, and a namespace with ever new ones loses its own, not another’s', () => {
     const evil = Array.from({ length: actorLimits.imageNames + 20 }, (_, at) =>
       imageRecord({ repoTags: [`evil.example/x:${at}`], repoDigests: [`evil.example/x@sha256:${at}`] }),
     );

@@ -91,7 +91,7 @@ describe('container begins', () => {
     },
   );
 
-  it('F78 what is told of a start or an end that nobody recorded is never before the creation', () => {
+  it('F78 the reported time of an unrecorded start or end is never before the creation', () => {
     const late = ledgerOf({ ...containerIntent(), createdAtNs: NOW_NS + 7n }, containerCreated());
     expect(planContainer(late, seen({}), id)).toMatchObject({ entry: 'running', startedAtNs: NOW_NS + 7n });
     expect(planContainer(late, seen({ ...gone, monitorAlive: false }), id)).toMatchObject({
@@ -100,7 +100,7 @@ describe('container begins', () => {
     });
   });
 
-  it('created, gone, monitor lives: as it was; the watch tells', () => {
+  it('created, gone, monitor lives: as it was; the watch reports', () => {
     expect(planContainer(ledgerOf(...created), seen(gone), id)).toMatchObject({
       entry: 'created',
       exit: undefined,
@@ -192,7 +192,7 @@ describe('container begins', () => {
       ['root file system', { ...waits, storage: { layers: [], rootfs: [{ id, mounted: false }] } }],
       ['root file system', { ...waits, storage: { layers: [], rootfs: [] } }],
       ['checkpoint', waiting({ checkpoint: false })],
-    ])('F03 ended when its %s is gone: its end had begun', (what, now) => {
+    ])('F03 ended when its %s is gone, since its end had begun', (what, now) => {
       const message = `exit code unknown: its ${what} was gone when troupe started, and it had not been restored`;
       expect(planContainer(ledgerOf(...made), now, id)).toMatchObject({
         entry: 'ended',
@@ -200,7 +200,7 @@ describe('container begins', () => {
       });
     });
 
-    it('with what the restore has made of it once that is on record', () => {
+    it('with the restored process once that is on record', () => {
       expect(planContainer(ledgerOf(...made), seen({}), id)).toMatchObject({
         entry: 'running',
         init: process,
@@ -258,7 +258,7 @@ describe('container begins', () => {
     expect(planContainer(emptyLedger(), world(), id)).toBeUndefined();
   });
 
-  it('F10: what it says depends on records and world only, so a crash inside recovery changes nothing', () => {
+  it('F10: the plan depends on records and world only, so that a crash inside recovery changes nothing', () => {
     const ledger = ledgerOf(...created, started);
     const first = planContainer(ledger, seen({}), id);
     expect(planContainer(ledger, seen({}), id)).toEqual(first);

@@ -39,7 +39,7 @@ describe('sandbox begins', () => {
     expect(planSandbox(ledgerOf(...ready), now, sid)).toMatchObject({ entry: 'stopping', begun: ALL });
   });
 
-  it('ready, with a user namespace: that one must be there, too', () => {
+  it('ready, with a user namespace: that one must exist, too', () => {
     const ids = { containerId: 0, hostId: 70_000, length: 65_536 };
     const mapped = sandboxIntent({
       namespaces: {
@@ -142,7 +142,7 @@ describe('sandbox begins', () => {
     ).toMatchObject({ entry: 'stopping', begun: ALL });
   });
 
-  it('stopped, anything: notReady, the cleanup on record and no other word in it', () => {
+  it('stopped, anything: notReady, with exactly the recorded cleanup', () => {
     const stopped = (owed: readonly string[]): Ledger =>
       ledgerOf(...ready, { type: 'sandbox.stopped', id: sid, owed });
     expect(planSandbox(stopped(['network', 'files', 'of a later version']), world(), sid)).toMatchObject({

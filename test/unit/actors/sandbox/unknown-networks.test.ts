@@ -7,7 +7,7 @@ import { HandClock } from '../../../support/hand-clock.ts';
 import { sandboxId, sandboxIntent } from '../fixtures.ts';
 import { fxOf } from '../../../support/fx.ts';
 
-test('F89: a start that can not list the network attachments takes pods to have the network on record', async () => {
+test('F89: a start that cannot list the network attachments assumes the recorded network for pods', async () => {
   const [ready, begun] = [sandboxId('a'), sandboxId('b')];
   const ledger = emptyLedger();
   for (const id of [ready, begun])

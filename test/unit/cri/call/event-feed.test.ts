@@ -62,7 +62,7 @@ describe('I11: one event for each step', () => {
     ]);
   });
 
-  test('also for those that nobody could see: steps that were never listed one by one come together', async () => {
+  test('also for unlisted steps: those that were never listed one by one come together', async () => {
     const directory = new Directory();
     const stream = feedAt(directory, 5n).open();
     directory.put(containerView(C, { listed: false }), ref);
@@ -70,7 +70,7 @@ describe('I11: one event for each step', () => {
     expect(await words(stream)).toEqual(['main created', 'main started', 'main stopped']);
   });
 
-  test('a container that ended before its start was never started', async () => {
+  test('a container that ended before its start has no start event', async () => {
     const directory = new Directory();
     const stream = feedAt(directory, 5n).open();
     directory.put(created, ref);
@@ -78,7 +78,7 @@ describe('I11: one event for each step', () => {
     expect(await words(stream)).toEqual(['main created', 'main stopped']);
   });
 
-  test('one that is undone unseen has none; one that leaves the lists is deleted once', async () => {
+  test('an unlisted container that is undone has no event; one that leaves the lists is deleted once', async () => {
     const directory = new Directory();
     const stream = feedAt(directory, 5n).open();
     directory.put(containerView(containerId('d'), { listed: false }), ref);
@@ -89,7 +89,7 @@ describe('I11: one event for each step', () => {
     expect(await words(stream)).toEqual(['main created', 'main deleted']);
   });
 
-  test('what was there before the stream is no news', async () => {
+  test('what existed before the stream sends no event', async () => {
     const directory = new Directory();
     directory.put(pod, ref);
     const feed = feedAt(directory, 5n);
@@ -122,7 +122,7 @@ describe('an event', () => {
     });
   });
 
-  test('of a container whose sandbox has gone has no pod', async () => {
+  test('of a container whose sandbox is gone has no pod', async () => {
     const directory = new Directory();
     const stream = feedAt(directory, 5n).open();
     directory.put(created, ref);
@@ -141,7 +141,7 @@ describe('an event', () => {
 });
 
 describe('a stream', () => {
-  test('F86: that is too far behind loses all and says so, and the others go on', async () => {
+  test('F86: that is too far behind loses all events with an error, and the others go on', async () => {
     const directory = new Directory();
     const feed = feedAt(directory, 5n);
     const slow = feed.open(2);
@@ -158,7 +158,7 @@ describe('a stream', () => {
     expect(feed.isWatched).toBe(false);
   });
 
-  test('waits for news, and rejects with the reason when it is aborted', async () => {
+  test('waits for events, and rejects with the reason on abort', async () => {
     const directory = new Directory();
     const stream = feedAt(directory, 5n).open();
     const waiting = stream.take(never);
@@ -171,7 +171,7 @@ describe('a stream', () => {
     await expect(aborted).rejects.toBe(reason);
   });
 
-  test('counts as watching until it is closed; nothing is gathered for nobody', () => {
+  test('counts as watching until it is closed; nothing is collected without a watcher', () => {
     const feed = feedAt(new Directory(), 5n);
     expect(feed.isWatched).toBe(false);
     const stream = feed.open();
@@ -181,7 +181,7 @@ describe('a stream', () => {
   });
 });
 
-describe('S85 what waits for a client', () => {
+describe('S85 events that wait for a client', () => {
   const large = (at: number): ContainerView => {
     const id = at.toString(16).padStart(64, '0') as ContainerView['id'];
     const view = containerView(id);

@@ -19,7 +19,7 @@ function framesIn(bytes: Buffer): readonly (number | undefined)[] {
   return types;
 }
 
-test('S94 whoever answers no ping is cut, and the last that it is sent is GOAWAY', async () => {
+test('S94 a client that answers no ping is cut after a GOAWAY', async () => {
   const clock = new HandClock();
   const http2 = createServer();
   const connections = new Connections({

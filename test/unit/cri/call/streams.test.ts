@@ -44,7 +44,7 @@ const statusOf = (work: Promise<unknown>) =>
   );
 
 describe('a streaming RPC at the edge', () => {
-  test('encodes each message and waits until it is taken', async () => {
+  test('encodes each message and waits until it is sent', async () => {
     const { promise: taken, resolve: take } = Promise.withResolvers<void>();
     const written: Uint8Array[] = [];
     let rest = 'not reached';
@@ -71,7 +71,7 @@ describe('a streaming RPC at the edge', () => {
     ).toEqual([['one'], ['two']]);
   });
 
-  test('ends with the status of its fault, and a bug of ours says nothing of our insides', async () => {
+  test('ends with the status of its fault; a bug has no internal details', async () => {
     const broken = stream(() => fail('exhausted', 'events: too many'));
     expect(await statusOf(broken(request, call, () => Promise.resolve()))).toEqual({
       code: 'resourceExhausted',
@@ -89,7 +89,7 @@ describe('a streaming RPC at the edge', () => {
     });
   });
 
-  test('is refused while troupe is not ready, and when the request is none', async () => {
+  test('is refused while troupe is not ready, and when the request is invalid', async () => {
     const untouched: StreamContainers = () => Promise.reject(new Error('the handler was asked'));
     expect(
       await statusOf(stream(untouched, () => 'recovering')(request, call, () => Promise.resolve())),
@@ -120,7 +120,7 @@ describe('a streaming RPC at the edge', () => {
     expect(await statusOf(list(request, call, () => Promise.resolve()))).toBeUndefined();
   });
 
-  test('F86: one stream of events too many is refused, and the next is taken when one has ended; lists in parts go on meanwhile', async () => {
+  test('F86: a stream of events beyond the bound is refused, and the next accepted when one has ended; lists in parts go on meanwhile', async () => {
     const ends: (() => void)[] = [];
     const streams = edgeStreams({
       clock: { monoMs: () => 0 },
@@ -169,7 +169,7 @@ describe('a list in parts', () => {
     expect(seen).toEqual([[views[0]?.id, views[1]?.id], [views[2]?.id, views[3]?.id], [views[4]?.id]]);
   });
 
-  test('keeps to the bytes, and sends an item that is larger alone', () => {
+  test('keeps to the bound of bytes, and sends a larger item alone', () => {
     expect(parts([10, 10, 10, 10], 100, 30)).toEqual([30, 10]);
     expect(parts([10, 50, 10], 100, 30)).toEqual([10, 50, 10]);
     expect(parts([30], 100, 30)).toEqual([30]);

@@ -23,7 +23,7 @@ import {
 
 const { stopContainer, stopPodSandbox, execSync, listContainers, status } = RuntimeService.method;
 
-test('S78 execs of one tenant that last leave the node to others', async () => {
+test('S78 execs of one tenant that last leave room for others', async () => {
   const answer = { exitCode: 3, stdout: new Uint8Array(), stderr: new Uint8Array() };
   const { promise: until, resolve } = Promise.withResolvers<typeof answer>();
   const { put, send, fails } = stage({
@@ -71,7 +71,7 @@ test('S78 a drain stops 1100 containers of one namespace at once: none is refuse
   await Promise.all(stops);
 });
 
-test('S78 the share of a namespace knows for whom each call that lasts is', () => {
+test('S78 each long call counts in the share of its namespace', () => {
   const { put, directory } = stage();
   put(sandboxView(sandboxId('a')), containerView(containerId('c')));
   const of = (request: Message): string => namespaceOf(directory, request);

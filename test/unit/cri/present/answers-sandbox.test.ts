@@ -62,7 +62,7 @@ describe('sandboxes', () => {
     });
   });
 
-  test('verbose: pid, and where the actor is', async () => {
+  test('verbose: pid and the actor’s state path', async () => {
     const { send, put } = stage();
     const pause = { pid: 99, startTicks: 1n, bootId: 'b' };
     put(
@@ -139,7 +139,7 @@ describe('lists as bytes', () => {
     expect((await send(method.listContainers, {})).containers).toEqual([]);
   });
 
-  test('an entry is encoded once for as long as its view stands', () => {
+  test('an entry is encoded once while its view is unchanged', () => {
     let times = 0;
     const list = new ListBytes<object>(() => {
       times += 1;

@@ -34,7 +34,7 @@ describe('the answer of ExecSync', () => {
     [3 * MIB, 0, 137],
     [0, 16 * MIB, 0],
     [2, 3, -1],
-  ])('says what is meant: %i bytes of stdout, %i of stderr, exit code %i', (out, err, exitCode) => {
+  ])('decodes to the given %i bytes of stdout, %i of stderr, exit code %i', (out, err, exitCode) => {
     for (const output of [filled, kept]) {
       const read = fromBinary(
         ExecSyncResponseSchema,
@@ -47,7 +47,7 @@ describe('the answer of ExecSync', () => {
     }
   });
 
-  it('S85: is nowhere but in its frame, and nothing else is left of the outputs', () => {
+  it('S85: is held in its frame only, and the outputs’ buffers are freed', () => {
     const [stdout, stderr, blocks] = [filled(8 * MIB, 1), filled(8 * MIB, 2), kept(8 * MIB, 3)];
     const before = process.memoryUsage().arrayBuffers;
     const messages = [
@@ -60,7 +60,7 @@ describe('the answer of ExecSync', () => {
     expect([stdout.length, stderr.length, blocks.size]).toEqual([0, 0, 0]);
   });
 
-  it('leaves what is only a view of something larger', () => {
+  it('does not free a view of a larger buffer', () => {
     const whole = filled(MIB, 7);
     framed(
       execSyncMessage({ exitCode: 0, stdout: whole.subarray(0, MIB / 2), stderr: whole.subarray(MIB / 2) }),

@@ -18,7 +18,7 @@ describe('requests about images', () => {
     registryToken: 't',
   };
 
-  test('PullImage: credentials as they are, and the id of the image', async () => {
+  test('PullImage passes on credentials unchanged, and answers the id of the image', async () => {
     const { send, asked } = stage();
     expect(await send(images.pullImage, { image: { image: 'busybox' }, auth })).toMatchObject({
       imageRef: imageId('1'),
@@ -57,7 +57,7 @@ describe('requests about images', () => {
     expect(status.message).not.toContain('secret');
   });
 
-  test('a registry that cannot be reached is told with the word of the kubelet first', async () => {
+  test('an unreachable registry is reported with the kubelet’s word first', async () => {
     const broken = fault('outside', 'PullImage x: RegistryUnavailable: r.example answered 503', {
       retryable: true,
     });
@@ -68,7 +68,7 @@ describe('requests about images', () => {
     });
   });
 
-  test('an image whose signatures are refused is told with the word of the kubelet first', async () => {
+  test('an image with refused signatures is reported with the kubelet’s word first', async () => {
     const refused = fault('denied', 'PullImage x: SignatureValidationFailed: no signature');
     const { fails } = stage({ pullImage: () => Promise.reject(new FaultError(refused)) });
     expect(await fails(images.pullImage, { image: { image: 'x' } })).toEqual({
@@ -131,7 +131,7 @@ describe('what is shown of an image', () => {
     expect(info['info']).not.toContain('hidden');
   });
 
-  test('ImageStatus: an image that is not here is an empty answer; no name is refused', async () => {
+  test('ImageStatus: a missing image is an empty answer; an empty name is refused', async () => {
     const { send, fails } = stage();
     expect(
       (await send(images.imageStatus, { image: { image: 'missing' }, verbose: true })).image,

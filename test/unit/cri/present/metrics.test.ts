@@ -134,7 +134,7 @@ describe('metrics by the names of cAdvisor', () => {
     ]);
   });
 
-  it('counts in whole seconds, and tells counters from gauges', () => {
+  it('counts in whole seconds, and separates counters from gauges', () => {
     expect(valueOf('container_cpu_usage_seconds_total', 'total')).toBe(12n);
     expect(valueOf('container_pressure_io_waiting_seconds_total')).toBe(2n);
     expect(valueOf('container_start_time_seconds')).toBe(3n);
@@ -146,7 +146,7 @@ describe('metrics by the names of cAdvisor', () => {
     );
   });
 
-  it('keeps limits and faults apart: no limit is 0, a fault of the cgroup itself is not one of all below it', () => {
+  it('shows no limit as 0, and counts faults of the cgroup itself apart from those below it', () => {
     expect(valueOf('container_spec_memory_limit_bytes')).toBe(0n);
     expect(valueOf('container_spec_memory_reservation_limit_bytes')).toBe(4096n);
     expect(valueOf('container_spec_cpu_quota')).toBe(50_000n);
@@ -155,7 +155,7 @@ describe('metrics by the names of cAdvisor', () => {
     expect(valueOf('container_blkio_device_usage_total', '/dev/sdb', '8', '16', 'write')).toBe(19n);
   });
 
-  it('leaves out what the machine does not tell', () => {
+  it('leaves out what the machine does not report', () => {
     const bare: UsageDetails = {
       ...details,
       peakBytes: undefined,
@@ -182,7 +182,7 @@ describe('metrics by the names of cAdvisor', () => {
 });
 
 describe('I/O files of cgroups', () => {
-  it('io.stat of v2: a device per line, unknown words left out', () => {
+  it('io.stat of v2 has a device per line; unknown words are left out', () => {
     const text = '8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\n252:1 rbytes=7\nbad\n';
     expect([...parseIoStat(text)]).toEqual([
       ['8:0', { readBytes: 1n, writtenBytes: 2n, reads: 3n, writes: 4n }],
@@ -190,7 +190,7 @@ describe('I/O files of cgroups', () => {
     ]);
   });
 
-  it('tables of v1: reads and writes of each device, the totals left out', () => {
+  it('tables of v1 have reads and writes of each device; totals are left out', () => {
     const text = '8:0 Read 1\n8:0 Write 2\n8:0 Sync 3\n8:0 Total 3\n8:16 Write 5\nTotal 8\n';
     expect([...parseDeviceTable(text)]).toEqual([
       ['8:0', { read: 1n, written: 2n }],

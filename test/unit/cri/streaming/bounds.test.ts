@@ -27,7 +27,7 @@ async function allSeen(client: Client): Promise<void> {
   await expect((await client.open({ port: '0', streamType: 'error' })).all).rejects.toThrow('reset');
 }
 
-test('S78 forwarded connections are bounded over all pods, for one, and for a namespace; a slot that is freed twice is one', () => {
+test('S78 forwarded connections are bounded in total, for each pod and each namespace; a slot freed twice counts once', () => {
   const slots = new ForwardSlots();
   const { forwards, forwardsPerTarget, forwardsPerNamespace } = streamLimits;
   const take = (pod: number, namespace: string): (() => void)[] =>
@@ -48,7 +48,7 @@ test('S78 forwarded connections are bounded over all pods, for one, and for a na
   take(0, 'hostile');
 });
 
-test('S78 sessions are bounded for a container, for a namespace and in all, and so are the bytes of their requests', () => {
+test('S78 sessions, and the bytes of their requests, are bounded for a container, for a namespace and in total', () => {
   const { sessions, sessionsPerTarget, sessionsPerNamespace } = streamLimits;
   /** With so many sessions open. */
   const withOpen = (
@@ -85,7 +85,7 @@ test('S78 sessions are bounded for a container, for a namespace and in all, and 
   ]);
 });
 
-test('S78 the bytes of the requests of open sessions are bounded for a namespace and in all, and those that are read make room', () => {
+test('S78 the bytes of the requests of open sessions are bounded for a namespace and in total, and read ones make room', () => {
   const argv = ['sh', '-c', 'x'.repeat(1024 * 1024)];
   const bytes = requestBytes({
     kind: 'exec',
@@ -143,7 +143,7 @@ test('S78 the requests that wait behind URLs are bounded by their bytes, too, an
   expect(() => issue()).toThrow('too many unused URLs');
 });
 
-describe('S85 what clients have sent and nobody reads', () => {
+describe('S85 bytes that clients have sent and nobody reads', () => {
   const { inboundBytes, inboundTightBytes, inboundTargetBytes } = streamLimits;
   const part = 64 * 1024;
   /** Takes what comes until it is paused: how much that was. */
@@ -153,7 +153,7 @@ describe('S85 what clients have sent and nobody reads', () => {
     return waiting;
   };
 
-  test('S85 is bounded over all sessions of a container: later ones are read less far ahead, and on', async () => {
+  test('S85 are bounded over all sessions of a container: later sessions are read less far ahead, and still go on', async () => {
     const room = new InboundQuota();
     const clock = new HandClock();
     const sessions = Array.from({ length: 200 }, (_none, at) => {
@@ -229,7 +229,7 @@ describe('S85 what clients have sent and nobody reads', () => {
     },
   );
 
-  test('S85 while there is no room the other streams of a session with a stalled one go on, whatever one read brings', () => {
+  test('S85 while there is no room the other streams of a session with a stalled one go on, whatever one read returns', () => {
     const room = new InboundQuota();
     filled(room, 'a', inboundTargetBytes, () => 'one');
     const { wire, intake } = session(room, 'one', 'a');
@@ -242,7 +242,7 @@ describe('S85 what clients have sent and nobody reads', () => {
     }
   });
 
-  test('S85 the sessions of one namespace are read less far ahead, and those of others as far as ever', () => {
+  test('S85 the sessions of one namespace are read less far ahead, and those of others as far as before', () => {
     const room = new InboundQuota();
     for (let part = 0; part < 4; part += 1)
       filled(room, 'hostile', streamLimits.inboundNamespaceBytes, (at) => `pod ${part} ${at}`);
@@ -259,7 +259,7 @@ describe('S85 what clients have sent and nobody reads', () => {
     expect(third.most).toBe(inboundTightBytes);
   });
 
-  test('S85 beyond what stalled sessions may have together, for a namespace and in all, those of which most waits end', () => {
+  test('S85 beyond the bound of stalled sessions, for a namespace and in total, those with the most waiting bytes end', () => {
     const { inboundMostBytes, inboundNamespaceMostBytes, sessionsPerNamespace } = streamLimits;
     const room = new InboundQuota();
     const cut = new Map<string, number>();
@@ -290,7 +290,7 @@ describe('S85 what clients have sent and nobody reads', () => {
     ]);
   });
 
-  test('S85 is counted of SPDY in a WebSocket, too', () => {
+  test('S85 are counted for SPDY in a WebSocket, too', () => {
     const room = new InboundQuota();
     const wire = new Wire();
     countIn(wire, room.share('one', 'a', none));
@@ -304,7 +304,7 @@ describe('S85 what clients have sent and nobody reads', () => {
   });
 });
 
-test('S85 output for attached clients is bounded over all of them: those who read least are dropped, and no other', async () => {
+test('S85 output for attached clients is bounded in total: only those who read least are dropped', async () => {
   const { attachBytes } = driverLimits;
   const { attachAllBytes } = driverLimits;
   const room = new AttachBudget();
@@ -360,7 +360,7 @@ test('S78 the connections of one pod are bounded over all of its sessions, halve
   await until(() => server.counts.sessions === 0);
 });
 
-test('S68 S89 requests that are refused for their Host are one line of the log in a while, and a short one', async () => {
+test('S68 S89 requests refused for their Host are logged in one short line at a bounded rate', async () => {
   const lines: { readonly fields: Record<string, unknown>; readonly message: string }[] = [];
   const { server, clock } = await serve({ warn: (fields, message) => lines.push({ fields, message }) });
   const ask = (): Promise<void> =>

@@ -22,7 +22,7 @@ function collecting(): {
 }
 
 describe('a byte queue', () => {
-  it('gives what waits in one piece, then the end, and reports what has left it', async () => {
+  it('returns waiting bytes in one piece, then the end, and reports what was taken', async () => {
     const taken: number[] = [];
     const queue = new ByteQueue((count) => taken.push(count));
     queue.push(bytes('ab'));
@@ -36,7 +36,7 @@ describe('a byte queue', () => {
     expect(taken).toEqual([4, 3]);
   });
 
-  it('wakes a reader', async () => {
+  it('wakes a waiting reader', async () => {
     const queue = new ByteQueue();
     const first = queue.read();
     queue.push(bytes('x'));
@@ -46,7 +46,7 @@ describe('a byte queue', () => {
     expect(await last).toBeUndefined();
   });
 
-  it('gives the error after what came before it', async () => {
+  it('returns the error after the bytes before it', async () => {
     const queue = new ByteQueue();
     queue.push(bytes('x'));
     queue.fail(new Error('broken'));
@@ -65,7 +65,7 @@ describe('a byte queue', () => {
     );
   });
 
-  it('drops what comes once nobody wants it', async () => {
+  it('drops bytes that come after its reader has closed', async () => {
     const taken: number[] = [];
     const queue = new ByteQueue((count) => taken.push(count));
     queue.push(bytes('abc'));
@@ -88,7 +88,7 @@ describe('a pump', () => {
     expect([text(), ended()]).toEqual(['one two', true]);
   });
 
-  it('gives the source up when the sink breaks', async () => {
+  it('aborts the source when the sink fails', async () => {
     const taken: number[] = [];
     const queue = new ByteQueue((count) => taken.push(count));
     queue.push(bytes('a'));

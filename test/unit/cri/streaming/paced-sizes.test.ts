@@ -19,7 +19,7 @@ function channel() {
   };
 }
 
-test('S89: of a storm of sizes some are passed on in each span, and the last one in the end', async () => {
+test('S89: of a storm of sizes a bounded number are passed on in each span, and the last one at the end', async () => {
   const { clock, seen, push } = channel();
   let last = 0;
   for (let span = 0; span < 3; span += 1) {
@@ -35,7 +35,7 @@ test('S89: of a storm of sizes some are passed on in each span, and the last one
   expect(seen.slice(0, times)).toEqual([1, 2, 3, 4].slice(0, times));
 });
 
-test('S89: sizes as a person makes them are passed on at once', async () => {
+test('S89: sizes at a person’s rate are passed on at once', async () => {
   const { clock, seen, push } = channel();
   for (let columns = 1; columns <= 20; columns += 1) {
     push(columns);

@@ -19,7 +19,7 @@ const RECORDS = 20_000;
 const RECORD_BYTES = 5 + 1 + 1 + 16;
 
 describe('a TLS connection', () => {
-  it('S85: records of a byte each for a paused connection are left to the kernel, but for those of two reads', async () => {
+  it('S85: records of a byte each for a paused connection stay in the kernel, except those of two reads', async () => {
     const server = createServer(selfSigned(['DNS:first']));
     const { promise: accepted, resolve } = Promise.withResolvers<TLSSocket>();
     server.on('secureConnection', resolve);

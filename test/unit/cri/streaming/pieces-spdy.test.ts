@@ -58,7 +58,7 @@ describe('S85 single bytes in SPDY', () => {
     await untilTrue(() => !wire.isPaused());
   });
 
-  it('a frame that comes byte by byte is looked at once for each byte', () => {
+  it('a frame that comes byte by byte is parsed once for each byte', () => {
     const parser = new SpdyParser();
     const bytes = synStreamFrame(1, Buffer.alloc(10_000), false);
     const copies = callsOf(Uint8Array.prototype, 'set', () => {
@@ -121,7 +121,7 @@ describe('S85 single bytes in SPDY', () => {
     expect([sent, ends]).toEqual([streams.length * (streamLimits.spdyWindowBytes + 10), []]);
   });
 
-  it('an initial window that changes on and on is refused: each change looks at every stream', async () => {
+  it('an initial window that changes on and on is refused, since each change scans every stream', async () => {
     const { wire, open, ends } = begin();
     await open(1);
     const settings = (window: number): Buffer => {
@@ -143,7 +143,7 @@ describe('S85 single bytes in SPDY', () => {
     );
   });
 
-  it('of a stream that waits for a window, a reset ends the wait', async () => {
+  it('a reset ends the wait of a stream for a window', async () => {
     const { wire, open } = begin();
     const [one, two] = [await open(1), await open(3)];
     wire.bring(windowUpdateFrame(1, 1_000_000));
@@ -168,7 +168,7 @@ describe('S85 single bytes in SPDY', () => {
     expect([...stream.headers]).toEqual([['streamtype', 'data']]);
   });
 
-  it('S89 a header block has as many names as a client needs, and not as many as inflate', async () => {
+  it('S89 the names in a header block are bounded, however many it inflates to', async () => {
     const codec = new HeaderCodec();
     const named = (count: number): Promise<Buffer> =>
       codec.encode(new Map(Array.from({ length: count }, (_none, at) => [`n${at}`, ''])));

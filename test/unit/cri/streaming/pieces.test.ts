@@ -21,7 +21,7 @@ function frame(opcode: number, fin: boolean, payload: Uint8Array): Buffer {
 }
 
 describe('S85 a client that reads nothing', () => {
-  it('has one write under way; what else is for it is joined, in order', async () => {
+  it('has one write under way; further output is joined, in order', async () => {
     const wire = new Wire();
     const outbox = new Outbox(wire);
     wire.isHolding = true;
@@ -166,7 +166,7 @@ describe('S85 sizes of a terminal', () => {
     expect(set).toEqual([1, 1000]);
   });
 
-  it('without an end are not looked through again for each byte', () => {
+  it('without an end are not scanned again for each byte', () => {
     const resizes = new Resizes();
     let looked = 0;
     const { indexOf } = Uint8Array.prototype;

@@ -29,7 +29,7 @@ describe('tokens (S67 S78)', () => {
     return { tokens: new TokenTable(clock, realRandom()), clock };
   };
 
-  it('have 128 bits and are good for one use, for what they were made for', () => {
+  it('have 128 bits and are valid for one use, for their own kind of stream', () => {
     const { tokens } = table();
     const [one, two] = [tokens.issue(request, 'a'), tokens.issue(request, 'a')];
     expect(one).toMatch(/^[0-9a-f]{32}$/u);
@@ -40,7 +40,7 @@ describe('tokens (S67 S78)', () => {
     expect(tokens.take('attach', 'f'.repeat(32))).toBeUndefined();
   });
 
-  it('used for another kind of stream give nothing and are used up', () => {
+  it('used for another kind of stream are refused and used up', () => {
     const { tokens } = table();
     const token = tokens.issue(request, 'a');
     expect(tokens.take('exec', token)).toBeUndefined();
@@ -48,14 +48,14 @@ describe('tokens (S67 S78)', () => {
     expect(tokens.size).toBe(0);
   });
 
-  it('end after a minute', () => {
+  it('expire after a minute', () => {
     const { tokens, clock } = table();
     const token = tokens.issue(request, 'a');
     clock.nowMs = streamLimits.tokenMs;
     expect(tokens.take('attach', token)).toBeUndefined();
   });
 
-  it('are bounded, and room comes back with use and age', () => {
+  it('are bounded, and use and expiry make room', () => {
     const { tokens, clock } = table();
     const ofOne = (namespace: string): string[] =>
       Array.from({ length: streamLimits.tokensPerNamespace }, () => tokens.issue(request, namespace));
@@ -73,7 +73,7 @@ describe('tokens (S67 S78)', () => {
 });
 
 describe('paths', () => {
-  it('are a kind and a token', () => {
+  it('consist of a kind and a token', () => {
     expect(parsePath('/exec/0a1b?port=80')).toMatchObject({ kind: 'exec', token: '0a1b' });
     for (const path of [
       '/',
@@ -91,7 +91,7 @@ describe('paths', () => {
     }
   });
 
-  it('ports are 1 to 65535', () => {
+  it('take ports 1 to 65535', () => {
     expect(['1', '65535'].map(parsePort)).toEqual([1, 65_535]);
     expect(['', '0', '65536', '-1', '1e3', '080', ' 80', '99999'].map(parsePort)).toEqual(
       Array.from({ length: 8 }, () => undefined),
@@ -137,20 +137,20 @@ describe('Host and Origin (S68)', () => {
 describe('Host and Origin (S68) through a kubelet, which passes both on', () => {
   const origin = 'https://console.example';
 
-  it('any Origin passes: it is the page that asked the API server', () => {
+  it('any Origin passes, since it belongs to the page that asked the API server', () => {
     for (const host of ['10.0.0.5:10250', 'node-1:10250', '[::1]:10250'])
       expect(refuseHost({ host, origin }, ['node-1'], 1234)).toBeUndefined();
   });
 
   it.each([['10.0.0.5'], ['10.0.0.5:1234'], ['[::1]'], ['[::1]:1234']])(
-    'not where the Host %s can be that of a browser which came to us',
+    'no Origin passes where the Host %s may be that of a browser connected directly',
     (host) => {
       expect(refuseHost({ host, origin }, [], 1234)).toMatchObject({ status: 403 });
       expect(refuseHost({ host: '10.0.0.5:10250', origin }, [], undefined)).toMatchObject({ status: 403 });
     },
   );
 
-  it('a strange Host does not, whatever its port', () => {
+  it('an unknown Host does not pass, whatever its port', () => {
     expect(refuseHost({ host: 'evil.example:10250', origin }, [], 1234)).toMatchObject({ status: 403 });
   });
 });
@@ -169,7 +169,7 @@ describe('protocols', () => {
       kind,
     );
 
-  it("SPDY: the client's first that is spoken here", () => {
+  it('SPDY: the client’s first supported protocol is chosen', () => {
     expect(spdy('v5.channel.k8s.io, v4.channel.k8s.io, v3.channel.k8s.io')).toEqual({
       over: 'spdy',
       name: 'v4.channel.k8s.io',
@@ -180,7 +180,7 @@ describe('protocols', () => {
     expect(spdy('portforward.k8s.io', 'portforward')).toMatchObject({ name: 'portforward.k8s.io' });
   });
 
-  it('SPDY: none in common is told with what there is', () => {
+  it('SPDY: without a common protocol the refusal lists the supported ones', () => {
     const refused = {
       status: 403,
       headers: {
@@ -193,7 +193,7 @@ describe('protocols', () => {
     expect(spdy('v4.channel.k8s.io', 'portforward')).toMatchObject({ status: 403 });
   });
 
-  it('WebSocket: version 5 and the older ones, base64 too', () => {
+  it('WebSocket: version 5 and older ones are supported, base64 too', () => {
     expect(ws('v5.channel.k8s.io')).toEqual({
       over: 'websocket',
       name: 'v5.channel.k8s.io',
@@ -211,7 +211,7 @@ describe('protocols', () => {
     });
   });
 
-  it('WebSocket: refused without subprotocol (S68), with none that is spoken, of another version, without key', () => {
+  it('WebSocket: a request without subprotocol (S68), with unknown ones, of another version or without key is refused', () => {
     expect(ws(undefined)).toMatchObject({ status: 400 });
     expect(ws('SPDY/3.1+portforward.k8s.io')).toMatchObject({ status: 403 });
     expect(ws('v5.channel.k8s.io', 'portforward')).toMatchObject({ status: 403 });
@@ -249,7 +249,7 @@ describe('statuses', () => {
   const json = (end: Parameters<typeof statusBytes>[0]): unknown =>
     JSON.parse(Buffer.from(statusBytes(end, 4)).toString());
 
-  it('exit codes as client-go reads them', () => {
+  it('have exit codes as client-go reads them', () => {
     expect(json({ kind: 'exited', exitCode: 0 })).toMatchObject({ status: 'Success' });
     expect(json({ kind: 'detached' })).toMatchObject({ status: 'Success' });
     expect(json({ kind: 'exited', exitCode: 42 })).toMatchObject({
@@ -265,7 +265,7 @@ describe('statuses', () => {
     });
   });
 
-  it('plain text before version 4, nothing for a good end', () => {
+  it('are plain text before version 4, empty for success', () => {
     const text = (end: Parameters<typeof statusBytes>[0]): string =>
       Buffer.from(statusBytes(end, 3)).toString();
     expect(text({ kind: 'exited', exitCode: 0 })).toBe('');
@@ -273,7 +273,7 @@ describe('statuses', () => {
     expect(text({ kind: 'failed', fault: fault('outside', 'x') })).toBe('x');
   });
 
-  it('a bug says nothing of our insides', () => {
+  it('have no internal details for a bug', () => {
     expect(JSON.stringify(json({ kind: 'failed', fault: fault('bug', 'secret at line 7') }))).not.toContain(
       'secret',
     );
@@ -281,7 +281,7 @@ describe('statuses', () => {
 });
 
 describe('sizes of a terminal', () => {
-  it('are read in any pieces; 0 and nonsense are left out; the last one is kept', () => {
+  it('are read in any pieces; 0 and invalid ones are left out; the last one is kept', () => {
     const resizes = new Resizes();
     const seen: unknown[] = [];
     resizes.push(Buffer.from('{"Width":80,"Height":24}'));
@@ -300,7 +300,7 @@ describe('sizes of a terminal', () => {
     ]);
   });
 
-  it('what has no end is not kept', () => {
+  it('an endless one is not kept', () => {
     const resizes = new Resizes();
     const seen: unknown[] = [];
     resizes.onResize((size) => void seen.push(size));
@@ -317,7 +317,7 @@ describe('sizes of a terminal', () => {
     ['{"Width":70000,"Height":2}'],
     ['{"Width":-1,"Height":2}'],
     ['{'],
-  ])('%s is none', (text) => {
+  ])('%s is not a size', (text) => {
     expect(parseSize(text)).toBeUndefined();
   });
 });

@@ -51,7 +51,7 @@ const text = async (stream: SpdyStream): Promise<string> => {
 };
 
 describe('a SPDY session', () => {
-  it('answers a stream, reads it to its end, and ends its own direction by itself', async () => {
+  it('answers a stream, reads it to its end, and ends its own direction separately', async () => {
     const { wire, open, sent } = begin();
     const stream = await open(1);
     expect(stream.headers.get('streamtype')).toBe('s1');
@@ -74,21 +74,21 @@ describe('a SPDY session', () => {
     expect(ends).toEqual([]);
   });
 
-  it('answers pings of the client only', async () => {
+  it('answers only pings of the client', async () => {
     const { wire, sent } = begin();
     wire.bring(pingFrame(3), pingFrame(4));
     await untilTrue(() => sent().length > 0);
     expect(sent()).toEqual([{ kind: 'ping', id: 3 }]);
   });
 
-  it('writes beyond the window to a client that keeps none, as Go does', async () => {
+  it('writes beyond the window to a client that ignores windows, as Go does', async () => {
     const { open, data } = begin();
     const stream = await open(1);
     await stream.write(Buffer.alloc(3 * streamLimits.spdyWindowBytes));
     expect(data(1)).toBe(3 * streamLimits.spdyWindowBytes);
   });
 
-  it('keeps the windows of a client that has shown some', async () => {
+  it('respects the windows of a client that uses them', async () => {
     const { wire, open, data } = begin();
     const stream = await open(1);
     wire.bring(windowUpdateFrame(0, 1_000_000), windowUpdateFrame(1, 10));
@@ -102,7 +102,7 @@ describe('a SPDY session', () => {
     expect(data(1)).toBe(2 * streamLimits.spdyWindowBytes);
   });
 
-  it('tells what it has used of the client bytes', async () => {
+  it('reports used bytes to the client', async () => {
     const { wire, open, sent } = begin();
     const stream = await open(1);
     wire.bring(dataHead(1, 40_000, false), Buffer.alloc(40_000));
@@ -113,7 +113,7 @@ describe('a SPDY session', () => {
     expect(updates.map((frame) => frame.kind === 'windowUpdate' && frame.streamId)).toEqual([1, 0]);
   });
 
-  it('stops to read while too much waits, and goes on', async () => {
+  it('pauses reading while too much waits, and resumes', async () => {
     const { wire, open } = begin();
     const stream = await open(1);
     const chunk = Buffer.alloc(256 * 1024);

@@ -92,7 +92,7 @@ describe('SPDY frames', () => {
     for (const size of [1, 2, 3, 7, 8, 13, 64]) expect(frames(pieces(row, size))).toEqual(expected);
   });
 
-  it('hand data on as it comes', () => {
+  it('pass on data as it comes', () => {
     const parser = new SpdyParser();
     const first = [...parser.push(Buffer.concat([dataHead(1, 1_000_000, true), Buffer.alloc(10)]))];
     expect(first).toEqual([{ kind: 'data', streamId: 1, bytes: new Uint8Array(10), fin: false }]);
@@ -117,7 +117,7 @@ describe('SPDY frames', () => {
     ]);
   });
 
-  it('damaged in any way are read or refused, never more', () => {
+  it('damaged in any way are read or refused, without a crash', () => {
     const random = generator(7);
     for (let round = 0; round < 4000; round += 1) {
       const damaged = Buffer.from(row);
@@ -149,7 +149,7 @@ describe('SPDY headers', () => {
     expect(SPDY_DICTIONARY.length).toBe(1423);
   });
 
-  it('come back as they were, block after block', async () => {
+  it('decode to the original, block after block', async () => {
     const [one, other] = [new HeaderCodec(), new HeaderCodec()];
     for (const value of [headers, new Map(), new Map([['a', '']]), headers]) {
       expect(await other.decode(await one.encode(value))).toEqual(value);
@@ -177,7 +177,7 @@ describe('SPDY headers', () => {
     await expect(codec.decode(bomb)).rejects.toThrow(FaultError);
   });
 
-  it('refuse what is no zlib', async () => {
+  it('refuse bytes that are not zlib', async () => {
     const codec = new HeaderCodec();
     await expect(codec.decode(Buffer.from('not at all compressed'))).rejects.toThrow(FaultError);
   });

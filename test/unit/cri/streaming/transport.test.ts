@@ -8,7 +8,7 @@ import { Wire } from './support.ts';
 import { untilTrue } from '../../../support/turns.ts';
 
 describe('a client whose bytes wait', () => {
-  it('is probed while it is not read, and no longer (S27)', () => {
+  it('is probed only while it is not read (S27)', () => {
     const [wire, clock] = [new Wire(), new HandClock()];
     let probes = 0;
     const intake = new Intake(wire, clock, () => (probes += 1));
@@ -23,7 +23,7 @@ describe('a client whose bytes wait', () => {
     expect([wire.isPaused(), clock.timers.size]).toEqual([false, 0]);
   });
 
-  it('idles all the same: probes are no movement of its session', () => {
+  it('counts as idle, since probes are no activity of its session', () => {
     const clock = new HandClock();
     const wire = Object.assign(new Wire(), { bytesRead: 7, bytesWritten: 5 });
     const intake = new Intake(wire, clock, () => (wire.bytesWritten += 2));
@@ -47,7 +47,7 @@ describe('a client whose bytes wait', () => {
 });
 
 describe('small frames for a client', () => {
-  it('wait for it up to a bound: one that pings and reads nothing is cut off (S68)', async () => {
+  it('wait up to a bound: a client that pings and reads nothing is cut (S68)', async () => {
     const wire = new Wire();
     const outbox = new Outbox(wire);
     wire.isHolding = true;
@@ -58,7 +58,7 @@ describe('small frames for a client', () => {
     await untilTrue(() => wire.closed);
   });
 
-  it('count no longer once they were taken, and large ones never do', async () => {
+  it('no longer count once sent; large ones never count', async () => {
     const wire = new Wire();
     const outbox = new Outbox(wire);
     const half = Buffer.alloc(streamLimits.unsentBytes / 2);
@@ -89,7 +89,7 @@ describe('leaving a client', () => {
   const lingers = (clock: HandClock): boolean =>
     [...clock.timers.values()].some(({ ms }) => ms === streamLimits.lingerMs);
 
-  it('what it does not read yet is kept for it as long as a session may idle', async () => {
+  it('unread output is kept as long as a session may idle', async () => {
     const { wire, clock, isOver } = leave(true);
     for (const ms of [streamLimits.lingerMs, portLimits.streamDrainMs]) clock.fire(ms);
     expect(wire.destroyed).toBe(false);
@@ -98,7 +98,7 @@ describe('leaving a client', () => {
     expect(wire.destroyed).toBe(true);
   });
 
-  it('while it sends it is read: bytes that came later would have its connection reset', async () => {
+  it('input is read while it sends, since unread bytes would reset its connection', async () => {
     const { wire, clock, isOver } = leave(true);
     wire.release();
     await untilTrue(() => lingers(clock));
@@ -117,7 +117,7 @@ describe('leaving a client', () => {
     await untilTrue(isOver);
   });
 
-  it('one whose session did not end well gets little time, whatever it sends', async () => {
+  it('a client whose session failed gets little time, whatever it sends', async () => {
     const unread = leave(false);
     unread.clock.fire(portLimits.streamDrainMs);
     await untilTrue(unread.isOver);

@@ -28,7 +28,7 @@ describe('Exec, Attach, PortForward', () => {
   };
   const streams = { stdin: true, stdout: true, stderr: true, tty: false };
 
-  it('give a URL for what was asked', async () => {
+  it('give a URL for the request', async () => {
     const { send } = world();
     await send(method.exec, { containerId: hex('1'), cmd: ['ls', '-l'], ...streams });
     await send(method.attach, { containerId: hex('4'), ...streams, stderr: false, tty: true });

@@ -55,7 +55,7 @@ describe('WebSocket frames', () => {
     for (const size of [1, 3, 14, 1000]) expect(read(pieces(row, size))).toEqual(expected);
   });
 
-  it('are unmasked wherever they lie in memory, and wherever a piece of one begins', () => {
+  it('are unmasked at any alignment in memory, and from any offset of a piece', () => {
     const payload = Buffer.from(Array.from({ length: 1000 }, (_none, at) => (at * 7) % 256));
     for (let offset = 0; offset < 8; offset += 1) {
       for (const length of [0, 1, 127, 128, 131, 1000]) {
@@ -72,7 +72,7 @@ describe('WebSocket frames', () => {
     }
   });
 
-  it('a key is answered as in RFC 6455, 1.3', () => {
+  it('answer a key as in RFC 6455, 1.3', () => {
     expect(acceptKey('dGhlIHNhbXBsZSBub25jZQ==')).toBe('s3pPLMBiTxaQ9kYGzzhZRbK+xOo=');
   });
 
@@ -92,14 +92,14 @@ describe('WebSocket frames', () => {
     expect(() => read([bytes])).toThrow(FaultError);
   });
 
-  it('refuse a message that is too long before it is there, in one frame or in many (S68)', () => {
+  it('refuse a message that is too long before it has come, in one frame or in many (S68)', () => {
     const head = Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
     expect(() => read([head])).toThrow(/more than/u);
     const part = Buffer.alloc(streamLimits.webSocketMessageBytes / 2 + 1);
     expect(() => read([masked(2, part, false), masked(0, part, false)])).toThrow(/more than/u);
   });
 
-  it('are handed on in pieces as they come: the same bytes, told apart', () => {
+  it('are passed on in pieces as they come: the same bytes, each message separate', () => {
     const joined = (size: number): readonly (WsMessage | string)[] => {
       const parser = new WsParser(true);
       const all: (WsMessage | string)[] = [];
@@ -132,7 +132,7 @@ describe('WebSocket frames', () => {
     for (const size of [1, 2, 5, 14, 1000]) expect(latin(size)).toBe(latin(row.length));
   });
 
-  it('in pieces: nothing is kept, one that is too long is refused at its head, damage as ever (S68)', () => {
+  it('in pieces keep nothing, refuse a long message at its head, and damage as before (S68)', () => {
     const parser = new WsParser(true);
     const size = 8 * streamLimits.webSocketMessageBytes;
     let came = 0;
@@ -177,7 +177,7 @@ describe('WebSocket frames', () => {
     }
   });
 
-  it('a reason is cut at a whole character', () => {
+  it('cut a close reason at a whole character', () => {
     const payload = closePayload(1011, 'ä'.repeat(200));
     expect(payload.length).toBeLessThanOrEqual(125);
     expect(payload.subarray(2).toString('utf8')).not.toContain('\uFFFD');

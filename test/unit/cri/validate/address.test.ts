@@ -16,7 +16,7 @@ describe('isIpAddress', () => {
     '1:2:3:4:5:6:10.0.0.1',
     'ABCD:ef01::',
     '1:2:3:4:5:6:7::',
-  ])('%s is one', (text) => {
+  ])('%s is an address', (text) => {
     expect(isIpAddress(text)).toBe(true);
   });
 
@@ -47,7 +47,7 @@ describe('isIpAddress', () => {
     '1:2:3:4:5:6:7:10.0.0.1',
     '::'.repeat(100_000),
     '1.'.repeat(500_000),
-  ])('S63 %# is none', (text) => {
+  ])('S63 %# is not an address', (text) => {
     expect(isIpAddress(text)).toBe(false);
   });
 });

@@ -39,7 +39,7 @@ describe('the AppArmor profile', () => {
     expect(choose(enforcing, field, old)).toBe(name);
   });
 
-  it('is none on a node without AppArmor, where a named one is refused', () => {
+  it('is empty on a node without AppArmor, where a named one is refused', () => {
     expect(choose(without, undefined)).toBe('');
     expect(choose(without, { profileType: Profile.RuntimeDefault })).toBe('');
     const refusal = 'profile "mine" cannot be enforced: AppArmor is not enabled on this node';

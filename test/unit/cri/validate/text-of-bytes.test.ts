@@ -4,7 +4,7 @@ import { textOfBytes } from '../../../../src/cri/validate/text-of-bytes.ts';
 const of = (...bytes: readonly number[]): string => textOfBytes(Uint8Array.from(bytes));
 
 describe('bytes as text', () => {
-  it('UTF-8 comes as it is, the mark of byte order and the last character of all included', () => {
+  it('UTF-8 is unchanged, including the byte order mark and the last code point', () => {
     for (const text of ['', 'plain', 'é€😀', '\ufeffx', '\u{10ffff}\ud7ff\ue000\ufffd', '\0\n']) {
       expect(textOfBytes(new TextEncoder().encode(text))).toBe(text);
     }
@@ -22,11 +22,11 @@ describe('bytes as text', () => {
       [0xff, 0xc3, 0xa9, 0xff, 0xf0, 0x9f, 0x98, 0x80, 0xff],
       '\ufffdé\ufffd😀\ufffd',
     ],
-  ])('%s: one replacement for each byte', (_what, bytes, text) => {
+  ])('%s gives one replacement character for each byte', (_what, bytes, text) => {
     expect(of(...bytes)).toBe(text);
   });
 
-  it('a value as large as there can be', () => {
+  it('the largest value is read', () => {
     expect(textOfBytes(new Uint8Array(128 * 1024).fill(0xff))).toHaveLength(128 * 1024);
   });
 });

@@ -23,7 +23,7 @@ describe('the exit code', () => {
     ['serve', '--root'],
     ['start', '--nonsense'],
   ])(
-    'F95 of the daemon is 78 for a command line that it does not know, which systemd does not try again: %s %s',
+    'F95 of the daemon is 78, which systemd does not retry, for an unknown command line: %s %s',
     async (...args) => {
       expect(await troupe(...args)).toMatchObject({
         code: EXIT.config,
@@ -32,7 +32,7 @@ describe('the exit code', () => {
     },
   );
 
-  it('F95 of the daemon is 78 for a configuration that is wrong, and 2 of any other command', async () => {
+  it('F95 of the daemon is 78 for an invalid configuration, and 2 of any other command', async () => {
     const config = join(directory, 'wrong.toml');
     writeFileSync(config, 'speed = 3\n');
     const places = [
@@ -51,7 +51,7 @@ describe('the exit code', () => {
     ['ps', '--nonsense'],
     ['serv', '--root'],
     ['--config', 'serve'],
-  ])('of any other word is 2: %s %s', async (...args) => {
+  ])('of any other command is 2: %s %s', async (...args) => {
     expect(await troupe(...args)).toMatchObject({ code: EXIT.usage });
   });
 });

@@ -32,7 +32,7 @@ describe('troupe images', () => {
     ],
   });
 
-  it('tells each image with what keeps it, and on demand its layers with what else keeps those', () => {
+  it('lists each image with its users, and on demand its layers with their other users', () => {
     const lines = imageLines(answer, 60_000_000_000n, screen, true).map((line) =>
       line.replaceAll(/ +/gu, ' '),
     );
@@ -47,7 +47,7 @@ describe('troupe images', () => {
     ]);
   });
 
-  it('says when there is none', () => {
+  it('says that no image is stored', () => {
     expect(imageLines(create(ImagesResponseSchema), 0n, screen, false)).toEqual(['no images']);
   });
 });
@@ -89,7 +89,7 @@ describe('a bar of troupe pull', () => {
 });
 
 describe('redrawing', () => {
-  it('goes up over the lines before, on a terminal only', () => {
+  it('moves the cursor up over the previous lines, on a terminal only', () => {
     const written: string[] = [];
     const terminal = { isTTY: true, columns: 80, write: (text: string) => written.push(text) };
     const { redraw } = makeScreen(silent, terminal, { noColor: true, columns: 80 }, 'mark');

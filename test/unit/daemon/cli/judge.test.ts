@@ -98,7 +98,7 @@ describe('a healthy instance', () => {
   });
 });
 
-describe('I1, I10: what a record says is there is there', () => {
+describe('I1, I10: what a record names exists', () => {
   const broken: readonly (readonly [string, Partial<Machine>, readonly string[]])[] = [
     [
       'a pin',
@@ -134,7 +134,7 @@ describe('I1, I10: what a record says is there is there', () => {
 
   it.each(broken)('%s', (_what, machine, expected) => expect(reported({ machine })).toEqual(expected));
 
-  it('is not judged while the actor is between two states, nor without a daemon', () => {
+  it('is not checked while the actor is between two states, nor without a daemon', () => {
     for (const [, machine] of broken) {
       const between = {
         pulls: 0,
@@ -148,7 +148,7 @@ describe('I1, I10: what a record says is there is there', () => {
     }
   });
 
-  it('of an ended container nothing is left: no mount, no process', () => {
+  it('an ended container has no mount and no process', () => {
     const records: readonly JournalRecord[] = [
       ...RECORDS,
       { type: 'container.exited', id: APP, exit, startedAtNs: 300n },
@@ -181,7 +181,7 @@ describe('I1, I10: what a record says is there is there', () => {
     expect(reported({ records, machine: { pins: new Set([...MACHINE.pins, `${POD}/user`]) } })).toEqual([]);
   });
 
-  it('a pause process belongs to a pod that shares its process ids', () => {
+  it('a pause process belongs to a pod with a shared PID namespace', () => {
     const records = RECORDS.map((record) =>
       record.type === 'sandbox.ready' ? sandboxReady({ ...process, pid: 9 }) : record,
     );
@@ -189,7 +189,7 @@ describe('I1, I10: what a record says is there is there', () => {
   });
 });
 
-describe('I2: what bears our mark belongs to a record', () => {
+describe('I2: everything with our mark belongs to a record', () => {
   it.each<readonly [string, Partial<Machine>, string, string | undefined]>([
     [
       'process',
@@ -238,14 +238,14 @@ describe('I2: what bears our mark belongs to a record', () => {
     expect(found.map((one) => [one.invariant, one.object, one.leak?.kind])).toEqual([['I2', object, leak]]);
   });
 
-  it('an actor of the daemon is an owner, too: its intent may have been written after the journal was read', () => {
+  it('an actor of the daemon is an owner, too, since its intent may be newer than the read journal', () => {
     const machine = { processes: [...MACHINE.processes, { ...monitor, pid: 60, id: LOST }] };
     expect(reported({ machine, live: actors(LOST, 'provisioning', false) })).toEqual([]);
   });
 });
 
 describe('I3: the network', () => {
-  it('a duty, a lease, rules of nobody; only what is ours alone is taken away by hand', () => {
+  it('finds CNI duties, leases and rules without an owner; only those that are ours alone are deleted directly', () => {
     const machine: Partial<Machine> = {
       attachments: [POD, sandboxId('e')],
       leases: [
@@ -265,7 +265,7 @@ describe('I3: the network', () => {
     ]);
   });
 
-  it('one address on two pods, and one that is leased to another', () => {
+  it('finds an address on two pods, and one leased to another pod', () => {
     const other = sandboxId('b');
     const key = { name: 'db', namespace: 'default', uid: 'u2', attempt: 0 };
     const records = [...RECORDS, sandboxIntent({ key }, other), sandboxReady(undefined, other)];
@@ -319,7 +319,7 @@ describe('I4, I5, I6, I8: the records among themselves', () => {
     ],
   ])('%s', (_what, records, expected) => expect(reported({ records })).toEqual(expected));
 
-  it('a damaged journal is told', () =>
+  it('a damaged journal is reported', () =>
     expect(reported({ end: 'damaged' })).toEqual([
       'I5 journal: the journal is damaged: what was recorded after the damage is not known',
     ]));
@@ -328,7 +328,7 @@ describe('I4, I5, I6, I8: the records among themselves', () => {
 describe('I14, I15: images', () => {
   const extra = { diffId: digest('6'), path: '/layers/6', isWhole: true };
 
-  it('a layer that is missing or not whole', () => {
+  it('finds a missing or partial layer', () => {
     const message = `I14 image docker.io/library/nginx:1: its layer ${digest('5')} is missing or incomplete; pull the image again`;
     expect(reported({ machine: { layers: [] } })).toEqual([message]);
     expect(
@@ -336,7 +336,7 @@ describe('I14, I15: images', () => {
     ).toEqual([message]);
   });
 
-  it('layers, halves and rubbish that nobody uses, while no pull works; the next start clears what a stopped daemon has left', () => {
+  it('finds unused layers, partial layers and trash while no pull works; the next start deletes those of a stopped daemon', () => {
     const machine = {
       layers: [...MACHINE.layers, extra],
       partials: ['/partial/x'],
@@ -353,7 +353,7 @@ describe('I14, I15: images', () => {
     expect(reported({ machine, live: undefined })).toEqual([]);
   });
 
-  it('what a pull that was interrupted has fetched waits for its client', () => {
+  it('leaves the downloads of an interrupted pull for its client', () => {
     const machine = { layers: [...MACHINE.layers, extra], ingests: [`/ingest/${digest('8').slice(7)}`] };
     const fetching: JournalRecord = {
       type: 'image.fetching',
@@ -363,7 +363,7 @@ describe('I14, I15: images', () => {
     expect(reported({ machine, records: [...RECORDS, fetching] })).toEqual([]);
   });
 
-  it('a container keeps the layers of an image that was removed', () => {
+  it('leaves the layers of a removed image that a container uses', () => {
     expect(reported({ records: RECORDS.filter(({ type }) => type !== 'image.present') })).toEqual([]);
   });
 });

@@ -24,7 +24,7 @@ const seen = (toolDirs: readonly string[] = []): ReturnType<typeof seenNetworks>
   return seenNetworks({ config, clock: realClock() }, toolDirs);
 };
 
-test('I3 duties that can’t be read are named, and the leases are still found', async () => {
+test('I3 unreadable CNI duties are named, and the leases are still found', async () => {
   mkdirSync(join(root, 'cni/leases/n'), { recursive: true });
   writeFileSync(join(root, 'cni/leases/n/10.0.0.2'), `${'a'.repeat(64)}\neth0`);
   writeFileSync(join(root, 'cni/cache'), 'a file');
@@ -36,7 +36,7 @@ test('I3 duties that can’t be read are named, and the leases are still found',
   expect(leases.map(({ ip, id }) => [ip, id])).toEqual([['10.0.0.2', 'a'.repeat(64)]]);
 });
 
-test('I3 nothing that is missing counts as unread', async () => {
+test('I3 missing files do not count as unread', async () => {
   expect(await seen()).toMatchObject({ unread: [], attachments: [], leases: [] });
 });
 
@@ -48,7 +48,7 @@ describe('rules of the nat table', () => {
     return seen([root]);
   };
 
-  it('I3 that the tool can’t list count as unread, and not as none', async () => {
+  it('I3 that the tool can’t list count as unread, not as absent', async () => {
     const { unread, rules } = await rulesWith(
       `echo '${owned}'; echo 'nf_tables: Permission denied' >&2; exit 4`,
     );
@@ -60,7 +60,7 @@ describe('rules of the nat table', () => {
     expect(rules).toEqual([]);
   });
 
-  it('I3 that are more than is read count as unread', async () => {
+  it('I3 beyond the bound count as unread', async () => {
     const { unread } = await rulesWith(`head -c ${cliLimits.toolBytes + 1} /dev/zero`);
     expect(unread.map(({ problem }) => problem)).toEqual(
       Array.from({ length: 2 }, () => expect.stringContaining('more than') as string),
@@ -79,7 +79,7 @@ describe('rules of the nat table', () => {
     'ip6tables-save v1.8.9 (legacy): Cannot initialize: Address family not supported by protocol',
     'iptables-save v1.8.9 (nf_tables): Could not fetch rule set generation id: Invalid argument',
     'iptables-save/1.8.9 Failed to initialize nft: Protocol not supported',
-  ])('I3 are none where the kernel has no such table: %s', async (said) => {
+  ])('I3 are empty where the kernel has no such table: %s', async (said) => {
     expect(await rulesWith(`echo '${said}' >&2; exit 1`)).toMatchObject({ unread: [], rules: [] });
   });
 

@@ -65,9 +65,10 @@ const waiting: Fields = {
 };
 
 describe('ps', () => {
-  it('nobody', () => expect(psLines([], NOW, screen)).toEqual(['no pods, no containers, no pulls']));
+  it('shows an empty instance', () =>
+    expect(psLines([], NOW, screen)).toEqual(['no pods, no containers, no pulls']));
 
-  it('a tree with what each waits on, orphans and pulls last', () => {
+  it('shows a tree with what each waits on, orphans and pulls last', () => {
     const pull = create(ActorSchema, {
       address: 'pull/p1',
       kind: 'pull',
@@ -100,7 +101,7 @@ describe('ps', () => {
   });
 });
 
-describe('what an actor is about, in one line', () => {
+describe('an actor’s summary line', () => {
   it.each([
     ['its wait with what is left', container('c', 'app', 'a', waiting), 'runc kill (pid 4711), 27s left'],
     [
@@ -112,7 +113,7 @@ describe('what an actor is about, in one line', () => {
       'recordExit, 2.0s over its time',
     ],
     [
-      'its debts with the reason',
+      'its pending cleanup with the reason',
       pod('a', 'web', { debts: ['network'], fault: 'CNI DEL: no plugin' }),
       'cleanup pending: network: CNI DEL: no plugin',
     ],
@@ -126,7 +127,7 @@ describe('why', () => {
   const change = (at: number, from: string, to: string, on: string, cause = '') =>
     create(ChangeSchema, { seq: BigInt(at), atNs: NOW - BigInt(20 - at) * S, from, to, on, cause });
 
-  it('says where, since when, on what, until when and what happened before, in one screen of 80 columns', () => {
+  it('shows state, since when, on what, until when and the history, in 80 columns', () => {
     const history = Array.from({ length: 12 }, (_, at) =>
       change(
         at,
@@ -167,7 +168,7 @@ describe('why', () => {
     for (const line of whyLines(answer, NOW, screen)) expect(line.length).toBeLessThanOrEqual(80);
   });
 
-  it('says that a removed one is gone, and that a settled one waits on nothing', () => {
+  it('says that a removed actor is gone, and that a settled one waits on nothing', () => {
     const text = (more: Fields): string =>
       whyLines(create(ExplainResponseSchema, { actor: pod('a', 'web', more) }), NOW, screen).join('\n');
     expect(text({ removedNs: NOW - 5n * S, state: 'gone' })).toMatch(/ {2}removed {3}5\.0s ago, at /u);
@@ -199,7 +200,7 @@ describe('a change', () => {
 });
 
 describe('JSON for scripts', () => {
-  it('has times as texts, other integers as numbers, and nothing of the library', () => {
+  it('has times as texts, other integers as numbers, and no fields of the library', () => {
     const plain = plainOf(container('c', 'app', 'a', waiting)) as Readonly<Record<string, unknown>>;
     expect(plain).toMatchObject({
       sinceNs: String(NOW - 2n * S),

@@ -26,7 +26,7 @@ describe('files that the commands delete', () => {
   afterEach(() => rmSync(directory, { recursive: true, force: true }));
   afterAll(stopKernelThread);
 
-  it('F89 S59: directories nested deeper than a path is long go', async () => {
+  it('F89 S59: directories nested deeper than the longest path are deleted', async () => {
     const tree = join(directory, 'containers');
     mkdirSync(tree);
     makeDeep(tree, 2200);
@@ -34,7 +34,7 @@ describe('files that the commands delete', () => {
     expect(existsSync(tree)).toBe(false);
   });
 
-  it('links go, what they lead to stays; also below a directory that is reached by a link', async () => {
+  it('links are deleted, their targets stay, also below a directory reached by a link', async () => {
     const [outside, place] = [join(directory, 'outside'), join(directory, 'place')];
     mkdirSync(outside);
     writeFileSync(join(outside, 'kept'), 'kept');

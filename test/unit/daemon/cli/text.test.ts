@@ -54,7 +54,7 @@ describe('words for times and sizes', () => {
 });
 
 describe('fit', () => {
-  it('cuts with a sign that it did, and lets nothing through that a terminal would obey', () => {
+  it('cuts with an ellipsis, and removes terminal control characters', () => {
     expect(fit('abcdef', 6)).toBe('abcdef');
     expect(fit('abcdef', 5)).toBe('abcd…');
     expect(fit('a\u001b[31mb\nc', 80)).toBe('a [31mb c');
@@ -120,7 +120,7 @@ describe('the screen', () => {
     ]);
   });
 
-  it('is as wide as the terminal, else as COLUMNS, else 80, and never narrower than a line can be', () => {
+  it('is as wide as the terminal, else as COLUMNS, else 80, and never below the minimum', () => {
     const width = (isTTY: boolean, columns: number, wished: number): number =>
       makeScreen(output(isTTY, columns), output(false), { noColor: false, columns: wished }, 'mark').columns;
     expect([width(true, 132, 0), width(false, 132, 0), width(false, 0, 100), width(true, 10, 0)]).toEqual([
@@ -137,7 +137,7 @@ describe('the screen', () => {
   });
 
   it.each([true, false])(
-    'S93 escapes what steers a terminal or turns a text around, whatever writes it (terminal: %s)',
+    'S93 escapes what steers a terminal or reverses text, whatever writes it (terminal: %s)',
     (isTTY) => {
       const [out, err] = [output(isTTY, 100), output(isTTY, 100)];
       const screen = makeScreen(out, err, noPreferences, 'mark');
@@ -164,7 +164,7 @@ describe('the screen', () => {
     },
   );
 
-  it('S93 a text that brings colours along has none', () => {
+  it('S93 removes colours contained in a text', () => {
     const out = output(true, 100);
     const screen = makeScreen(out, output(true), noPreferences, 'mark');
     screen.line('\u001b[31mred\u001b[39m <bad>red</bad>');

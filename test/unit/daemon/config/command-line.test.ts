@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseCommandLine, USAGE } from '../../../../src/daemon/config/command-line.ts';
 
 describe('the command line', () => {
-  it('takes options before and after the word, in both forms', () => {
+  it('takes options before and after the command, in both forms', () => {
     const line = parseCommandLine([
       'why',
       '--state',

@@ -24,7 +24,7 @@ const withPassword = (password: string) =>
 describe('the password of a proxy', () => {
   const config = withPassword('canary');
 
-  it('S92 is in no view of the configuration, and what else it says is', () => {
+  it('S92 is in no view of the configuration, and the rest of the value is', () => {
     const views = [
       JSON.stringify(config),
       encodePlain(config),
@@ -37,7 +37,7 @@ describe('the password of a proxy', () => {
     }
   });
 
-  it('S92 reaches the one who connects', () => {
+  it('S92 reaches the connection', () => {
     const { http_proxy: proxy } = config.images;
     expect(proxy === '' ? '' : proxy.reveal()).toBe('http://u:canary@proxy:3128');
   });
@@ -49,7 +49,7 @@ describe('the password of a proxy', () => {
     expect([later === '' ? '' : later?.reveal(), none]).toEqual(['http://other:1', '']);
   });
 
-  it('S92 is a change by itself, although nothing shows it', () => {
+  it('S92 is a change by itself, although no view shows it', () => {
     expect(planReload(config, withPassword('canary')).waiting).toEqual([]);
     expect(planReload(config, withPassword('another')).waiting).toEqual([
       'images.http_proxy',
@@ -59,7 +59,7 @@ describe('the password of a proxy', () => {
   });
 
   it.each(['http://u:canary/pw@proxy', 'u:canary@proxy', 'http://', 'ftp://u:canary@proxy'])(
-    'S92 of what is no URL of a proxy (%s) is not repeated by the refusal',
+    'S92 in an invalid proxy URL (%s) is not repeated by the refusal',
     (url) => {
       const { message } = faultBy(() => applyFile(defaultConfig, `images.http_proxy = "${url}"\n`, 't.toml'));
       expect(message).toContain('must be the URL of a proxy');

@@ -36,7 +36,7 @@ async function read(): Promise<{
 }
 
 describe('F95 drop-ins of the configuration', () => {
-  it('of a bad one what can be used is used, and the rest is named with its line', async () => {
+  it('of a bad one what can be used is used, and the rest is reported with its line', async () => {
     dropIn('10.toml', '[images]\nno_such = 1\nhttp_proxy = "http://p.example"\n[streaming]\nport = "high"\n');
     dropIn('20.toml', '[log]\nlevel = "deb');
     dropIn('30.toml', '[images]\nhttps_proxy = "http://q.example"\n');
@@ -54,7 +54,7 @@ describe('F95 drop-ins of the configuration', () => {
     ]);
   });
 
-  it('half a handler is none', async () => {
+  it('an incomplete handler is left out', async () => {
     dropIn(
       '10.toml',
       '[runtime.handlers.sandboxed]\npath = "/usr/bin/x"\nseccomp = "/etc/x.json"\n[runtime.handlers.other]\npath = "/usr/bin/y"\n',
@@ -65,7 +65,7 @@ describe('F95 drop-ins of the configuration', () => {
     expect(Object.keys(config.runtime.handlers)).not.toContain('sandboxed');
   });
 
-  it('a FIFO, a directory, a loop of links, a large file: named, and nobody waits', async () => {
+  it('a FIFO, a directory, a loop of links or a large file is reported, and the start does not wait', async () => {
     execFileSync('mkfifo', [join(`${file}.d`, 'fifo.toml')]);
     mkdirSync(join(`${file}.d`, 'dir.toml'));
     execFileSync('ln', ['-s', 'loop.toml', join(`${file}.d`, 'loop.toml')]);
@@ -78,7 +78,7 @@ describe('F95 drop-ins of the configuration', () => {
     ]);
   });
 
-  it('a file in the place of their directory is named, and the start goes on', async () => {
+  it('a file in the place of their directory is reported, and the start goes on', async () => {
     rmSync(`${file}.d`, { recursive: true });
     writeFileSync(`${file}.d`, '');
     const { config, problems } = await read();
@@ -88,7 +88,7 @@ describe('F95 drop-ins of the configuration', () => {
     ]);
   });
 
-  it('a cgroup parent in the words of the other driver has no effect', async () => {
+  it('a cgroup parent in the other driver’s form has no effect', async () => {
     dropIn('10.toml', '[cgroup]\ndriver = "cgroupfs"\nparent = "troupe.slice"\n');
     const { config, problems } = await read();
     expect(config.cgroup).toEqual({ driver: defaultConfig.cgroup.driver, parent: config.cgroup.parent });
@@ -108,25 +108,25 @@ describe('F95 drop-ins of the configuration', () => {
       '[cgroup]\ndriver = "cgroupfs"\n',
       defaultConfig.cgroup,
     ],
-  ])('file and drop-ins are judged together: %s', async (_what, main, more, cgroup) => {
+  ])('file and drop-ins are validated together: %s', async (_what, main, more, cgroup) => {
     writeFileSync(file, main);
     dropIn('10.toml', more);
     expect(await read()).toMatchObject({ config: { cgroup }, problems: {} });
   });
 
-  it('a parent in the file that no drop-in makes right is refused by the name of the file', async () => {
+  it('an invalid parent in the file that no drop-in corrects is refused by the name of the file', async () => {
     writeFileSync(file, '[cgroup]\nparent = "pods.slice"\n');
     dropIn('10.toml', '[log]\nlevel = "debug"\n');
     await expect(read()).rejects.toThrow(`read configuration ${file}: cgroup.parent`);
   });
 
-  it('a file in the place of the directory is named', async () => {
+  it('a file in the place of the directory is reported', async () => {
     rmSync(`${file}.d`, { recursive: true });
     writeFileSync(`${file}.d`, '');
     expect(Object.keys((await read()).problems)).toEqual(['troupe.toml.d']);
   });
 
-  it('a reload takes all or nothing; the main file is refused in both', async () => {
+  it('a reload is all or nothing; an invalid main file is refused at start and reload', async () => {
     dropIn('10.toml', 'x = 1\n');
     await expect(loadConfig(file, true, {})).rejects.toThrow(
       `read configuration ${join(`${file}.d`, '10.toml')}, line 1: x: no such key`,

@@ -26,7 +26,7 @@ const bytes = Buffer.concat([header(), ...[sandboxIntent(), sandboxReady(), cont
 const write = (name: string, content: Uint8Array): Promise<void> =>
   writeFile(join(root, 'journal', name), content);
 
-describe('the journal, read by somebody else than its daemon', () => {
+describe('the journal, read by another process than its daemon', () => {
   it('is the newest file; nothing is written, not even where it is damaged', async () => {
     await write('journal.1', header());
     await write('journal.2', bytes);
@@ -43,13 +43,13 @@ describe('the journal, read by somebody else than its daemon', () => {
     expect(await readdir(join(root, 'journal'))).toEqual(before);
   });
 
-  it('may be cut where the daemon is writing at this moment', async () => {
+  it('may end where the daemon is just writing', async () => {
     await write('journal.1', bytes.subarray(0, -3));
     const { end, ledger } = await readRecords(root);
     expect([end, ledger.sandboxes.size, ledger.containers.size]).toEqual(['torn', 1, 0]);
   });
 
-  it('is told from none at all', async () => {
+  it('is distinguished from a missing one', async () => {
     expect(await readRecords(root)).toMatchObject({ end: 'none' });
     expect(await readRecords(join(root, 'absent'))).toMatchObject({ end: 'none' });
   });
@@ -67,7 +67,7 @@ describe('rules of the packet filter', () => {
   const rule = (network: string, id: string): string =>
     `-A POSTROUTING -s 10.1.0.2/32 -m comment --comment "name: \\"${network}\\" id: \\"${id}\\"" -j CNI-0123`;
 
-  it("name network and sandbox; other networks' and other texts are nobody's", () => {
+  it('name network and sandbox; those of other networks or forms have no owner', () => {
     const saved = [
       '*nat',
       rule('net', sandboxId('a')),

@@ -162,7 +162,7 @@ const WAYS = KINDS.flatMap((kind) =>
 
 describe('F95 a file of the node', () => {
   it.each(WAYS)(
-    '$path, $way: named with the reason, until it is good',
+    '$path, $way: is reported with the reason until it is valid',
     async ({ path, good, text, reason }) => {
       plant(path, text);
       expect(await scanned()).toEqual({ [path]: expect.stringMatching(reason) });
@@ -172,7 +172,7 @@ describe('F95 a file of the node', () => {
   );
 
   it.each(KINDS)(
-    '$path as a FIFO, a directory, a large file: named, and nobody waits for it',
+    '$path as a FIFO, a directory or a large file is reported without a wait',
     async ({ path, good }) => {
       plant(path, '');
       rmSync(at(path));
@@ -185,7 +185,7 @@ describe('F95 a file of the node', () => {
     },
   );
 
-  it('certificates of a registry: their directory is named', async () => {
+  it('certificates of a registry are reported by their directory', async () => {
     plant('certs.d/r.example/client.cert', 'not a certificate');
     expect(await scanned()).toEqual({
       'certs.d/r.example': expect.stringContaining('the key file client.key was not found'),
@@ -196,19 +196,19 @@ describe('F95 a file of the node', () => {
     expect(await scanned()).toEqual({});
   });
 
-  it('a credential helper that is not installed is named with its file', async () => {
+  it('a credential helper that is not installed is reported with its file', async () => {
     plant('auth.json', '{"credHelpers":{"r.example":"not-here"}}');
     expect(await scanned()).toEqual({
       'auth.json': 'credential helper docker-credential-not-here: not found',
     });
   });
 
-  it('all bad at once: each is named', async () => {
+  it('several bad files are each reported', async () => {
     for (const { path, torn } of KINDS) plant(path, torn[0]);
     expect(Object.keys(await scanned()).toSorted()).toEqual(KINDS.map(({ path }) => path).toSorted());
   });
 
-  it('one whose reading does not end keeps nothing else from being reported', async () => {
+  it('a file whose read hangs does not stop the report of others', async () => {
     const clock = new HandClock();
     files = new NodeFiles({
       conditions,
@@ -224,7 +224,7 @@ describe('F95 a file of the node', () => {
     await scan;
   });
 
-  it('F89 one that does not end is not begun again before it ends, and holds one thread', async () => {
+  it('F89 a hanging read is not repeated before it ends, and holds one thread', async () => {
     const clock = new HandClock();
     const begun: PromiseWithResolvers<Map<string, string>>[] = [];
     const slow = (): Promise<Map<string, string>> => {
@@ -250,7 +250,7 @@ describe('F95 a file of the node', () => {
     expect([begun.length, conditions.all()]).toEqual([2, []]);
   });
 
-  it('drop-ins of our own that have no effect are named until the next reload', async () => {
+  it('our own drop-ins without effect are reported until the next reload', async () => {
     files = new NodeFiles({ conditions, clock: realClock(), checks: {} });
     files.noteOwn(new Map([['/etc/t.d/a.toml', 'line 1: x: no such key']]));
     await files.scan();

@@ -35,7 +35,7 @@ async function tooLate(clock: HandClock, work: Promise<unknown>): Promise<void> 
   await work;
 }
 
-test('F89 a part that does not answer is reported; when it comes it is taken, and closed at the end', async () => {
+test('F89 a hanging part is reported; once ready it is used, and closed at the end', async () => {
   const { clock, coming, part, subjects } = bench();
   await tooLate(clock, part.start());
   expect([part.value, subjects()]).toEqual([undefined, ['page']]);
@@ -47,7 +47,7 @@ test('F89 a part that does not answer is reported; when it comes it is taken, an
   expect(listener.closed).toBe(1);
 });
 
-test('F89 a part that comes after the end is closed', async () => {
+test('F89 a part that is ready after the end is closed', async () => {
   const { clock, coming, part } = bench();
   await tooLate(clock, part.start());
   await part.close();
@@ -57,7 +57,7 @@ test('F89 a part that comes after the end is closed', async () => {
   expect([part.value, listener.closed]).toEqual([undefined, 1]);
 });
 
-test('F89 another try waits for the one under way, and begins anew after one that failed', async () => {
+test('F89 another attempt waits for the one under way, and starts again after a failed one', async () => {
   const { clock, coming, part, subjects } = bench();
   await tooLate(clock, part.start());
   const second = part.now();
@@ -71,7 +71,7 @@ test('F89 another try waits for the one under way, and begins anew after one tha
   expect(await part.now()).toBe(listener);
 });
 
-test('F89 another try has the same bound, and none begins after the end', async () => {
+test('F89 another attempt has the same bound, and none begins after the end', async () => {
   const { clock, coming, part } = bench();
   await tooLate(clock, part.start());
   const again = part.now();
@@ -84,7 +84,7 @@ test('F89 another try has the same bound, and none begins after the end', async 
   expect(coming).toHaveLength(1);
 });
 
-test('an error of our own configuration ends the start', async () => {
+test('a configuration error ends the start', async () => {
   const report = { clock: new HandClock(), conditions: new Conditions(silentLog) };
   const wrong = new LatePart<Listener>(report, 'page', () =>
     Promise.resolve().then(() => fail('invalidRequest', 'not a loopback address')),
@@ -92,7 +92,7 @@ test('an error of our own configuration ends the start', async () => {
   await expect(wrong.start()).rejects.toThrow('not a loopback address');
 });
 
-test('F89 a part that listens is tried again until it comes, and no longer after the end', async () => {
+test('F89 a listening part is retried until it is ready or the daemon ends', async () => {
   const clock = new HandClock();
   const conditions = new Conditions(silentLog);
   let free = false;
@@ -132,7 +132,7 @@ test('F89 a part that listens is tried again until it comes, and no longer after
   expect(tries).toBe(4);
 });
 
-test('a part that is not configured is not tried again', async () => {
+test('a part that is not configured is not retried', async () => {
   const clock = new HandClock();
   const part = new LatePart({ clock, conditions: new Conditions(silentLog) }, 'page', async () => undefined, {
     againMs: launchLimits.partAgainMs,
@@ -141,7 +141,7 @@ test('a part that is not configured is not tried again', async () => {
   expect(clock.timers.size).toBe(0);
 });
 
-test('F89 what is of use now or never stays reported when it comes late', async () => {
+test('F89 a part that is useful only at the start stays reported when it is late', async () => {
   const { clock, conditions, subjects } = bench();
   const work = Promise.withResolvers<string>();
   const got = orWithout({ clock, conditions }, 'processor features', () => work.promise, 'plain');
@@ -151,7 +151,7 @@ test('F89 what is of use now or never stays reported when it comes late', async 
   expect([await got, subjects()]).toEqual(['plain', ['processor features']]);
 });
 
-test('F89 work without a result that is done late is no longer reported', async () => {
+test('F89 work without a result is no longer reported once it is done', async () => {
   const { clock, conditions, subjects } = bench();
   const work = Promise.withResolvers<undefined>();
   await tooLate(
@@ -164,7 +164,7 @@ test('F89 work without a result that is done late is no longer reported', async 
   expect(subjects()).toEqual([]);
 });
 
-test('F89 work with a longer bound of its own is not waited for, and reported only once that has passed', async () => {
+test('F89 work with a longer bound of its own is not waited for, and reported only past that bound', async () => {
   const { clock, conditions, subjects } = bench();
   const coming = Promise.withResolvers<Listener>();
   const part = new LatePart({ clock, conditions }, 'nri', () => coming.promise, { reportedMs: 27_000 });
@@ -178,7 +178,7 @@ test('F89 work with a longer bound of its own is not waited for, and reported on
   expect(subjects()).toEqual([]);
 });
 
-test('F89 an error of our own configuration ends the start, and is a condition once nobody waits', async () => {
+test('F89 a configuration error ends the start, and is a condition once nobody waits', async () => {
   const { clock, conditions, subjects } = bench();
   const coming = Promise.withResolvers<Listener>();
   const refused = (): Promise<Listener> =>

@@ -17,7 +17,7 @@ import { openJournal } from '../../../../src/journal/journal.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 import { imageRecord } from '../../actors/fixtures.ts';
 
-test('F45 F89 the images of a store are adopted when the check of it succeeds, without the names that ours have', async () => {
+test('F45 F89 the images of a store are adopted when its check succeeds, without names that our images have', async () => {
   const store = mkdtempSync(join(tmpdir(), 'troupe-adopted-'));
   onTestFinished(() => rmSync(store, { recursive: true }));
   mkdirSync(join(store, 'journal'));

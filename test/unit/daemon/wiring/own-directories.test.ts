@@ -22,7 +22,7 @@ describe('directories of a start', () => {
   });
   afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-  it('F83: before the lock is taken nothing in root and state is touched', async () => {
+  it('F83: nothing in root and state is touched before the lock is taken', async () => {
     const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
     mkdirSync(layout.state);
     writeFileSync(layout.exitsDir, 'of the daemon that runs');
@@ -32,7 +32,7 @@ describe('directories of a start', () => {
     expect(existsSync(layout.containersDir)).toBe(false);
   });
 
-  it('F89: a file or a link to nowhere is moved aside, and nothing that was moved earlier is deleted', async () => {
+  it('F89: a file or a dangling link is moved aside, and nothing that was moved earlier is deleted', async () => {
     const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
     await makeRoots(layout);
     writeFileSync(layout.exitsDir, 'a file');

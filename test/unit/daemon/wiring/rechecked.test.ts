@@ -22,7 +22,7 @@ function bench() {
   return { directory, clock, rechecked, conditions, left };
 }
 
-test('F89 I22 what was moved aside is reported until somebody has deleted it', async () => {
+test('F89 I22 what was moved aside is reported until it is deleted', async () => {
   const { directory, clock, rechecked, left } = bench();
   const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
   await makeRoots(layout);
@@ -49,7 +49,7 @@ test('F89 I22 what was moved aside is reported until somebody has deleted it', a
   rechecked.close();
 });
 
-test('F89 a check that does not end is not begun again and keeps no other; one that fails gives the reason', async () => {
+test('F89 a hanging check is not repeated and delays no other; a failed one gives the reason', async () => {
   const { clock, rechecked, conditions, left } = bench();
   let begun = 0;
   rechecked.report({ type: 'PartsStarted', subject: 'dead', reason: 'it does not answer' }, () => {

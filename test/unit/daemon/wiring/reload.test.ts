@@ -15,7 +15,7 @@ const withHandler: Config = {
 };
 
 describe('a reload', () => {
-  it('takes what can change at once and names what waits for a restart', () => {
+  it('applies what can change at once and names what needs a restart', () => {
     const fresh: Config = {
       ...withHandler,
       root: '/elsewhere',
@@ -36,7 +36,7 @@ describe('a reload', () => {
     });
   });
 
-  it('knows only keys that there are', () => {
+  it('knows only existing keys', () => {
     for (const key of RELOADED) {
       const [table = '', name = ''] = key.split('.');
       const rule = schema[table];
@@ -71,7 +71,7 @@ const broken = (reason: string): Partial<Reloading> => ({
 });
 
 describe('SIGHUP', () => {
-  it('F32 a storm: one reload at a time, the next after a pause, for all signals that came meanwhile', async () => {
+  it('F32 a storm causes one reload at a time, the next after a pause, for all signals in between', async () => {
     const { onSignal, reported, loads, pauses } = rig();
     for (let signal = 0; signal < 100; signal += 1) onSignal();
     await turns();
@@ -94,7 +94,7 @@ describe('SIGHUP', () => {
     expect(loads).toHaveLength(3);
   });
 
-  it("F32 a configuration that can't be used changes nothing, is logged once for a storm, and is told to Status", async () => {
+  it('F32 an invalid configuration changes nothing, is logged once for a storm, and is reported by Status', async () => {
     const { onSignal, lines, reported, refusals, pauses } = rig(broken('line 3: no such key'));
     onSignal();
     await turns();
@@ -113,7 +113,7 @@ describe('SIGHUP', () => {
     expect(lines).toHaveLength(2);
   });
 
-  it('F32 one that can be used again takes the refusal back', async () => {
+  it('F32 a valid configuration clears the refusal', async () => {
     const { onSignal, refusals, loads } = rig();
     onSignal();
     await turns();

@@ -22,7 +22,7 @@ function bench() {
 }
 
 describe('a start', () => {
-  it('F89 goes on without the processor’s level when its features can’t be had in time', async () => {
+  it('F89 goes on without the processor’s level when its features can’t be read in time', async () => {
     const { clock, report, reasons } = bench();
     const platform = platformOrPlain(report, never);
     await clock.advance(launchLimits.partMs);
@@ -37,7 +37,7 @@ describe('a start', () => {
     load: () => Promise.resolve(),
   };
 
-  it('F89 S73 goes on where the kernel does not say in time whether it enforces AppArmor; containers with a profile wait for it', async () => {
+  it('F89 S73 goes on where the kernel does not report in time whether it enforces AppArmor; containers with a profile wait for it', async () => {
     const { clock, report, reasons } = bench();
     const answer = Promise.withResolvers<boolean>();
     const setup = setUpApparmor(report, silentLog, { ...usual, isEnabled: () => answer.promise });
@@ -71,7 +71,7 @@ describe('a start', () => {
     ['program can’t be found', { parser: never }, launchLimits.partMs],
     ['program does not end', { load: never }, launchLimits.profileMs],
   ] as const)(
-    'F89 goes on without the default profile when its %s in time; loaded ones can be had',
+    'F89 goes on without the default profile when its %s in time; loaded ones can be used',
     async (_what, machine, boundMs) => {
       const { clock, report, reasons } = bench();
       const setup = setUpApparmor(report, silentLog, { ...usual, ...machine });
@@ -87,7 +87,7 @@ describe('a start', () => {
     },
   );
 
-  it('has the default profile where all of it answers', async () => {
+  it('has the default profile where everything answers', async () => {
     const { clock, report, reasons } = bench();
     expect((await setUpApparmor(report, silentLog, usual)).defaultProfile).not.toBe('');
     expect([reasons(), clock.timers.size]).toEqual([[], 0]);

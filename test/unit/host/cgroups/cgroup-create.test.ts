@@ -8,7 +8,7 @@ import { createCgroup } from '../../../../src/host/cgroups/cgroups.ts';
 test.each([
   ['v2 alone', 2, false],
   ['v2 beside v1', 1, true],
-] as const)('a cgroup that was there before is not written to: %s', async (_name, version, hybrid) => {
+] as const)('an existing cgroup is not written to: %s', async (_name, version, hybrid) => {
   const mountPoint = mkdtempSync(join(tmpdir(), 'troupe-cgroup-'));
   const control = join(mountPoint, 'cgroup.subtree_control');
   writeFileSync(join(mountPoint, 'cgroup.controllers'), 'hugetlb memory\n');
@@ -20,7 +20,7 @@ test.each([
   rmSync(mountPoint, { recursive: true });
 });
 
-test('in a hierarchy of v1 parents are made when they are missing, and never the hierarchy itself', async () => {
+test('missing parents are made in a v1 hierarchy, but never the hierarchy itself', async () => {
   const mountPoint = mkdtempSync(join(tmpdir(), 'troupe-cgroup-'));
   const layout = (at: string) => ({
     version: 1 as const,

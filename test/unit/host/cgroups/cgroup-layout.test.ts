@@ -22,7 +22,7 @@ const hybrid = mounts(
   '/ /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw',
 );
 
-test('v2 alone', () => {
+test('v2 alone is recognised', () => {
   expect(cgroupLayout(v2, ['cpu', 'memory'])).toEqual({
     version: 2,
     hybrid: false,
@@ -31,7 +31,7 @@ test('v2 alone', () => {
   });
 });
 
-test('hybrid: every hierarchy once, binds of a part left out, names are no controllers', () => {
+test('hybrid has every hierarchy once, without binds of a part; named hierarchies are no controllers', () => {
   const layout = cgroupLayout(hybrid, ['hugetlb']);
   expect(layout).toMatchObject({ version: 1, hybrid: true, controllers: ['cpu', 'cpuacct', 'memory'] });
   expect(cgroupDirectory(layout, '/a', 'hugetlb')).toBeUndefined();
@@ -45,18 +45,18 @@ test('hybrid: every hierarchy once, binds of a part left out, names are no contr
   expect(cgroupDirectory(layout, '/a', 'pids')).toBeUndefined();
 });
 
-test('v1 alone, and nothing at all', () => {
+test('v1 alone, and no cgroup mount, are recognised', () => {
   expect(cgroupLayout(hybrid.slice(0, 4), [])).toMatchObject({ version: 1, hybrid: false });
   expect(() => cgroupLayout([], [])).toThrow(/no cgroup file system/u);
 });
 
-test('the root and paths with dots are never ours', () => {
+test('the root and paths with dots are never taken for ours', () => {
   for (const path of ['/', '', 'a', '/a/', '//a', '/a/../b', '/.', '/a//b'])
     expect(() => checkCgroupPath(path), path).toThrow(/use cgroup/u);
   expect(checkCgroupPath('/a/b..c')).toBe('/a/b..c');
 });
 
-test('the counter of OOM kills of both versions', () => {
+test('the counter of OOM kills is read of both versions', () => {
   expect(parseOomKills('oom_kill_disable 0\nunder_oom 0\noom_kill 3\n')).toBe(3);
   expect(parseOomKills('low 0\nhigh 0\nmax 9\noom 2\noom_kill 1\noom_group_kill 7\n')).toBe(1);
   expect(parseOomKills('oom_kill_disable 0\nunder_oom 0')).toBeUndefined();

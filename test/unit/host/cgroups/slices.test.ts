@@ -34,20 +34,20 @@ describe('slices', () => {
   });
 
   it.each(['-a.slice', 'a-.slice', 'a--b.slice', '.slice'])(
-    '%s is no slice that systemd would take',
+    '%s is not a valid slice for systemd',
     (slice) => {
       expect(() => sliceCgroup(slice)).toThrow(/use slice/u);
     },
   );
 
-  it('are told from paths by their end', () => {
+  it('are distinguished from paths by their suffix', () => {
     expect([isSlice('/a/b'), isSlice('/a.slice/b'), isSlice('/a.slice')]).toEqual([false, false, true]);
     expect([isScope('/a/troupe-1'), isScope('/a.slice/troupe-1.scope')]).toEqual([false, true]);
   });
 });
 
 describe('the cgroups of a pod below a slice', () => {
-  it('are a scope that container and monitor share, and one for the pause process', () => {
+  it('are one scope for container and monitor, and one for the pause process', () => {
     expect(containerCgroup(SLICE, container)).toBe(`${DIRECTORY}/troupe-${container}.scope/container`);
     expect(monitorCgroup(SLICE, sandbox, container)).toBe(`${DIRECTORY}/troupe-${container}.scope/monitor`);
     expect(scopeOf(containerCgroup(SLICE, container))).toBe(`${DIRECTORY}/troupe-${container}.scope`);
@@ -66,7 +66,7 @@ describe('the cgroups of a pod below a slice', () => {
 describe('StartTransientUnit', () => {
   const argv = startScopeArgv('/usr/bin/busctl', `${DIRECTORY}/troupe-${container}.scope`, 4711);
 
-  it('names unit, slice and process, and states as many properties as it counts', () => {
+  it('names unit, slice and process, and has as many properties as its count', () => {
     const at = argv.indexOf('ssa(sv)a(sa(sv))');
     expect(argv.slice(at + 1, at + 3)).toEqual([`troupe-${container}.scope`, 'fail']);
     expect(argv.slice(argv.indexOf('Slice'), argv.indexOf('Slice') + 3)).toEqual(['Slice', 's', SLICE]);

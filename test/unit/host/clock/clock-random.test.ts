@@ -21,7 +21,7 @@ test('wall time increases strictly and agrees with the system', () => {
   expect(last).toBeLessThan((BigInt(Date.now()) + 1000n) * 1_000_000n);
 });
 
-test('F78 wall time counts on over a small step back and follows one that somebody set back, or ahead', () => {
+test('F78 wall time counts on over a small step back, and follows a clock set back or ahead', () => {
   const MS = 1_000_000n;
   const YEAR = 31_536_000_000n * MS;
   const wall = [5n * MS, 5n * MS, 4n * MS, 5n * MS + YEAR, 6n * MS, 6n * MS, 0n];
@@ -55,7 +55,7 @@ function stall(): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, clockLimits.stallMs + 100);
 }
 
-test('F15 F79 what was ready before the event loop stood still comes before a bound that ran out meanwhile', async () => {
+test('F15 F79 events ready before a stall of the event loop come before a bound that expired in it', async () => {
   const clock = realClock();
   const order: string[] = [];
   const bound = new Promise<void>((resolve) => {
@@ -79,7 +79,7 @@ test('F15 F79 what was ready before the event loop stood still comes before a bo
   expect(order).toEqual(['work', 'bound']);
 });
 
-test('F15 a stall is told once, with the time that the process was busy itself', async () => {
+test('F15 a stall is reported once, with the process’s own CPU time', async () => {
   const reported: number[] = [];
   let stop = (): void => undefined;
   await new Promise<void>((resolve) => {
@@ -101,7 +101,7 @@ test('F15 a stall is told once, with the time that the process was busy itself',
   expect(reported[0]).toBeGreaterThanOrEqual(clockLimits.stallMs);
 });
 
-test('a timer fires once, a cleared one never, and a delay over 2^31-1 ms does not fire at once', async () => {
+test('a timer fires once, a cleared one never, and one over 2^31-1 ms not at once', async () => {
   const clock = realClock();
   const fired: string[] = [];
   const far = clock.setTimeout(() => fired.push('far'), 2 ** 40);
@@ -120,7 +120,7 @@ test('a timer fires once, a cleared one never, and a delay over 2^31-1 ms does n
   expect(clock.monoMs()).toBeGreaterThan(startedMs);
 });
 
-test('ids have 64 hex digits and tokens the length asked for', () => {
+test('ids have 64 hex digits and tokens the requested length', () => {
   const random = realRandom();
   expect(random.id()).toMatch(/^[0-9a-f]{64}$/u);
   expect(random.id()).not.toBe(random.id());

@@ -4,7 +4,7 @@ import { HandClock } from '../../../support/hand-clock.ts';
 import { never } from '../../../support/turns.ts';
 
 describe('the bound of a port call', () => {
-  test('work that is done in time leaves no timer', async () => {
+  test('work finished in time leaves no timer', async () => {
     const clock = new HandClock();
     expect(
       await withDeadline(clock, { signal: new AbortController().signal, timeoutMs: 5 }, 'try', async () => 7),
@@ -12,7 +12,7 @@ describe('the bound of a port call', () => {
     expect(clock.timers.size).toBe(0);
   });
 
-  test('work that hangs is left behind when its time is over, with what was attempted', async () => {
+  test('hanging work is abandoned at its bound, and the error names the attempt', async () => {
     const clock = new HandClock();
     let seen: AbortSignal | undefined;
     const call = withDeadline(
@@ -32,7 +32,7 @@ describe('the bound of a port call', () => {
     expect(clock.timers.size).toBe(0);
   });
 
-  test('the caller’s abort ends it, before and during', async () => {
+  test('the caller’s abort ends it, before and during the work', async () => {
     const clock = new HandClock();
     const caller = new AbortController();
     const call = withDeadline(clock, { signal: caller.signal, timeoutMs: 5 }, 'mount x', never);

@@ -13,7 +13,7 @@ test('S64: a text with a NUL byte never reaches the kernel as a shorter path', (
   expect(() => callSync(libc.umount, '/a\0b', 0)).toThrow(/NUL byte/u);
 });
 
-test('a failed call says what was attempted, on what, and the errno', () => {
+test('a failed call names the attempt, the subject and the errno', () => {
   const outcome = callSync(libc.openat, -100, '/does/not/exist', 0, 0);
   expect(outcome.result).toBe(-1);
   const error = ((): unknown => {

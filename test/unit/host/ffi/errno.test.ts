@@ -23,25 +23,25 @@ beforeEach(async () => {
 afterEach(async () => rm(dir, { recursive: true }));
 
 describe('absence', () => {
-  it('is what Node and the kernel say of a name that is not there, also below a file', async () => {
+  it('is what Node and the kernel report for a missing name, also below a file', async () => {
     await expect(lstat(join(dir, 'none')).catch(isAbsent)).resolves.toBe(true);
     await expect(lstat(join(dir, 'file/below')).catch(isAbsent)).resolves.toBe(true);
     expect(isAbsent(new KernelError('open', ENOENT, '/x'))).toBe(true);
   });
 
-  it('is no other error and no thrown text', () => {
+  it('is no other error and no thrown string', () => {
     expect(isAbsent(new KernelError('open', EACCES, '/x'))).toBe(false);
     expect(isAbsent(new Error('ENOENT'))).toBe(false);
     expect(isAbsent('ENOENT')).toBe(false);
   });
 
-  it('ends as undefined in a catch; another error is thrown on', async () => {
+  it('becomes undefined in a catch; another error is rethrown', async () => {
     const refused = new KernelError('open', EACCES, '/x');
     await expect(lstat(join(dir, 'none')).catch(onlyAbsent)).resolves.toBeUndefined();
     expect(() => onlyAbsent(refused)).toThrow(refused);
   });
 
-  it('gives way to what is to stand for it; a file on the way does not', async () => {
+  it('is replaced by a default; a file in the path is not', async () => {
     await expect(missingAs(lstat(join(dir, 'none')), undefined)).resolves.toBeUndefined();
     await expect(missingAs(lstat(join(dir, 'file/below')), undefined)).rejects.toMatchObject({
       code: 'ENOTDIR',
@@ -49,7 +49,7 @@ describe('absence', () => {
     await expect(missingAs(Promise.resolve(1), 2)).resolves.toBe(1);
   });
 
-  it('of a process is told by either of two errors', () => {
+  it('of a process is recognised by either of two errors', () => {
     expect(
       [ENOENT, ESRCH, EACCES].map((errno) => isProcessGone(new KernelError('read', errno, '/proc/1/stat'))),
     ).toEqual([true, true, false]);

@@ -23,12 +23,12 @@ const facts = (totalBytes: number, freeBytes: number, files = 0, ffree = 0): Fil
 });
 
 describe('F22 the least free space', () => {
-  it('is a fixed number of bytes, and of a small file system a part', () => {
+  it('is a fixed number of bytes, or a fraction of a small file system', () => {
     expect([leastFreeBytes(100 * GIB), leastFreeBytes(GIB)]).toEqual([256 * MIB, 64 * MIB]);
     expect([leastFreeInodes(10_000_000), leastFreeInodes(16_000)]).toEqual([8192, 1000]);
   });
 
-  it('is refused with the path and both figures', () => {
+  it('missing space is refused with the path and both figures', () => {
     const { kind, message, retryable } = faultBy(() => demandSpace('/images', facts(100 * GIB, 12 * MIB)));
     expect([kind, retryable]).toEqual(['exhausted', true]);
     expect(message).toBe(
@@ -47,13 +47,13 @@ describe('F22 the least free space', () => {
     );
   });
 
-  it('a file system without a number of inodes, or of blocks, has none that could be missing', () => {
+  it('a file system that reports no inodes or blocks never lacks them', () => {
     demandSpace('/images', facts(100 * GIB, 50 * GIB));
     demandSpace('/images', facts(0, 0));
   });
 });
 
-describe('F22 the file system is asked', () => {
+describe('F22 the file system is read', () => {
   function guardOf(files = 0) {
     const state = { asked: 0, now: facts(100 * GIB, 50 * GIB, files, files) };
     const guard = new SpaceGuard('/images', () => {
@@ -63,7 +63,7 @@ describe('F22 the file system is asked', () => {
     return { guard, state };
   }
 
-  it('once for each part of what has to stay free, not for each file', () => {
+  it('once for each fraction of the least free space, not for each file', () => {
     const { guard, state } = guardOf(1_000_000);
     for (let at = 0; at < 64 * 256; at += 1) guard.take(4096, 0);
     // 64 MiB in steps of 16 MiB
@@ -72,7 +72,7 @@ describe('F22 the file system is asked', () => {
     expect(state.asked).toBeLessThanOrEqual(4 + 2 * hostLimits.leastFreeSteps);
   });
 
-  it('each time after it had too little', () => {
+  it('each time after it had too little space', () => {
     const { guard, state } = guardOf();
     guard.take(1, 0);
     state.now = facts(100 * GIB, MIB);
@@ -84,7 +84,7 @@ describe('F22 the file system is asked', () => {
     expect(state.asked).toBe(4);
   });
 
-  it('at once where something begins', () => {
+  it('at the beginning of each operation', () => {
     const { guard, state } = guardOf();
     guard.take(1, 0);
     state.now = facts(100 * GIB, MIB);

@@ -11,7 +11,7 @@ describe('directories at paths that users name', () => {
   });
   afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-  test('makes what is missing and leaves what is there', async () => {
+  test('makes missing directories and leaves existing ones', async () => {
     mkdirSync(join(dir, 'a'));
     chmodSync(join(dir, 'a'), 0o700);
     await makeDirectories(join(dir, 'a/b/c'), 0o755);
@@ -22,19 +22,19 @@ describe('directories at paths that users name', () => {
     ]);
   });
 
-  test('follows a link to a directory, makes several at once', async () => {
+  test('follows a link to a directory, and makes several levels at once', async () => {
     mkdirSync(join(dir, 'real'));
     symlinkSync('real', join(dir, 'link'));
     await Promise.all(['x/y', 'x/z', 'x/y'].map((name) => makeDirectories(join(dir, 'link', name), 0o755)));
     expect(statSync(join(dir, 'real/x/z')).isDirectory()).toBe(true);
   });
 
-  test('S32 below /proc, where Node tries for ever, it ends at once', async () => {
+  test('S32 fails at once below /proc, where Node tries for ever', async () => {
     await expect(makeDirectories('/proc/none/below', 0o755)).rejects.toMatchObject({ code: 'ENOENT' });
     await expect(makeDirectories('/proc/none', 0o755)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  test('a file in the way is told', async () => {
+  test('reports a file in the path', async () => {
     writeFileSync(join(dir, 'file'), '');
     symlinkSync('nowhere', join(dir, 'dangling'));
     await expect(makeDirectories(join(dir, 'file'), 0o755)).rejects.toMatchObject({ code: 'EEXIST' });

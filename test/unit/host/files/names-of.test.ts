@@ -16,21 +16,21 @@ beforeEach(async () => {
 afterEach(async () => rm(dir, { recursive: true }));
 
 describe('names of a directory', () => {
-  it('are none where nothing is at the path', async () => {
+  it('are an empty list for a missing path', async () => {
     expect(await namesOf(join(dir, 'own'))).toEqual(['one']);
     expect(await namesIfDirectory(join(dir, 'own'))).toEqual(['one']);
     expect(await namesOf(join(dir, 'none'))).toEqual([]);
     expect(await namesIfDirectory(join(dir, 'none'))).toEqual([]);
   });
 
-  it('of a file are an error, or none', async () => {
+  it('of a file are an error, or empty on request', async () => {
     await expect(namesOf(join(dir, 'file'))).rejects.toMatchObject({ code: 'ENOTDIR' });
     expect(await namesIfDirectory(join(dir, 'file'))).toEqual([]);
   });
 });
 
 describe('a name', () => {
-  it('is there for what it names itself, a link to nowhere too', async () => {
+  it('exists for any entry, also for a dangling link', async () => {
     await symlink(join(dir, 'none'), join(dir, 'link'));
     expect(await isThere(join(dir, 'own'))).toBe(true);
     expect(await isThere(join(dir, 'link'))).toBe(true);

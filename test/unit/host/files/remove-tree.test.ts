@@ -25,7 +25,7 @@ function place(): string {
   return path;
 }
 
-test('a directory goes with more files than are deleted at once, and with directories below', async () => {
+test('a directory is deleted with more files than one batch, and with directories below', async () => {
   const tree = join(place(), 'tree');
   mkdirSync(join(tree, 'a/b'), { recursive: true });
   for (let index = 0; index < hostLimits.removedAtOnce * 2 + 1; index += 1)
@@ -45,7 +45,7 @@ test('links are deleted, not followed', async () => {
   expect(readFileSync(join(root, 'elsewhere/kept'), 'utf8')).toBe('kept');
 });
 
-test('what is not there is gone already; F89: directories of a log go, however many a client has named', async () => {
+test('a missing path counts as deleted; F89: directories of a log are deleted, however many a client has named', async () => {
   const root = place();
   await expect(removeDirectory(join(root, 'none'))).resolves.toBeUndefined();
   await expect(removeFile(join(root, 'none'))).resolves.toBeUndefined();

@@ -21,16 +21,16 @@ test.each(['', 'abc', 'abcd', 'abcde', 'abcdefgh'])('a file of %j is read whole'
   expect(await readSmallFile(fileOf(text), BOUNDS)).toBe(text);
 });
 
-test('of a file larger than its bound nothing is believed', async () => {
+test('a file larger than its bound is not used', async () => {
   expect(await readSmallFile(fileOf('abcdefghi'), BOUNDS)).toBe('');
 });
 
-test('no file, and a file where a directory should be', async () => {
+test('a missing file, and a file in place of a directory, are absent', async () => {
   expect(await readSmallFile(join(directory, 'absent'), BOUNDS)).toBeUndefined();
   expect(await readSmallFile(join(fileOf('x'), 'below'), BOUNDS)).toBeUndefined();
 });
 
-test('F89 a directory in its place is no file; another failure is thrown with its code, and no descriptor stays open', async () => {
+test('F89 a directory in its place is absent; another failure is thrown with its code, and no descriptor stays open', async () => {
   const before = readdirSync('/proc/self/fd').length;
   await expect(readSmallFile(directory, BOUNDS)).resolves.toBeUndefined();
   await expect(readSmallFile(join(directory, 'n'.repeat(256)), BOUNDS)).rejects.toMatchObject({
@@ -71,7 +71,7 @@ describe.each(['on a disk', 'in memory'])('%s', (where) => {
   );
 
   test.skipIf(where === 'in memory' && reason !== undefined)(
-    'F89 a FIFO and a directory are no file, a file beyond the bound is empty',
+    'F89 a FIFO and a directory are absent, a file beyond the bound is empty',
     async () => {
       execFileSync('mkfifo', [join(place, 'fifo')]);
       mkdirSync(join(place, 'directory'));

@@ -71,7 +71,7 @@ const READERS: Readonly<Record<string, () => Promise<unknown>>> = {
 };
 
 test.each(Object.keys(READERS))(
-  'F89 %s that is a FIFO counts as none',
+  'F89 %s that is a FIFO counts as absent',
   async (name) => {
     expect(await READERS[name]?.()).toBe(undefined);
   },
@@ -91,7 +91,7 @@ test(
 );
 
 test(
-  'F89 a file of ours is put in a FIFO’s place; one in the place of what is written beside it is an error',
+  'F89 our file replaces a FIFO; a FIFO in the place of its temporary file is an error',
   async () => {
     const path = fifo('whole/file');
     await writeWhole(path, 'text', 0o600);

@@ -28,14 +28,14 @@ async function allOf(terminal: PolledDescriptor): Promise<string> {
   return text;
 }
 
-test('what was written after the kernel looked for input, and before it looked for the close, is read after EIO', async () => {
+test('bytes written between the kernel’s poll for input and its check for the close are read after EIO', async () => {
   const terminal = new PolledDescriptor(openSync('/dev/ptmx', 'r+'), 'a terminal');
   onTestFinished(() => terminal.close());
   plantReads(['one ', 'EIO', 'last ', 'EIO', 'words', 'EIO', 'EIO', 'of another']);
   expect(await allOf(terminal)).toBe('one last words');
 });
 
-test('a terminal whose process has gone without a word ends', async () => {
+test('a terminal whose process ended without output ends', async () => {
   const terminal = new PolledDescriptor(openSync('/dev/ptmx', 'r+'), 'a terminal');
   onTestFinished(() => terminal.close());
   plantReads([]);

@@ -37,7 +37,7 @@ async function listen(path: string): Promise<PrivateSocket> {
 }
 
 test.each(['EPERM', 'EOPNOTSUPP', 'ENOSYS'])(
-  'F90: a file system without hard links (%s) has the socket all the same',
+  'F90: the socket is made on a file system without hard links, too (%s)',
   async (code) => {
     const path = join(scratch(), 's.sock');
     linking.refusal = code;
@@ -49,7 +49,7 @@ test.each(['EPERM', 'EOPNOTSUPP', 'ENOSYS'])(
   },
 );
 
-test('F89: whatever an earlier start has left in the private directory goes', async () => {
+test('F89: leftovers of an earlier start in the private directory are deleted', async () => {
   const directory = scratch();
   const left = join(directory, '.s.sock');
   mkdirSync(left, { mode: 0o700 });

@@ -48,7 +48,7 @@ describe('a pipe of small pieces', () => {
     expect(await reads(Buffer.from('x'), 4000)).toMatchObject({ isBounded: true, bytes: 4000 });
   });
 
-  test('S89: what is dropped by whoever gets it is read no faster, whatever its pieces', async () => {
+  test('S89: input that its reader drops is read no faster, whatever its pieces', async () => {
     const piece = Buffer.alloc(smallReadBytes * 2, 'x');
     expect(await reads(piece, 2000, (reader) => reader.unwanted())).toMatchObject({
       isBounded: true,
@@ -56,7 +56,7 @@ describe('a pipe of small pieces', () => {
     });
   });
 
-  test('S89: a pause of its owner outlasts that of the pace, and its end is heard of in both', async () => {
+  test('S89: a pause by its owner outlasts that of the pace, and the end of input is noticed in both', async () => {
     const pipe = makePipe();
     const reader = new SocketReader(pipe.read);
     let bytes = 0;

@@ -20,7 +20,7 @@ afterEach(() => {
 const heldBy = (socket: Socket): number => socket.readableLength;
 
 describe('S85 a pipe of single bytes', () => {
-  it('that is not read is left to the kernel: nothing is read before the start, and nothing while it is paused', async () => {
+  it('that is not read stays in the kernel: nothing is read before the start or while it is paused', async () => {
     const pipe = makePipe();
     const reader = new SocketReader(pipe.read);
     opened.push(reader);
@@ -44,7 +44,7 @@ describe('S85 a pipe of single bytes', () => {
     expect(came).toBe(200);
   });
 
-  it('of which nobody takes anything is read up to its bound, joined, and brought whole', async () => {
+  it('whose bytes nobody takes is read up to its bound, joined, and delivered whole', async () => {
     const pipe = makePipe();
     const reader = new SocketReader(pipe.read);
     const source = socketSource(reader);
@@ -77,7 +77,7 @@ describe('S85 a pipe of single bytes', () => {
     expect(reads).toBeLessThan(singles);
   });
 
-  it('is read and dropped once nobody wants it, so that its writer never waits', async () => {
+  it('is read and dropped once its reader has closed, so that its writer never waits', async () => {
     const pipe = makePipe();
     const reader = new SocketReader(pipe.read);
     const source = socketSource(reader);
@@ -120,7 +120,7 @@ describe('a socket', () => {
     );
   });
 
-  it('S85 whose peer does not read is given one piece at a time', async () => {
+  it('S85 whose peer does not read gets one piece at a time', async () => {
     const pipe = makePipe();
     const socket = writeEnd(pipe.write);
     socket.on('error', () => undefined);
@@ -144,7 +144,7 @@ describe('a socket', () => {
 describe('F39 S85 the sync pipe of a monitor', () => {
   const bound = { clock: new HandClock(), timeoutMs: 1000 };
 
-  it('brings lines, the last one without an end, too', async () => {
+  it('delivers lines, also the last one without a line break', async () => {
     const pipe = makePipe();
     const sync = new SyncPipe(pipe.read);
     for (const byte of '{"pid": 7}\n\nrest') {

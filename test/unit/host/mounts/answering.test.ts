@@ -20,7 +20,7 @@ const mountsOf = (...mounts: readonly (readonly [type: string, at: string])[]) =
       .join('\n'),
   );
 
-describe('which mounts may not answer', () => {
+describe('mounts that may not answer', () => {
   test.each([
     'nfs',
     'nfs4',
@@ -37,17 +37,17 @@ describe('which mounts may not answer', () => {
     expect(mountsOf([type, '/srv']).filter(isRemote)).toHaveLength(1);
   });
   test.each(['ext4', 'xfs', 'btrfs', 'overlay', 'tmpfs', 'proc', 'sysfs', 'cgroup2', 'fusectl'])(
-    'not %s',
+    'do not include %s',
     (type) => {
       expect(mountsOf([type, '/srv']).filter(isRemote)).toEqual([]);
     },
   );
-  test('not systemd’s automatic mount of binfmt_misc', () => {
+  test('do not include systemd’s automatic mount of binfmt_misc', () => {
     expect(mountsOf(['autofs', '/proc/sys/fs/binfmt_misc']).filter(isRemote)).toEqual([]);
   });
 });
 
-describe('the first such mount on the way along a path', () => {
+describe('the first such mount along a path', () => {
   const dead = join(base, 'dead');
   const mounts = mountsOf(['nfs', dead]);
   const found = async (path: string): Promise<string | undefined> =>
@@ -78,11 +78,11 @@ describe('the first such mount on the way along a path', () => {
     ['not there', join(base, 'nothing/at/all')],
     ['a link to itself', join(base, 'loop/x')],
     ['.. that leaves it again by name alone', `${dead}/../local`],
-  ])('none: %s', async (_what, path) => {
+  ])('is undefined: %s', async (_what, path) => {
     expect(await found(path)).toBeUndefined();
   });
 
-  test('a mount on top of it counts, not what it hides', async () => {
+  test('is the topmost mount, not the hidden one', async () => {
     expect(await firstRemote(dead, mountsOf(['nfs', dead], ['tmpfs', dead]))).toBeUndefined();
   });
 });
@@ -101,7 +101,7 @@ describe('a call on a path that a user names', () => {
     expect(notes).toEqual([{ on: 'mount x' }]);
   });
 
-  test('passes an error on', async () => {
+  test('passes on an error', async () => {
     const clock = new HandClock();
     await expect(
       onUserPath(requestOf(clock, '/unit/bad').request, () => Promise.reject(new Error('EIO'))),
@@ -109,7 +109,7 @@ describe('a call on a path that a user names', () => {
     expect(clock.timers.size).toBe(0);
   });
 
-  test('that hangs ends as timedOut with the mount; nothing is left armed', async () => {
+  test('that hangs ends as timedOut with the mount; no timer is left', async () => {
     const clock = new HandClock();
     const call = onUserPath(requestOf(clock, '/unit/dead').request, () => never);
     await loopTurn();
@@ -124,7 +124,7 @@ describe('a call on a path that a user names', () => {
     expect(clock.timers.size).toBe(0);
   });
 
-  test('that hangs ends as cancelled with an abort; one that comes later never begins', async () => {
+  test('that hangs is cancelled by an abort; one after the abort never begins', async () => {
     const clock = new HandClock();
     const controller = new AbortController();
     const call = onUserPath(requestOf(clock, '/unit/hung', controller.signal).request, () => never);

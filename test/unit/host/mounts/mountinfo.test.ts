@@ -23,19 +23,19 @@ test('a line gives ids, paths, options and peer groups', () => {
   });
 });
 
-test('octal escapes become the characters that they stand for', () => {
+test('octal escapes become their characters', () => {
   const mount = parseMountInfo(lines)[1];
   expect(mount?.mountPoint).toBe('/a b\tc\nd\\e#f');
   expect(mount).toMatchObject({ sharedGroup: 7, masterGroup: 3, source: 'no name' });
 });
 
-test('an unbindable mount, a source that is a hyphen, a backslash in an option', () => {
+test('an unbindable mount, a hyphen as source and a backslash in an option are read', () => {
   const [, , pin, overlay] = parseMountInfo(lines);
   expect(pin).toMatchObject({ isUnbindable: true, root: 'net:[4026532256]', fsType: 'nsfs' });
   expect(overlay).toMatchObject({ source: '-', superOptions: ['rw', 'lowerdir=/l/a\\:b:/l/c'] });
 });
 
-test('of two mounts on one path the later one is found; nothing is found where nothing is mounted', () => {
+test('of two mounts on one path the later one is found; a path without a mount is undefined', () => {
   const mounts = parseMountInfo(lines);
   expect(findMount(mounts, '/mnt2')?.id).toBe(42);
   expect(findMount(mounts, '/mnt')).toBeUndefined();
@@ -45,7 +45,7 @@ test('broken lines are left out', () => {
   expect(parseMountInfo('\n36 35\n36 35 98:0 / / rw master:1\nx\n')).toEqual([]);
 });
 
-test('calls during a look share one that begins after them', async () => {
+test('calls during a read share the next read', async () => {
   const [first, second, third] = [readMountInfo(), readMountInfo(), readMountInfo()];
   expect([first === second, second === third]).toEqual([false, true]);
   const polls = await Promise.all([first, second]);

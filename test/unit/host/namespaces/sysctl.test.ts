@@ -13,7 +13,7 @@ test('the first separator decides what dots and slashes mean', () => {
   expect(sysctlPath('net/ipv4/conf/eth0.1/forwarding')).toBe('net/ipv4/conf/eth0.1/forwarding');
 });
 
-test('a name that leaves /proc/sys or is no path is refused', () => {
+test('a name that leaves /proc/sys or is not a path is refused', () => {
   const bad = [
     '',
     'net',
@@ -30,7 +30,7 @@ test('a name that leaves /proc/sys or is no path is refused', () => {
   for (const name of bad) expect(() => sysctlPath(name), name).toThrow(/invalid name/u);
 });
 
-test('each parameter is known by its namespace, those of the machine by none', () => {
+test('each parameter is assigned to its namespace, those of the machine to none', () => {
   const known = {
     'net.core.somaxconn': 'net',
     'kernel.shmmax': 'ipc',
@@ -46,7 +46,7 @@ test('each parameter is known by its namespace, those of the machine by none', (
   }
 });
 
-test('a parameter of an interface that plugins make is told apart from those that are there before', () => {
+test('a parameter of a plugin’s interface is distinguished from existing ones', () => {
   const of = {
     'net.ipv4.conf.eth0.arp_ignore': 'eth0',
     'net.ipv6.conf.net1.accept_ra': 'net1',
@@ -65,7 +65,7 @@ test('a parameter of an interface that plugins make is told apart from those tha
   for (const name of others) expect(sysctlInterface(name), name).toBeUndefined();
 });
 
-test('what sets others back comes first', () => {
+test('a parameter that resets others comes first', () => {
   const names = [
     'net.ipv4.conf.all.accept_redirects',
     'net.ipv4.ip_forward',

@@ -10,13 +10,13 @@ const key = '0123456789abcdef';
 const environment = (...variables: readonly string[]): Buffer =>
   Buffer.from(variables.map((one) => `${one}\0`).join(''));
 
-test('nothing is marked until the daemon says whose helpers they are; then all are', () => {
+test('helpers are marked once the daemon has set the mark, and not before', () => {
   expect(helperVariable(7)).toEqual([]);
   markHelpers({ key, boot: 'aa' });
   expect(helperVariable(7)).toEqual([[HELPER_VARIABLE, `${key}.aa.7`]]);
 });
 
-test('the mark is read wherever it stands', () => {
+test('the mark is found anywhere in the environment', () => {
   const mark = `${HELPER_VARIABLE}=${key}.aa.7`;
   for (const variables of [
     [mark],
@@ -30,7 +30,7 @@ test('the mark is read wherever it stands', () => {
   expect(markIn(Buffer.from(mark), key)).toEqual({ boot: 'aa', pipe: 7 });
 });
 
-test('another instance’s mark is none, nor is what only looks like one', () => {
+test('another instance’s mark does not count, nor does a similar text', () => {
   const others = [
     [],
     [''],

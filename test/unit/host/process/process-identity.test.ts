@@ -14,7 +14,7 @@ import { decodeStatus } from '../../../../src/host/process/process-reaper.ts';
 
 const tail = 'S 10 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 2 3 4';
 
-test('the stat line is read past spaces and parentheses in the command', () => {
+test('the stat line is read with spaces and parentheses in the command', () => {
   const wanted = {
     pid: 77,
     startTicks: 987654,
@@ -28,7 +28,7 @@ test('the stat line is read past spaces and parentheses in the command', () => {
   expect(parseStat(`77 (a) b (c) R 1) ${tail}\n`)).toEqual(wanted);
 });
 
-test('a stat line that is none gives nothing', () => {
+test('an invalid stat line gives undefined', () => {
   for (const text of ['', '77', '77 (sh', '77 (sh) S 1', `x (sh) ${tail}`])
     expect(parseStat(text)).toBeUndefined();
 });
@@ -44,7 +44,7 @@ test('F43: a process with another start time is another process', () => {
   expect(processIdentity(2 ** 22 + 1)).toBeUndefined();
 });
 
-test('F47: a process is ending when it is gone, another one by now, or killed; not while it lives', async () => {
+test('F47: a process is ending when it is gone, its pid reused, or killed; not while it lives', async () => {
   const self = processIdentity(process.pid);
   if (self === undefined) throw new Error('no identity of this very process');
   expect(isProcessEnding(self)).toBe(false);
@@ -69,11 +69,11 @@ test('wait statuses are decoded into a code or a signal', () => {
   expect(decodeStatus(0x8b)).toEqual({ exitCode: null, signal: 11 });
 });
 
-test('the boot is known by its id', () => {
+test('the boot is identified by its id', () => {
   expect(bootId()).toMatch(/^[0-9a-f-]{36}$/u);
 });
 
-test('F71 a process that has begun to exit does not run, though it is no zombie yet', () => {
+test('F71 a process that has begun to exit counts as ended, before it is a zombie', () => {
   const [forkedOnly, exiting] = [0x40, 0x4];
   expect(['R', 'S', 'D', 'T'].map((state) => isRunningStat({ state, flags: forkedOnly }))).toEqual([
     true,

@@ -6,7 +6,7 @@ import { createLayout } from '../../../../src/host/sandbox/layout.ts';
 import { sourcesOf } from '../../../../src/host/sandbox/sandbox-files.ts';
 import { sandboxId } from '../../actors/fixtures.ts';
 
-test('S87: a document names the files of a pod themselves, not the links to them', async () => {
+test('S87: a document has the real files of a pod, not the links to them', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'troupe-sources-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));
   const layout = createLayout({ root: directory, state: directory });

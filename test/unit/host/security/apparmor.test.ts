@@ -29,31 +29,31 @@ describe('the AppArmor profile that a container asks for', () => {
     };
   };
 
-  it('is refused when it is not loaded, and taken when it is', async () => {
+  it('is refused when it is not loaded, and accepted when it is', async () => {
     await expect(checkProfile(machine(), security('mine'))).rejects.toThrow(
       'use AppArmor profile mine: not loaded on this node',
     );
     await checkProfile(machine('mine'), security('mine'));
   });
 
-  it('is loaded again when it is the default one and somebody has unloaded it', async () => {
+  it('is loaded again when it is the default profile and was unloaded', async () => {
     const apparmor = machine();
     await checkProfile(apparmor, security(DEFAULT_PROFILE));
     expect(apparmor.profiles.has(DEFAULT_PROFILE)).toBe(true);
   });
 
-  it('is refused where AppArmor is not enabled: a journal from another machine', async () => {
+  it('is refused where AppArmor is not enabled, as with a journal from another machine', async () => {
     await expect(checkProfile(undefined, security('mine'))).rejects.toThrow(
       'AppArmor is not enabled on this node',
     );
   });
 
-  it('does not matter to a privileged container, nor to one without', async () => {
+  it('is not required for a privileged container, nor for one without', async () => {
     await checkProfile(undefined, security('mine', true));
     await checkProfile(undefined, security(''));
   });
 
-  it('has the name that its text states', () => {
+  it('has the name in its text', () => {
     expect(DEFAULT_PROFILE_TEXT).toMatch(/^\nprofile troupe-default flags=/u);
   });
 });

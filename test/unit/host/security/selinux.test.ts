@@ -16,7 +16,7 @@ import {
 } from '../../../../src/host/security/selinux.ts';
 
 describe('labels of the policy', () => {
-  test('from lxc_contexts, or the usual ones', () => {
+  test('come from lxc_contexts, or are the usual ones', () => {
     const text =
       '# a comment\nprocess = "system_u:system_r:container_t:s0"\ncontent = "system_u:object_r:virt_var_lib_t:s0"\nfile = "system_u:object_r:svirt_file_t:s0"\n';
     expect(parseContexts(text)).toEqual({
@@ -84,7 +84,7 @@ describe('paths of the host', () => {
     '/mnt/disk',
     '/tmp/x',
     '/bootstrap',
-  ])('S96: %s may be', (path) => {
+  ])('S96: %s may be labelled', (path) => {
     expect(isSystemPath(path)).toBe(false);
   });
 });
@@ -106,7 +106,7 @@ describe.skipIf(reason !== undefined)('relabelling', () => {
   };
   const LABEL = 'system_u:object_r:container_file_t:s0:c1,c2';
 
-  test('S33 S54 a volume with all that is in it, links themselves and nothing that they lead to', async () => {
+  test('S33 S54 a volume is labelled with its content; links themselves, not their targets', async () => {
     const [volume, outside] = [join(dir, 'volume'), join(dir, 'outside')];
     mkdirSync(join(volume, 'a/b'), { recursive: true });
     mkdirSync(outside);
@@ -146,7 +146,7 @@ describe.skipIf(reason !== undefined)('relabelling', () => {
     expect(labelOf(join(directory, String(3 * hostLimits.labelledAtOnce - 1)))).toBe(`${LABEL}\0`);
   });
 
-  test('S33 S54: a single file; a link as the volume itself is not followed', async () => {
+  test('S33 S54: a single file is labelled; a link as the volume itself is not followed', async () => {
     const [file, link, directory, other] = [
       join(dir, 'file'),
       join(dir, 'link'),
@@ -191,7 +191,7 @@ describe.skipIf(reason !== undefined)('relabelling', () => {
     }
   });
 
-  test('S90 F45 volumes on a mount that does not answer hold no more threads than its share, and those of others are labelled', async () => {
+  test('S90 F45 volumes on a hanging mount hold no more threads than its share, and others are labelled', async () => {
     const [volume, dead] = [join(dir, 'volume'), join(dir, 'dead')];
     mkdirSync(volume);
     const real = libc.openat;
@@ -240,7 +240,7 @@ describe.skipIf(reason !== undefined)('relabelling', () => {
     });
   });
 
-  test('ends early when it is not wanted any more', async () => {
+  test('ends early on abort', async () => {
     writeFileSync(join(dir, 'file'), '');
     await expect(relabel(dir, LABEL, AbortSignal.abort(), '/')).rejects.toThrow();
     expect(labelOf(join(dir, 'file'))).toBeUndefined();

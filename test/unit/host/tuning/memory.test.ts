@@ -4,7 +4,7 @@ import { heapGuard } from '../../../../src/host/tuning/memory.ts';
 
 const MIB = 1024 * 1024;
 
-test('F14 a heap that is full of garbage is collected and taken for what is left; one that is full refuses, and is collected every so often', () => {
+test('F14 a heap full of garbage is collected and then measured; a full one refuses, and is collected at intervals', () => {
   let nowMs = 0;
   let usedMib = 50;
   let leftMib = 60;
@@ -35,6 +35,6 @@ test('F14 a heap that is full of garbage is collected and taken for what is left
   expect([refusal(), collections]).toEqual([undefined, 3]);
 });
 
-test('F14 the real heap has room', () => {
+test('F14 the real heap has free memory', () => {
   expect(heapGuard({ monoMs: () => 0 })()).toBeUndefined();
 });

@@ -4,7 +4,7 @@ import { programParts } from '../../../../src/host/tuning/program-pages.ts';
 const entry = (head: string, anonymousKb: number, swappedKb = 0): string =>
   `${head}\nSize:               4 kB\nRss:                4 kB\nAnonymous:      ${anonymousKb} kB\nSwap:      ${swappedKb} kB\nVmFlags: rd mr mw me\n`;
 
-test('only what is read or run of the program, and holds no byte that was written since, can be let go of', () => {
+test('only readable or executable pages of the program without later writes can be released', () => {
   const smaps = [
     entry('00400000-00746000 r--p 00000000 fe:00 53 /opt/a b/node', 0),
     entry('0074a000-03044000 r-xp 0034a000 fe:00 53                            /opt/a b/node', 0),

@@ -35,7 +35,7 @@ function fakeHierarchy(): { readonly layout: CgroupLayout; readonly procs: strin
   };
 }
 
-test('while work is under way this process is moved to where it is, again and again; afterwards not', async () => {
+test('during work this process is moved to its own cgroup repeatedly; afterwards not', async () => {
   const { layout, procs } = fakeHierarchy();
   const clock = new HandClock();
   const moves = new WarmCgroupMoves(layout, clock);
@@ -52,7 +52,7 @@ test('while work is under way this process is moved to where it is, again and ag
   await moves.during((ready) => ready);
 });
 
-test('work that goes on for long, such as an exec, keeps moves cheap for a while only', async () => {
+test('long work, such as an exec, keeps moves cheap for a bounded time only', async () => {
   const { layout, procs } = fakeHierarchy();
   const clock = new HandClock();
   const moves = new WarmCgroupMoves(layout, clock);
@@ -75,7 +75,7 @@ function linkOf(fd: string): string {
   }
 }
 
-test('without such a file work is done all the same', async () => {
+test('work is done without such a file, too', async () => {
   const { layout } = fakeHierarchy();
   const moves = new WarmCgroupMoves({ ...layout, hierarchies: [] }, new HandClock());
   await expect(

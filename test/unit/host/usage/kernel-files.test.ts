@@ -30,7 +30,7 @@ describe('kernel files', () => {
     rmSync(directory, { recursive: true });
   });
 
-  it('reads what is there now, through one descriptor', () => {
+  it('reads the current content through one descriptor', () => {
     const path = join(directory, 'memory.current');
     for (const text of ['1\n', '22\n', '']) {
       writeFileSync(path, text);
@@ -39,7 +39,7 @@ describe('kernel files', () => {
     expect(open()).toBe(1);
   });
 
-  it('closes what nobody has asked for since a while, and keeps what is asked for', () => {
+  it('closes files unused for a while, and keeps used ones', () => {
     const [old, asked] = [join(directory, 'old'), join(directory, 'asked')];
     for (const path of [old, asked]) {
       writeFileSync(path, 'x');
@@ -54,7 +54,7 @@ describe('kernel files', () => {
     expect(clock.timers.size).toBe(0);
   });
 
-  it('a file that is not there is looked for again after a while, not at each reading', () => {
+  it('a missing file is opened again after a while, not at each read', () => {
     const path = join(directory, 'memory.memsw.usage_in_bytes');
     expect(files.read(path)).toBeUndefined();
     writeFileSync(path, '7');
@@ -63,7 +63,7 @@ describe('kernel files', () => {
     expect(files.read(path)).toBe('7');
   });
 
-  it('a file of a cgroup that is gone tells nothing, and one made anew under its name is read', () => {
+  it('a file of a removed cgroup is undefined, and that of a new one under its name is read', () => {
     // ENODEV is the kernel's answer for a removed cgroup; a process that has ended answers ESRCH the same way
     expect(files.read('/proc/self/task/1/nothing')).toBeUndefined();
     const path = join(directory, 'big');

@@ -53,7 +53,7 @@ describe('statistics driver', () => {
   const says = (file: string, text: string): void =>
     writeFileSync(join(root, 'pods', `troupe-${id}`, file), text);
 
-  it('F78: the rate of CPU use goes by the clock that nobody sets', async () => {
+  it('F78: the rate of CPU use is measured by the monotonic clock', async () => {
     begin(2);
     says('cpu.stat', 'usage_usec 1000000\n');
     expect((await driver.container({ id, sandbox }))?.cpuNanoCores).toBeUndefined();
@@ -70,7 +70,7 @@ describe('statistics driver', () => {
     expect((await driver.container({ id, sandbox }))?.cpuNanoCores).toBe(0n);
   });
 
-  it('v1: what is left of swap is the limit of both less that of memory and what is used; nothing where one has no limit', async () => {
+  it('v1: available swap is the combined limit less the memory limit and the usage; undefined without a limit', async () => {
     begin(1);
     const files = {
       'cpuacct.usage': '5',
@@ -103,7 +103,7 @@ describe('statistics driver', () => {
     expect(await reported).toMatchObject({ processes: 20_000n, threads: 20_000n });
   });
 
-  it("S88 the usage of a cgroup is the pod's only where the cgroup is named after its whole uid", () => {
+  it("S88 the usage of a cgroup is taken for the pod's only where it is named after the whole uid", () => {
     begin(2);
     const uid = '1b4f-22-c';
     const usageAt = (cgroupParent: string, ofUid = uid): bigint | undefined => {
@@ -134,7 +134,7 @@ describe('statistics driver', () => {
       for (const parent of own) expect(usageAt(parent, short)).toBeUndefined();
   });
 
-  it('a pod without a process whose namespace is gone has no interfaces', async () => {
+  it('a pod without a process or network namespace has no interfaces', async () => {
     begin(2);
     const reported = driver.interfaces({ id: sandbox.key.name as never, pid: undefined });
     await Promise.resolve().then(() => clock.fire());

@@ -38,7 +38,7 @@ const HEAD =
   'Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs\n';
 const interfaceLine = (name: string): string => `${name}: 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n`;
 
-test('S78: of a pod with a hundred thousand interfaces its own and some others are in the statistics', () => {
+test('S78: of a pod with a hundred thousand interfaces eth0 and a bounded number of others are in the statistics', () => {
   const text =
     HEAD +
     Array.from({ length: 100_000 }, (_, at) => interfaceLine(at === 70_000 ? 'eth0' : `dummy${at}`)).join('');
@@ -66,7 +66,7 @@ test('S78: of a longer list of interfaces whole lines are read, up to the bound'
   rmSync(directory, { recursive: true });
 });
 
-test('S89: open files of a container with too many processes are not counted, though these have none', () => {
+test('S89: open files of a container with too many processes are not counted, also where these have none', () => {
   const pids = (count: number): string =>
     Array.from({ length: count }, (_, at) => `${2 ** 22 + at}\n`).join('');
   const details = (count: number) =>
