@@ -9,6 +9,11 @@ export const checkpointLimits = {
   /** Checkpoints at once, since each fills memory, caches and disk as fast as it can; and those that wait. */
   atOnce: 1,
   waiting: 64,
+  /**
+   * ms between two checks of the free space while programs write a checkpoint: a disk of 2 GB/s writes less than the
+   * reserve of 256 MiB in them, and a check takes a microsecond.
+   */
+  spaceCheckMs: 100,
   /** Files and directories that a container may have changed: listing the names of a million takes some 100 MiB. */
   changedFiles: 1_000_000,
   /** Bytes of their paths: a million take 60 MiB, but a container could choose 4 GiB. */

@@ -46,4 +46,15 @@ export const ofCheckpoints: readonly Mutant[] = [
       "const repoTag = manifest.annotations['org.opencontainers.image.ref.name'] ?? formatReference(reference);",
     test: { file: 'test/integration/daemon/restore.test.ts', named: 'S30: CreateContainer from an image' },
   },
+  {
+    row: 'F22',
+    title: 'a checkpoint is begun on a full disk',
+    file: 'src/oci/runtime/checkpoint/space.ts',
+    find: '  await demandSpaceOf(watch);\n  const [full, ended]',
+    replace: '  const [full, ended]',
+    test: {
+      file: 'test/unit/oci/runtime/checkpoint/given-up.test.ts',
+      named: 'F22 for the space.*on a disk that is too full',
+    },
+  },
 ];

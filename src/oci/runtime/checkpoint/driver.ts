@@ -29,6 +29,8 @@ import type { CheckpointJob, Reader } from './frozen.ts';
 import { copyFile, packAll } from './tar.ts';
 import type { TarCall } from './tar.ts';
 import { createRestores, undoRestores } from './restore.ts';
+import { withSpace } from './space.ts';
+import type { ReadFacts, SpaceWatch } from './space.ts';
 import { begun, dropWork, keepNote, makeWork, noteOf } from './work.ts';
 import type { Note } from './work.ts';
 
@@ -36,6 +38,8 @@ export interface CheckpointOptions extends Omit<Reader, 'clock' | 'layout' | 'to
   readonly criu: Criu;
   /** Whether containers may be restored: CRIU creates processes with the privileges that an archive states. */
   readonly restores: boolean;
+  /** Free space of the disks; replaced in tests. */
+  readonly readFacts?: ReadFacts;
 }
 
 export interface CheckpointDriver extends CheckpointPort {
@@ -48,6 +52,7 @@ interface Stage {
   readonly ability: Ability;
   /** Directory of the checkpoints in progress. */
   readonly directory: string;
+  readonly readFacts: ReadFacts | undefined;
 }
 
 interface Request {
@@ -67,13 +72,19 @@ interface Draft extends OpenArchive {
   hasName: boolean;
 }
 
-export function createCheckpointDriver({ criu, restores, ...options }: CheckpointOptions): CheckpointDriver {
+export function createCheckpointDriver({
+  criu,
+  restores,
+  readFacts,
+  ...options
+}: CheckpointOptions): CheckpointDriver {
   const { layout, clock, toolPath } = options.parts;
   const ability = new Ability(criu, toolPath, clock);
   const stage: Stage = {
     reader: { ...options, layout, clock, toolPath: ability.path },
     ability,
     directory: layout.checkpointsDir,
+    readFacts,
   };
   const gate = new Semaphore('checkpoints', checkpointLimits.atOnce, checkpointLimits.waiting);
   return {
@@ -113,12 +124,15 @@ async function checkpoint(
   const drafts: Draft[] = [];
   try {
     for (const container of containers) drafts.push(await begin(stage, container, request, fx));
-    await readAll(
-      reader,
-      drafts.map(({ job }) => job),
-      fx,
+    await withSpace(watchOf(stage, drafts, attempted, fx), (bounded) =>
+      readAll(
+        reader,
+        drafts.map(({ job }) => job),
+        bounded,
+      ),
     );
-    for (const draft of drafts) await pack(reader, draft, fx);
+    for (const draft of drafts)
+      await withSpace(watchOf(stage, [draft], attempted, fx), (bounded) => pack(reader, draft, bounded));
     for (const draft of drafts) {
       await nameArchive(draft.call, draft.file);
       draft.hasName = true;
@@ -132,6 +146,23 @@ async function checkpoint(
     for (const id of request.noted)
       await (request.kept.has(id) ? keepNote(directory, id) : dropWork(directory, id));
   }
+}
+
+/** The directory of checkpoints and these archives, which may be on other disks. */
+function watchOf(
+  { reader, directory, readFacts }: Stage,
+  drafts: readonly Draft[],
+  attempted: string,
+  fx: EffectContext,
+): SpaceWatch {
+  const byMount = new Map(
+    drafts.map(({ call, file, mountPoint }) => [
+      mountPoint,
+      { path: call.archive, opened: `/proc/self/fd/${file.fd}`, mountPoint },
+    ]),
+  );
+  const own = { path: directory, opened: directory, mountPoint: directory };
+  return { attempted, written: [own, ...byMount.values()], clock: reader.clock, fx, readFacts };
 }
 
 /**

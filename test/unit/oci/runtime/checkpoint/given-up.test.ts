@@ -20,6 +20,7 @@ import { createLayout } from '../../../../../src/host/sandbox/layout.ts';
 import { partialOf } from '../../../../../src/oci/runtime/checkpoint/archive.ts';
 import { createCheckpointDriver } from '../../../../../src/oci/runtime/checkpoint/driver.ts';
 import type { CheckpointOptions } from '../../../../../src/oci/runtime/checkpoint/driver.ts';
+import type { ReadFacts } from '../../../../../src/oci/runtime/checkpoint/space.ts';
 import { faultOf } from '../../../../support/fault-of.ts';
 import { fxOf } from '../../../../support/fx.ts';
 
@@ -32,7 +33,7 @@ describe('F33 F89 a checkpoint of a pod that is given up', () => {
   });
   afterEach(() => rmSync(directory, { recursive: true }));
 
-  function bench() {
+  function bench(readFacts?: ReadFacts) {
     const layout = createLayout({ root: directory, state: join(directory, 'state') });
     const lines: string[] = [];
     const line = (_fields: object, message: string): void => void lines.push(message);
@@ -57,6 +58,7 @@ describe('F33 F89 a checkpoint of a pod that is given up', () => {
       parts: parts as unknown,
       criu: { path: '/bin/true' },
       restores: false,
+      ...(readFacts === undefined ? {} : { readFacts }),
     } as CheckpointOptions);
     return { driver, lines, runtime, works: () => readdirSync(layout.checkpointsDir).toSorted(), layout };
   }
@@ -176,6 +178,57 @@ describe('F33 F89 a checkpoint of a pod that is given up', () => {
         kind: 'invalidRequest',
       });
       expect(works()).toEqual([second]);
+    });
+  });
+
+  describe('F22 for the space that must be left', () => {
+    const MIB = 2 ** 20;
+    const free = (bytes: number) => ({
+      bsize: 4096,
+      blocks: (100 * 1024 * MIB) / 4096,
+      bavail: bytes / 4096,
+      files: 0,
+      ffree: 0,
+    });
+    const at = (name: string): string => join(directory, name);
+    const checkpoint = async ({
+      driver,
+    }: ReturnType<typeof bench>): Promise<{ readonly message: string }> => {
+      const containers = [{ id: IDS[0], handler: 'fake', archive: at('a.tar') }];
+      const input: unknown = { attempted: 'checkpoint', containers };
+      return faultOf(driver.checkpoint(input as CheckpointInput, fxOf()));
+    };
+    const least = '(needs 256 MiB reserved for the journal and pods, has 100 MiB)';
+
+    it('on a disk that is too full freezes nothing', async () => {
+      const stage = bench(async () => free(100 * MIB));
+      stage.runtime(`*pause*) : > ${at('frozen')} ;; *) exit 1 ;;`);
+      expect(await checkpoint(stage)).toMatchObject({
+        kind: 'exhausted',
+        message: `checkpoint: no space left on ${stage.layout.checkpointsDir} ${least}`,
+      });
+      expect(existsSync(at('frozen'))).toBe(false);
+      expect([stage.works(), existsSync(partialOf(at('a.tar')))]).toEqual([[], false]);
+    });
+
+    it('kills the program that writes, and thaws the container', async () => {
+      const stage = bench(async () => free(existsSync(at('writes')) ? 100 * MIB : 1024 * MIB));
+      const calls = `*pause*) ;; *resume*) : > ${at('thawed')} ;; *checkpoint*) : > ${at('writes')}; exec sleep 1000 ;;`;
+      stage.runtime(`${calls} *) exit 1 ;;`);
+      expect(await checkpoint(stage)).toMatchObject({
+        kind: 'exhausted',
+        message: `checkpoint: no space left on ${stage.layout.checkpointsDir} ${least}`,
+      });
+      expect(existsSync(at('thawed'))).toBe(true);
+      expect([stage.works(), existsSync(partialOf(at('a.tar')))]).toEqual([[], false]);
+    });
+
+    it('counts on the disk of the archive, too', async () => {
+      const stage = bench(async (path) => free(path.startsWith('/proc/self/fd/') ? 100 * MIB : 1024 * MIB));
+      expect(await checkpoint(stage)).toMatchObject({
+        kind: 'exhausted',
+        message: `checkpoint: no space left on ${at('a.tar')} ${least}`,
+      });
     });
   });
 });
