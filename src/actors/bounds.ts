@@ -59,6 +59,15 @@ export const actorLimits = {
    * Milliseconds between two rounds of the janitor: a broken sandbox is reported within 5 s, the round included (F85).
    */
   janitorMs: 4_500,
+  /**
+   * Milliseconds between two polls for a network whose garbage was not collected yet, and before the first: by then the
+   * kubelet's first pods of the boot are started.
+   */
+  networkGcPollMs: 30_000,
+  /** CNI GC of a chain, milliseconds: the wait for a pause between pods, and a slow plugin or two. */
+  networkGcMs: 120_000,
+  /** Milliseconds after a GC that failed until it is tried again: stale resources are not urgent. */
+  networkGcRetryMs: 3_600_000,
   /** Milliseconds after which a container whose id no client got is undone: long enough for a retry of its creation. */
   unclaimedMs: 120_000,
   /** Crashes of one actor in `restartWindowMs` after which it is quarantined. */

@@ -18,6 +18,8 @@ import { PullProgress } from './image-pull/progress.ts';
 import { LayerBook } from './ledger/layer-book.ts';
 import { pullEffects } from './image-pull/image-pull.effects.ts';
 import { imagePullMachine } from './image-pull/image-pull.machine.ts';
+import { collectNetwork } from './janitor/collect-network.ts';
+import { collectorMachine } from './janitor/collector.machine.ts';
 import { janitorMachine } from './janitor/janitor.machine.ts';
 import { sweepOnce } from './janitor/sweep.ts';
 import type { Sweeping } from './janitor/sweeping.ts';
@@ -206,6 +208,11 @@ function createRoot(stage: CommandStage, inspect: TroupeOptions['inspect']): Roo
     janitor: janitorMachine({
       sweep: effectLogic(activity, 'sweep', actorLimits.removeRootfsMs, (_input, fx) =>
         sweepOnce(stage.sweeping, fx),
+      ),
+    }),
+    collector: collectorMachine({
+      collect: effectLogic(activity, 'collect', actorLimits.networkGcMs, (input, fx) =>
+        collectNetwork(stage, input, fx),
       ),
     }),
   });

@@ -213,7 +213,6 @@ function networkJson(network: Network): CniJsonObject {
   return {
     name: network.name,
     cniVersion: network.cniVersion,
-    disableCheck: network.disableCheck,
     disableGC: network.disableGc,
     plugins: network.plugins.map(({ raw }) => raw),
   };

@@ -1,6 +1,6 @@
 /**
- * Runs chains of plugins for one attachment or one network (CNI spec 1.1.0, section 3): ADD and CHECK in
- * order, DEL in reverse. One effect per call: the sandbox's actor decides whether a failed ADD is undone and
+ * Runs chains of plugins for one attachment or one network (CNI spec 1.1.0, section 3): ADD in order,
+ * DEL in reverse. One effect per call: the sandbox's actor decides whether a failed ADD is undone and
  * a failed DEL repeated.
  */
 import { fail, toFault, FaultError } from '../base/fault.ts';
@@ -10,6 +10,7 @@ import type { Attachment, AttachmentCache } from './attachment-cache.ts';
 import type { Network, PluginConf } from './conflist.ts';
 import { atLeast } from './conflist.ts';
 import type { Budget, Firewall } from './firewall.ts';
+import type { GcGate } from './gc-gate.ts';
 import type { CniJsonObject } from './json.ts';
 import type { CniCommand, RunTool } from './plugin.ts';
 import { pluginRequest, quote, runPlugin, supportedVersions } from './plugin.ts';
@@ -111,30 +112,6 @@ export class Attachments {
       onSpawn: (argv, pid) => context.note?.(on, argv, pid),
     });
     await this.#cache.end(id);
-  }
-
-  /**
-   * Runs CHECK of the whole chain. Does nothing where the network disables it or its version is below 0.4.0,
-   * as the spec says. Throws `notFound` when no ADD has completed.
-   */
-  async check(id: SandboxId, netnsPath: string, context: ChainContext): Promise<void> {
-    const attachment = await this.#cache.read(id);
-    const kept = await this.#cache.readResult(id);
-    if (attachment === undefined || attachment === 'damaged' || kept?.complete !== true) {
-      return fail('notFound', `CNI CHECK of sandbox ${id}: not attached to a network`, { subject: id });
-    }
-    const { network } = attachment;
-    if (network.disableCheck || !atLeast(network.cniVersion, '0.4.0')) return undefined;
-    const chain = this.#chain(
-      attachment,
-      'CHECK',
-      netnsPath,
-      `CNI CHECK of sandbox ${id} in network ${network.name}`,
-      context,
-    );
-    const prevResult = resultIn(kept.result, network.cniVersion);
-    for (const plugin of network.plugins) await chain(plugin, prevResult);
-    return undefined;
   }
 
   // runs plugins one after the other within one budget: each gets the time that the ones before it left
@@ -259,28 +236,43 @@ async function checkVersion(network: Network, plugin: PluginConf, call: NetworkC
   }
 }
 
+/** Whether GC may be run: from 1.1.0 on, unless the configuration disables it. */
+export function isCollectable(network: Network): boolean {
+  return !network.disableGc && atLeast(network.cniVersion, '1.1.0');
+}
+
+/** Options of a GC. */
+export interface GcCall extends NetworkCall {
+  /** Lists the valid attachments; called while no ADD or DEL runs, so that none is missing. */
+  readonly valid: () => Promise<readonly { readonly id: SandboxId; readonly ifName: string }[]>;
+  readonly gate: Pick<GcGate, 'alone'>;
+}
+
 /**
- * Runs GC: passes the plugins the valid attachments, so that they remove all others. Does nothing below 1.1.0
- * or where the network disables it. The caller keeps ADD and DEL from running at the same time (spec,
- * "Lifecycle & Ordering"). All plugins run, then the first failure is thrown.
+ * Runs GC: passes each plugin the valid attachments, so that it removes all others. Does nothing where GC may not
+ * be run. Every plugin runs although one fails, then the first failure is thrown. Throws at once what prevents all
+ * of them: `notReady` while ADD and DEL leave no pause, `cancelled`, and why the attachments can't be listed.
  */
-export async function collectGarbage(
-  network: Network,
-  valid: readonly { readonly id: SandboxId; readonly ifName: string }[],
-  call: NetworkCall,
-): Promise<void> {
-  if (network.disableGc || !atLeast(network.cniVersion, '1.1.0')) return;
-  const attachments = valid.map(({ id, ifName }) => ({ containerID: id, ifname: ifName }));
+export async function collectGarbage(network: Network, call: GcCall): Promise<void> {
+  if (!isCollectable(network)) return;
+  const attempted = `CNI GC in network ${network.name}`;
   let first: FaultError | undefined;
   for (const plugin of network.plugins) {
-    try {
+    call.note?.('pause between ADD and DEL of pods');
+    await call.gate.alone(attempted, call.signal, async () => {
+      const valid = await call.valid();
+      const attachments = valid.map(({ id, ifName }) => ({ containerID: id, ifname: ifName }));
       // the second name was an error in the spec's text that some plugins follow
       // (containernetworking/cni#1101)
-      const wanted = { 'cni.dev/valid-attachments': attachments, 'cni.dev/attachments': attachments };
-      await run(network, plugin, 'GC', { ...pluginRequest(network, plugin), ...wanted }, call);
-    } catch (error) {
-      first ??= new FaultError(toFault(error));
-    }
+      const named = { 'cni.dev/valid-attachments': attachments, 'cni.dev/attachments': attachments };
+      try {
+        await run(network, plugin, 'GC', { ...pluginRequest(network, plugin), ...named }, call);
+      } catch (error) {
+        const failure = new FaultError(toFault(error));
+        if (failure.fault.kind === 'cancelled') throw failure;
+        first ??= failure;
+      }
+    });
   }
   if (first !== undefined) throw first;
 }
@@ -300,7 +292,10 @@ async function run(
     pluginDirs: call.pluginDirs,
     stdin,
     onSpawn: (argv, pid) => call.note?.(on, argv, pid),
-    timeoutMs: Math.min(call.timeoutMs, command === 'GC' ? call.timeoutMs : networkLimits.probeTimeoutMs),
+    timeoutMs: Math.min(
+      call.timeoutMs,
+      command === 'GC' ? networkLimits.gcPluginMs : networkLimits.probeTimeoutMs,
+    ),
     attempted: `CNI ${command} in network ${network.name}`,
     subject: network.name,
     ...(call.signal === undefined ? {} : { signal: call.signal }),

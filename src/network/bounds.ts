@@ -48,6 +48,13 @@ export const networkLimits = {
    * kube-proxy rewrites.
    */
   firewallTimeoutMs: 30_000,
+  /**
+   * Milliseconds for the GC of one plugin, for which a pod's ADD or DEL may have to wait: 5 ms usual, more while
+   * a plugin compares its reservations with the API server.
+   */
+  gcPluginMs: 10_000,
+  /** Milliseconds that GC waits for a moment without ADD and DEL; then a later round tries again. */
+  gcQuietMs: 30_000,
   /** Milliseconds for one probe (VERSION, STATUS) of a plugin: 3 ms usual. */
   probeTimeoutMs: 10_000,
   /**

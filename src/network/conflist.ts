@@ -23,7 +23,6 @@ export interface Network {
   readonly name: string;
   /** The highest version among `cniVersion` and `cniVersions` that troupe knows. */
   readonly cniVersion: CniVersion;
-  readonly disableCheck: boolean;
   readonly disableGc: boolean;
   /** In the order of ADD. */
   readonly plugins: readonly PluginConf[];
@@ -177,7 +176,6 @@ function build(raw: CniJsonObject, pluginValues: readonly CniJson[]): ParsedConf
     network: {
       name,
       cniVersion: version,
-      disableCheck: isTrue(member(raw, 'disableCheck')),
       disableGc: isTrue(member(raw, 'disableGC')),
       plugins,
     },

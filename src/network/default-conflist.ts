@@ -25,8 +25,8 @@ export interface DefaultNetworkOptions {
 const DEFAULT_BRIDGE = 'troupe0';
 
 /**
- * The default network as the text of a *.conflist. Version 0.4.0 is the oldest with CHECK and with
- * `prevResult` at DEL, so that plugins 0.8 of older distributions work too.
+ * The default network as the text of a *.conflist. Version 0.4.0 is the oldest with `prevResult` at DEL, so that
+ * plugins 0.8 of older distributions work too.
  */
 export function defaultConflist(options: DefaultNetworkOptions): string {
   const bridge = options.bridge ?? DEFAULT_BRIDGE;

@@ -1,4 +1,5 @@
 /** The network port, implemented with CNI: the actors' entry to this folder. */
+import { createHash } from 'node:crypto';
 import type { ClockPort } from '../ports/clock.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { NetworkInput, NetworkPort } from '../ports/network.ts';
@@ -11,9 +12,10 @@ import { sysctlInterface } from '../host/namespaces/sysctl.ts';
 import type { Attachment } from './attachment-cache.ts';
 import { AttachmentCache } from './attachment-cache.ts';
 import type { ChainContext } from './attachments.ts';
-import { Attachments, collectGarbage } from './attachments.ts';
+import { Attachments, collectGarbage, isCollectable } from './attachments.ts';
 import type { Network } from './conflist.ts';
 import { Firewall } from './firewall.ts';
+import { GcGate } from './gc-gate.ts';
 import { NetnsMounts } from './netns-mounts.ts';
 import type { RunTool } from './plugin.ts';
 import { cniArgs } from './plugin.ts';
@@ -52,20 +54,12 @@ export interface NetworkDriver extends NetworkPort {
   problems(): ReadonlyMap<string, string>;
   /** Ends watching. Attachments stay as they are. */
   stop(): Promise<void>;
-  /**
-   * Runs CHECK of the whole chain; throws what a plugin reports, and `notFound` when the sandbox is not
-   * attached.
-   */
-  check(input: NetworkInput, fx: EffectContext): Promise<void>;
-  /**
-   * Runs GC (from 1.1.0) with all attachments of this instance. ADD and DEL wait meanwhile. Rejects with
-   * `notReady` while an ADD or DEL is running.
-   */
-  collect(fx: EffectContext): Promise<void>;
 }
 
 /** The name of the pod's interface; the kubelet and everyone else expect this one. */
 const IF_NAME = 'eth0';
+/** Hex digits of the digest that identifies a configuration: it only has to differ from the previous one's. */
+const DIGEST_DIGITS = 16;
 
 /** Creates the driver. Nothing runs before `start`, but `del` and `observe` work at once. */
 export function createNetworkDriver(options: NetworkDriverOptions): NetworkDriver {
@@ -78,15 +72,15 @@ class CniDriver implements NetworkDriver {
   readonly #attachments: Attachments;
   readonly #watch: NetworkWatch;
   readonly #netns: NetnsMounts;
-  /** ADDs and DELs in progress. */
-  #running = 0;
-  #collecting: Promise<void> | undefined;
+  readonly #gate: GcGate;
+  #isCollecting = false;
 
   constructor(options: NetworkDriverOptions) {
     this.#options = options;
     this.#cache = new AttachmentCache(options.cacheDir);
     this.#attachments = new Attachments(options.runTool, this.#cache, new Firewall(options.runTool));
     this.#watch = new NetworkWatch(options);
+    this.#gate = new GcGate(options.clock);
     this.#netns = new NetnsMounts({ pin: options.netnsPath, directory: options.netnsDir ?? '' });
   }
 
@@ -122,7 +116,7 @@ class CniDriver implements NetworkDriver {
 
   async add(input: NetworkInput, fx: EffectContext): Promise<{ readonly ips: readonly string[] }> {
     const attachment = this.#attachment(input, 'ADD');
-    const ips = await this.#outsideGc(async () =>
+    const ips = await this.#gate.pass(async () =>
       this.#attachments.add(attachment, await this.#netns.mount(input.id), chainContext(fx)),
     );
     await this.#setSysctls(input, fx);
@@ -142,56 +136,51 @@ class CniDriver implements NetworkDriver {
 
   async del(input: NetworkInput, fx: EffectContext): Promise<void> {
     const guess = (): Attachment => this.#attachment(input, 'DEL');
-    await this.#outsideGc(async () =>
+    await this.#gate.pass(async () =>
       this.#attachments.del(input.id, await this.#netns.find(input.id), chainContext(fx), guess),
     );
     // also where no ADD was begun: the daemon may have been killed between the mount and the intent
     await this.#netns.unmount(input.id);
   }
 
-  async check(input: NetworkInput, fx: EffectContext): Promise<void> {
-    await this.#attachments.check(input.id, await this.#netns.find(input.id), chainContext(fx));
-  }
-
   async observe(_fx: EffectContext): Promise<readonly SandboxId[]> {
     return this.#cache.list();
   }
 
-  async collect(fx: EffectContext): Promise<void> {
+  collectable(): string | undefined {
+    const { ready, network } = this.#watch.state();
+    if (!ready || network === undefined || !isCollectable(network)) return undefined;
+    const plugins = JSON.stringify(network.plugins.map(({ raw }) => raw));
+    const digest = createHash('sha256').update(`${network.cniVersion} ${plugins}`).digest('hex');
+    return `${network.name}@${digest.slice(0, DIGEST_DIGITS)}`;
+  }
+
+  async collect(sandboxes: readonly SandboxId[], fx: EffectContext): Promise<void> {
     const { network } = this.#watch.state();
     if (network === undefined) return;
-    if (this.#running > 0 || this.#collecting !== undefined) {
-      fail(
-        'notReady',
-        `CNI GC in network ${network.name}: ${this.#running} calls of ADD and DEL are in progress`,
-        {
-          subject: network.name,
-        },
-      );
+    if (this.#isCollecting) {
+      fail('notReady', `CNI GC in network ${network.name}: already in progress`, { subject: network.name });
     }
-    const work = this.#collectNow(network, fx);
-    this.#collecting = work.then(
-      () => undefined,
-      () => undefined,
-    );
+    this.#isCollecting = true;
     try {
-      await work;
+      const { runTool, pluginDirs } = this.#options;
+      const valid = (): Promise<readonly { id: SandboxId; ifName: string }[]> => this.#valid(sandboxes);
+      await collectGarbage(network, { ...chainContext(fx), runTool, pluginDirs, gate: this.#gate, valid });
     } finally {
-      this.#collecting = undefined;
+      this.#isCollecting = false;
     }
   }
 
-  async #collectNow(network: Network, fx: EffectContext): Promise<void> {
-    const ids = await this.#cache.list();
-    if (ids.length > networkLimits.attachments) {
+  /** Attachments with a stored intent, whose DEL may be pending, and those of the given sandboxes. */
+  async #valid(sandboxes: readonly SandboxId[]): Promise<readonly { id: SandboxId; ifName: string }[]> {
+    const ids = new Set([...sandboxes, ...(await this.#cache.list())]);
+    if (ids.size > networkLimits.attachments) {
       const { cacheDir } = this.#options;
       fail('exhausted', `list network attachments in ${cacheDir}: more than ${networkLimits.attachments}`, {
         subject: cacheDir,
       });
     }
-    const valid = ids.map((id) => ({ id, ifName: IF_NAME }));
-    const { runTool, pluginDirs } = this.#options;
-    await collectGarbage(network, valid, { ...chainContext(fx), runTool, pluginDirs });
+    return [...ids].map((id) => ({ id, ifName: IF_NAME }));
   }
 
   #attachment(input: NetworkInput, command: 'ADD' | 'DEL'): Attachment {
@@ -209,18 +198,6 @@ class CniDriver implements NetworkDriver {
       cniArgs: cniArgs({ podNamespace, podName, podUid, sandboxId: id }),
       runtimeConfig: declaredValues(runtimeValues(input), network.plugins),
     };
-  }
-
-  // spec, "Lifecycle & Ordering": GC must not run at the same time as ADD or DEL; GC's own deadline bounds
-  // the wait
-  async #outsideGc<T>(work: () => Promise<T>): Promise<T> {
-    while (this.#collecting !== undefined) await this.#collecting;
-    this.#running += 1;
-    try {
-      return await work();
-    } finally {
-      this.#running -= 1;
-    }
   }
 }
 

@@ -47,7 +47,7 @@ export interface NetworkToolResult {
  */
 export type RunTool = (call: NetworkToolCall) => Promise<NetworkToolResult>;
 
-export type CniCommand = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION';
+export type CniCommand = 'ADD' | 'DEL' | 'GC' | 'STATUS' | 'VERSION';
 
 /** Identifies the attachment of a call; absent for GC, STATUS and VERSION. */
 export interface AttachmentEnv {

@@ -25,6 +25,17 @@ export interface NetworkPort {
    * without a network namespace (F57). Deletes the stored files last, after the plugins have succeeded.
    */
   del(input: NetworkInput, fx: EffectContext): Promise<void>;
+  /**
+   * Identifies the network whose plugins can collect garbage now: its name and a digest of its configuration.
+   * Undefined without one: not ready, below CNI 1.1.0, or `disableGC`. Answers from memory.
+   */
+  collectable(): string | undefined;
+  /**
+   * Runs GC of the whole chain: the plugins remove what belongs to no valid attachment. Valid are those of
+   * `sandboxes` and every attachment whose DEL has not succeeded, an ADD that is beginning included. Never runs
+   * beside an ADD or a DEL: rejects with `notReady` when these leave no pause.
+   */
+  collect(sandboxes: readonly SandboxId[], fx: EffectContext): Promise<void>;
   /** Sandboxes for which an ADD was begun and no DEL has succeeded. */
   observe(fx: EffectContext): Promise<readonly SandboxId[]>;
 }

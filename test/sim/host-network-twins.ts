@@ -85,6 +85,9 @@ export function networkTwin(kernel: Kernel, outside: Outside, epoch: number): Ne
       };
       return call('network.del', fx, [release, () => kernel.kept.delete(id)], () => undefined);
     },
+    // the plugins of many networks know no GC
+    collectable: () => undefined,
+    collect: () => Promise.resolve(),
     observe: (fx) => call('network.observe', fx, [], () => [...kernel.kept] as SandboxId[]),
   };
 }

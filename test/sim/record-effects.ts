@@ -15,6 +15,7 @@ const PORTS = ['journal', 'host', 'network', 'runtime', 'storage', 'images', 'ch
 /** Answer from memory, or only begin to watch: nothing that a crash could cut. */
 const NOT_EFFECTS: ReadonlySet<string> = new Set([
   'network.status',
+  'network.collectable',
   'runtime.handlers',
   'runtime.onExit',
   'runtime.watch',

@@ -1,9 +1,10 @@
 /*
- * The root of all actors. Its children are the supervisors and the janitor.
+ * The root of all actors. Its children are the supervisors, the janitor and the collector.
  *
  * recovering  observes the node and starts an actor for each sandbox and container of the ledger
  * serving     accepts commands
- * failed      the recovery, a supervisor or the janitor crashed: calls are refused, and status shows the reason
+ * failed      the recovery, a supervisor, the janitor or the collector crashed: calls are refused, and status shows the
+ *             reason
  * draining    refuses new commands; waits a bounded time until every actor is settled
  * drained     final; containers keep running
  *
@@ -24,6 +25,7 @@ export interface RootEffects {
   readonly containers: AnyActorLogic;
   readonly pulls: AnyActorLogic;
   readonly janitor: AnyActorLogic;
+  readonly collector: AnyActorLogic;
 }
 
 export interface RootContext {
@@ -42,6 +44,7 @@ export function rootMachine(effects: RootEffects) {
       recover: effects.recover,
       settleAll: effects.settleAll,
       janitor: effects.janitor,
+      collector: effects.collector,
       sandboxes: effects.sandboxes,
       containers: effects.containers,
       pulls: effects.pulls,
@@ -86,12 +89,20 @@ export function rootMachine(effects: RootEffects) {
         on: { 'root.drain': 'draining' },
       },
       serving: {
-        invoke: {
-          src: 'janitor',
-          id: 'janitor',
-          systemId: 'janitor',
-          onError: { target: 'failed', actions: 'noteFault' },
-        },
+        invoke: [
+          {
+            src: 'janitor',
+            id: 'janitor',
+            systemId: 'janitor',
+            onError: { target: 'failed', actions: 'noteFault' },
+          },
+          {
+            src: 'collector',
+            id: 'collector',
+            systemId: 'collector',
+            onError: { target: 'failed', actions: 'noteFault' },
+          },
+        ],
         on: { 'root.drain': 'draining' },
       },
       failed: {

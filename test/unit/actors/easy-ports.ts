@@ -9,6 +9,7 @@ import type { Ports } from '../../../src/ports/ports.ts';
 import type { Resources } from '../../../src/ports/specs.ts';
 import { emptyLedger, ledgerFold } from '../../../src/actors/ledger/ledger.ts';
 import { innerCause } from '../../../src/base/cause.ts';
+import type { FaultKind } from '../../../src/base/fault.ts';
 import { fault, FaultError } from '../../../src/base/fault.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';
@@ -43,7 +44,7 @@ export class EasyWorld {
   /** Set: there are plugins, and what they hear is asked of them as effects (`nri.RunPodSandbox`). */
   hasPlugins = false;
   readonly #held = new Map<string, Promise<void>>();
-  readonly #failing = new Map<string, string>();
+  readonly #failing = new Map<string, Error>();
   readonly #scope: (namespace: string) => string;
   #ids = 0;
   #exits: (id: ContainerId, exit: ExitFact) => void = () => undefined;
@@ -85,8 +86,8 @@ export class EasyWorld {
     };
   }
 
-  fail(name: string, message = `${name}: refused`): void {
-    this.#failing.set(name, message);
+  fail(name: string, message = `${name}: refused`, kind: FaultKind = 'outside'): void {
+    this.#failing.set(name, new FaultError(fault(kind, message)));
   }
 
   fix(name: string): void {
@@ -121,7 +122,7 @@ export class EasyWorld {
     aborted.catch(() => undefined);
     await Promise.race([this.#held.get(name), aborted]);
     const refusal = this.#failing.get(name);
-    if (refusal !== undefined) throw new FaultError(fault('outside', refusal));
+    if (refusal !== undefined) throw refusal;
     return this.answers[name];
   }
 
@@ -169,6 +170,7 @@ export class EasyWorld {
       host: this.#port('host', { observe: (fx: EffectContext) => this.#observeHost(fx) }),
       network: this.#port('network', {
         status: () => ({ ready: !this.#failing.has('network'), reason: '', message: 'no configuration' }),
+        collectable: () => this.answers['network.collectable'],
       }),
       nri: {
         isActive: () => this.hasPlugins,

@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { collectGarbage, networkProblem } from '../../../src/network/attachments.ts';
+import { networkLimits } from '../../../src/network/bounds.ts';
 import type { Network } from '../../../src/network/conflist.ts';
 import type { Answer, FakePlugins, Seen } from './fake-plugins.ts';
 import { faultOf } from '../../support/fault-of.ts';
@@ -119,31 +120,6 @@ describe('ADD', () => {
   });
 });
 
-describe('CHECK', () => {
-  it('runs in order with the final result; not where the network forbids it or is too old; not without ADD', async () => {
-    const { attachments, attachment } = world(good);
-    expect((await faultOf(attachments.check(id, netns, context))).kind).toBe('notFound');
-    await attachments.add(attachment, netns, context);
-    plugins.seen.length = 0;
-    await attachments.check(id, netns, context);
-    expect(plugins.order()).toEqual(['CHECK one', 'CHECK two', 'CHECK three']);
-    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual([
-      'three',
-      'three',
-      'three',
-    ]);
-    plugins.close();
-    for (const net of [network({ disableCheck: true }), network({ cniVersion: '0.3.1' })]) {
-      const quiet = world(good, net);
-      await quiet.attachments.add(quiet.attachment, netns, context);
-      plugins.seen.length = 0;
-      await quiet.attachments.check(id, netns, context);
-      expect(plugins.seen).toEqual([]);
-      plugins.close();
-    }
-  });
-});
-
 describe('probes of a network', () => {
   const versions = (list: string[]) => ({
     stdout: JSON.stringify({ cniVersion: '1.1.0', supportedVersions: list }),
@@ -170,17 +146,31 @@ describe('probes of a network', () => {
 
   it('collect garbage from 1.1.0 on, in all plugins though one fails, unless disabled', async () => {
     world((seen) => (seen.tool === 'one' ? pluginFailure(100, 'no') : {}));
-    await collectGarbage(network(), [{ id, ifName: 'eth0' }], call());
-    await collectGarbage(network({ cniVersion: '1.1.0', disableGC: true }), [], call());
+    const valid = () => Promise.resolve([{ id, ifName: 'eth0' }]);
+    const gate = { alone: (_attempted: string, _signal: unknown, work: () => Promise<void>) => work() };
+    const gc = (net: Network) => collectGarbage(net, { ...call(), timeoutMs: 60_000, valid, gate });
+    await gc(network());
+    await gc(network({ cniVersion: '1.1.0', disableGC: true }));
     expect(plugins.seen).toEqual([]);
-    const fault = await faultOf(
-      collectGarbage(network({ cniVersion: '1.1.0' }), [{ id, ifName: 'eth0' }], call()),
-    );
+    const fault = await faultOf(gc(network({ cniVersion: '1.1.0' })));
     expect(fault.message).toBe('CNI GC in network net: plugin one: error 100: no');
     expect(plugins.order()).toEqual(['GC one', 'GC two', 'GC three']);
+    expect(plugins.seen.map(({ timeoutMs }) => timeoutMs)).toEqual(
+      [1, 2, 3].map(() => networkLimits.gcPluginMs),
+    );
     expect(plugins.seen[2]?.stdin['cni.dev/valid-attachments']).toEqual([
       { containerID: id, ifname: 'eth0' },
     ]);
     expect(plugins.seen[2]?.stdin['cni.dev/attachments']).toEqual([{ containerID: id, ifname: 'eth0' }]);
+  });
+
+  it('collect no garbage where the valid attachments can not be listed', async () => {
+    world(() => ({}));
+    const valid = () => Promise.reject(new Error('EIO'));
+    const gate = { alone: (_attempted: string, _signal: unknown, work: () => Promise<void>) => work() };
+    await expect(
+      collectGarbage(network({ cniVersion: '1.1.0' }), { ...call(), valid, gate }),
+    ).rejects.toThrow('EIO');
+    expect(plugins.seen).toEqual([]);
   });
 });

@@ -34,7 +34,6 @@ describe('network configurations', () => {
       network: {
         name: 'net',
         cniVersion: '1.0.0',
-        disableCheck: true,
         disableGc: true,
         plugins: [
           { type: 'bridge', capabilities: [], raw: { type: 'bridge', mtu: 9000 } },

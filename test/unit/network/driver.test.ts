@@ -3,11 +3,14 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { EffectContext } from '../../../src/ports/effect.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import type { NetworkDriver } from '../../../src/network/driver.ts';
+import { networkLimits } from '../../../src/network/bounds.ts';
+import type { NetworkDriver, NetworkDriverOptions } from '../../../src/network/driver.ts';
 import { createNetworkDriver } from '../../../src/network/driver.ts';
 import type { Answer, FakePlugins, Seen } from './fake-plugins.ts';
 import { faultOf } from '../../support/fault-of.ts';
-import { fakePlugins, result, sandboxId, sandboxInput } from './fake-plugins.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { turns } from '../../support/turns.ts';
+import { fakePlugins, pluginFailure, result, sandboxId, sandboxInput } from './fake-plugins.ts';
 
 const id = sandboxId('f');
 /** A namespace that is there without root: this process's own. */
@@ -24,7 +27,12 @@ interface Setting {
   readonly answer?: (seen: Seen) => Answer | Promise<Answer>;
   readonly netns?: () => string;
   readonly chain?: readonly object[];
+  /** The configuration file, in place of one with this chain. */
+  readonly text?: string;
+  readonly clock?: NetworkDriverOptions['clock'];
 }
+
+const stillClock = { setTimeout: () => 0, clearTimeout: () => undefined, monoMs: () => 0 };
 
 const speaks = ({ command }: Seen): Answer => {
   if (command === 'VERSION') return { stdout: '{"supportedVersions":["1.1.0"]}' };
@@ -35,15 +43,14 @@ async function start({
   answer = speaks,
   netns = () => OWN_NETNS,
   chain = [{ type: 'one' }],
+  text = JSON.stringify({ cniVersion: '1.1.0', name: 'n', plugins: chain }),
+  clock = stillClock,
 }: Setting = {}): Promise<NetworkDriver> {
   plugins = fakePlugins(answer);
-  plugins.install('one');
+  plugins.install('one', 'two');
   const confDir = join(plugins.dir, 'net.d');
   mkdirSync(confDir);
-  writeFileSync(
-    join(confDir, '10.conflist'),
-    JSON.stringify({ cniVersion: '1.1.0', name: 'n', plugins: chain }),
-  );
+  writeFileSync(join(confDir, '10.conflist'), text);
   driver = createNetworkDriver({
     confDir,
     networkName: '',
@@ -52,7 +59,7 @@ async function start({
     provenFile: join(plugins.dir, 'proven'),
     netnsPath: netns,
     runTool: plugins.runTool,
-    clock: { setTimeout: () => 0, clearTimeout: () => undefined, monoMs: () => 0 },
+    clock,
     log: silentLog,
   });
   await driver.start();
@@ -142,33 +149,144 @@ describe('the network port', () => {
     expect(kept()).toContain('secret');
   });
 
-  it('keeps GC and ADD apart: GC is refused beside an ADD, an ADD waits for a GC', async () => {
-    let release = (): void => undefined;
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    let begun = (): void => undefined;
-    const begins = new Promise<void>((resolve) => {
-      begun = resolve;
-    });
-    const port = await start({
-      answer: async (seen) => {
-        if (seen.command === 'ADD' || seen.command === 'GC') begun();
-        if (seen.command === 'GC') await held;
+  describe('GC', () => {
+    /** Each answer of these commands waits until it is released. */
+    function held(...commands: string[]) {
+      const waiting: (() => void)[] = [];
+      let begun = Promise.withResolvers<void>();
+      const answer = async (seen: Seen): Promise<Answer> => {
+        if (commands.includes(seen.command)) {
+          const gate = Promise.withResolvers<void>();
+          waiting.push(gate.resolve);
+          begun.resolve();
+          await gate.promise;
+        }
         return speaks(seen);
-      },
+      };
+      const next = async (): Promise<void> => {
+        await begun.promise;
+        begun = Promise.withResolvers<void>();
+      };
+      return { answer, next, release: () => waiting.shift()?.() };
+    }
+
+    const two = { chain: [{ type: 'one' }, { type: 'two' }] };
+    const other = sandboxId('e');
+
+    it('has one network to collect, another after a change, none below 1.1.0, with disableGC or before STATUS is good', async () => {
+      const conflist = (extra: object): string =>
+        JSON.stringify({ cniVersion: '1.1.0', name: 'n', plugins: [{ type: 'one' }], ...extra });
+      const port = await start();
+      const first = port.collectable();
+      expect(first).toMatch(/^n@[0-9a-f]{16}$/u);
+      await port.stop();
+      const seen = new Set([first]);
+      for (const [extra, isIn] of [
+        [{ plugins: [{ type: 'one', mtu: 9000 }] }, true],
+        [{ name: 'm' }, true],
+        [{ cniVersion: '1.0.0' }, false],
+        [{ disableGC: true }, false],
+        [{ plugins: [{ type: 'absent' }] }, false],
+      ] as const) {
+        plugins.close();
+        const next = await start({ text: conflist(extra) });
+        expect(next.collectable() !== undefined).toBe(isIn);
+        if (isIn) expect(seen.has(next.collectable())).toBe(false);
+        seen.add(next.collectable());
+        await next.stop();
+      }
     });
-    const collecting = port.collect(effect());
-    await begins;
-    const adding = port.add(sandboxInput(id), effect());
-    expect((await faultOf(port.collect(effect()))).kind).toBe('notReady');
-    expect(plugins.order()).toEqual(['GC one']);
-    release();
-    await collecting;
-    expect(await adding).toEqual({ ips: ['10.0.0.5'] });
-    expect(plugins.order()).toEqual(['GC one', 'ADD one']);
-    const again = port.add(sandboxInput(sandboxId('e')), effect());
-    expect((await faultOf(port.collect(effect()))).kind).toBe('notReady');
-    await again;
+
+    it('keeps what is given, what is attached, and what has a DEL that failed', async () => {
+      const port = await start({
+        answer: (seen) => (seen.command === 'DEL' ? pluginFailure(11, 'later') : speaks(seen)),
+      });
+      await port.add(sandboxInput(id), effect());
+      await port.add(sandboxInput(other), effect());
+      await faultOf(port.del(sandboxInput(other), effect()));
+      plugins.seen.length = 0;
+      const recorded = sandboxId('a');
+      await port.collect([recorded, id], effect());
+      expect(plugins.order()).toEqual(['GC one']);
+      const valid = plugins.seen[0]?.stdin['cni.dev/valid-attachments'] as { containerID: string }[];
+      expect(valid.map(({ containerID }) => containerID).toSorted()).toEqual(
+        [recorded, id, other].toSorted(),
+      );
+      expect(valid.every((one) => (one as { ifname?: string }).ifname === 'eth0')).toBe(true);
+    });
+
+    it('an ADD that arrives during GC waits for one plugin, not for the chain, and the next plugin keeps its pod', async () => {
+      const { answer, next, release } = held('GC');
+      const port = await start({ answer, ...two });
+      const collecting = port.collect([], effect());
+      await next();
+      const adding = port.add(sandboxInput(id), effect());
+      await turns();
+      expect(plugins.order()).toEqual(['GC one']);
+      release();
+      expect(await adding).toEqual({ ips: ['10.0.0.5'] });
+      await next();
+      release();
+      await collecting;
+      expect(plugins.order()).toEqual(['GC one', 'ADD one', 'ADD two', 'GC two']);
+      expect(plugins.seen[0]?.stdin['cni.dev/valid-attachments']).toEqual([]);
+      expect(plugins.seen[3]?.stdin['cni.dev/valid-attachments']).toEqual([
+        { containerID: id, ifname: 'eth0' },
+      ]);
+    });
+
+    it('waits for ADD and DEL, also for one that begins when another ends', async () => {
+      const { answer, next, release } = held('ADD', 'DEL');
+      const port = await start({ answer });
+      const adding = port.add(sandboxInput(id), effect());
+      await next();
+      const collecting = port.collect([], effect());
+      await turns();
+      const adding2 = port.add(sandboxInput(other), effect());
+      await next();
+      release();
+      await adding;
+      const deleting = port.del(sandboxInput(id), effect());
+      await next();
+      release();
+      await adding2;
+      await turns();
+      expect(plugins.order()).toEqual(['ADD one', 'ADD one', 'DEL one']);
+      release();
+      await deleting;
+      await collecting;
+      expect(plugins.order()).toEqual(['ADD one', 'ADD one', 'DEL one', 'GC one']);
+    });
+
+    it('gives up after half a minute without a pause, and when it is cancelled', async () => {
+      const { answer, next, release } = held('ADD');
+      const clock = new HandClock();
+      const port = await start({ answer, clock });
+      const adding = port.add(sandboxInput(id), effect());
+      await next();
+      const collecting = faultOf(port.collect([], effect()));
+      await turns();
+      await clock.advance(networkLimits.gcQuietMs);
+      expect(await collecting).toMatchObject({
+        kind: 'notReady',
+        message: 'CNI GC in network n: ADD or DEL in progress for 30s without a pause',
+      });
+      const abort = new AbortController();
+      const cancelled = faultOf(port.collect([], { ...effect(), signal: abort.signal }));
+      await turns();
+      expect(await faultOf(port.collect([], effect()))).toMatchObject({
+        kind: 'notReady',
+        message: 'CNI GC in network n: already in progress',
+      });
+      abort.abort();
+      expect((await cancelled).kind).toBe('cancelled');
+      release();
+      await adding;
+      // the passing of time caused a scan
+      const order = (): readonly string[] => plugins.order().filter((one) => one !== 'STATUS one');
+      expect(order()).toEqual(['ADD one']);
+      await port.collect([], effect());
+      expect(order()).toEqual(['ADD one', 'GC one']);
+    });
   });
 });

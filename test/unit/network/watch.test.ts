@@ -165,11 +165,11 @@ describe('NetworkReady', () => {
     for (const half of ['', list('own').slice(0, 20)]) {
       put('10-own.conflist', half);
       await watch.rescan();
-      expect(watch.state()).toMatchObject({ ready: true, network: { name: 'own', disableCheck: false } });
+      expect(watch.state()).toMatchObject({ ready: true, network: { name: 'own', disableGc: false } });
     }
-    put('10-own.conflist', list('own', { disableCheck: true }));
+    put('10-own.conflist', list('own', { disableGC: true }));
     await watch.rescan();
-    expect(watch.state()).toMatchObject({ ready: true, network: { name: 'own', disableCheck: true } });
+    expect(watch.state()).toMatchObject({ ready: true, network: { name: 'own', disableGc: true } });
     // one that stays so is broken after a second, and is good again at once
     put('10-own.conflist', '{');
     await watch.rescan();

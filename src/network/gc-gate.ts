@@ -1,0 +1,84 @@
+/**
+ * Keeps GC apart from ADD and DEL (CNI spec 1.1.0: GC gets the attachments that are valid, so an ADD beside it
+ * would lose what it reserves). Pods go first: GC starts only while no ADD or DEL is running, and a call that
+ * arrives meanwhile waits for the plugin that is running, not for the rest of the chain.
+ */
+import { onAbort } from '../base/abort.ts';
+import { fail } from '../base/fault.ts';
+import type { ClockPort } from '../ports/clock.ts';
+import { networkLimits } from './bounds.ts';
+
+export class GcGate {
+  readonly #clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
+  /** ADDs and DELs that are running or waiting for GC. */
+  #calls = 0;
+  /** Present while a plugin's GC runs; resolves when it ends. */
+  #collecting: Promise<void> | undefined;
+  /** Called when no ADD or DEL is left. */
+  #onQuiet: (() => void) | undefined;
+
+  constructor(clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>) {
+    this.#clock = clock;
+  }
+
+  /** Runs an ADD or a DEL, after the GC of one plugin at most. */
+  async pass<T>(work: () => Promise<T>): Promise<T> {
+    // counted while it still waits, so that the next plugin's GC does not start before it
+    this.#calls += 1;
+    try {
+      if (this.#collecting !== undefined) await this.#collecting;
+      return await work();
+    } finally {
+      this.#calls -= 1;
+      if (this.#calls === 0) this.#onQuiet?.();
+    }
+  }
+
+  /**
+   * Runs the GC of one plugin while no ADD or DEL runs. There must be one caller at a time. Rejects with
+   * `notReady` when pods come and go for `gcQuietMs` without a pause, and with `cancelled` after an abort.
+   * `attempted` begins the message.
+   */
+  async alone(attempted: string, signal: AbortSignal | undefined, work: () => Promise<void>): Promise<void> {
+    if (!(await this.#quiet(signal))) {
+      if (signal?.aborted === true) fail('cancelled', `${attempted}: cancelled`);
+      fail(
+        'notReady',
+        `${attempted}: ADD or DEL in progress for ${networkLimits.gcQuietMs / 1000}s without a pause`,
+      );
+    }
+    const running = work();
+    this.#collecting = running.catch(() => undefined);
+    try {
+      await running;
+    } finally {
+      this.#collecting = undefined;
+    }
+  }
+
+  /** Waits until no ADD or DEL runs; false when the time is over or the signal aborts first. */
+  async #quiet(signal: AbortSignal | undefined): Promise<boolean> {
+    let isOver = signal?.aborted === true;
+    let wake = (): void => undefined;
+    const end = (): void => {
+      isOver = true;
+      wake();
+    };
+    const timer = this.#clock.setTimeout(end, networkLimits.gcQuietMs);
+    const unfollow = onAbort(signal, end);
+    try {
+      // again after each pause: a call may have arrived before this function continued
+      while (this.#calls > 0 && !isOver) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          this.#onQuiet = resolve;
+        });
+      }
+      return !isOver;
+    } finally {
+      unfollow();
+      this.#clock.clearTimeout(timer);
+      this.#onQuiet = undefined;
+    }
+  }
+}
