@@ -251,14 +251,14 @@ function supervisors(stage: CommandStage): Record<'sandboxes' | 'containers' | '
   return {
     sandboxes: supervisorLogic({
       ...shared,
-      logic: sandboxMachine(sandboxEffects(ports, activity, containersOf)),
+      logic: sandboxMachine(sandboxEffects(ports, activity, containersOf), activity),
       view: sandboxView,
       rebuild: async (address) =>
         planSandbox(ledger, await world(), address.slice('sandbox/'.length) as SandboxId),
     }),
     containers: supervisorLogic({
       ...shared,
-      logic: containerMachine(containerEffects(ports, activity)),
+      logic: containerMachine(containerEffects(ports, activity), activity),
       view: containerView,
       rebuild: async (address) =>
         planContainer(ledger, await world(), address.slice('container/'.length) as ContainerId),

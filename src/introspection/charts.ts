@@ -20,8 +20,8 @@ const activity = {} as Activity;
 /** The charts of the actors that have an address: sandbox, container, image pull. */
 export function troupeCharts(): readonly Chart[] {
   return [
-    chartOf(sandboxMachine(sandboxEffects(ports, activity, {} as ContainersOf))),
-    chartOf(containerMachine(containerEffects(ports, activity))),
+    chartOf(sandboxMachine(sandboxEffects(ports, activity, {} as ContainersOf), activity)),
+    chartOf(containerMachine(containerEffects(ports, activity), activity)),
     chartOf(
       imagePullMachine(pullEffects(ports, activity, {} as LayerBook, new PullProgress({ monoMs: () => 0 }))),
     ),

@@ -62,7 +62,7 @@ const nothing = {} as never;
 const container: Charted = {
   name: 'container',
   file: 'src/actors/container/container.machine.ts',
-  machine: containerMachine(containerEffects(nothing, nothing)),
+  machine: containerMachine(containerEffects(nothing, nothing), nothing),
   inputs: [
     { entry: 'new', begun: [] },
     { entry: 'intent', begun: ['rootfs', 'runtime'] },
@@ -95,7 +95,8 @@ const container: Charted = {
   })),
   commands: [
     { type: 'container.claim' },
-    { type: 'container.start', nowNs: 3n },
+    { type: 'container.start', nowNs: 3n, hasPlugins: false },
+    { type: 'container.start', nowNs: 3n, hasPlugins: true },
     { type: 'container.stop', graceMs: 0, nowMonoMs: 10, nowNs: 4n },
     { type: 'container.stop', graceMs: 500, nowMonoMs: 10, nowNs: 4n },
     { type: 'container.stop', graceMs: 900, nowMonoMs: 10, nowNs: 4n },
@@ -142,7 +143,7 @@ const specs = [
 const sandbox: Charted = {
   name: 'sandbox',
   file: 'src/actors/sandbox/sandbox.machine.ts',
-  machine: sandboxMachine(sandboxEffects(nothing, nothing, nothing)),
+  machine: sandboxMachine(sandboxEffects(nothing, nothing, nothing), nothing),
   inputs: specs.flatMap((spec) => {
     const all = [
       'files',

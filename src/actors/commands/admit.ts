@@ -90,7 +90,7 @@ export function untilMade<V extends SandboxView | ContainerView>({
 }
 
 /** An undo that a request waits for. */
-export interface Undo extends Pick<Question<true>, 'command' | 'onSent'> {
+export interface Undo extends Pick<Question<true>, 'command'> {
   readonly attempted: string;
   /** True when the wait may end although the actor still exists and its cleanup is not pending. */
   readonly isOver: (now: View) => boolean;

@@ -16,7 +16,6 @@ import { isSameContainerRequest } from './same-request.ts';
 import { beginContainer } from './begin-container.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { readySandbox } from './container-stage.ts';
-import { giveUpContainer } from './give-up-making.ts';
 
 function containerName({ name, attempt, sandboxId }: ContainerKey): string {
   return `${name} (attempt ${attempt}) in sandbox ${sandboxId}`;
@@ -60,7 +59,6 @@ export async function createContainer(
         {
           attempted,
           command: ABANDON,
-          onSent: () => giveUpContainer(stage, view, attempted),
           // a container whose id was returned to a client meanwhile ignores the command
           isOver: (now) => hasExited(now) || now.claimed,
         },

@@ -5,7 +5,6 @@ import { askContainer } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
 import { isCleanupPending, isExited, isQuarantined } from '../directory/phases.ts';
 import type { ContainerStage } from './container-stage.ts';
-import { giveUpContainer } from './give-up-making.ts';
 
 /** Removes a container, killing it first if it runs. Succeeds when the id is unknown. */
 export async function removeContainer(stage: ContainerStage, id: ContainerId, call: Call): Promise<void> {
@@ -20,7 +19,6 @@ export async function removeContainer(stage: ContainerStage, id: ContainerId, ca
     address: view.address,
     attempted,
     command: { type: 'container.remove', nowMonoMs: stage.clock.monoMs() },
-    onSent: () => giveUpContainer(stage, view, attempted),
     answer: (now, gone): Outcome<true> | undefined => {
       if (gone) return { ok: true };
       if (now?.settled !== true || (!isExited(now) && !isCleanupPending(now))) return undefined;

@@ -3,7 +3,6 @@ import type { SandboxId } from '../../base/ids.ts';
 import { askSandbox } from '../directory/ask.ts';
 import type { Call } from '../directory/ask.ts';
 import { isQuarantined } from '../directory/phases.ts';
-import { giveUpSandbox } from './give-up-making.ts';
 import { unreachedGoal } from './sandbox-faults.ts';
 import type { SandboxStage } from './sandbox-stage.ts';
 
@@ -20,7 +19,6 @@ export async function removeSandbox(stage: SandboxStage, id: SandboxId, call: Ca
     address: view.address,
     attempted,
     command: { type: 'sandbox.remove' },
-    onSent: () => giveUpSandbox(stage, view, attempted),
     answer: (now, gone) => {
       if (gone) return { ok: true };
       return now?.settled === true ? { fault: unreachedGoal(now, attempted) } : undefined;

@@ -12,7 +12,6 @@ import { besideAttempt } from './admission.ts';
 import type { Holder } from './admission.ts';
 import { admit, untilMade, untilUndone } from './admit.ts';
 import { admittedHandler, beginSandbox } from './begin-sandbox.ts';
-import { giveUpSandbox } from './give-up-making.ts';
 import { isSameSandboxRequest } from './same-request.ts';
 import type { SandboxStage } from './sandbox-stage.ts';
 
@@ -46,7 +45,6 @@ export function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: Call): 
         {
           attempted,
           command: ABANDON,
-          onSent: () => giveUpSandbox(stage, view, attempted),
           isOver: hasStopped,
         },
         call,

@@ -24,7 +24,15 @@ async function start(stage: ContainerStage, id: ContainerId, attempted: string, 
   await askContainer(stage, call, {
     address: view.address,
     attempted,
-    ...(isWaiting ? { command: { type: 'container.start', nowNs: stage.clock.nowNs() } } : {}),
+    ...(isWaiting
+      ? {
+          command: {
+            type: 'container.start',
+            nowNs: stage.clock.nowNs(),
+            hasPlugins: stage.ports.nri.isActive(),
+          },
+        }
+      : {}),
     answer: (now, gone): Outcome<true> | undefined => {
       // a success even if the container has exited since: it was started, and other clients may have seen it run
       if (now?.startedAtNs !== undefined && now.criState !== 'created') return { ok: true };

@@ -5,7 +5,6 @@ import { askContainer } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
 import { isBeingRemoved, isCleanupPending, isExited, isQuarantined } from '../directory/phases.ts';
 import type { ContainerStage } from './container-stage.ts';
-import { giveUpContainer } from './give-up-making.ts';
 
 /**
  * Stops a container: sends its stop signal, and KILL after `graceMs` milliseconds. A later call with a shorter grace
@@ -34,7 +33,6 @@ export async function stopContainer(
       nowMonoMs: clock.monoMs(),
       nowNs: clock.nowNs(),
     },
-    onSent: () => giveUpContainer(stage, view, attempted),
     answer: (now, gone): Outcome<true> | undefined => {
       if (gone) return { ok: true };
       if (now === undefined) return undefined;

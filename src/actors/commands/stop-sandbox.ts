@@ -3,7 +3,6 @@ import type { SandboxId } from '../../base/ids.ts';
 import { askSandbox } from '../directory/ask.ts';
 import type { Call } from '../directory/ask.ts';
 import { isQuarantined, isSandboxStopped } from '../directory/phases.ts';
-import { giveUpSandbox } from './give-up-making.ts';
 import { unreachedGoal } from './sandbox-faults.ts';
 import type { SandboxStage } from './sandbox-stage.ts';
 
@@ -20,7 +19,6 @@ export async function stopSandbox(stage: SandboxStage, id: SandboxId, call: Call
     address: view.address,
     attempted,
     command: { type: 'sandbox.stop' },
-    onSent: () => giveUpSandbox(stage, view, attempted),
     answer: (now, gone) => {
       if (gone) return { ok: true };
       if (now?.settled !== true) return undefined;

@@ -103,7 +103,8 @@ export interface ContainerContext extends ContainerMachineInput {
 
 export type ContainerEvent =
   | { readonly type: 'container.claim' }
-  | { readonly type: 'container.start'; readonly nowNs: bigint }
+  /** `hasPlugins`: NRI plugins are connected. */
+  | { readonly type: 'container.start'; readonly nowNs: bigint; readonly hasPlugins: boolean }
   | {
       readonly type: 'container.stop';
       readonly graceMs: number;

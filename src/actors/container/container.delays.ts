@@ -15,6 +15,7 @@ export function clampDelay(ms: number): number {
 export const containerDelays = {
   /** Milliseconds of the grace period that were left at the last stop command. */
   grace: ({ context }: Args): number => clampDelay((context.killAtMonoMs ?? 0) - context.askedAtMonoMs),
+  startGivenUp: (): number => actorLimits.startGivenUpMs,
   stopRecord: (): number => actorLimits.stopRecordMs,
   killAgain: (): number => actorLimits.killAgainMs,
 };

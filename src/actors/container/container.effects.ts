@@ -105,6 +105,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
       },
       nri.notifyAfter('PostCreateContainer'),
     ),
+    askPlugins: nri.ask('StartContainer'),
     start: effectLogic<ContainerEffectInput, { readonly startedAtNs: bigint }>(
       activity,
       'start',
@@ -114,25 +115,18 @@ export function containerEffects(ports: Ports, activity: Activity) {
         await runtime.start(input, fx);
         return { startedAtNs };
       },
-      nri.askBefore('StartContainer'),
     ),
     restore: effectLogic<
       ContainerEffectInput & { readonly effective: EffectiveContainer | undefined },
       Restored
-    >(
-      activity,
-      'restore',
-      actorLimits.checkpointMs,
-      async (input, fx) => {
-        const { effective } = input;
-        assert(effective !== undefined, 'restore before the bundle');
-        const startedAtNs = clock.nowNs();
-        const init = await checkpoints.restore({ ...input, effective }, fx);
-        runtime.watch({ ...input, init });
-        return { startedAtNs, init };
-      },
-      nri.askBefore('StartContainer'),
-    ),
+    >(activity, 'restore', actorLimits.checkpointMs, async (input, fx) => {
+      const { effective } = input;
+      assert(effective !== undefined, 'restore before the bundle');
+      const startedAtNs = clock.nowNs();
+      const init = await checkpoints.restore({ ...input, effective }, fx);
+      runtime.watch({ ...input, init });
+      return { startedAtNs, init };
+    }),
     recordStarted: effectLogic<WithInit & { readonly startedAtNs: bigint | undefined }, void>(
       activity,
       'recordStarted',

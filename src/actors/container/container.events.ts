@@ -1,4 +1,4 @@
-/** Reads errors, outputs, start times and exits out of a container's events. */
+/** Reads errors, outputs, start times, exits and reasons of aborts out of a container's events. */
 import type { Fault } from '../../base/fault.ts';
 import type { ExitFact } from '../../ports/journal.ts';
 import { latest } from '../effects/times.ts';
@@ -12,6 +12,17 @@ export function errorOf(event: object): unknown {
 /** The output of an effect that succeeded. */
 export function outputOf<T>(event: object): T | undefined {
   return 'output' in event ? (event.output as T) : undefined;
+}
+
+/** Why the effects of a creation or a start are aborted: the command that makes them unwanted. */
+export function abortReason(
+  { id, removal, startAskedAtNs }: ContainerContext,
+  { type }: { readonly type: string },
+): string {
+  const step = startAskedAtNs > 0n ? 'started' : 'created';
+  if (type === 'container.abandon') return `another request with its name arrived while it was being ${step}`;
+  const command = removal || type === 'container.remove' ? 'RemoveContainer' : 'StopContainer';
+  return `${command} ${id} arrived while it was being ${step}`;
 }
 
 /** When the container started; not before its creation, even if the clock was set back (F78). */

@@ -34,8 +34,8 @@ export const containerGuards = {
     (context.killAtMonoMs === undefined || event.nowMonoMs + event.graceMs < context.killAtMonoMs),
   /** Start was called during an update. */
   startIsAsked: ({ context }: Args): boolean => context.startAskedAtNs > 0n,
-  restoreIsAsked: ({ context }: Args): boolean =>
-    context.startAskedAtNs > 0n && context.spec.restore !== undefined,
+  /** NRI plugins are connected: they are asked before the runtime. */
+  hasPlugins: ({ event }: WithEvent): boolean => event.type === 'container.start' && event.hasPlugins,
   hasStarted: ({ context }: Args): boolean => context.startedAtNs !== undefined,
   hasUpdate: ({ context }: Args): boolean => context.updates.length > 0,
   isUnkillable: ({ context }: Args): boolean => context.killingMs >= UNKILLABLE_MS,

@@ -4,12 +4,14 @@
  * recovering      picks the first state: a new container, or what recovery/plan.ts derived from journal and node
  * recordingIntent records the intent before anything on the node changes
  * provisioning    mounts the root file system, writes the bundle, runs the monitor and the runtime's create, records
- *                 the commit. A container that is unwanted by then is withdrawn: a second intent record cancels the
- *                 commit. A container to be restored imports its checkpoint before the bundle, and has no process yet
+ *                 the commit. A stop aborts the step under way. A container that is unwanted once it is committed is
+ *                 withdrawn: a second intent record cancels the commit. A container to be restored imports its
+ *                 checkpoint before the bundle, and has no process yet
  * created         settled; the process waits for its start. A container to be restored has its checkpoint instead
- * starting        runs the runtime's start, then records it. An exit that arrives meanwhile is kept. After a failed
- *                 start the process is killed and the exit gets reason StartError. A stop waits a bounded time for
- *                 the record
+ * starting        asks the NRI plugins, if there are any, runs the runtime's start, then records it. An exit that
+ *                 arrives meanwhile is kept. After a failed start the process is killed and the exit gets reason
+ *                 StartError. A stop waits a bounded time for each step: then it aborts the step (`abandoned`), or
+ *                 goes on without the record
  * running         settled
  * updating        changes limits of a created or running container: intent record, the runtime's update, final record.
  *                 A failed update is reverted; one whose final record is refused stays in force. Updates queue. An
@@ -37,12 +39,13 @@
  */
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
+import type { Activity } from '../effects/activity.ts';
 import { endedAfter } from '../effects/times.ts';
 import type { ContainerContext, ContainerEvent, ContainerMachineInput } from './container.context.ts';
 import { containerContext, nextContainerUndo } from './container.context.ts';
 import { containerDelays } from './container.delays.ts';
 import type { ContainerEffects } from './container.effects.ts';
-import { errorOf, exitOf, outputOf, startOf } from './container.events.ts';
+import { abortReason, errorOf, exitOf, outputOf, startOf } from './container.events.ts';
 import { containerGuards } from './container.guards.ts';
 import {
   self,
@@ -56,11 +59,12 @@ import {
   withStart,
   withUndo,
 } from './container.inputs.ts';
+import { startSteps } from './container.start-states.ts';
 import { noticeLateRecord, stopOverridesLateRecord, updatingStates } from './container.update-states.ts';
 import { claim, endHead, leaveHead, queue, limitsAfterUpdate } from './container.updates.ts';
 
-/** The container's machine, given its effects. */
-export function containerMachine(effects: ContainerEffects) {
+/** The container's machine, given its effects and the way to abort those in progress. */
+export function containerMachine(effects: ContainerEffects, activity: Pick<Activity, 'abort'>) {
   return setup({
     types: {
       context: {} as ContainerContext,
@@ -75,6 +79,7 @@ export function containerMachine(effects: ContainerEffects) {
       claim: assign(({ context }) => claim(context)),
       wantRemoval: assign({ removal: true }),
       notWanted: assign({ unwanted: true }),
+      abortEffects: ({ context, event }) => activity.abort(context.owner, abortReason(context, event)),
       // set before the append: when the disk also refuses to cut a refused record off (`doubtTries` attempts), the next
       // boot may read that record
       beginCommit: assign({ committed: true }),
@@ -165,9 +170,9 @@ export function containerMachine(effects: ContainerEffects) {
       },
       recordingIntent: {
         on: {
-          'container.stop': { actions: 'notWanted' },
-          'container.remove': { actions: 'notWanted' },
-          'container.abandon': { actions: 'notWanted' },
+          'container.stop': { actions: ['notWanted', 'abortEffects'] },
+          'container.remove': { actions: ['notWanted', 'abortEffects'] },
+          'container.abandon': { actions: ['notWanted', 'abortEffects'] },
         },
         invoke: {
           src: 'recordIntent',
@@ -179,9 +184,9 @@ export function containerMachine(effects: ContainerEffects) {
       },
       provisioning: {
         on: {
-          'container.stop': { actions: 'notWanted' },
-          'container.remove': { actions: 'notWanted' },
-          'container.abandon': { actions: 'notWanted' },
+          'container.stop': { actions: ['notWanted', 'abortEffects'] },
+          'container.remove': { actions: ['notWanted', 'abortEffects'] },
+          'container.abandon': { actions: ['notWanted', 'abortEffects'] },
           'container.exited': { actions: 'keepExit' },
         },
         initial: 'rootfs',
@@ -258,13 +263,13 @@ export function containerMachine(effects: ContainerEffects) {
         always: [
           { guard: 'exitIsKnown', target: 'finishing' },
           { guard: 'isUnwanted', target: 'stopping.killing' },
-          { guard: 'restoreIsAsked', target: 'starting.restoring' },
-          { guard: 'startIsAsked', target: 'starting' },
+          { guard: 'startIsAsked', target: 'starting.plugins' },
           { guard: 'hasUpdate', target: 'updating' },
         ],
         on: {
           'container.update': { actions: 'queueUpdate' },
           'container.start': [
+            { guard: 'hasPlugins', target: 'starting.plugins', actions: 'keepStartAsk' },
             { guard: 'isRestore', target: 'starting.restoring', actions: 'keepStartAsk' },
             { target: 'starting', actions: 'keepStartAsk' },
           ],
@@ -286,30 +291,7 @@ export function containerMachine(effects: ContainerEffects) {
           'container.update': { actions: 'queueUpdate' },
         },
         states: {
-          runtime: {
-            invoke: {
-              src: 'start',
-              input: self,
-              onDone: { target: 'recording', actions: 'keepStart' },
-              // the process may run although the start failed: it is killed, and reported exited only after its exit
-              onError: [
-                { guard: 'exitIsKnown', target: '#container.finishing', actions: 'noteStartFault' },
-                { target: '#container.stopping.killing', actions: 'noteStartFault' },
-              ],
-            },
-          },
-          // replaces the runtime's create and start; a failed restore leaves no process
-          restoring: {
-            invoke: {
-              src: 'restore',
-              input: withEffective,
-              onDone: { target: 'recording', actions: 'keepRestored' },
-              onError: [
-                { guard: 'exitIsKnown', target: '#container.finishing', actions: 'noteStartFault' },
-                { target: '#container.stopping.killing', actions: 'noteStartFault' },
-              ],
-            },
-          },
+          ...startSteps,
           recording: {
             ...noticeLateRecord,
             always: { guard: 'recordHoldsUpStop', target: '#container.running', actions: 'noteStartInDoubt' },

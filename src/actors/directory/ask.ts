@@ -36,8 +36,6 @@ export interface Question<T, V extends View = View, E extends ActorEvent = Actor
   readonly attempted: string;
   /** Sent once the listener is registered, and again if the actor was rebuilt. Undefined: `ask` only waits. */
   readonly command?: E | undefined;
-  /** Called right after the command was sent; the directory already shows what the command changed. */
-  readonly onSent?: () => void;
   /**
    * The answer, or undefined to keep waiting. When `gone`, the view is the actor's last one; undefined if it never
    * existed.
@@ -135,7 +133,6 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T> & Address
     cleanups.push(onAbort(call.signal, () => stopEarly('cancelled')));
     if (call.signal.aborted) return;
     sendCommand();
-    question.onSent?.();
     const view = directory.view(address);
     if (!finished) consider(view, view === undefined);
   });

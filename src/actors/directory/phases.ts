@@ -16,19 +16,9 @@ export function isCleanupPending(view: View): boolean {
   return view.state === 'cleanupPending';
 }
 
-/** RunPodSandbox is under way. */
-export function isSandboxBeingMade(view: SandboxView): boolean {
-  return PHASE_OF_SANDBOX[view.state] === 'beingMade';
-}
-
 /** It was stopped, even if a part of the stop failed and its cleanup is pending. */
 export function isSandboxStopped(view: SandboxView): boolean {
   return view.state === 'notReady';
-}
-
-/** CreateContainer is under way. */
-export function isContainerBeingMade(view: ContainerView): boolean {
-  return PHASE_OF_CONTAINER[view.state] === 'beingMade';
 }
 
 /** It was created and not asked to start or stop; an update of its limits may be under way. */

@@ -6,6 +6,8 @@
  * An effect that is repeated after a crash repeats its notification. Notifications are not recorded: plugins receive
  * the state of the whole node when they reconnect to a restarted daemon, so none that was missed is lost for good.
  */
+import { fromPromise } from 'xstate';
+import type { PromiseActorLogic } from 'xstate';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { portLimits } from '../../ports/bounds.ts';
 import type { Activity } from './activity.ts';
@@ -52,6 +54,11 @@ function notificationsOf<Id, NriEvent>(
   const runIgnoringFaults = (notify: Notify<Id>, input: Of<Id>, signal: AbortSignal): Promise<void> =>
     run(notify, input, signal).catch(() => undefined);
   return {
+    /** An effect that asks the plugins; it succeeds at once without plugins. */
+    ask: (event: NriEvent): PromiseActorLogic<void, Of<Id>> =>
+      fromPromise(({ input, signal }) =>
+        ports.nri.isActive() ? run(notifyOf(event), input, signal) : Promise.resolve(),
+      ),
     /** Asks the plugins first; the effect begins only if none refuses. */
     askBefore: (event: NriEvent): Around<Of<Id>> => ({
       before: (input, signal) => (ports.nri.isActive() ? run(notifyOf(event), input, signal) : undefined),

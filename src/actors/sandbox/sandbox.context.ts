@@ -99,3 +99,12 @@ export function nextUndo(begun: readonly SandboxStep[], stopOnly: boolean): Sand
     (step) => begun.includes(step) && (!stopOnly || STOP_STEPS.has(step)),
   );
 }
+
+/** Why the effects of a start are aborted: the command that makes them unwanted. */
+export function abortReason({ id }: SandboxContext, { type }: { readonly type: string }): string {
+  const commands: Readonly<Record<string, string>> = {
+    'sandbox.stop': `StopPodSandbox ${id}`,
+    'sandbox.remove': `RemovePodSandbox ${id}`,
+  };
+  return `${commands[type] ?? 'another request with its name'} arrived while it was being started`;
+}

@@ -27,8 +27,9 @@
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
+import type { Activity } from '../effects/activity.ts';
 import type { SandboxContext, SandboxEvent, SandboxMachineInput, SandboxStep } from './sandbox.context.ts';
-import { nextUndo, sandboxContext, stepsOf } from './sandbox.context.ts';
+import { abortReason, nextUndo, sandboxContext, stepsOf } from './sandbox.context.ts';
 import type { SandboxEffects, UndoInput } from './sandbox.effects.ts';
 import { sandboxGuards } from './sandbox.guards.ts';
 
@@ -46,8 +47,15 @@ const anyUndo = ({ context }: Has): UndoInput => ({
   step: nextUndo(context.begun, false),
 });
 
-/** The sandbox's machine, given its effects. */
-export function sandboxMachine(effects: SandboxEffects) {
+/** While it is being made: the step under way is aborted, so that the undo begins at once (F50). */
+const whileBeingMade = {
+  'sandbox.stop': { actions: ['notWanted', 'abortEffects'] },
+  'sandbox.remove': { actions: ['notWanted', 'abortEffects'] },
+  'sandbox.abandon': { actions: ['notWanted', 'abortEffects'] },
+} as const;
+
+/** The sandbox's machine, given its effects and the way to abort those in progress. */
+export function sandboxMachine(effects: SandboxEffects, activity: Pick<Activity, 'abort'>) {
   return setup({
     types: {
       context: {} as SandboxContext,
@@ -62,6 +70,7 @@ export function sandboxMachine(effects: SandboxEffects) {
       claim: assign({ claimed: true }),
       wantRemoval: assign({ removal: true }),
       notWanted: assign({ unwanted: true }),
+      abortEffects: ({ context, event }) => activity.abort(context.owner, abortReason(context, event)),
       // set before the append: when the disk also refuses to cut a refused record off (`doubtTries` attempts), the next
       // boot may read that record
       beginCommit: assign({ committed: true }),
@@ -105,11 +114,7 @@ export function sandboxMachine(effects: SandboxEffects) {
         ],
       },
       recordingIntent: {
-        on: {
-          'sandbox.stop': { actions: 'notWanted' },
-          'sandbox.remove': { actions: 'notWanted' },
-          'sandbox.abandon': { actions: 'notWanted' },
-        },
+        on: whileBeingMade,
         invoke: {
           src: 'recordIntent',
           input: withCreation,
@@ -120,11 +125,7 @@ export function sandboxMachine(effects: SandboxEffects) {
       },
       provisioning: {
         entry: 'beginAll',
-        on: {
-          'sandbox.stop': { actions: 'notWanted' },
-          'sandbox.remove': { actions: 'notWanted' },
-          'sandbox.abandon': { actions: 'notWanted' },
-        },
+        on: whileBeingMade,
         type: 'parallel',
         states: {
           files: {
@@ -186,11 +187,7 @@ export function sandboxMachine(effects: SandboxEffects) {
         ],
       },
       pausing: {
-        on: {
-          'sandbox.stop': { actions: 'notWanted' },
-          'sandbox.remove': { actions: 'notWanted' },
-          'sandbox.abandon': { actions: 'notWanted' },
-        },
+        on: whileBeingMade,
         invoke: {
           src: 'startPause',
           input: self,
@@ -200,11 +197,7 @@ export function sandboxMachine(effects: SandboxEffects) {
       },
       committing: {
         entry: 'beginCommit',
-        on: {
-          'sandbox.stop': { actions: 'notWanted' },
-          'sandbox.remove': { actions: 'notWanted' },
-          'sandbox.abandon': { actions: 'notWanted' },
-        },
+        on: whileBeingMade,
         invoke: {
           src: 'recordReady',
           input: withResult,

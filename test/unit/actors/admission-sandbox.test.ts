@@ -122,6 +122,22 @@ describe('RunPodSandbox', () => {
     expect(world.troupe.directory.sandboxes().map((view) => view.id)).toEqual([claimed, id]);
   });
 
+  it('F50 F70: a lower attempt that a higher one replaces is aborted: its undo does not wait for a plugin that hangs', async () => {
+    const world = await EasyWorld.serving();
+    world.hold('network.add');
+    const lower = world.troupe
+      .runSandbox(sandboxSpec(attempt(0)), world.call())
+      .catch((thrown: unknown) => thrown);
+    await turns();
+    const higher = world.troupe
+      .runSandbox(sandboxSpec(attempt(1)), world.call())
+      .catch((thrown: unknown) => thrown);
+    expect(await lower).toEqual(ofKind('superseded'));
+    const [view] = world.troupe.directory.sandboxes();
+    await world.troupe.removeSandbox(view?.id ?? expect.fail('no sandbox'), world.call());
+    expect(await higher).toEqual(ofKind('superseded'));
+  });
+
   it('a failed step leads to the undo of every step in reverse, and the name is free', async () => {
     const world = await EasyWorld.serving();
     world.fail('network.add');

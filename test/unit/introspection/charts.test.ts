@@ -17,8 +17,8 @@ import { sandboxMachine } from '../../../src/actors/sandbox/sandbox.machine.ts';
 // never run: only their configs are read
 const [ports, activity] = [{} as Ports, {} as Activity];
 const machines = [
-  sandboxMachine(sandboxEffects(ports, activity, {} as ContainersOf)),
-  containerMachine(containerEffects(ports, activity)),
+  sandboxMachine(sandboxEffects(ports, activity, {} as ContainersOf), activity),
+  containerMachine(containerEffects(ports, activity), activity),
   imagePullMachine(pullEffects(ports, activity, {} as LayerBook, new PullProgress({ monoMs: () => 0 }))),
 ];
 
