@@ -19,14 +19,20 @@ export const firstSteps: readonly Step[] = [
 ];
 
 /**
- * What is to be green before each commit, in a minute on two cores: no goldens, and of the simulation the 300 seeds.
+ * What is to be green before each commit, in a minute on two cores: no goldens, no exhaustive
+ * tests, and of the simulation the 300 seeds.
  * The tests take every core; the steps beside them take one at a time.
  */
 export const checkSteps: { readonly shown: readonly Step[]; readonly beside: readonly Step[] } = {
-  shown: [vitestStep('tidy, unit, model', ['tidy', 'unit', 'model'])],
+  shown: [
+    vitestStep('unit, 300 simulated seeds', ['unit', 'sim'], {
+      files: ['test/unit/', 'test/sim/seeds.test.ts'],
+      leavesExhaustive: true,
+    }),
+  ],
   beside: [
     ...typesAndLint,
+    vitestStep('tidy, model', ['tidy', 'model']),
     programStep('drawn files', [process.execPath, 'scripts/charts.ts']),
-    vitestStep('simulation, 300 seeds', ['sim'], ['test/sim/seeds.test.ts']),
   ],
 };

@@ -3,6 +3,7 @@
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { EXHAUSTIVE } from '../../test/support/exhaustive.ts';
 import { checkout } from './checkout.ts';
 import { type Ended, type Output, runShown } from './shown-program.ts';
 
@@ -16,6 +17,8 @@ export interface StepResult {
   /** One entry per failed test, `file > test`, or what else went wrong. */
   readonly failures: readonly string[];
   readonly skips: readonly string[];
+  /** The tests that the step leaves to `npm test`; not counted. */
+  readonly left?: readonly string[];
 }
 
 export interface Step {
@@ -29,7 +32,11 @@ interface JsonReport {
     readonly name: string;
     readonly status: string;
     readonly message: string;
-    readonly assertionResults: readonly { readonly fullName: string; readonly status: string }[];
+    readonly assertionResults: readonly {
+      readonly fullName: string;
+      readonly status: string;
+      readonly tags?: readonly string[];
+    }[];
   }[];
 }
 
@@ -43,14 +50,18 @@ export const programStep = (name: string, argv: readonly string[], stillMs?: num
   },
 });
 
-/**
- * A step of one or several vitest projects, or only of the files named, run by the pinned Node; its counts are the
- * tests'.
- */
+interface TestsOf {
+  /** Only these files; by default all of the projects. */
+  readonly files?: readonly string[];
+  /** True: without the tests of the tag EXHAUSTIVE. */
+  readonly leavesExhaustive?: boolean;
+}
+
+/** A step of one or several vitest projects, run by the pinned Node; its counts are the tests'. */
 export const vitestStep = (
   name: string,
   projects: readonly string[],
-  files: readonly string[] = [],
+  { files = [], leavesExhaustive = false }: TestsOf = {},
 ): Step => ({
   name,
   run: async (output) => {
@@ -63,27 +74,34 @@ export const vitestStep = (
         'run',
         ...files,
         ...projects.flatMap((project) => ['--project', project]),
+        ...(leavesExhaustive ? [`--tags-filter=!${EXHAUSTIVE}`] : []),
         '--reporter=default',
         `--reporter=${join(import.meta.dirname, 'progress-reporter.ts')}`,
         '--reporter=json',
         `--outputFile.json=${report}`,
       ];
       const ended = await runShown(argv, undefined, undefined, output);
-      return countTests(name, ended, await readFile(report, 'utf8').catch(() => undefined));
+      const text = await readFile(report, 'utf8').catch(() => undefined);
+      return countTests(name, ended, text, leavesExhaustive ? EXHAUSTIVE : undefined);
     } finally {
       await rm(directory, { recursive: true, force: true });
     }
   },
 });
 
-/** Counts a report of vitest's JSON reporter. A file that can't be loaded and a bad exit code are failures, too. */
+/**
+ * Counts a report of vitest's JSON reporter. A file that can't be loaded and a bad exit code are failures, too.
+ * @param leftTag a skipped test with this tag was left out on purpose, and is named instead of counted
+ */
 export function countTests(
   name: string,
   { code, hang }: Ended,
   text: string | undefined,
+  leftTag?: string,
 ): Omit<StepResult, 'name' | 'seconds'> {
   const failures: string[] = [];
   const skips: string[] = [];
+  const left: string[] = [];
   let passed = 0;
   if (text === undefined)
     return {
@@ -97,11 +115,13 @@ export function countTests(
   for (const file of report.testResults) {
     const failuresBefore = failures.length;
     for (const test of file.assertionResults) {
-      if (test.status === 'passed') passed += 1;
-      else
-        (test.status === 'failed' ? failures : skips).push(
-          `${file.name.replace(`${checkout}/`, '')} > ${test.fullName}`,
-        );
+      if (test.status === 'passed') {
+        passed += 1;
+        continue;
+      }
+      const isLeft = leftTag !== undefined && test.tags?.includes(leftTag) === true;
+      const list = test.status === 'failed' ? failures : isLeft ? left : skips;
+      list.push(`${file.name.replace(`${checkout}/`, '')} > ${test.fullName}`);
     }
     const isUnexplained = file.status === 'failed' && failures.length === failuresBefore;
     if (isUnexplained)
@@ -113,7 +133,7 @@ export function countTests(
     );
   }
   if (passed + failures.length + skips.length === 0) failures.push(`${name}: not a single test was found`);
-  return { passed, failed: failures.length, skipped: skips.length, failures, skips };
+  return { passed, failed: failures.length, skipped: skips.length, failures, skips, left };
 }
 
 async function timed({ name, run }: Step, output: Output): Promise<StepResult> {
@@ -185,6 +205,7 @@ export function summarize(
     total.failed += failed;
     total.skipped += skipped;
   }
+  for (const test of results.flatMap((result) => result.left ?? [])) console.log(`left to npm test: ${test}`);
   for (const skip of results.flatMap((result) => result.skips)) console.log(`skipped: ${skip}`);
   for (const failure of results.flatMap((result) => result.failures)) console.log(`FAILED: ${failure}`);
   console.log(`${seconds.toFixed(0)} s in all`);

@@ -1,7 +1,7 @@
 // Words of the language that may not be used, or not everywhere. What lint can say stands in .oxlintrc.json.
 import { describe, expect, it } from 'vitest';
 import type { Node } from './support/sources.ts';
-import { dotted, places, sourcesBelow } from './support/sources.ts';
+import { dotted, places, sourcesBelow, walk } from './support/sources.ts';
 
 const everything = ['src', 'test', 'scripts'].flatMap(sourcesBelow);
 const src = sourcesBelow('src');
@@ -38,6 +38,22 @@ const isCall = (node: Node, name: string): boolean =>
 const keyOf = (node: Node): string => String((node['key'] as Node)['name'] ?? (node['key'] as Node)['value']);
 
 describe('everywhere', () => {
+  it('a file that replaces a module resets the modules before and after: test files share a process', () => {
+    const mocking = everything.filter(({ program, text }) => {
+      if (!text.includes('vi.mock')) return false;
+      let found = false;
+      walk(program, (node) => (found ||= isCall(node, 'vi.mock')));
+      return found;
+    });
+    expect(mocking.length).toBeGreaterThan(0);
+    const wrong = mocking.filter(
+      ({ text }) =>
+        !text.includes('\nvi.hoisted(() => vi.resetModules());') ||
+        !text.includes('\nafterAll(() => vi.resetModules());'),
+    );
+    expect(wrong.map(({ file }) => file)).toEqual([]);
+  });
+
   it('no `as unknown as`: parse the value, or give it the right type where it is made', () => {
     const doubled = (node: Node): boolean => {
       const inner = node['expression'] as Node | undefined;

@@ -1,4 +1,4 @@
-// The files of the checkout as the rules see them: parsed once per test file.
+// The files of the checkout as the rules see them: parsed once per process.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { parseSync } from 'oxc-parser';

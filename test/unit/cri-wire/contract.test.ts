@@ -28,7 +28,9 @@ function publishedDirectory(): { directory: string } | { reason: string } {
 }
 
 let scratch = '';
+let ours: readonly string[] = [];
 beforeAll(() => {
+  ours = contractLines(join(repository, 'proto'));
   scratch = mkdtempSync(join(tmpdir(), 'troupe-wire-'));
 });
 afterAll(() => {
@@ -45,7 +47,7 @@ describe('the CRI wire contract', () => {
     }
     const theirs = contractLines(found.directory);
     expect(theirs.length).toBeGreaterThan(800);
-    expect(contractLines(join(repository, 'proto'))).toEqual(theirs);
+    expect(ours).toEqual(theirs);
   });
 
   test.each([
@@ -63,7 +65,7 @@ describe('the CRI wire contract', () => {
     const directory = mkdtempSync(join(scratch, 'drift-'));
     mkdirSync(join(directory, 'runtime', 'v1'), { recursive: true });
     writeFileSync(join(directory, 'runtime', 'v1', 'api.proto'), text.replace(from, to));
-    expect(contractLines(directory)).not.toEqual(contractLines(join(repository, 'proto')));
+    expect(contractLines(directory)).not.toEqual(ours);
   });
 
   test('43 RPCs are declared: 37 for pods and containers, 6 for images', () => {

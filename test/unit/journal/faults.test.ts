@@ -4,6 +4,7 @@ import { journalLimits } from '../../../src/journal/bounds.ts';
 import type { JournalRecord } from '../../../src/ports/journal.ts';
 import { ledgerFold } from '../../../src/actors/ledger/ledger.ts';
 import { randomStream } from '../../sim/random.ts';
+import { EXHAUSTIVE } from '../../support/exhaustive.ts';
 import { intentNumber, prefixTexts, recordNumber, Rig, textOf } from './support.ts';
 import type { Trouble } from './support.ts';
 import { alive, all, appendAll, expectPrefix, texts, untilPause } from './whole-prefix.ts';
@@ -51,42 +52,46 @@ describe('journal on a bad disk', () => {
     });
   }
 
-  it('F20 die at each disk operation of a compaction, then a power loss', async () => {
-    const big = (n: number): JournalRecord => {
-      const record = intentNumber(n * 5);
-      return { ...record, spec: { ...record.spec, labels: { pad: 'x'.repeat(9_000_000) } } };
-    };
-    const removed = (n: number): JournalRecord => ({ type: 'sandbox.removed', id: intentNumber(n * 5).id });
-    const history = [big(0), removed(0), big(1), removed(1), intentNumber(20), intentNumber(25)];
-    const expected = prefixTexts(history);
-    const calm = new Rig();
-    const opening = await calm.open();
-    for (const record of history) await opening.journal.append([record], { sync: true });
-    // of the first file, of the reserve, of the compaction
-    const renames = calm.operations.flatMap((name, at) => (name === 'rename' ? [at] : []));
-    expect(renames).toHaveLength(3);
-    const rename = renames[2] ?? 0;
-    for (let at = rename - 4; at < rename + 6; at += 1) {
-      const rig = new Rig();
-      rig.trouble = (now) => (now === at ? 'dieAfter' : undefined);
-      const opened = await alive(rig, rig.open());
-      let durable = 0;
-      for (const record of opened === undefined ? [] : history) {
-        if (
-          (await alive(
-            rig,
-            opened?.journal.append([record], { sync: true }).then(() => true) ?? Promise.resolve(false),
-          )) !== true
-        )
-          break;
-        durable += 1;
+  it(
+    'F20 die at each disk operation of a compaction, then a power loss',
+    { tags: [EXHAUSTIVE] },
+    async () => {
+      const big = (n: number): JournalRecord => {
+        const record = intentNumber(n * 5);
+        return { ...record, spec: { ...record.spec, labels: { pad: 'x'.repeat(9_000_000) } } };
+      };
+      const removed = (n: number): JournalRecord => ({ type: 'sandbox.removed', id: intentNumber(n * 5).id });
+      const history = [big(0), removed(0), big(1), removed(1), intentNumber(20), intentNumber(25)];
+      const expected = prefixTexts(history);
+      const calm = new Rig();
+      const opening = await calm.open();
+      for (const record of history) await opening.journal.append([record], { sync: true });
+      // of the first file, of the reserve, of the compaction
+      const renames = calm.operations.flatMap((name, at) => (name === 'rename' ? [at] : []));
+      expect(renames).toHaveLength(3);
+      const rename = renames[2] ?? 0;
+      for (let at = rename - 4; at < rename + 6; at += 1) {
+        const rig = new Rig();
+        rig.trouble = (now) => (now === at ? 'dieAfter' : undefined);
+        const opened = await alive(rig, rig.open());
+        let durable = 0;
+        for (const record of opened === undefined ? [] : history) {
+          if (
+            (await alive(
+              rig,
+              opened?.journal.append([record], { sync: true }).then(() => true) ?? Promise.resolve(false),
+            )) !== true
+          )
+            break;
+          durable += 1;
+        }
+        rig.model.losePower(randomStream(at, 'power'));
+        const { state } = await rig.next().open();
+        const read = expected.map((text, index) => (text === textOf(state) ? index : -1));
+        expect([at, read.includes(durable) || read.includes(durable + 1)]).toStrictEqual([at, true]);
       }
-      rig.model.losePower(randomStream(at, 'power'));
-      const { state } = await rig.next().open();
-      const read = expected.map((text, index) => (text === textOf(state) ? index : -1));
-      expect([at, read.includes(durable) || read.includes(durable + 1)]).toStrictEqual([at, true]);
-    }
-  });
+    },
+  );
 
   it('F20 unsynced records of an earlier boot are synced before anybody sees them', async () => {
     const rig = new Rig();

@@ -4,6 +4,7 @@ import { crc32c } from '../../../src/journal/crc32c.ts';
 import { maskedBytes } from '../../../src/journal/damaged.ts';
 import { FORMAT, frame, header, parse } from '../../../src/journal/format.ts';
 import { DiskModel } from '../../sim/disk-model.ts';
+import { EXHAUSTIVE } from '../../support/exhaustive.ts';
 import { prefixTexts, records, Rig, textOf } from './support.ts';
 
 const all = records(50);
@@ -27,38 +28,50 @@ describe('journal damage', () => {
     expect(crc32c(new TextEncoder().encode('123456789'))).toBe(0xe3069283);
   });
 
-  it('F17 a cut at every byte leaves the whole records, and the journal goes on', async () => {
-    for (let length = 0; length <= whole.length; length += 1) {
-      const model = diskWith(whole.slice(0, length));
-      const { state, report, journal } = await new Rig(model).open();
-      const expected = Math.max(0, ends.filter((end) => end <= length).length - 1);
-      expect([length, textOf(state)]).toStrictEqual([length, texts[expected]]);
-      expect([length, report.records, report.keptAs]).toStrictEqual([length, expected, '']);
-      if (length % 97 !== 0) continue;
-      await journal.append(all.slice(expected), { sync: true });
-      const again = await new Rig(model).open();
-      expect([length, textOf(again.state), again.report.droppedBytes]).toStrictEqual([length, texts[50], 0]);
-    }
-  });
+  it(
+    'F17 a cut at every byte leaves the whole records, and the journal goes on',
+    { tags: [EXHAUSTIVE] },
+    async () => {
+      for (let length = 0; length <= whole.length; length += 1) {
+        const model = diskWith(whole.slice(0, length));
+        const { state, report, journal } = await new Rig(model).open();
+        const expected = Math.max(0, ends.filter((end) => end <= length).length - 1);
+        expect([length, textOf(state)]).toStrictEqual([length, texts[expected]]);
+        expect([length, report.records, report.keptAs]).toStrictEqual([length, expected, '']);
+        if (length % 97 !== 0) continue;
+        await journal.append(all.slice(expected), { sync: true });
+        const again = await new Rig(model).open();
+        expect([length, textOf(again.state), again.report.droppedBytes]).toStrictEqual([
+          length,
+          texts[50],
+          0,
+        ]);
+      }
+    },
+  );
 
-  it('F18 a flip of every byte gives a prefix, never a wrong fact, and the damaged file is kept', async () => {
-    for (let at = 0; at < whole.length; at += 1) {
-      const bytes = whole.slice();
-      bytes[at] = (bytes[at] ?? 0) ^ (at % 3 === 0 ? 0x80 : at % 3 === 1 ? 0xff : 0x01);
-      const model = diskWith(bytes);
-      const { state, report, journal } = await new Rig(model).open();
-      const expected = Math.max(0, ends.filter((end) => end <= at).length - 1);
-      expect([at, textOf(state)]).toStrictEqual([at, texts[expected]]);
-      const last = at >= (ends[49] ?? 0);
-      // a wrong last record cannot be distinguished from a torn write
-      expect([at, report.keptAs]).toStrictEqual([at, last ? '' : 'journal.7.damaged']);
-      if (!last)
-        expect(model.read('journal.7.damaged')).toStrictEqual(maskedBytes(bytes, (record) => record));
-      if (at % 97 !== 0) continue;
-      await journal.append(all.slice(expected), { sync: true });
-      expect([at, textOf((await new Rig(model).open()).state)]).toStrictEqual([at, texts[50]]);
-    }
-  });
+  it(
+    'F18 a flip of every byte gives a prefix, never a wrong fact, and the damaged file is kept',
+    { tags: [EXHAUSTIVE] },
+    async () => {
+      for (let at = 0; at < whole.length; at += 1) {
+        const bytes = whole.slice();
+        bytes[at] = (bytes[at] ?? 0) ^ (at % 3 === 0 ? 0x80 : at % 3 === 1 ? 0xff : 0x01);
+        const model = diskWith(bytes);
+        const { state, report, journal } = await new Rig(model).open();
+        const expected = Math.max(0, ends.filter((end) => end <= at).length - 1);
+        expect([at, textOf(state)]).toStrictEqual([at, texts[expected]]);
+        const last = at >= (ends[49] ?? 0);
+        // a wrong last record cannot be distinguished from a torn write
+        expect([at, report.keptAs]).toStrictEqual([at, last ? '' : 'journal.7.damaged']);
+        if (!last)
+          expect(model.read('journal.7.damaged')).toStrictEqual(maskedBytes(bytes, (record) => record));
+        if (at % 97 !== 0) continue;
+        await journal.append(all.slice(expected), { sync: true });
+        expect([at, textOf((await new Rig(model).open()).state)]).toStrictEqual([at, texts[50]]);
+      }
+    },
+  );
 
   it('F18 a sector of zeros in the middle is damage, at the end a torn write', () => {
     const middle = whole.slice();

@@ -2,7 +2,7 @@
  * The journal on a disk that is full and refuses syncs, each in the other's way. Short files, so that they are
  * compacted soon.
  */
-import { describe, expect, it, vi } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import type { JournalRecord } from '../../../src/ports/journal.ts';
 import type { OpenJournal } from '../../../src/journal/journal.ts';
 import { silentLog } from '../../../src/base/log.ts';
@@ -10,6 +10,10 @@ import type * as Limits from '../../../src/journal/bounds.ts';
 import type { Ledger } from '../../../src/actors/ledger/ledger.ts';
 import { randomStream } from '../../sim/random.ts';
 import { intentNumber, Rig, textOf } from './support.ts';
+
+// test files share a process: modules loaded before this file keep the real one, those loaded here the mock
+vi.hoisted(() => vi.resetModules());
+afterAll(() => vi.resetModules());
 
 vi.mock('../../../src/journal/bounds.ts', async (original) => {
   const limits = await original<typeof Limits>();

@@ -1,5 +1,5 @@
 /** The journal under random faults, kills and power losses: later boots find what it answered. */
-import { describe, expect, it, vi } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import type { DiskFile, DiskPort } from '../../../src/ports/disk.ts';
 import type { JournalFold, JournalRecord } from '../../../src/ports/journal.ts';
 import type { SandboxId } from '../../../src/base/ids.ts';
@@ -11,6 +11,10 @@ import { randomStream } from '../../sim/random.ts';
 import type { Random } from '../../sim/random.ts';
 import { Rig } from './support.ts';
 import type { Trouble } from './support.ts';
+
+// test files share a process: modules loaded before this file keep the real one, those loaded here the mock
+vi.hoisted(() => vi.resetModules());
+afterAll(() => vi.resetModules());
 
 // small files, so that a few records are compacted and eat the reserve; a doubt lasts until it is lifted
 vi.mock('../../../src/journal/bounds.ts', async (original) => {

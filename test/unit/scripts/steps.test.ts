@@ -35,7 +35,26 @@ describe('the counts of a test run', () => {
       skipped: 1,
       failures: ['test/a.test.ts > two'],
       skips: ['test/a.test.ts > three'],
+      left: [],
     });
+  });
+
+  it('names a test that was left out on purpose, and counts it as none that was skipped', () => {
+    const assertionResults = ['passed', 'skipped', 'skipped', 'failed'].map((status, at) => ({
+      fullName: `t${at}`,
+      status,
+      tags: at === 1 || at === 3 ? ['long'] : [],
+    }));
+    const text = report([file('test/a.test.ts', [], { assertionResults })], false);
+    expect(countTests('unit', ended(1), text, 'long')).toEqual({
+      passed: 1,
+      failed: 1,
+      skipped: 1,
+      failures: ['test/a.test.ts > t3'],
+      skips: ['test/a.test.ts > t2'],
+      left: ['test/a.test.ts > t1'],
+    });
+    expect(countTests('unit', ended(1), text)).toMatchObject({ skipped: 2, left: [] });
   });
 
   it('counts a file that cannot be loaded as failed', () => {

@@ -3,11 +3,15 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } 
 import type * as FsPromises from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, expect, onTestFinished, test, vi } from 'vitest';
 import { silentLog } from '../../../../src/base/log.ts';
 import { realClock } from '../../../../src/host/clock/clock.ts';
 import { listenPrivately } from '../../../../src/host/io/private-socket.ts';
 import type { PrivateSocket } from '../../../../src/host/io/private-socket.ts';
+
+// test files share a process: modules loaded before this file keep the real one, those loaded here the mock
+vi.hoisted(() => vi.resetModules());
+afterAll(() => vi.resetModules());
 
 const linking = vi.hoisted(() => ({ refusal: '' }));
 vi.mock('node:fs/promises', async (original) => {

@@ -10,8 +10,12 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { removeSmallTree } from '../../../../src/oci/trees/small-tree.ts';
+
+// test files share a process: modules loaded before this file keep the real one, those loaded here the mock
+vi.hoisted(() => vi.resetModules());
+afterAll(() => vi.resetModules());
 
 /** Called when a directory is asked for mounts: what somebody else does between two calls of the deletion. */
 const others = vi.hoisted(() => ({ act: (_path: string): void => undefined }));

@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { linkSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { hostLimits } from '../../../../../src/host/bounds.ts';
 import { inPool } from '../../../../../src/host/ffi/pool.ts';
 import {
@@ -17,6 +17,10 @@ import { faultOf } from '../../../../support/fault-of.ts';
 import { HandClock } from '../../../../support/hand-clock.ts';
 import { turns } from '../../../../support/turns.ts';
 import { fxOf } from '../../../../support/fx.ts';
+
+// test files share a process: modules loaded before this file keep the real one, those loaded here the mock
+vi.hoisted(() => vi.resetModules());
+afterAll(() => vi.resetModules());
 
 const opens = vi.hoisted(() => ({
   /** What an open for writing waits for. */

@@ -1,5 +1,5 @@
 // A container's subvolume that can't be deleted as a whole: what is in it was made by the container.
-import { expect, test, vi } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import type { ContainerId } from '../../../../../../src/base/ids.ts';
 import { silentLog } from '../../../../../../src/base/log.ts';
 import { btrfsDriver } from '../../../../../../src/oci/images/store/drivers/btrfs.ts';
@@ -7,6 +7,10 @@ import type { DriverHost } from '../../../../../../src/oci/images/store/drivers/
 import { rootfsPaths, storePaths } from '../../../../../../src/oci/images/store/records/layer-layout.ts';
 import { HandClock } from '../../../../../support/hand-clock.ts';
 import { containerId } from '../../../../actors/fixtures.ts';
+
+// test files share a process: modules loaded before this file keep the real one, those loaded here the mock
+vi.hoisted(() => vi.resetModules());
+afterAll(() => vi.resetModules());
 
 vi.mock('../../../../../../src/host/files/btrfs.ts', async (original) => ({
   ...(await original<object>()),
