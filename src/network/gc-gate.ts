@@ -40,24 +40,20 @@ export class GcGate {
    * `attempted` begins the message.
    */
   async alone(attempted: string, signal: AbortSignal | undefined, work: () => Promise<void>): Promise<void> {
-    if (!(await this.#quiet(signal))) {
-      if (signal?.aborted === true) fail('cancelled', `${attempted}: cancelled`);
-      fail(
-        'notReady',
-        `${attempted}: ADD or DEL in progress for ${networkLimits.gcQuietMs / 1000}s without a pause`,
-      );
-    }
-    const running = work();
-    this.#collecting = running.catch(() => undefined);
+    const running = await this.#whenQuiet(attempted, signal, work);
     try {
-      await running;
+      await running.ended;
     } finally {
       this.#collecting = undefined;
     }
   }
 
-  /** Waits until no ADD or DEL runs; false when the time is over or the signal aborts first. */
-  async #quiet(signal: AbortSignal | undefined): Promise<boolean> {
+  /** Starts the work as soon as no ADD or DEL runs. */
+  async #whenQuiet(
+    attempted: string,
+    signal: AbortSignal | undefined,
+    work: () => Promise<void>,
+  ): Promise<{ readonly ended: Promise<void> }> {
     let isOver = signal?.aborted === true;
     let wake = (): void => undefined;
     const end = (): void => {
@@ -74,7 +70,15 @@ export class GcGate {
           this.#onQuiet = resolve;
         });
       }
-      return !isOver;
+      if (signal?.aborted === true) fail('cancelled', `${attempted}: cancelled`);
+      if (isOver) {
+        const seconds = networkLimits.gcQuietMs / 1000;
+        fail('notReady', `${attempted}: ADD or DEL in progress for ${seconds}s without a pause`);
+      }
+      // no await between the last test of #calls and this: a call would start beside the work
+      const ended = work();
+      this.#collecting = ended.catch(() => undefined);
+      return { ended };
     } finally {
       unfollow();
       this.#clock.clearTimeout(timer);
