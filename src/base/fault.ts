@@ -27,6 +27,19 @@ export interface Fault {
   readonly subject: string;
   /** True when the same call may succeed later without a change by the caller. */
   readonly retryable: boolean;
+  /**
+   * The message repeats what a runtime, a shim or a plugin wrote, which may hold words of a container's command: it is
+   * for clients and the log, and must not leave the machine otherwise (S91). Set where that output is quoted.
+   */
+  readonly quotesOutput?: true;
+  readonly cause?: Fault;
+}
+
+/** What a fault may say besides its kind and message. */
+interface FaultOptions {
+  readonly subject?: string;
+  readonly retryable?: boolean;
+  readonly quotesOutput?: boolean;
   readonly cause?: Fault;
 }
 
@@ -42,18 +55,20 @@ const RETRYABLE: ReadonlySet<FaultKind> = new Set<FaultKind>([
 const MESSAGE_CHARS = 4096;
 
 /** Builds a Fault; `retryable` follows from the kind unless stated. */
-export function fault(
-  kind: FaultKind,
-  message: string,
-  options: { subject?: string; retryable?: boolean; cause?: Fault } = {},
-): Fault {
+export function fault(kind: FaultKind, message: string, options: FaultOptions = {}): Fault {
   const base = {
     kind,
     message: printable(withoutCredentials(message)),
     subject: withoutCredentials(options.subject ?? ''),
     retryable: options.retryable ?? RETRYABLE.has(kind),
+    ...(options.quotesOutput === true ? { quotesOutput: true as const } : {}),
   };
   return options.cause === undefined ? base : { ...base, cause: options.cause };
+}
+
+/** Whether the message repeats output of another program (`Fault.quotesOutput`), itself or with that of its cause. */
+export function quotesOutput(value: Fault | undefined): boolean {
+  return value !== undefined && (value.quotesOutput === true || quotesOutput(value.cause));
 }
 
 /** A Fault that can be thrown. Only drivers and the edge (`src/cri`) throw it. */
@@ -67,11 +82,7 @@ export class FaultError extends Error {
 }
 
 /** Throws a FaultError; an expression, so that it can stand after `??`. */
-export function fail(
-  kind: FaultKind,
-  message: string,
-  options: { subject?: string; retryable?: boolean; cause?: Fault } = {},
-): never {
+export function fail(kind: FaultKind, message: string, options: FaultOptions = {}): never {
   throw new FaultError(fault(kind, message, options));
 }
 

@@ -9,7 +9,8 @@ import { startReason } from '../actors/effects/recorded.ts';
 import type { ClockPort } from '../ports/clock.ts';
 import type { RandomPort } from '../ports/random.ts';
 import type { Cause } from '../base/cause.ts';
-import type { Fault, FaultKind } from '../base/fault.ts';
+import { quotesOutput } from '../base/fault.ts';
+import type { Fault } from '../base/fault.ts';
 import { tracesLimits } from './bounds.ts';
 
 export interface SpanContext {
@@ -89,7 +90,7 @@ export class Tracer {
             'troupe.code': code,
           },
           links: [],
-          error: exportedError(cause.origin, fault),
+          error: exportedError(fault),
         });
       },
     };
@@ -137,7 +138,7 @@ export class Tracer {
       endNs,
       attributes: { 'troupe.actor': owner, 'troupe.effect': effect, 'troupe.outcome': outcome },
       links: others,
-      error: exportedError(effect, fault),
+      error: exportedError(fault),
     });
   }
 
@@ -150,55 +151,14 @@ export class Tracer {
   }
 }
 
-/** RPCs and effects that run the command of a container or an exec: the runtime's error may quote words of it. */
-const RUNS_COMMAND: ReadonlySet<string> = new Set([
-  'CreateContainer',
-  'StartContainer',
-  'RestorePod',
-  'ExecSync',
-  'Exec',
-  'create',
-  'start',
-  'restore',
-  'execSync',
-  'exec',
-]);
-
-/** Those that stop and remove: while a failed creation can't be undone, they report its error. */
-const REPORTS_CREATION: ReadonlySet<string> = new Set([
-  'StopContainer',
-  'RemoveContainer',
-  'StopPodSandbox',
-  'RemovePodSandbox',
-  'stopContainers',
-  'removeContainers',
-]);
-
-/** Runtimes put the words of a command into one of these. */
-const QUOTES = /["'`]/u;
-
-/** Kinds of fault whose messages troupe writes itself; none of them quotes a command. */
-const OWN_MESSAGES: ReadonlySet<FaultKind> = new Set<FaultKind>([
-  'invalidRequest',
-  'notFound',
-  'conflict',
-  'wrongState',
-  'notReady',
-  'cancelled',
-  'superseded',
-]);
-
 /**
- * The error of a span. Spans leave the machine, and the words of a command may be secrets: of a runtime's error only
- * the kind of reason is exported, as in the journal (S91). The log has the whole message, under the request id of the
- * call's span.
+ * The error of a span. Spans leave the machine, and the words of a command may be secrets: of a fault that quotes
+ * another program only the kind of reason is exported, as in the journal (S91). So it is with a bug, whose message may
+ * hold anything. The log has the whole message, under the request id of the call's span.
  */
-function exportedError(name: string, fault: Fault | undefined): string | undefined {
+function exportedError(fault: Fault | undefined): string | undefined {
   if (fault === undefined) return undefined;
-  const mayQuote = RUNS_COMMAND.has(name) || (REPORTS_CREATION.has(name) && QUOTES.test(fault.message));
-  if (!mayQuote) return fault.message;
-  // a fault with a cause passes that one's text on
-  if (OWN_MESSAGES.has(fault.kind) && fault.cause === undefined) return fault.message;
+  if (fault.kind !== 'bug' && !quotesOutput(fault)) return fault.message;
   return `${fault.kind}: ${startReason(fault.message) ?? 'reason not exported, it may quote the command'}`;
 }
 

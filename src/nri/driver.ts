@@ -289,7 +289,7 @@ export class NriDriver implements NriPort {
           fail(
             'denied',
             `nri plugin ${plugin.id} rejected the adjustment: ${answer.reason.slice(0, nriLimits.reasonChars) || 'no reason given'}`,
-            { subject: plugin.id },
+            { subject: plugin.id, quotesOutput: true },
           );
       }),
     );

@@ -218,7 +218,7 @@ export class Plugin {
       fail(
         'outside',
         `nri plugin ${this.id} refused ${name}: ${printable(said.slice(0, nriLimits.reasonChars))}`,
-        { subject: this.id },
+        { subject: this.id, quotesOutput: true },
       );
     }
     this.drop(

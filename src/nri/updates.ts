@@ -1,6 +1,6 @@
 /** Updates and evictions of other containers that plugins request in an answer. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { FaultError, fail, fault, printable, toFault } from '../base/fault.ts';
+import { FaultError, fail, fault, printable, quotesOutput, toFault } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
 import { parseContainerId } from '../base/ids.ts';
 import type { ContainerId } from '../base/ids.ts';
@@ -129,6 +129,7 @@ export class Updates {
             ? toFault(error)
             : fault('outside', `update container ${id} for an nri plugin: ${toFault(error).message}`, {
                 subject: id,
+                quotesOutput: quotesOutput(toFault(error)),
               });
       }
     }

@@ -46,7 +46,9 @@ export class TtrpcRefusal extends FaultError {
   readonly said: string;
 
   constructor(attempted: string, code: number, said: string) {
-    super(fault(kindOfCode(code), `${attempted}: ${printable(said) || `code ${code}`}`));
+    super(
+      fault(kindOfCode(code), `${attempted}: ${printable(said) || `code ${code}`}`, { quotesOutput: true }),
+    );
     this.code = code;
     this.said = said;
   }

@@ -55,8 +55,6 @@ export function runOnLiveContainer<T>(
       throw new FaultError({
         ...thrown.fault,
         kind: 'wrongState',
-        // its text stays the runtime's, which traces must not export (S91)
-        cause: thrown.fault,
         message: `${thrown.fault.message}: the container has ended`,
       });
     }

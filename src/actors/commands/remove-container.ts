@@ -1,5 +1,5 @@
 /** RemoveContainer. */
-import { fault } from '../../base/fault.ts';
+import { fault, quotesOutput } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { askContainer } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
@@ -24,7 +24,13 @@ export async function removeContainer(stage: ContainerStage, id: ContainerId, ca
       if (now?.settled !== true || (!isExited(now) && !isCleanupPending(now))) return undefined;
       const why = now.fault;
       return {
-        fault: fault(why?.kind ?? 'outside', `${attempted}: ${why?.message ?? `still in state ${now.path}`}`),
+        fault: fault(
+          why?.kind ?? 'outside',
+          `${attempted}: ${why?.message ?? `still in state ${now.path}`}`,
+          {
+            quotesOutput: quotesOutput(why),
+          },
+        ),
       };
     },
   });

@@ -1,5 +1,5 @@
 /** The fault of a Stop or Remove that did not reach its goal. */
-import { fault } from '../../base/fault.ts';
+import { fault, quotesOutput } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { SandboxView } from '../directory/views.ts';
 
@@ -7,5 +7,9 @@ import type { SandboxView } from '../directory/views.ts';
 export function unreachedGoal(view: SandboxView, attempted: string): Fault {
   const why = view.fault;
   const reason = why?.message ?? `still in state ${view.path}`;
-  return fault(why?.kind ?? 'outside', `${attempted}: ${reason}`, { subject: view.address, retryable: true });
+  return fault(why?.kind ?? 'outside', `${attempted}: ${reason}`, {
+    subject: view.address,
+    retryable: true,
+    quotesOutput: quotesOutput(why),
+  });
 }

@@ -2,7 +2,7 @@
 import type { AnyActorRef } from 'xstate';
 import { onAbort } from '../../base/abort.ts';
 import type { Cause } from '../../base/cause.ts';
-import { fault, FaultError } from '../../base/fault.ts';
+import { fault, FaultError, quotesOutput } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { Activity } from '../effects/activity.ts';
 import type { ContainerAddress, ContainerEvent } from '../container/container.context.ts';
@@ -185,6 +185,7 @@ export function untilForgotten(
           {
             subject: address,
             retryable: true,
+            quotesOutput: quotesOutput(now.fault),
           },
         ),
       };
@@ -202,6 +203,7 @@ export function forCall(why: Fault, attempted: string, id: string): Fault {
   if (why.kind !== 'cancelled') return { ...why, message };
   return fault('superseded', `${message}: another call has stopped, removed or replaced it meanwhile`, {
     subject: id,
+    quotesOutput: quotesOutput(why),
   });
 }
 

@@ -1,5 +1,5 @@
 import type { Call } from '../../actors/directory/ask.ts';
-import { FaultError, toFault } from '../../base/fault.ts';
+import { FaultError, quotesOutput, toFault } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import type { ContainerConfig, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../call/edge.ts';
@@ -77,6 +77,7 @@ async function removeAndThrow(
     throw new FaultError({
       ...why,
       message: `${why.message}; remove pod ${id}: ${toFault(error).message}`,
+      ...(quotesOutput(toFault(error)) ? { quotesOutput: true } : {}),
       cause: why,
     });
   }

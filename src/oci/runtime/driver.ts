@@ -208,7 +208,8 @@ async function start(parts: DriverParts, input: ContainerInput, fx: EffectContex
   const stage = `${handler.name} start`;
   const argv = startArgv({ path: handler.path, globals: ownGlobals(handler), id: input.id });
   const answer = await runRuntime(parts, { argv, attempted, stage, subject: input.id, fx });
-  if (!answer.ok) fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: input.id });
+  if (!answer.ok)
+    fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: input.id, quotesOutput: true });
   await noteStarted(handler.root, input.id);
 }
 

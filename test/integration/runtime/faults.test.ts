@@ -9,6 +9,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { NO_LIMITS } from '../../../src/ports/resources.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import type { RuntimeDriverOptions } from '../../../src/oci/runtime/container/parts.ts';
@@ -24,6 +25,7 @@ import {
   processesNaming,
   wrapper,
 } from './support.ts';
+import { canary } from '../../support/canaries.ts';
 import { fxOf } from '../../support/fx.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { until } from '../../support/eventually.ts';
@@ -229,6 +231,28 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     );
     expect(failure?.fault.message).toMatch(/^create container [0-9a-f]{64}: runc create: .*zzz/u);
     expect(Buffer.byteLength(failure?.fault.message ?? '')).toBeLessThanOrEqual(4096);
+    driver.close();
+  });
+
+  it('S91 a fault that repeats what the runtime wrote is marked, whatever the runtime was to do', async () => {
+    const word = canary('word');
+    const container = await world.run(['sleep', '1000']);
+    const { bundle, init } = container;
+    const driver = world.newDriver(withRuntime(`echo 'exec: "${word}": failed' >&2; exit 1`));
+    const limited = { ...NO_LIMITS, memoryLimitBytes: 64n * 2n ** 20n };
+    const exec = { ...bundle, namespace: 'default', argv: ['true'], init, execTimeoutMs: 0 };
+    const calls: Readonly<Record<string, () => Promise<unknown>>> = {
+      create: () => world.create(world.container(['true']), driver),
+      start: () => driver.start(bundle, fx),
+      update: () => driver.update({ ...bundle, resources: limited, from: NO_LIMITS }, fx),
+      exec: () => driver.execSync(exec, fx),
+      delete: () => driver.delete(bundle, fx),
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      await expect(call(), name).rejects.toMatchObject({
+        fault: { kind: 'outside', message: message(new RegExp(word, 'u')), quotesOutput: true },
+      });
+    }
     driver.close();
   });
 

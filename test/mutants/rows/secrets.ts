@@ -4,8 +4,11 @@ import type { Mutant } from '../mutant.ts';
 const config = 'test/unit/daemon/config/config-secrets.test.ts';
 const journal = 'test/unit/journal/secrets.test.ts';
 const lines = 'test/unit/daemon/safe-lines.test.ts';
+const quoted = 'test/unit/actors/quoted-faults.test.ts';
+const runtime = 'test/integration/runtime/faults.test.ts';
 const screen = 'test/unit/daemon/cli/text.test.ts';
 const shown = 'test/unit/base/shown-text.test.ts';
+
 const traces = 'test/unit/introspection/traces.test.ts';
 
 export const ofSecrets: readonly Mutant[] = [
@@ -213,16 +216,64 @@ export const ofSecrets: readonly Mutant[] = [
     row: 'S91',
     title: 'a span of a call quotes the command that failed',
     file: 'src/introspection/traces.ts',
-    find: 'error: exportedError(cause.origin, fault),',
-    replace: 'error: fault?.message,',
+    find: 'links: [],\n          error: exportedError(fault),',
+    replace: 'links: [],\n          error: fault?.message,',
     test: { file: traces, named: 'S91 no word of a command' },
   },
   {
     row: 'S91',
     title: 'a span of an effect quotes the command that failed',
     file: 'src/introspection/traces.ts',
-    find: 'error: exportedError(effect, fault),',
-    replace: 'error: fault?.message,',
+    find: 'links: others,\n      error: exportedError(fault),',
+    replace: 'links: others,\n      error: fault?.message,',
     test: { file: traces, named: 'S91 no word of a command' },
+  },
+  {
+    row: 'S91',
+    title: 'a fault caused by one that quotes the command is exported',
+    file: 'src/base/fault.ts',
+    find: ' || quotesOutput(value.cause)',
+    replace: '',
+    test: { file: traces, named: 'S91 no word of a command' },
+  },
+  {
+    row: 'S91',
+    title: 'what a monitor reports of the runtime is exported',
+    file: 'src/oci/runtime/container/create.ts',
+    find: 'const quoted = { ...subject, quotesOutput: true };',
+    replace: 'const quoted = subject;',
+    test: { file: runtime, named: 'S91 a fault that repeats' },
+  },
+  {
+    row: 'S91',
+    title: 'what the runtime says of an exec is exported',
+    file: 'src/oci/runtime/exec/exec.ts',
+    find: 'quotesOutput: true,',
+    replace: '',
+    test: { file: runtime, named: 'S91 a fault that repeats' },
+  },
+  {
+    row: 'S91',
+    title: 'what a removed container reports of its creation is exported',
+    file: 'src/actors/commands/remove-container.ts',
+    find: 'quotesOutput: quotesOutput(why),',
+    replace: '',
+    test: { file: quoted, named: 'S91 what quotes the runtime stays marked' },
+  },
+  {
+    row: 'S91',
+    title: 'what a removed pod reports of its containers is exported',
+    file: 'src/actors/commands/sandbox-faults.ts',
+    find: 'quotesOutput: quotesOutput(why),',
+    replace: '',
+    test: { file: quoted, named: 'S91 what quotes the runtime stays marked' },
+  },
+  {
+    row: 'S91',
+    title: 'what a cancelled call reports of its actor is exported',
+    file: 'src/actors/directory/ask.ts',
+    find: 'quotesOutput: quotesOutput(why),',
+    replace: '',
+    test: { file: quoted, named: 'S91 a call that another one' },
   },
 ];

@@ -86,8 +86,13 @@ export class EasyWorld {
     };
   }
 
-  fail(name: string, message = `${name}: refused`, kind: FaultKind = 'outside'): void {
-    this.#failing.set(name, new FaultError(fault(kind, message)));
+  fail(
+    name: string,
+    message = `${name}: refused`,
+    kind: FaultKind = 'outside',
+    options: { readonly quotesOutput?: boolean } = {},
+  ): void {
+    this.#failing.set(name, new FaultError(fault(kind, message, options)));
   }
 
   fix(name: string): void {

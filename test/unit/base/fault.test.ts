@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { assert, unreachable } from '../../../src/base/assert.ts';
-import { fail, fault, FaultError, printable, toFault } from '../../../src/base/fault.ts';
+import { fail, fault, FaultError, printable, quotesOutput, toFault } from '../../../src/base/fault.ts';
 
 const systemError = (code: string): Error => Object.assign(new Error(`${code}: it went wrong`), { code });
 
@@ -40,6 +40,20 @@ describe('fault', () => {
         fault: expect.objectContaining({ kind: 'notFound', subject: 'x' }) as unknown,
       }) as Error,
     );
+  });
+});
+
+describe('quotesOutput', () => {
+  const quoting = fault('outside', 'runc create: exec: "word"', { quotesOutput: true });
+
+  it('stays with a fault whatever is put before its message, and with one that it caused', () => {
+    expect(quotesOutput(toFault(new FaultError(quoting), 'create c1'))).toBe(true);
+    expect(quotesOutput(fault('notReady', 'try again', { cause: quoting }))).toBe(true);
+  });
+
+  it('is of no other fault', () => {
+    expect(fault('outside', 'x', { quotesOutput: false })).not.toHaveProperty('quotesOutput');
+    expect([quotesOutput(fault('outside', 'x')), quotesOutput(undefined)]).toEqual([false, false]);
   });
 });
 

@@ -153,7 +153,9 @@ describe('spans', () => {
     const word = canary('command');
     const { spans, tracer } = tracing();
     const failWith = (kind: FaultKind, reason: string): void => {
-      const failed = fault(kind, `${origin} c1: runc ${effect}: exec: "${word}": ${reason}`);
+      const failed = fault(kind, `${origin} c1: runc ${effect}: exec: "${word}": ${reason}`, {
+        quotesOutput: kind !== 'bug',
+      });
       tracer.begin({ requestId: 'r1', origin }).ended('unknown', failed);
       tracer.effect(effectEnd('container/c1', { effect, outcome: 'failed', fault: failed }));
     };
@@ -165,12 +167,15 @@ describe('spans', () => {
     expect(spans.at(0)?.error).toBe('outside: reason not exported, it may quote the command');
     expect(spans.at(-1)?.error).toBe('outside: not found in $PATH');
     const relabelled = fault('wrongState', `exec: "${word}": failed: the container has ended`, {
-      cause: fault('outside', `exec: "${word}": failed`),
+      cause: fault('outside', `exec: "${word}": failed`, { quotesOutput: true }),
     });
     tracer.begin({ requestId: 'r1', origin }).ended('wrongState', relabelled);
     expect(otlpBody(spans, '1')).not.toContain(word);
     tracer.begin({ requestId: 'r1', origin }).ended('notFound', fault('notFound', 'c1: no such container'));
     expect(spans.at(-1)?.error).toBe('c1: no such container');
+    const own = fault('timedOut', 'create container c1: timed out after 500 ms waiting for the monitor');
+    tracer.begin({ requestId: 'r1', origin }).ended('deadlineExceeded', own);
+    expect(spans.at(-1)?.error).toBe(own.message);
   });
 
   test('calls that join are bounded', () => {

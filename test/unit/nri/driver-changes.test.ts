@@ -58,7 +58,12 @@ describe('CreateContainer', () => {
     const guard = await joins('10', 'guard', (fake) =>
       fake.on(method.validateContainerAdjustment, () => ({ reject: true, reason: 'never' })),
     );
-    await expect(adjust()).rejects.toThrow(/nri plugin 10-guard rejected the adjustment: never/);
+    await expect(adjust()).rejects.toMatchObject({
+      fault: {
+        message: expect.stringMatching(/nri plugin 10-guard rejected the adjustment: never/),
+        quotesOutput: true,
+      },
+    });
     guard.on(method.validateContainerAdjustment, () => (guard.dies(), never()));
     await expect(adjust()).rejects.toThrow(/10-guard: ValidateContainerAdjustment: no answer/);
   });

@@ -120,9 +120,9 @@ describe('a call', () => {
   test('a refusal is told with its name and its reason; the plugin stays', async () => {
     const { plugin, fake, fx, gone } = await registered();
     fake.on(method.runPodSandbox, () => fail('outside', 'not on a Friday'));
-    await expect(plugin.ask(Event.RUN_POD_SANDBOX, method.runPodSandbox, {}, fx)).rejects.toThrow(
-      'nri plugin 10-logger refused RunPodSandbox: not on a Friday',
-    );
+    await expect(plugin.ask(Event.RUN_POD_SANDBOX, method.runPodSandbox, {}, fx)).rejects.toMatchObject({
+      fault: { message: 'nri plugin 10-logger refused RunPodSandbox: not on a Friday', quotesOutput: true },
+    });
     expect(gone).toEqual([]);
   });
 

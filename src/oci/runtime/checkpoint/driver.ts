@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { CheckpointedContainer, CheckpointInput, CheckpointPort } from '../../../ports/checkpoint.ts';
 import type { EffectContext } from '../../../ports/effect.ts';
 import { Semaphore } from '../../../base/bounded.ts';
-import { fail, toFault } from '../../../base/fault.ts';
+import { fail, quotesOutput, toFault } from '../../../base/fault.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { checkpointLimits } from '../bounds.ts';
 import { Ability } from './ability.ts';
@@ -241,9 +241,10 @@ async function undoEarlier(
       timeoutMs,
     });
   } catch (error) {
-    const { kind, message } = toFault(error);
-    fail(kind, `${attempted}: an earlier checkpoint to ${note.archive} is not undone: ${message}`, {
+    const why = toFault(error);
+    fail(why.kind, `${attempted}: an earlier checkpoint to ${note.archive} is not undone: ${why.message}`, {
       subject: note.archive,
+      quotesOutput: quotesOutput(why),
     });
   }
 }

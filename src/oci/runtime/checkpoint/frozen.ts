@@ -50,7 +50,10 @@ export async function freeze(
 ): Promise<void> {
   const answer = await call(reader, { id: container.id, handler, attempted }, ['pause'], fx);
   if (!answer.ok)
-    fail('outside', `${attempted}: ${handler.name} pause: ${answer.problem}`, { subject: container.id });
+    fail('outside', `${attempted}: ${handler.name} pause: ${answer.problem}`, {
+      subject: container.id,
+      quotesOutput: true,
+    });
 }
 
 /**
@@ -71,6 +74,7 @@ export async function thaw(reader: Reader, target: Target, note: EffectContext['
     `${attempted}: container ${id} is still frozen: ${handler.name} resume: ${answer.problem}`,
     {
       subject: id,
+      quotesOutput: true,
     },
   );
 }
@@ -99,7 +103,10 @@ export async function read(reader: Reader, job: CheckpointJob, fx: EffectContext
     fx,
   );
   if (!answer.ok)
-    fail('outside', `${attempted}: ${handler.name} checkpoint: ${answer.problem}`, { subject: container.id });
+    fail('outside', `${attempted}: ${handler.name} checkpoint: ${answer.problem}`, {
+      subject: container.id,
+      quotesOutput: true,
+    });
   fx.note({ on: 'the list of changed files' });
   const config = await readFile(reader.layout.configJson(container.id), 'utf8');
   const mounts = specMounts(config);

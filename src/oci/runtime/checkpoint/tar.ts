@@ -102,5 +102,7 @@ async function tool(
     printable(Buffer.from(result.stderr).toString('utf8').slice(-monitorLimits.quotedChars)) ||
     'no error message';
   const how = result.exitCode === null ? `signal ${result.signal}` : `exit code ${result.exitCode}`;
-  fail(/No space left/u.test(said) ? 'exhausted' : 'outside', `${attempted}: ${on}: ${how}: ${said}`);
+  fail(/No space left/u.test(said) ? 'exhausted' : 'outside', `${attempted}: ${on}: ${how}: ${said}`, {
+    quotesOutput: true,
+  });
 }

@@ -183,6 +183,7 @@ async function awaitInit(parts: DriverParts, wait: InitWait): Promise<HostIdenti
   const { launched, handler, input, stage, fx } = wait;
   const answer = await launched.sync.next({ clock: parts.clock, timeoutMs: fx.timeoutMs, signal: fx.signal });
   const subject = { subject: input.id };
+  const quoted = { ...subject, quotesOutput: true };
   if (answer === 'cancelled') fail('cancelled', `${stage}: cancelled while waiting for the monitor`, subject);
   if (answer === 'timedOut')
     fail('timedOut', `${stage}: timed out after ${fx.timeoutMs} ms waiting for the monitor`, subject);
@@ -191,14 +192,14 @@ async function awaitInit(parts: DriverParts, wait: InitWait): Promise<HostIdenti
     return said || launched.stderr.text() || 'no error message';
   };
   if (answer === 'ended')
-    return fail('outside', `${stage}: the monitor exited without a report: ${await tail()}`, subject);
+    return fail('outside', `${stage}: the monitor exited without a report: ${await tail()}`, quoted);
   const report = parseCreateReport(answer.line);
-  if (report.kind === 'failed') fail('outside', `${stage}: ${report.message || (await tail())}`, subject);
+  if (report.kind === 'failed') fail('outside', `${stage}: ${report.message || (await tail())}`, quoted);
   if (report.kind === 'invalid')
-    return fail('outside', `${stage}: invalid report of the monitor: ${report.reason}`, subject);
+    return fail('outside', `${stage}: invalid report of the monitor: ${report.reason}`, quoted);
   const identity = liveIdentity(report.value);
   if (identity === undefined)
-    return fail('outside', `${stage}: process ${report.value} exited at once: ${await tail()}`, subject);
+    return fail('outside', `${stage}: process ${report.value} exited at once: ${await tail()}`, quoted);
   const state =
     (await readRuntimeState(handler.root, input.id)) ?? (await learnState(parts, handler, input.id, fx));
   // a pid that the runtime's state does not confirm is never signalled (F36)

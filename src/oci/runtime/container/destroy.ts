@@ -36,7 +36,7 @@ export async function deleteState(
   if (answer === 'noProgram') return dropRuntimeState(handler.root, input.id);
   if (answer.ok) return dropNotedState(handler.root, input.id);
   if (!saysNoContainer(answer.problem)) {
-    fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: input.id });
+    fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: input.id, quotesOutput: true });
   }
 }
 

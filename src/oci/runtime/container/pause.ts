@@ -150,5 +150,5 @@ async function runQuietly(parts: DriverParts, run: QuietRun): Promise<void> {
   if (status.exitCode === 0) return undefined;
   const said = lastError(await readTail(logOf(parts, id), monitorLimits.logTailBytes)) || 'no error message';
   const how = status.exitCode === null ? `signal ${status.signal}` : `exit code ${status.exitCode}`;
-  return fail('outside', `${stage}: ${how}: ${said}`, { subject: id });
+  return fail('outside', `${stage}: ${how}: ${said}`, { subject: id, quotesOutput: true });
 }

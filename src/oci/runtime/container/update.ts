@@ -39,7 +39,8 @@ export async function update(
     await writeControl(parts.cgroups, note.cgroup, QUOTA, '-1');
     answer = await run(parts.bundles.updateDocument(withoutQuota(resources), withoutQuota(from)));
   }
-  if (!answer.ok) fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: id });
+  if (!answer.ok)
+    fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: id, quotesOutput: true });
   await limitHugepages(parts.cgroups, note.cgroup, resources, from);
 }
 

@@ -182,6 +182,7 @@ class Exec {
     const { input, handler } = this.#run;
     return fail('outside', `exec in container ${input.id}: ${handler.name} exec: ${reason}`, {
       subject: input.id,
+      quotesOutput: true,
     });
   }
 

@@ -227,6 +227,7 @@ class StreamedExec {
     const { input, handler } = this.#run;
     return fail('outside', `exec in container ${input.id}: ${handler.name} exec: ${reason}`, {
       subject: input.id,
+      quotesOutput: true,
     });
   }
 

@@ -82,6 +82,7 @@ export async function startShim(
   if (result.exitCode !== 0)
     fail('outside', `${attempted}: exit code ${result.exitCode ?? -1}: ${saidBy(result.stderr)}`, {
       subject: id,
+      quotesOutput: true,
     });
   try {
     return parseBootstrap(result.stdout);

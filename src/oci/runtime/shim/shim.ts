@@ -69,7 +69,10 @@ export class Shim {
   #refused(message: object, thrown: unknown): never {
     if (!(thrown instanceof TtrpcRefusal) || thrown.fault.kind === 'timedOut') throw thrown;
     const about = 'id' in message && typeof message.id === 'string' ? message.id : this.id;
-    return fail('outside', `call a shim for ${about}: ${thrown.fault.message}`, { subject: about });
+    return fail('outside', `call a shim for ${about}: ${thrown.fault.message}`, {
+      subject: about,
+      quotesOutput: true,
+    });
   }
 
   close(): void {

@@ -114,6 +114,7 @@ export async function startKeeper(
     if (report?.kind !== 'value')
       fail('outside', `${attempted}: ${launched.stderr.text() || 'the monitor did not start'}`, {
         subject: id,
+        quotesOutput: true,
       });
   } finally {
     launched.sync.close();

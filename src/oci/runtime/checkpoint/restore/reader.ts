@@ -56,6 +56,7 @@ async function ask(
     return fail(
       'outside',
       `${attempted}: ${on}: the reader ended with ${result.exitCode === null ? `signal ${result.signal}` : `exit code ${result.exitCode}`}: ${said}`,
+      { quotesOutput: true },
     );
   }
   if ('fault' in answer) throw new FaultError(toFault(new FaultError(answer.fault), attempted));

@@ -50,7 +50,11 @@ it.each<[FaultKind, FaultKind]>([
 ])("a shim's %s is told as %s, with what was attempted on which container", async (kind, reported) => {
   answer = [kind, 'executable file not found in $PATH'];
   await expect(shim.call(Task.method.create, { id: 'c1' })).rejects.toMatchObject({
-    fault: { kind: reported, message: expect.stringMatching(/Create: executable file not found in \$PATH$/) },
+    fault: {
+      kind: reported,
+      message: expect.stringMatching(/Create: executable file not found in \$PATH$/),
+      quotesOutput: true,
+    },
   });
   if (reported === 'outside')
     await expect(shim.call(Task.method.create, { id: 'c1' })).rejects.toMatchObject({
