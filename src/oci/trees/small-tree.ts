@@ -5,7 +5,7 @@
  */
 import { open, readdir, rmdir, unlink } from 'node:fs/promises';
 import { isMountRoot } from '../../host/files/directory-entries.ts';
-import { codeOf } from '../../host/ffi/errno.ts';
+import { codeOf, missingAs } from '../../host/ffi/errno.ts';
 import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from '../../host/ffi/constants.ts';
 
 /**
@@ -43,8 +43,9 @@ async function removeBelow(directory: string, budget: number): Promise<number> {
     left -= 1;
     if (left < 0) return -1;
     const child = Buffer.concat([Buffer.from(directory), entry.name]);
-    if (entry.isDirectory()) left = await removeDirectory(child, left);
-    else await unlink(child);
+    // an entry that somebody else has just deleted does not end the deletion of the others
+    if (entry.isDirectory()) left = await missingAs(removeDirectory(child, left), left);
+    else await missingAs(unlink(child), undefined);
     if (left < 0) return -1;
   }
   return left;

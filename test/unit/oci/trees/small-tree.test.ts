@@ -79,3 +79,18 @@ test('F89 a small tree goes, one with more entries is left to the worker', async
   expect(await removeSmallTree(join(root, 'none'), 1)).toBe(true);
   expect(readdirSync('/proc/self/fd').length).toBe(before);
 });
+
+test('F09 an entry that is gone before its turn does not end the deletion of the others', async () => {
+  const tree = join(root, 'tree');
+  for (const name of ['a', 'b', 'c']) mkdirSync(join(tree, name, 'inner'), { recursive: true });
+  let gone: string | undefined;
+  others.act = (path) => {
+    const name = ['a', 'b', 'c'].find((one) => path.endsWith(`/${one}`));
+    if (name === undefined || gone !== undefined) return;
+    gone = name === 'a' ? 'b' : 'a';
+    rmSync(join(tree, gone), { recursive: true });
+    rmSync(join(tree, name, 'inner'), { recursive: true });
+  };
+  expect([await removeSmallTree(tree, 100), existsSync(tree)]).toEqual([true, false]);
+  expect(gone).toBeDefined();
+});
