@@ -70,7 +70,7 @@ export async function openStore(
     isUsable: (other) => isUsable(other, rechecked),
   });
   const others = storage.additional_stores.map((other) => orUnusable(other, store.driver.name, parts));
-  await Promise.all([claim(store, parts), ...others]);
+  await Promise.all([claimForDriver(store, parts), ...others]);
   return store;
 }
 
@@ -99,7 +99,7 @@ function partOf(root: string): { readonly type: 'PartsStarted'; readonly subject
  * Claims the store for its driver. A mark that can't be written is tried again until it can: without it, a start with
  * another driver would not be refused.
  */
-export async function claim(
+export async function claimForDriver(
   store: Pick<LayerStore, 'paths'> & { readonly driver: Pick<RootfsDriver, 'name' | 'check'> },
   { clock, rechecked }: Pick<StoreParts, 'clock' | 'rechecked'>,
 ): Promise<void> {

@@ -31,7 +31,7 @@ import type { TarCall } from './tar.ts';
 import { createRestores, undoRestores } from './restore.ts';
 import { withSpace } from './space.ts';
 import type { ReadFacts, SpaceWatch } from './space.ts';
-import { begun, dropWork, keepNote, makeWork, noteOf } from './work.ts';
+import { begun, dropWork, keepNote, makeWork, earlierNoteOf } from './work.ts';
 import type { Note } from './work.ts';
 
 export interface CheckpointOptions extends Omit<Reader, 'clock' | 'layout' | 'toolPath'> {
@@ -230,7 +230,7 @@ async function undoEarlier(
   attempted: string,
   fx: EffectContext,
 ): Promise<void> {
-  const note = await noteOf(directory, id);
+  const note = await earlierNoteOf(directory, id);
   if (note === undefined) return;
   try {
     await undoOne(reader, reader.parts.table, id, note.handler);

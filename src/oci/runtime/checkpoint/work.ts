@@ -26,7 +26,7 @@ const NOTE = 'note.json';
 
 /**
  * Makes the directory, for its owner only, with the record in it; an existing one is removed, whose record must not be
- * needed any more (`noteOf`). The record is synced, since the partial archive may survive a power loss, too.
+ * needed any more (`earlierNoteOf`). The record is synced, since the partial archive may survive a power loss, too.
  */
 export async function makeWork(directory: string, note: Note): Promise<string> {
   const work = join(directory, note.id);
@@ -40,7 +40,7 @@ export async function makeWork(directory: string, note: Note): Promise<string> {
  * The record of an earlier checkpoint of the container; undefined without one. Throws when it can't be read, since it
  * may be needed.
  */
-export async function noteOf(directory: string, id: ContainerId): Promise<Note | undefined> {
+export async function earlierNoteOf(directory: string, id: ContainerId): Promise<Note | undefined> {
   const note = await readNote(join(directory, id, NOTE));
   return note?.id === id ? note : undefined;
 }

@@ -7,7 +7,7 @@ import { actorLimits } from '../../../../src/actors/bounds.ts';
 import { Conditions } from '../../../../src/base/conditions.ts';
 import { silentLog } from '../../../../src/base/log.ts';
 import { Rechecked } from '../../../../src/daemon/wiring/rechecked.ts';
-import { claim } from '../../../../src/daemon/wiring/storage.ts';
+import { claimForDriver } from '../../../../src/daemon/wiring/storage.ts';
 import { storePaths } from '../../../../src/oci/images/store/records/layer-layout.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 
@@ -23,7 +23,7 @@ test('F89 is no debris, is tried again, and no longer reported once it is writte
   const mark = join(root, 'storage-driver');
   // a directory in its place stands for a disk that can't be written
   mkdirSync(mark);
-  await claim({ paths: storePaths(root), driver }, { clock, rechecked });
+  await claimForDriver({ paths: storePaths(root), driver }, { clock, rechecked });
   expect(conditions.all()).toEqual([
     {
       type: 'PartsStarted',
