@@ -45,7 +45,7 @@ export function messagesOf(source: Source): readonly { message: Message; around:
       for (const text of textsOf(third, around))
         found.push({
           message: { text, kinds: [String(first['value'])], isLog: true, file: source.file },
-          around,
+          around: around.slice(),
         });
       return;
     }
@@ -53,7 +53,10 @@ export function messagesOf(source: Source): readonly { message: Message; around:
     if (level === undefined && !FAULTS.has(callee)) return;
     const kinds = level === undefined ? literalsOf(first) : [level];
     for (const text of textsOf(second, around))
-      found.push({ message: { text, kinds, isLog: level !== undefined, file: source.file }, around });
+      found.push({
+        message: { text, kinds, isLog: level !== undefined, file: source.file },
+        around: around.slice(),
+      });
   });
   return found;
 }

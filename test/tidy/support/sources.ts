@@ -97,19 +97,24 @@ function isNode(value: unknown): value is Node {
   );
 }
 
-/** Calls `visit` for each node, outermost first, with the nodes around it, innermost last. */
+/**
+ * Calls `visit` for each node, outermost first, with the nodes around it, innermost last. That list changes with the
+ * walk: copy it to keep it.
+ */
 export function walk(
   node: Node,
   visit: (node: Node, around: readonly Node[]) => void,
-  around: readonly Node[] = [],
+  around: Node[] = [],
 ): void {
   visit(node, around);
-  const inner = [...around, node];
-  for (const value of Object.values(node)) {
-    for (const child of Array.isArray(value) ? (value as unknown[]) : [value]) {
-      if (isNode(child)) walk(child, visit, inner);
-    }
+  around.push(node);
+  for (const key in node) {
+    const value = node[key];
+    if (Array.isArray(value)) {
+      for (const child of value as unknown[]) if (isNode(child)) walk(child, visit, around);
+    } else if (isNode(value)) walk(value, visit, around);
   }
+  around.pop();
 }
 
 /** `file:line` of each node that matches, for messages. */
