@@ -49,6 +49,7 @@ describe('everywhere', () => {
     const wrong = mocking.filter(
       ({ text }) =>
         !text.includes('\nvi.hoisted(() => vi.resetModules());') ||
+        !text.includes('\nvi.resetModules();') ||
         !text.includes('\nafterAll(() => vi.resetModules());'),
     );
     expect(wrong.map(({ file }) => file)).toEqual([]);

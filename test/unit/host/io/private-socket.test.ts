@@ -11,6 +11,8 @@ import type { PrivateSocket } from '../../../../src/host/io/private-socket.ts';
 
 // test files share a process: modules loaded before this file keep the real one, those loaded here the mock
 vi.hoisted(() => vi.resetModules());
+// at once, since nothing runs after a file whose tests are all skipped; and what is loaded later
+vi.resetModules();
 afterAll(() => vi.resetModules());
 
 const linking = vi.hoisted(() => ({ refusal: '' }));

@@ -15,6 +15,8 @@ import { removeSmallTree } from '../../../../src/oci/trees/small-tree.ts';
 
 // test files share a process: modules loaded before this file keep the real one, those loaded here the mock
 vi.hoisted(() => vi.resetModules());
+// at once, since nothing runs after a file whose tests are all skipped; and what is loaded later
+vi.resetModules();
 afterAll(() => vi.resetModules());
 
 /** Called when a directory is asked for mounts: what somebody else does between two calls of the deletion. */

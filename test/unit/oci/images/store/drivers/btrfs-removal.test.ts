@@ -10,6 +10,8 @@ import { containerId } from '../../../../actors/fixtures.ts';
 
 // test files share a process: modules loaded before this file keep the real one, those loaded here the mock
 vi.hoisted(() => vi.resetModules());
+// at once, since nothing runs after a file whose tests are all skipped; and what is loaded later
+vi.resetModules();
 afterAll(() => vi.resetModules());
 
 vi.mock('../../../../../../src/host/files/btrfs.ts', async (original) => ({
