@@ -55,12 +55,12 @@ export function archiveAt(kernel: Kernel, from: RestoreSource['from'], attempted
     const found = kernel.checkpoints.archives.get(from.archive);
     return found?.isWhole === true
       ? found
-      : fail('invalidRequest', `${attempted}: read checkpoint ${from.archive}: there is none`, {
+      : fail('invalidRequest', `${attempted}: read checkpoint ${from.archive}: it does not exist`, {
           subject: from.archive,
         });
   }
   if (!kernel.layers.has(from.layer))
-    return fail('outside', `${attempted}: read checkpoint: layer ${from.layer} is not here`, {
+    return fail('outside', `${attempted}: read checkpoint: layer ${from.layer} is not present`, {
       subject: from.layer,
     });
   return { imageId: imageOf(REFERENCES[0] ?? '').id, files: 1, isWhole: true, isSynced: true };

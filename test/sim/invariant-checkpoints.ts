@@ -19,7 +19,7 @@ export function checkArchives({ kernel, history }: World): Broken | undefined {
       return { invariant: 'I15', detail: `archive ${path} has its name and is not whole` };
   for (const [path, { answer }] of history.archives)
     if (answer === 'written' && !archives.has(path))
-      return { invariant: 'I7', detail: `archive ${path} was written and is not here` };
+      return { invariant: 'I7', detail: `archive ${path} was written and is not present` };
   return undefined;
 }
 
@@ -32,7 +32,7 @@ export function checkCheckpoints(
   const broken = (invariant: string, detail: string): Broken => ({ invariant, detail });
   for (const [id, { epoch }] of works)
     if (epoch !== scheduler.epoch)
-      return broken('I10', `a checkpoint of ${id} that an earlier life began was not undone`);
+      return broken('I10', `a checkpoint of ${id} that an earlier boot began was not undone`);
   for (const id of kernel.frozen.keys())
     if (!works.has(id)) return broken('I10', `container ${id} is held still and nobody reads it`);
   const parts = new Set([...works.values()].map(({ archive }) => partialOf(archive)));
@@ -51,7 +51,7 @@ export function checkCheckpoints(
     if (path === 'created' && restores.get(id)?.hasImages !== true)
       return broken('I1', `container ${id} is to be restored and its checkpoint is not there`);
     if ((path === 'created' || criState === 'exited') && kernel.processOf('init', id) !== undefined)
-      return broken('I1', `container ${id} is told as ${criState} (${path}) and has a process`);
+      return broken('I1', `container ${id} is reported as ${criState} (${path}) and has a process`);
   }
   return undefined;
 }

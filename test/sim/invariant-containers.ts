@@ -23,15 +23,15 @@ export function checkContainers(world: World, containers: readonly ContainerView
     if (!listed) continue;
     const lives = init !== undefined && kernel.lives(init);
     if (criState === 'exited' && exit !== undefined && lives)
-      return broken(`container ${id} is told as exited and its process ${init.pid} lives (${path})`);
+      return broken(`container ${id} is reported as exited and its process ${init.pid} lives (${path})`);
     const endedMs = kernel.endedMs.get(id) ?? 0;
     if (criState === 'running' && !lives && isLate(endedMs))
       return broken(
-        `container ${id} is told as running; its process ended ${Math.round(scheduler.nowMs - endedMs)} ms ago (${path})`,
+        `container ${id} is reported as running; its process ended ${Math.round(scheduler.nowMs - endedMs)} ms ago (${path})`,
       );
     const startedMs = kernel.startedMs.get(id);
     if (state === 'created' && lives && startedMs !== undefined && isLate(startedMs))
-      return broken(`container ${id} is told as created and its program runs (${path})`);
+      return broken(`container ${id} is reported as created and its program runs (${path})`);
   }
   return undefined;
 }

@@ -76,7 +76,10 @@ export class Invariants {
     for (const { id, createdAtNs } of fresh) {
       const later = views.find((other) => (this.#madeAtNs.get(other.id) ?? -1n) >= createdAtNs);
       if (later !== undefined)
-        return { invariant: 'I8', detail: `${id} was made after ${later.id} and is told as made before it` };
+        return {
+          invariant: 'I8',
+          detail: `${id} was made after ${later.id} and is reported as made before it`,
+        };
     }
     for (const { id, createdAtNs } of fresh) this.#madeAtNs.set(id, createdAtNs);
     return undefined;
@@ -123,7 +126,7 @@ export class Invariants {
         continue;
       return {
         invariant: 'I10',
-        detail: `sandbox ${id} lost a part ${Math.round(scheduler.nowMs - since)} ms ago and is told as ready (${path})`,
+        detail: `sandbox ${id} lost a part ${Math.round(scheduler.nowMs - since)} ms ago and is reported as ready (${path})`,
       };
     }
     return undefined;
@@ -148,7 +151,7 @@ export class Invariants {
       ) {
         return {
           invariant: 'I10',
-          detail: `container ${id} is told with cpu shares ${spec.resources.cpuShares}, memory ${spec.resources.memoryLimitBytes}; in force are ${inForce.cpuShares}, ${inForce.memoryLimitBytes}`,
+          detail: `container ${id} is reported with cpu shares ${spec.resources.cpuShares}, memory ${spec.resources.memoryLimitBytes}; in force are ${inForce.cpuShares}, ${inForce.memoryLimitBytes}`,
         };
       }
     }
@@ -202,7 +205,7 @@ export class Invariants {
         this.#readyIn.delete(id);
         // with a fault: the disk refused the record, and the stop goes on (F21)
         if (justNow && !stopping && fault === undefined)
-          return broken(`sandbox ${id} is told as not ready before that is recorded (${path})`);
+          return broken(`sandbox ${id} is reported as not ready before that is recorded (${path})`);
       }
       if (listed && !ready && stopping) this.#notReady.add(id);
     }
@@ -212,7 +215,7 @@ export class Invariants {
     // what an instance forgot while it died may come back from the journal; what a client saw as gone may not
     for (const id of present)
       if (this.#world.history.removed.has(id))
-        return { invariant: 'I7', detail: `${id} was removed and is here` };
+        return { invariant: 'I7', detail: `${id} was removed and is present` };
     return undefined;
   }
 
@@ -222,10 +225,10 @@ export class Invariants {
     const broken = (detail: string): Broken => ({ invariant: 'I7', detail });
     for (const id of history.sandboxes)
       if (directory.sandbox(id as never)?.listed !== true)
-        return broken(`sandbox ${id} was handed out and is not here`);
+        return broken(`sandbox ${id} was handed out and is not present`);
     for (const id of history.containers.keys())
       if (directory.container(id as never)?.listed !== true)
-        return broken(`container ${id} was handed out and is not here`);
+        return broken(`container ${id} was handed out and is not present`);
     // where the disk refused the record and the process has ended meanwhile, a restart reports so once the monitor has
     // written
     const mayForget = (id: string): boolean =>
@@ -248,9 +251,10 @@ export class Invariants {
       if (directory.container(id as never)?.spec.resources.cpuShares !== shares)
         return broken(`container ${id} was updated to cpu shares ${shares} and has not got them`);
     for (const id of history.images)
-      if (!images().some((image) => image.id === id)) return broken(`image ${id} was pulled and is not here`);
+      if (!images().some((image) => image.id === id))
+        return broken(`image ${id} was pulled and is not present`);
     for (const reference of history.removedImages)
-      if (findImage(reference) !== undefined) return broken(`image ${reference} was removed and is here`);
+      if (findImage(reference) !== undefined) return broken(`image ${reference} was removed and is present`);
     return undefined;
   }
 
@@ -261,7 +265,7 @@ export class Invariants {
       if (exit === undefined) continue;
       const recorded = ledger.containers.get(id)?.exited !== undefined;
       if (!recorded && !cleanupPending && state !== 'removing' && state !== 'recordingExit')
-        return broken(`the exit of container ${id} is told and not recorded (${path})`);
+        return broken(`the exit of container ${id} is reported and not recorded (${path})`);
       // a full or broken disk refused the record: reported all the same (F21), and promised to nobody
       if (!recorded) continue;
       // a removal under way has deleted the exit file, and the disk refused the record before
@@ -274,7 +278,7 @@ export class Invariants {
       // a start that failed is reported as such, whatever the kill that followed it left
       if (truth !== undefined && exit.reason !== 'StartError' && truth.exitCode !== exit.exitCode) {
         return broken(
-          `container ${id} ended with ${truth.exitCode}, told is ${exit.exitCode} (${exit.reason}: ${exit.message})`,
+          `container ${id} ended with ${truth.exitCode}, reported is ${exit.exitCode} (${exit.reason}: ${exit.message})`,
         );
       }
       // OOMKilled iff the kernel counted it; an end that nobody witnessed says nothing
@@ -284,7 +288,7 @@ export class Invariants {
         (truth.oomKilled !== exit.oomKilled || truth.oomKilled !== (exit.reason === 'OOMKilled'))
       ) {
         return broken(
-          `container ${id} was ${truth.oomKilled ? '' : 'not '}killed for want of memory, told is ${exit.reason}`,
+          `container ${id} was ${truth.oomKilled ? '' : 'not '}killed for want of memory, reported is ${exit.reason}`,
         );
       }
       const started = startedAtNs ?? createdAtNs;

@@ -128,12 +128,12 @@ const LONG_RUN = 20_000;
 const USAGE = `usage: npm run sim -- [options]
 
 Runs the daemon's actors and its journal in a simulated world in which everything that goes wrong follows from a seed.
-Exit status: 0 when nothing failed, 1 when something did, 2 for an option that is none.
+Exit status: 0 when nothing failed, 1 when something did, 2 for an unknown option.
 
   --seeds N         runs so many seeds (200); ${LONG_RUN} or more also write docs/figures.md
   --from N          begins with this seed (1)
   --within SECONDS  begins no further seed after so many seconds
-  --seed N          runs one seed again and tells its last events
+  --seed N          runs one seed again and prints its last events
   --mode MODE       how what happens next is drawn: random (at random) or pct (priorities with a few changes)
   --sweep           dies before and after each effect of each operation
   --depth 2         with --sweep: dies again in the recovery

@@ -107,7 +107,7 @@ export class Race {
 
   create(sandboxId: SandboxId, name: string): Promise<ContainerId> {
     const imageId = this.world.troupe?.findImage(IMAGE)?.id;
-    if (imageId === undefined) throw new Error('the image is not here');
+    if (imageId === undefined) throw new Error('the image is not present');
     return this.client.create(containerSpec({ sandboxId, name, attempt: 0 }, SHAPE, imageId, 'once'));
   }
 

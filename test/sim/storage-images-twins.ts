@@ -27,7 +27,9 @@ export function storageTwin(kernel: Kernel, outside: Outside, epoch: number): St
         if (kernel.rootfs.get(id)?.mounted === true) return;
         const missing = layers.find((layer) => !kernel.layers.has(layer));
         if (missing !== undefined)
-          fail('notFound', `root file system of ${id}: layer ${missing} is not here`, { subject: missing });
+          fail('notFound', `root file system of ${id}: layer ${missing} is not present`, {
+            subject: missing,
+          });
         // what the container wrote is there until the root file system is removed
         kernel.rootfs.set(id, { mounted: false, layers, files: kernel.rootfs.get(id)?.files ?? 0 });
       };
@@ -70,7 +72,7 @@ function setMounted(kernel: Kernel, id: string, mounted: boolean): void {
 function removeLayer(kernel: Kernel, diffId: string): void {
   for (const [id, rootfs] of kernel.rootfs) {
     if (rootfs.layers.includes(diffId))
-      kernel.wrongs.push(`layer ${diffId} deleted while ${id} is made of it`);
+      kernel.wrongs.push(`layer ${diffId} deleted while ${id} is built from it`);
   }
   kernel.layers.delete(diffId);
 }

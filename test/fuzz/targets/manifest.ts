@@ -173,7 +173,7 @@ function checkConfig(document: Buffer): void {
   const diffIds = (plain['rootfs'] as { diff_ids?: unknown } | undefined)?.diff_ids;
   if (!Array.isArray(diffIds) || diffIds.join() !== parsed.diffIds.join())
     violated('diff-ids are lost or made up');
-  if (parsed.diffIds.some((digest) => !DIGEST.test(digest))) violated('a diff-id that is none');
+  if (parsed.diffIds.some((digest) => !DIGEST.test(digest))) violated('an invalid diff-id');
   if (parsed.env.some((entry) => entry.indexOf('=') < 1 || entry.includes('\0')))
     violated('an Env entry without a name');
   if (parsed.volumes.some((path) => !path.startsWith('/') || path.split('/').includes('..')))

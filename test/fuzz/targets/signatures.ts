@@ -132,7 +132,7 @@ const certificates: readonly Kind[] = [
         roots: [root],
         atMs: AT_S * 1000,
       });
-      if (refusal === undefined && !read.ca) violated('an authority that is none');
+      if (refusal === undefined && !read.ca) violated('an invalid authority');
       return refusal === undefined;
     },
   },
@@ -199,7 +199,7 @@ const entries: readonly Kind[] = [
         { signature: input.toString('base64') },
         { by: 'keys', keys: [leafKey.publicKey], rekorKeys: undefined },
       );
-      if (!verify('sha256', payload, leafKey.publicKey, input)) violated('a signature that is none');
+      if (!verify('sha256', payload, leafKey.publicKey, input)) violated('an invalid signature');
       return isGood;
     },
   },

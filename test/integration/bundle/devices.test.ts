@@ -172,22 +172,22 @@ const PROBE = `
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-static void tell(const char *name, long result) {
+static void report(const char *name, long result) {
   printf("%s %d\\n", name, result == -1 ? errno : 0);
   fflush(stdout);
 }
 int main(void) {
-  tell("unix", syscall(SYS_socket, 1, 1, 0));
-  tell("inet", syscall(SYS_socket, 2, 1, 0));
-  tell("netlink", syscall(SYS_socket, 16, 3, 0));
-  tell("alg", syscall(SYS_socket, 38, 5, 0));
-  tell("vsock", syscall(SYS_socket, 40, 1, 0));
-  tell("alg+2^32", syscall(SYS_socket, 0x100000026L, 5, 0));
-  tell("unshare user", syscall(SYS_unshare, CLONE_NEWUSER));
-  tell("clone newuser", syscall(SYS_clone, CLONE_NEWUSER | 17, 0, 0, 0, 0));
-  tell("clone3", syscall(435, 0, 0));
-  tell("keyctl", syscall(SYS_keyctl, 0, 0, 0, 0, 0));
-  tell("bpf", syscall(SYS_bpf, 0, 0, 0));
+  report("unix", syscall(SYS_socket, 1, 1, 0));
+  report("inet", syscall(SYS_socket, 2, 1, 0));
+  report("netlink", syscall(SYS_socket, 16, 3, 0));
+  report("alg", syscall(SYS_socket, 38, 5, 0));
+  report("vsock", syscall(SYS_socket, 40, 1, 0));
+  report("alg+2^32", syscall(SYS_socket, 0x100000026L, 5, 0));
+  report("unshare user", syscall(SYS_unshare, CLONE_NEWUSER));
+  report("clone newuser", syscall(SYS_clone, CLONE_NEWUSER | 17, 0, 0, 0, 0));
+  report("clone3", syscall(435, 0, 0));
+  report("keyctl", syscall(SYS_keyctl, 0, 0, 0, 0, 0));
+  report("bpf", syscall(SYS_bpf, 0, 0, 0));
   return 0;
 }
 `;

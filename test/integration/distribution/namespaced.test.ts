@@ -125,7 +125,7 @@ describe('credentials of a namespace', () => {
     expect(existsSync(file)).toBe(true);
   });
 
-  it('without a configured directory there are none', async () => {
+  it('are empty without a configured directory', async () => {
     expect(await take('', 'team', 'r.example/a')).toBeUndefined();
     expect(await take(join(root, 'none'), 'team', 'r.example/a')).toBeUndefined();
   });

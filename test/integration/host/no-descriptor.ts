@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { askKernelThread, stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
 
 const ask = (): Promise<unknown> =>
-  askKernelThread({ kind: 'mountInfo' }, { attempted: 'look', subject: 'x' }).catch((thrown: unknown) =>
+  askKernelThread({ kind: 'mountInfo' }, { attempted: 'read', subject: 'x' }).catch((thrown: unknown) =>
     String(thrown),
   );
 const held: number[] = [];

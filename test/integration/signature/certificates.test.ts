@@ -187,7 +187,7 @@ describe.skipIf(missing !== undefined)('signatures by certificate', () => {
     });
 
     it.each([
-      ['that is none', ['basicConstraints=critical,CA:FALSE']],
+      ['that is invalid', ['basicConstraints=critical,CA:FALSE']],
       [
         'that may sign no certificates',
         ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,digitalSignature'],

@@ -167,7 +167,7 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     expect(readdirSync(store.paths.layers)).toEqual([]);
   });
 
-  test('S60: a wrong blob is refused by its digest, whatever the unpacker made of it', async () => {
+  test('S60: a wrong blob is refused by its digest, whatever the unpacker got from it', async () => {
     const layer = layerOfTar(Buffer.alloc(200_000, 0x41), 'none');
     const honest = await layerOf([{ name: 'f', content: 'x' }], 'none');
     registry.push('a', 'v1', imageOf([honest]));

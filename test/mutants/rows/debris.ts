@@ -42,7 +42,7 @@ export const ofDebris: readonly Mutant[] = [
     file: 'src/daemon/wiring/storage.ts',
     find: "if (kind === 'invalidRequest') throw thrown;",
     replace: "if (kind !== 'bug') throw thrown;",
-    test: { file: 'test/integration/daemon/start-faults.test.ts', named: 'F89 without image stores' },
+    test: { file: 'test/integration/daemon/start-faults.test.ts', named: 'F89 serves without image stores' },
   },
   {
     row: 'F89',
@@ -61,7 +61,10 @@ export const ofDebris: readonly Mutant[] = [
     file: 'src/oci/images/store/other-stores.ts',
     find: 'if (names.length === 0) await checkMounted(paths, gate);',
     replace: '',
-    test: { file: 'test/unit/oci/images/store/other-stores.test.ts', named: 'F45 F89 the list names stores' },
+    test: {
+      file: 'test/unit/oci/images/store/other-stores.test.ts',
+      named: 'F45 F89 the list names unreadable stores',
+    },
   },
   {
     row: 'F89',
@@ -77,7 +80,7 @@ export const ofDebris: readonly Mutant[] = [
     file: 'src/daemon/launch.ts',
     find: '    rmSync(fresh, { force: true });\n',
     replace: '',
-    test: { file: 'test/unit/scripts/launch-cache.test.ts', named: 'F89 reads and writes no FIFO' },
+    test: { file: 'test/unit/scripts/launch-cache.test.ts', named: 'F89 a FIFO in the place of the cache' },
   },
   {
     row: 'F89',
@@ -85,7 +88,7 @@ export const ofDebris: readonly Mutant[] = [
     file: 'src/nri/members.ts',
     find: 'if (await this.#isInTime(listing, pluginDirectory)) await launching;',
     replace: 'await launching;',
-    test: { file: 'test/unit/nri/members.test.ts', named: 'F89 a plugin directory that never answers' },
+    test: { file: 'test/unit/nri/members.test.ts', named: 'F89 a hanging plugin directory' },
   },
   {
     row: 'F89',
@@ -115,7 +118,7 @@ export const ofDebris: readonly Mutant[] = [
       '// them entry by entry, since rmdir(2) removes empty subvolumes (Linux 4.18)\n        if (error !== undefined) throw error;',
     test: {
       file: 'test/unit/oci/images/store/drivers/btrfs-removal.test.ts',
-      named: 'F89 S59: a container goes',
+      named: 'F89 S59: a container is removed',
     },
   },
   {
@@ -151,7 +154,7 @@ export const ofDebris: readonly Mutant[] = [
     file: measure,
     find: 'Math.max(1, Math.floor(left / (paths.length - at)))',
     replace: 'Math.max(1, left)',
-    test: { file: counted, named: 'S88 one tree of more entries than its share' },
+    test: { file: counted, named: 'S88 a tree with more entries than its share' },
   },
   {
     row: 'S88',
@@ -159,7 +162,7 @@ export const ofDebris: readonly Mutant[] = [
     file: measure,
     find: "if (!isSame(statEntry(parent, '.'), above)) throw",
     replace: 'if (parent < 0) throw',
-    test: { file: counted, named: 'S88 a directory that is moved out of the tree' },
+    test: { file: counted, named: 'S88 a directory moved out of the tree' },
   },
   {
     row: 'S88',
@@ -175,7 +178,7 @@ export const ofDebris: readonly Mutant[] = [
     file: 'src/oci/trees/whole-figures.ts',
     find: 'Math.max(usedBytes, last?.usedBytes ?? 0)',
     replace: 'usedBytes',
-    test: { file: counted, named: 'S88 the last whole figure stands' },
+    test: { file: counted, named: 'S88 the last whole figure is kept' },
   },
   {
     row: 'F89',
@@ -199,7 +202,7 @@ export const ofDebris: readonly Mutant[] = [
     file: removal,
     find: 'if (moved < 0) return;',
     replace: 'if (moved < 0 || moved >= 0) return;',
-    test: { file: removed, named: 'F89 a directory that is moved out of the tree' },
+    test: { file: removed, named: 'F89 a directory moved out of the tree' },
   },
   {
     row: 'F89',
@@ -207,7 +210,7 @@ export const ofDebris: readonly Mutant[] = [
     file: removal,
     find: 'depth === 0 ? this.#parentIdentity : this.stack[depth - 1]',
     replace: "depth === 0 ? statEntry(level.fd, '..') : this.stack[depth - 1]",
-    test: { file: removed, named: 'F89 a tree that is taken out of the trash' },
+    test: { file: removed, named: 'F89 a tree moved out of the trash' },
   },
   {
     row: 'F89',
@@ -293,6 +296,6 @@ export const ofDebris: readonly Mutant[] = [
     file: measure,
     find: 'if (size.usedBytes >= before.usedBytes) sizes[at] = size;',
     replace: '',
-    test: { file: counted, named: 'S88 one tree of more entries than its share' },
+    test: { file: counted, named: 'S88 a tree with more entries than its share' },
   },
 ];

@@ -40,7 +40,7 @@ export const ofDocuments: readonly Mutant[] = [
     find: "'io.kubernetes.cri.sandbox-name': sandbox.key.name,",
     replace:
       "'io.kubernetes.cri.sandbox-name': sandbox.annotations['io.kubernetes.cri.sandbox-name'] ?? sandbox.key.name,",
-    test: { file: confinement, named: 'S05: none of a client takes the place of ours' },
+    test: { file: confinement, named: 'S05: no client’s annotation replaces ours' },
   },
   {
     row: 'S06',
@@ -64,7 +64,7 @@ export const ofDocuments: readonly Mutant[] = [
     file: 'src/oci/runtime/bundle/host/user.ts',
     find: "choice.supplementalGroupsPolicy === 'merge' && entry !== undefined",
     replace: 'entry !== undefined',
-    test: { file: users, named: 'S12: strict' },
+    test: { file: users, named: 'S12: Strict' },
   },
   {
     row: 'S24',
@@ -113,7 +113,7 @@ export const ofDocuments: readonly Mutant[] = [
     file: 'src/oci/runtime/spec/masked.ts',
     find: "  '/sys/devices/virtual/powercap',\n",
     replace: '',
-    test: { file: confinement, named: 'S35 S72: hidden by default' },
+    test: { file: confinement, named: 'S35 S72: the default masked paths' },
   },
   {
     row: 'S35',
@@ -161,7 +161,7 @@ export const ofDocuments: readonly Mutant[] = [
     file: 'src/oci/runtime/spec/mounts.ts',
     find: "return 'rro';",
     replace: "return 'ro';",
-    test: { file: confinement, named: 'S71: recursively read-only' },
+    test: { file: confinement, named: 'S71: a recursively read-only mount' },
   },
   {
     row: 'S72',
@@ -169,7 +169,7 @@ export const ofDocuments: readonly Mutant[] = [
     file: 'src/oci/runtime/spec/generate.ts',
     find: 'maskedPaths: security.privileged ? [] : security.maskedPaths,',
     replace: 'maskedPaths: [],',
-    test: { file: confinement, named: 'S72: what is asked' },
+    test: { file: confinement, named: 'S72: requested masked paths' },
   },
   {
     row: 'S73',

@@ -175,7 +175,7 @@ export const ofImages: readonly Mutant[] = [
     replace: '',
     test: {
       file: 'test/unit/oci/runtime/bundle/cdi/spec-file.test.ts',
-      named: 'S61 a key of YAML that is no text',
+      named: 'S61 a YAML key that is not a string',
     },
   },
   {
@@ -221,7 +221,7 @@ export const ofImages: readonly Mutant[] = [
     replace: 'left = left.slice();',
     test: {
       file: 'test/unit/oci/images/signature/certificates.test.ts',
-      named: 'S61 authorities that all vouch',
+      named: 'S61 authorities that all sign',
     },
   },
   {
@@ -248,7 +248,7 @@ export const ofImages: readonly Mutant[] = [
     replace: '',
     test: {
       file: 'test/integration/unpack/reserve.test.ts',
-      named: 'F22 the least free space.*is not begun',
+      named: 'F22 the least free space.*does not begin',
     },
   },
   {
@@ -297,7 +297,7 @@ export const ofImages: readonly Mutant[] = [
     replace: '',
     test: {
       file: 'test/unit/oci/images/registry/ingest-shares.test.ts',
-      named: 'F22 kept downloads.*end, and go',
+      named: 'F22 kept downloads.*are aborted and deleted',
     },
   },
 ];

@@ -114,7 +114,7 @@ export const ofMachine: readonly Mutant[] = [
     replace: 'O_WRONLY | O_CREAT, 0o600',
     test: {
       file: 'test/integration/unpack/hostile.test.ts',
-      named: 'S18: a link to the host and then a file',
+      named: 'S18: a link to the host followed by a file',
     },
   },
   {

@@ -61,7 +61,7 @@ export const ofNodeFiles: readonly Mutant[] = [
     file: 'src/oci/images/registry/load-registries.ts',
     find: 'return refusedFile(file, toFault(error).message);',
     replace: 'throw error;',
-    test: { file: registries, named: 'F95 what can not be read' },
+    test: { file: registries, named: 'F95 an unreadable file' },
   },
   {
     row: 'F95',
@@ -77,7 +77,7 @@ export const ofNodeFiles: readonly Mutant[] = [
     file: 'src/oci/images/registry/registries-conf.ts',
     find: 'return { ...emptyRegistriesConf, refusal, shortNameRefusal: refusal, problems',
     replace: 'return { ...emptyRegistriesConf, problems',
-    test: { file: live, named: 'F95 at the start a torn file' },
+    test: { file: live, named: 'F95 a torn file at the start' },
   },
   {
     row: 'F95',
@@ -85,7 +85,7 @@ export const ofNodeFiles: readonly Mutant[] = [
     file: 'src/oci/images/registry/live-registries.ts',
     find: 'if (isBad && this.#isUsable) {',
     replace: 'if (isBad && !this.#isUsable && conf.rules.length < 0) {',
-    test: { file: live, named: 'F95 what is prepared counts' },
+    test: { file: live, named: 'F95 a prepared file is in force' },
   },
   {
     row: 'F95',
@@ -93,7 +93,7 @@ export const ofNodeFiles: readonly Mutant[] = [
     file: 'src/oci/images/registry/read-capped.ts',
     find: "if (!stat.isFile()) refuse('not a regular file');",
     replace: '',
-    test: { file: registries, named: 'F95 what can not be read' },
+    test: { file: registries, named: 'F95 an unreadable file' },
   },
   {
     row: 'F95',
@@ -101,7 +101,7 @@ export const ofNodeFiles: readonly Mutant[] = [
     file: 'src/oci/images/registry/read-capped.ts',
     find: 'if (stat.size > bytesMax) refuse(',
     replace: 'if (stat.size < 0) refuse(',
-    test: { file: registries, named: 'F95 what can not be read' },
+    test: { file: registries, named: 'F95 an unreadable file' },
   },
   {
     row: 'F95',
@@ -109,7 +109,10 @@ export const ofNodeFiles: readonly Mutant[] = [
     file: 'src/oci/images/registry/auth-file.ts',
     find: 'if (!(error instanceof FaultError)) throw error;',
     replace: 'throw error;',
-    test: { file: 'test/unit/oci/images/registry/auth-file.test.ts', named: 'F95 a bad entry takes nothing' },
+    test: {
+      file: 'test/unit/oci/images/registry/auth-file.test.ts',
+      named: 'F95 a bad entry does not affect',
+    },
   },
   {
     row: 'F95',

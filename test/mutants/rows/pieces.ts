@@ -239,7 +239,7 @@ export const ofPieces: readonly Mutant[] = [
     file: 'src/oci/runtime/exec/output-budget.ts',
     find: 'one.held >= driverLimits.execOutputSlotsPerNamespace',
     replace: 'one.held < 0',
-    test: { file: rooms, named: 'S85 one namespace leaves a room to the others' },
+    test: { file: rooms, named: 'S85 one namespace leaves room for the others' },
   },
   {
     row: 'S85',
@@ -247,7 +247,7 @@ export const ofPieces: readonly Mutant[] = [
     file: 'src/oci/runtime/exec/output-budget.ts',
     find: 'if (leftMs > 0) soonestMs =',
     replace: 'if (leftMs > -Infinity) soonestMs =',
-    test: { file: rooms, named: 'S85 a room that was held for its time is taken back' },
+    test: { file: rooms, named: 'S85 room held for its full time is revoked' },
   },
   {
     row: 'S85',
@@ -255,7 +255,7 @@ export const ofPieces: readonly Mutant[] = [
     file: 'src/oci/runtime/exec/output.ts',
     find: 'this.#kept.cut(driverLimits.execFreeBytes);',
     replace: '',
-    test: { file: rooms, named: 'S85 a room that was held for its time is taken back' },
+    test: { file: rooms, named: 'S85 room held for its full time is revoked' },
   },
   {
     row: 'S85',
@@ -263,7 +263,7 @@ export const ofPieces: readonly Mutant[] = [
     file: 'src/oci/runtime/exec/output-budget.ts',
     find: 'one.lastGrant < best.lastGrant',
     replace: 'best.held < 0',
-    test: { file: rooms, named: 'S85 a namespace waits for the other namespaces' },
+    test: { file: rooms, named: 'S85 a namespace waits for one turn of each other namespace' },
   },
   {
     row: 'S85',
@@ -271,7 +271,7 @@ export const ofPieces: readonly Mutant[] = [
     file: 'src/oci/runtime/exec/output.ts',
     find: 'return this.#slot.isCut ? Math.min(',
     replace: 'return this.#slot.isCut ? Math.max(',
-    test: { file: rooms, named: 'S85 an exec whose room is taken back runs to its end' },
+    test: { file: rooms, named: 'S85 an exec whose room is revoked runs to its end' },
   },
   {
     row: 'S85',
@@ -279,7 +279,7 @@ export const ofPieces: readonly Mutant[] = [
     file: 'src/oci/runtime/exec/output.ts',
     find: 'if (slot.isCut) stderr.endWith(CUT_LINE);',
     replace: '',
-    test: { file: rooms, named: 'S85 an exec whose room is taken back runs to its end' },
+    test: { file: rooms, named: 'S85 an exec whose room is revoked runs to its end' },
   },
   {
     row: 'S85',

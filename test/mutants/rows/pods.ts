@@ -45,7 +45,10 @@ export const ofPods: readonly Mutant[] = [
     file: 'src/host/process/helper-scan.ts',
     find: "(mounts === '' || readlinkSync(`/proc/${pid}/ns/mnt`) === mounts)",
     replace: "mounts !== 'none'",
-    test: { file: 'test/integration/host/helpers.test.ts', named: 'S89 F10: who has mounts of his own' },
+    test: {
+      file: 'test/integration/host/helpers.test.ts',
+      named: 'S89 F10: a process with mounts of its own',
+    },
   },
   {
     row: 'S89',
@@ -53,7 +56,7 @@ export const ofPods: readonly Mutant[] = [
     file: 'src/network/watch.ts',
     find: 'this.#pace.take(this.#options.clock.monoMs())',
     replace: '0',
-    test: { file: 'test/unit/network/watch.test.ts', named: 'S89 looks a few times in a second' },
+    test: { file: 'test/unit/network/watch.test.ts', named: 'S89 scans a few times in a second' },
   },
   {
     row: 'S89',
@@ -117,7 +120,7 @@ export const ofPods: readonly Mutant[] = [
     file: 'src/base/pace.ts',
     find: 'return Math.min(this.#pace.take(nowMs), this.#restMs);',
     replace: 'return this.#restMs && this.#pace.take(nowMs);',
-    test: { file: readPace, named: 'S89: beyond those each waits' },
+    test: { file: readPace, named: 'S89: further reads each wait' },
   },
   {
     row: 'S89',
@@ -125,7 +128,7 @@ export const ofPods: readonly Mutant[] = [
     file: 'src/oci/runtime/exec/stream-output.ts',
     find: 'if (sink === discard) await pace.next(0);\n        else if',
     replace: 'if',
-    test: { file: readPace, named: 'S89: what nobody wants' },
+    test: { file: readPace, named: 'S89: unwanted output' },
   },
   {
     row: 'S89',
@@ -141,7 +144,7 @@ export const ofPods: readonly Mutant[] = [
     file: 'src/oci/runtime/shim/shim-log.ts',
     find: '    reader.pause();\n',
     replace: '',
-    test: { file: 'test/unit/oci/runtime/shim/pace.test.ts', named: 'S89: is read from time to time' },
+    test: { file: 'test/unit/oci/runtime/shim/pace.test.ts', named: 'S89: is read at intervals' },
   },
   {
     row: 'S89',
@@ -165,7 +168,7 @@ export const ofPods: readonly Mutant[] = [
     file: 'src/network/watch.ts',
     find: '      this.#changed = true;\n',
     replace: '      this.#again = true;\n',
-    test: { file: 'test/unit/network/watch.test.ts', named: 'S89 is not hurried on' },
+    test: { file: 'test/unit/network/watch.test.ts', named: 'S89 is not scanned faster' },
   },
   {
     row: 'S96',
@@ -189,7 +192,7 @@ export const ofPods: readonly Mutant[] = [
     file: 'src/oci/runtime/container/create.ts',
     find: '    checkJoined(note, attempted);\n',
     replace: '',
-    test: { file: 'test/integration/runtime/joined.test.ts', named: 'S97 whose pid is another' },
+    test: { file: 'test/integration/runtime/joined.test.ts', named: 'S97 whose pid was reused' },
   },
   {
     row: 'S87',
@@ -230,6 +233,6 @@ export const ofPods: readonly Mutant[] = [
     file: 'src/oci/runtime/container/create.ts',
     find: '    await killWorkers(parts, handler, input.id, note.cgroup);\n    throw error;',
     replace: '    throw error;',
-    test: { file: 'test/integration/runtime/joined.test.ts', named: 'S97 whose pid is another' },
+    test: { file: 'test/integration/runtime/joined.test.ts', named: 'S97 whose pid was reused' },
   },
 ];

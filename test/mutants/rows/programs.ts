@@ -76,7 +76,7 @@ export const ofPrograms: readonly Mutant[] = [
     file: 'src/oci/runtime/exec/output.ts',
     find: "new ByteBlocks('keep the output of a command', bytesMax)",
     replace: "new ByteBlocks('keep the output of a command', 4 * bytesMax)",
-    test: { file: 'test/integration/runtime/exec.test.ts', named: 'S03 S21 keeps a little less than 16 MiB' },
+    test: { file: 'test/integration/runtime/exec.test.ts', named: 'S03 S21 keeps slightly less than 16 MiB' },
   },
   {
     row: 'S13',

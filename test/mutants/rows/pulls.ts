@@ -96,7 +96,7 @@ export const ofPulls: readonly Mutant[] = [
     replace: 'const waited = free.promise;',
     test: {
       file: 'test/unit/oci/images/store/layer-intake.test.ts',
-      named: 'S90 a transfer that waits for a worker',
+      named: 'S90 a transfer that waits for our worker',
     },
   },
   {
@@ -115,7 +115,7 @@ export const ofPulls: readonly Mutant[] = [
     replace: 'if (isSlow || !isSlow) continue;',
     test: {
       file: 'test/unit/oci/images/store/transfers.test.ts',
-      named: 'S90 a registry that trickles gives its turn',
+      named: 'S90 a trickling transfer gives its turn',
     },
   },
   {
@@ -126,7 +126,7 @@ export const ofPulls: readonly Mutant[] = [
     replace: 'if (!isSlow) running.isSlow &&= true;',
     test: {
       file: 'test/unit/oci/images/store/transfers.test.ts',
-      named: 'S90 (one that is fast again|of too many slow ones)',
+      named: 'S90 (a transfer that is fast again|of too many slow transfers)',
     },
   },
   {
@@ -146,7 +146,10 @@ export const ofPulls: readonly Mutant[] = [
     file: 'src/oci/images/store/transfers.ts',
     find: 'return at < 0 ? 0 : (one[at] ?? 0) - (other[at] ?? 0);',
     replace: 'return 0 * at;',
-    test: { file: 'test/unit/oci/images/store/transfers.test.ts', named: 'S90 the next is of the namespace' },
+    test: {
+      file: 'test/unit/oci/images/store/transfers.test.ts',
+      named: 'S90 the next turn goes to the namespace',
+    },
   },
   {
     row: 'S90',
@@ -156,7 +159,7 @@ export const ofPulls: readonly Mutant[] = [
     replace: 'if (isFast || !isFast) return check(flight.bytes);',
     test: {
       file: 'test/unit/oci/images/store/single-flight.test.ts',
-      named: 'S90 work that was begun for another party.*is left to itself',
+      named: 'S90 work that was begun for another party.*is left alone',
     },
   },
   {
@@ -236,7 +239,10 @@ export const ofPulls: readonly Mutant[] = [
     file: 'src/oci/images/store/transfers.ts',
     find: 'const waitedMs = now - running.sinceMs - localMs;',
     replace: 'const waitedMs = now - running.sinceMs - 0 * localMs;',
-    test: { file: 'test/unit/oci/images/store/transfers.test.ts', named: 'S90 one that brings enough' },
+    test: {
+      file: 'test/unit/oci/images/store/transfers.test.ts',
+      named: 'S90 a transfer above the minimum rate',
+    },
   },
   {
     row: 'S90',
@@ -255,7 +261,10 @@ export const ofPulls: readonly Mutant[] = [
     file: 'src/oci/images/store/transfers.ts',
     find: 'else this.#endOne();',
     replace: '',
-    test: { file: 'test/unit/oci/images/store/transfers.test.ts', named: 'S90 of too many that trickle' },
+    test: {
+      file: 'test/unit/oci/images/store/transfers.test.ts',
+      named: 'S90 of too many trickling transfers',
+    },
   },
   {
     row: 'S90',

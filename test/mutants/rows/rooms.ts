@@ -115,7 +115,7 @@ export const ofRooms: readonly Mutant[] = [
     file: 'src/host/security/selinux.ts',
     find: 'const directory = await openDirectory(AT_FDCWD, path, mount);',
     replace: 'const directory = await openDirectory(AT_FDCWD, path, path);',
-    test: { file: 'test/unit/host/security/selinux.test.ts', named: 'S90 F45 volumes on a mount' },
+    test: { file: 'test/unit/host/security/selinux.test.ts', named: 'S90 F45 volumes on a hanging mount' },
   },
   {
     row: 'S88',
@@ -265,7 +265,7 @@ export const ofRooms: readonly Mutant[] = [
     file: 'src/nri/directory.ts',
     find: 'names.slice(0, nriLimits.directoryEntries)',
     replace: 'names.slice(nriLimits.directoryEntries)',
-    test: { file: 'test/unit/nri/directory.test.ts', named: 'S78 files that are no plugins' },
+    test: { file: 'test/unit/nri/directory.test.ts', named: 'S78 any number of files that are not plugins' },
   },
   {
     row: 'S85',
@@ -340,6 +340,6 @@ export const ofRooms: readonly Mutant[] = [
     file: 'src/nri/synchronize.ts',
     find: 'if (spentMs > callsMs)',
     replace: 'if (spentMs < 0)',
-    test: { file: 'test/unit/nri/synchronize.test.ts', named: 'S90 a plugin that takes its time' },
+    test: { file: 'test/unit/nri/synchronize.test.ts', named: 'S90 a plugin that is slow' },
   },
 ];

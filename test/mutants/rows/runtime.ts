@@ -18,7 +18,7 @@ export const ofRuntime: readonly Mutant[] = [
     replace: 'figure !== null',
     test: {
       file: 'test/unit/oci/runtime/shim/facts.test.ts',
-      named: 'S62: figures that no machine can have',
+      named: 'S62: impossible figures',
     },
   },
   {
@@ -27,7 +27,7 @@ export const ofRuntime: readonly Mutant[] = [
     file: 'src/oci/runtime/shim/exits.ts',
     find: 'saidNs > nowNs || saidNs <= 0n ? nowNs : saidNs',
     replace: 'saidNs',
-    test: { file: 'test/unit/oci/runtime/shim/facts.test.ts', named: 'S62: an exit that is to come' },
+    test: { file: 'test/unit/oci/runtime/shim/facts.test.ts', named: 'S62: an exit reported for the future' },
   },
   {
     row: 'S97',
@@ -37,7 +37,7 @@ export const ofRuntime: readonly Mutant[] = [
     replace: '',
     test: {
       file: 'test/integration/runtime/stdio-owner.test.ts',
-      named: 'S97 of a process that has the pid',
+      named: 'S97 of a process that has reused the pid',
     },
   },
   {

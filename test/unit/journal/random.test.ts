@@ -184,7 +184,7 @@ class History {
     const numbers = Array.from({ length: count }, () => this.#next++);
     for (const n of numbers) this.reported.set(n, 'unknown');
     const show = (reported: Reported): void => {
-      this.trace.push(`told ${numbers.join()} ${reported}`);
+      this.trace.push(`reported ${numbers.join()} ${reported}`);
       for (const n of numbers) this.reported.set(n, reported);
     };
     this.trace.push(`append ${numbers.join()} ${sync}`);

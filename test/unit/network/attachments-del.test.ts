@@ -23,7 +23,7 @@ function world(answer: (seen: Seen) => Answer, net: Network = network()): World 
 }
 
 describe('DEL', () => {
-  it('runs the chain in reverse, each with the final result of ADD, and forgets last', async () => {
+  it('runs the chain in reverse, each with the final result of ADD, and deletes its record last', async () => {
     const left: string[][] = [];
     const { attachments, attachment, cacheDir } = world((seen) => {
       if (seen.command === 'DEL') left.push(readdirSync(join(plugins.dir, 'cache')));
@@ -43,7 +43,7 @@ describe('DEL', () => {
     expect(readdirSync(cacheDir)).toEqual([]);
   });
 
-  it('succeeds with no plugin run when no ADD was begun, and again after a success', async () => {
+  it('succeeds without running a plugin when no ADD was begun, and again after a success', async () => {
     const { attachments, attachment } = world(good);
     await attachments.del(id, netns, context, noGuess);
     expect(plugins.seen).toEqual([]);
@@ -62,7 +62,7 @@ describe('DEL', () => {
     expect(plugins.seen.map(({ env }) => env['CNI_NETNS'])).toEqual(['', '', '']);
   });
 
-  it('F51: after a failure in the chain covers all of it, with what the ones before had answered', async () => {
+  it('F51: after a failure in the chain runs for all of it, with the results of the plugins before', async () => {
     const { attachments, attachment } = world((seen) =>
       seen.command === 'ADD' && seen.tool === 'two' ? pluginFailure(100, 'no') : good(seen),
     );
@@ -78,7 +78,7 @@ describe('DEL', () => {
     ]);
   });
 
-  it('F52, F53: a failed DEL stays owed, with all that it needs, until one succeeds', async () => {
+  it('F52, F53: a failed DEL stays pending, with all its inputs, until one succeeds', async () => {
     let broken = true;
     const { attachments, attachment, cache } = world((seen) =>
       broken && seen.command === 'DEL' && seen.tool === 'two' ? pluginFailure(11, 'later') : good(seen),
@@ -109,7 +109,7 @@ describe('DEL', () => {
     expect(await cache.list()).toEqual([]);
   });
 
-  it('S77: a plugin that fails, or whose executable is gone, keeps no other from freeing what it holds (containerd/containerd#12130)', async () => {
+  it('S77: a plugin that fails, or whose executable is gone, does not stop others from freeing their resources (containerd/containerd#12130)', async () => {
     const { attachments, attachment, cache } = world((seen) =>
       seen.tool === 'two' ? pluginFailure(999, 'no agent') : good(seen),
     );
@@ -124,7 +124,7 @@ describe('DEL', () => {
     expect(await cache.list()).toEqual([id]);
   });
 
-  it('F50: one that hangs leaves time for the others, and a slow one may be slow: some is kept back for each that follows', async () => {
+  it('F50: a hanging plugin leaves time for the others, since some is reserved for each that follows; a slow one may use the rest', async () => {
     const { attachments, attachment } = world((seen) =>
       seen.command === 'DEL' && seen.tool === 'three'
         ? { timedOut: true, durationMs: seen.timeoutMs }
@@ -170,7 +170,7 @@ describe('DEL', () => {
     expect(readdirSync(cacheDir)).toEqual([]);
   });
 
-  it('runs with the network of today when the duty itself is damaged, and keeps it while that fails', async () => {
+  it('runs with the current network when its record is damaged, and keeps the record while that fails', async () => {
     let broken = true;
     const { attachments, attachment, cacheDir, cache } = world((seen) =>
       broken && seen.command === 'DEL' ? pluginFailure(11, 'later') : good(seen),
@@ -188,7 +188,7 @@ describe('DEL', () => {
     expect(existsSync(file)).toBe(false);
   });
 
-  it('lists duties only', async () => {
+  it('lists pending DELs only', async () => {
     const { attachments, attachment, cacheDir, cache } = world(good);
     expect(await cache.list()).toEqual([]);
     await attachments.add(attachment, netns, context);
@@ -208,7 +208,7 @@ describe('rules left by plugins', () => {
       ],
     });
 
-  it('are looked for after DEL by the names of the chains, and taken away in one transaction', async () => {
+  it('are found after DEL by the names of the chains, and deleted in one transaction', async () => {
     const masq = chainName('net', id);
     const dnat = chainName('net', id, 'DN-');
     const { cache, attachment } = world((seen) => {
@@ -261,7 +261,7 @@ describe('rules left by plugins', () => {
       "iptables v1.8.9 (legacy): can't initialize iptables table `nat': Permission denied (you must be root)",
     ],
     [3, "iptables v1.8.9 (legacy): can't initialize iptables table `nat': Module is wrong version"],
-  ])('I3 keep the DEL owed while iptables fails with exit code %i: %s', async (exitCode, said) => {
+  ])('I3 keep the DEL pending while iptables fails with exit code %i: %s', async (exitCode, said) => {
     const { cache, deleted } = await delWhere(exitCode, said);
     expect((await faultOf(deleted)).message).toContain(`exit code ${exitCode}: ${said}`);
     expect(await cache.list()).toEqual([id]);
@@ -272,13 +272,13 @@ describe('rules left by plugins', () => {
     "iptables v1.8.9 (legacy): can't initialize iptables table `nat': iptables who? (do you need to insmod?)",
     'iptables/1.8.9 Failed to initialize nft: Protocol not supported',
     "iptables v1.8.9 (nf_tables): chain `CNI-x' in table `nat' is incompatible, use 'nft' tool.",
-  ])('I3 are none where the kernel has no table or no chain: %s', async (said) => {
+  ])('I3 are empty where the kernel has no table or no chain: %s', async (said) => {
     const { cache, deleted } = await delWhere(3, said);
     await deleted;
     expect(await cache.list()).toEqual([]);
   });
 
-  it('are not looked for where no plugin masquerades or maps ports', async () => {
+  it('are not searched where no plugin masquerades or maps ports', async () => {
     const { cache, attachment } = world(good, network({ plugins: [{ type: 'one' }] }));
     plugins.install('iptables', 'ip6tables');
     const attachments = new Attachments(plugins.runTool, cache, new Firewall(plugins.runTool, [plugins.dir]));
@@ -287,7 +287,7 @@ describe('rules left by plugins', () => {
     expect(plugins.order()).toEqual(['ADD one', 'DEL one']);
   });
 
-  it('stand in chains named as bridge and portmap name them', () => {
+  it('are in chains named as by bridge and portmap', () => {
     // taken from a run of bridge 1.1.1 and portmap 1.1.1 in a network "nx"
     const container = sandboxId('a').replaceAll('aa', 'ab');
     expect(chainName('nx', container)).toBe('CNI-0bcc8318cf6b04e07e074e31');

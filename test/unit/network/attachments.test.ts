@@ -30,7 +30,7 @@ describe('ADD', () => {
     expect(plugins.seen.map(({ timeoutMs }) => timeoutMs)).toEqual([60_000, 59_999, 59_998]);
   });
 
-  it('F55: keeps the duty before the first plugin runs, private to root', async () => {
+  it('F55: records the pending DEL before the first plugin runs, private to root', async () => {
     const duties: string[][] = [];
     const { attachments, attachment, cacheDir } = world((seen) => {
       duties.push(readdirSync(join(plugins.dir, 'cache')));
@@ -42,7 +42,7 @@ describe('ADD', () => {
     expect(readdirSync(cacheDir)).toEqual([`${id}.json`, `${id}.result`]);
   });
 
-  it('gives the same answer again after a success, with no plugin run', async () => {
+  it('returns the same result again after a success, without running a plugin', async () => {
     const { attachments, attachment } = world(good);
     await attachments.add(attachment, netns, context);
     plugins.seen.length = 0;
@@ -75,7 +75,7 @@ describe('ADD', () => {
   });
 
   it.each(['', 'garbage', '{}', JSON.stringify({ cniVersion: '1.0.0', ips: [{ address: '10.0.0.5' }] })])(
-    'F54: publishes nothing of the last result %j and leaves the DEL owed',
+    'F54: publishes nothing of the last result %j and leaves the DEL pending',
     async (stdout) => {
       const { attachments, attachment, cache } = world((seen) =>
         seen.tool === 'three' ? { stdout } : good(seen),
@@ -88,7 +88,7 @@ describe('ADD', () => {
     },
   );
 
-  it('F89: a file in the place of the directory is an error, not an answer; of what is unfinished there directories go, too', async () => {
+  it('F89: a file in the place of the directory is an error; unfinished entries in it are deleted, directories, too', async () => {
     const { attachments, attachment, cache, cacheDir } = world(good);
     await attachments.add(attachment, netns, context);
     mkdirSync(join(cacheDir, '.x.json.new', 'below'), { recursive: true });
@@ -126,7 +126,7 @@ describe('probes of a network', () => {
   });
   const call = () => ({ runTool: plugins.runTool, pluginDirs: [plugins.dir], timeoutMs: 1000 });
 
-  it('say which plugin is absent, too old, or not available', async () => {
+  it('report which plugin is absent, too old, or not available', async () => {
     world((seen) => (seen.command === 'VERSION' ? versions(['0.4.0', '1.0.0']) : {}));
     expect(await networkProblem(network(), call())).toBe('');
     expect(plugins.order()).toEqual(['VERSION one', 'VERSION two', 'VERSION three']);

@@ -85,7 +85,7 @@ describe('network configurations', () => {
     },
   );
 
-  it('S50: refuses a type that is missing or no string', () => {
+  it('S50: refuses a type that is missing or not a string', () => {
     expect(reasonOf(list({ plugins: [{}] }))).toContain('plugins[0]');
     expect(reasonOf(list({ plugins: [{ type: 'bridge' }, { type: 7 }] }))).toContain('plugins[1]');
   });
@@ -136,7 +136,7 @@ describe('network configurations', () => {
     expect(chooseNetwork(loaded, 'c')).toBeUndefined();
   });
 
-  it('puts the plugins of the folder behind those of the list; a list may do without any of its own', () => {
+  it('puts the plugins of the folder behind those of the list, which may be empty', () => {
     const mesh = {
       file: 'net/50-mesh.conf',
       text: JSON.stringify({ type: 'mesh', capabilities: { portMappings: true } }),
@@ -156,7 +156,7 @@ describe('network configurations', () => {
     expect(torn).toEqual({ ok: false, reason: 'net/x.conf: not a JSON object' });
   });
 
-  it('S50: names as the folder only what is a network name, and none where the list wants none', () => {
+  it('S50: takes as the folder a valid network name only, and none where the list disables it', () => {
     expect(pluginFolder('{"name":"net"}')).toBe('net');
     for (const more of [
       '"name":"../x"',

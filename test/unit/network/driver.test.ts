@@ -78,7 +78,7 @@ function effect(): EffectContext & { readonly notes: string[] } {
 }
 
 describe('the network port', () => {
-  it('adds, tells what it waits on, lists and deletes', async () => {
+  it('adds, reports what it waits on, lists and deletes', async () => {
     const port = await start();
     const fx = effect();
     expect(await port.add(sandboxInput(id), fx)).toEqual({ ips: ['10.0.0.5'] });
@@ -96,7 +96,7 @@ describe('the network port', () => {
     expect(await port.observe(effect())).toEqual([]);
   });
 
-  it('F55: a start deletes what a daemon that was killed had not finished writing, and nothing else', async () => {
+  it('F55: a start deletes files that a killed daemon had not finished, and nothing else', async () => {
     const network = await start();
     const cache = join(plugins.dir, 'cache');
     await network.add(sandboxInput(id), effect());
@@ -116,7 +116,7 @@ describe('the network port', () => {
     expect(await port.observe(effect())).toEqual([]);
   });
 
-  it('F57: takes a pin that holds no namespace, or is absent, for a namespace that is gone', async () => {
+  it('F57: treats a pin without a namespace, or a missing pin, as a removed namespace', async () => {
     let path = OWN_NETNS;
     const port = await start({ netns: () => path });
     await port.add(sandboxInput(id), effect());

@@ -95,7 +95,7 @@ describe('one run of a plugin', () => {
       { truncated: true, stdout: 'x'.repeat(networkLimits.pluginOutputBytes) },
       { kind: 'outside', message: expect.stringMatching(/more than 1048576 bytes/u) },
     ],
-  ])('tells of %s', async (_name, answer, expected) => {
+  ])('reports %s', async (_name, answer, expected) => {
     const { plugins: fake, call } = setUp(answer);
     expect(await faultOf(runPlugin(fake.runTool, call))).toMatchObject(expected);
   });

@@ -66,7 +66,7 @@ describe('results of ADD', () => {
     );
   });
 
-  it('goes by the name alone where no interface says that it is in a sandbox; the host’s end is not the pod', () => {
+  it('uses the name alone where no interface has a sandbox; the host’s end is not the pod’s', () => {
     const interfaces = [{ name: 'azv1' }, { name: 'eth0' }];
     const addressOf = (index: number) => ({
       ...bridge,
@@ -111,12 +111,12 @@ describe('results of ADD', () => {
     expect(reasonOf({ cniVersion: '0.2.0', ip4: { ip: 'fd00::2/64' } })).toContain('wrong address family');
   });
 
-  it('takes the version that was asked for when the result names none', () => {
+  it('takes the requested version when the result has none', () => {
     const { cniVersion: _, ...bare } = bridge;
     expect(parse(bare, '0.4.0').cniVersion).toBe('0.4.0');
   });
 
-  it('passes a result on as it came when the version is the same', () => {
+  it('passes on a result unchanged when the version is the same', () => {
     const odd = { ...bridge, vendor: { deep: [1, null] } };
     expect(resultIn(parse(odd), '1.0.0')).toEqual(odd);
   });

@@ -38,7 +38,7 @@ describe('values for capabilities', () => {
     });
   });
 
-  it('are only the annotations for a pod that wishes nothing', () => {
+  it('are only the annotations for a pod that requests nothing', () => {
     expect(runtimeValues(sandboxInput(id))).toEqual({ 'io.kubernetes.cri.pod-annotations': {} });
   });
 

@@ -80,7 +80,7 @@ function setUp(options: Partial<WatchOptions> = {}, answer: (seen: Seen) => Answ
 }
 
 describe('NetworkReady', () => {
-  it('is false with a reason before the first look and for an empty or absent directory', async () => {
+  it('is false with a reason before the first scan and for an empty or absent directory', async () => {
     const { watch, confDir } = setUp();
     expect(watch.state()).toMatchObject({ ready: false, reason: 'NetworkPluginNotReady' });
     await watch.start();
@@ -94,7 +94,7 @@ describe('NetworkReady', () => {
     expect(watch.state().message).toBe(`no CNI configuration in ${confDir}`);
   });
 
-  it('F56: names what is wrong with the files, and becomes true with a good one', async () => {
+  it('F56: names what is wrong with the files, and becomes true with a valid one', async () => {
     const { watch, put, confDir } = setUp();
     put('10-half.conflist', list('half').slice(0, 30));
     symlinkSync('20-loop.conf', join(confDir, '20-loop.conf'));
@@ -109,7 +109,7 @@ describe('NetworkReady', () => {
     expect(watch.state()).toMatchObject({ ready: true, reason: '', message: '', network: { name: 'good' } });
   });
 
-  it('joins the plugins in the folder of the network, in order of their files, and says which of them is bad', async () => {
+  it('adds the plugins in the folder of the network, in order of their files, and names a bad one', async () => {
     const { watch, put, confDir, pass } = setUp();
     put('10-net.conflist', list('net'));
     mkdirSync(join(confDir, 'net'));
@@ -132,7 +132,7 @@ describe('NetworkReady', () => {
     expect(watch.state().message).toContain('10-net.conflist: net/loop.conf: ELOOP');
   });
 
-  it('takes the configured network, and waits for it', async () => {
+  it('uses the configured network, and waits for it', async () => {
     const { watch, put, confDir } = setUp({ networkName: 'mine' });
     put('10.conflist', list('other'));
     await watch.start();
@@ -142,7 +142,7 @@ describe('NetworkReady', () => {
     expect(watch.state()).toMatchObject({ ready: true, network: { name: 'mine' } });
   });
 
-  it('turns false when the configuration goes, never back to the fallback', async () => {
+  it('turns false when the configuration is deleted, never back to the fallback', async () => {
     plugins = fakePlugins(speaks);
     const fallback = defaultNetwork({ leaseDir: '/var/lib/x' });
     plugins.close();
@@ -157,7 +157,7 @@ describe('NetworkReady', () => {
     expect(watch.state()).toMatchObject({ ready: false, message: `no CNI configuration in ${confDir}` });
   });
 
-  it('F56: takes a good file that is broken for half-written: pods join their own network, not that of the next file', async () => {
+  it('F56: treats a broken file that was valid as half-written: pods join their own network, not that of the next file', async () => {
     const { watch, put, pass } = setUp();
     put('10-own.conflist', list('own'));
     put('87-other.conflist', list('other'));
@@ -189,7 +189,7 @@ describe('NetworkReady', () => {
     expect(watch.state().ready).toBe(false);
   });
 
-  it('asks no plugin after a restart of the daemon, unless an executable has changed or the proof is damaged', async () => {
+  it('probes no plugin after a restart of the daemon, unless an executable has changed or the stored probe is damaged', async () => {
     const { watch, put, confDir, clock } = setUp();
     put('10-a.conflist', list('a'));
     await watch.start();
@@ -234,7 +234,7 @@ describe('NetworkReady', () => {
     expect(plugins.order().slice(2)).toEqual(['VERSION bridge', 'VERSION late']);
   });
 
-  it('follows STATUS at each look from 1.1.0 on', async () => {
+  it('follows STATUS at each scan from 1.1.0 on', async () => {
     let available = false;
     const { watch, put } = setUp({}, (seen) =>
       seen.command === 'STATUS' && !available ? pluginFailure(50, 'no daemon') : speaks(seen),
@@ -251,7 +251,7 @@ describe('NetworkReady', () => {
     expect(watch.state().ready).toBe(true);
   });
 
-  it('looks again after 5 s by the clock, sooner after an event, and sees a replaced directory', async () => {
+  it('scans again after 5 s, sooner after an event, and sees a replaced directory', async () => {
     const { watch, clock, confDir, put } = setUp();
     await watch.start();
     expect([...clock.timers.values()].map(({ ms }) => ms)).toEqual([networkLimits.rescanMs]);
@@ -272,7 +272,7 @@ describe('NetworkReady', () => {
     expect(watch.state()).toMatchObject({ ready: true, network: { name: 'replaced' } });
   });
 
-  it('S89 is not hurried on by who writes there without end: what comes during a look is seen by one a moment later', async () => {
+  it('S89 is not scanned faster for endless writes: those during a scan are seen by the next one a moment later', async () => {
     let polls = 0;
     const { watch, clock, put } = setUp(
       {
@@ -295,7 +295,7 @@ describe('NetworkReady', () => {
     expect([...clock.timers.values()].map(({ ms }) => ms)).toEqual([networkLimits.rescanDelayMs]);
   });
 
-  it('S89 looks a few times in a second, however often somebody writes there: each look runs the plugins', async () => {
+  it('S89 scans a few times in a second, however often somebody writes there, since each scan runs the plugins', async () => {
     let polls = 0;
     const { watch, clock, put } = setUp(
       {
@@ -340,7 +340,7 @@ describe('NetworkReady', () => {
 });
 
 describe('a directory of configurations', () => {
-  it('F56: is refused with more entries than anybody writes', async () => {
+  it('F56: is refused with more entries than its bound', async () => {
     const { confDir } = setUp();
     for (let at = 0; at <= networkLimits.confDirEntries; at += 1)
       writeFileSync(join(confDir, `${at}.conflist`), '{}');
@@ -349,7 +349,7 @@ describe('a directory of configurations', () => {
     expect(loaded.problem).toBe(`${confDir} has more than ${networkLimits.confDirEntries} entries`);
   });
 
-  it('F56: skips what is no regular file or too large, and hangs on none', async () => {
+  it('F56: skips files that are not regular or too large, without hanging', async () => {
     const { confDir, put } = setUp();
     execFileSync('mkfifo', [join(confDir, '10-fifo.conf')]);
     mkdirSync(join(confDir, '20-dir.conf'));
@@ -368,7 +368,7 @@ describe('a directory of configurations', () => {
     ]);
   });
 
-  it('says when it is no directory', async () => {
+  it('reports when it is not a directory', async () => {
     const { confDir } = setUp();
     writeFileSync(`${confDir}.file`, '');
     expect((await loadConfDir(`${confDir}.file`)).problem).toBe(`read ${confDir}.file: ENOTDIR`);

@@ -12,7 +12,7 @@ const spec = (LeafNodeText: string, State: string, Message?: string): object => 
 const report = (...SpecReports: object[]): string => JSON.stringify([{ SpecReports }]);
 
 describe('the report of the node e2e suite', () => {
-  it('names the specs of the selection that were left out because something is missing for them, and no other', () => {
+  it('lists only the selected specs that were left out for lack of something', () => {
     const specs = nodeSpecs(
       report(
         spec('start [NodeConformance]', 'passed'),
@@ -31,7 +31,7 @@ describe('the report of the node e2e suite', () => {
     expect(specs[1]?.reason).toBe('no NFS');
   });
 
-  it('becomes a table of what did not pass, under the counts', () => {
+  it('is rendered as counts and a table of what did not pass', () => {
     const text = figuresOf(
       nodeSpecs(
         report(spec('starts', 'passed'), spec('stops', 'failed', 'a | b')),

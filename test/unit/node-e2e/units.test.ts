@@ -47,7 +47,7 @@ async function startUnit(): Promise<void> {
 }
 
 describe('the stand-ins for systemd', () => {
-  it('run a unit, tell of it while it runs, restart and stop it', async () => {
+  it('run a unit, show it while it runs, restart and stop it', async () => {
     await startUnit();
     const first = await unit('one.service');
     expect(first.argv.at(-1)).toBe('a%b$c');
@@ -63,7 +63,7 @@ describe('the stand-ins for systemd', () => {
     );
   });
 
-  it('say what they can not do', async () => {
+  it('report what they cannot do', async () => {
     expect((await tool('systemctl', 'restart', 'none')).code).toBe(1);
     expect((await tool('systemd-run', '--scope', 'true')).code).toBe(1);
     expect((await tool('systemctl', 'reset-failed', 'none')).code).toBe(0);

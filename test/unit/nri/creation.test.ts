@@ -41,13 +41,13 @@ function taken(...adjustments: readonly Adjust[]): Creation {
 
 const after = (...adjustments: readonly Adjust[]): OciSpec => taken(...adjustments).document;
 
-test('nothing asked for changes nothing', () => {
+test('an empty adjustment changes nothing', () => {
   expect(after({}, { linux: {} }, { linux: { resources: {} } })).toEqual(document);
   expect(creation().hasNewLimits).toBe(false);
 });
 
 describe('the process', () => {
-  test('variables are set in their place, added and taken away', () => {
+  test('has variables set in place, added and removed', () => {
     const path = document.process.env[0] ?? '';
     expect(path).toMatch(/^PATH=/);
     const { env } = after({
@@ -60,13 +60,13 @@ describe('the process', () => {
     ]);
   });
 
-  test('its words; a first empty one says: also those of another plugin', () => {
+  test('has new arguments; an empty first one overrides those of another plugin, too', () => {
     expect(after({ args: ['a', 'b'] }).process.args).toEqual(['a', 'b']);
     expect(after({ args: ['a'] }, { args: ['', 'c'] }).process.args).toEqual(['c']);
     expect(() => after({ args: ['a'] }, { args: ['c'] })).toThrow(/plugins 00-p and 10-p both set Args/);
   });
 
-  test('limits by type, the largest whole', () => {
+  test('has limits by type, up to the largest number', () => {
     const { rlimits } = after({
       rlimits: [{ type: 'RLIMIT_NOFILE', soft: 5n, hard: 2n ** 64n - 1n }],
     }).process;
@@ -75,7 +75,7 @@ describe('the process', () => {
     ]);
   });
 
-  test('scheduling, I/O priority and OOM score', () => {
+  test('has scheduling, I/O priority and OOM score', () => {
     const made = taken({
       linux: {
         oomScoreAdj: { value: 77n },
@@ -100,7 +100,7 @@ describe('mounts', () => {
     options,
   });
 
-  test('replace what is at their place, come after what they lie in, and go', () => {
+  test('replace those at their path, come after their parents, and can be removed', () => {
     const { mounts } = after({
       mounts: [
         mount('/proc/deep/er'),
@@ -117,20 +117,20 @@ describe('mounts', () => {
     expect(places.at(-1)).toBe('/proc/deep/er');
   });
 
-  test('that share need a root that lets it through', () => {
+  test('with shared propagation need a root with it', () => {
     expect(after({ mounts: [mount('/a', ['rbind', 'rslave'])] }).linux.rootfsPropagation).toBe('rslave');
     expect(
       after({ mounts: [mount('/a', ['rslave']), mount('/b', ['rshared'])] }).linux.rootfsPropagation,
     ).toBe('rshared');
   });
 
-  test('have an absolute place', () => {
+  test('have an absolute path', () => {
     expect(() => after({ mounts: [mount('a')] })).toThrow(/mount at a: not an absolute path/);
   });
 });
 
 describe('linux', () => {
-  test('devices with the rule that lets them be used', () => {
+  test('has devices with the rule that allows them', () => {
     const { devices, resources } = after({
       linux: {
         devices: [
@@ -157,7 +157,7 @@ describe('linux', () => {
     ).toEqual(document.linux.devices);
   });
 
-  test('namespaces joined, made anew, left', () => {
+  test('has namespaces joined, created and left', () => {
     const { namespaces } = after({
       linux: { namespaces: [{ type: 'uts', path: '/x' }, { type: '-ipc' }, { type: 'cgroup' }] },
     }).linux;
@@ -169,7 +169,7 @@ describe('linux', () => {
     );
   });
 
-  test('hooks one after the other, from any number of plugins', () => {
+  test('has hooks in sequence, from any number of plugins', () => {
     const hook = (path: string) => ({ hooks: { prestart: [{ path, args: ['x'], timeout: { value: 3n } }] } });
     expect(after(hook('/a'), hook('/b')).hooks?.prestart).toEqual([
       { path: '/a', args: ['x'], env: [], timeout: 3 },
@@ -177,7 +177,7 @@ describe('linux', () => {
     ]);
   });
 
-  test('sysctls, annotations, network devices, RDT, memory policy, seccomp', () => {
+  test('has sysctls, annotations, network devices, RDT, memory policy and seccomp', () => {
     const made = after(
       {
         annotations: { mine: '1' },
@@ -217,7 +217,7 @@ describe('linux', () => {
     expect(made.linux.netDevices ?? {}).toEqual({});
   });
 
-  test('what this runtime cannot have is refused by name', () => {
+  test('refuses by name what this runtime does not support', () => {
     expect(() => after({ linux: { cgroupsPath: '/elsewhere' } })).toThrow(/set the cgroups path/);
     expect(() => after({ linux: { resources: { rdtClass: { value: 'gold' } } } })).toThrow(/RDT class gold/);
     expect(() => after({ linux: { resources: { blockioClass: { value: 'slow' } } } })).toThrow(
@@ -227,7 +227,7 @@ describe('linux', () => {
 });
 
 describe('limits', () => {
-  test('are in the document and told', () => {
+  test('are in the document and reported', () => {
     const made = taken({
       linux: {
         resources: {
@@ -246,7 +246,7 @@ describe('limits', () => {
     expect(made.hasNewLimits).toBe(true);
   });
 
-  test('of two plugins stand together, unless they are the same', () => {
+  test('of two plugins are combined, unless both set the same field', () => {
     const shares = { linux: { resources: { cpu: { shares: { value: 9n } } } } };
     expect(
       after(shares, { linux: { resources: { cpu: { quota: { value: 5000n } } } } }).linux.resources.cpu,
@@ -254,7 +254,7 @@ describe('limits', () => {
     expect(() => after(shares, shares)).toThrow(/both set CPUShares of container/);
   });
 
-  test('that nothing can start in are refused', () => {
+  test('too small for any start are refused', () => {
     expect(() => after({ linux: { resources: { memory: { limit: { value: 1n } } } } })).toThrow(
       /limit memory to 1 bytes/,
     );
@@ -262,14 +262,14 @@ describe('limits', () => {
 });
 
 describe('CDI devices and other containers', () => {
-  test('are kept for those who put them in', () => {
+  test('are kept for the plugins that set them', () => {
     expect(taken({ CDIDevices: [{ name: 'vendor.com/gpu=0' }] }).cdiDevices).toEqual(['vendor.com/gpu=0']);
     expect(() => taken({ CDIDevices: [{ name: 'v/g=0' }] }, { CDIDevices: [{ name: 'v/g=0' }] })).toThrow(
       /both set CdiDevices v\/g=0/,
     );
   });
 
-  test('the container itself is not updated while it is created', () => {
+  test('refuse an update of the container itself while it is created', () => {
     const update = [{ containerId: CONTAINER_ID, linux: { resources: {} } }];
     expect(() => creation().take('10-p', create(CreateContainerResponseSchema, { update }))).toThrow(
       /use an adjustment for a container that is being created/,
@@ -277,7 +277,7 @@ describe('CDI devices and other containers', () => {
   });
 });
 
-test('the removal of what no plugin has set is on record for validators, and free for the next plugin', () => {
+test('record the removal of what no plugin has set for validators, and leave it free for the next plugin', () => {
   const owners = new Owners();
   const removed = { field: Field.Sysctl, key: 'net.a', isCleared: true };
   owners.claim('c', '10-a', [removed]);
@@ -299,7 +299,7 @@ describe('updates', () => {
       linux: { resources: { cpu: { shares: { value: shares } } } },
     });
 
-  test('of one container by two plugins conflict, unless the later one does not mind', () => {
+  test('of one container by two plugins conflict, unless the later one ignores failures', () => {
     const updates = new Updates();
     updates.take('10-a', [update(X, 1n)]);
     expect(() => updates.take('20-b', [update(X, 2n)])).toThrow(
@@ -309,7 +309,7 @@ describe('updates', () => {
     expect(updates.changeOf(X).cpuShares).toBe(1n);
   });
 
-  test('S78 of what is no id are refused, with a few of its characters, or left out where that is no matter', () => {
+  test('S78 of an invalid id are refused with its first characters, or left out where failures are ignored', () => {
     const id = `x\u202e${'y'.repeat(1024 * 1024)}`;
     const updates = new Updates();
     expect(() => updates.take('10-a', [update(id, 1n)])).toThrow(
@@ -322,7 +322,7 @@ describe('updates', () => {
     expect(updates.messages().map(({ containerId }) => containerId)).toEqual([X]);
   });
 
-  test('of what only a document knows are refused', () => {
+  test('of fields that only a document has are refused', () => {
     const pids = create(ContainerUpdateSchema, {
       containerId: X,
       linux: { resources: { pids: { limit: 3n } } },

@@ -22,7 +22,7 @@ async function directory(plugins: readonly string[], others: readonly string[]) 
 const numbered = (count: number, form: (digits: string) => string): string[] =>
   Array.from({ length: count }, (_none, at) => form(String(at).padStart(4, '0')));
 
-test('S78 files that are no plugins, however many, do not keep the others from being started', async () => {
+test('S78 any number of files that are not plugins does not stop the others from being started', async () => {
   const { find, warned } = await directory(
     ['10-logger'],
     numbered(nriLimits.directoryEntries + 10, (digits) => `stray-${digits}`),
@@ -31,7 +31,7 @@ test('S78 files that are no plugins, however many, do not keep the others from b
   expect(warned).toEqual([expect.stringContaining(`only the first ${nriLimits.directoryEntries} of`)]);
 });
 
-test('S78 as many plugins are started as may take part', async () => {
+test('S78 at most as many plugins are started as may register', async () => {
   const { find, warned } = await directory(
     numbered(nriLimits.plugins + 3, (digits) => `10-p${digits}`),
     [],

@@ -53,7 +53,7 @@ describe('CreateContainer', () => {
     expect(validated).toEqual([['A', 'B'], ['10-a', '20-b'], [CONTAINER_ID]]);
   });
 
-  test('a validator’s rejection is one, and so is its silence', async () => {
+  test('a validator rejects by its answer, and by not answering', async () => {
     const { joins, adjust } = await stage();
     const guard = await joins('10', 'guard', (fake) =>
       fake.on(method.validateContainerAdjustment, () => ({ reject: true, reason: 'never' })),
@@ -92,7 +92,7 @@ describe('CreateContainer', () => {
     await expect(adjust()).rejects.toThrow(message);
   });
 
-  test('all plugins together have a bound of their own within the making of a bundle', async () => {
+  test('all plugins together have a bound within the creation of a bundle', async () => {
     const { joins, adjust, clock } = await stage({}, undefined, 2 * portLimits.pluginsMs);
     // the first one stays within its own
     const reached = new Promise<void>(
@@ -113,7 +113,7 @@ describe('CreateContainer', () => {
     await refused;
   });
 
-  test('changes and evicts other containers before it settles', async () => {
+  test('changes and evicts other containers before it returns', async () => {
     const { joins, adjust, changed } = await stage();
     await joins('10', 'p', (fake) =>
       fake.on(method.createContainer, () => ({
@@ -127,7 +127,7 @@ describe('CreateContainer', () => {
 });
 
 describe('UpdateContainer', () => {
-  test('may be changed, and changes others', async () => {
+  test('may be changed by a plugin, and may change others', async () => {
     const { driver, joins, fx, changed, visible } = await stage();
     visible.containers.push(main);
     await joins('10', 'p', (fake) =>
@@ -138,7 +138,7 @@ describe('UpdateContainer', () => {
     expect(changed).toEqual(['other 6']);
   });
 
-  test('a plugin’s failed update of another container is not told as if this one were missing', async () => {
+  test('a plugin’s failed update of another container is not reported as if this one were missing', async () => {
     const { driver, joins, fx, visible } = await stage();
     visible.containers.push(main);
     await joins('10', 'p', (fake) =>
@@ -152,7 +152,7 @@ describe('UpdateContainer', () => {
     });
   });
 
-  test('two plugins that want the same limit: no name is taken, so it is not told as one', async () => {
+  test('two plugins that set the same limit conflict, but not as a taken name', async () => {
     const { driver, joins, fx, visible } = await stage();
     visible.containers.push(main);
     for (const index of ['10', '11'])
@@ -164,7 +164,7 @@ describe('UpdateContainer', () => {
     });
   });
 
-  test('asked for by a plugin itself: what fails is told', async () => {
+  test('requested by a plugin itself reports failures', async () => {
     const { joins, changed } = await stage();
     const fake = await joins('10', 'p');
     const missing = shares('e'.repeat(64), 1n);

@@ -19,7 +19,7 @@ import { never } from '../../support/turns.ts';
 
 const { method } = PluginService;
 
-test('F89 a place that can’t be listened at is tried again by the next start, and a directory that can’t be read is reported once', async () => {
+test('F89 a socket that can’t be opened is retried by the next start, and an unreadable directory is reported once', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'nri-unit-'));
   const reported: string[] = [];
   let tries = 0;
@@ -54,21 +54,21 @@ test('F89 a place that can’t be listened at is tried again by the next start, 
 });
 
 describe('without a plugin', () => {
-  test('nothing is active and nothing changes', async () => {
+  test('reports itself inactive and changes nothing', async () => {
     const { driver, adjust, fx } = await stage();
     expect(driver.isActive()).toBe(false);
     expect((await adjust()).limits).toBeUndefined();
     await driver.notifyPod('RunPodSandbox', SANDBOX_ID, fx());
   });
 
-  test('one that is required keeps containers from being created', async () => {
+  test('a missing required plugin stops containers from being created', async () => {
     const { adjust } = await stage({ enable: true, required_plugins: ['guard'] });
     await expect(adjust()).rejects.toThrow(/required plugin guard not found/);
   });
 });
 
 describe('plugins', () => {
-  test('are called in the order of their index, whatever the order in which they came', async () => {
+  test('are called in the order of their index, whatever the order of registration', async () => {
     const { driver, joins, fx, notes } = await stage();
     const order: string[] = [];
     for (const index of ['30', '10', '20'])
@@ -83,14 +83,14 @@ describe('plugins', () => {
     ]);
   });
 
-  test('S94 any number of connections that register nothing keep none out that does', async () => {
+  test('S94 any number of connections that register nothing do not stop one that does', async () => {
     const { driver, joins, silent } = await stage();
     for (let made = 0; made < 3 * nriLimits.registering; made += 1) silent();
     await joins('10', 'p');
     expect(driver.plugins().map(({ id }) => id)).toEqual(['10-p']);
   });
 
-  test('a pod that was told is ended once, also when its start was refused', async () => {
+  test('an announced pod gets one end event, also when its start was refused', async () => {
     const { driver, joins, fx } = await stage();
     const fake = await joins('10', 'p', (one) => one.on(method.runPodSandbox, () => fail('outside', 'no')));
     await expect(driver.notifyPod('RunPodSandbox', SANDBOX_ID, fx())).rejects.toThrow(
@@ -101,7 +101,7 @@ describe('plugins', () => {
     expect(fake.heard.slice(2)).toEqual(['RunPodSandbox', 'StopPodSandbox', 'RemovePodSandbox']);
   });
 
-  test('a stranger’s end is no news', async () => {
+  test('the end of an unknown container sends no event', async () => {
     const { driver, joins, fx } = await stage();
     const fake = await joins('10', 'p');
     await driver.notifyContainer('StopContainer', CONTAINER_ID, fx());
@@ -109,7 +109,7 @@ describe('plugins', () => {
     expect(fake.heard.slice(2)).toEqual([]);
   });
 
-  test('the end of a container comes with its exit, although that is not on record yet', async () => {
+  test('the end of a container comes with its exit, although that is not recorded yet', async () => {
     const { driver, joins, fx, visible } = await stage();
     visible.containers.push({ ...main, criState: 'running' });
     const shown: unknown[] = [];
@@ -123,7 +123,7 @@ describe('plugins', () => {
     expect(shown).toEqual([ContainerState.CONTAINER_STOPPED, 3, 0]);
   });
 
-  test('one that comes while a pod is on its way hears of it once', async () => {
+  test('a plugin that registers during the start of a pod gets it once', async () => {
     const { driver, joins, fx } = await stage();
     await joins('10', 'a');
     await driver.notifyPod('RunPodSandbox', SANDBOX_ID, fx());
@@ -136,14 +136,14 @@ describe('plugins', () => {
     expect(late.heard.slice(2)).toEqual(['StopPodSandbox']);
   });
 
-  test('what is told afterwards fails nobody', async () => {
+  test('a failed notification after the fact fails no call', async () => {
     const { driver, joins, fx, visible } = await stage();
     visible.containers.push(main);
     await joins('10', 'p', (fake) => fake.on(method.postStartContainer, () => fail('outside', 'too late')));
     await driver.notifyContainer('PostStartContainer', CONTAINER_ID, fx());
   });
 
-  test('one that hangs costs its own bound and is gone; the next one is asked all the same', async () => {
+  test('a hanging plugin costs its own bound and is dropped; the next one is still called', async () => {
     const { driver, joins, fx, clock } = await stage();
     const reached = Promise.withResolvers<void>();
     await joins('10', 'slow', (fake) => fake.on(method.runPodSandbox, () => (reached.resolve(), never())));
@@ -160,7 +160,7 @@ describe('plugins', () => {
     ]);
   });
 
-  test('what does not fit into one message is told in several', async () => {
+  test('what does not fit into one message is sent in several', async () => {
     const { joins, visible } = await stage();
     const labels = { big: 'x'.repeat(nriLimits.synchronizeBytes - 1000) };
     visible.pods.push(pod);
@@ -178,7 +178,7 @@ describe('plugins', () => {
     expect(parts).toEqual(['1 1 true', '0 1 false']);
   });
 
-  test('a container too large for a message is told without its document, and keeps no plugin out', async () => {
+  test('a container too large for a message is sent without its document, and drops no plugin', async () => {
     const document = generateSpec(inputOf());
     const { joins, visible, driver } = await stage(
       {},
@@ -200,7 +200,7 @@ describe('plugins', () => {
   });
 });
 
-test('every event has its own bit', () => {
+test('have their own bit for every event', () => {
   const numbers = Object.values(Event).filter((event) => event !== Event.UNKNOWN && event !== Event.LAST);
   expect(new Set(numbers).size).toBe(14);
   expect(Math.max(...numbers)).toBe(Event.LAST - 1);

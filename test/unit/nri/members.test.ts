@@ -39,7 +39,7 @@ function bench(files: PluginFiles) {
   return { clock, members, reported, waitsFor, listening: () => listening };
 }
 
-test('F89 a plugin directory that never answers holds pods no longer than its bound, and the socket is there then', async () => {
+test('F89 a hanging plugin directory delays pods no longer than its bound, and the socket is open then', async () => {
   const { clock, members, reported, waitsFor, listening } = bench({
     find: () => new Promise(() => undefined),
     launch: () => new Promise(() => undefined),
@@ -62,7 +62,7 @@ test('F89 a plugin directory that never answers holds pods no longer than its bo
   await members.close();
 });
 
-test('F89 a plugin whose program never answers is reported and does not hold pods; when it comes later, it is ended', async () => {
+test('F89 a plugin whose program never answers is reported and does not delay pods; when it starts later, it is ended', async () => {
   const launched = Promise.withResolvers<LaunchedPlugin>();
   let launches = 0;
   const launch = (): Promise<LaunchedPlugin> => {
@@ -97,7 +97,7 @@ test('F89 a plugin whose program never answers is reported and does not hold pod
   await members.close();
 });
 
-test('F89 a plugin whose directory and program are read after pods have waited takes part all the same', async () => {
+test('F89 a plugin whose directory and program are read after pods have waited can still register', async () => {
   const found = Promise.withResolvers<readonly (typeof plugin)[]>();
   const launched = Promise.withResolvers<LaunchedPlugin>();
   const { clock, members, reported, waitsFor } = bench({
@@ -127,7 +127,7 @@ test('F89 a plugin whose directory and program are read after pods have waited t
   await members.close();
 });
 
-test('F89 a program that is there after the end of the daemon is ended', async () => {
+test('F89 a program started after the daemon’s end is ended', async () => {
   const launched = Promise.withResolvers<LaunchedPlugin>();
   let launches = 0;
   const { clock, members, waitsFor } = bench({

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { ContainerAdjustmentSchema } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { merged } from '../../../src/nri/merged.ts';
 
-test('S61 an adjustment may be named as a member of every object', () => {
+test('S61 an adjustment may have the name of a member of every object', () => {
   const named = (value: string): Record<string, string> =>
     Object.fromEntries(['__proto__', 'constructor'].map((key) => [key, value]));
   const all = ['1', '2'].map((value) =>

@@ -41,7 +41,7 @@ describe('a stream of pieces', () => {
     [2, [...bytes(5000, 9)]],
   ]);
 
-  test('is the same wherever it is cut', () => {
+  test('is read the same wherever it is cut', () => {
     for (let at = 0; at <= stream.length; at += 1) {
       const got = parsed([stream.subarray(0, at), stream.subarray(at)]);
       if (got.size !== 2 || !equal(got.get(1), wanted.get(1)) || !equal(got.get(2), wanted.get(2)))
@@ -50,13 +50,13 @@ describe('a stream of pieces', () => {
     expect(parsed([...stream].map((byte) => Uint8Array.of(byte)))).toEqual(wanted);
   });
 
-  test('an empty piece is none', () => {
+  test('ignores an empty piece', () => {
     expect(parsed([Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 0), ...muxPieces(1, bytes(2))])).toEqual(
       new Map([[1, [...bytes(2)]]]),
     );
   });
 
-  test('a length beyond the protocol ends it before a byte of it is held', () => {
+  test('ends at a length beyond the protocol before any byte of it is held', () => {
     const head = Buffer.alloc(8);
     head.writeUInt32BE(1, 0);
     head.writeUInt32BE(nriLimits.pieceBytes + 1, 4);
@@ -65,7 +65,7 @@ describe('a stream of pieces', () => {
     expect(parsed([head]).size).toBe(0);
   });
 
-  test('noise is refused or sorted, never kept', () => {
+  test('refuses or parses random bytes, and keeps none', () => {
     let state = 12_345;
     const noise = Uint8Array.from({ length: 64 }, () => 0).map(() => {
       state = (state * 1_103_515_245 + 12_345) & 0x7f_ff_ff_ff;
@@ -95,7 +95,7 @@ describe('connections in one', () => {
     return { left, right, ours: new Mux(left), theirs: new Mux(right) };
   }
 
-  test('carry their own bytes, both ways', async () => {
+  test('carry separate bytes, both ways', async () => {
     const { ours, theirs } = pair();
     const [a, b, c, d] = [ours.open(1), ours.open(2), theirs.open(1), theirs.open(2)];
     a.write(bytes(9000));
@@ -113,7 +113,7 @@ describe('connections in one', () => {
     await ended;
   });
 
-  test('a broken piece ends all of them with its reason', async () => {
+  test('end with the reason of a broken piece', async () => {
     const { ours, right } = pair();
     const one = ours.open(1);
     const failed = new Promise<Error>((resolve) => one.on('error', resolve));
@@ -121,7 +121,7 @@ describe('connections in one', () => {
     expect((await failed).message).toMatch(/a frame of 4294967295 bytes/);
   });
 
-  test('what nobody has opened is dropped', async () => {
+  test('drop data for an unopened connection', async () => {
     const { ours, theirs } = pair();
     const two = theirs.open(2);
     ours.open(9).write('lost');

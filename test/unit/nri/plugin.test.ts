@@ -38,7 +38,7 @@ async function registered(options: Partial<PluginOptions> = {}) {
 }
 
 describe('registration', () => {
-  test('gives it its name and its configuration; no events named are all', async () => {
+  test('gives a plugin its name and configuration; no named events mean all', async () => {
     const { fake, plugin } = connected();
     const configure = vi.fn(() => ({}));
     fake.on(method.configure, configure);
@@ -56,7 +56,7 @@ describe('registration', () => {
     expect(plugin.subscribes(Event.VALIDATE_CONTAINER_ADJUSTMENT)).toBe(true);
   });
 
-  test('only what it names is heard', async () => {
+  test('sends only the named events', async () => {
     const { fake, plugin } = connected();
     fake.on(method.configure, () => ({ events: 1 << (Event.STOP_CONTAINER - 1) }));
     await Promise.all([plugin.register(), fake.registers('logger', '10')]);
@@ -86,12 +86,12 @@ describe('registration', () => {
     );
   });
 
-  test('one that was started by us keeps the name of its file', async () => {
+  test('a plugin started by us keeps the name of its file', async () => {
     const { plugin } = await registered({ given: { name: 'mine', index: '42' } });
     expect(plugin.id).toBe('42-mine');
   });
 
-  test('none within the bound: refused', async () => {
+  test('a connection without registration is refused at the bound', async () => {
     const { plugin, clock } = connected();
     const refused = expect(plugin.register()).rejects.toThrow(
       /timed out after 5000 ms waiting for its registration/,
@@ -100,7 +100,7 @@ describe('registration', () => {
     await refused;
   });
 
-  test('a connection that ends is no registration', async () => {
+  test('a connection that ends before it registers is refused', async () => {
     const { plugin, fake } = connected();
     const refused = expect(plugin.register()).rejects.toThrow(/admit nri plugin/);
     fake.dies();
@@ -109,7 +109,7 @@ describe('registration', () => {
 });
 
 describe('a call', () => {
-  test('has the plugin’s answer', async () => {
+  test('returns the plugin’s answer', async () => {
     const { plugin, fake, fx } = await registered();
     fake.on(method.createContainer, () => ({ adjust: { args: ['a'] } }));
     expect((await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx))?.adjust?.args).toEqual([
@@ -117,7 +117,7 @@ describe('a call', () => {
     ]);
   });
 
-  test('a refusal is told with its name and its reason; the plugin stays', async () => {
+  test('a refusal is reported with its name and its reason; the plugin stays', async () => {
     const { plugin, fake, fx, gone } = await registered();
     fake.on(method.runPodSandbox, () => fail('outside', 'not on a Friday'));
     await expect(plugin.ask(Event.RUN_POD_SANDBOX, method.runPodSandbox, {}, fx)).rejects.toMatchObject({
@@ -126,7 +126,7 @@ describe('a call', () => {
     expect(gone).toEqual([]);
   });
 
-  test('a plugin that gives no answer is dropped, and was no refusal', async () => {
+  test('a plugin that does not answer is dropped, which is no refusal', async () => {
     const { plugin, fake, fx, gone, clock } = await registered();
     const reached = new Promise<void>((resolve) =>
       fake.on(method.createContainer, () => (resolve(), never())),
@@ -139,14 +139,14 @@ describe('a call', () => {
     expect(await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx)).toBeUndefined();
   });
 
-  test('so is one that dies while it is asked', async () => {
+  test('a plugin that dies during a call is dropped', async () => {
     const { plugin, fake, fx, gone } = await registered();
     fake.on(method.createContainer, () => (fake.dies(), never()));
     expect(await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx)).toBeUndefined();
     expect(gone).toHaveLength(1);
   });
 
-  test('and one whose answer is longer than the protocol allows', async () => {
+  test('a plugin with an answer longer than the protocol allows is dropped', async () => {
     const { plugin, fake, fx, gone } = await registered();
     fake.on(method.createContainer, () => {
       const frame = encodeTtrpcFrame({ streamId: 1, type: 2, flags: 0, payload: new Uint8Array(0) });
@@ -158,14 +158,14 @@ describe('a call', () => {
     expect(gone.join()).toMatch(/4194305 bytes/);
   });
 
-  test('and one whose answer is no message', async () => {
+  test('a plugin with an invalid answer is dropped', async () => {
     const { plugin, fake, fx, gone } = await registered();
     fake.saysRaw('CreateContainer', Uint8Array.of(0xff, 0xff, 0xff));
     expect(await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx)).toBeUndefined();
     expect(gone.join()).toMatch(/^CreateContainer: read a message nri/);
   });
 
-  test('an end of our own caller is not the plugin’s fault', async () => {
+  test('an abort by our caller does not drop the plugin', async () => {
     const { plugin, fake, gone } = await registered();
     const controller = new AbortController();
     fake.on(method.createContainer, () => (controller.abort(), never()));
@@ -175,7 +175,7 @@ describe('a call', () => {
     expect(gone).toEqual([]);
   });
 
-  test('a message that is too long for the protocol is not the plugin’s fault: refused, and it stays', async () => {
+  test('a message too long for the protocol is refused, and the plugin stays', async () => {
     const { plugin, fake, fx, gone } = await registered();
     fake.on(method.createContainer, () => ({}));
     const container = { env: [`BIG=${'x'.repeat(ttrpcLimits.messageBytes)}`] };
@@ -193,7 +193,7 @@ describe('a call', () => {
     expect(await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx)).toBeDefined();
   });
 
-  test('an older plugin hears it as a change of state', async () => {
+  test('an older plugin gets the event as a change of state', async () => {
     const { plugin, fake, fx } = await registered();
     const changes: unknown[] = [];
     fake.on(method.stateChange, ({ event, pod }) => (changes.push([event, pod?.id]), {}));
@@ -206,7 +206,7 @@ describe('a call', () => {
     expect(fake.heard.filter((name) => name === 'RunPodSandbox')).toEqual([]);
   });
 
-  test('what a plugin asks for comes with its name', async () => {
+  test('a plugin’s own request comes with its name', async () => {
     const asked: string[] = [];
     const { fake } = await registered({
       onUpdate: (plugin, { update }) => (

@@ -7,7 +7,7 @@ import type { Plugin } from '../../../src/nri/plugin.ts';
 import { synchronize } from '../../../src/nri/synchronize.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 
-test('S85 containers are described as their message is made, and not all before the first is sent', async () => {
+test('S85 containers are described one message at a time, not all before the first is sent', async () => {
   let described = 0;
   async function* containers(): AsyncGenerator<ContainerMessage> {
     const labels = { big: 'x'.repeat(nriLimits.synchronizeBytes / 4) };
@@ -42,7 +42,7 @@ test('S85 containers are described as their message is made, and not all before 
   }
 });
 
-test('S90 a plugin that takes its time for each of many messages does not hold the events of all pods for ever', async () => {
+test('S90 a plugin that is slow for each of many messages does not delay the events of all pods for ever', async () => {
   async function* containers(): AsyncGenerator<ContainerMessage> {
     for (let at = 0; at < 100; at += 1)
       yield { id: String(at), labels: { big: 'x'.repeat(nriLimits.synchronizeBytes) } };
@@ -66,7 +66,7 @@ test('S90 a plugin that takes its time for each of many messages does not hold t
   expect(given).toEqual(Array.from({ length: 11 }, (_none, at) => 20_000 - 1900 * at));
 });
 
-test('S90 what is read between the calls does not count as the plugin’s time, and a longer bound for one call is one for all', async () => {
+test('S90 reads between the calls do not count as the plugin’s time, and a longer bound for one call is one for all', async () => {
   const clock = new HandClock();
   async function* containers(): AsyncGenerator<ContainerMessage> {
     for (let at = 0; at < 11; at += 1) {

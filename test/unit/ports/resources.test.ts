@@ -29,12 +29,12 @@ const old: Resources = {
 };
 
 describe('limits after an update', () => {
-  it('are those before where it says nothing; the score of the OOM killer stays', () => {
+  it('are the old ones where it has none; the score of the OOM killer stays', () => {
     expect(mergeResources(old, NO_LIMITS)).toEqual(old);
     expect(mergeResources(old, { ...NO_LIMITS, oomScoreAdj: 900 }).oomScoreAdj).toBe(7);
   });
 
-  it('are those stated, each for itself', () => {
+  it('are the stated ones, each on its own', () => {
     const change: Resources = {
       ...NO_LIMITS,
       cpuQuota: -1n,
@@ -92,7 +92,7 @@ describe('updates in line', () => {
   });
   const update = (opId: string) => ({ opId, change: { ...NO_LIMITS, memoryLimitBytes: 64n } });
 
-  it('are bounded: one too many is told so, and the others stay', () => {
+  it('are bounded: one beyond the bound is refused, and the others stay', () => {
     let full = context;
     for (let at = 0; at < actorLimits.updatesWaiting; at += 1)
       full = { ...full, ...queue(full, update(`u${at}`)) };
@@ -102,14 +102,14 @@ describe('updates in line', () => {
     expect(refused.updated).toMatchObject([{ opId: 'late', fault: { kind: 'exhausted' } }]);
   });
 
-  it('the first goes from what is on record to what is wanted, and back when it fails', () => {
+  it('the first changes from the recorded to the wanted limits, and back when it fails', () => {
     const one = { ...context, ...queue(context, update('u')) };
     const wanted = { ...old, memoryLimitBytes: 64n };
     expect(forward(one)).toEqual({ opId: 'u', from: old, resources: wanted });
     expect(back(one)).toEqual({ opId: 'u', from: wanted, resources: old });
   });
 
-  it('an ended one leaves its outcome; only so many are kept', () => {
+  it('an ended one leaves its outcome, of which a bounded number is kept', () => {
     const why = fault('outside', 'runc says no');
     const done = {
       ...context,
@@ -174,7 +174,7 @@ describe('after a crash', () => {
     expect(plan?.spec.resources).toEqual(target);
   });
 
-  it('F09: one that was begun goes on, from the limits on record', () => {
+  it('F09: a begun update goes on from the recorded limits', () => {
     const plan = planContainer(
       ledgerOf(...started, { type: 'container.updating', id, opId: 'u', resources: target }),
       world,
@@ -184,7 +184,7 @@ describe('after a crash', () => {
     expect(plan?.spec.resources).toEqual(old);
   });
 
-  it('F09: the ledger written as a snapshot says the same of both', () => {
+  it('F09: the ledger’s snapshot has the same of both', () => {
     const ledger = ledgerOf(
       ...started,
       { type: 'container.updating', id, opId: 'u', resources: target },

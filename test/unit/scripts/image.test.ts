@@ -19,7 +19,7 @@ const entries: readonly TarEntry[] = [
 const sha256 = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
 describe('the tar writer of test images', () => {
-  it('writes what tar reads back', () => {
+  it('writes archives that tar reads back', () => {
     const directory = mkdtempSync(join(tmpdir(), 'troupe-tar-'));
     try {
       const archive = join(directory, 'layer.tar');
@@ -49,7 +49,7 @@ describe('the tar writer of test images', () => {
     }
   });
 
-  it('cuts no path, however long, and writes one in any language as its UTF-8', () => {
+  it('keeps long paths whole, and writes any language as UTF-8', () => {
     const paths = ['x'.repeat(101), 'grüße'];
     const tar = tarOf(paths.map((path) => ({ type: 'file', path, mode: 0o644, content: path })));
     const list = ['--list', '--quoting-style=literal', '-f', '-'];
@@ -60,7 +60,7 @@ describe('the tar writer of test images', () => {
 });
 
 describe('images made from parts', () => {
-  it('has digests of what it holds: config and layers in the manifest, uncompressed layers in the config', () => {
+  it('have digests of config and layers in the manifest, of uncompressed layers in the config', () => {
     const layers = [
       layerOf(entries),
       layerOf([{ type: 'file', path: 'second', mode: 0o644, content: '2' }], 'none'),
@@ -90,7 +90,7 @@ describe('images made from parts', () => {
     ]);
   });
 
-  it('is the same image each time it is made', () => {
+  it('are the same each time they are made', () => {
     const make = () => imageOf({ Cmd: ['sh'] }, [layerOf(entries)]).manifest.digest;
     expect(make()).toBe(make());
   });
@@ -131,7 +131,7 @@ describe('the tiny registry', () => {
     });
   });
 
-  it('answers 404 for what it has not, and refuses to be written', async () => {
+  it('answers 404 for missing content, and refuses writes', async () => {
     await withRegistry(async (base) => {
       expect((await fetch(`${base}/some/where/busybox/manifests/2`)).status).toBe(404);
       expect((await fetch(`${base}/other/manifests/1`)).status).toBe(404);

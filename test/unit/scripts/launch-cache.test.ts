@@ -50,7 +50,7 @@ async function launch(...kept: string[]): Promise<void> {
 const runs = (): unknown =>
   (JSON.parse(readFileSync(cache, 'latin1').split('\n')[0] ?? '') as { runs: unknown }).runs;
 
-it('keeps what is asked for, each kind of run once and beside the others', async () => {
+it('the cache keeps requested results, one for each kind of run', async () => {
   await launch();
   expect(existsSync(cache)).toBe(false);
   await launch('start');
@@ -63,7 +63,7 @@ it('keeps what is asked for, each kind of run once and beside the others', async
   expect(runs()).toEqual(['start', 'recovery']);
 });
 
-it('believes nothing that is not whole, and nothing of another bundle', async () => {
+it('the cache ignores partial results and those of another bundle', async () => {
   await launch('start');
   const whole = readFileSync(cache);
   for (const spoil of [
@@ -86,7 +86,7 @@ it('believes nothing that is not whole, and nothing of another bundle', async ()
   expect(runs()).toEqual(['start']);
 });
 
-it('F89 reads and writes no FIFO in the place of the cache, nor in that of the file that replaces it', async () => {
+it('F89 a FIFO in the place of the cache, or of its temporary file, is neither read nor written', async () => {
   mkdirSync(dirname(cache), { recursive: true });
   rmSync(cache, { force: true });
   execFileSync('mkfifo', [cache]);
@@ -103,7 +103,7 @@ it('F89 reads and writes no FIFO in the place of the cache, nor in that of the f
   expect(runs()).toEqual(['start', 'recovery']);
 });
 
-it('F89 runs with a directory in the place of the cache', async () => {
+it('F89 the launcher runs with a directory in the place of the cache', async () => {
   rmSync(cache, { force: true });
   mkdirSync(join(cache, 'below'), { recursive: true });
   await launch('start');

@@ -45,7 +45,7 @@ describe('the launcher', () => {
     }
   });
 
-  it('prefers the bundle where there is one', async () => {
+  it('prefers an existing bundle', async () => {
     mkdirSync(join(directory, 'dist'));
     writeFileSync(join(directory, 'dist/launch.cjs'), script.replace('WHICH', 'bundle'));
     writeFileSync(join(directory, 'dist/troupe.cjs'), '');
@@ -53,7 +53,7 @@ describe('the launcher', () => {
     rmSync(join(directory, 'dist'), { recursive: true });
   });
 
-  it('says what to do when the pinned Node is not there', async () => {
+  it('says what to do when the pinned Node is missing', async () => {
     rmSync(join(directory, 'node_modules', nodePackage));
     const ended = await run([join(directory, 'bin/troupe')]);
     expect(ended).toMatchObject({ code: 1, stdout: '' });
@@ -64,7 +64,7 @@ describe('the launcher', () => {
 describe('the set-up script', () => {
   const setup = join(checkout, 'scripts/setup.js');
 
-  it('refuses a mode it does not know, and names those it does', async () => {
+  it('refuses an unknown mode, and lists the known ones', async () => {
     const ended = await run([process.execPath, setup, 'everything']);
     expect(ended).toMatchObject({
       code: 1,

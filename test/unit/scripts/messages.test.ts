@@ -33,7 +33,7 @@ it('lists log lines of the levels that an operator sees', () => {
   ).toEqual(['warn: drop it']);
 });
 
-it('lists what each call of a helper says in place of the helper’s own text', () => {
+it('lists the message of each call of a helper in place of the helper’s own text', () => {
   const source = parsed(`
     const refuse = (field, reason) => fail('invalidRequest', \`\${field}: \${reason}\`);
     if (a) refuse('user', 'is empty');

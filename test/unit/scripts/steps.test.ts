@@ -78,7 +78,7 @@ describe('the counts of a test run', () => {
     ).toMatchObject({ passed: 1, failed: 1 });
   });
 
-  it('fails when there are no tests: a step that proves nothing is not green', () => {
+  it('fails when there are no tests', () => {
     expect(countTests('unit', ended(0), report([]))).toMatchObject({
       passed: 0,
       failed: 1,
@@ -86,7 +86,7 @@ describe('the counts of a test run', () => {
     });
   });
 
-  it('fails when there is no report at all', () => {
+  it('fails when there is no report', () => {
     expect(countTests('unit', ended(0), undefined)).toMatchObject({ passed: 0, failed: 1 });
     expect(countTests('unit', { code: -1, hang: 'it hangs' }, undefined).failures).toEqual(['it hangs']);
   });
@@ -99,7 +99,7 @@ describe('the program of a step', () => {
     return { clock, end: runShown([process.execPath, '-e', code], STILL_MS, clock) };
   };
 
-  it('is not ended while it reports progress, however long it takes; it hangs when it reports none', async () => {
+  it('is not ended while it reports progress, however long it takes; without progress it counts as hanging', async () => {
     const { clock, end } = started("process.send('progress'); setInterval(() => undefined, 1_000_000)");
     // before it can have reported anything
     clock.pass(STILL_MS - 1);
@@ -115,7 +115,7 @@ describe('the program of a step', () => {
     expect(clock.timers.size).toBe(0);
   });
 
-  it('that ends by itself leaves no limit behind', async () => {
+  it('leaves no timer behind when it ends by itself', async () => {
     const { clock, end } = started('process.exitCode = 3');
     expect([await end, clock.timers.size]).toEqual([ended(3), 0]);
   });
@@ -150,7 +150,7 @@ describe('the Go that builds the test tools', () => {
     ['go version go1.26 linux/amd64', false],
     ['go version go1.19.8 linux/amd64', false],
     ['command not found', false],
-  ])('%s: new enough is %s', (line, expected) => {
+  ])('%s: is new enough: %s', (line, expected) => {
     expect(isNewEnough(line)).toBe(expected);
   });
 });
@@ -165,7 +165,7 @@ describe('the progress of a run', () => {
     );
   });
 
-  it('of a Go build is counted from what `go build -v` prints, whatever the pieces, a line in ten seconds', () => {
+  it('of a Go build is counted from the output of `go build -v`, whatever the pieces, and printed every ten seconds', () => {
     const lines: string[] = [];
     let nowMs = 0;
     const onOutput = buildProgress(

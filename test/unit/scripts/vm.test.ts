@@ -5,7 +5,7 @@ import { qemuArguments } from '../../vm/qemu.ts';
 import { countPart } from '../../vm/report.ts';
 
 describe('the root disk of the guest', () => {
-  it('has one Linux partition and the signature by which the kernel is told of it', () => {
+  it('has one Linux partition and the signature by which the kernel finds it', () => {
     const record = masterBootRecord(2048, 4096);
     expect(rootPartition).toBe(`PARTUUID=${record.readUInt32LE(440).toString(16).padStart(8, '0')}-01`);
     expect([record.readUInt8(450), record.readUInt32LE(454), record.readUInt32LE(458)]).toEqual([
@@ -28,7 +28,7 @@ describe("QEMU's arguments", () => {
     onOutput: () => undefined,
   };
 
-  it('name each disk by its serial, and write to none that is kept', () => {
+  it('name each disk by its serial, and keep cached disks read-only', () => {
     const argv = qemuArguments(run);
     expect(argv.filter((word) => word.startsWith('nvme,')).map((word) => word.split('serial=')[1])).toEqual([
       'root',
@@ -41,7 +41,7 @@ describe("QEMU's arguments", () => {
     expect(argv).toContain('tcg,thread=multi');
   });
 
-  it('hand the wished parts to the job by the command line of the kernel', () => {
+  it('pass the requested parts to the job by the kernel’s command line', () => {
     const append = (argv: readonly string[]): string => argv[argv.indexOf('-append') + 1] ?? '';
     expect(append(qemuArguments(run))).not.toContain('troupe.only');
     expect(append(qemuArguments({ ...run, only: 'systemd' }))).toMatch(/ troupe\.only=systemd$/u);
@@ -52,7 +52,7 @@ describe('the count of a part', () => {
   const part = { name: 'critest-AppArmor', seconds: 2 };
   const spec = (name: string, state: string, reason = '') => ({ name, state, reason, seconds: 1 });
 
-  it('is that of the specs of critest, by name', () => {
+  it('is that of critest’s specs, by name', () => {
     const report = JSON.stringify([
       spec('a', 'passed'),
       spec('b', 'skipped', 'no AppArmor'),
@@ -67,7 +67,7 @@ describe('the count of a part', () => {
     });
   });
 
-  it('has a failure where the part failed and no test of it, or where it left no report', () => {
+  it('has a failure where the part failed without a failed test, or left no report', () => {
     expect(countPart({ ...part, code: 1, report: JSON.stringify([spec('a', 'passed')]) }).failures).toEqual([
       'critest-AppArmor ended with 1 although no spec failed',
     ]);

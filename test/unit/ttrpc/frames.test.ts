@@ -17,7 +17,7 @@ const parsed = (chunks: readonly Uint8Array[]): TtrpcFrame[] => {
 };
 
 describe('ttrpc frames', () => {
-  it('travel as the protocol says: length, stream, type, flags, payload', () => {
+  it('have the protocol’s layout: length, stream, type, flags, payload', () => {
     const bytes = encodeTtrpcFrame({
       streamId: 0x01020305,
       type: TTRPC_TYPE.response,
@@ -37,14 +37,14 @@ describe('ttrpc frames', () => {
     }
   });
 
-  it("don't keep the chunk that they came in", () => {
+  it("don't keep their chunk in memory", () => {
     const chunk = encodeTtrpcFrame(frame(1, 3));
     const [first] = parsed([chunk]);
     chunk.fill(255);
     expect(first?.payload).toEqual(Uint8Array.of(0, 1, 2));
   });
 
-  it('are refused by their head when they are longer than the protocol allows, before any payload is kept', () => {
+  it('longer than the protocol allows are refused by their head, before any payload is kept', () => {
     const head = encodeTtrpcFrame(frame(1, 0));
     new DataView(head.buffer).setUint32(0, ttrpcLimits.messageBytes + 1);
     expect(() => parsed([head])).toThrow(FaultError);
@@ -54,7 +54,7 @@ describe('ttrpc frames', () => {
     expect(parsed([encodeTtrpcFrame(frame(1, ttrpcLimits.messageBytes))])).toHaveLength(1);
   });
 
-  it('tell whether the stream ends between two of them', () => {
+  it('show whether the stream ends between two of them', () => {
     const parser = new TtrpcParser();
     const bytes = encodeTtrpcFrame(frame(1, 4));
     expect(parser.isBetweenFrames).toBe(true);

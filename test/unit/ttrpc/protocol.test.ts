@@ -41,7 +41,7 @@ const messageOf = (call: Promise<unknown>): Promise<string> =>
   );
 
 describe('ttrpc calls', () => {
-  it('bring message, metadata and answer across', async () => {
+  it('carry message, metadata and answer', async () => {
     let seen: { readonly id: string; readonly metadata: ReadonlyMap<string, string> } | undefined;
     const { client } = pairOf([
       ttrpcRoute(Task.method.state, ({ id }, { metadata }) => {
@@ -72,7 +72,7 @@ describe('ttrpc calls', () => {
     expect((await waiting).exitStatus).toBe(3);
   });
 
-  it("give a fault by its kind, another program's internal error as outside", async () => {
+  it("pass on a fault by its kind, another program's internal error as outside", async () => {
     const { client } = pairOf([
       ttrpcRoute(Task.method.kill, () => fail('notFound', 'process already finished')),
       ttrpcRoute(Task.method.pause, () => Promise.reject(new Error('nil pointer'))),
@@ -100,7 +100,7 @@ describe('ttrpc calls', () => {
     ).toBe(5);
   });
 
-  it('end at their deadline and by their signal; what comes later is dropped', async () => {
+  it('end at their deadline and by their signal; later messages are dropped', async () => {
     const served: TtrpcServed[] = [];
     const { client, clock } = pairOf([
       ttrpcRoute(Task.method.wait, (_request, one) => {
@@ -124,7 +124,7 @@ describe('ttrpc calls', () => {
     );
   });
 
-  it('reject when the connection ends, with whom and what, and handlers are told', async () => {
+  it('reject when the connection ends, with peer and reason, and abort the handlers', async () => {
     const served: TtrpcServed[] = [];
     const { client, server, ends } = pairOf([
       ttrpcRoute(Task.method.wait, (_request, one) => {
@@ -164,7 +164,7 @@ describe('ttrpc calls', () => {
     await Promise.all(calls);
   });
 
-  it('break off on what is not the protocol', async () => {
+  it('end on bytes that are not the protocol', async () => {
     for (const bytes of [
       encodeTtrpcFrame({ streamId: 2, type: TTRPC_TYPE.request, flags: 0, payload: new Uint8Array() }),
       Uint8Array.of(255, 255, 255, 255, 0, 0, 0, 1, 1, 0),
@@ -182,7 +182,7 @@ describe('ttrpc calls', () => {
 });
 
 describe('S85 requests at work', () => {
-  it('are bounded in bytes, too: those beyond are refused, and one alone is taken', async () => {
+  it('are bounded in bytes, too: those beyond are refused, and one alone is accepted', async () => {
     const ends: (() => void)[] = [];
     const { client } = pairOf([
       ttrpcRoute(
@@ -205,7 +205,7 @@ describe('S85 requests at work', () => {
     await again;
   });
 
-  it('and messages of a great many fields are refused before they are decoded', () => {
+  it('with a great many fields are refused before they are decoded', () => {
     const bytes = new Uint8Array(2 * (ttrpcLimits.messagePieces + 1));
     // StateRequest.id, each time empty
     for (let at = 0; at < bytes.length; at += 2) bytes[at] = (1 << 3) | 2;
@@ -214,8 +214,8 @@ describe('S85 requests at work', () => {
   });
 });
 
-describe('S85 small messages for an end that does not read', () => {
-  it('are refused before their objects cost more than the bound, and count no longer once they were taken', async () => {
+describe('S85 small messages for a peer that does not read', () => {
+  it('are refused before their objects cost more than the bound, and no longer count once sent', async () => {
     const taken: (() => void)[] = [];
     const stream = new Duplex({
       read: () => undefined,

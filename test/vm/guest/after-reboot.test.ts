@@ -38,7 +38,7 @@ describe('after a reboot', () => {
     expect(await systemctl('is-active', 'troupe')).toBe('active');
   });
 
-  it('pods are not ready, containers have ended with the codes that they ended with', async () => {
+  it('pods are not ready, containers have ended with their exit codes', async () => {
     const { items } = await node.client.runtime.listPodSandbox({});
     expect(items.map(({ id }) => id).sort()).toEqual([before.pod, before.stopped].sort());
     for (const { state } of items) expect(state).toBe(PodSandboxState.SANDBOX_NOTREADY);
@@ -62,12 +62,12 @@ describe('after a reboot', () => {
     }
   });
 
-  it('CNI has been told: no address is held', async () => {
+  it('CNI DEL has run: no address is held', async () => {
     expect(before.ip).not.toBe('');
     await until(async () => leases().length === 0);
   });
 
-  it('the same pod starts again with its next attempt, and nothing stale is in its way', async () => {
+  it('the same pod starts again with its next attempt, without stale leftovers', async () => {
     const again = await node.runPod('before', {}, { attempt: 1 });
     const id = await node.start(again, 'running', untilTermed(0));
     expect((await node.status(id)).state).toBe(ContainerState.CONTAINER_RUNNING);
@@ -75,7 +75,7 @@ describe('after a reboot', () => {
     await node.removePod(again.id);
   });
 
-  it('all of it can be removed, and then nothing is left', async () => {
+  it('everything can be removed, and nothing is left', async () => {
     for (const id of [before.pod, before.stopped]) await node.removePod(id);
     expect((await node.client.runtime.listPodSandbox({})).items).toEqual([]);
     expect((await node.client.runtime.listContainers({})).containers).toEqual([]);

@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => node.close());
 
-it('leaves a pod with containers in every state, and one that is stopped', async () => {
+it('a pod with containers in every state, and a stopped one, are left for the reboot', async () => {
   const pod = await node.runPod('before');
   const ended = await node.start(pod, 'ended', ['sh', '-c', 'exit 7']);
   expect((await node.ended(ended)).exitCode).toBe(7);

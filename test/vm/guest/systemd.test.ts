@@ -45,7 +45,7 @@ const limits = (memoryLimitInBytes: bigint, more: object = {}) => ({
 const HOG = ['sh', '-c', 'x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done'];
 
 describe('the service', () => {
-  it('tells systemd when it serves, and the kubelet its cgroup driver', async () => {
+  it('notifies systemd when it serves, and reports its cgroup driver to the kubelet', async () => {
     expect(await systemctl('is-active', 'troupe')).toBe('active');
     const { linux } = await node.client.runtime.runtimeConfig({});
     expect(linux?.cgroupDriver).toBe(CgroupDriver.SYSTEMD);
@@ -58,7 +58,7 @@ describe('the service', () => {
 });
 
 describe('the systemd cgroup driver', () => {
-  it("puts container and monitor into a scope below the pod's slice, which goes with them", async () => {
+  it('puts container and monitor into a scope below the pod’s slice, which is removed with them', async () => {
     const pod = await node.runPod('scopes');
     const id = await node.start(pod, 'main', untilTermed(0));
     const pid = await node.pid(id);
@@ -116,7 +116,7 @@ describe('the systemd cgroup driver', () => {
   });
 
   it.each([1, 2, 3])(
-    'F47 tells an OOM kill, though systemd takes the scope away at once (%i)',
+    'F47 reports an OOM kill, though systemd removes the scope at once (%i)',
     async (round) => {
       const pod = await node.runPod(`oom${round}`);
       const hog = await node.start(pod, 'hog', HOG, limits(BigInt(24 * MIB)));
@@ -125,7 +125,7 @@ describe('the systemd cgroup driver', () => {
     },
   );
 
-  it("F47 calls a SIGKILL no OOM kill, nor a child's OOM kill that of its container", async () => {
+  it('F47 reports neither a SIGKILL nor a child’s OOM kill as that of its container', async () => {
     const pod = await node.runPod('noomk');
     const killed = await node.start(
       pod,
@@ -162,7 +162,7 @@ describe('the systemd cgroup driver', () => {
     await node.removePod(pod.id);
   });
 
-  it('ends what an ExecSync leaves behind when its time is over, and not more', async () => {
+  it('ends the processes of an ExecSync past its timeout, and no others', async () => {
     const pod = await node.runPod('execs');
     const id = await node.start(pod, 'main', untilTermed(0));
     const cgroup = cgroupOf(await node.pid(id));
@@ -207,7 +207,7 @@ describe('the systemd cgroup driver', () => {
     await until(async () => (await ownUnits()).length === 0);
   });
 
-  it('takes the default slice where the client names none, and refuses a parent that is no slice', async () => {
+  it('uses the default slice where the client has none, and refuses a parent that is not a slice', async () => {
     const pod = await node.runPod('default', { cgroupParent: '' });
     const id = await node.start(pod, 'main', untilTermed(0));
     expect(cgroupOf(await node.pid(id))).toBe(`/troupe.slice/troupe-${id}.scope/container`);
@@ -220,7 +220,7 @@ describe('the systemd cgroup driver', () => {
 });
 
 describe('a restart of the service', () => {
-  it('F13 leaves containers and monitors running: they are outside of its cgroup', async () => {
+  it('F13 leaves containers and monitors running, since they are outside of its cgroup', async () => {
     const pod = await node.runPod('restart');
     const id = await node.startUntilUp(pod, 'main', 5);
     const pid = await node.pid(id);
@@ -319,7 +319,7 @@ describe('security', () => {
     await node.removePod(pod.id);
   });
 
-  it('runs unconfined what asks for it, and what is privileged', async () => {
+  it('runs unconfined on request, and privileged containers', async () => {
     const pod = await node.runPod('unconfined', { securityContext: { privileged: true } });
     const asked = await node.start(pod, 'asked', untilTermed(0), apparmor(Profile.Unconfined));
     const privileged = await node.start(pod, 'privileged', untilTermed(0), {

@@ -65,7 +65,7 @@ describe('strict JSON', () => {
     expect(() => parseStrictJson(new Uint8Array([0x22, 0xff, 0x22]))).toThrow(JsonError);
   });
 
-  it('S61 __proto__, constructor and toString are keys like others', () => {
+  it('S61 __proto__, constructor and toString are ordinary keys', () => {
     const json = parse('{"__proto__":{"polluted":1},"constructor":2,"toString":3}');
     expect(json).toBeInstanceOf(Map);
     expect([...(json as Map<string, Json>).keys()]).toEqual(['__proto__', 'constructor', 'toString']);

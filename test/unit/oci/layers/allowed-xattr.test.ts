@@ -15,7 +15,7 @@ describe('attributes that an image may set', () => {
     'user.virtiofs.trusted.overlay.redirect',
     'user.virtiofsd.security.capability',
     'user.rootlesscontainers',
-  ])('S95 %s is a file system program’s own and is not set', (name) => {
+  ])('S95 %s is used by a file system program and is not set', (name) => {
     expect(isAllowedXattr(name)).toBe(false);
   });
 
@@ -27,7 +27,7 @@ describe('attributes that an image may set', () => {
     'user.rootlesscontainers2',
     'security.capability',
     'system.posix_acl_access',
-  ])('S95 %s means nothing to them and is set', (name) => {
+  ])('S95 %s is ignored by them and is set', (name) => {
     expect(isAllowedXattr(name)).toBe(true);
   });
 });

@@ -19,7 +19,7 @@ describe('sparse files', () => {
       header.write(`${real.toString(8).padStart(11, '0')}\0`, 483, 12, 'latin1');
     };
 
-  test('old GNU form with an extension block', () => {
+  test('the old GNU form with an extension block is read', () => {
     const extension = Buffer.alloc(512);
     extension.write(
       `${(5000).toString(8).padStart(11, '0')}\0${(2).toString(8).padStart(11, '0')}\0`,
@@ -90,7 +90,7 @@ describe('sparse files', () => {
       ],
       '2\n10\n2\n50\n1\n'.padEnd(512, '\0'),
     ],
-  ] as const)('PAX %s', (_version, records, map) => {
+  ] as const)('PAX %s is read', (_version, records, map) => {
     const seen = read(archive(paxEntry(records, { name: 's', body: `${map}xyz` }), entry({ name: 'next' })));
     expect(seen[0]?.entry).toMatchObject({ name: 's', size: 100, sparse: true });
     expect(seen[0]?.pieces).toEqual([

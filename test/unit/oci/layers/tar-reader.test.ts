@@ -4,7 +4,7 @@ import { archive, entry, paxBody, paxEntry } from './tar-builder.ts';
 import { read, refusal, textOf } from './read-archive.ts';
 
 describe('tar headers', () => {
-  test('a file, whatever the pieces that it comes in', () => {
+  test('a file is read in pieces of any size', () => {
     const bytes = archive(
       entry({ name: 'a/b', mode: 0o4755, uid: 7, gid: 8, body: 'x'.repeat(700) }),
       entry({ name: 'c', body: 'end' }),
@@ -26,7 +26,7 @@ describe('tar headers', () => {
     }
   });
 
-  test('the types, and a directory of the time before types', () => {
+  test('the types are read, and a directory from before types', () => {
     const seen = read(
       archive(
         entry({ name: 'l', flag: '1', linkName: 't', size: 99 }),
@@ -54,7 +54,7 @@ describe('tar headers', () => {
     expect(seen[0]?.entry.size).toBe(0);
   });
 
-  test('big uid and negative time in base 256, ustar prefix', () => {
+  test('a large uid and a negative time in base 256, and a ustar prefix, are read', () => {
     const seen = read(
       archive(
         entry({
@@ -75,11 +75,11 @@ describe('tar headers', () => {
     });
   });
 
-  test('names are bytes', () => {
+  test('names are kept as bytes', () => {
     expect(read(archive(entry({ name: 'caf\xe9\xff\n' })))[0]?.entry.name).toBe('caf\xe9\xff\n');
   });
 
-  test('GNU long names and links', () => {
+  test('GNU long names and links are read', () => {
     const long = 'd/'.repeat(200).concat('x');
     const seen = read(
       archive(
@@ -93,7 +93,7 @@ describe('tar headers', () => {
 });
 
 describe('PAX', () => {
-  test('S58: the PAX path wins over ustar, the last record of a key counts, an empty one takes back', () => {
+  test('S58: the PAX path overrides ustar, the last record of a key counts, an empty one unsets it', () => {
     const seen = read(
       archive(
         paxEntry(
@@ -114,7 +114,7 @@ describe('PAX', () => {
     ]);
   });
 
-  test('times to the nanosecond, sizes, binary xattrs and empty ones', () => {
+  test('times to the nanosecond, sizes, and binary and empty xattrs are read', () => {
     const value = Buffer.from([0, 255, 10, 61, 32]);
     const seen = read(
       archive(
@@ -135,7 +135,7 @@ describe('PAX', () => {
     expect(seen[1]?.entry.mtimeNs).toBe(1_700_000_000_123_456_789n);
   });
 
-  test('a global header is passed over', () => {
+  test('a global header is skipped', () => {
     const seen = read(
       archive(
         entry({ name: 'g', flag: 'g', body: paxBody({ path: 'evil', comment: 'c' }) }),
@@ -156,7 +156,7 @@ describe('PAX', () => {
     ['a NUL byte in the target of a link', paxBody({ linkpath: 'a\0b' }).toString('latin1')],
     ['a negative size', paxBody({ size: '-1' }).toString('latin1')],
     ['a size beyond 2^53', paxBody({ size: '99999999999999999' }).toString('latin1')],
-    ['a time that is none', paxBody({ mtime: '1e9' }).toString('latin1')],
+    ['an invalid time', paxBody({ mtime: '1e9' }).toString('latin1')],
   ])('S58: a record with %s is refused', (_what, body) => {
     expect(refusal(archive(entry({ name: 'x', flag: 'x', body }), entry({ name: 'f' })))).toMatchObject({
       kind: 'outside',
@@ -171,32 +171,32 @@ describe('PAX', () => {
   });
 });
 
-describe('archives that are not what they should be', () => {
-  test('a wrong checksum', () => {
+describe('invalid archives', () => {
+  test('a wrong checksum is refused', () => {
     const bytes = entry({ name: 'f' });
     bytes[0] = 0x67;
     expect(refusal(archive(bytes)).message).toContain('checksum');
   });
 
-  test('S58: a negative size', () => {
+  test('S58: a negative size is refused', () => {
     expect(
       refusal(archive(entry({ name: 'f', patch: (header) => header.fill(0xff, 124, 136) }))).message,
     ).toContain('negative size');
   });
 
-  test('an unknown type, a uid that means "no change", a device that no kernel has', () => {
+  test('an unknown type, a uid that means "no change", and an invalid device are refused', () => {
     expect(refusal(archive(entry({ name: 'f', flag: 'V' }))).message).toContain('unknown type');
     expect(refusal(archive(paxEntry({ uid: '4294967295' }, { name: 'f' }))).message).toContain('uid');
     expect(refusal(archive(entry({ name: 'f', flag: '3', major: 5000 }))).message).toContain('device');
   });
 
-  test('F67: more entries than allowed', () => {
+  test('F67: more entries than allowed are refused', () => {
     const fault = refusal(archive(...Array.from({ length: 11 }, (_, at) => entry({ name: `f${at}` }))), 10);
     expect(fault).toMatchObject({ kind: 'exhausted', retryable: false });
     expect(fault.message).toContain('more than 10 entries');
   });
 
-  test('cut short anywhere but between entries is refused', () => {
+  test('an archive truncated inside an entry is refused', () => {
     const whole = Buffer.concat([paxEntry({ path: 'f' }, { name: 'x', body: 'y'.repeat(600) })]);
     for (const length of [1, 511, 513, 1024, 1025, 1536, 2000])
       expect(refusal(whole.subarray(0, length)).message).toContain('cut short');
@@ -205,7 +205,7 @@ describe('archives that are not what they should be', () => {
     expect(read(Buffer.alloc(0))).toHaveLength(0);
   });
 
-  test('what follows the end is not read', () => {
+  test('bytes after the end are not read', () => {
     expect(read(Buffer.concat([archive(entry({ name: 'f' })), entry({ name: 'g' })]))).toHaveLength(1);
   });
 });

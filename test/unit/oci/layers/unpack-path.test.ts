@@ -40,7 +40,7 @@ describe('where an entry belongs', () => {
     expect(() => entryTarget(name)).toThrow(/read tar/u);
   });
 
-  test('plain paths stay as they are', () => {
+  test('plain paths are unchanged', () => {
     expect(plainPath('a/b')).toBe('a/b');
     expect(plainPath('n'.repeat(255))).toHaveLength(255);
   });

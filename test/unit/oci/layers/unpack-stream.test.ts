@@ -58,7 +58,7 @@ describe('a blob as a stream', () => {
     }
   }
 
-  test('an error of the sink ends it, at the latest at its end, and nothing reaches the sink afterwards', async () => {
+  test('an error of the sink ends it, at the end at the latest, and nothing reaches the sink afterwards', async () => {
     let calls = 0;
     const sink: TarSink = {
       begin: () => undefined,
@@ -91,7 +91,7 @@ describe('a blob as a stream', () => {
     expect(taken).toBeGreaterThan(10_000_000 - 2 * unpackLimits.inflateChunkBytes);
   });
 
-  test('a blob that is cut short is refused', async () => {
+  test('a truncated blob is refused', async () => {
     for (const blob of [gzipSync(tar), zstdCompressSync(tar)]) {
       const stream = new LayerStream(new Kept(), limits);
       await expect(

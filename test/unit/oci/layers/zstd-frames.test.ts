@@ -35,7 +35,7 @@ const cut = [0, 100_000, 100_001, 400_000, tar.length];
 const parts = cut.slice(1).map((end, at) => tar.subarray(cut[at] ?? 0, end));
 
 describe('layers decompressed', () => {
-  test('S59 frames without content are bounded by their count: each costs a way to the decoder and back', () => {
+  test('S59 frames without content are bounded by their count, since each costs a call of the decoder', () => {
     const frames = new ZstdFrames();
     const empty = Buffer.alloc(8 * 65_536, Buffer.from('502a4d1800000000', 'hex'));
     const most = unpackLimits.zstdFrames / 65_536;
@@ -44,7 +44,7 @@ describe('layers decompressed', () => {
   });
 
   test.each([1000, 65_536, 10_000_000])(
-    'zstd of many frames with skippable ones between, in pieces of %i bytes',
+    'zstd of many frames, some skippable, is read in pieces of %i bytes',
     async (step) => {
       const blob = Buffer.concat([
         skippable,
@@ -58,13 +58,13 @@ describe('layers decompressed', () => {
     },
   );
 
-  test.each([1, 1000, 10_000_000])('gzip of many members, in pieces of %i bytes', async (step) => {
+  test.each([1, 1000, 10_000_000])('gzip of many members is read in pieces of %i bytes', async (step) => {
     const blob = Buffer.concat(parts.map((part) => gzipSync(part)));
     expect((await unpack(step === 1 ? gzipSync(tar) : blob, step)).diffId).toBe(digestOf(tar));
   });
 
   test.each([1, 100, 10_000_000])(
-    'F28: what stands behind gzip and is none is refused, zeros too, in pieces of %i bytes',
+    'F28: bytes behind gzip that are not gzip are refused, zeros too, in pieces of %i bytes',
     async (step) => {
       const small = gzipSync(archive(entry({ name: 'a', body: 'a' })));
       for (const tail of [Buffer.alloc(10), Buffer.from('xyz'), Buffer.concat([Buffer.alloc(3), small])]) {
@@ -75,7 +75,7 @@ describe('layers decompressed', () => {
     },
   );
 
-  test('a plain tar, and an empty one', async () => {
+  test('a plain tar, and an empty one, are read', async () => {
     expect((await unpack(tar, 5000)).diffId).toBe(digestOf(tar));
     expect(await unpack(Buffer.alloc(0), 1)).toEqual({
       diffId: digestOf(Buffer.alloc(0)),
@@ -87,7 +87,7 @@ describe('layers decompressed', () => {
   test.each([
     ['gzip', gzipSync(tar)],
     ['zstd', zstdCompressSync(tar)],
-  ])('F28: %s cut short is refused', async (_kind, blob) => {
+  ])('F28: a truncated %s is refused', async (_kind, blob) => {
     await expect(unpack(blob.subarray(0, -3), 65_536)).rejects.toThrow(/cut short|unexpected end/u);
     await expect(unpack(blob.subarray(0, 1000), 100)).rejects.toThrow(/cut short|unexpected end/u);
   });
@@ -95,7 +95,7 @@ describe('layers decompressed', () => {
   test.each([
     ['gzip', gzipSync(tar)],
     ['zstd', zstdCompressSync(tar)],
-  ])('S60: a changed bit in the middle of %s is found', async (_kind, blob) => {
+  ])('S60: a changed bit in the middle of %s is detected', async (_kind, blob) => {
     const bad = Buffer.from(blob);
     const at = bad.length >> 1;
     bad[at] = (bad[at] ?? 0) ^ 0x10;
@@ -135,7 +135,7 @@ describe('layers decompressed', () => {
     await expect(unpack(frame, 100)).rejects.toThrow(/too much memory/u);
   });
 
-  test('bytes that are no frame after a frame are refused', () => {
+  test('invalid bytes after a frame are refused', () => {
     const frames = new ZstdFrames();
     expect([...frames.split(zstdCompressSync(Buffer.from('x')))]).not.toEqual([]);
     expect(frames.isBetween).toBe(true);

@@ -42,7 +42,7 @@ test.each([
   ['the one that is being deleted', (name: string, path: string) => path.endsWith(`/${name}`)],
   ['those that come after it', (name: string, path: string) => !path.endsWith(`/${name}`)],
 ] as const)(
-  'F89 directories that become links while a tree is deleted lead nowhere: %s',
+  'F89 directories that become links while a tree is deleted are not followed: %s',
   async (_which, isReplaced) => {
     const [tree, host] = [join(root, 'tree'), join(root, 'host')];
     const names = ['a', 'b', 'c', 'd'];
@@ -65,7 +65,7 @@ test.each([
   },
 );
 
-test('F89 a small tree goes, one with more entries is left to the worker', async () => {
+test('F89 a small tree is deleted, one with more entries is left to the worker', async () => {
   const before = readdirSync('/proc/self/fd').length;
   for (const [budget, isGone] of [
     [5, false],

@@ -26,7 +26,7 @@ const empty = (trash: string): Emptied => finished(emptyDirectory(trash));
 const isBelow = (fd: number, tree: string): boolean => readlinkSync(`/proc/self/fd/${fd}`).endsWith(tree);
 
 test.each(['EIO', 'EROFS', 'EBUSY', 'EACCES', 'EPERM'] as const)(
-  'F89 a file whose removal fails with %s keeps its directories and nothing else',
+  'F89 a file whose removal fails with %s keeps only its directories',
   (code) => {
     const trash = makeTrash();
     let tries = 0;
@@ -78,7 +78,7 @@ test('F89 a directory that is never empty is read a few times and kept', () => {
   expect(readdirSync(trash)).toEqual(['bad']);
 });
 
-test('F89 a directory that can’t be read, or an entry that can’t be looked at, keeps its own tree', () => {
+test('F89 an unreadable directory, or an entry without readable attributes, keeps its own tree', () => {
   const trash = makeTrash();
   const unread = withFailing(
     'getdents64',
@@ -100,7 +100,7 @@ test('F89 a directory that can’t be read, or an entry that can’t be looked a
   expect(readdirSync(join(trash, 'bad/dir'))).toEqual(['stuck']);
 });
 
-test('S88 a directory that can’t be looked at once it is open keeps no descriptor', () => {
+test('S88 a directory whose attributes can’t be read once it is open keeps no descriptor', () => {
   const trash = makeTrash();
   const before = readdirSync('/proc/self/fd').length;
   const isOfBad = (fd: number, name: string): boolean => name === '.' && isBelow(fd, '/bad/dir');
@@ -115,7 +115,7 @@ test('S88 a directory that can’t be looked at once it is open keeps no descrip
   expect(readdirSync('/proc/self/fd').length).toBe(before);
 });
 
-test('F89 a trash that can’t be read to its end reports that, beside what it could not delete before', () => {
+test('F89 a trash that can’t be read to its end is reported, beside entries that could not be deleted before', () => {
   const trash = scratchForDeep('troupe-errors-');
   // more than one batch
   for (let tree = 0; tree < 2000; tree += 1) mkdirSync(join(trash, `tree-${tree}`));
@@ -144,7 +144,7 @@ test('F89 a trash that can’t be read to its end reports that, beside what it c
   expect(existsSync(join(trash, stuck))).toBe(true);
 });
 
-test('F89 a disk that fails altogether is asked once for each entry', () => {
+test('F89 a failing disk gets one call for each entry', () => {
   const trash = makeTrash();
   let calls = 0;
   const emptied = withFailing(

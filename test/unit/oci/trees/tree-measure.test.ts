@@ -52,13 +52,13 @@ test('S88 deep branches side by side are all counted, hard links once', () => {
   expect(measured([root])).toMatchObject([{ inodes: 1 + 200 + 3 * (1 + 5 * 4) + 1, isWhole: true }]);
 });
 
-test('S88 beyond the bound on entries the figure is a lower bound, and says so', () => {
+test('S88 beyond the bound on entries the figure is a lower bound, and marked as one', () => {
   const root = treeOf(...Array.from({ length: 50 }, (_, at) => `f${at}`));
   expect(measured([root], 20)).toMatchObject([{ isWhole: false }]);
   expect(measured([root], 100)).toMatchObject([{ inodes: 51, isWhole: true }]);
 });
 
-test('S88 one tree of more entries than its share hides no other', () => {
+test('S88 a tree with more entries than its share does not hide others', () => {
   const large = treeOf(...Array.from({ length: 300 }, (_, at) => `f${at}`));
   const small = treeOf('a', 'b');
   expect(measured([large, small], 200)).toMatchObject([{ isWhole: false }, { inodes: 3, isWhole: true }]);
@@ -113,7 +113,7 @@ test('S88 a directory that is moved while it is counted hides only what lies bel
   expect(size?.inodes).toBeLessThanOrEqual(1 + levels * 2);
 });
 
-test('S88 a way back that can’t be looked at is a lower bound, and keeps no descriptor', () => {
+test('S88 a parent whose attributes can’t be read gives a lower bound, and keeps no descriptor', () => {
   const root = place();
   makeDeep(root, storageLimits.heldDepth + 10, 1);
   const before = readdirSync('/proc/self/fd').length;
@@ -126,7 +126,7 @@ test('S88 a way back that can’t be looked at is a lower bound, and keeps no de
   expect(readdirSync('/proc/self/fd').length).toBe(before);
 });
 
-test('S88 a directory that is moved out of the tree while it is counted leads to nothing outside of it', () => {
+test('S88 a directory moved out of the tree while it is counted does not lead outside', () => {
   const [tree, host] = [place(), place()];
   const levels = storageLimits.heldDepth + 400;
   // before and after what is moved there, in whatever order directories are read
@@ -152,7 +152,7 @@ test('S88 a directory that was given the inode of a deleted one is not taken for
   closeSync(fd);
 });
 
-test('S88 the last whole figure stands where a later one is smaller and only a lower bound', () => {
+test('S88 the last whole figure is kept where a later one is smaller and only a lower bound', () => {
   const lines: unknown[] = [];
   const figures = new WholeFigures({ warn: (fields: unknown) => void lines.push(fields) } as never);
   expect(figures.settle('c', { usedBytes: 100, inodes: 10, isWhole: true })).toEqual({
@@ -179,7 +179,7 @@ test('S88 the last whole figure stands where a later one is smaller and only a l
   });
 });
 
-test('S88 a figure that is a lower bound is shown as one, for as long as it is and its container is there', () => {
+test('S88 a figure that is a lower bound is shown as one while it is one and its container exists', () => {
   const conditions = new Conditions(silentLog);
   const figures = new WholeFigures(silentLog, conditions);
   const [one, other] = ['a', 'b'].map((digit) => `/var/lib/troupe/containers/${digit.repeat(64)}`) as [

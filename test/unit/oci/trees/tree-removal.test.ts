@@ -48,7 +48,7 @@ test('F89 descriptors and the yields of a deletion are bounded, whatever the dep
   expect(readdirSync(root)).toEqual([]);
 });
 
-test('F89 names of any bytes, and those that a deletion would give itself, are no hindrance', () => {
+test('F89 names of any bytes, and those that the deletion itself uses, are deleted', () => {
   const tree = join(place(), NAME);
   mkdirSync(tree);
   const bytes = Array.from({ length: 255 }, (_, at) => at + 1).filter((byte) => byte !== 0x2f);
@@ -70,7 +70,7 @@ test('F89 names of any bytes, and those that a deletion would give itself, are n
   expect(existsSync(tree)).toBe(false);
 });
 
-test('F89 many entries in one directory go in batches', () => {
+test('F89 many entries in one directory are deleted in batches', () => {
   const tree = join(place(), NAME);
   mkdirSync(tree);
   for (let file = 0; file < 5000; file += 1) writeFileSync(join(tree, `file-${file}`), '');
@@ -78,7 +78,7 @@ test('F89 many entries in one directory go in batches', () => {
   expect(existsSync(tree)).toBe(false);
 });
 
-test('what is not there is gone already; a file goes as a tree does; links are not followed', () => {
+test('a missing path counts as deleted; a file is deleted like a tree; links are not followed', () => {
   const root = place();
   mkdirSync(join(root, 'kept'));
   writeFileSync(join(root, 'kept/file'), '');
@@ -90,7 +90,7 @@ test('what is not there is gone already; a file goes as a tree does; links are n
   expect(readdirSync(join(root, 'kept'))).toEqual(['file']);
 });
 
-test('a deletion that is given up closes what it has open', () => {
+test('an aborted deletion closes its descriptors', () => {
   const tree = join(place(), NAME);
   mkdirSync(tree);
   makeDeep(tree, 300, 1);
@@ -103,7 +103,7 @@ test('a deletion that is given up closes what it has open', () => {
   expect(existsSync(tree)).toBe(false);
 });
 
-test('F89 a directory that is moved out of the tree while it is deleted is left where it is, with what it has', () => {
+test('F89 a directory moved out of the tree during the deletion stays, with its content', () => {
   const [tree, host] = [join(place(), NAME), place()];
   mkdirSync(join(tree, 'a/b/c'), { recursive: true });
   for (let file = 0; file < 5000; file += 1) writeFileSync(join(tree, 'a/b/c', `file-${file}`), '');
@@ -123,7 +123,7 @@ test('F89 a directory that is moved out of the tree while it is deleted is left 
   expect(existsSync(tree)).toBe(false);
 });
 
-test('F89 a tree that is taken out of the trash while it is deleted stays as it is', () => {
+test('F89 a tree moved out of the trash during the deletion stays', () => {
   const [root, host] = [place(), place()];
   mkdirSync(join(root, NAME));
   for (let file = 0; file < 5000; file += 1) writeFileSync(join(root, NAME, `file-${file}`), '');

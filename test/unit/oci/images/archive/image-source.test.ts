@@ -75,7 +75,7 @@ describe('locations', () => {
     ['docker://r.example/x', undefined],
   ])('%s', (text, expected) => expect(parseLocation(text)).toEqual(expected));
 
-  it('a path alone is what it looks like', async () => {
+  it('a path alone is recognised by its content', async () => {
     expect(await parseSource(directory(layout([])))).toMatchObject({ transport: 'oci' });
     expect(await parseSource(directory({ 'manifest.json': '{}', version: '1' }))).toMatchObject({
       transport: 'dir',
@@ -94,7 +94,7 @@ describe('locations', () => {
 });
 
 describe('an OCI layout', () => {
-  it('images have the names that their annotations give', async () => {
+  it('has images named by their annotations', async () => {
     const path = directory(
       layout([
         { annotations: { 'org.opencontainers.image.ref.name': 'v1' } },
@@ -156,7 +156,7 @@ describe('an OCI layout', () => {
     );
   });
 
-  it('S18 a blob that is a link is none', async () => {
+  it('S18 a blob that is a link is refused', async () => {
     const path = directory(layout([{}]));
     const digest = digestOf('secret');
     symlinkSync('/etc/passwd', join(path, blobPath(digest)));
@@ -169,7 +169,7 @@ describe('an archive of Docker', () => {
   const document = (images: readonly object[]): Buffer =>
     entry({ name: 'manifest.json', body: JSON.stringify(images) });
 
-  it('layers shared by links and by name, compressed or not, with the digests of what is there', async () => {
+  it('has layers shared by links and by name, compressed or not, with the digests of their bytes', async () => {
     const zipped = gzipSync('a tar');
     const path = tar(
       entry({ name: 'c.json', body: config }),
@@ -278,7 +278,7 @@ describe('an archive of Docker', () => {
     ).toContain(words);
   });
 
-  it('S59 what is compressed as a whole, cut short or endless is refused at once', async () => {
+  it('S59 an archive that is compressed as a whole, truncated or endless is refused at once', async () => {
     const whole = archive(document([]));
     const [zipped, cut, many] = [join(root, 'zipped'), join(root, 'cut'), join(root, 'many')];
     writeFileSync(zipped, gzipSync(Buffer.alloc(100_000, 'x'), { level: 0 }));
@@ -296,7 +296,7 @@ describe('an archive of Docker', () => {
 });
 
 describe('a directory of skopeo', () => {
-  it('has one image without a name, and blobs by their digits', async () => {
+  it('has one image without a name, and blobs by their digests', async () => {
     const path = directory({
       'manifest.json': manifest,
       [digestOf('blob').slice(7)]: 'blob',

@@ -22,13 +22,13 @@ function artifact(...layers: readonly object[]): ArtifactManifest {
 const refusal = (...layers: readonly object[]): string => refusalBy(() => artifact(...layers));
 
 describe('artifacts', () => {
-  it('each blob is a file: of its title, else of its digest', () => {
+  it('have a file for each blob, named by its title, else its digest', () => {
     const { kind, files } = artifact(file('model.bin'), file('conf/a b.json', '2'), file(undefined, '3'));
     expect(kind).toBe('artifact');
     expect(files.map(({ path }) => path)).toEqual(['model.bin', 'conf/a b.json', `sha256-${'3'.repeat(64)}`]);
   });
 
-  it('a path of the model spec counts where there is no title', () => {
+  it('use the path of the model spec where there is no title', () => {
     const annotations = (more: object): object => ({
       mediaType: 'application/octet-stream',
       digest: digest('1'),
@@ -54,7 +54,7 @@ describe('artifacts', () => {
     expect(refusal(file(title))).toMatch(/^outside: manifest m: layers\[0\]\.annotations has the title/u);
   });
 
-  it('refuses none, a path twice, and what is encrypted', () => {
+  it('refuse no blobs, a repeated path, and encrypted content', () => {
     expect(refusal()).toContain('layers is empty: the artifact has no file');
     expect(refusal(file('a'), file('a', '2'))).toContain('the same path');
     expect(
@@ -67,7 +67,7 @@ describe('artifacts', () => {
     );
   });
 
-  it('the key of a file in the store is of its path and its content', () => {
+  it('have a store key for each file from its path and content', () => {
     const keys = [
       fileLayerId('a', digest('1')),
       fileLayerId('b', digest('1')),

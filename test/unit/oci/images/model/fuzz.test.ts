@@ -159,12 +159,12 @@ describe('S61 S15 damaged input', () => {
     expect(refused).toBeGreaterThan(ROUNDS / 10);
   });
 
-  it('challenges and token replies are never thrown at', () => {
+  it('challenges and token replies never throw', () => {
     expect(fuzz(SEEDS.challenge, (bytes) => parseChallenges([text(bytes)])).read).toBe(ROUNDS);
     expect(fuzz(SEEDS.token, (bytes) => parseTokenReply(bytes)).read).toBe(ROUNDS);
   });
 
-  it('a reference that is read has one normal form', () => {
+  it('a parsed reference has one normal form', () => {
     fuzz(SEEDS.reference, (bytes) => {
       const normal = formatReference(parseReference(text(bytes)));
       expect(formatReference(parseReference(normal))).toBe(normal);

@@ -20,7 +20,7 @@ function parse(document: object | string): ParsedImageConfig {
 const withConfig = (config: object): string => refusalBy(() => parse({ ...base, config }));
 
 describe('image configs', () => {
-  it('S17 one that is a manifest as well is refused: an artifact has the id of its manifest', () => {
+  it('S17 a config that is also a manifest is refused, since an artifact has the id of its manifest', () => {
     expect(
       refusalBy(() =>
         parse({
@@ -73,14 +73,14 @@ describe('image configs', () => {
     );
   });
 
-  it('labels are bounded together only: buildpacks keep one of 200 KiB', () => {
+  it('labels are bounded in total only, since buildpacks keep one of 200 KiB', () => {
     const label = 'x'.repeat(200 * 1024);
     expect(parse({ ...base, config: { Labels: { a: label } } }).labels['a']).toBe(label);
     const many = Object.fromEntries(['a', 'b', 'c', 'd', 'e', 'f'].map((name) => [name, label]));
     expect(withConfig({ Labels: many })).toContain('config.Labels has more than 1048576 bytes');
   });
 
-  it('architectures in other words, and a root file system that does not say its one type', () => {
+  it('other names of architectures, and a root file system without a type, are accepted', () => {
     expect(parse({ ...base, architecture: 'x86_64', os: 'Linux' })).toMatchObject({
       architecture: 'amd64',
       os: 'linux',
@@ -160,7 +160,7 @@ describe('image configs', () => {
     expect(refusalBy(() => parse(document))).toContain(words);
   });
 
-  it('S61 labels __proto__ and constructor are labels', () => {
+  it('S61 labels __proto__ and constructor are ordinary labels', () => {
     const text = JSON.stringify({ ...base, config: { Labels: {} } }).replace(
       '"Labels":{}',
       '"Labels":{"__proto__":"x","constructor":"y"}',
@@ -173,7 +173,7 @@ describe('image configs', () => {
     expect(Object.getPrototypeOf(labels)).toBeNull();
   });
 
-  it('F67 the number of diff-ids must be that of the layers', () => {
+  it('F67 the number of diff-ids must match the layers', () => {
     expect(refusalBy(() => checkLayerCount(parse(base), 2, 'config c'))).toContain(
       'lists 1 layers, the manifest 2',
     );
@@ -192,7 +192,7 @@ describe('S25 USER of an image', () => {
     [':1000', { user: undefined, group: 1000 }],
     ['a:b', { user: 'a', group: 'b' }],
     ['machine$', { user: 'machine$', group: undefined }],
-  ])('%j is taken', (text, wanted) => {
+  ])('%j is accepted', (text, wanted) => {
     expect(parseImageUser(text)).toEqual(wanted);
   });
 

@@ -66,7 +66,7 @@ describe('manifests', () => {
     expect(parse({ ...index, mediaType: mediaTypes.dockerList }, mediaTypes.dockerList).kind).toBe('index');
   });
 
-  it('takes the media type from the fields where nobody states it', () => {
+  it('infers an unstated media type from the fields', () => {
     expect(parse({ schemaVersion: 2, config, layers: [layer] }, 'application/json').kind).toBe('manifest');
     expect(parse({ schemaVersion: 2, manifests: [entry] }, 'text/plain').kind).toBe('index');
     expect(parse(manifest, 'binary/octet-stream').kind).toBe('manifest');
@@ -214,7 +214,7 @@ describe('bad manifests', () => {
     expect(fault.message).toContain(words);
   });
 
-  it('estargz and zstd:chunked are gzip and zstd: what their annotations say is not needed and not read', () => {
+  it('estargz and zstd:chunked are read as gzip and zstd, without their annotations', () => {
     const annotations = {
       'containerd.io/snapshot/stargz/toc.digest': digest('d'),
       'io.github.containers.zstd-chunked.manifest-checksum': 'x',
@@ -236,17 +236,20 @@ describe('bad manifests', () => {
     ['application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', 'gzip'],
     ['application/vnd.oci.image.layer.nondistributable.v1.tar+zstd', 'zstd'],
     ['application/vnd.oci.image.layer.nondistributable.v1.tar', 'none'],
-  ])("S16 a layer of type %s is the asked registry's, and its urls go nowhere", (mediaType, compression) => {
-    const parsed = parse({
-      ...manifest,
-      layers: [{ ...layer, mediaType, urls: ['http://127.0.0.1/'] }],
-    }) as ImageManifest;
-    expect(parsed.layers).toEqual([{ ...layer, mediaType, compression }]);
-    expect(isNondistributable(mediaType)).toBe(mediaType !== OCI_LAYER);
-    expect(JSON.stringify(parsed)).not.toContain('127.0.0.1');
-  });
+  ])(
+    'S16 a layer of type %s comes from the registry, and its urls are never used',
+    (mediaType, compression) => {
+      const parsed = parse({
+        ...manifest,
+        layers: [{ ...layer, mediaType, urls: ['http://127.0.0.1/'] }],
+      }) as ImageManifest;
+      expect(parsed.layers).toEqual([{ ...layer, mediaType, compression }]);
+      expect(isNondistributable(mediaType)).toBe(mediaType !== OCI_LAYER);
+      expect(JSON.stringify(parsed)).not.toContain('127.0.0.1');
+    },
+  );
 
-  it("an old config of Docker's is an image's, of OCI's an artifact's", () => {
+  it('an old config type of Docker is an image’s, one of OCI an artifact’s', () => {
     const kindOf = (mediaType: string, type: string): string =>
       parse({ ...manifest, mediaType, config: { ...config, mediaType: type } }).kind;
     for (const type of ['application/octet-stream', 'application/json', 'text/html']) {
@@ -261,7 +264,7 @@ describe('bad manifests', () => {
     expect(faultOf(big).message).toContain('more than the 4194304 allowed');
   });
 
-  it('S61 annotations with hostile keys stay data', () => {
+  it('S61 annotations with hostile keys are ordinary entries', () => {
     const parsed = parse(
       JSON.stringify({ ...manifest, annotations: {} }).replace(
         '"annotations":{}',

@@ -72,7 +72,7 @@ describe('the platform of an index', () => {
     expect(chosen(offered, 'linux/amd64', upTo)).toBe(expected);
   });
 
-  it('entries of types that are not read are passed over', () => {
+  it('entries of unsupported types are skipped', () => {
     const platform = { os: 'linux', architecture: 'amd64' };
     const types = [
       'application/vnd.example.sbom+json',
@@ -95,7 +95,7 @@ describe('the platform of an index', () => {
     expect(choosePlatform(of(manifests.slice(0, 1)).entries, { ...platform, variant: '' })).toBeUndefined();
   });
 
-  it('levels of x86-64 by the flags of the processor', () => {
+  it('levels of x86-64 follow the flags of the processor', () => {
     const v2 = 'fpu cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3';
     const v3 = `${v2} abm avx avx2 bmi1 bmi2 f16c fma movbe xsave`;
     const of = (flags: string, arch = 'x64'): string | undefined =>
@@ -113,7 +113,7 @@ describe('the platform of an index', () => {
     expect(platformOfMachine('x64', '')).toEqual(platformOfArch('x64'));
   });
 
-  it('Node’s names of architectures in the words of the spec', () => {
+  it('Node’s names of architectures are mapped to the spec’s', () => {
     expect(formatPlatform(platformOfArch('x64'))).toBe('linux/amd64');
     expect(formatPlatform(platformOfArch('arm64'))).toBe('linux/arm64/v8');
     expect(formatPlatform(platformOfArch('sparc'))).toBe('linux/sparc');

@@ -39,7 +39,7 @@ describe('RPC PullImage and ImageStatus: references are normalised', () => {
     expect(formatReference(reference)).toBe(`r.example/a@sha256:${HEX}`);
   });
 
-  it('a reference by tag becomes one by digest', () => {
+  it('a reference by tag can be pinned to a digest', () => {
     const digest = parseReference(`a@sha256:${HEX}`).digest;
     expect(digest).toBeDefined();
     if (digest === undefined) return;
@@ -48,7 +48,7 @@ describe('RPC PullImage and ImageStatus: references are normalised', () => {
     );
   });
 
-  it('tells a short name from one with a host', () => {
+  it('distinguishes a short name from one with a host', () => {
     expect(parseRawReference('busybox').host).toBeUndefined();
     expect(parseRawReference('user/app').host).toBeUndefined();
     expect(parseRawReference('localhost/app').host).toBe('localhost');
@@ -134,14 +134,14 @@ describe('S47 malformed references and digests are refused', () => {
   });
 });
 
-it('S47 refuses a name that its defaults make too long, since it would not be taken again', () => {
+it('S47 refuses a name that its defaults make too long, since it would not be accepted again', () => {
   expect(refusalBy(() => parseReference('x'.repeat(256 - 'docker.io/library/'.length)))).toMatch(
     /^invalidRequest: .*longer than 255/u,
   );
 });
 
 describe('hosts', () => {
-  it('have one written form', () => {
+  it('have one normal form', () => {
     expect(parseHost('R.Example:5000')).toBe('r.example:5000');
     expect(parseHost('index.docker.io')).toBe('docker.io');
     expect(parseHost('r.example:05000')).toBeUndefined();

@@ -52,7 +52,7 @@ const read = (value: object, type: string = schema1Types.plain): Schema1Manifest
   parseManifest(Buffer.from(JSON.stringify(value)), type, 'manifest m') as Schema1Manifest;
 
 describe('schema 1', () => {
-  it('layers lowest first, without those that hold no files', () => {
+  it('has layers lowest first, without empty ones', () => {
     expect(read(document)).toMatchObject({
       kind: 'schema1',
       architecture: 'amd64',
@@ -61,7 +61,7 @@ describe('schema 1', () => {
     expect(read(document, 'application/json').blobs.length).toBe(2);
   });
 
-  it("the config: sorted, without what belongs to layers, with Go's escapes and times", () => {
+  it('has a sorted config without the fields of layers, with Go’s escapes and times', () => {
     const text = Buffer.from(schema1Config(read(document), [digest('1'), digest('2')], 'config')).toString();
     expect(text).toBe(
       '{"architecture":"amd64","author":"me \\u003cme@example.org\\u003e","config":{"Cmd":["sh"],"Env":["A=\\u003cb\\u003e"]},' +
@@ -79,7 +79,7 @@ describe('schema 1', () => {
     });
   });
 
-  it('the same step twice in a row is one', () => {
+  it('a step repeated in a row counts once', () => {
     const doubled = {
       ...document,
       fsLayers: blobs('c', 'b', 'b', 'a'),
@@ -169,12 +169,12 @@ describe('S17 signatures', () => {
     Buffer.from(`${payload.slice(0, -2)},\n   "signatures": ${JSON.stringify(signatures)}\n}`);
   const good = signature(payload.length - 2, '\n}');
 
-  it('the payload comes out as it was before it was signed', () => {
+  it('the payload is restored as before signing', () => {
     expect(Buffer.from(signedPayload(signed(good), 'm')).toString()).toBe(payload);
     expect(Buffer.from(signedPayload(signed(good, good), 'm')).toString()).toBe(payload);
   });
 
-  it('what is not signed stays as it is', () => {
+  it('an unsigned manifest is unchanged', () => {
     for (const text of [
       payload,
       '{"schemaVersion":2,"annotations":{"signatures":"x"}}',
@@ -199,7 +199,7 @@ describe('S17 signatures', () => {
     expect(said).toContain(words);
   });
 
-  it('a payload that still has signatures is no manifest', () => {
+  it('a payload that still has signatures is refused', () => {
     expect(refusalBy(() => read({ ...document, signatures: [good] }))).toContain('the document is ambiguous');
   });
 });

@@ -36,7 +36,7 @@ describe('a file of credentials', () => {
     ['r.example:5000', 'team/app', 'port'],
     ['registry-1.docker.io', 'library/busybox', 'hub'],
     ['other.example', 'team/app', undefined],
-  ])('%s/%s: the longest path that holds it', (host, repository, user) => {
+  ])('%s/%s: the entry with the longest matching path is used', (host, repository, user) => {
     expect(found({ auths }, host, repository)).toBe(user);
   });
 
@@ -52,7 +52,7 @@ describe('a file of credentials', () => {
     expect(found(file, 'registry-1.docker.io', 'a')).toBe('rest for https://index.docker.io/v1/');
   });
 
-  it('an empty one, and one with keys for other programs, holds nothing', () => {
+  it('an empty file, and one with other programs’ keys only, has no credentials', () => {
     for (const content of [
       '{}',
       { auths: null },
@@ -62,7 +62,7 @@ describe('a file of credentials', () => {
     }
   });
 
-  it('S15 what is none is refused by file and entry, and no secret is told', () => {
+  it('S15 an invalid one is refused by file and entry, without secrets', () => {
     expect(refusal('{')).toMatch(/^invalidRequest: read \/etc\/a\.json: /u);
     expect(refusal('{"auths":{},"auths":{}}')).toMatch(/^invalidRequest: read \/etc\/a\.json: /u);
     expect(refusal([])).toContain('/etc/a.json: the document is not a JSON object');
@@ -72,7 +72,7 @@ describe('a file of credentials', () => {
     expect(refusal({ auths: many })).toContain(`more than the ${distributionLimits.authEntries} allowed`);
   });
 
-  it('F95 a bad entry takes nothing from the others, and no secret is told', () => {
+  it('F95 a bad entry does not affect others, and no secret is shown', () => {
     const problems = (content: unknown): string => parse(content).problems.join();
     expect(problems({ auths: { 'r.example': { auth: 7 } } })).toBe(
       'read /etc/a.json: auths of r.example: auth is not a string',
@@ -112,7 +112,7 @@ describe('a file of credentials', () => {
       expect(parseHelperReply(bytes(none))).toBeUndefined();
   });
 
-  it('a helper may say that it has none, and a helper without a name is none', () => {
+  it('a helper may have no credentials, and a helper without a name is ignored', () => {
     const anonymous = parseHelperReply(bytes({ ServerURL: 'r', Username: '', Secret: '' }));
     expect(anonymous !== undefined && Object.values(anonymous).every((value) => value === '')).toBe(true);
     expect(found({ credHelpers: { 'r.example': '' }, credsStore: 'all' }, 'r.example', 'a')).toBe(

@@ -23,13 +23,13 @@ const owned = (auth: Partial<RegistryAuth>, host = 'r.example') =>
   ownedCredentials({ ...none, ...auth }, host);
 
 describe('RPC PullImage: credentials of AuthConfig', () => {
-  it('empty means anonymous', () => {
+  it('an empty one means anonymous', () => {
     expect(owned({})).toBeUndefined();
     expect(owned({ serverAddress: 'r.example' })).toBeUndefined();
     expect(ownedCredentials(undefined, 'r.example')).toBeUndefined();
   });
 
-  it('name and password win over identity token, auth and registry token, in this order', () => {
+  it('name and password come before identity token, auth and registry token, in this order', () => {
     const all = {
       username: 'u',
       password: 'p',
@@ -50,7 +50,7 @@ describe('RPC PullImage: credentials of AuthConfig', () => {
     expect(owned({ registryToken: 'r' })?.credentials).toEqual({ kind: 'bearer', token: 'r' });
   });
 
-  it("an identity token beside a name without a password is what counts, as Docker's files have it", () => {
+  it('an identity token beside a name without a password is used, as in Docker’s files', () => {
     const name = '00000000-0000-0000-0000-000000000000';
     const token = { kind: 'identity', token: 'i' };
     expect(
@@ -89,8 +89,8 @@ describe('RPC PullImage: credentials of AuthConfig', () => {
     ['a colon in the name', { username: 'u:secret', password: 'x' }],
     ['a space in a token', { registryToken: 'secret secret' }],
     ['a newline in a token', { identityToken: 'secret\n' }],
-    ['a server address that is none', { username: 'u', password: 'p', serverAddress: 'http://secret@r/' }],
-  ])('S79 %s is refused without telling it', (_name, auth) => {
+    ['an invalid server address', { username: 'u', password: 'p', serverAddress: 'http://secret@r/' }],
+  ])('S79 %s is refused without being shown', (_name, auth) => {
     const message = refusalBy(() => owned(auth));
     expect(message).toContain('pull image: auth.');
     expect(message).not.toContain('secret');
@@ -134,7 +134,7 @@ describe('RPC PullImage: credentials of AuthConfig', () => {
     expect(elsewhere !== undefined && belongTo(elsewhere, at('r.example'))).toBe(false);
   });
 
-  it('S79 secrets are known in every form that is sent', () => {
+  it('S79 secrets are recognised in every form that is sent', () => {
     expect(secretsOf({ kind: 'basic', username: 'u', password: 'p w' })).toEqual([
       'p w',
       Buffer.from('u:p w').toString('base64'),
@@ -249,18 +249,18 @@ describe('S80 addresses of the machine itself', () => {
     'LOCALHOST.',
     '224.0.0.1',
     '100.100.100.200',
-  ])('%s is one', (name) => {
+  ])('%s is an address of the machine', (name) => {
     expect(addressIsPrivateToHost(name)).toBe(true);
   });
 
   it.each(['10.0.0.1', '192.168.1.1', '8.8.8.8', '2001:db8::1', 'r.example', 'localhost.example'])(
-    '%s is none',
+    '%s is not an address of the machine',
     (name) => {
       expect(addressIsPrivateToHost(name)).toBe(false);
     },
   );
 
-  it('loopback is told apart from the link', () => {
+  it('loopback is distinguished from the link', () => {
     expect([isLoopback('127.0.0.1'), isLoopback('::1'), isLoopback('localhost')]).toEqual([true, true, true]);
     expect([isLoopback('169.254.169.254'), isLoopback('10.0.0.1')]).toEqual([false, false]);
   });

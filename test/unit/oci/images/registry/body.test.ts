@@ -40,7 +40,7 @@ function reading() {
 }
 
 describe('S90 the mean rate of a body', () => {
-  test('that trickles ends it within the span, though a page comes each minute', async () => {
+  test('that trickles ends it within the span, though some bytes come each minute', async () => {
     const { outcome, feed } = reading();
     await feed(Math.ceil((2 * distributionLimits.progressBytes) / 60), 61);
     expect(outcome.ended).toBe(
@@ -48,7 +48,7 @@ describe('S90 the mean rate of a body', () => {
     );
   });
 
-  test('that is kept does not, however long it takes', async () => {
+  test('above the minimum does not end it, however long it takes', async () => {
     const { message, outcome, done, feed } = reading();
     await feed(Math.ceil(distributionLimits.leastBytesPerSecond * 1.1), 300);
     expect(outcome.ended).toBe('');

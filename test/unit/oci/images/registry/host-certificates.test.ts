@@ -7,7 +7,7 @@ import { HostCertificates } from '../../../../../src/oci/images/registry/host-ce
 const root = mkdtempSync(join(tmpdir(), 'troupe-certificates-'));
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-test('S18 a host that a redirect names `..`, which a URL takes, leads out of no directory', async () => {
+test('S18 a redirect’s host `..`, which a URL allows, leads out of no directory', async () => {
   expect(new URL('https://../x').host).toBe('..');
   const directory = join(root, 'certs.d');
   for (const name of ['', 'registry.example:5000', '[::1]:5000']) {

@@ -55,7 +55,7 @@ describe('S90 kept downloads', () => {
     await victim?.close();
   });
 
-  it('are bounded together with those that are under way', async () => {
+  it('are bounded together with those under way', async () => {
     const here = ingests();
     const all = await Promise.all([1, 2, 3].map((at) => here.open(incoming(at, 8 * MIB, `n${at}`))));
     expect(all.filter((one) => one !== undefined).length).toBeLessThanOrEqual(2);
@@ -66,7 +66,7 @@ describe('S90 kept downloads', () => {
 describe('F22 kept downloads', () => {
   const free = (bytes: number): FilesystemFacts => ({ ...LARGE, bavail: bytes / 4096 });
 
-  it('are not begun where they would take of the least free space', async () => {
+  it('are not begun where they would use the least free space', async () => {
     const room = ingestLimits.roomFactor * MIB;
     const least = hostLimits.leastFreeBytes;
     expect(await ingests(() => free(least + room - 4096)).open(incoming(1, MIB, 'a'))).toBeUndefined();
@@ -75,7 +75,7 @@ describe('F22 kept downloads', () => {
     await kept?.close();
   });
 
-  it('end, and go, where others have filled the disk meanwhile', async () => {
+  it('are aborted and deleted where others have filled the disk meanwhile', async () => {
     let now = LARGE;
     const kept = await ingests(() => now).open(incoming(1, 10 * MIB, 'a'));
     now = free(MIB);
@@ -84,7 +84,7 @@ describe('F22 kept downloads', () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
-  it('files of other hands count for nobody', async () => {
+  it('do not count other programs’ files for any namespace', async () => {
     await writeFile(join(directory, 'other'), Buffer.alloc(MIB));
     const kept = await ingests().open(incoming(1, 12 * MIB, 'a'));
     expect(kept).toBeDefined();
@@ -93,7 +93,7 @@ describe('F22 kept downloads', () => {
 });
 
 describe('F33 F60 kept downloads on a disk that does not answer', () => {
-  it('hold a few threads of the pool to learn its free space, and no more', async () => {
+  it('use a bounded number of pool threads to read its free space', async () => {
     const answer = Promise.withResolvers<FilesystemFacts>();
     let asked = 0;
     let most = 0;
@@ -116,7 +116,7 @@ describe('F33 F60 kept downloads on a disk that does not answer', () => {
     expect(most).toBe(hostLimits.poolCallsPerKey);
   });
 
-  it('wait for their share of it before they touch it', async () => {
+  it('wait for their share of threads before they touch it', async () => {
     const own = join(directory, 'own');
     const answer = Promise.withResolvers<void>();
     const hung = Array.from({ length: hostLimits.poolCallsPerKey }, () => inPool(own, () => answer.promise));

@@ -21,7 +21,7 @@ function having(blob: Buffer): RegistrySession {
   } as never;
 }
 
-test('S59 a layer of schema 1, which is read before the policy is asked, unpacks to no more than is left for the manifest', async () => {
+test('S59 a layer of schema 1, read before the policy is asked, unpacks to no more than the manifest’s remaining bytes', async () => {
   const blob = gzipSync(Buffer.alloc(8 * MIB));
   const measure = (mostBytes: number) =>
     measureLayer(having(blob), digestOf(blob), mostBytes, new AbortController().signal, 'pull x');

@@ -36,7 +36,7 @@ const locations = (): readonly string[] => live.current.rules.map(({ prefix }) =
 const begin = async (): Promise<void> =>
   (await live.prepare({ file: join(root, 'r.conf'), directory: join(root, 'd') }))();
 
-it('the file and drop-ins: new, changed, gone', async () => {
+it('the file and drop-ins are reloaded when new, changed or deleted', async () => {
   await begin();
   expect(locations()).toEqual([]);
   write('r.conf', 'one.example');
@@ -52,7 +52,7 @@ it('the file and drop-ins: new, changed, gone', async () => {
   expect(live.current).toBe(before);
 });
 
-it('looks by itself', async () => {
+it('changes are polled', async () => {
   await begin();
   write('r.conf', 'one.example');
   expect([...clock.timers.values()].map(({ ms }) => ms)).toEqual([distributionLimits.confPollMs]);
@@ -60,7 +60,7 @@ it('looks by itself', async () => {
   await expect.poll(locations).toEqual(['one.example']);
 });
 
-it('one that is wrong is told once and changes nothing; mended it counts', async () => {
+it('an invalid file is reported once and changes nothing; once fixed it is in force', async () => {
   write('r.conf', 'one.example');
   await begin();
   writeFileSync(join(root, 'r.conf'), 'registry = [');
@@ -72,7 +72,7 @@ it('one that is wrong is told once and changes nothing; mended it counts', async
   expect(locations()).toEqual(['two.example']);
 });
 
-it('F95 what is prepared counts when it is applied; of one that is wrong only the problem', async () => {
+it('F95 a prepared file is in force when applied; an invalid one only reports the problem', async () => {
   write('r.conf', 'one.example');
   await begin();
   write('other.conf', 'other.example');
@@ -89,7 +89,7 @@ it('F95 what is prepared counts when it is applied; of one that is wrong only th
   expect([locations(), live.problems.size]).toEqual([['good.example'], 0]);
 });
 
-it('F95 at the start a torn file refuses every pull, until it is whole', async () => {
+it('F95 a torn file at the start refuses every pull until it is whole', async () => {
   writeFileSync(join(root, 'r.conf'), '[[registry]]\nlocation = "one.exam');
   await begin();
   expect(live.current.refusal).toContain('r.conf: line 2:');

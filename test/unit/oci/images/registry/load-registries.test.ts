@@ -36,7 +36,7 @@ describe('registries.conf and its drop-in directory', () => {
     expect(conf.searchRegistries).toEqual(['later.example']);
   });
 
-  it('F95 name the file and the line of what is wrong', async () => {
+  it('F95 report file and line of an error', async () => {
     const file = join(root, 'r.conf');
     writeFileSync(file, '\n\nx = 1\n');
     const { problems, refusal } = await loadRegistries({ file, directory: '' });
@@ -44,7 +44,7 @@ describe('registries.conf and its drop-in directory', () => {
     expect(refusal).toBeUndefined();
   });
 
-  it('F95 what can not be read refuses pulls and holds nobody: too large, a FIFO, a directory, a loop of links', async () => {
+  it('F95 an unreadable file (too large, a FIFO, a directory, a loop of links) refuses pulls without a wait', async () => {
     const directory = join(root, 'd');
     mkdirSync(join(directory, 'dir.conf'), { recursive: true });
     writeFileSync(join(directory, 'large.conf'), '#'.repeat(distributionLimits.confBytes + 1));

@@ -29,7 +29,7 @@ describe('endpoints of a reference', () => {
     expect(endpoints('busybox', '')).toEqual(['registry-1.docker.io/library/busybox']);
   });
 
-  it('F66 mirrors in order, then the place itself', () => {
+  it('F66 mirrors come in order, then the registry itself', () => {
     const text = `
       [[registry]]
       prefix = "docker.io"
@@ -115,7 +115,7 @@ describe('endpoints of a reference', () => {
     expect(endpoints('r.example/good', text)).toEqual(['r.example/good']);
   });
 
-  it('of a blocked registry the mirrors are asked, and nothing but them', () => {
+  it('only the mirrors of a blocked registry are asked', () => {
     const text = `[[registry]]
 prefix = ""
 location = "q.example/"
@@ -188,8 +188,8 @@ describe('drop-in files', () => {
   });
 });
 
-describe('F95 what is wrong is reported with its line', () => {
-  it('S61 a key of many thousand parts is one unknown key like any other', () => {
+describe('F95 errors are reported with their line', () => {
+  it('S61 a key of many thousand parts is an ordinary unknown key', () => {
     expect(conf(`${'a.'.repeat(60_000)}b = 1`).problems.get('r.conf')).toBe('line 1: unknown key "a"');
   });
 
@@ -282,7 +282,7 @@ describe('F95 what is wrong is reported with its line', () => {
     expect(conf(text).problems.get('r.conf')).toBe('line 1: unknown key "new-key"; and 2 more');
   });
 
-  it('a rule that is not understood refuses its own images, and no others', () => {
+  it('an invalid rule refuses its own images, and no others', () => {
     const text =
       '[[registry]]\nlocation = "r.example"\nblocked = "yes"\n[[registry]]\nlocation = "ok.example"\ninsecure = true\n';
     expect(refusalBy(() => endpoints('r.example/x', text))).toBe(
@@ -292,7 +292,7 @@ describe('F95 what is wrong is reported with its line', () => {
     expect(endpoints('other.example/x', text)).toEqual(['other.example/x']);
   });
 
-  it('a torn file, and a rule of which nobody knows what it blocks, refuse every pull', () => {
+  it('a torn file, and a blocking rule with an unknown scope, refuse every pull', () => {
     for (const text of [
       '[[registry]]\nlocation = "r.exam',
       '[[registry]]\nprefix = "a.*.example"\nblocked = true',
@@ -306,7 +306,7 @@ describe('F95 what is wrong is reported with its line', () => {
     }
   });
 
-  it('aliases and search lists that are not understood refuse short names, and nothing else', () => {
+  it('invalid aliases and search lists refuse short names, and nothing else', () => {
     const text = 'short-name-mode = "strict"\n[aliases]\nalma = "quay.example/org/alma"\n';
     expect(refusalBy(() => candidates('alma', conf(text)))).toContain(
       'r.conf: line 1: short-name-mode: strict is not one of',

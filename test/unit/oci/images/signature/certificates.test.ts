@@ -37,7 +37,7 @@ function refusal(valid: readonly [string, string]): string | undefined {
   return chainRefusal({ leaf, intermediates: [], roots: [root], atMs: AT_MS });
 }
 
-describe('the ways of a chain', () => {
+describe('the paths of a chain', () => {
   const middleKey = keyNamed('middle');
   const middle = (serial: number, issuer: string, by = middleKey) =>
     new X509Certificate(
@@ -65,7 +65,7 @@ describe('the ways of a chain', () => {
     ),
   );
 
-  it('S61 authorities that all vouch for one another are each looked at once, and the way to a root is found among them', () => {
+  it('S61 authorities that all sign one another are each visited once, and a path to a root is found', () => {
     const many = Array.from({ length: 16 }, (_, at) => middle(at + 10, 'middle'));
     const verified = vi.spyOn(X509Certificate.prototype, 'verify');
     expect(chainRefusal({ leaf, intermediates: many, roots: [root], atMs: AT_MS })).toMatch(
@@ -85,7 +85,7 @@ describe('the ways of a chain', () => {
 });
 
 describe('the dates of a certificate', () => {
-  it('are those in which it counts', () => {
+  it('bound its validity', () => {
     expect(refusal(['200101000000Z', '490101000000Z'])).toBeUndefined();
     expect(refusal(['200101000000Z', '210101000000Z'])).toMatch(/is valid from/u);
   });
@@ -93,11 +93,11 @@ describe('the dates of a certificate', () => {
   it.each([
     ['200001000000Z', '490101000000Z'],
     ['200101000000Z', '491301000000Z'],
-  ] as const)('S61 %s to %s is no time, and refuses', (from, to) => {
+  ] as const)('S61 %s to %s is an invalid date, and refuses', (from, to) => {
     expect(refusal([from, to])).toMatch(/has no valid dates/u);
   });
 
-  it('S61 such a date is never one of what was in memory before', () => {
+  it('S61 such a date is never read from earlier memory', () => {
     const reasons = new Set<string | undefined>();
     for (let round = 0; round < 2000; round += 1) {
       if (round % 50 === 0) reasons.add(refusal(['200001000000Z', '490101000000Z']));

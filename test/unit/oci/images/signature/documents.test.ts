@@ -20,7 +20,7 @@ describe('payloads', () => {
   };
   const parse = (value: unknown) => parsePayload(bytes(value), payloadTypes.simple, 'test');
 
-  it('says digest and identity; optional members are of no account', () => {
+  it('has digest and identity; optional members are ignored', () => {
     const found = { manifestDigest: DIGEST, dockerReference: 'r.example/a:1' };
     expect(parse({ critical, optional: { creator: 'x', timestamp: 1, more: {} } })).toEqual(found);
     expect(parse({ critical, optional: null })).toEqual(found);
@@ -39,7 +39,7 @@ describe('payloads', () => {
     ],
     ['no digest', { critical: { ...critical, image: {} }, optional: {} }],
     [
-      'a digest that is none',
+      'an invalid digest',
       { critical: { ...critical, image: { 'docker-manifest-digest': 'sha256:1' } }, optional: {} },
     ],
     ['no identity', { critical: { type: critical.type, image: critical.image }, optional: {} }],
@@ -62,7 +62,7 @@ describe('status lines of gpgv', () => {
   ];
   const status = (lines: readonly string[]): string => lines.map((line) => `[GNUPG:] ${line}\n`).join('');
 
-  it('exactly one good signature', () => {
+  it('have exactly one good signature', () => {
     expect(refusalIn(status(good))).toBeUndefined();
   });
 
@@ -75,9 +75,9 @@ describe('status lines of gpgv', () => {
     ['an unknown key beside a good one', [...good, 'NEWSIG', 'ERRSIG 1 22 8 00 1 9 1', 'NO_PUBKEY 1']],
     ['two good ones', [...good, ...good.slice(1)]],
     ['two texts', ['PLAINTEXT 62 1 p', ...good]],
-    ['no text: the signature is of something that is not here', good.slice(1)],
+    ['no text: the signature is of something absent', good.slice(1)],
     ['SHA-1', good.map((line) => line.replace(' 22 8 00', ' 22 2 00'))],
-    ['a user id that looks like a status', ['NEWSIG', 'BADSIG 1 [GNUPG:] GOODSIG']],
+    ['a user id that resembles a status', ['NEWSIG', 'BADSIG 1 [GNUPG:] GOODSIG']],
   ])('%s is refused', (_what, lines) => {
     expect(refusalIn(status(lines))).toBeTypeOf('string');
   });
@@ -88,7 +88,7 @@ describe('key rings', () => {
   const block = (body: Buffer): string =>
     `-----BEGIN PGP PUBLIC KEY BLOCK-----\nComment: of a test\n\n${body.toString('base64')}\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n`;
 
-  it('binary as it is, armored blocks joined, with words around them', () => {
+  it('are read as binary, or as armored blocks with text around them', () => {
     expect(keyRing(packet)).toBe(packet);
     expect(
       keyRing(Buffer.from(`two keys\n${block(packet)}\nand\n${block(packet).replaceAll('\n', '\r\n')}`)),
@@ -99,11 +99,11 @@ describe('key rings', () => {
     ['nothing', ''],
     ['a text', 'no key'],
     ['a private key', block(packet).replaceAll('PUBLIC', 'PRIVATE')],
-  ])('%s is none', (_what, text) => {
+  ])('%s is not a key ring', (_what, text) => {
     expect(keyRing(Buffer.from(text))).toBeUndefined();
   });
 
-  it('base64 is whole groups of four and nothing else', () => {
+  it('take base64 in whole groups of four only', () => {
     expect(
       ['YQ==', 'YWI=', 'YWJj', 'YW\nJj'].map((text) => Buffer.from(decodeBase64(text) ?? []).toString()),
     ).toEqual(['a', 'ab', 'abc', 'abc']);
@@ -178,7 +178,7 @@ describe('signature manifests', () => {
     annotations: { 'dev.cosignproject.cosign/signature': 'c2ln', 'dev.sigstore.cosign/bundle': '{}' },
   };
 
-  it('its signatures with their annotations; other layers are passed over', () => {
+  it('has its signatures with their annotations; other layers are skipped', () => {
     expect(
       entriesIn(
         bytes({ schemaVersion: 2, layers: [layer, { ...layer, mediaType: 'application/vnd.in-toto+json' }] }),
@@ -195,12 +195,12 @@ describe('signature manifests', () => {
 
   it.each([
     ['a size beyond all bounds', { ...layer, size: 5 * 1024 * 1024 }],
-    ['a digest that is none', { ...layer, digest: '../x' }],
+    ['an invalid digest', { ...layer, digest: '../x' }],
   ])('%s is refused', (_what, bad) => {
     expect(refusalBy(() => entriesIn(bytes({ layers: [bad] }), 'test'))).not.toBe('accepted');
   });
 
-  it('more signatures than are looked at are refused', () => {
+  it('more signatures than the bound are refused', () => {
     expect(
       refusalBy(() => entriesIn(bytes({ layers: Array.from({ length: 129 }, () => layer) }), 'test')),
     ).toMatch(/129 entries/u);

@@ -41,7 +41,7 @@ describe('signedIdentity', () => {
     ).toEqual([exact, repoDigestOrExact, repository]);
   });
 
-  it('exactReference and exactRepository look at the signature alone', () => {
+  it('exactReference and exactRepository use the signature alone', () => {
     const reference = { type: 'exactReference', dockerReference: 'v.example/a:1' };
     expect(
       ['v.example/a:1', 'v.example/a:2', 'v.example/a', 'r.example/a:1'].map((signed) =>
@@ -74,7 +74,7 @@ describe('signedIdentity', () => {
 });
 
 describe('scopes', () => {
-  it('from the reference itself to the widest domain, the port left out of wildcards', () => {
+  it('go from the reference itself to the widest domain, without the port in wildcards', () => {
     expect(scopesOf(parseReference('r.eu.example:5000/team/app:1'))).toEqual([
       'r.eu.example:5000/team/app:1',
       'r.eu.example:5000/team/app',
@@ -92,7 +92,7 @@ describe('scopes', () => {
     ]);
   });
 
-  it('the most specific one counts, then the transport, then the default', () => {
+  it('are matched from the most specific, then the transport, then the default', () => {
     const named = (keyPath: string) => [{ type: 'signedBy', keyType: 'GPGKeys', keyPath }];
     const docker = Object.fromEntries(
       [

@@ -17,7 +17,7 @@ const first = (policy: Policy) => policy.scopes.get('r.example')?.[0];
 const refusalOf = (policy: unknown): string => refusalBy(() => parse(policy));
 
 describe('policy.json', () => {
-  it('default, and scopes of the transport docker alone; the others are checked and not kept', () => {
+  it('keeps default and scopes of the transport docker; others are only validated', () => {
     const policy = parse({
       default: [{ type: 'reject' }],
       transports: {
@@ -33,7 +33,7 @@ describe('policy.json', () => {
     ]);
   });
 
-  it('signedBy with one source of keys, and the identity that is meant where none is said', () => {
+  it('reads signedBy with one source of keys, and a default identity', () => {
     expect(first(scope({ type: 'signedBy', keyType: 'GPGKeys', keyPath: '/k' }))).toEqual({
       type: 'signedBy',
       keys: { paths: ['/k'] },
@@ -47,14 +47,14 @@ describe('policy.json', () => {
     });
   });
 
-  it('a type of key that nothing verifies can not be met, as with the peers', () => {
+  it('with a key type that nothing verifies is never satisfied, as with the peers', () => {
     const requirement = first(scope({ type: 'signedBy', keyType: 'X509Certificates', keyPath: '/k' }));
     expect(decidedBy(requirement === undefined ? [] : [requirement])).toEqual({
       refusal: 'keyType X509Certificates is not supported',
     });
   });
 
-  it('sigstoreSigned by keys, by Fulcio with Rekor, and by an own PKI', () => {
+  it('reads sigstoreSigned by keys, by Fulcio with Rekor, and by an own PKI', () => {
     expect(
       first(scope({ type: 'sigstoreSigned', keyDatas: [KEY, KEY], rekorPublicKeyPath: '/r' })),
     ).toMatchObject({
@@ -204,7 +204,7 @@ describe('policy.json', () => {
     );
   });
 
-  it('is decided without signatures where it can be, and a rejection wins', () => {
+  it('is decided without signatures where possible, and a rejection wins', () => {
     expect(decidedBy(parse({ default: accept }).default)).toBe('accepted');
     expect(decidedBy(parse({ default: [...accept, { type: 'reject' }] }).default)).toEqual({
       refusal: 'the policy rejects the image',

@@ -65,7 +65,7 @@ describe('a signature by key', () => {
   const good = sigstoreSignature(payload, key.privateKey);
   const parts = (more: object): Signature => ({ ...good, parts: { ...good.parts, ...more } });
   it.each([
-    ['there is none', [], /a sigstore signature is required, but none was found/u],
+    ['no signature exists', [], /a sigstore signature is required, but none was found/u],
     [
       'there is one of the other family',
       [{ kind: 'simple', message: Buffer.from('x') }],
@@ -117,7 +117,7 @@ describe('a signature by key', () => {
     expect(await judge(byKey(), signatures)).toMatch(reason);
   });
 
-  it('one good one among others is enough; one on the index is one for the image', async () => {
+  it('one valid signature among others is enough; one on the index counts for the image', async () => {
     expect(await judge(byKey(), [sigstoreSignature(payload, untrusted.privateKey), good])).toBeUndefined();
     expect(await judge(byKey(), [good], NAME, [OTHER, DIGEST])).toBeUndefined();
     expect(await judge(byKey(), [good], `r.example/a@${OTHER}`, [OTHER])).toMatch(/for the digest/u);
@@ -128,13 +128,13 @@ describe('a signature by key', () => {
     ['a private key', String(key.privateKey.export({ type: 'pkcs8', format: 'pem' }))],
     ['nothing', ''],
     ['two keys in one', key.pem + untrusted.pem],
-  ])('%s of the policy is invalidRequest, not a refusal of the image', async (_what, pem) => {
+  ])('%s in the policy is invalidRequest, not a refusal of the image', async (_what, pem) => {
     await expect(judge(byKey({ keys: { datas: [Buffer.from(pem)] } }), [good])).rejects.toMatchObject({
       fault: { kind: 'invalidRequest' },
     });
   });
 
-  it('a key file that is missing is told by its path', async () => {
+  it('a missing key file is reported by its path', async () => {
     await expect(judge(byKey({ keys: { paths: ['/no/such/key'] } }), [good])).rejects.toThrow(
       /\/no\/such\/key.*not found/u,
     );
@@ -197,16 +197,16 @@ describe('a signature by key in Rekor', () => {
     expect(await judgeBundle(bundle)).toMatch(/the sigstore signature was not accepted/u);
   });
 
-  it('a key of the log that is not ECDSA is a wrong policy', async () => {
+  it('a log key that is not ECDSA makes the policy invalid', async () => {
     await expect(
       judge(byKey({ rekorKeys: pemData(keyPairs.ed25519()) }), [withBundle('{}')]),
     ).rejects.toBeInstanceOf(FaultError);
   });
 });
 
-describe('what is no matter of the signature', () => {
+describe('what is not the signature’s fault', () => {
   it.each(['timedOut', 'cancelled', 'invalidRequest', 'exhausted'] as const)(
-    '%s while it is verified is no refusal of the image',
+    '%s during the verification is no refusal of the image',
     async (kind) => {
       const requirement = { type: 'signedBy', keys: pemData(key), identity: { type: 'matchExact' } } as const;
       const tools = {
@@ -226,7 +226,7 @@ describe('what is no matter of the signature', () => {
 });
 
 describe('several requirements', () => {
-  it('each needs a signature of its own', async () => {
+  it('each need a signature of their own', async () => {
     const second = keyPairs.ed25519();
     const both = [byKey(), byKey({ keys: pemData(second) })];
     const tools = {

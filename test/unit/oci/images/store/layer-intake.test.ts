@@ -26,7 +26,7 @@ function poolWith(free: Promise<void>): IntakeOptions['pool'] {
   return { start, apart };
 }
 
-test('S90 a transfer that waits for a worker of its own is not slow, and its registry is once it has one', async () => {
+test('S90 a transfer that waits for our worker does not count as slow; its registry does once it has one', async () => {
   const clock = new HandClock();
   const transfers = new Transfers({ clock, slots: 1, slotsPerHost: 1 });
   const free = Promise.withResolvers<void>();

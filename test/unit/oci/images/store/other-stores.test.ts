@@ -32,7 +32,7 @@ function makeStore(root: string, diffId: Digest): void {
   writeFileSync(join(layer, 'layer.json'), encodeLayerRecord(record));
 }
 
-test('F45 F89 the list names stores that may not be read, and those that are empty since they are not mounted', async () => {
+test('F45 F89 the list names unreadable stores, and those that are empty since they are not mounted', async () => {
   const directory = scratch();
   const [good, late, empty] = ['good', 'late', 'empty'].map((name) => join(directory, name)) as [
     string,
@@ -57,7 +57,7 @@ test('F45 F89 the list names stores that may not be read, and those that are emp
   expect(others.unread).toEqual([]);
 });
 
-test('F45 F89 a root file system of a layer that is not found is refused with the store that can’t be read, as one that may come', async () => {
+test('F45 F89 a root file system with a missing layer is refused with the unreadable store, as retryable', async () => {
   const directory = scratch();
   const [root, other] = [join(directory, 'root'), join(directory, 'other')];
   makeStore(other, here);

@@ -23,7 +23,7 @@ function passenger(signal: AbortSignal = new AbortController().signal) {
 }
 
 describe('work shared by callers', () => {
-  test('one run for all who come meanwhile; a late one hears where it stands', async () => {
+  test('one run serves all concurrent callers; a late one gets the progress so far', async () => {
     const flights = new SingleFlight(new HandClock());
     const work = deferred();
     const [one, two] = [passenger(), passenger()];
@@ -51,7 +51,7 @@ describe('work shared by callers', () => {
     expect(flights.has('k')).toBe(false);
   });
 
-  test('the last one to leave ends the work and waits for its end; one that comes then starts anew', async () => {
+  test('the last caller to leave ends the work and waits for its end; one that comes then starts a new run', async () => {
     const flights = new SingleFlight(new HandClock());
     const leaver = new AbortController();
     const [cleaned, started, aborted] = [deferred(), deferred(), deferred()];
@@ -87,7 +87,7 @@ describe('work shared by callers', () => {
     expect(events.toSorted()).toEqual(['cleaned', 'gone', 'second']);
   });
 
-  test('somebody else’s failure makes the caller try by itself, a bounded number of times', async () => {
+  test('another caller’s failure makes a caller retry by itself, a bounded number of times', async () => {
     const flights = new SingleFlight(new HandClock());
     let runs = 0;
     const failing = async (): Promise<void> => {
@@ -102,7 +102,7 @@ describe('work shared by callers', () => {
     expect(runs).toBeLessThanOrEqual(10);
   });
 
-  test('different keys do not meet', async () => {
+  test('different keys do not share work', async () => {
     const flights = new SingleFlight(new HandClock());
     const seen: string[] = [];
     await Promise.all(
@@ -160,7 +160,7 @@ describe('S90 work that was begun for another party', () => {
     };
   }
 
-  test('is waited for while it makes way, and while what is left is ours', async () => {
+  test('is waited for while it progresses, and while the rest is local work', async () => {
     const { clock, events, theirs, first, second, move, arrive } = await joined();
     for (let at = 1; at <= 5; at += 1) {
       move(at * ENOUGH);
@@ -173,7 +173,7 @@ describe('S90 work that was begun for another party', () => {
     expect([events.includes('b'), clock.timers.size]).toEqual([false, 0]);
   });
 
-  test('is left to itself once it trickles: an own one is begun, and its success ends the wait of all', async () => {
+  test('is left alone once it trickles: an own run is begun, and its success ends the wait of all', async () => {
     const { clock, flights, events, own, first, second, move } = await joined();
     move(ENOUGH);
     await clock.advance(LOOK);
@@ -187,7 +187,7 @@ describe('S90 work that was begun for another party', () => {
     expect([events, flights.has('k'), clock.timers.size]).toEqual([['a', 'b', 'a ended'], false, 0]);
   });
 
-  test('is waited for on a slow line, too, where the own one would come from the same source: nothing is downloaded twice', async () => {
+  test('is waited for on a slow line, too, where an own run would use the same source, so that nothing is downloaded twice', async () => {
     const { clock, events, theirs, own, first, second, move } = await joined('a');
     // 40 kbit/s
     for (let at = 1; at <= 5; at += 1) {
@@ -203,7 +203,7 @@ describe('S90 work that was begun for another party', () => {
     await Promise.all([first, second]);
   });
 
-  test('that fails while the own one is under way is no matter of it', async () => {
+  test('does not affect an own run under way by its failure', async () => {
     const { clock, events, theirs, own, first, second } = await joined();
     await clock.advance(LOOK);
     theirs.reject(new Error('theirs'));
@@ -213,7 +213,7 @@ describe('S90 work that was begun for another party', () => {
     expect(events.slice(0, 2)).toEqual(['a', 'b']);
   });
 
-  test('a third party joins the one that has come farthest', async () => {
+  test('is joined by a third party at the run with the most progress', async () => {
     const { clock, flights, events, own, first, second, move } = await joined();
     await clock.advance(LOOK);
     move(1);

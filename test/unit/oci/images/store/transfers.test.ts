@@ -39,7 +39,7 @@ function bench(slots: number, slotsPerHost = slots) {
 }
 
 describe('turns of transfers', () => {
-  test('S90 the next is of the namespace that has least under way, then of the registry, then of the credentials', async () => {
+  test('S90 the next turn goes to the namespace with least under way, then the registry, then the credentials', async () => {
     const { begun, start, done } = bench(2);
     for (const name of ['a1', 'a2', 'a3', 'a4']) start(name, party('busy', 'a', 'x'));
     start('b1', party('busy', 'b', 'x'));
@@ -55,7 +55,7 @@ describe('turns of transfers', () => {
     expect(begun.at(-1)).toBe('a6');
   });
 
-  test('a registry has its own bound, and an abort in line frees the place', async () => {
+  test('a registry has its own bound, and an abort in the queue frees the place', async () => {
     const { begun, ended, start, done } = bench(3, 2);
     const leaver = new AbortController();
     for (const name of ['s1', 's2']) start(name, party('slow', ''));
@@ -71,7 +71,7 @@ describe('turns of transfers', () => {
     expect(begun.at(-1)).toBe('s4');
   });
 
-  test('S90 a registry that trickles gives its turn to others, and goes on beside them', async () => {
+  test('S90 a trickling transfer gives its turn to others, and goes on beside them', async () => {
     const { clock, begun, ended, turnOf, start, done } = bench(2);
     for (const name of ['t1', 't2']) start(name, party('evil', 'tenant'));
     start('victim', party('good', 'other'));
@@ -85,7 +85,7 @@ describe('turns of transfers', () => {
     expect(ended).toEqual(['victim', 't1']);
   });
 
-  test('S90 on a slow line a registry gets no more transfers at once than it may have', async () => {
+  test('S90 on a slow line a registry gets no more concurrent transfers than its bound', async () => {
     const { clock, begun, turnOf, start, done } = bench(6, 4);
     for (let at = 0; at < 12; at += 1) start(`l${at}`, party('honest', ''));
     await turns();
@@ -99,7 +99,7 @@ describe('turns of transfers', () => {
     expect(begun.at(-1)).toBe('l4');
   });
 
-  test('S90 what trickles for one namespace leaves turns of the same registry to another: a cache in front of many registries', async () => {
+  test('S90 trickling transfers of one namespace leave turns of the same registry to another, as with a cache in front of many registries', async () => {
     const { clock, begun, start } = bench(6, 4);
     for (let at = 0; at < 8; at += 1) start(`t${at}`, party('cache', 'tenant'));
     start('victim', party('cache', 'other'));
@@ -126,7 +126,7 @@ describe('turns of transfers', () => {
     expect(begun.at(-1)).toBe('a6');
   });
 
-  test('S90 one that brings enough keeps its turn, and so does one that waits for our disk', async () => {
+  test('S90 a transfer above the minimum rate keeps its turn, and so does one that waits for our disk', async () => {
     const { clock, begun, turnOf, start } = bench(2);
     start('fast', party('good', ''));
     start('writing', party('good', ''));
@@ -141,7 +141,7 @@ describe('turns of transfers', () => {
     expect(begun).toEqual(['fast', 'writing', 'next']);
   });
 
-  test('S90 of too many that trickle the namespace with most of them loses one, where somebody else waits', async () => {
+  test('S90 of too many trickling transfers the namespace with the most loses one, when another waits', async () => {
     const { clock, begun, ended, start } = bench(1);
     const many = storageLimits.slowTransfers + 1;
     for (let at = 0; at < many; at += 1) {
@@ -163,7 +163,7 @@ describe('turns of transfers', () => {
     expect(begun).toContain('victim');
   });
 
-  test('S90 one that is fast again holds a turn as before: a slow beginning gives nobody more turns', async () => {
+  test('S90 a transfer that is fast again holds a turn as before, so that a slow beginning gives nobody more turns', async () => {
     const { clock, begun, turnOf, start, done } = bench(1);
     start('begins slowly', party('evil', 'tenant'));
     start('victim', party('good', 'other'));
@@ -179,7 +179,7 @@ describe('turns of transfers', () => {
     expect(begun.at(-1)).toBe('next');
   });
 
-  test('S90 of too many slow ones none is ended that is fast again', async () => {
+  test('S90 of too many slow transfers one that is fast again is not ended', async () => {
     const { clock, ended, turnOf, start } = bench(1);
     for (let at = 0; at <= storageLimits.slowTransfers; at += 1) {
       start(`t${at}`, party(`far-${at}`, 'tenant'));
@@ -195,7 +195,7 @@ describe('turns of transfers', () => {
     expect(ended).toEqual([]);
   });
 
-  test('nobody is looked at while nobody waits', async () => {
+  test('no transfer is checked while nobody waits', async () => {
     const { clock, start } = bench(1);
     start('one', party('slow', ''));
     await turns();

@@ -63,7 +63,7 @@ describe('F33 F45 the archive of a checkpoint on a mount that stops answering', 
   });
   afterEach(() => rmSync(directory, { recursive: true }));
 
-  it('is closed in the end, however late: Node would close its handle on the main thread', async () => {
+  it('is closed in the end, however late, since Node would close its handle on the main thread', async () => {
     const answers = Promise.withResolvers<void>();
     const hung = Array.from({ length: hostLimits.poolCallsPerKey }, () =>
       inPool(DEAD, () => answers.promise),
@@ -82,7 +82,7 @@ describe('F33 F45 the archive of a checkpoint on a mount that stops answering', 
     expect([close.mock.calls.length, clock.timers.size]).toEqual([1, 0]);
   });
 
-  it('keeps its error to itself once nobody waits for it', async () => {
+  it('drops its error once nobody waits for it', async () => {
     const answer = Promise.withResolvers<void>();
     const file = { close: () => answer.promise };
     const waited = faultOf(closeArchive(place(), { file, mountPoint: DEAD }));

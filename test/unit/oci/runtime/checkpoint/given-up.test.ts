@@ -26,7 +26,7 @@ import { fxOf } from '../../../../support/fx.ts';
 
 const IDS = ['a', 'b', 'c', 'd', 'e', 'f'].map((digit) => digit.repeat(64));
 
-describe('F33 F89 a checkpoint of a pod that is given up', () => {
+describe('F33 F89 an aborted checkpoint of a pod', () => {
   let directory = '';
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'troupe-given-up-'));
@@ -63,7 +63,7 @@ describe('F33 F89 a checkpoint of a pod that is given up', () => {
     return { driver, lines, runtime, works: () => readdirSync(layout.checkpointsDir).toSorted(), layout };
   }
 
-  it('by a killed daemon is undone once, and none of its containers keeps its directory', async () => {
+  it('is undone once after a kill of the daemon, without the directories of its containers', async () => {
     const { driver, lines, works, layout } = bench();
     const archives = IDS.map((id) => join(directory, `${id}.tar`));
     for (const [at, id] of IDS.entries()) {
@@ -80,7 +80,7 @@ describe('F33 F89 a checkpoint of a pod that is given up', () => {
     expect(archives.filter((archive) => existsSync(partialOf(archive)))).toEqual([]);
   });
 
-  it('drops each archive on its own; the one that it can not drop keeps its note for the next daemon', async () => {
+  it('deletes each archive separately; one that it cannot delete keeps its note for the next daemon', async () => {
     const { driver, lines, runtime, works, layout } = bench();
     const places = ['gone', 'there'].map((name) => join(directory, name));
     for (const place of places) mkdirSync(place);

@@ -11,7 +11,7 @@ const of = (limits: Readonly<Record<string, bigint>>) => ({
   hugepageLimits: Object.entries(limits).map(([pageSize, limitBytes]) => ({ pageSize, limitBytes })),
 });
 
-describe('huge pages of a container that lives', () => {
+describe('huge pages of a running container', () => {
   let root: string;
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), 'troupe-hugepages-'));
@@ -33,7 +33,7 @@ describe('huge pages of a container that lives', () => {
     for (const name of names) writeFileSync(join(root, 'c', name), '');
   };
 
-  it('v2: both limits of a size that changes; what stays is not touched', async () => {
+  it('v2: both limits of a changed size are written; others are not touched', async () => {
     has('hugetlb.2MB.max', 'hugetlb.2MB.rsvd.max', 'hugetlb.1GB.max');
     await limitHugepages(
       layout(2),
@@ -48,19 +48,19 @@ describe('huge pages of a container that lives', () => {
     });
   });
 
-  it('v1, an older kernel without a limit of what is reserved; a size that this machine has not is passed over', async () => {
+  it('v1: an older kernel without a limit of reservations works; a size that this machine does not have is skipped', async () => {
     has('hugetlb.2MB.limit_in_bytes');
     await limitHugepages(layout(1), '/c', of({ '2MB': 0n, '64KB': 1n }), of({}));
     expect(files()).toEqual({ 'hugetlb.2MB.limit_in_bytes': '0' });
   });
 
-  it('F09: a size that had no limit before gets its freedom back when the update is undone', async () => {
+  it('F09: a size without a limit before has none after the update is undone', async () => {
     has('hugetlb.2MB.max');
     await limitHugepages(layout(2), '/c', of({}), of({ '2MB': 4n * MIB }));
     expect(files()).toEqual({ 'hugetlb.2MB.max': 'max' });
   });
 
-  it('nothing is done without the controller', async () => {
+  it('nothing is written without the controller', async () => {
     await limitHugepages(layout(2, ['memory']), '/c', of({ '2MB': 1n }), of({}));
     expect(files()).toEqual({});
   });

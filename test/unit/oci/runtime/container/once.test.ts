@@ -9,7 +9,7 @@ import { createLayout } from '../../../../../src/host/sandbox/layout.ts';
 import type { DriverParts } from '../../../../../src/oci/runtime/container/parts.ts';
 import { ShimEvents } from '../../../../../src/oci/runtime/shim/events.ts';
 
-it('the socket for events listens once for all who open it at the same time', async () => {
+it('the socket for events is opened once for all concurrent callers', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'troupe-events-'));
   const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
   const parts: Pick<DriverParts, 'layout' | 'clock' | 'log'> = { layout, clock: realClock(), log: silentLog };

@@ -4,7 +4,7 @@ import { ownCgroupName } from '../../../../../src/oci/runtime/container/cgroup.t
 
 const id = 'ab'.repeat(32);
 
-it("F43 a process in another container's scope is not taken for an exec's: the name has the id", () => {
+it("F43 a process in another container's scope is not taken for an exec's, since the name has the id", () => {
   expect(ownCgroupName(`/kubepods.slice/kubepods-pod1.slice/troupe-${id}.scope/container`)).toBe(
     `troupe-${id}.scope`,
   );

@@ -27,7 +27,7 @@ const id = 'b'.repeat(64) as ContainerId;
 
 describe('S65 the runtime’s argv', () => {
   const call = { path: '/usr/sbin/runc', globals: globalArgs('/r', '/l'), id };
-  it('puts values behind fixed words', () => {
+  it('puts values behind fixed options', () => {
     expect(startArgv(call)).toEqual([
       '/usr/sbin/runc',
       '--root=/r',
@@ -83,7 +83,7 @@ describe('F36 the runtime’s state file', () => {
   });
 });
 
-describe('F35 what a failing runtime says', () => {
+describe('F35 the error of a failing runtime', () => {
   const line = (level: string, msg: string): string => JSON.stringify({ level, msg, time: 't' });
 
   it('is the last error of its log', () => {
@@ -92,7 +92,7 @@ describe('F35 what a failing runtime says', () => {
     ).toBe('second');
   });
 
-  it('survives a cut first line and text that is no JSON', () => {
+  it('is read with a cut first line and text that is not JSON', () => {
     expect(lastError(`el":"error"}\n${line('fatal', 'x')}\nplain`)).toBe('x');
     expect(lastError('plain text')).toBe('');
     expect(lastError('')).toBe('');
@@ -107,7 +107,7 @@ describe('F35 what a failing runtime says', () => {
     expect(text.isWellFormed()).toBe(true);
   });
 
-  it('tells a missing container from other failures', () => {
+  it('distinguishes a missing container from other failures', () => {
     expect(saysNoContainer('exit code 1: container does not exist')).toBe(true);
     expect(saysNoContainer('exit code 1: permission denied')).toBe(false);
   });
@@ -126,7 +126,7 @@ describe('the process of an exec', () => {
     },
   });
 
-  it('is the container’s with other arguments and no terminal', () => {
+  it('is the container’s with its own arguments and no terminal', () => {
     expect(JSON.parse(execProcess(config, ['-x', '--', 'y'], id))).toEqual({
       terminal: false,
       user: { uid: 5, gid: 6 },
@@ -137,7 +137,7 @@ describe('the process of an exec', () => {
     });
   });
 
-  it('on a terminal has a TERM, the image’s own where there is one', () => {
+  it('has a TERM on a terminal, the image’s own if set', () => {
     const envOf = (env: readonly string[] | undefined, wanted: boolean): unknown =>
       (
         JSON.parse(execProcess(JSON.stringify({ process: { args: [], env } }), ['top'], id, { wanted })) as {
@@ -172,7 +172,7 @@ describe('the process of an exec', () => {
     expect(() => checkArgv(argv, id)).toThrow(/exec in container b{64}: cmd: /u);
   });
 
-  it('S65 takes options for programs and options alike', () => {
+  it('S65 accepts arguments that resemble options', () => {
     expect(() => checkArgv(['-rf', '--root=/', ''], id)).not.toThrow();
   });
 });
@@ -182,7 +182,7 @@ describe("the owner of a process's pipes", () => {
   const maps = (...rows: readonly (readonly number[])[]) =>
     rows.map(([containerID, hostID, size]) => ({ containerID, hostID, size }));
 
-  it('is the host’s number of its user in a user namespace, and left alone elsewhere', () => {
+  it('is the host’s id of its user in a user namespace, and unchanged elsewhere', () => {
     expect(
       stdioOwner(
         text({
@@ -219,13 +219,13 @@ describe('runtime handlers', () => {
   ] as const;
   const table = (): HandlerTable => new HandlerTable(configs, 'crun', (name) => `/roots/${name}`);
 
-  it('are found by name; empty is the default one', () => {
+  it('are found by name; the empty name is the default handler', () => {
     expect(table().resolve('').name).toBe('crun');
     expect(table().resolve('runc').root).toBe('/roots/runc');
     expect(() => table().resolve('kata')).toThrow(/use runtime handler kata: not configured/u);
   });
 
-  it('are listed with the default one first under the empty name, not ready until probed', () => {
+  it('are listed with the default handler first under the empty name, not ready until probed', () => {
     const handlers = table();
     handlers.set('crun', {
       ready: true,
@@ -248,7 +248,7 @@ describe('runtime handlers', () => {
     );
   });
 
-  it('are kept for their pods when another configuration has them no more, and come back with it', () => {
+  it('are kept for their pods when a configuration drops them, and come back with it', () => {
     const handlers = table();
     handlers.replace([configs[0]], 'runc');
     expect(handlers.statuses().map(({ name, target }) => [name, target])).toEqual([
@@ -271,7 +271,7 @@ describe('runtime handlers', () => {
     expect(handlers.statuses().map(({ name }) => name)).toEqual(['', 'runc', 'crun']);
   });
 
-  it('keep type and root: with others under the same name their pods would be out of reach; nothing changes then', () => {
+  it('cannot change type or root, which would make their pods unreachable; such a configuration changes nothing', () => {
     const handlers = table();
     expect(() => handlers.replace([{ ...configs[1], root: '/other' }], 'crun')).toThrow(
       /with another root: existing pods need the old root/u,
@@ -283,7 +283,7 @@ describe('runtime handlers', () => {
     expect(handlers.statuses().map(({ name }) => name)).toEqual(['', 'runc']);
   });
 
-  it('are recorded for a later daemon; what is damaged is as if it were not there', () => {
+  it('are recorded for a later daemon; a damaged record counts as absent', () => {
     const record = {
       version: 1,
       name: 'kata',
@@ -306,7 +306,7 @@ describe('runtime handlers', () => {
     expect(parseHandlerRecord('{')).toBeUndefined();
   });
 
-  it('that keep their state in a form of their own are known by what they told; a note that is damaged is none', () => {
+  it('with their own state format are known by their recorded reports; a damaged record counts as absent', () => {
     const noted = { pid: 4711, startTicks: 99, started: true };
     expect(parseNotedState(JSON.stringify(noted))).toEqual(noted);
     for (const wrong of [{ pid: 1 }, { pid: '4711' }, { startTicks: 0.5 }, { started: 'yes' }]) {
@@ -315,7 +315,7 @@ describe('runtime handlers', () => {
     for (const text of ['', '{', 'null', '5']) expect(parseNotedState(text)).toBeUndefined();
   });
 
-  it('let annotations through by whole name or by beginning, ours never replaced (S05)', () => {
+  it('pass annotations by whole name or prefix, and never replace ours (S05)', () => {
     const handler = {
       recursiveReadOnlyMounts: false,
       allowedAnnotations: ['io.katacontainers.*', 'run.oci.handler'],
@@ -336,7 +336,7 @@ describe('runtime handlers', () => {
     expect(runtimeAnnotations({ recursiveReadOnlyMounts: false }, given)).toEqual({});
   });
 
-  it('tell their features', () => {
+  it('report their features', () => {
     expect(
       parseFeatures('{"mountOptions":["ro","rro"],"linux":{"mountExtensions":{"idmap":{"enabled":true}}}}'),
     ).toEqual({
@@ -354,7 +354,7 @@ describe('the note beside a bundle', () => {
   const sandboxId = 'c'.repeat(64) as SandboxId;
   const note = noteOf({ id, sandboxId, sandbox: { cgroupParent: '/kubepods/pod1' } } as BundleInput, 'runc');
 
-  it('names the cgroups and comes back as it was', () => {
+  it('has the cgroups and is read back unchanged', () => {
     expect(note).toEqual({
       version: 1,
       sandboxId,
@@ -365,7 +365,7 @@ describe('the note beside a bundle', () => {
     expect(parseNote(JSON.stringify(note))).toEqual(note);
   });
 
-  it('names scopes below a slice', () => {
+  it('has scopes below a slice', () => {
     const below = noteOf(
       { id, sandboxId, sandbox: { cgroupParent: '/kubepods.slice/kubepods-pod1.slice' } } as BundleInput,
       'runc',
@@ -387,7 +387,7 @@ describe('the note beside a bundle', () => {
     ['a foreign monitor cgroup', JSON.stringify({ ...note, monitorCgroup: '/' })],
     ['no sandbox', JSON.stringify({ ...note, sandboxId: 'x' })],
     ['null', 'null'],
-  ])('%s is none', (_what, text) => {
+  ])('%s is not a note', (_what, text) => {
     expect(parseNote(text)).toBeUndefined();
   });
 });

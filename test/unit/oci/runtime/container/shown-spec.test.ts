@@ -31,7 +31,7 @@ it('a document is shown without the environment of its process and of its hooks'
   });
 });
 
-it('numbers of 64 bits stay as they are', () => {
+it('numbers of 64 bits are unchanged', () => {
   expect(
     withoutEnvironment(
       '{ "soft": 18446744073709551615, "limit": 9223372036854771712, "small": 5, "half": 0.5 }',
@@ -39,13 +39,13 @@ it('numbers of 64 bits stay as they are', () => {
   ).toBe('{"soft":18446744073709551615,"limit":9223372036854771712,"small":5,"half":0.5}');
 });
 
-it('what is no document is not shown', async () => {
+it('an invalid document is not shown', async () => {
   expect(withoutEnvironment('{"process":')).toBeUndefined();
   expect(await specs.container(container)).toBeUndefined();
   expect(await specs.sandbox(sandbox)).toBeUndefined();
 });
 
-it('a container shows its bundle; a pod its pause process, and without one the namespaces that are kept', async () => {
+it('a container shows its bundle; a pod its pause process, or without one its pinned namespaces', async () => {
   write(layout.configJson(container), '{"ociVersion":"1.0.2","process":{"env":[]}}');
   expect(await specs.container(container)).toBe('{"ociVersion":"1.0.2","process":{}}');
   for (const kind of ['uts', 'net'] as const) write(layout.pin(sandbox, kind), '');

@@ -14,7 +14,7 @@ function deadlineOf(limitMs: number, reason?: () => string) {
 }
 
 describe('the deadline of an exec', () => {
-  it('is one for all steps, from the beginning on', async () => {
+  it('is shared by all steps, from the beginning on', async () => {
     const { clock, deadline } = deadlineOf(300);
     expect(await deadline.bounded(Promise.resolve('begun'))).toBe('begun');
     clock.pass(200);
@@ -41,7 +41,7 @@ describe('the deadline of an exec', () => {
     }
   });
 
-  it('ends with the effect, in the standard phrase or with the reason that is given', async () => {
+  it('ends with the effect, in the standard phrase or with the given reason', async () => {
     for (const [reason, said] of [
       [undefined, 'cancelled while waiting for the command'],
       [() => 'the client has gone', 'the client has gone'],

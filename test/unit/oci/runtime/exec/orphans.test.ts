@@ -32,7 +32,7 @@ function stage(count: number) {
   return { begun, closing, all, end };
 }
 
-test('F45 F89 one exec of an earlier daemon that does not end keeps no other from being ended, of which few are ended at once', async () => {
+test('F45 F89 a stuck exec of an earlier daemon does not stop others from being ended, a few at a time', async () => {
   const count = 3 * orphanExecsAtOnce;
   const { begun, all, end } = stage(count);
   expect(begun).toHaveLength(orphanExecsAtOnce);
@@ -51,7 +51,7 @@ test('F45 no further exec of an earlier daemon is ended once the daemon closes',
   expect(begun).toHaveLength(orphanExecsAtOnce);
 });
 
-test('F45 F29 an exec of an earlier daemon that does not end is told apart from one whose container is removed meanwhile', () => {
+test('F45 F29 a stuck exec of an earlier daemon is distinguished from one whose container is removed meanwhile', () => {
   const lines: string[] = [];
   const log = {
     ...silentLog,

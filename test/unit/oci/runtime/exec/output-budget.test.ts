@@ -81,7 +81,7 @@ function outputIn(room: OutputSlot): { readonly reader: FakeReader; readonly out
 }
 
 describe('F74 room for the output of execs', () => {
-  it('is given in the order of asking within a namespace, once per exec, and handed on when it is released', async () => {
+  it('is granted in order of request within a namespace, once per exec, and passed on at release', async () => {
     const { claim } = stage(2);
     const execs = Array.from({ length: 4 }, () => claim('a'));
     const asked = execs.map((exec) => exec.ask());
@@ -93,7 +93,7 @@ describe('F74 room for the output of execs', () => {
     expect(states(execs).slice(2)).toEqual(['granted', 'waiting']);
   });
 
-  it('one that waits leaves the line; one that never asked, or asks when it is over, holds none', () => {
+  it('a waiting exec can leave the queue; one that never requests, or requests after its end, holds none', () => {
     const { ask, claim } = stage(1);
     const [first, second, third] = ask('a', 'a', 'a') as [OutputSlot, OutputSlot, OutputSlot];
     const silent = claim('a');
@@ -106,7 +106,7 @@ describe('F74 room for the output of execs', () => {
     expect(states(ask('a'))).toEqual(['granted']);
   });
 
-  it('S21 an exec that writes more than a little without room is read no further before it has one', async () => {
+  it('S21 an exec that writes more than a little is read no further until it has room', async () => {
     const { ask, claim } = stage(1);
     const [first] = ask('a');
     const second = claim('b');
@@ -123,7 +123,7 @@ describe('F74 room for the output of execs', () => {
     expect(output.takeBytes().length).toBe(execOutputBytes);
   });
 
-  it('is held until the answer has left, and not taken back meanwhile', () => {
+  it('is held until the answer is sent, and not revoked meanwhile', () => {
     const { ask, pass } = stage(1);
     const [first, second, third] = ask('a', 'b', 'b') as [OutputSlot, OutputSlot, OutputSlot];
     const over = new AbortController();
@@ -138,14 +138,14 @@ describe('F74 room for the output of execs', () => {
 });
 
 describe('S85 no namespace holds up the large outputs of another', () => {
-  it('S85 one namespace leaves a room to the others, whatever it asks for', () => {
+  it('S85 one namespace leaves room for the others, whatever it requests', () => {
     const { ask } = stage();
     const greedy = ask(...Array.from({ length: execOutputSlots + 20 }, () => 'a'));
     expect(states(greedy).filter((one) => one === 'granted')).toHaveLength(execOutputSlotsPerNamespace);
     expect(states(ask('b'))).toEqual(['granted']);
   });
 
-  it('S85 a room that was held for its time is taken back for another namespace, with what it keeps, and never sooner', () => {
+  it('S85 room held for its full time is revoked for another namespace, with its memory, and never sooner', () => {
     const { ask, claim, pass } = stage();
     const slow = claim('a');
     const { reader, output } = outputIn(slow);
@@ -170,7 +170,7 @@ describe('S85 no namespace holds up the large outputs of another', () => {
     expect(states(ask('d'))).toEqual(['waiting']);
   });
 
-  it('S85 is taken back when the other namespace comes later than that, and by nobody where only its own waits', () => {
+  it('S85 is revoked when another namespace requests it later, and not for its own', () => {
     const { ask, clock, pass } = stage();
     const slow = ask('a', 'a', 'a', 'a', 'b');
     pass(100 * execOutputSlotHeldMs);
@@ -181,7 +181,7 @@ describe('S85 no namespace holds up the large outputs of another', () => {
     expect(states(slow)).toEqual(['cut', 'granted', 'granted', 'waiting', 'granted']);
   });
 
-  it('S85 a namespace waits for the other namespaces before it, not for all of their execs', () => {
+  it('S85 a namespace waits for one turn of each other namespace, not for all of their execs', () => {
     const { ask, pass } = stage();
     // more namespaces than rooms
     const many = ['a', 'b', 'c', 'd', 'e', 'f'].map((namespace) =>
@@ -202,7 +202,7 @@ describe('S85 no namespace holds up the large outputs of another', () => {
     }
   });
 
-  it('S85 the memory of what is cut is given back before the next one has the room', () => {
+  it('S85 the memory of cut output is freed before the next exec gets the room', () => {
     const { ask, claim, pass } = stage(1);
     const slow = claim('a');
     const { reader, output } = outputIn(slow);
@@ -217,7 +217,7 @@ describe('S85 no namespace holds up the large outputs of another', () => {
     expect(output.takeBytes()).toHaveLength(execFreeBytes);
   });
 
-  it('S85 an exec whose room is taken back runs to its end: the start of each output, its exit code, a line of stderr and one of the log', async () => {
+  it('S85 an exec whose room is revoked runs to its end, with the start of each output, its exit code, a line in stderr and one in the log', async () => {
     const { all, ask, pass } = stage(1);
     const id = containerId('c');
     const warned: object[] = [];

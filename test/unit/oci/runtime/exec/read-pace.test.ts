@@ -51,15 +51,15 @@ async function readsOf(source: ReturnType<typeof endless>, sink: ByteSink): Prom
 describe('output in small pieces', () => {
   const each = smallReads.times + 1;
 
-  test('S89: single bytes cost so many reads in a time and no more', async () => {
+  test('S89: single bytes cost a bounded number of reads in a time', async () => {
     expect(await readsOf(endless(1), taker)).toEqual([each, each * 2, each * 3]);
   });
 
-  test('S89: what nobody wants is read no faster, whatever its pieces', async () => {
+  test('S89: unwanted output is read no faster, whatever its pieces', async () => {
     expect(await readsOf(endless(smallReadBytes * 4), discard)).toEqual([each, each * 2, each * 3]);
   });
 
-  test('S89: beyond those each waits for a short rest only, in which the kernel joins what comes', async () => {
+  test('S89: further reads each wait for a short pause only, in which the kernel joins output', async () => {
     const clock = new HandClock();
     const source = endless(1);
     const pump = new OutputPump(source, taker, clock);
@@ -78,7 +78,7 @@ describe('output in small pieces', () => {
     await pump.ended;
   });
 
-  test('a source that rests by itself is not rested after again, unless nobody wants what it brings (S89)', async () => {
+  test('a source that pauses by itself is not paused again, unless its output is unwanted (S89)', async () => {
     const clock = new HandClock();
     const source = endless(1);
     await new OutputPump(source, taker, clock, true).ended;
@@ -89,7 +89,7 @@ describe('output in small pieces', () => {
     expect(unwanted.reads()).toBe(each);
   });
 
-  test('S89: large pieces wait for nothing but the client', async () => {
+  test('S89: large pieces wait only for the client', async () => {
     const source = endless(smallReadBytes);
     const clock = new HandClock();
     const many = smallReads.times * 10;

@@ -10,7 +10,7 @@ import { streamExec } from '../../../../../src/oci/runtime/exec/stream-exec.ts';
 import { containerId } from '../../../cri/stage.ts';
 import { ownIdentity } from '../../../../support/own-identity.ts';
 
-test('S78 the command line of an exec is given up once its description is written, before its process runs', async () => {
+test('S78 the command line of an exec is freed once its description is written, before its process runs', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'troupe-argv-'));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const configJson = join(directory, 'config.json');

@@ -83,7 +83,7 @@ describe('the last output of a process that has ended', () => {
     expect(sink.text()).toBe('last words');
   });
 
-  it('is read before the time counts, where the event loop stood still', async () => {
+  it('is read before the time counts, after a stall of the event loop', async () => {
     const clock = new TurningClock(5 * driverLimits.drainQuietMs);
     const [source, sink] = [pipe(), collector()];
     const pump = new OutputPump(source, sink, clock);
@@ -105,7 +105,7 @@ describe('the last output of a process that has ended', () => {
     expect(clock.monoMs()).toBeLessThan(driverLimits.drainQuietMs + 2 * driverLimits.drainPollMs);
   });
 
-  it('is not waited for for ever where a background child goes on writing', async () => {
+  it('is not awaited for ever where a background child keeps writing', async () => {
     const clock = new TurningClock();
     const source = pipe();
     const pump = new OutputPump(source, collector(), clock);
@@ -155,7 +155,7 @@ describe('the last output of a process that has ended', () => {
 });
 
 describe('S85 a drain', () => {
-  it('of a client that takes its output late leaves no waiter behind for each look', async () => {
+  it('of a client that reads its output late leaves no waiter behind for each poll', async () => {
     const clock = new TurningClock();
     const source = pipe();
     const taking = Promise.withResolvers<void>();

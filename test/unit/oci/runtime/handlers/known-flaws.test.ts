@@ -29,7 +29,7 @@ describe('flaws of runtimes by their versions', () => {
       ['1.3.6', '1.4.3', '1.5.0-rc.3', '1.5.2'],
     ],
     ['S43', 'CVE-2022-29162', ['1.1.1'], ['1.1.2', '1.2.0']],
-  ])('%s: %s is told of the versions that have it and of no other', (_row, name, having, fixed) => {
+  ])('%s: %s is reported for affected versions only', (_row, name, having, fixed) => {
     for (const version of having)
       expect(runc(version), version).toContain(
         `runc ${version} has ${name === 'CVE-2023-27561' ? name : `${name} `}`,
@@ -37,7 +37,7 @@ describe('flaws of runtimes by their versions', () => {
     for (const version of fixed) expect(runc(version), version).not.toContain(name);
   });
 
-  it('S11: crun without its fix of inheritable capabilities is told', () => {
+  it('S11: crun without its fix of inheritable capabilities is reported', () => {
     expect(knownFlaws('crun version 1.4.3\ncommit: x\n')[0]).toBe(
       'crun 1.4.3 has CVE-2022-27650 (inheritable capabilities)',
     );
@@ -49,7 +49,7 @@ describe('flaws of runtimes by their versions', () => {
     expect(knownFlaws('crun version UNKNOWN\n')).toEqual([]);
   });
 
-  it('of what is neither, or says no version, nothing is known', () => {
+  it('another program, or one without a version, has no known flaws', () => {
     for (const text of ['', 'youki version 0.1.0', 'runc', 'runc version ', 'not runc version 1.0.0'])
       expect(knownFlaws(text)).toEqual([]);
   });

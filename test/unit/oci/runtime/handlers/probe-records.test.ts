@@ -34,21 +34,21 @@ async function keep(result: ProbeResult): Promise<void> {
   await keepProbe(directory, handler, mark, result);
 }
 
-test('what was found is there for the next start with the same program', async () => {
+test('a result is reused by the next start with the same program', async () => {
   expect(await recallProbe(directory, handler)).toBeUndefined();
   await keep(found);
   expect(await recallProbe(directory, handler)).toEqual(found);
   expect(await recallProbe(directory, { ...handler, name: 'crun' })).toBeUndefined();
 });
 
-test('another program in its place is probed', async () => {
+test('a replaced program is probed', async () => {
   await keep(found);
   writeFileSync(join(directory, 'new'), '#!/bin/sh\n', { mode: 0o755 });
   renameSync(join(directory, 'new'), handler.path);
   expect(await recallProbe(directory, handler)).toBeUndefined();
 });
 
-test('a program that is gone or has changed its mode is probed', async () => {
+test('a program that is missing or has changed its mode is probed', async () => {
   await keep(found);
   chmodSync(handler.path, 0o700);
   expect(await recallProbe(directory, handler)).toBeUndefined();
@@ -56,12 +56,12 @@ test('a program that is gone or has changed its mode is probed', async () => {
   expect(await recallProbe(directory, handler)).toBeUndefined();
 });
 
-test('a failure is not kept', async () => {
+test('a failure is not recorded', async () => {
   await keep({ ...found, ready: false, reason: 'it hangs' });
   expect(await recallProbe(directory, handler)).toBeUndefined();
 });
 
-test('a result whose stand-in is gone does not count', async () => {
+test('a result whose stand-in is missing does not count', async () => {
   const standIn = join(directory, 'stand-in');
   writeFileSync(standIn, '', { mode: 0o755 });
   await keep({ ...found, standIn });
@@ -84,11 +84,11 @@ test.each([
   ['no result', { version: 1, mark: 'm' }],
   ['a number', 1],
   ['null', null],
-])('%s is not believed', (_what, record) => {
+])('%s is not used', (_what, record) => {
   expect(parseProbe(JSON.stringify(record), 'm')).toBeUndefined();
 });
 
-test('a damaged file is not believed', async () => {
+test('a damaged file is not used', async () => {
   await keep(found);
   writeFileSync(join(directory, 'runc.probe'), '{"version":1,');
   expect(await recallProbe(directory, handler)).toBeUndefined();

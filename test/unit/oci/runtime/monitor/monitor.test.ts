@@ -66,7 +66,7 @@ describe('S65 the monitor’s argv', () => {
     ]);
   });
 
-  it('names no file when there is no log: a reopen would rename over it', () => {
+  it('names no log file without a log, since a reopen would rename over it', () => {
     expect(createMonitorArgv({ ...create, logPath: '' }).slice(-2)).toEqual(['-l', 'none']);
   });
 
@@ -81,7 +81,7 @@ describe('S65 the monitor’s argv', () => {
     expect(argv.slice(argv.indexOf('k8s-file:/log/-c') + 1)).toEqual(words);
   });
 
-  it('has the runtime restore in the place of its create, with these options', () => {
+  it('has the runtime’s restore in place of its create, with its options', () => {
     const argv = createMonitorArgv({
       ...create,
       restore: { images: '/r/checkpoint', options: ['--file-locks', '--lsm-profile=selinux:a'] },
@@ -96,11 +96,11 @@ describe('S65 the monitor’s argv', () => {
     ]);
   });
 
-  it('knows systemd only when told', () => {
+  it('uses systemd only when configured', () => {
     expect(createMonitorArgv(create)).not.toContain('-s');
   });
 
-  it('tells its log', () => {
+  it('has its log', () => {
     expect(logPathOf(createMonitorArgv(create))).toBe('/log/-c');
     expect(logPathOf(createMonitorArgv({ ...create, logPath: '' }))).toBe('');
     expect(logPathOf([])).toBe('');
@@ -122,11 +122,11 @@ describe('F40 the exit file', () => {
     expect(parseExitCode(text)).toBe(code);
   });
 
-  it.each(['', '-1', '256', '1e2', '0x10', '1 2', 'abc', '99999999999'])('%j is no code', (text) => {
+  it.each(['', '-1', '256', '1e2', '0x10', '1 2', 'abc', '99999999999'])('%j is not an exit code', (text) => {
     expect(parseExitCode(text)).toBeUndefined();
   });
 
-  it('absent is no fact', async () => {
+  it('absent gives no fact', async () => {
     expect(await readExitFile(join(directory, 'absent'), realClock())).toBeUndefined();
   });
 
@@ -141,7 +141,7 @@ describe('F40 the exit file', () => {
     });
   });
 
-  it('empty or bad is 255 and says why', async () => {
+  it('empty or invalid gives 255 with the reason', async () => {
     writeFileSync(join(directory, 'empty'), '');
     writeFileSync(join(directory, 'bad'), 'x'.repeat(1000));
     expect(await readExitFile(join(directory, 'empty'), realClock())).toMatchObject({
@@ -163,7 +163,7 @@ describe('F40 the exit file', () => {
     }
   });
 
-  it('F47 an OOM kill is told only with 137 and the kernel’s count', () => {
+  it('F47 an OOM kill is reported only with 137 and the kernel’s count', () => {
     const file = { exitCode: 137, finishedAtNs: 5n, problem: '' };
     expect(exitFactOf(file, 1)).toMatchObject({ oomKilled: true, reason: 'OOMKilled', exitCode: 137 });
     expect(exitFactOf(file, 0)).toMatchObject({ oomKilled: false, reason: 'Error' });
@@ -185,11 +185,11 @@ describe('F43 the monitor by its pid file', () => {
     ['123\n', 123],
     ['2', 2],
   ])('%j is a pid', (text, pid) => expect(parsePid(text)).toBe(pid));
-  it.each(['', '0', '1', '-5', '12x', '99999999', '1.5'])('%j is none', (text) =>
+  it.each(['', '0', '1', '-5', '12x', '99999999', '1.5'])('%j is not a pid', (text) =>
     expect(parsePid(text)).toBeUndefined(),
   );
 
-  it('works for a container when id and state root both stand in its argv', () => {
+  it('belongs to a container when id and state root are both in its argv', () => {
     const marks = { id, rootArg: '--root=/r' };
     expect(worksFor(createMonitorArgv(create), marks)).toBe(true);
     expect(worksFor(createMonitorArgv({ ...create, runtimeArgs: ['--root=/other'] }), marks)).toBe(false);
@@ -197,7 +197,7 @@ describe('F43 the monitor by its pid file', () => {
     expect(worksFor([], marks)).toBe(false);
   });
 
-  it('is not an unrelated process that has its pid by now', async () => {
+  it('is not an unrelated process with a reused pid', async () => {
     const pidFile = join(directory, 'conmon.pid');
     writeFileSync(pidFile, String(process.pid));
     expect(await monitorIdentity(pidFile, { id, rootArg: '--root=/r' })).toBeUndefined();
@@ -217,7 +217,7 @@ describe('the number of an open file', () => {
   });
 });
 
-it('F33: a scan in which a process ended before it was read is not whole', async () => {
+it('F33: a scan in which a process ended before it was read is incomplete', async () => {
   const child = spawn('true');
   const ended = new Promise((resolve) => void child.once('exit', resolve));
   // no turn of the event loop in between, which would reap it

@@ -28,7 +28,7 @@ const kindOf = (work: () => unknown): FaultKind | 'none' => {
   }
 };
 
-describe('what a shim prints at its start', () => {
+describe('the output of a shim at its start', () => {
   it('is an address, JSON, or a message', () => {
     expect(parsed('unix:///run/s/1\n')).toEqual({ path: '/run/s/1', api: 2 });
     expect(parsed('/run/s/1')).toEqual({ path: '/run/s/1', api: 2 });
@@ -57,8 +57,8 @@ describe('what a shim prints at its start', () => {
   });
 });
 
-describe('how a shim is called', () => {
-  it('with words for old ones and a message for new ones, and nothing of our environment (S64)', () => {
+describe('the call of a shim', () => {
+  it('has arguments for old ones and a message for new ones, and nothing of our environment (S64)', () => {
     expect(shimArgv(command, 'start')).toEqual([
       '/opt/kata/shim',
       '-namespace',

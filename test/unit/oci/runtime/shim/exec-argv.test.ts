@@ -22,7 +22,7 @@ const OUTPUTS: Omit<ExecRequest, 'input' | 'deadline'> = {
   close: () => undefined,
 };
 
-test('S78 the command line of an exec in a shim is given up once the shim has it, before its process runs', async () => {
+test('S78 the command line of an exec in a shim is freed once the shim has it, before its process runs', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'troupe-shim-argv-'));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const id = containerId('c');

@@ -43,7 +43,7 @@ function stage() {
   };
 }
 
-test('an exit that no file can be written for is told all the same', async () => {
+test('an exit is reported although its file cannot be written', async () => {
   const { layout, watch, reported } = stage();
   await writeNote(
     layout,
@@ -64,7 +64,7 @@ test('an exit that no file can be written for is told all the same', async () =>
   await expect(readFile(layout.exitFile(CONTAINER_ID))).rejects.toThrow('ENOENT');
 });
 
-test('one without a note is no longer watched: once it has one, it can be', async () => {
+test('a container without a note is no longer watched; with a new one it can be', async () => {
   const { layout, watch, reported, asked } = stage();
   watch();
   for (let turn = 0; turn < 50; turn += 1) await aTurn();

@@ -16,7 +16,7 @@ describe('the record of a shim', () => {
     task: { pid: 8, startTicks: 10 },
   };
 
-  it('is read back; a task that was not started yet is absent', () => {
+  it('is read back, without a task that was not started yet', () => {
     expect(parseShimRecord(JSON.stringify(good))).toEqual(good);
     expect(parseShimRecord(JSON.stringify({ ...good, task: undefined }))).toEqual({
       ...good,
@@ -30,13 +30,13 @@ describe('the record of a shim', () => {
     Object.entries({ version: 2, handler: 5, path: 'relative', api: 4, shim: { pid: 1, startTicks: 1 } }).map(
       ([key, value]) => JSON.stringify({ ...good, [key]: value }),
     ),
-  ])('is as if it were not there when it is damaged', (...texts) => {
+  ])('counts as absent when damaged', (...texts) => {
     for (const text of texts) expect(parseShimRecord(text)).toBeUndefined();
   });
 });
 
-describe('an exit by the word of a shim', () => {
-  it('has its time, or the time it was heard at; a code that no process has is unknown', () => {
+describe('an exit reported by a shim', () => {
+  it('has its time, or the time of the report; an impossible code is unknown', () => {
     expect(shimExit(7, { seconds: 5n, nanos: 3 }, 9_000_000_000n)).toEqual({
       exitCode: 7,
       atNs: 5_000_000_003n,
@@ -50,7 +50,7 @@ describe('an exit by the word of a shim', () => {
   });
 });
 
-it('S62: an exit that is to come by the word of a shim was now: no file and no answer takes its time', () => {
+it('S62: an exit reported for the future is taken as now: its time is in no file and no answer', () => {
   for (const at of [
     { seconds: 2n ** 62n, nanos: 0 },
     { seconds: 9n, nanos: 999_999_999 },
@@ -60,7 +60,7 @@ it('S62: an exit that is to come by the word of a shim was now: no file and no a
   }
 });
 
-it('S62: figures that no machine can have are left out, and the others stay', () => {
+it('S62: impossible figures are left out, and the others stay', () => {
   const most = 2n ** 64n - 1n;
   const v2 = encodeMessage(MetricsV2, {
     cpu: { usageUsec: most },
@@ -79,7 +79,7 @@ it('S62: figures that no machine can have are left out, and the others stay', ()
 });
 
 describe('the figures of a guest', () => {
-  it('of version 1', () => {
+  it('are read in version 1', () => {
     const value = encodeMessage(MetricsV1, {
       cpu: { usage: { total: 5n } },
       memory: {
@@ -103,7 +103,7 @@ describe('the figures of a guest', () => {
     });
   });
 
-  it('of version 2, without a limit', () => {
+  it('are read in version 2, without a limit', () => {
     const value = encodeMessage(MetricsV2, {
       cpu: { usageUsec: 5n },
       memory: { usage: 10n, inactiveFile: 20n, usageLimit: 2n ** 64n - 1n, anon: 1n },
@@ -119,7 +119,7 @@ describe('the figures of a guest', () => {
     );
   });
 
-  it('of another kind are none', () => {
+  it('of another kind are left out', () => {
     expect(usageIn({ typeUrl: 'io.containerd.windows.Metrics', value: new Uint8Array() })).toBeUndefined();
   });
 });

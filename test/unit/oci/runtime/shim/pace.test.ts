@@ -43,7 +43,7 @@ afterEach(() => rmSync(directory, { recursive: true }));
 
 const turn = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 1));
 describe("a shim's log", () => {
-  test('S89: is read from time to time, and of each read some lines are kept; the shim goes on when it has been read', async () => {
+  test('S89: is read at intervals, and a bounded number of lines of each read are kept; the shim goes on after the read', async () => {
     const path = join(directory, 'log');
     makeLogFifo(path);
     const clock = new HandClock();
@@ -97,7 +97,7 @@ async function shimRunsAs(layout: Layout, id: ContainerId, pid: number): Promise
 }
 
 describe('events of a shim', () => {
-  test("S86: an OOM kill that a shim reports of another pod's container is not noted", async () => {
+  test("S86: an OOM kill that a shim reports for another pod's container is not recorded", async () => {
     const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
     const id = parseContainerId('a'.repeat(64)) ?? expect.unreachable();
     mkdirSync(layout.containerDir(id), { recursive: true });
@@ -123,7 +123,7 @@ describe('events of a shim', () => {
     events.close();
   });
 
-  test('S89: an OOM kill is noted once for a container, and its connection is read at a pace', async () => {
+  test('S89: an OOM kill is recorded once for a container, and its connection is read at a bounded rate', async () => {
     const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
     const id = parseContainerId('a'.repeat(64));
     if (id === undefined) throw new Error('no id');

@@ -10,7 +10,7 @@ import { recallProbe } from '../../../../../src/oci/runtime/handlers/probe-recor
 import { readShimRecord } from '../../../../../src/oci/runtime/shim/record.ts';
 import { sandboxId } from '../../../actors/fixtures.ts';
 
-test('F89 F32: a FIFO or a directory in the place of a record is as if there were none', async () => {
+test('F89 F32: a FIFO or a directory in the place of a record counts as absent', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'troupe-own-records-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));
   const layout = createLayout({ root: directory, state: directory });

@@ -47,7 +47,7 @@ it.each<[FaultKind, FaultKind]>([
   ['notReady', 'outside'],
   ['unsupported', 'outside'],
   ['timedOut', 'timedOut'],
-])("a shim's %s is told as %s, with what was attempted on which container", async (kind, reported) => {
+])("a shim's %s is reported as %s, with the attempt and the container", async (kind, reported) => {
   answer = [kind, 'executable file not found in $PATH'];
   await expect(shim.call(Task.method.create, { id: 'c1' })).rejects.toMatchObject({
     fault: {
@@ -82,7 +82,7 @@ it.each<[FaultKind, string, boolean]>([
   expect(await call).toBe(isGone);
 });
 
-it('a shim that says that it is unavailable is known as such to what ends it (Shims.orKill)', async () => {
+it('a shim that reports itself unavailable is recognised by Shims.orKill', async () => {
   answer = ['notReady', 'the agent is dead'];
   await expect(shim.callUnlessGone(Task.method.kill, { id: 'c1' })).rejects.toMatchObject({
     fault: { kind: 'notReady' },

@@ -25,12 +25,12 @@ describe('annotations', () => {
     'io.katacontainers',
     'xio.katacontainers.x',
     'Run.oci.handler',
-  ])('S06: %s is none that the handler lets through, of the pod or of the container', (name) => {
+  ])('S06: %s is not passed by the handler, from the pod or the container', (name) => {
     expect(annotationsWith({ sandbox: { annotations: { [name]: 'evil' } } })[name]).toBeUndefined();
     expect(annotationsWith({ spec: { annotations: { [name]: 'evil' } } })[name]).toBeUndefined();
   });
 
-  test('S05: none of a client takes the place of ours', () => {
+  test('S05: no client’s annotation replaces ours', () => {
     const ours = 'io.kubernetes.cri.sandbox-name';
     const open = { recursiveReadOnlyMounts: true, allowedAnnotations: ['*'] };
     expect(
@@ -39,7 +39,7 @@ describe('annotations', () => {
     ).toBe('web');
   });
 
-  test('S29: labels of an image are no annotations, whatever they are called and whatever the handler lets through', () => {
+  test('S29: labels of an image are never annotations, whatever their names and the handler’s list', () => {
     const labels = {
       'run.oci.handler': 'evil-label',
       'io.katacontainers.config': 'evil-label',
@@ -82,7 +82,7 @@ describe('paths of the kernel', () => {
     'timer_stats',
   ];
 
-  test('S35 S72: hidden by default is the larger of both peers’ lists, power consumption and firmware included', () => {
+  test('S35 S72: the default masked paths are the larger of both peers’ lists, power consumption and firmware included', () => {
     expect(DEFAULT_MASKED_PATHS).toEqual([
       ...PEERS.map((name) => `/proc/${name}`),
       '/sys/devices/virtual/powercap',
@@ -93,7 +93,7 @@ describe('paths of the kernel', () => {
     );
   });
 
-  test('S72: what is asked is in the document, and nothing for a privileged container', () => {
+  test('S72: requested masked paths are in the document, and none for a privileged container', () => {
     const security = { maskedPaths: ['/proc/kcore', '/x'], readonlyPaths: ['/proc/sys'] };
     expect(generateSpec(inputOf({ security })).linux).toMatchObject(security);
     const privileged = generateSpec(
@@ -139,7 +139,7 @@ describe('S35: sockets under the built-in seccomp profile', () => {
 });
 
 describe('S73: privileges and seccomp', () => {
-  test('no_new_privs as asked', () => {
+  test('no_new_privs is set as requested', () => {
     for (const noNewPrivs of [true, false])
       expect(generateSpec(inputOf({ security: { noNewPrivs } })).process.noNewPrivileges).toBe(noNewPrivs);
   });
@@ -167,7 +167,7 @@ describe('S74: devices', () => {
     permissions: 'r',
   } as const;
 
-  test('all are denied, then those that were asked for are allowed as they were asked for', () => {
+  test('all are denied, then the requested ones are allowed as requested', () => {
     expect(
       generateSpec(inputOf({ input: { devices: [zero, { ...zero, path: '/dev/none', permissions: '' }] } }))
         .linux.resources.devices,
@@ -189,7 +189,7 @@ describe('S74: devices', () => {
   });
 });
 
-test('S71: recursively read-only is so for all that is mounted below', () => {
+test('S71: a recursively read-only mount covers all mounts below', () => {
   const mounts = [
     { mount: mountOf('/v', { readonly: true, recursiveReadOnly: true }), source: '/host/v' },
     { mount: mountOf('/w', { readonly: true }), source: '/host/w' },

@@ -20,11 +20,11 @@ const gpu = {
 } as const;
 
 describe('edits of a document', () => {
-  test('none leave it as it is', () => {
+  test('an empty list of edits changes nothing', () => {
     expect(applyEdits(plain, NOTHING)).toEqual(plain);
   });
 
-  test('variables: one of a name replaces the other, in its place', () => {
+  test('a variable replaces one of the same name, in its place', () => {
     const { env } = applyEdits(plain, { ...NOTHING, env: ['LANG=C=x', 'NEW=1', 'NEW=2'] }).process;
     expect(env).toEqual([
       ...plain.process.env.map((variable) => (variable.startsWith('LANG=') ? 'LANG=C=x' : variable)),
@@ -32,7 +32,7 @@ describe('edits of a document', () => {
     ]);
   });
 
-  test('devices: the node replaces the one at its path; a rule lets it be used, none without permissions', () => {
+  test('a device node replaces the one at its path, with a rule unless it has no permissions', () => {
     const once = applyEdits(plain, {
       ...NOTHING,
       devices: [gpu, { ...gpu, path: '/dev/fifo', type: 'p', permissions: '' }],
@@ -51,7 +51,7 @@ describe('edits of a document', () => {
     ]);
   });
 
-  test('mounts: one replaces another at its place, outer ones come first', () => {
+  test('a mount replaces one at its path; outer ones come first', () => {
     const mount = (destination: string, source = '/s') => ({
       destination,
       source,
@@ -80,7 +80,7 @@ describe('edits of a document', () => {
     expect(mounts.find(({ destination }) => destination === '/etc/hosts')?.options).toEqual(['bind', 'ro']);
   });
 
-  test('hooks by stage after those that are there; groups once; RDT replaced', () => {
+  test('hooks are appended by stage, groups added once, RDT replaced', () => {
     const [a, b] = [{ path: '/a' }, { path: '/b', timeout: 1 }];
     const once = applyEdits(plain, {
       ...NOTHING,

@@ -61,7 +61,7 @@ describe('signals', () => {
     'x'.repeat(100),
     '__proto__',
     'toString',
-  ])('%j is none', (name) => expect(signalNumber(name)).toBeUndefined());
+  ])('%j is not a signal', (name) => expect(signalNumber(name)).toBeUndefined());
 
   test('every number but 32 and 33 has one name that leads back to it', () => {
     const numbers = new Set(signalNames().values());
@@ -81,7 +81,7 @@ describe('the built-in seccomp profile', () => {
         .flatMap(({ names }) => names),
     );
 
-  test('what must never be on it without the capability', () => {
+  test('denies dangerous calls without their capability', () => {
     const names = allowed([]);
     for (const name of [
       'mount',
@@ -130,7 +130,7 @@ describe('the built-in seccomp profile', () => {
       expect(names.has(name)).toBe(true);
   });
 
-  test('capabilities open their groups', () => {
+  test('allows groups of calls by capability', () => {
     expect(allowed(['CAP_SYS_ADMIN']).has('mount')).toBe(true);
     expect(allowed(['CAP_SYS_CHROOT']).has('chroot')).toBe(true);
     expect(allowed(['CAP_BPF']).has('bpf')).toBe(true);
@@ -141,7 +141,7 @@ describe('a seccomp profile of the node', () => {
   const conditions = { arch: 'x64', capabilities: ['CAP_CHOWN'], kernelRelease: '5.14.0' } as const;
   const parse = (text: string): unknown => parseSeccompProfile(Buffer.from(text), '/p', conditions);
 
-  test('an OCI document is taken as it is, 64-bit values with all digits', () => {
+  test('an OCI document is used unchanged, 64-bit values with all digits', () => {
     const text =
       '{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"architectures":["SCMP_ARCH_X86_64"],"flags":["SECCOMP_FILTER_FLAG_LOG"],' +
       '"syscalls":[{"names":["x"],"action":"SCMP_ACT_ALLOW","args":[{"index":1,"value":18446744073709551615,"op":"SCMP_CMP_EQ"}]}]}';
@@ -218,7 +218,7 @@ describe('a seccomp profile of the node', () => {
 });
 
 describe('S09, S75: the log path', () => {
-  test('joined; empty is no log', () => {
+  test('is joined; an empty one means no log', () => {
     expect(effectiveLogPath('/var/log/pods/x', 'app/0.log')).toBe('/var/log/pods/x/app/0.log');
     expect(effectiveLogPath('', '')).toBe('');
   });
@@ -249,13 +249,13 @@ describe('mounts of the host', () => {
       '',
     ].join('\n'),
   );
-  test('the one that a path lies on', () => {
+  test('finds the mount of a path', () => {
     expect(mountOver('/data/x', info)?.source).toBe('b');
     expect(mountOver('/data', info)?.source).toBe('b');
     expect(mountOver('/database', info)?.source).toBe('/dev/sda');
     expect(mountOver('/x', [])).toBeUndefined();
   });
-  test('too many are refused before any is looked at', () => {
+  test('refuses too many mounts before any is read', () => {
     expect(faultBy(() => checkMounts(Array.from({ length: 1025 }, () => mountOf('/x'))))).toMatchObject({
       kind: 'invalidRequest',
       subject: 'mounts',
@@ -265,7 +265,7 @@ describe('mounts of the host', () => {
 
 describe('layout', () => {
   const layout = createLayout({ root: '/r', state: '/s' });
-  test('everything lies below the two roots', () => {
+  test('everything is below the two roots', () => {
     expect(layout.configJson(CONTAINER_ID)).toBe(`/s/containers/${CONTAINER_ID}/bundle/config.json`);
     expect(layout.rootfs(CONTAINER_ID)).toBe(`/r/containers/${CONTAINER_ID}/rootfs`);
     expect(layout.pin(SANDBOX_ID, 'net')).toBe(`/s/ns/${SANDBOX_ID}/net`);

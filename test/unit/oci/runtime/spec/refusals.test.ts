@@ -130,7 +130,7 @@ describe('refused as invalidRequest', () => {
     expect(faultOf(inputOf(changes))).toMatchObject({ kind: 'invalidRequest', subject });
   });
 
-  test('recursively read-only where the handler cannot', () => {
+  test('recursively read-only where the handler does not support it', () => {
     const input = inputOf(mount('/a', { recursiveReadOnly: true, readonly: true }));
     expect(faultOf({ ...input, handler: { recursiveReadOnlyMounts: false } })).toMatchObject({
       kind: 'invalidRequest',
@@ -147,7 +147,7 @@ test('a known capability that this daemon lacks itself is refused as unsupported
   expect(faultOf(input)).toMatchObject({ kind: 'unsupported' });
 });
 
-test('a seccomp file or a process that the caller forgot is a bug, never unconfined and never the host', () => {
+test('a seccomp file or a process that the caller left out is a bug, never unconfined or the host’s', () => {
   expect(faultOf(inputOf({ security: { seccomp: { type: 'localhost', path: '/p' } } })).kind).toBe('bug');
   const pid = { network: 'pod', ipc: 'pod', pid: 'target', targetId: undefined } as const;
   expect(faultOf(inputOf({ security: { namespaces: pid } })).kind).toBe('bug');
@@ -158,7 +158,7 @@ test('S61: an int64 keeps all its digits in config.json', () => {
   expect(encodeSpec(generateSpec(input))).toContain('"limit": 9223372036854775807');
 });
 
-test('what a node cannot give is told as conditions', () => {
+test('features that the node lacks are reported as conditions', () => {
   const { spec, host } = inputOf({
     resources: {
       hugepageLimits: [{ pageSize: '2MB', limitBytes: 0n }],

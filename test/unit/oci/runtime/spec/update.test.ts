@@ -7,7 +7,7 @@ import { host } from './fixtures.ts';
 const MIB = 1024n * 1024n;
 
 describe('the document of an update', () => {
-  it('names all limits, also those that stay', () => {
+  it('has all limits, also unchanged ones', () => {
     const limits: Resources = {
       ...NO_LIMITS,
       cpuShares: 512n,
@@ -25,7 +25,7 @@ describe('the document of an update', () => {
     });
   });
 
-  it('F09: takes back what was set and is to be unset, in the words of the kernel', () => {
+  it('F09: resets limits that are to be unset, in the kernel’s values', () => {
     const set: Resources = {
       ...NO_LIMITS,
       cpuShares: 512n,
@@ -39,7 +39,7 @@ describe('the document of an update', () => {
     });
   });
 
-  it('refuses what no container can have', () => {
+  it('refuses impossible limits', () => {
     expect(() => updateDocument({ ...NO_LIMITS, memoryLimitBytes: 1n }, NO_LIMITS, host)).toThrow(
       'limit memory to 1 bytes',
     );

@@ -19,7 +19,7 @@ vi.mock('../../../../../../src/host/files/btrfs.ts', async (original) => ({
   deleteSubvolume: () => Promise.reject(new Error('ENOTEMPTY')),
 }));
 
-test('F89 S59: a container goes though its subvolumes can not be deleted: the trash takes them entry by entry', async () => {
+test('F89 S59: a container is removed though its subvolumes cannot be deleted; the trash deletes them entry by entry', async () => {
   const paths = storePaths('/var/lib/troupe');
   const lines: string[] = [];
   const host: DriverHost = {

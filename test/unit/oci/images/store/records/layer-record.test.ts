@@ -19,7 +19,7 @@ const record: LayerRecord = {
 };
 
 describe('a layer’s record', () => {
-  test('reads back as written, and unknown fields of a later version of ours do no harm', () => {
+  test('is read back as written, also with unknown fields of a later version', () => {
     expect(parseLayerRecord(encodeLayerRecord(record), record.diffId)).toEqual(record);
     expect(parseLayerRecord(JSON.stringify({ ...record, later: 1 }), record.diffId)).toEqual(record);
   });
@@ -31,11 +31,11 @@ describe('a layer’s record', () => {
     ['an array', '[]'],
     ['another version', JSON.stringify({ ...record, version: 2 })],
     ['another layer', JSON.stringify({ ...record, diffId: record.blobDigest })],
-    ['a digest that is none', JSON.stringify({ ...record, blobDigest: 'sha256:../../x' })],
+    ['an invalid digest', JSON.stringify({ ...record, blobDigest: 'sha256:../../x' })],
     ['a negative size', JSON.stringify({ ...record, usedBytes: -1 })],
     ['a size that is text', JSON.stringify({ ...record, inodes: '2' })],
     ['no mark', JSON.stringify({ ...record, rootOpaque: undefined })],
-  ])('F27, F28: %s is no record', (_what, text) => {
+  ])('F27, F28: %s is not a record', (_what, text) => {
     expect(parseLayerRecord(text, record.diffId)).toBeUndefined();
   });
 });

@@ -29,7 +29,7 @@ function bench(): { directories: StoreDirectories; conditions: Conditions; aside
   return { directories, conditions, aside: `${paths.layers}.not-a-directory` };
 }
 
-test('F89 a file in the place of a directory is moved aside, also where that name is a directory’s', async () => {
+test('F89 a file in the place of a directory is moved aside, also where the new name is a directory', async () => {
   const { directories, conditions, aside } = bench();
   mkdirSync(join(aside, 'below'), { recursive: true });
   await directories.ofImages();
@@ -39,7 +39,7 @@ test('F89 a file in the place of a directory is moved aside, also where that nam
   expect(conditions.all().map(({ subject }) => subject)).toEqual([`${aside}.1`]);
 });
 
-test('F89 when all names are taken nothing is moved or deleted', async () => {
+test('F89 nothing is moved or deleted when all new names are taken', async () => {
   const { directories, aside } = bench();
   for (let number = 0; number < hostLimits.movedAside; number += 1)
     writeFileSync(number === 0 ? aside : `${aside}.${number}`, String(number));

@@ -56,7 +56,7 @@ test('bytes on the way are bounded: a writer waits for the worker’s credit', a
   ]);
 });
 
-test('the sender keeps its bytes: they are copied, not taken', async () => {
+test('the sender keeps its bytes, which are copied, not transferred', async () => {
   const { running, worker } = pair();
   const pool = Buffer.alloc(100, 1);
   await running.write(pool.subarray(10, 20));
@@ -79,7 +79,7 @@ test('a failure wakes the writer that waits, and later writes do nothing', async
   expect(running.failure?.message).toBe('no tar');
 });
 
-test('a worker that goes away without an answer loses the job', async () => {
+test('a worker that exits without an answer fails the job', async () => {
   const { running, ended, worker } = pair();
   worker.close();
   await expect(running.result).rejects.toMatchObject({ fault: { kind: 'bug' } });

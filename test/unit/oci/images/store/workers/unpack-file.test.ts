@@ -7,7 +7,7 @@ import type { TarEntry } from '../../../../../../src/oci/layers/tar-entry.ts';
 import { FileStream } from '../../../../../../src/oci/images/store/workers/unpack-file.ts';
 
 describe('FileStream', () => {
-  it.each([[[]], [['abc']], [['a', 'bc']]])('of the pieces %j', async (pieces) => {
+  it.each([[[]], [['abc']], [['a', 'bc']]])('reads the pieces %j', async (pieces) => {
     const entries: TarEntry[] = [];
     const written: string[] = [];
     let finished = 0;

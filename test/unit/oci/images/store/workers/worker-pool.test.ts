@@ -30,7 +30,7 @@ const measure = (name: string): RunningJob => pool.start({ kind: 'measure', path
 const jobs = (): readonly string[] => readFileSync(join(directory, 'jobs'), 'utf8').trim().split('\n');
 
 describe('S90 a storage worker that ends', () => {
-  it('has each of its jobs done once more by itself: the one that ends workers fails, the others do not', async () => {
+  it('has each of its jobs retried alone: the one that crashes workers fails, the others do not', async () => {
     const victims = [measure('victim'), measure('victim')];
     const killer = measure('kills');
     const [fault, ...results] = await Promise.all([
@@ -46,12 +46,12 @@ describe('S90 a storage worker that ends', () => {
     expect(jobs()).toEqual(['victim', 'victim', 'kills', 'victim', 'victim', 'kills']);
   });
 
-  it('with one job in hand ends that job, which is not tried again', async () => {
+  it('with one job in hand fails that job, which is not retried', async () => {
     expect((await faultOf(measure('kills').result)).message).toBe('storage worker exited with code 7');
     expect(jobs()).toEqual(['kills']);
   });
 
-  it('does not begin a job again that was cancelled', async () => {
+  it('does not retry a cancelled job', async () => {
     const victim = measure('victim');
     const killer = measure('kills');
     victim.cancel();
@@ -61,7 +61,7 @@ describe('S90 a storage worker that ends', () => {
 });
 
 describe('S90 workers for one unpacking each', () => {
-  it('are few: who waits for one fails after a while, and leaves the line when it is aborted', async () => {
+  it('are few: a caller that waits for one fails after a while, and leaves the queue on abort', async () => {
     const clock = new HandClock();
     const own = new WorkerPool({ clock });
     const never = new AbortController().signal;

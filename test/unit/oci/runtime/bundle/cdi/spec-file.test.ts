@@ -84,7 +84,7 @@ const json = JSON.stringify({
 });
 
 describe('a CDI file', () => {
-  test('says the same in JSON and in YAML', async () => {
+  test('is read the same in JSON and in YAML', async () => {
     const spec = await parse(json);
     expect(await parse(yaml, 'v.yaml')).toEqual(spec);
     expect(spec.kind).toBe('v.com/gpu');
@@ -216,7 +216,7 @@ describe('a CDI file', () => {
   });
 });
 
-test('S61 a key of YAML that is no text refuses the file, at any depth', async () => {
+test('S61 a YAML key that is not a string refuses the file, at any depth', async () => {
   const deep = yaml.replace('env: [ALL=1]', 'env: [ALL=1]\n  ? [[b]]\n  : x');
   await expect(parse(deep, 'v.yaml')).rejects.toMatchObject({
     fault: { kind: 'outside', message: expect.stringContaining('a key is not a string') as string },

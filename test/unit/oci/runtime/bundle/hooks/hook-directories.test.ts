@@ -30,7 +30,7 @@ test.each<[string, object, Readonly<Record<string, string>>, string?]>([
   ["an annotation's key", { annotations: { [SLOW]: '.' } }, { [HOSTILE]: 'a' }],
   ['a command', { commands: [SLOW] }, {}, HOSTILE],
 ])(
-  'an expression that %s keeps busy is cut off, and told with its file (S63)',
+  'an expression that %s keeps busy is aborted, and reported with its file (S63)',
   async (_what, when, annotations, command) => {
     await hook(when);
     const refused = chosen(annotations, command);
@@ -42,7 +42,7 @@ test.each<[string, object, Readonly<Record<string, string>>, string?]>([
   },
 );
 
-test('all annotations of one container have one bound together', async () => {
+test('all annotations of one container share one bound', async () => {
   await hook({ annotations: { '^a': '^(?:.*x.*x.*y)$' } });
   // each of them takes some tens of milliseconds
   await expect(
@@ -50,7 +50,7 @@ test('all annotations of one container have one bound together', async () => {
   ).rejects.toThrow('hooks timed out');
 });
 
-test('a key is looked at as far as a value is', async () => {
+test('a key is read up to the same bound as a value', async () => {
   await hook({ annotations: { end$: '' } });
   expect(await chosen({ [`${'x'.repeat(5000)}end`]: '' })).toEqual([]);
   expect(await chosen({ 'the end': '' })).toEqual([{ stage: 'prestart', hook: { path: '/bin/h' } }]);

@@ -24,7 +24,7 @@ const matches = (when: object, changes: Partial<HookSubject> = {}): boolean =>
   parse({ when }).matches({ ...subject, ...changes });
 
 describe('a hook file', () => {
-  test('gives hook and stages as they are', () => {
+  test('gives hook and stages unchanged', () => {
     const hook = { path: '/bin/h', args: ['h', '-x'], env: ['A=b'], timeout: 3 };
     expect(parse({ hook, stages: ['createRuntime', 'poststop'] })).toMatchObject({
       hook,

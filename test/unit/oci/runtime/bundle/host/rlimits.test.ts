@@ -15,7 +15,7 @@ Max nice priority         0                    0
 const INFINITY = 2n ** 64n - 1n;
 
 describe('rlimits from the configuration', () => {
-  test('in order of their names, and none above our own without CAP_SYS_RESOURCE', () => {
+  test('are in order of their names, and not above our own without CAP_SYS_RESOURCE', () => {
     const requested = {
       nofile: { soft: 1024, hard: 'unlimited' },
       memlock: { soft: 'unlimited', hard: 'unlimited' },
@@ -39,7 +39,7 @@ describe('rlimits from the configuration', () => {
     });
   });
 
-  test('soft above hard, and a name that is none', () => {
+  test('are refused with soft above hard, or an unknown name', () => {
     expect(() => rlimitsFor({ core: { soft: 'unlimited', hard: 5 } }, inherited, true)).toThrow(
       'use runtime.rlimits.core: soft is above hard',
     );

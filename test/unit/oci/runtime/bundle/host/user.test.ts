@@ -92,7 +92,7 @@ describe('forms of the image USER (S24)', () => {
 });
 
 describe('the request over the image', () => {
-  test('run_as_username over run_as_user over USER', () => {
+  test('run_as_username comes before run_as_user and USER', () => {
     expect(resolveUser({ ...nobody, runAsUsername: 'bob', runAsUser: 5 }, 'alice', files).uid).toBe(1002);
     expect(resolveUser({ ...nobody, runAsUser: 1000 }, 'bob', files)).toMatchObject({
       uid: 1000,
@@ -102,7 +102,7 @@ describe('the request over the image', () => {
     expect(resolveUser({ ...nobody, runAsUser: 0 }, 'bob', files).uid).toBe(0);
   });
 
-  test('run_as_group replaces the primary group, which is kept nowhere else (CVE-2022-2995)', () => {
+  test('run_as_group replaces the primary group everywhere (CVE-2022-2995)', () => {
     expect(resolveUser({ ...nobody, runAsUser: 1000, runAsGroup: 9 }, '', files)).toEqual({
       uid: 1000,
       gid: 9,
@@ -111,7 +111,7 @@ describe('the request over the image', () => {
     });
   });
 
-  test('S12: strict takes the groups of the request only, merge both', () => {
+  test('S12: Strict uses the groups of the request only, Merge both', () => {
     const asked = { ...nobody, runAsUser: 1000, supplementalGroups: [3000, 2000, 3000] };
     expect(resolveUser({ ...asked, supplementalGroupsPolicy: 'strict' }, '', files).additionalGids).toEqual([
       1001, 2000, 3000,
@@ -123,7 +123,7 @@ describe('the request over the image', () => {
     expect(kindOf(() => resolveUser({ ...nobody, runAsGroup: 5 }, 'alice', files))).toBe('invalidRequest');
   });
 
-  test.each([-1, 1.5, 2 ** 31, Number.NaN, 2 ** 53])('number %d is refused wherever it stands', (value) => {
+  test.each([-1, 1.5, 2 ** 31, Number.NaN, 2 ** 53])('number %d is refused in every field', (value) => {
     expect(kindOf(() => resolveUser({ ...nobody, runAsUser: value }, '', files))).toBe('invalidRequest');
     expect(kindOf(() => resolveUser({ ...nobody, runAsUser: 1, runAsGroup: value }, '', files))).toBe(
       'invalidRequest',
@@ -141,7 +141,7 @@ describe('the request over the image', () => {
 
 describe('the image without a user data base', () => {
   const none = { passwd: '', group: '' };
-  test('numbers work, names do not', () => {
+  test('allows numbers, but not names', () => {
     expect(resolveUser(nobody, '5:6', none)).toEqual({ uid: 5, gid: 6, additionalGids: [6], home: '/' });
     expect(kindOf(() => resolveUser(nobody, 'alice', none))).toBe('invalidRequest');
     expect(kindOf(() => resolveUser(nobody, '5:users', none))).toBe('invalidRequest');
@@ -161,7 +161,7 @@ describe('the image without a user data base', () => {
   });
 });
 
-test('S10: more lines than a data base has are refused, in the group file too', () => {
+test('S10: more lines than the bound are refused, in the group file too', () => {
   const many = 'a\n'.repeat(specLimits.passwdLines + 1);
   expect(kindOf(() => resolveUser(nobody, '4242', { passwd: many, group: '' }))).toBe('invalidRequest');
   expect(kindOf(() => resolveUser(nobody, 'alice', { ...files, group: many }))).toBe('invalidRequest');
@@ -190,7 +190,7 @@ test('S10: a member of a group is a whole word of its list', () => {
   ]);
 });
 
-test('the pause process: 65535, or the numbers of the sandbox; a name cannot be resolved', () => {
+test('the pause process runs as 65535, or the sandbox’s numbers; a name cannot be resolved', () => {
   expect(pauseUser(nobody)).toMatchObject({ uid: 65_535, gid: 65_535 });
   expect(pauseUser({ ...nobody, runAsUser: 7, runAsGroup: 8, supplementalGroups: [9] })).toMatchObject({
     uid: 7,
