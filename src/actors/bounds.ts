@@ -61,9 +61,9 @@ export const actorLimits = {
   janitorMs: 4_500,
   /**
    * Milliseconds between two polls for a network whose garbage was not collected yet, and before the first: by then the
-   * kubelet's first pods of the boot are started.
+   * kubelet has started the pods of the boot. Stale resources are not urgent.
    */
-  networkGcPollMs: 30_000,
+  networkGcPollMs: 600_000,
   /** CNI GC of a chain, milliseconds: the wait for a pause between pods, and a slow plugin or two. */
   networkGcMs: 120_000,
   /** Milliseconds after a GC that failed until it is tried again: stale resources are not urgent. */

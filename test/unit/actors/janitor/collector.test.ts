@@ -51,7 +51,7 @@ describe('the collector', () => {
     const go = world.hold('network.observe');
     const starting = world.troupe.start();
     await turns();
-    await world.clock.advance(3 * POLL);
+    await world.clock.advance(actorLimits.removeRootfsMs);
     expect(world.count('network.collect')).toBe(0);
     await go();
     await starting;
