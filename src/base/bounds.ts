@@ -31,6 +31,11 @@ export const halfOpenLimits = {
    */
   requests: 1024,
   /**
+   * Bytes of all incomplete requests on the CRI socket, which the RPC library keeps: four of the largest, or those of
+   * 3000 pods. A kubelet's request is whole some ms after its first byte.
+   */
+  requestBytes: 64 * 1024 * 1024,
+  /**
    * ms between two scans of CRI connections without calls for an incomplete frame, and scans until a ping must be
    * answered.
    */

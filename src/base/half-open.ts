@@ -16,6 +16,8 @@ export interface HalfOpenOptions<T> {
   readonly clock: Timers;
   /** Peers at once; the next one cuts the oldest. */
   readonly most: number;
+  /** Bytes that all peers together have sent; one more cuts the oldest. Without it they are not counted. */
+  readonly mostBytes?: number;
   /** Disconnects a peer. It may call `end`. */
   readonly cut: (one: T) => void;
   /** Called with the number of peers cut since the last report, at most once in `halfOpenLimits.scans` scans. */
@@ -26,6 +28,7 @@ interface WaitingPeer {
   /** Scans that have seen it. Scans are counted instead of time, so that a stall of the event loop counts once. */
   scans: number;
   isTimed: boolean;
+  bytes: number;
 }
 
 /** In the order in which they began. */
@@ -34,6 +37,7 @@ export class HalfOpen<T> {
   readonly #waiting = new Map<T, WaitingPeer>();
   #timer: object | number | undefined;
   #cut = 0;
+  #bytes = 0;
   #scansSinceReport = 0;
 
   constructor(options: HalfOpenOptions<T>) {
@@ -46,11 +50,23 @@ export class HalfOpen<T> {
 
   /** Adds a peer; its time begins now. If there are `most` already, the oldest is cut. */
   begin(one: T): void {
-    this.#waiting.delete(one);
+    this.end(one);
     const [oldest] = this.#waiting.keys();
     if (oldest !== undefined && this.#waiting.size >= this.#options.most) this.#end(oldest);
-    this.#waiting.set(one, { scans: 0, isTimed: true });
+    this.#waiting.set(one, { scans: 0, isTimed: true, bytes: 0 });
     this.#scanLater();
+  }
+
+  /** Counts bytes that the peer has sent and that are kept until its request is whole. */
+  received(one: T, bytes: number): void {
+    const waiting = this.#waiting.get(one);
+    if (waiting === undefined) return;
+    waiting.bytes += bytes;
+    this.#bytes += bytes;
+    for (const oldest of this.#waiting.keys()) {
+      if (this.#bytes <= (this.#options.mostBytes ?? Infinity)) return;
+      this.#end(oldest);
+    }
   }
 
   /** The peer has no time limit from now on, but still counts. */
@@ -61,18 +77,20 @@ export class HalfOpen<T> {
 
   /** The peer has sent a whole request, or has disconnected. */
   end(one: T): void {
+    this.#bytes -= this.#waiting.get(one)?.bytes ?? 0;
     this.#waiting.delete(one);
   }
 
   /** Forgets all peers without cutting them. */
   close(): void {
     this.#waiting.clear();
+    this.#bytes = 0;
     if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
   #end(one: T): void {
-    this.#waiting.delete(one);
+    this.end(one);
     this.#cut += 1;
     this.#options.cut(one);
   }

@@ -58,6 +58,7 @@ export class Connections {
     this.#requests = new HalfOpen<ServerHttp2Stream>({
       clock,
       most: halfOpenLimits.requests,
+      mostBytes: halfOpenLimits.requestBytes,
       cut: (stream) => this.#cutRequest(stream),
       report: (count) => log.warn({ count }, 'cancel CRI requests: not received completely'),
     });
@@ -133,6 +134,7 @@ export class Connections {
     if (connection === undefined) return;
     connection.streams += 1;
     this.#requests.begin(stream);
+    stream.on('data', (piece: Uint8Array) => this.#requests.received(stream, piece.byteLength));
     stream.once('end', () => {
       this.#requests.end(stream);
       this.#halfOpen.end(connection);

@@ -163,4 +163,30 @@ describe('connections that are half open (S94)', () => {
     }
     expect(halfOpenLimits.connections).toBeLessThan(edgeLimits.connections);
   });
+
+  test('S94 S85 large requests that stay incomplete: the oldest is cut once all together are too large', async () => {
+    const { socketPath, client } = await serve({ [version]: echo });
+    const session = connectHttp2('http://localhost', { createConnection: () => connect(socketPath) });
+    onTestFinished(() => session.destroy());
+    const share = 15 * 1024 * 1024;
+    const head = Buffer.from([0, 0, 0, 0, 0]);
+    head.writeUInt32BE(edgeLimits.receiveBytes - 1, 1);
+    const begin = (): Promise<void> => {
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': `/${version}`,
+        'content-type': 'application/grpc',
+        te: 'trailers',
+      });
+      stream.on('error', () => undefined);
+      const closed = new Promise<void>((resolve) => stream.once('close', () => resolve()));
+      stream.write(Buffer.concat([head, Buffer.alloc(share)]));
+      return closed;
+    };
+    const first = begin();
+    const count = Math.floor(halfOpenLimits.requestBytes / share);
+    for (let more = 0; more < count; more += 1) void begin();
+    await first;
+    expect(await client.unary(version)).toMatchObject({ code: status.OK });
+  });
 });

@@ -3,13 +3,14 @@ import { HalfOpen } from '../../../src/base/half-open.ts';
 import { halfOpenLimits } from '../../../src/base/bounds.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 
-function bench(most = 100) {
+function bench(most = 100, mostBytes?: number) {
   const clock = new HandClock();
   const cut: string[] = [];
   const reports: number[] = [];
   const half = new HalfOpen<string>({
     clock,
     most,
+    ...(mostBytes === undefined ? {} : { mostBytes }),
     cut: (one) => cut.push(one),
     report: (count) => reports.push(count),
   });
@@ -62,5 +63,24 @@ describe('peers that are half open', () => {
       scan(1);
     }
     expect(reports).toEqual([50 * halfOpenLimits.scans - 1]);
+  });
+
+  it('S94 S85 that have sent more bytes than all may together: the oldest are cut, until it fits', () => {
+    const { cut, half } = bench(100, 10);
+    for (const one of ['a', 'b', 'c']) half.begin(one);
+    half.received('b', 4);
+    half.received('c', 6);
+    expect(cut).toEqual([]);
+    half.received('c', 1);
+    expect(cut).toEqual(['a', 'b']);
+    // those that have ended or were cut count no more
+    half.received('b', 100);
+    half.received('c', 3);
+    half.end('c');
+    half.begin('d');
+    half.received('d', 10);
+    expect(cut).toEqual(['a', 'b']);
+    half.received('d', 1);
+    expect(cut).toEqual(['a', 'b', 'd']);
   });
 });
