@@ -12,7 +12,8 @@ const ASIDE = '.not-a-directory';
  * Creates the directory and its missing parents. A file with its name that is not a directory is moved aside;
  * returns what to report of that, undefined when nothing was moved. Nothing is deleted: a file moved earlier
  * may be evidence, or have mounts below it. Only for the holder of the lock on the parent directory: nobody
- * else creates names there. Throws `exhausted` when all names exist, and Node's errors.
+ * else creates names there. Throws `exhausted` when all names exist, `wrongState` when a file is mounted
+ * there, and Node's errors.
  */
 export async function makeInPlace(path: string, mode: number): Promise<Degradation | undefined> {
   const make = async (): Promise<void> => void (await mkdir(path, { recursive: true, mode }));
@@ -24,7 +25,18 @@ export async function makeInPlace(path: string, mode: number): Promise<Degradati
     if (codeOf(error) !== 'EEXIST' && codeOf(error) !== 'ENOENT') throw error;
   }
   const aside = await freeName(`${path}${ASIDE}`);
-  await rename(path, aside);
+  await rename(path, aside).catch((error: unknown) => {
+    if (codeOf(error) !== 'EBUSY') throw error;
+    // a file that is bind-mounted there: the mount is the administrator's
+    fail(
+      'wrongState',
+      `move aside ${path}: a file is mounted on it; unmount it (findmnt ${path} has its source)`,
+      {
+        subject: path,
+        retryable: false,
+      },
+    );
+  });
   await make();
   return {
     type: 'DebrisRemoved',
