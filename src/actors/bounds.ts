@@ -27,6 +27,11 @@ export const actorLimits = {
   /** Runtime update, milliseconds: 15 usual; a stop that arrives meanwhile waits for it. */
   runtimeUpdateMs: 10_000,
   /**
+   * Milliseconds that a stop waits until the checkpoint that it aborts has thawed the container: a few are usual. After
+   * that it sends its signal and thaws the container itself.
+   */
+  checkpointThawMs: 5_000,
+  /**
    * Updates of one container that wait; more are refused with `exhausted`. The kubelet sends one at a time; 128 take 2
    * s.
    */

@@ -23,6 +23,11 @@ export interface CheckpointInput {
   readonly containers: readonly CheckpointedContainer[];
   /** Directory of the archives, when it may hold nothing else: then it must be empty at first. */
   readonly emptyDirectory?: string;
+  /**
+   * Called when the containers were read, or the reading has failed, and run again: before the archives are packed.
+   * Not called when the call rejects before it has frozen one. Must not throw.
+   */
+  readonly onThawed?: () => void;
 }
 
 export interface DescribeInput {

@@ -122,6 +122,27 @@ const checkpoints = describeCases<CheckpointStage>((of) => {
     expect([stage.isStill(one), stage.isStill(two), stage.works()]).toStrictEqual([false, false, 0]);
   });
 
+  it('F33 says when the containers run again: before an archive has its name, and after a failure too', async () => {
+    const stage = of();
+    const one = await stage.running();
+    const directory = stage.newDirectory();
+    const seen: unknown[] = [];
+    const request = (name: string) => ({
+      attempted,
+      containers: [stage.described(one, `${directory}/${name}`)],
+      onThawed: () => void seen.push([stage.isStill(one), stage.namesIn(directory).includes(name)]),
+    });
+    await stage.port.checkpoint(request('c.tar'), fx);
+    const failing = spoilt(stage, ['fails', 'outside'], (effect) =>
+      stage.port.checkpoint(request('d.tar'), effect),
+    );
+    expect([await failing, stage.namesIn(directory)]).toStrictEqual(['outside', ['c.tar']]);
+    expect(seen).toStrictEqual([
+      [false, false],
+      [false, false],
+    ]);
+  });
+
   it.each(ENDS)(
     'a checkpoint that %s is %s, leaves no part of an archive, and thaws the container',
     async (...end) => {

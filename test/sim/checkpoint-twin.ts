@@ -90,6 +90,7 @@ async function checkpoint(stage: CheckpointStage, input: CheckpointInput, fx: Ef
       );
     } finally {
       await stage.surely('thaw', () => containers.forEach(({ id }) => stage.kernel.thaw(id)));
+      input.onThawed?.();
     }
     await stage.step(
       'pack',

@@ -180,7 +180,11 @@ function kill(kernel: Kernel, id: ContainerId, init: ProcessIdentity, signal: st
     fail('invalidRequest', `signal container ${id}: there is no signal ${signal}`, { subject: id });
   if (!kernel.lives(init)) return;
   if (number === 9) kernel.killHard(id);
-  else kernel.terminate(id, init);
+  else {
+    kernel.terminate(id, init);
+    // as the driver does
+    kernel.thaw(id);
+  }
 }
 
 /** Helpers of a container without a process are ended; no file will report its end. */

@@ -102,6 +102,8 @@ const container: Charted = {
     { type: 'container.stop', graceMs: 900, nowMonoMs: 10, nowNs: 4n },
     { type: 'container.remove', nowMonoMs: 10 },
     { type: 'container.update', update: UPDATE },
+    { type: 'container.checkpoint', opId: 'k' },
+    { type: 'container.thawed', opId: 'k' },
     { type: 'container.abandon' },
     { type: 'container.exited', exit: EXIT },
     { type: 'janitor.retry' },
@@ -126,9 +128,11 @@ const container: Charted = {
     'interrupted',
   ],
   onlyIn: {
-    killAtMonoMs: /^(starting|running|updating|stopping)/u,
+    killAtMonoMs: /^(starting|running|updating|thawing|stopping)/u,
     killingMs: /^stopping/u,
-    updates: /^(recovering|created|starting|running|updating|stopping\.(signalling|waiting))/u,
+    // an update does not read it, and leads back to `running`
+    checkpoints: /^(running|thawing)/u,
+    updates: /^(recovering|created|starting|running|updating|thawing|stopping\.(signalling|waiting))/u,
     isRestored: /^(recovering|recordingIntent|provisioning|created|starting|updating)/u,
   },
   counted: { updates: 2 },

@@ -1,6 +1,6 @@
 /**
- * The part that CheckpointContainer and CheckpointPod share. It changes no actor's state: a container stays `running`
- * while a checkpoint reads it.
+ * The part that CheckpointContainer and CheckpointPod share. A container stays `running` while a checkpoint reads it.
+ * Its actor knows of the checkpoint, so that the signal of a stop waits until the container is thawed.
  */
 import { onAbort } from '../../base/abort.ts';
 import { fail, fault, FaultError } from '../../base/fault.ts';
@@ -41,7 +41,7 @@ export interface CheckpointRequest {
 
 /**
  * Runs a checkpoint until it is done, times out, or a container is stopped. A stop aborts it, because the driver
- * freezes the containers while it reads them: a frozen process gets no signal while its grace period runs.
+ * freezes the containers while it reads them: a frozen process gets no signal.
  */
 export async function runCheckpoint(
   stage: ContainerStage,
@@ -60,19 +60,26 @@ export async function runCheckpoint(
     }),
   );
   const bound = checkpointBound(stage, timeoutMs, call);
-  const unsubscribe = (): void => {
+  const opId = ports.random.id();
+  const onThawed = (): void => {
+    for (const { id } of containers) directory.send(containerAddress(id), { type: 'container.thawed', opId });
+  };
+  const end = (): void => {
     for (const stop of subscriptions) stop();
     stopListening();
+    onThawed();
   };
+  for (const { id } of containers)
+    directory.send(containerAddress(id), { type: 'container.checkpoint', opId });
   await activity
     .run(owner, 'checkpoint', bound, controller.signal, (fx) =>
       ports.checkpoints.checkpoint(
-        { attempted, containers, ...(into === undefined ? {} : { emptyDirectory: into }) },
+        { attempted, containers, onThawed, ...(into === undefined ? {} : { emptyDirectory: into }) },
         fx,
       ),
     )
-    .then(unsubscribe, (thrown: unknown) => {
-      unsubscribe();
+    .then(end, (thrown: unknown) => {
+      end();
       throw thrown;
     });
 }

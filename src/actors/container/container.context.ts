@@ -97,6 +97,8 @@ export interface ContainerContext extends ContainerMachineInput {
   readonly updates: readonly Update[];
   /** Outcomes of the last updates, at most `updatesKept`. */
   readonly updated: readonly UpdateOutcome[];
+  /** The opIds of the checkpoints that may have frozen it. */
+  readonly checkpoints: readonly string[];
   /** Why the current update fails. */
   readonly updateFault: Fault | undefined;
 }
@@ -113,6 +115,10 @@ export type ContainerEvent =
     }
   | { readonly type: 'container.remove'; readonly nowMonoMs: number }
   | { readonly type: 'container.update'; readonly update: Update }
+  /** A checkpoint begins, which freezes the container while it reads it. */
+  | { readonly type: 'container.checkpoint'; readonly opId: string }
+  /** That checkpoint has thawed the container again, or has ended without freezing it. */
+  | { readonly type: 'container.thawed'; readonly opId: string }
   | { readonly type: 'container.abandon' }
   | { readonly type: 'container.exited'; readonly exit: ExitFact }
   | { readonly type: 'janitor.retry' };
@@ -144,6 +150,7 @@ export function containerContext(input: ContainerMachineInput): ContainerContext
     releaseFault: undefined,
     updates: input.interrupted === undefined ? [] : [input.interrupted],
     updated: [],
+    checkpoints: [],
     updateFault: undefined,
   };
 }

@@ -16,6 +16,7 @@ export const containerDelays = {
   /** Milliseconds of the grace period that were left at the last stop command. */
   grace: ({ context }: Args): number => clampDelay((context.killAtMonoMs ?? 0) - context.askedAtMonoMs),
   startGivenUp: (): number => actorLimits.startGivenUpMs,
+  checkpointThaw: (): number => actorLimits.checkpointThawMs,
   stopRecord: (): number => actorLimits.stopRecordMs,
   killAgain: (): number => actorLimits.killAgainMs,
 };

@@ -25,6 +25,16 @@ export function abortReason(
   return `${command} ${id} arrived while it was being ${step}`;
 }
 
+/** The checkpoints in progress after an event of one of them. */
+export function checkpointsAfter(
+  { checkpoints }: ContainerContext,
+  event: ContainerEvent,
+): readonly string[] {
+  if (event.type !== 'container.checkpoint' && event.type !== 'container.thawed') return checkpoints;
+  const others = checkpoints.filter((opId) => opId !== event.opId);
+  return event.type === 'container.thawed' ? others : [...others, event.opId];
+}
+
 /** When the container started; not before its creation, even if the clock was set back (F78). */
 export function startOf({ createdAtNs }: ContainerContext, event: object): bigint {
   return latest(createdAtNs, outputOf<{ readonly startedAtNs: bigint }>(event)?.startedAtNs);

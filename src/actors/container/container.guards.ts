@@ -36,6 +36,8 @@ export const containerGuards = {
   startIsAsked: ({ context }: Args): boolean => context.startAskedAtNs > 0n,
   /** NRI plugins are connected: they are asked before the runtime. */
   hasPlugins: ({ event }: WithEvent): boolean => event.type === 'container.start' && event.hasPlugins,
+  /** No checkpoint can have frozen it. */
+  isThawed: ({ context }: Args): boolean => context.checkpoints.length === 0,
   hasStarted: ({ context }: Args): boolean => context.startedAtNs !== undefined,
   hasUpdate: ({ context }: Args): boolean => context.updates.length > 0,
   isUnkillable: ({ context }: Args): boolean => context.killingMs >= UNKILLABLE_MS,

@@ -16,6 +16,8 @@
  * updating        changes limits of a created or running container: intent record, the runtime's update, final record.
  *                 A failed update is reverted; one whose final record is refused stays in force. Updates queue. An
  *                 exit, a stop and a start that arrive meanwhile are kept; a stop waits a bounded time for the record
+ * thawing         a stop arrived while a checkpoint, which it aborts, may have frozen the container: waits a bounded
+ *                 time until it is thawed. Without a checkpoint the state is left at once
  * stopping        stop signal, grace period, KILL, more KILLs. A later stop can only shorten the grace period. Limits
  *                 can be updated during the grace period; an exit that arrives during such an update is kept
  * finishing       records the exit; in parallel, deletes the runtime state and unmounts the root file system
@@ -36,6 +38,7 @@
  *                          recordingExit
  *
  *   created ⇄ updating ⇄ running
+ *   running → thawing → stopping
  */
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
@@ -45,7 +48,7 @@ import type { ContainerContext, ContainerEvent, ContainerMachineInput } from './
 import { containerContext, nextContainerUndo } from './container.context.ts';
 import { containerDelays } from './container.delays.ts';
 import type { ContainerEffects } from './container.effects.ts';
-import { abortReason, errorOf, exitOf, outputOf, startOf } from './container.events.ts';
+import { abortReason, checkpointsAfter, errorOf, exitOf, outputOf, startOf } from './container.events.ts';
 import { containerGuards } from './container.guards.ts';
 import {
   self,
@@ -59,6 +62,7 @@ import {
   withStart,
   withUndo,
 } from './container.inputs.ts';
+import { noteCheckpoints, thawing } from './container.checkpoint-states.ts';
 import { startSteps } from './container.start-states.ts';
 import { noticeLateRecord, stopOverridesLateRecord, updatingStates } from './container.update-states.ts';
 import { claim, endHead, leaveHead, queue, limitsAfterUpdate } from './container.updates.ts';
@@ -146,6 +150,7 @@ export function containerMachine(effects: ContainerEffects, activity: Pick<Activ
       endRecord: assign({ recordIsLate: false }),
       noteStartInDoubt: assign({ startInDoubt: true }),
       endStartInDoubt: assign({ startInDoubt: false }),
+      noteCheckpoints: assign({ checkpoints: ({ context, event }) => checkpointsAfter(context, event) }),
       endUpdate: assign(({ context }) => endHead(context)),
       countKill: assign({ killingMs: ({ context }) => context.killingMs + containerDelays.killAgain() }),
     },
@@ -309,15 +314,16 @@ export function containerMachine(effects: ContainerEffects, activity: Pick<Activ
         tags: ['settled', 'listed', 'updatable'],
         always: [
           { guard: 'exitIsKnown', target: 'finishing' },
-          { guard: 'isUnwanted', target: 'stopping' },
+          { guard: 'isUnwanted', target: 'thawing' },
           { guard: 'hasUpdate', target: 'updating' },
         ],
         on: {
           'container.update': { actions: 'queueUpdate' },
+          ...noteCheckpoints,
           'container.exited': { target: 'finishing', actions: 'keepExit' },
           'container.stop': [
             { guard: 'isImmediate', target: 'stopping.killing', actions: 'keepGrace' },
-            { target: 'stopping', actions: 'keepGrace' },
+            { target: 'thawing', actions: 'keepGrace' },
           ],
           'container.remove': { target: 'stopping.killing', actions: ['wantRemoval', 'keepGrace'] },
         },
@@ -328,6 +334,7 @@ export function containerMachine(effects: ContainerEffects, activity: Pick<Activ
         // no `container.abandon`: a caller that updates the container knows its id, so it is claimed
         on: {
           'container.update': { actions: 'queueUpdate' },
+          ...noteCheckpoints,
           'container.exited': { actions: 'keepExit' },
           'container.start': { actions: 'keepStartAsk' },
           'container.stop': { actions: ['notWanted', 'keepGrace'] },
@@ -339,6 +346,7 @@ export function containerMachine(effects: ContainerEffects, activity: Pick<Activ
         ],
         states: updatingStates(stopOverridesLateRecord),
       },
+      thawing,
       stopping: {
         tags: ['listed'],
         on: {

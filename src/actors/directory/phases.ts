@@ -113,6 +113,7 @@ export const PHASE_OF_CONTAINER: Readonly<Record<ContainerState, HolderPhase>> =
   starting: 'taken',
   running: 'taken',
   updating: 'taken',
+  thawing: 'ended',
   stopping: 'ended',
   finishing: 'ended',
   exited: 'ended',

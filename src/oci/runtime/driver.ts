@@ -78,7 +78,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     layout.runtimeRoot(name),
   );
   const moves = new WarmCgroupMoves(options.cgroups, options.clock);
-  const parts: DriverParts = { ...options, table, moves, frozenByCheckpoint: new Set() };
+  const parts: DriverParts = { ...options, table, moves };
   const exits = new Exits(parts);
   const reopens = new KeyedMutex('log of container', monitorLimits.reopenWaiting);
   const shims = createShimDriver(parts, exits);

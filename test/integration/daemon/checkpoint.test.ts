@@ -255,6 +255,29 @@ describePods('checkpoints', () => {
     await world.client.runtime.removeContainer({ containerId: second });
   });
 
+  it('StopContainer ends a checkpoint under way: its stop signal comes once the container runs again', async () => {
+    const config = containerConfig({
+      name: 'patient',
+      image: await world.pull(),
+      command: ['sh', '-c', 'trap "exit 7" TERM; touch /ready; while :; do sleep 0.1; done'],
+      hostNetwork: true,
+    });
+    const { runtime } = world.client;
+    const { containerId } = await runtime.createContainer({ podSandboxId: made.sandboxId, config });
+    await runtime.startContainer({ containerId });
+    const cmd = ['sh', '-c', 'while ! [ -e /ready ]; do :; done'];
+    await runtime.execSync({ containerId, cmd, timeout: 60n });
+    fake.does('hang');
+    const cut = refusalOf(runtime.checkpointContainer({ containerId, location: join(archives, 'c.tar') }));
+    await fake.untilItHangs();
+    await runtime.stopContainer({ containerId, timeout: 600n });
+    expect((await cut).code).not.toBe(0);
+    const { status } = await runtime.containerStatus({ containerId });
+    expect(status?.exitCode).toBe(7);
+    await runtime.removeContainer({ containerId });
+    leftNothing();
+  });
+
   it('StopContainer aborts a checkpoint under way: the container gets its signal, and no archive is left', async () => {
     fake.does('hang');
     const cut = refusalOf(checkpoint(join(archives, 'c.tar')));

@@ -4,6 +4,7 @@ import type { Call } from '../../../src/actors/directory/ask.ts';
 import { createTroupe } from '../../../src/actors/start-actors.ts';
 import type { TroupeOptions } from '../../../src/actors/start-actors.ts';
 import type { ExitFact, JournalRecord } from '../../../src/ports/journal.ts';
+import type { CheckpointInput } from '../../../src/ports/checkpoint.ts';
 import type { EffectContext } from '../../../src/ports/effect.ts';
 import type { Ports } from '../../../src/ports/ports.ts';
 import type { Resources } from '../../../src/ports/specs.ts';
@@ -146,6 +147,22 @@ export class EasyWorld {
     };
   }
 
+  /** In the order of the driver; neither thaw nor drop can be aborted. */
+  async #checkpoint({ onThawed }: CheckpointInput, fx: EffectContext): Promise<void> {
+    try {
+      try {
+        await this.#effect('checkpoints.read', fx);
+      } finally {
+        await this.#effect('checkpoints.thaw', undefined);
+        onThawed?.();
+      }
+      await this.#effect('checkpoints.pack', fx);
+    } catch (thrown) {
+      await this.#effect('checkpoints.drop', undefined);
+      throw thrown;
+    }
+  }
+
   #port(room: string, own: object): object {
     return new Proxy(own, {
       get: (target, key) =>
@@ -190,6 +207,9 @@ export class EasyWorld {
       },
       storage: this.#port('storage', {}),
       stats: this.#port('stats', {}),
+      checkpoints: this.#port('checkpoints', {
+        checkpoint: (input: CheckpointInput, fx: EffectContext) => this.#checkpoint(input, fx),
+      }),
       policy: this.#port('policy', { scope: this.#scope }),
       images: this.#port('images', { candidates: (reference: string) => [reference] }),
       runtime: this.#port('runtime', {

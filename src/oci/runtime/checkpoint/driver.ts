@@ -111,7 +111,7 @@ export function createCheckpointDriver({
 
 async function checkpoint(
   stage: Stage,
-  { attempted, containers, emptyDirectory }: CheckpointInput,
+  { attempted, containers, emptyDirectory, onThawed }: CheckpointInput,
   fx: EffectContext,
 ): Promise<void> {
   const { reader, ability, directory } = stage;
@@ -129,7 +129,7 @@ async function checkpoint(
         reader,
         drafts.map(({ job }) => job),
         bounded,
-      ),
+      ).finally(onThawed),
     );
     for (const draft of drafts)
       await withSpace(watchOf(stage, [draft], attempted, fx), (bounded) => pack(reader, draft, bounded));
@@ -252,16 +252,13 @@ async function undoEarlier(
 /** Freezes all containers before the first is read, and thaws none before the last was read. */
 async function readAll(reader: Reader, jobs: readonly CheckpointJob[], fx: EffectContext): Promise<void> {
   const touched: CheckpointJob[] = [];
-  const { frozenByCheckpoint } = reader.parts;
   try {
     for (const job of jobs) {
       touched.push(job);
-      frozenByCheckpoint.add(job.container.id);
       await freeze(reader, job, fx);
     }
     for (const job of jobs) await read(reader, job, fx);
   } finally {
-    for (const { container } of touched) frozenByCheckpoint.delete(container.id);
     const thawed = await Promise.allSettled(
       touched.map(({ container, handler, attempted }) =>
         thaw(reader, { id: container.id, handler, attempted }, fx.note),

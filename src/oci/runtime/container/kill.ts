@@ -66,9 +66,8 @@ export async function kill(
   }
   killProcess(init, number);
   // A frozen process would act on the signal only after the KILL that ends its grace period, so thaw it (CRI-O
-  // resumes a paused container, too). A checkpoint that has frozen this container thaws it itself: until all its
-  // containers are read, they must stay as they are.
-  if (!parts.frozenByCheckpoint.has(input.id) && processExists(init)) await thawContainer(parts, input.id);
+  // resumes a paused container, too). The container's actor sends no signal while a checkpoint has frozen it.
+  if (processExists(init)) await thawContainer(parts, input.id);
 }
 
 /** Bounded: a hanging disk or a busy thread pool must not delay the KILL (F25). */

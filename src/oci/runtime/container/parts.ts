@@ -4,7 +4,7 @@ import type { EffectContext } from '../../../ports/effect.ts';
 import type { EffectiveContainer, ProcessIdentity } from '../../../ports/journal.ts';
 import type { BundleInput, PauseInput } from '../../../ports/runtime.ts';
 import type { Resources } from '../../../ports/specs.ts';
-import type { ContainerId, SandboxOrContainerId } from '../../../base/ids.ts';
+import type { SandboxOrContainerId } from '../../../base/ids.ts';
 import { fail, printable } from '../../../base/fault.ts';
 import { monitorLimits } from '../bounds.ts';
 import type { Log } from '../../../base/log.ts';
@@ -61,8 +61,6 @@ export interface RuntimeDriverOptions {
 export interface DriverParts extends RuntimeDriverOptions {
   readonly table: HandlerTable;
   readonly moves: WarmCgroupMoves;
-  /** Containers that a checkpoint has frozen: only the checkpoint thaws them. */
-  readonly frozenByCheckpoint: Set<ContainerId>;
 }
 
 /** What identifies the processes that work for a container or a pause container. */

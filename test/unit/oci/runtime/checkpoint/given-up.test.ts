@@ -51,7 +51,6 @@ describe('F33 F89 an aborted checkpoint of a pod', () => {
       clock: realClock(),
       log: { ...silentLog, error: line, warn: line },
       toolPath: '/usr/bin:/bin',
-      frozenByCheckpoint: new Set(),
       table: { known: () => [], resolve: () => handler },
     };
     const driver = createCheckpointDriver({
