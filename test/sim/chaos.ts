@@ -2,6 +2,8 @@
 import type { RestoreSource } from '../../src/ports/specs.ts';
 import type { ContainerView, SandboxView } from '../../src/actors/directory/views.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../src/base/ids.ts';
+import { actorLimits } from '../../src/actors/bounds.ts';
+import { isRunning } from '../../src/actors/directory/phases.ts';
 import { CheckpointClient } from './client-checkpoints.ts';
 import { Client, kindOf } from './client.ts';
 import type { Random } from './random.ts';
@@ -13,6 +15,8 @@ const NAMES = ['chaos-a', 'chaos-b'] as const;
 const SHAPE = { sharedPid: false, hostNetwork: false } as const;
 /** Share of the calls that have to do with checkpoints. */
 const CHECKPOINTS = 0.12;
+/** Milliseconds after which a start that hangs is given up once a stop has come. */
+const STALL_MS = actorLimits.startGivenUpMs;
 
 export class Chaos {
   over = false;
@@ -70,7 +74,7 @@ export class Chaos {
         if (sandbox !== undefined) await this.#create(sandbox, fresh, shape.sharedPid);
         return;
       case 4:
-        if (container !== undefined) await this.#client.start(container);
+        if (container !== undefined) await this.#start(container);
         return;
       case 5:
         if (container !== undefined) await this.#stop(container, random.int(2) * random.int(300));
@@ -79,7 +83,7 @@ export class Chaos {
         if (container !== undefined) await this.#client.remove(container);
         return;
       case 7:
-        if (container !== undefined) await this.#client.update(container, BigInt(2 + random.int(1000)));
+        if (container !== undefined) await this.#update(container, random.int(1000));
         return;
       case 8:
         if (container !== undefined)
@@ -96,6 +100,29 @@ export class Chaos {
     }
   }
 
+  /** Now and then a stop comes while it is under way, or when it hangs for longer than a stop waits. */
+  async #start(id: ContainerId): Promise<void> {
+    const isOvertaken = this.#rare.chance(0.4);
+    const stop = async (): Promise<void> => {
+      await this.#world.sleep(this.#rare.chance(0.5) ? this.#rare.int(4) : this.#rare.int(2 * STALL_MS));
+      await this.#client.stop(id, this.#rare.int(300));
+    };
+    await Promise.all([this.#client.start(id), ...(isOvertaken ? [stop()] : [])]);
+  }
+
+  /** Now and then several wait for each other, and a stop comes with them. */
+  async #update(id: ContainerId, shares: number): Promise<void> {
+    const many = this.#rare.chance(0.5) ? 4 : 1;
+    const updates = Array.from({ length: many }, (_none, n) =>
+      this.#client.update(id, BigInt(2 + shares + n)),
+    );
+    const stop = async (): Promise<void> => {
+      await this.#world.sleep(this.#rare.int(4));
+      await this.#client.stop(id, this.#rare.int(300));
+    };
+    await Promise.all([...updates, ...(this.#rare.chance(0.2) ? [stop()] : [])]);
+  }
+
   /** Now and then twice at once, the second in more of a hurry; within a longer grace with new limits. */
   async #stop(id: ContainerId, graceMs: number): Promise<void> {
     const isHurried = this.#rare.chance(0.3);
@@ -107,6 +134,33 @@ export class Chaos {
       .filter(() => graceMs >= 100)
       .map((part) => this.#world.sleep(graceMs / part).then(() => this.#client.update(id, shares)));
     await Promise.all([this.#client.stop(id, graceMs), ...hurried, ...resized]);
+  }
+
+  /** Most are overtaken by another call while the container is frozen. */
+  async #checkpointOne(chosen: ContainerId, archive: string): Promise<void> {
+    const random = this.#rare;
+    const running = this.#world.troupe?.directory
+      .containers()
+      .filter((view) => isRunning(view) && this.#isMine(view.spec.key.sandboxId));
+    const id = running === undefined || running.length === 0 ? chosen : random.pick(running).id;
+    const { stop, update, remove } = {
+      stop: (graceMs: number) => this.#client.stop(id, graceMs),
+      update: () => this.#client.update(id, BigInt(2 + this.#calls)),
+      remove: () => this.#client.remove(id),
+    };
+    const overtaking = random.pick([
+      [],
+      [() => stop(random.int(300))],
+      [() => stop(500), () => update(), () => stop(0)],
+      [() => stop(500), () => stop(100), () => remove()],
+      [() => update(), () => update()],
+    ]);
+    const others = overtaking.map((act) => this.#world.sleep(random.int(2)).then(act));
+    await Promise.all([this.#checkpoints.checkpoint(id, archive), ...others]);
+  }
+
+  #isMine(sandboxId: SandboxId): boolean {
+    return this.#world.troupe?.directory.sandbox(sandboxId)?.spec.key.uid === 'chaos';
   }
 
   async #checkpoint(): Promise<void> {
@@ -136,7 +190,7 @@ export class Chaos {
     switch (random.int(7)) {
       case 0:
       case 1:
-        if (container !== undefined) await this.#checkpoints.checkpoint(container, `/chaos/${fresh}.tar`);
+        if (container !== undefined) await this.#checkpointOne(container, `/chaos/${fresh}.tar`);
         return;
       case 2:
         if (sandbox !== undefined && containers.size > 0)

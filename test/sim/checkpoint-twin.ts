@@ -70,11 +70,11 @@ async function checkpoint(stage: CheckpointStage, input: CheckpointInput, fx: Ef
   const { works } = stage.kernel.checkpoints;
   const drafts: CheckpointedContainer[] = [];
   try {
-    await stage.step('begin', fx, [
-      () => demandEmpty(stage, input),
-      ...containers.map((one) => () => begin(stage, input, one, drafts)),
-    ]);
     try {
+      await stage.step('begin', fx, [
+        () => demandEmpty(stage, input),
+        ...containers.map((one) => () => begin(stage, input, one, drafts)),
+      ]);
       await stage.step(
         'freeze',
         fx,

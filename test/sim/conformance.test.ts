@@ -26,7 +26,7 @@ diskConformance('the twin', async () => ({
 networkConformance('the twin', async () => {
   const { scheduler, kernel, outside, driven, sandbox } = machine();
   return {
-    port: driven(networkTwin(kernel, outside, scheduler.epoch)),
+    port: driven(networkTwin(kernel, outside, scheduler.epoch, false)),
     sandbox: (number) => {
       const input = sandbox(number);
       kernel.pins.set(input.id, new Set(['net']));

@@ -56,8 +56,8 @@ function observed(kernel: Kernel): HostSandbox[] {
   }));
 }
 
-/** An address pool that forgets nothing by itself. */
-export function networkTwin(kernel: Kernel, outside: Outside, epoch: number): NetworkPort {
+/** An address pool that forgets nothing by itself. With `collects`, GC releases the leases that belong to nobody. */
+export function networkTwin(kernel: Kernel, outside: Outside, epoch: number, collects: boolean): NetworkPort {
   const call = outside.life(epoch);
   return {
     status: () => ({ ready: true, reason: '', message: '' }),
@@ -86,8 +86,15 @@ export function networkTwin(kernel: Kernel, outside: Outside, epoch: number): Ne
       return call('network.del', fx, [release, () => kernel.kept.delete(id)], () => undefined);
     },
     // the plugins of many networks know no GC
-    collectable: () => undefined,
-    collect: () => Promise.resolve(),
+    collectable: () => (collects ? 'twin' : undefined),
+    collect: (sandboxes, fx) => {
+      const valid: ReadonlySet<string> = new Set(sandboxes);
+      const release = (): void => {
+        for (const [address, owner] of kernel.leases)
+          if (!valid.has(owner) && !kernel.kept.has(owner)) kernel.leases.delete(address);
+      };
+      return call('network.collect', fx, [release], () => undefined);
+    },
     observe: (fx) => call('network.observe', fx, [], () => [...kernel.kept] as SandboxId[]),
   };
 }

@@ -43,12 +43,15 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
   const dice = randomStream(seed, 'trouble');
   const deadlines = randomStream(seed, 'deadlines');
   const wall = randomStream(seed, 'wall clock');
+  const peers = randomStream(seed, 'plugins');
   const clockSet = wall.chance(0.3) ? wall.next() * 0.01 : 0;
   const impatient = random.chance(0.5);
   let begun = false;
   return {
     seed,
     mutant,
+    hasPlugins: peers.chance(0.2),
+    collects: peers.chance(0.3),
     pods: Array.from({ length: 1 + random.int(3) }, (_none, n) => ({
       ...drawPod(random, n),
       ...drawCheckpoints(seed, n),

@@ -180,7 +180,7 @@ const SCENARIOS: readonly Scenario[] = [
     dies: 'StartContainer criu.restore',
   },
   // nobody waits for the restore, or for the create before it
-  { plan: { ...PLAN, checkpoints: 'image' }, program: OBEDIENT, deadlineMs: 1, seed: 16 },
+  { plan: { ...PLAN, checkpoints: 'image' }, program: OBEDIENT, deadlineMs: 1, seed: 29 },
   // limits changed within the grace of a stop that is not obeyed
   { plan: { ...PLAN, resizes: true }, program: { ...OBEDIENT, stubborn: true } },
   // alive until the janitor tries again to delete debris

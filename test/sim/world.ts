@@ -20,6 +20,7 @@ import { EventWatch } from './events.ts';
 import { History } from './history.ts';
 import { hostTwin, networkTwin } from './host-network-twins.ts';
 import { Kernel } from './kernel.ts';
+import { nriTwin } from './nri-twin.ts';
 import { Outside } from './outside.ts';
 import { plantInPorts, plantInTroupe } from './planted.ts';
 import type { Mutant } from './planted.ts';
@@ -36,6 +37,10 @@ export interface WorldOptions {
   readonly seed: number;
   readonly mutant?: Mutant;
   readonly mode?: Mode;
+  /** Whether an NRI plugin is connected. */
+  readonly hasPlugins?: boolean;
+  /** Whether the network's plugins can collect garbage (CNI 1.1). */
+  readonly collects?: boolean;
   /** Sees every event of every actor of each boot. */
   readonly inspect?: (event: InspectionEvent) => void;
   /** Intercepts each effect of each boot, those of the journal's disk included. */
@@ -167,12 +172,12 @@ export class World {
       random: { id: () => this.#hex(64), token: (bytes) => this.#hex(bytes * 2) },
       journal: opened.journal,
       host: hostTwin(this.kernel, this.outside, epoch),
-      network: networkTwin(this.kernel, this.outside, epoch),
+      network: networkTwin(this.kernel, this.outside, epoch, this.#options.collects === true),
       runtime: runtimeTwin(this.kernel, this.outside, epoch),
       storage: storageTwin(this.kernel, this.outside, epoch),
       images: imagesTwin(this.kernel, this.outside, epoch),
       policy: policyTwin(this.outside, epoch),
-      nri: noPlugins,
+      nri: this.#options.hasPlugins === true ? nriTwin(this.outside, epoch, this.kernel.wrongs) : noPlugins,
       checkpoints,
       // reads change nothing, so their twin has nothing to report
       stats: {
