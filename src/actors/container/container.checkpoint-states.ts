@@ -16,7 +16,11 @@ export const noteCheckpoints = {
  */
 export const thawing = {
   tags: ['listed', 'updatable'],
-  always: { guard: 'isThawed', target: 'stopping' },
+  always: [
+    // a stop without a grace period, or a removal, that was kept during an update: KILL waits for nothing
+    { guard: 'killIsDue', target: 'stopping.killing' },
+    { guard: 'isThawed', target: 'stopping' },
+  ],
   after: { checkpointThaw: 'stopping' },
   on: {
     'container.thawed': { actions: 'noteCheckpoints' },

@@ -12,11 +12,16 @@ export function clampDelay(ms: number): number {
   return Math.min(ms, portLimits.graceMaxMs);
 }
 
+function grace({ context }: Args): number {
+  return clampDelay((context.killAtMonoMs ?? 0) - context.askedAtMonoMs);
+}
+
 export const containerDelays = {
   /** Milliseconds of the grace period that were left at the last stop command. */
-  grace: ({ context }: Args): number => clampDelay((context.killAtMonoMs ?? 0) - context.askedAtMonoMs),
+  grace,
   startGivenUp: (): number => actorLimits.startGivenUpMs,
-  checkpointThaw: (): number => actorLimits.checkpointThawMs,
+  // the wait for the thaw comes before the stop signal: it is no longer than the grace period itself
+  checkpointThaw: (args: Args): number => Math.min(actorLimits.checkpointThawMs, grace(args)),
   stopRecord: (): number => actorLimits.stopRecordMs,
   killAgain: (): number => actorLimits.killAgainMs,
 };

@@ -28,6 +28,9 @@ export const containerGuards = {
   nothingToUndo: ({ context }: Args): boolean => nextContainerUndo(context.begun) === undefined,
   /** A stop without a grace period sends KILL at once. */
   isImmediate: ({ event }: WithEvent): boolean => event.type === 'container.stop' && event.graceMs <= 0,
+  /** The last stop leaves no grace period. */
+  killIsDue: ({ context: { killAtMonoMs, askedAtMonoMs } }: Args): boolean =>
+    killAtMonoMs !== undefined && killAtMonoMs <= askedAtMonoMs,
   /** A stop in progress changes only when the new one ends the grace period sooner (as in CRI-O). */
   isSooner: ({ context, event }: WithEvent): boolean =>
     event.type === 'container.stop' &&

@@ -132,4 +132,43 @@ describe('StopContainer during a checkpoint', () => {
     world.exits(id, exit);
     await stopped;
   });
+
+  it.each(['stop', 'removal'] as const)(
+    'kills at once for a %s without a grace period that arrives during an update, while a thaw hangs',
+    async (how) => {
+      const { world, troupe, sandboxId, id, pathOf } = await running();
+      world.hold('checkpoints.read');
+      world.hold('checkpoints.thaw');
+      void checkpointOf(world, sandboxId, [id]);
+      await turns();
+      const apply = world.hold('runtime.update');
+      const update = { ...containerSpec().resources, cpuShares: 7n };
+      void troupe.updateContainer(id, update, world.call()).catch(() => undefined);
+      await turns();
+      expect(pathOf(id)).toBe('updating.applying');
+      const ended =
+        how === 'stop' ? troupe.stopContainer(id, 0, world.call()) : troupe.removeContainer(id, world.call());
+      await turns();
+      await apply();
+      await turns();
+      expect([world.count('runtime.kill'), world.count('runtime.killAll')]).toEqual([0, 1]);
+      world.exits(id, exit);
+      await ended;
+    },
+  );
+
+  it('waits for a thaw no longer than its grace period', async () => {
+    const { world, troupe, sandboxId, id } = await running();
+    world.hold('checkpoints.read');
+    world.hold('checkpoints.thaw');
+    void checkpointOf(world, sandboxId, [id]);
+    await turns();
+    const stopped = troupe.stopContainer(id, 1000, world.call());
+    await world.clock.advance(999);
+    expect(world.count('runtime.kill')).toBe(0);
+    await world.clock.advance(1);
+    expect(world.count('runtime.kill')).toBe(1);
+    world.exits(id, exit);
+    await stopped;
+  });
 });
