@@ -14,13 +14,13 @@ import type { Log } from '../../../base/log.ts';
 import { removeSmallTree } from '../../trees/small-tree.ts';
 import { unmountBelow } from '../../trees/unmount-below.ts';
 import type { Emptied } from '../../trees/tree-empty.ts';
-import type { RunningJob } from './workers/worker-pool.ts';
+import type { RunningJob, WorkerPool } from './workers/worker-pool.ts';
 import type { WorkerJob, JobResult } from './workers/worker-protocol.ts';
 
 export interface TrashOptions {
   /** Path of the trash. Each disk of a store has its own. */
   readonly directory: string;
-  readonly pool: { start(job: WorkerJob): DeletionJob };
+  readonly pool: WorkerPool;
   /** Runs each call to the trash's file system. */
   readonly gate: <T>(call: () => Promise<T>) => Promise<T>;
   readonly newName: () => string;
@@ -29,16 +29,13 @@ export interface TrashOptions {
   readonly conditions: DebrisReport;
 }
 
-type DeletionJob = Pick<RunningJob, 'result' | 'cancel'>;
-
 export class Trash {
   readonly directory: string;
   readonly gate: TrashOptions['gate'];
   readonly #options: TrashOptions;
-  /** Held by whoever deletes: a single path, or all of the trash. */
   readonly #deletions = new Semaphore('deletions', storageLimits.deletions, storageLimits.deletionsWaiting);
   readonly #background = new Set<Promise<void>>();
-  readonly #jobs = new Set<DeletionJob>();
+  readonly #jobs = new Set<RunningJob>();
   readonly #left: LeftDebris;
   #emptying: Promise<void> | undefined;
   #isClosed = false;
@@ -107,22 +104,16 @@ export class Trash {
   async #empty(): Promise<void> {
     const { directory } = this;
     const round = this.#left.round();
-    // takes the slot of the deletions: of two that delete one tree, each may take what the other has just
-    // deleted for a failure, and leave the rest
-    const emptyAlone = (): Promise<void> =>
-      this.#deletions.with(async () => {
-        // unmount by mountinfo first: the worker recognises a mount when it opens it, which fails if a FUSE program has
-        // died
-        const [unmounted] = await Promise.allSettled([
-          this.gate(() => realpath(directory)).then(unmountBelow),
-        ]);
-        const { kept, problem } = await this.#emptyOnce();
-        for (const { name, failures, failed } of kept)
-          round.failed(join(directory, name), reasonOf(failures, failed));
-        if (problem !== undefined) fail('outside', problem, { subject: directory });
-        if (unmounted.status === 'rejected') throw unmounted.reason;
-      });
-    await round.attempt(directory, emptyAlone);
+    await round.attempt(directory, async () => {
+      // unmount by mountinfo first: the worker recognises a mount when it opens it, which fails if a FUSE program has
+      // died
+      const [unmounted] = await Promise.allSettled([this.gate(() => realpath(directory)).then(unmountBelow)]);
+      const { kept, problem } = await this.#emptyOnce();
+      for (const { name, failures, failed } of kept)
+        round.failed(join(directory, name), reasonOf(failures, failed));
+      if (problem !== undefined) fail('outside', problem, { subject: directory });
+      if (unmounted.status === 'rejected') throw unmounted.reason;
+    });
     round.end();
   }
 
