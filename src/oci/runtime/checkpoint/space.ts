@@ -42,7 +42,9 @@ export async function withSpace<T>(watch: SpaceWatch, work: (fx: EffectContext) 
   await demandSpaceOf(watch);
   const [full, ended] = [new AbortController(), new AbortController()];
   let refusal: FaultError | undefined;
-  void untilFull(watch, ended.signal).then((found) => {
+  // separately: a file system that does not answer must not end the check of another one
+  const watches = watch.written.map((one) => untilFull({ ...watch, written: [one] }, ended.signal));
+  void Promise.race(watches).then((found) => {
     refusal = found;
     if (found !== undefined) full.abort(found);
   });
