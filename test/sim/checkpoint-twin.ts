@@ -40,7 +40,7 @@ export function checkpointTwin(
   return {
     open: async () => {
       const { works, restores } = kernel.checkpoints;
-      if (works.size > 0) await stage.surely('undo', () => undoWorks(kernel));
+      if (works.size > 0) await gate.with(() => stage.surely('undo', () => undoWorks(kernel)));
       if ([...restores.values()].some(({ isMarked }) => isMarked))
         await stage.surely('undoRestores', () => undoRestores(kernel));
     },

@@ -97,7 +97,7 @@ export async function checkpointDriver(
     upperOf: (id) => changesOf(config, store, id),
     layerOf: (diffId) => layerDiff(store.paths, diffId),
   });
-  // deletes what earlier boots left; new checkpoints have names of their own
+  // each has the directory of its container, which a new checkpoint needs, too: that one waits for the undo
   await orLater(part, 'checkpoints of an earlier boot', () => driver.open());
   return driver;
 }

@@ -43,7 +43,10 @@ export interface CheckpointOptions extends Omit<Reader, 'clock' | 'layout' | 'to
 }
 
 export interface CheckpointDriver extends CheckpointPort {
-  /** Undoes what an earlier daemon began. Call it once, before the first checkpoint. Never rejects. */
+  /**
+   * Undoes what an earlier daemon began. Call it once, before the first checkpoint: one that comes meanwhile waits for
+   * it. Never rejects.
+   */
   open(): Promise<void>;
 }
 
@@ -89,13 +92,14 @@ export function createCheckpointDriver({
   const gate = new Semaphore('checkpoints', checkpointLimits.atOnce, checkpointLimits.waiting);
   return {
     open: async () => {
-      await undoBegun(stage);
+      // an interrupted checkpoint and a new one of the same container have one directory and one frozen container
+      await gate.with(() => undoBegun(stage));
       await undoRestores(options.parts);
     },
     ...createRestores({ ...options, ability, allowed: restores }),
     checkpoint: async (input, fx) => {
       const endMonoMs = clock.monoMs() + fx.timeoutMs;
-      fx.note({ on: 'another checkpoint' });
+      fx.note({ on: 'another checkpoint, or the undo of an interrupted one' });
       // the bound is that of the whole, and each step gets what is left of it
       const left: EffectContext = {
         signal: fx.signal,

@@ -1,6 +1,5 @@
 // What a checkpoint that failed, or a daemon that was killed meanwhile, leaves of a request with several containers.
 import {
-  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -14,15 +13,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CheckpointInput } from '../../../../../src/ports/checkpoint.ts';
-import { silentLog } from '../../../../../src/base/log.ts';
-import { realClock } from '../../../../../src/host/clock/clock.ts';
-import { createLayout } from '../../../../../src/host/sandbox/layout.ts';
 import { partialOf } from '../../../../../src/oci/runtime/checkpoint/archive.ts';
-import { createCheckpointDriver } from '../../../../../src/oci/runtime/checkpoint/driver.ts';
-import type { CheckpointOptions } from '../../../../../src/oci/runtime/checkpoint/driver.ts';
 import type { ReadFacts } from '../../../../../src/oci/runtime/checkpoint/space.ts';
 import { faultOf } from '../../../../support/fault-of.ts';
 import { fxOf } from '../../../../support/fx.ts';
+import { checkpointBench } from './bench.ts';
+import type { CheckpointBench } from './bench.ts';
 
 const IDS = ['a', 'b', 'c', 'd', 'e', 'f'].map((digit) => digit.repeat(64));
 
@@ -33,34 +29,7 @@ describe('F33 F89 an aborted checkpoint of a pod', () => {
   });
   afterEach(() => rmSync(directory, { recursive: true }));
 
-  function bench(readFacts?: ReadFacts) {
-    const layout = createLayout({ root: directory, state: join(directory, 'state') });
-    const lines: string[] = [];
-    const line = (_fields: object, message: string): void => void lines.push(message);
-    const path = join(directory, 'runtime');
-    const annotations = '{"annotations":{"org.opencontainers.runc.checkpoint.enabled":"true"}}';
-    /** Writes the runtime, of which all calls but the question what it can do are the given case. */
-    const runtime = (calls: string): void => {
-      writeFileSync(path, `#!/bin/sh\ncase "$*" in features) echo '${annotations}' ;; ${calls} esac\n`);
-      chmodSync(path, 0o755);
-    };
-    runtime('*) exit 1 ;;');
-    const handler = { name: 'fake', kind: 'oci', path, root: directory };
-    const parts = {
-      layout,
-      clock: realClock(),
-      log: { ...silentLog, error: line, warn: line },
-      toolPath: '/usr/bin:/bin',
-      table: { known: () => [], resolve: () => handler },
-    };
-    const driver = createCheckpointDriver({
-      parts: parts as unknown,
-      criu: { path: '/bin/true' },
-      restores: false,
-      ...(readFacts === undefined ? {} : { readFacts }),
-    } as CheckpointOptions);
-    return { driver, lines, runtime, works: () => readdirSync(layout.checkpointsDir).toSorted(), layout };
-  }
+  const bench = (readFacts?: ReadFacts): CheckpointBench => checkpointBench(directory, { readFacts });
 
   it('is undone once after a kill of the daemon, without the directories of its containers', async () => {
     const { driver, lines, works, layout } = bench();
@@ -121,10 +90,7 @@ describe('F33 F89 an aborted checkpoint of a pod', () => {
 
   describe('and could not be undone', () => {
     const [id = ''] = IDS;
-    const begin = (
-      stage: ReturnType<typeof bench>,
-      earlier: string,
-    ): Promise<{ readonly message: string }> => {
+    const begin = (stage: CheckpointBench, earlier: string): Promise<{ readonly message: string }> => {
       const work = join(stage.layout.checkpointsDir, id);
       mkdirSync(work, { recursive: true });
       const note = { version: 1, id, handler: 'gone', archive: earlier, together: [earlier] };
@@ -190,9 +156,7 @@ describe('F33 F89 an aborted checkpoint of a pod', () => {
       ffree: 0,
     });
     const at = (name: string): string => join(directory, name);
-    const checkpoint = async ({
-      driver,
-    }: ReturnType<typeof bench>): Promise<{ readonly message: string }> => {
+    const checkpoint = async ({ driver }: CheckpointBench): Promise<{ readonly message: string }> => {
       const containers = [{ id: IDS[0], handler: 'fake', archive: at('a.tar') }];
       const input: unknown = { attempted: 'checkpoint', containers };
       return faultOf(driver.checkpoint(input as CheckpointInput, fxOf()));
