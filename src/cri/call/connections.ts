@@ -3,13 +3,13 @@
  * (RFC 9113, 3.4), current frame or current request stay incomplete. An idle connection stays open: the kubelet keeps
  * its own for as long as it runs.
  */
-import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import { assert } from '../../base/assert.ts';
 import { HalfOpen } from '../../base/half-open.ts';
-import { halfOpenLimits } from '../../base/bounds.ts';
+import { halfOpenLimits, pieceLimits } from '../../base/bounds.ts';
 import { edgeLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 
@@ -33,6 +33,8 @@ interface Connection {
 
 /** Bytes of the answer to a ping: a frame header and 8 bytes (RFC 9113, 6.7). */
 const PONG_BYTES = 17;
+/** An encoding that the RPC library does not know. Its answer, Unimplemented, quotes it. */
+const UNKNOWN_ENCODING = 'other than identity';
 
 export class Connections {
   readonly #options: ConnectionsOptions;
@@ -93,10 +95,14 @@ export class Connections {
     this.#scanLater();
   }
 
-  /** Observes the server's sessions and streams, before the library's own listeners run. */
+  /** Observes the server's sessions and streams. The library's own listeners must be there already. */
   watch(http2: Http2Server): void {
     http2.prependListener('session', (session: ServerHttp2Session) => this.#onSession(session));
-    http2.prependListener('stream', (stream: ServerHttp2Stream) => this.#onStream(stream));
+    http2.prependListener('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+      refuseCompressed(headers);
+      this.#onStream(stream);
+    });
+    http2.on('stream', (stream: ServerHttp2Stream) => this.#countBytes(stream));
   }
 
   /** Calls `done` when the last connection has closed. */
@@ -134,7 +140,6 @@ export class Connections {
     if (connection === undefined) return;
     connection.streams += 1;
     this.#requests.begin(stream);
-    stream.on('data', (piece: Uint8Array) => this.#requests.received(stream, piece.byteLength));
     stream.once('end', () => {
       this.#requests.end(stream);
       this.#halfOpen.end(connection);
@@ -142,6 +147,19 @@ export class Connections {
     stream.once('close', () => {
       this.#requests.end(stream);
       connection.streams -= 1;
+    });
+  }
+
+  /**
+   * Counts what the library keeps of a request. Called after the library's listener: if the library does not read the
+   * stream, because it has refused the call, nobody may, since Node resets only a stream that nobody reads.
+   */
+  #countBytes(stream: ServerHttp2Stream): void {
+    if (stream.listenerCount('data') === 0) return;
+    stream.on('data', (piece: Uint8Array) => {
+      // an answered call keeps nothing of what follows, and its client must stop sending (RFC 9113, 8.1)
+      if (stream.writableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+      else this.#requests.received(stream, Math.max(piece.byteLength, pieceLimits.leastChargeBytes));
     });
   }
 
@@ -194,4 +212,14 @@ export class Connections {
     });
     if (isSent) connection.pingScans = 0;
   }
+}
+
+/**
+ * Has compressed messages answered Unimplemented. The library decompresses a message before its request is complete, so
+ * the bytes received would be no bound on the memory. The kubelet and crictl do not compress: grpc-go does so only for
+ * a client that names a compressor.
+ */
+function refuseCompressed(headers: IncomingHttpHeaders): void {
+  const encoding = headers['grpc-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') headers['grpc-encoding'] = UNKNOWN_ENCODING;
 }

@@ -1,10 +1,12 @@
 // S94 on the CRI socket: whoever connects and does not come to a whole request is cut, and the kubelet is served
 // meanwhile.
+import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { halfOpenLimits } from '../../../src/base/bounds.ts';
+import { halfOpenLimits, pieceLimits } from '../../../src/base/bounds.ts';
 import { edgeLimits } from '../../../src/cri/bounds.ts';
 import type { UnaryHandler } from '../../../src/cri/call/server.ts';
 import type { HandTimers } from '../../support/hand-clock.ts';
@@ -18,7 +20,7 @@ import {
   halfCall,
   silent,
 } from '../../support/half-open.ts';
-import { clientOn, serve, version } from './harness.ts';
+import { clientOn, rawCall, serve, version } from './harness.ts';
 import { loopTurn } from '../../support/turns.ts';
 
 const echo: UnaryHandler = (request) => Promise.resolve(request);
@@ -189,4 +191,142 @@ describe('connections that are half open (S94)', () => {
     await first;
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
   });
+
+  test('S94 the body of a refused call is not read: its client is stopped, and no other request is cancelled', async () => {
+    const { socketPath, client } = await serve({ [version]: echo });
+    const session = connectHttp2('http://localhost', { createConnection: () => connect(socketPath) });
+    onTestFinished(() => session.destroy());
+    const waiting = request(session, `/${version}`);
+    waiting.stream.write(Buffer.from([0, 0, 0, 0, 10, 1]));
+    await new Promise((resolve) => session.ping(resolve));
+    // without a method; compressed; with a head beyond the limit
+    const tooLong = Buffer.from([0, 0xff, 0xff, 0xff, 0xff]);
+    const refused = [
+      request(session, '/runtime.v1.RuntimeService/Unknown'),
+      request(session, `/${version}`, { 'grpc-encoding': 'gzip' }, compressed(100)),
+      request(session, `/${version}`, {}, tooLong),
+    ];
+    const sent = await Promise.all(refused.map(({ stream }) => sendUntilClosed(stream)));
+    for (const bytes of sent) expect(bytes).toBeLessThan(halfOpenLimits.requestBytes / 8);
+    expect(refused.map(({ answer }) => answer.status)).toEqual([
+      String(status.UNIMPLEMENTED),
+      String(status.UNIMPLEMENTED),
+      String(status.RESOURCE_EXHAUSTED),
+    ]);
+    expect(refused.map(({ stream }) => stream.rstCode)).toEqual([0, 0, 0]);
+    expect(await client.unary(version)).toMatchObject({ code: status.OK });
+    expect(waiting.stream.destroyed).toBe(false);
+  });
+
+  test('S85 a compressed message is not decompressed: it is refused, whether the request ends or not', async () => {
+    const { socketPath, client } = await serve({ [version]: echo });
+    const session = connectHttp2('http://localhost', { createConnection: () => connect(socketPath) });
+    onTestFinished(() => session.destroy());
+    for (const encoding of ['gzip', 'deflate', 'identity, gzip']) {
+      const { stream, answer } = request(
+        session,
+        `/${version}`,
+        { 'grpc-encoding': encoding },
+        compressed(100),
+      );
+      await new Promise((resolve) => stream.once('end', resolve));
+      expect(answer).toEqual({
+        status: String(status.UNIMPLEMENTED),
+        message: 'Received message compressed with unsupported encoding "other than identity"',
+      });
+    }
+    // a client that names an encoding and does not compress, such as grpc-go for an empty message, is served
+    const plain = Buffer.alloc(5);
+    for (const encoding of ['gzip', 'identity'])
+      expect(await rawCall(socketPath, `/${version}`, { 'grpc-encoding': encoding }, plain)).toBe('0');
+    expect(await client.unary(version)).toMatchObject({ code: status.OK });
+  });
+
+  test('S85 S94 a request in frames of one byte counts what its pieces keep in memory', async () => {
+    const { socketPath, client } = await serve({ [version]: echo });
+    const session = connectHttp2('http://localhost', { createConnection: () => connect(socketPath) });
+    onTestFinished(() => session.destroy());
+    const head = Buffer.from([0, 0, 0, 0, 0]);
+    head.writeUInt32BE(edgeLimits.receiveBytes, 1);
+    // large requests leave room for a few pieces of the least charge
+    const most = edgeLimits.receiveBytes - 64 * 1024;
+    const large = Array.from({ length: halfOpenLimits.requestBytes / edgeLimits.receiveBytes }, () =>
+      request(session, `/${version}`, {}, Buffer.concat([head, Buffer.alloc(most)])),
+    );
+    const pieces = (large.length * 64 * 1024) / pieceLimits.leastChargeBytes;
+    const slow = request(session, `/${version}`, {}, head);
+    // a frame each, since the next byte waits until the last one was sent
+    for (let sent = 0; sent < pieces; sent += 1)
+      await new Promise((resolve) => slow.stream.write(Buffer.alloc(1), resolve));
+    expect(await areCut([isDestroyed(large[0])])).toBe(true);
+    expect([...large.slice(1), slow].map(({ stream }) => stream.destroyed)).toEqual([
+      false,
+      false,
+      false,
+      false,
+    ]);
+    expect(await client.unary(version)).toMatchObject({ code: status.OK });
+  });
 });
+
+interface RawRequest {
+  readonly stream: ClientHttp2Stream;
+  /** The answer's status and message, as soon as they are there. */
+  readonly answer: { status: unknown; message: unknown };
+}
+
+/** Begins a request by hand, and does not end it. */
+function request(
+  session: ClientHttp2Session,
+  path: string,
+  headers: Readonly<Record<string, string>> = {},
+  body: Uint8Array = new Uint8Array(),
+): RawRequest {
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': path,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...headers,
+  });
+  const answer: RawRequest['answer'] = { status: undefined, message: undefined };
+  stream.on('response', (received) => {
+    answer.status = received['grpc-status'];
+    answer.message = decodeURIComponent(String(received['grpc-message']));
+  });
+  stream.on('error', () => undefined);
+  stream.resume();
+  if (body.length > 0) stream.write(body);
+  return { stream, answer };
+}
+
+function isDestroyed(one: RawRequest | undefined): { readonly isCut: boolean } {
+  return {
+    get isCut() {
+      return one?.stream.destroyed === true;
+    },
+  };
+}
+
+/** A message of as many zeros, compressed. */
+function compressed(length: number): Buffer {
+  const packed = gzipSync(Buffer.alloc(length));
+  const head = Buffer.from([1, 0, 0, 0, 0]);
+  head.writeUInt32BE(packed.length, 1);
+  return Buffer.concat([head, packed]);
+}
+
+/** Sends until the other end closes the stream; gives the bytes sent, at most twice those of all requests. */
+async function sendUntilClosed(stream: ClientHttp2Stream): Promise<number> {
+  const closed = new Promise<void>((resolve) => stream.once('close', resolve));
+  const piece = Buffer.alloc(64 * 1024);
+  let sent = 0;
+  while (!stream.destroyed && sent < 2 * halfOpenLimits.requestBytes) {
+    const written = new Promise<void>((resolve) => stream.write(piece, () => resolve()));
+    await Promise.race([written, closed]);
+    sent += piece.length;
+  }
+  if (!stream.destroyed) stream.close();
+  await closed;
+  return sent;
+}

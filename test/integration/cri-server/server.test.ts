@@ -114,8 +114,9 @@ describe('calls', () => {
     const bomb = gzipSync(new Uint8Array(edgeLimits.receiveBytes + 1));
     const frame = Buffer.concat([Buffer.from([1, 0, 0, 0, 0]), bomb]);
     frame.writeUInt32BE(bomb.length, 1);
+    // refused before it is unpacked
     expect(await rawCall(socketPath, `/${version}`, { 'grpc-encoding': 'gzip' }, frame)).toBe(
-      String(status.RESOURCE_EXHAUSTED),
+      String(status.UNIMPLEMENTED),
     );
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
   });
