@@ -122,6 +122,8 @@ async function checkpoint(
   const { table } = reader.parts;
   for (const handler of new Set(containers.map(({ handler: name }) => name)))
     await ability.demand(table.resolve(handler), attempted);
+  // before the directory is read: archives of the same request, which failed before, may be in it
+  for (const { id } of containers) await undoEarlier(stage, id, attempted, fx);
   if (emptyDirectory !== undefined) await demandEmpty(emptyDirectory, { attempted, clock: reader.clock, fx });
   const together = containers.map(({ archive }) => archive);
   const request: Request = { attempted, together, noted: new Set(), kept: new Set() };
@@ -214,7 +216,6 @@ async function begin(
   const { archive, id } = container;
   const handler = reader.parts.table.resolve(container.handler);
   const call: ArchiveCall = { archive, attempted, clock: reader.clock, fx };
-  await undoEarlier(stage, id, attempted, fx);
   noted.add(id);
   const work = await makeWork(directory, { version: 1, id, handler: handler.name, archive, together });
   const archiveFile = await openArchive(call).catch((error: unknown) => {
@@ -225,8 +226,8 @@ async function begin(
 }
 
 /**
- * Completes the undo of an earlier checkpoint of the container that could not be undone and has kept its record, which
- * the new record replaces. Throws when it still can't be undone.
+ * Completes the undo of an earlier checkpoint of the container that could not be undone and has kept its record, and
+ * removes the record. Throws when it still can't be undone.
  */
 async function undoEarlier(
   { reader, directory }: Stage,
@@ -244,6 +245,7 @@ async function undoEarlier(
       note: fx.note,
       timeoutMs,
     });
+    await dropWork(directory, id);
   } catch (error) {
     const why = toFault(error);
     fail(why.kind, `${attempted}: an earlier checkpoint to ${note.archive} is not undone: ${why.message}`, {

@@ -124,25 +124,24 @@ describe('F33 F89 an aborted checkpoint of a pod', () => {
       expect(existsSync(join(directory, 'new.tar.partial'))).toBe(false);
     });
 
-    it('keeps its note when another container of the request fails first', async () => {
-      const { driver, layout, works } = bench();
-      const [first, second] = IDS;
-      const kept = join(layout.checkpointsDir, second ?? '');
-      mkdirSync(kept, { recursive: true });
+    it('keeps its note when that of another container of the request can’t be undone', async () => {
+      const { driver, interrupted, works } = bench();
+      const [first = '', second = ''] = IDS;
+      symlinkSync('away', join(directory, 'away'));
+      interrupted(first, join(directory, 'away', 'earlier.tar'));
       const earlier = join(directory, 'earlier.tar');
-      const note = { version: 1, id: second, handler: 'gone', archive: earlier, together: [earlier] };
-      writeFileSync(join(kept, 'note.json'), JSON.stringify(note));
-      const archives = [join(directory, 'not there', 'a.tar'), join(directory, 'b.tar')];
-      const containers = [first, second].map((one, at) => ({
+      interrupted(second, earlier);
+      writeFileSync(partialOf(earlier), 'earlier');
+      const containers = [first, second].map((one) => ({
         id: one,
         handler: 'fake',
-        archive: archives[at],
+        archive: join(directory, `${one}.tar`),
       }));
       const input: unknown = { attempted: 'checkpoint', containers };
-      expect(await faultOf(driver.checkpoint(input as CheckpointInput, fxOf()))).toMatchObject({
-        kind: 'invalidRequest',
-      });
-      expect(works()).toEqual([second]);
+      expect((await faultOf(driver.checkpoint(input as CheckpointInput, fxOf()))).message).toContain(
+        'is not undone',
+      );
+      expect([works(), existsSync(partialOf(earlier))]).toEqual([[first, second], true]);
     });
   });
 

@@ -1,10 +1,19 @@
 // The undo of an interrupted checkpoint comes before a new one.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CheckpointInput } from '../../../../../src/ports/checkpoint.ts';
+import { partialOf } from '../../../../../src/oci/runtime/checkpoint/archive.ts';
 import { faultOf } from '../../../../support/fault-of.ts';
 import { fxOf } from '../../../../support/fx.ts';
 import { turns, untilTrue } from '../../../../support/turns.ts';
@@ -43,5 +52,35 @@ describe('F03 F89 the undo of an interrupted checkpoint', () => {
     const calls = readFileSync(at('calls'), 'utf8').trim().split('\n');
     expect(calls).toEqual(['resume', 'pause', 'checkpoint', 'resume']);
     expect([works(), lines]).toEqual([[], []]);
+  });
+
+  it('comes before the check that the directory is empty, which its own archive may be in', async () => {
+    const { driver, interrupted, works } = checkpointBench(directory);
+    mkdirSync(at('into'));
+    const archives = [ONE, TWO].map((id) => at(`into/${id}.tar`));
+    for (const [index, id] of [ONE, TWO].entries()) {
+      const archive = archives[index] ?? '';
+      interrupted(id, archive, { together: archives });
+      writeFileSync(partialOf(archive), '');
+    }
+    const containers = [ONE, TWO].map((id, index) => ({ id, handler: 'fake', archive: archives[index] }));
+    const input: unknown = { attempted: 'checkpoint', emptyDirectory: at('into'), containers };
+    expect(await faultOf(driver.checkpoint(input as CheckpointInput, fxOf()))).toMatchObject({
+      kind: 'outside',
+      message: expect.stringMatching(/^checkpoint: fake pause: exit code 1/u) as string,
+    });
+    expect([works(), readdirSync(at('into'))]).toEqual([[], []]);
+  });
+
+  it('leaves no record, also when the new one then fails', async () => {
+    const { driver, interrupted, works } = checkpointBench(directory);
+    interrupted(TWO, at('earlier.tar'));
+    writeFileSync(partialOf(at('earlier.tar')), '');
+    const containers = [ONE, TWO].map((id) => ({ id, handler: 'fake', archive: at(`not there/${id}.tar`) }));
+    const input: unknown = { attempted: 'checkpoint', containers };
+    expect(await faultOf(driver.checkpoint(input as CheckpointInput, fxOf()))).toMatchObject({
+      kind: 'invalidRequest',
+    });
+    expect([works(), existsSync(partialOf(at('earlier.tar')))]).toEqual([[], false]);
   });
 });
