@@ -24,8 +24,9 @@ export interface CheckpointInput {
   /** Directory of the archives, when it may hold nothing else: then it must be empty at first. */
   readonly emptyDirectory?: string;
   /**
-   * Called when the containers were read, or the reading has failed, and run again: before the archives are packed.
-   * Not called when the call rejects before it has frozen one. Must not throw.
+   * Called once no container is frozen any more: when all were read and thawed, before the archives are packed, or when
+   * the call fails before that, also without having frozen one, before its archives are removed. Never called twice; a
+   * call that rejects before it begins an archive need not call it. Must not throw.
    */
   readonly onThawed?: () => void;
 }

@@ -137,9 +137,12 @@ const checkpoints = describeCases<CheckpointStage>((of) => {
       stage.port.checkpoint(request('d.tar'), effect),
     );
     expect([await failing, stage.namesIn(directory)]).toStrictEqual(['outside', ['c.tar']]);
+    // one that fails before it freezes a container says so, too, for a stop that waits
+    expect(await kindOf(stage.port.checkpoint(request('c.tar'), fx))).toBe('conflict');
     expect(seen).toStrictEqual([
       [false, false],
       [false, false],
+      [false, true],
     ]);
   });
 

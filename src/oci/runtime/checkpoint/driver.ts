@@ -128,6 +128,7 @@ async function checkpoint(
   const together = containers.map(({ archive }) => archive);
   const request: Request = { attempted, together, noted: new Set(), kept: new Set() };
   const drafts: Draft[] = [];
+  const reportThawed = once(onThawed);
   try {
     for (const container of containers) drafts.push(await begin(stage, container, request, fx));
     await withSpace(watchOf(stage, drafts, attempted, fx), (bounded) =>
@@ -135,7 +136,7 @@ async function checkpoint(
         reader,
         drafts.map(({ job }) => job),
         bounded,
-      ).finally(onThawed),
+      ).finally(reportThawed),
     );
     for (const draft of drafts)
       await withSpace(watchOf(stage, [draft], attempted, fx), (bounded) => pack(reader, draft, bounded));
@@ -145,6 +146,8 @@ async function checkpoint(
     }
     for (const { call } of drafts) await settleArchive(call);
   } catch (error) {
+    // nothing is frozen any more or yet; the archives may be on a file system that does not answer
+    reportThawed();
     for (const id of await dropAll(reader, drafts, fx)) request.kept.add(id);
     throw error;
   } finally {
@@ -152,6 +155,14 @@ async function checkpoint(
     for (const id of request.noted)
       await (request.kept.has(id) ? keepNote(directory, id) : dropWork(directory, id));
   }
+}
+
+function once(report: (() => void) | undefined): () => void {
+  let isReported = false;
+  return () => {
+    if (!isReported) report?.();
+    isReported = true;
+  };
 }
 
 /** The directory of checkpoints and these archives, which may be on other disks. */

@@ -88,6 +88,28 @@ describe('F33 F89 an aborted checkpoint of a pod', () => {
     expect(works()).toEqual([]);
   });
 
+  it('says that nothing is frozen before it removes its archives, when it is stopped before the freeze', async () => {
+    const { driver } = bench();
+    const controller = new AbortController();
+    const seen: string[] = [];
+    const note = ({ on }: { readonly on: string }): void => {
+      if (on.includes('make the archive') && on.includes('b.tar')) controller.abort();
+      if (on.includes('remove the archive')) seen.push('remove');
+    };
+    const containers = ['a', 'b'].map((name, index) => ({
+      id: IDS[index],
+      handler: 'fake',
+      archive: join(directory, `${name}.tar`),
+    }));
+    const onThawed = (): void => void seen.push('thawed');
+    const input: unknown = { attempted: 'checkpoint', containers, onThawed };
+    const fx = { ...fxOf(), signal: controller.signal, note };
+    expect(await faultOf(driver.checkpoint(input as CheckpointInput, fx))).toMatchObject({
+      kind: 'cancelled',
+    });
+    expect(seen).toEqual(['thawed', 'remove']);
+  });
+
   describe('and could not be undone', () => {
     const [id = ''] = IDS;
     const begin = (stage: CheckpointBench, earlier: string): Promise<{ readonly message: string }> => {
