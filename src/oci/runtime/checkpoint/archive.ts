@@ -56,7 +56,10 @@ export async function openArchive(call: ArchiveCall): Promise<OpenArchive> {
     isLate = true;
     if (opened !== undefined) {
       const { file, mountPoint } = opened;
-      inPool(mountPoint, () => discardPart(call.archive, file)).catch(() => undefined);
+      inPool(mountPoint, () => discardPart(call.archive, file)).catch(() =>
+        // the pool had no room; its note keeps the name, and this keeps Node from closing the file on the main thread
+        closeInPool(mountPoint, file).catch(() => undefined),
+      );
     }
     throw error;
   }

@@ -1,6 +1,7 @@
 // Archives whose file system does not answer when they are opened or closed.
 import type * as Files from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import type * as Pool from '../../../../../src/host/ffi/pool.ts';
 import { linkSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,6 +31,16 @@ const opens = vi.hoisted(() => ({
   begun: (): void => undefined,
   opened: (_file: FileHandle): void => undefined,
 }));
+const pool = vi.hoisted(() => ({ refusals: 0 }));
+vi.mock('../../../../../src/host/ffi/pool.ts', async (original) => {
+  const real = await original<typeof Pool>();
+  const mocked: typeof real.inPool = async (...args) => {
+    if (pool.refusals === 0) return real.inPool(...args);
+    pool.refusals -= 1;
+    throw new Error('calls wait already');
+  };
+  return { ...real, inPool: mocked };
+});
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof Files>();
   return {
@@ -112,6 +123,22 @@ describe('F33 F45 the archive of a checkpoint on a mount that stops answering', 
     held.resolve();
     await closed.promise;
     expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('is closed when the call is cancelled as it opens and the pool has no room to remove it', async () => {
+    const closed = Promise.withResolvers<void>();
+    const caller = new AbortController();
+    const opened = (file: FileHandle): void => {
+      const close = file.close.bind(file);
+      file.close = () => close().then(closed.resolve);
+      pool.refusals = 1;
+      caller.abort();
+    };
+    Object.assign(opens, { begun: () => undefined, opened, held: Promise.resolve() });
+    const call = { ...place(), fx: fxOf(BOUND, caller.signal) };
+    expect(await faultOf(openArchive(call))).toMatchObject({ kind: 'cancelled' });
+    await closed.promise;
+    expect(pool.refusals).toBe(0);
   });
 
   it('is dropped with the name that a link gives it after its bound', async () => {
