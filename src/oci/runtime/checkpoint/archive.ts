@@ -41,13 +41,20 @@ export interface OpenArchive {
 /**
  * Makes the empty file under its partial name. Throws `conflict` when either name exists, `invalidRequest` when the
  * directory does not exist. A file that is made only after the timeout or the cancellation is removed again.
+ * @param onOpen called before the file is made: without it no file will be made after a rejection
  */
-export async function openArchive(call: ArchiveCall): Promise<OpenArchive> {
+export async function openArchive(
+  call: ArchiveCall,
+  onOpen: () => void = () => undefined,
+): Promise<OpenArchive> {
   let opened: OpenArchive | undefined;
   let isLate = false;
   try {
     return await onArchive(call, 'make the archive', async (mountPoint) => {
-      const file = await createPart(call);
+      const file = await createPart(call, () => {
+        if (isLate) fail('cancelled', `${call.attempted}: no longer wanted`, { subject: call.archive });
+        onOpen();
+      });
       opened = { file, mountPoint };
       if (isLate) await discardPart(call.archive, file);
       return opened;
@@ -65,7 +72,7 @@ export async function openArchive(call: ArchiveCall): Promise<OpenArchive> {
   }
 }
 
-/** Whether `openArchive` failed while its file may still be made, and removed again, later. */
+/** Whether `openArchive`, which has called `onOpen`, failed while its file may be made, and removed again, later. */
 export function mayAppearLate(error: unknown): boolean {
   const { kind } = toFault(error);
   return kind === 'timedOut' || kind === 'cancelled';
@@ -85,9 +92,10 @@ function isSame(found: Stats | undefined, other: Stats | undefined): boolean {
   return found !== undefined && found.ino === other?.ino && found.dev === other.dev;
 }
 
-async function createPart({ archive, attempted }: ArchiveCall): Promise<FileHandle> {
+async function createPart({ archive, attempted }: ArchiveCall, beforeOpen: () => void): Promise<FileHandle> {
   try {
     if (await isThere(archive)) return taken(attempted, archive);
+    beforeOpen();
     const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
     return await open(partialOf(archive), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   } catch (error) {

@@ -229,8 +229,9 @@ async function begin(
   const call: ArchiveCall = { archive, attempted, clock: reader.clock, fx };
   noted.add(id);
   const work = await makeWork(directory, { version: 1, id, handler: handler.name, archive, together });
-  const archiveFile = await openArchive(call).catch((error: unknown) => {
-    if (mayAppearLate(error)) kept.add(id);
+  let isTried = false;
+  const archiveFile = await openArchive(call, () => void (isTried = true)).catch((error: unknown) => {
+    if (isTried && mayAppearLate(error)) kept.add(id);
     throw error;
   });
   return { job: { container, handler, attempted, work }, call, ...archiveFile, hasName: false };

@@ -14,10 +14,14 @@ import {
   openArchive,
   partialOf,
 } from '../../../../../src/oci/runtime/checkpoint/archive.ts';
+import type { CheckpointInput } from '../../../../../src/ports/checkpoint.ts';
 import { faultOf } from '../../../../support/fault-of.ts';
 import { HandClock } from '../../../../support/hand-clock.ts';
 import { turns } from '../../../../support/turns.ts';
 import { fxOf } from '../../../../support/fx.ts';
+import { EVENT_MS } from '../../../../support/patience.ts';
+import { checkpointBench } from './bench.ts';
+import type { CheckpointBench } from './bench.ts';
 
 // test files share a process: modules loaded before this file keep the real one, those loaded here the mock
 vi.hoisted(() => vi.resetModules());
@@ -30,6 +34,9 @@ const opens = vi.hoisted(() => ({
   held: Promise.resolve(),
   begun: (): void => undefined,
   opened: (_file: FileHandle): void => undefined,
+  /** What a call waits for that reads whether the archive exists. */
+  readHeld: Promise.resolve(),
+  readBegun: (): void => undefined,
 }));
 const pool = vi.hoisted(() => ({ refusals: 0 }));
 vi.mock('../../../../../src/host/ffi/pool.ts', async (original) => {
@@ -45,6 +52,13 @@ vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof Files>();
   return {
     ...real,
+    lstat: async (...args: Parameters<typeof real.lstat>) => {
+      const found = real.lstat(...args);
+      if (!String(args[0]).endsWith('.tar')) return found;
+      opens.readBegun();
+      await Promise.allSettled([found, opens.readHeld]);
+      return found;
+    },
     open: async (...args: Parameters<typeof real.open>) => {
       if (!String(args[0]).endsWith('.partial')) return real.open(...args);
       opens.begun();
@@ -56,6 +70,13 @@ vi.mock('node:fs/promises', async (original) => {
   };
 });
 
+const NOTHING = {
+  begun: (): void => undefined,
+  opened: (): void => undefined,
+  held: Promise.resolve(),
+  readBegun: (): void => undefined,
+  readHeld: Promise.resolve(),
+};
 const DEAD = '/a dead mount';
 const BOUND = 30_000;
 
@@ -71,6 +92,7 @@ describe('F33 F45 the archive of a checkpoint on a mount that stops answering', 
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'troupe-closing-'));
     clock = new HandClock();
+    Object.assign(opens, NOTHING);
   });
   afterEach(() => rmSync(directory, { recursive: true }));
 
@@ -134,11 +156,58 @@ describe('F33 F45 the archive of a checkpoint on a mount that stops answering', 
       pool.refusals = 1;
       caller.abort();
     };
-    Object.assign(opens, { begun: () => undefined, opened, held: Promise.resolve() });
+    opens.opened = opened;
     const call = { ...place(), fx: fxOf(BOUND, caller.signal) };
     expect(await faultOf(openArchive(call))).toMatchObject({ kind: 'cancelled' });
     await closed.promise;
     expect(pool.refusals).toBe(0);
+  });
+
+  const ID = 'a'.repeat(64);
+  const cancelled = async (
+    { driver }: CheckpointBench,
+    caller: AbortController,
+  ): Promise<{ readonly kind: string }> => {
+    const containers = [{ id: ID, handler: 'fake', archive: place().archive }];
+    const input: unknown = { attempted: 'checkpoint', containers };
+    return faultOf(driver.checkpoint(input as CheckpointInput, fxOf(EVENT_MS, caller.signal)));
+  };
+
+  it('may still be made after the cancellation: the note stays, by which the next daemon removes it', async () => {
+    const bench = checkpointBench(directory);
+    const [caller, held, closed] = [
+      new AbortController(),
+      Promise.withResolvers<void>(),
+      Promise.withResolvers<void>(),
+    ];
+    const opened = (file: FileHandle): void => {
+      const close = file.close.bind(file);
+      file.close = () => close().then(closed.resolve);
+    };
+    Object.assign(opens, { begun: () => caller.abort(), opened, held: held.promise });
+    expect(await cancelled(bench, caller)).toMatchObject({ kind: 'cancelled' });
+    expect(bench.works()).toEqual([ID]);
+    expect(readdirSync(join(bench.layout.checkpointsDir, ID))).toEqual(['note.json']);
+    held.resolve();
+    await closed.promise;
+    await bench.driver.open();
+    expect(bench.works()).toEqual([]);
+  });
+
+  it('is not made after a cancellation that came before, and then no note stays', async () => {
+    const bench = checkpointBench(directory);
+    const [caller, held] = [new AbortController(), Promise.withResolvers<void>()];
+    let isTried = false;
+    Object.assign(opens, {
+      begun: () => void (isTried = true),
+      readBegun: () => caller.abort(),
+      readHeld: held.promise,
+    });
+    expect(await cancelled(bench, caller)).toMatchObject({ kind: 'cancelled' });
+    expect(bench.works()).toEqual([]);
+    held.resolve();
+    await turns();
+    expect(isTried).toBe(false);
   });
 
   it('is dropped with the name that a link gives it after its bound', async () => {
