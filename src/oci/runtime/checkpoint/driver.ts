@@ -64,7 +64,7 @@ interface Request {
   readonly together: readonly string[];
   /** Containers whose directory and record this request has made. */
   readonly noted: Set<ContainerId>;
-  /** Those of them whose archive may still exist after a failure: they keep their records. */
+  /** Those of them that keep their records: they may be frozen, or their archive may exist after a failure. */
   readonly kept: Set<ContainerId>;
 }
 
@@ -135,6 +135,7 @@ async function checkpoint(
       readAll(
         reader,
         drafts.map(({ job }) => job),
+        request.kept,
         bounded,
       ).finally(reportThawed),
     );
@@ -267,8 +268,16 @@ async function undoEarlier(
   }
 }
 
-/** Freezes all containers before the first is read, and thaws none before the last was read. */
-async function readAll(reader: Reader, jobs: readonly CheckpointJob[], fx: EffectContext): Promise<void> {
+/**
+ * Freezes all containers before the first is read, and thaws none before the last was read. Those that could not be
+ * thawed are added to `frozen`.
+ */
+async function readAll(
+  reader: Reader,
+  jobs: readonly CheckpointJob[],
+  frozen: Set<ContainerId>,
+  fx: EffectContext,
+): Promise<void> {
   const touched: CheckpointJob[] = [];
   try {
     for (const job of jobs) {
@@ -277,14 +286,14 @@ async function readAll(reader: Reader, jobs: readonly CheckpointJob[], fx: Effec
     }
     for (const job of jobs) await read(reader, job, fx);
   } finally {
-    const thawed = await Promise.allSettled(
-      touched.map(({ container, handler, attempted }) =>
-        thaw(reader, { id: container.id, handler, attempted }, fx.note),
+    await Promise.all(
+      touched.map(({ container: { id }, handler, attempted }) =>
+        thaw(reader, { id, handler, attempted }, fx.note).catch((error: unknown) => {
+          frozen.add(id);
+          reader.parts.log.error({ id, fault: toFault(error) }, 'thaw container after checkpoint failed');
+        }),
       ),
     );
-    for (const one of thawed)
-      if (one.status === 'rejected')
-        reader.parts.log.error({ fault: toFault(one.reason) }, 'thaw container after checkpoint failed');
   }
 }
 

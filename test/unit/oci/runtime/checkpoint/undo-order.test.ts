@@ -83,4 +83,25 @@ describe('F03 F89 the undo of an interrupted checkpoint', () => {
     });
     expect([works(), existsSync(partialOf(at('earlier.tar')))]).toEqual([[], false]);
   });
+
+  it('thaws a container that the earlier one could not thaw', async () => {
+    const { driver, runtime, works, lines } = checkpointBench(directory);
+    const state = `*state*) echo '{"status":"paused"}' ;;`;
+    runtime(`*pause*) ;; ${state} *) exit 1 ;;`);
+    const containers = [{ id: ONE, handler: 'fake', archive: at('new.tar') }];
+    const input: unknown = { attempted: 'checkpoint', containers };
+    expect((await faultOf(driver.checkpoint(input as CheckpointInput, fxOf()))).message).toMatch(
+      /^checkpoint: fake checkpoint: exit code 1/u,
+    );
+    expect([works(), lines]).toEqual([[ONE], ['thaw container after checkpoint failed']]);
+    await driver.open();
+    expect(works()).toEqual([ONE]);
+    runtime(`*resume*) : > ${at('thawed')} ;; ${state} *) exit 1 ;;`);
+    await driver.open();
+    expect([works(), existsSync(at('thawed')), readdirSync(directory).includes('new.tar.partial')]).toEqual([
+      [],
+      true,
+      false,
+    ]);
+  });
 });
