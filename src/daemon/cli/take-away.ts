@@ -179,14 +179,22 @@ export async function removeFiles(path: string): Promise<void> {
   }
 }
 
+/** What was found on the machine after the removal. */
+export interface FoundAfter {
+  /** By nameOfLeak. */
+  readonly names: ReadonlySet<string>;
+  /** Start times by pid of all live processes (Machine). */
+  readonly startTicks: ReadonlyMap<number, number>;
+}
+
 /**
  * Whether a failure does not count any more, because a later step has removed its object: the file lies in one of the
- * removed `files`, or the process, cgroup or mount is not among those `left`, by name (nameOfLeak).
+ * removed `files`, or the process, cgroup or mount is no longer found.
  */
 export function isGoneSince(
   { leak, problem }: TakenLeak,
   files: readonly TakenLeak[],
-  left: ReadonlySet<string>,
+  after: FoundAfter,
 ): boolean {
   if (problem === '') return false;
   switch (leak.kind) {
@@ -198,9 +206,11 @@ export function isGoneSince(
           (leak.path === other.leak.path || leak.path.startsWith(`${other.leak.path}/`)),
       );
     case 'process':
+      // not by name: a killed process that can't finish its exit has no command line any more
+      return after.startTicks.get(leak.process.pid) !== leak.process.startTicks;
     case 'cgroup':
     case 'mount':
-      return !left.has(nameOfLeak(leak));
+      return !after.names.has(nameOfLeak(leak));
     case 'attachment':
     case 'rules':
     case 'pins':

@@ -99,8 +99,8 @@ export async function wipe(command: Command): Promise<number> {
       })),
     );
     const files = await removeContents(node.place, taken, command.line.flags.has('force'));
-    const left = new Set(everything(rest).map(nameOfLeak));
-    const gone = taken.filter((one) => isGoneSince(one, files, left));
+    const after = { names: new Set(everything(rest).map(nameOfLeak)), startTicks: rest.startTicks };
+    const gone = taken.filter((one) => isGoneSince(one, files, after));
     return report(command, { taken: taken.filter((one) => !gone.includes(one)), gone, files });
   } finally {
     await lock?.release();
