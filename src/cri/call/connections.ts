@@ -95,14 +95,13 @@ export class Connections {
     this.#scanLater();
   }
 
-  /** Observes the server's sessions and streams. The library's own listeners must be there already. */
+  /** Observes the server's sessions and streams, before the library's own listeners run. */
   watch(http2: Http2Server): void {
     http2.prependListener('session', (session: ServerHttp2Session) => this.#onSession(session));
     http2.prependListener('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
       refuseCompressed(headers);
       this.#onStream(stream);
     });
-    http2.on('stream', (stream: ServerHttp2Stream) => this.#countBytes(stream));
   }
 
   /** Calls `done` when the last connection has closed. */
@@ -140,6 +139,7 @@ export class Connections {
     if (connection === undefined) return;
     connection.streams += 1;
     this.#requests.begin(stream);
+    stream.on('data', (piece: Uint8Array) => this.#onBytes(stream, piece.byteLength));
     stream.once('end', () => {
       this.#requests.end(stream);
       this.#halfOpen.end(connection);
@@ -150,17 +150,11 @@ export class Connections {
     });
   }
 
-  /**
-   * Counts what the library keeps of a request. Called after the library's listener: if the library does not read the
-   * stream, because it has refused the call, nobody may, since Node resets only a stream that nobody reads.
-   */
-  #countBytes(stream: ServerHttp2Stream): void {
-    if (stream.listenerCount('data') === 0) return;
-    stream.on('data', (piece: Uint8Array) => {
-      // an answered call keeps nothing of what follows, and its client must stop sending (RFC 9113, 8.1)
-      if (stream.writableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
-      else this.#requests.received(stream, Math.max(piece.byteLength, pieceLimits.leastChargeBytes));
-    });
+  /** Counts what the library keeps of a request. */
+  #onBytes(stream: ServerHttp2Stream, bytes: number): void {
+    // a refused call keeps nothing of what follows, and its client must stop sending (RFC 9113, 8.1)
+    if (stream.writableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+    else this.#requests.received(stream, Math.max(bytes, pieceLimits.leastChargeBytes));
   }
 
   /** Ends the connection, or only the request while other calls use the connection. */

@@ -229,7 +229,12 @@ describe('connections that are half open (S94)', () => {
         { 'grpc-encoding': encoding },
         compressed(100),
       );
-      await new Promise((resolve) => stream.once('end', resolve));
+      const answered = {
+        get isCut() {
+          return stream.readableEnded;
+        },
+      };
+      expect(await areCut([answered])).toBe(true);
       expect(answer).toEqual({
         status: String(status.UNIMPLEMENTED),
         message: 'Received message compressed with unsupported encoding "other than identity"',
