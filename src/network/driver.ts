@@ -116,7 +116,7 @@ class CniDriver implements NetworkDriver {
 
   async add(input: NetworkInput, fx: EffectContext): Promise<{ readonly ips: readonly string[] }> {
     const attachment = this.#attachment(input, 'ADD');
-    const ips = await this.#gate.pass(async () =>
+    const ips = await this.#gate.pass(`CNI ADD of sandbox ${input.id}`, fx.signal, async () =>
       this.#attachments.add(attachment, await this.#netns.mount(input.id), chainContext(fx)),
     );
     await this.#setSysctls(input, fx);
@@ -136,9 +136,12 @@ class CniDriver implements NetworkDriver {
 
   async del(input: NetworkInput, fx: EffectContext): Promise<void> {
     const guess = (): Attachment => this.#attachment(input, 'DEL');
-    await this.#gate.pass(async () =>
-      this.#attachments.del(input.id, await this.#netns.find(input.id), chainContext(fx), guess),
-    );
+    // without an intent no plugin runs, so there is no reason to wait for GC
+    if ((await this.#cache.read(input.id)) !== undefined) {
+      await this.#gate.pass(`CNI DEL of sandbox ${input.id}`, fx.signal, async () =>
+        this.#attachments.del(input.id, await this.#netns.find(input.id), chainContext(fx), guess),
+      );
+    }
     // also where no ADD was begun: the daemon may have been killed between the mount and the intent
     await this.#netns.unmount(input.id);
   }

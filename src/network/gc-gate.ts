@@ -21,12 +21,16 @@ export class GcGate {
     this.#clock = clock;
   }
 
-  /** Runs an ADD or a DEL, after the GC of one plugin at most. */
-  async pass<T>(work: () => Promise<T>): Promise<T> {
+  /**
+   * Runs an ADD or a DEL, after the GC of one plugin at most. Rejects with `cancelled` when the signal has aborted by
+   * then; the work is not begun. `attempted` begins the message.
+   */
+  async pass<T>(attempted: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     // counted while it still waits, so that the next plugin's GC does not start before it
     this.#calls += 1;
     try {
       if (this.#collecting !== undefined) await this.#collecting;
+      if (signal?.aborted === true) fail('cancelled', `${attempted}: cancelled`);
       return await work();
     } finally {
       this.#calls -= 1;

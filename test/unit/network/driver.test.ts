@@ -235,6 +235,39 @@ describe('the network port', () => {
       ]);
     });
 
+    it('an ADD whose caller has gone during GC runs no plugin and stores nothing', async () => {
+      const { answer, next, release } = held('GC');
+      const port = await start({ answer });
+      const collecting = port.collect([], effect());
+      await next();
+      const abort = new AbortController();
+      const adding = faultOf(port.add(sandboxInput(id), { ...effect(), signal: abort.signal }));
+      await turns();
+      abort.abort();
+      release();
+      expect((await adding).kind).toBe('cancelled');
+      await collecting;
+      expect(plugins.order()).toEqual(['GC one']);
+      expect(await port.observe(effect())).toEqual([]);
+    });
+
+    it('a DEL with something stored waits for GC, and for its caller no longer than that; one without does not', async () => {
+      const { answer, next, release } = held('GC');
+      const port = await start({ answer });
+      await port.add(sandboxInput(id), effect());
+      const collecting = port.collect([], effect());
+      await next();
+      const abort = new AbortController();
+      const deleting = faultOf(port.del(sandboxInput(id), { ...effect(), signal: abort.signal }));
+      await port.del(sandboxInput(other), effect());
+      abort.abort();
+      release();
+      expect((await deleting).kind).toBe('cancelled');
+      await collecting;
+      expect(plugins.order()).toEqual(['ADD one', 'GC one']);
+      expect(await port.observe(effect())).toEqual([id]);
+    });
+
     it('waits for ADD and DEL, also for one that begins when another ends', async () => {
       const { answer, next, release } = held('ADD', 'DEL');
       const port = await start({ answer });

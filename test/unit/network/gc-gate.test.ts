@@ -1,6 +1,7 @@
 // Which of ADD, DEL and GC runs beside which, at every moment at which the next one can arrive.
 import { describe, expect, it } from 'vitest';
 import { GcGate } from '../../../src/network/gc-gate.ts';
+import { faultOf } from '../../support/fault-of.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { turns } from '../../support/turns.ts';
 
@@ -27,7 +28,7 @@ describe('GC, ADD and DEL', () => {
     const { gate, work, seen, gc } = world();
     const [first, second, add] = [work('GC'), work('GC2'), work('ADD')];
     const chain = gc(first.run).then(() => gc(second.run));
-    const adding = gate.pass(add.run);
+    const adding = gate.pass('ADD', undefined, add.run);
     await turns();
     expect(seen).toEqual(['GC']);
     first.release();
@@ -41,12 +42,28 @@ describe('GC, ADD and DEL', () => {
     await chain;
   });
 
+  it('an ADD or DEL whose caller has gone while it waited for GC is not begun, and GC goes on', async () => {
+    const { gate, work, seen, gc } = world();
+    const [first, second, add] = [work('GC'), work('GC2'), work('ADD')];
+    const abort = new AbortController();
+    const collecting = gc(first.run);
+    const adding = faultOf(gate.pass('CNI ADD of sandbox a', abort.signal, add.run));
+    await turns();
+    abort.abort();
+    first.release();
+    expect(await adding).toMatchObject({ kind: 'cancelled', message: 'CNI ADD of sandbox a: cancelled' });
+    await collecting;
+    second.release();
+    await gc(second.run);
+    expect(seen).toEqual(['GC', 'GC2']);
+  });
+
   it('a GC that fails lets the ADD go on', async () => {
     const { gate, work, seen } = world();
     const collecting = gate.alone('GC', undefined, () => Promise.reject(new Error('exit code 1')));
     const add = work('ADD');
     add.release();
-    const adding = gate.pass(add.run);
+    const adding = gate.pass('ADD', undefined, add.run);
     await expect(collecting).rejects.toThrow('exit code 1');
     await adding;
     expect(seen).toEqual(['ADD']);
@@ -59,12 +76,12 @@ describe('GC, ADD and DEL', () => {
       const { gate, work, seen, gc } = world();
       const [one, two, collect] = [work('ADD'), work('ADD2'), work('GC')];
       collect.release();
-      const first = gate.pass(one.run);
+      const first = gate.pass('ADD', undefined, one.run);
       const collecting = gc(collect.run);
       await turns();
       one.release();
       for (let hop = 0; hop < hops; hop += 1) await Promise.resolve();
-      const second = gate.pass(two.run);
+      const second = gate.pass('ADD', undefined, two.run);
       await turns();
       two.release();
       await Promise.all([first, second, collecting]);
