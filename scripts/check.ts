@@ -1,4 +1,4 @@
-// `npm run check`: types, lint, tidy, unit, model and 300 simulated seeds. No root; a minute on two cores.
+// `npm run check`: types, lint, tidy, unit, model and 60 simulated seeds. No root; a minute on two cores.
 import { checkSteps } from './support/check-steps.ts';
 import { runSideBySide, summarize } from './support/steps.ts';
 

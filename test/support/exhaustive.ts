@@ -1,5 +1,5 @@
 /**
- * Tag of a test that tries hundreds of cases or more and takes seconds of processor time for them: `npm test` runs it,
- * `npm run check` names it and leaves it out (`it(name, { tags: [EXHAUSTIVE] }, …)`).
+ * Tag of a test that takes seconds, since it tries hundreds of cases, starts programs or waits for a clock: `npm test`
+ * runs it, `npm run check` names it and leaves it out (`it(name, { tags: [EXHAUSTIVE] }, …)`).
  */
 export const EXHAUSTIVE = 'exhaustive';

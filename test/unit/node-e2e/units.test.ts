@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { run } from '../../support/run.ts';
 import { stopUnits, writeUnitTools } from '../../e2e/node-e2e/units.ts';
+import { EXHAUSTIVE } from '../../support/exhaustive.ts';
 
 let directory: string;
 let bin: string;
@@ -47,7 +48,7 @@ async function startUnit(): Promise<void> {
 }
 
 describe('the stand-ins for systemd', () => {
-  it('run a unit, show it while it runs, restart and stop it', async () => {
+  it('run a unit, show it while it runs, restart and stop it', { tags: [EXHAUSTIVE] }, async () => {
     await startUnit();
     const first = await unit('one.service');
     expect(first.argv.at(-1)).toBe('a%b$c');

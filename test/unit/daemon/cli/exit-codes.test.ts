@@ -7,6 +7,7 @@ import { EXIT } from '../../../../src/daemon/cli/exit-codes.ts';
 import { run } from '../../../support/run.ts';
 import type { Ended } from '../../../support/run.ts';
 import { checkout } from '../../../support/tools/cache.ts';
+import { EXHAUSTIVE } from '../../../support/exhaustive.ts';
 
 describe('the exit code', () => {
   let directory: string;
@@ -32,20 +33,24 @@ describe('the exit code', () => {
     },
   );
 
-  it('F95 of the daemon is 78 for an invalid configuration, and 2 of any other command', async () => {
-    const config = join(directory, 'wrong.toml');
-    writeFileSync(config, 'speed = 3\n');
-    const places = [
-      '--config',
-      config,
-      '--root',
-      join(directory, 'root'),
-      '--state',
-      join(directory, 'state'),
-    ];
-    expect(await troupe('serve', ...places)).toMatchObject({ code: EXIT.config });
-    expect(await troupe('ps', ...places)).toMatchObject({ code: EXIT.usage });
-  });
+  it(
+    'F95 of the daemon is 78 for an invalid configuration, and 2 of any other command',
+    { tags: [EXHAUSTIVE] },
+    async () => {
+      const config = join(directory, 'wrong.toml');
+      writeFileSync(config, 'speed = 3\n');
+      const places = [
+        '--config',
+        config,
+        '--root',
+        join(directory, 'root'),
+        '--state',
+        join(directory, 'state'),
+      ];
+      expect(await troupe('serve', ...places)).toMatchObject({ code: EXIT.config });
+      expect(await troupe('ps', ...places)).toMatchObject({ code: EXIT.usage });
+    },
+  );
 
   it.each([
     ['ps', '--nonsense'],

@@ -6,6 +6,7 @@ import { ascending, realClock, watchForStalls } from '../../../../src/host/clock
 import { makePipe } from '../../../../src/host/io/descriptors.ts';
 import { realRandom } from '../../../../src/host/clock/random.ts';
 import { SocketReader } from '../../../../src/host/io/socket-reader.ts';
+import { EXHAUSTIVE } from '../../../support/exhaustive.ts';
 
 test('wall time increases strictly and agrees with the system', () => {
   const clock = realClock();
@@ -55,31 +56,35 @@ function stall(): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, clockLimits.stallMs + 100);
 }
 
-test('F15 F79 events ready before a stall of the event loop come before a bound that expired in it', async () => {
-  const clock = realClock();
-  const order: string[] = [];
-  const bound = new Promise<void>((resolve) => {
-    clock.setTimeout(() => {
-      order.push('bound');
-      resolve();
-    }, 1);
-  });
-  const cleared = clock.setTimeout(() => order.push('cleared'), 1);
-  const pipe = makePipe();
-  const reader = new SocketReader(pipe.read);
-  reader.start(() => void order.push('work'));
-  // in the kernel already when the stall is over: no thread has to be in time
-  writeSync(pipe.write, 'x');
-  closeSync(pipe.write);
-  stall();
-  // its first time is over: it must be as good as any other to be taken back
-  await turn();
-  clock.clearTimeout(cleared);
-  await Promise.all([bound, reader.closed]);
-  expect(order).toEqual(['work', 'bound']);
-});
+test(
+  'F15 F79 events ready before a stall of the event loop come before a bound that expired in it',
+  { tags: [EXHAUSTIVE] },
+  async () => {
+    const clock = realClock();
+    const order: string[] = [];
+    const bound = new Promise<void>((resolve) => {
+      clock.setTimeout(() => {
+        order.push('bound');
+        resolve();
+      }, 1);
+    });
+    const cleared = clock.setTimeout(() => order.push('cleared'), 1);
+    const pipe = makePipe();
+    const reader = new SocketReader(pipe.read);
+    reader.start(() => void order.push('work'));
+    // in the kernel already when the stall is over: no thread has to be in time
+    writeSync(pipe.write, 'x');
+    closeSync(pipe.write);
+    stall();
+    // its first time is over: it must be as good as any other to be taken back
+    await turn();
+    clock.clearTimeout(cleared);
+    await Promise.all([bound, reader.closed]);
+    expect(order).toEqual(['work', 'bound']);
+  },
+);
 
-test('F15 a stall is reported once, with the process’s own CPU time', async () => {
+test('F15 a stall is reported once, with the process’s own CPU time', { tags: [EXHAUSTIVE] }, async () => {
   const reported: number[] = [];
   let stop = (): void => undefined;
   await new Promise<void>((resolve) => {
