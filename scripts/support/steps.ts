@@ -179,12 +179,15 @@ export async function runQuietly(
 }
 
 /**
- * Runs both lists at once, each in its order: `shown` with its output as it comes, `beside` with the output of a step
- * when it has ended. The results are those of `beside` first.
+ * Runs all lists at once, each in its order: `shown` with its output as it comes, those beside it with the output of
+ * a step when it has ended. The results of `shown` come last.
  */
-export async function runSideBySide(shown: readonly Step[], beside: readonly Step[]): Promise<StepResult[]> {
-  const [quiet, loud] = await Promise.all([runQuietly(beside), runSteps(shown)]);
-  return [...quiet, ...loud];
+export async function runSideBySide(
+  shown: readonly Step[],
+  ...beside: readonly (readonly Step[])[]
+): Promise<StepResult[]> {
+  const [loud, ...quiet] = await Promise.all([runSteps(shown), ...beside.map((steps) => runQuietly(steps))]);
+  return [...quiet.flat(), ...loud];
 }
 
 /**
