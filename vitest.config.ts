@@ -31,6 +31,8 @@ export default defineConfig({
       },
     ],
     passWithNoTests: true,
+    // the record of injected faults (test/support/faults)
+    setupFiles: [`${import.meta.dirname}/test/support/faults/setup.ts`],
     // against what hangs, never a judgement: a busy machine takes ten times as long
     testTimeout: TEST_MS,
     hookTimeout: TEST_MS,

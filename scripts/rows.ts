@@ -1,30 +1,32 @@
-// `node scripts/rows.ts`: which rows of test/rows.txt, and which RPCs of the CRI, have no test that names them.
-// A list to work off, not a check: it never fails.
-import { sourcesBelow, textOf, walk } from '../test/tidy/support/sources.ts';
+// `node scripts/rows.ts`: which rows of test/rows.txt, and which RPCs of the CRI, have no test that names them; and of
+// each F row, whether its tests declare the fault that they inject and whether it happened in their last run. With
+// `--figures` the latter goes into docs/figures.md. A list to work off, not a check: it never fails.
+import { textOf } from '../test/tidy/support/sources.ts';
+import {
+  allRows,
+  codeOf,
+  currentFaultRows,
+  faultSummary,
+  faultTable,
+  isNamedIn,
+  textsOfTests,
+} from './support/fault-rows.ts';
+import { writeFigures } from './support/figures.ts';
 
-/** Every text in a test: names of tests and rows of tables alike. */
-function textsOfTests(): readonly string[] {
-  const texts: string[] = [];
-  for (const { file, program } of sourcesBelow('test')) {
-    if (!file.endsWith('.test.ts') && !file.startsWith('test/sim/')) continue;
-    walk(program, (node) => {
-      if (node.type === 'Literal' && typeof node['value'] === 'string') texts.push(node['value']);
-      if (node.type === 'TemplateElement')
-        texts.push(String((node['value'] as { readonly raw: string }).raw));
-    });
-  }
-  return texts;
-}
-
-const tests = textsOfTests().join('\n');
-const isNamed = (word: string): boolean => new RegExp(`\\b${word}\\b`, 'u').test(tests);
-
-const rows = textOf('test/rows.txt')
-  .split('\n')
-  .filter((line) => /^[FIS]\d/u.test(line));
+const texts = textsOfTests();
+const rows = allRows();
 const rpcs = [...textOf('proto/runtime/v1/api.proto').matchAll(/^ *rpc (\w+)/gmu)].map(
   (match) => match[1] ?? '',
 );
+
+const faults = currentFaultRows(texts);
+for (const { row, isNamed, faults: ones } of faults) {
+  const head = `${row} ${isNamed ? 'named' : 'not named'}`;
+  if (ones.length === 0) console.log(`${head}, no fault declared`);
+  for (const { what, times } of ones)
+    console.log(`${head}, ${times === 0 ? 'never happened' : `happened, times: ${times}`}: ${what}`);
+}
+console.log(faultSummary(faults));
 
 let withoutTest = 0;
 for (const [what, all] of [
@@ -33,7 +35,7 @@ for (const [what, all] of [
   ['invariants', rows.filter((row) => row.startsWith('I'))],
   ['security', rows.filter((row) => row.startsWith('S'))],
 ] as const) {
-  const missing = all.filter((row) => !isNamed(row.split(' ', 1)[0] ?? ''));
+  const missing = all.filter((row) => !isNamedIn(texts, codeOf(row)));
   withoutTest += missing.length;
   console.log(
     `${what}: ${all.length - missing.length} of ${all.length} stand in the name of a test; without one:`,
@@ -41,3 +43,16 @@ for (const [what, all] of [
   for (const row of missing) console.log(`  ${row}`);
 }
 console.log(`${withoutTest} rows without a test`);
+
+if (process.argv.includes('--figures'))
+  writeFigures(
+    'faults',
+    'Injected faults of the F rows',
+    [
+      '`node scripts/rows.ts --figures`, from what each file of tests recorded in its last run.',
+      '',
+      `${faultSummary(faults)}.`,
+      '',
+      faultTable(faults),
+    ].join('\n'),
+  );

@@ -1,26 +1,32 @@
 // `sudo npm test`: all tests. First what needs nothing (the same as `npm run check`), then what works on the machine
 // with the real tools. The last line is plain: `N passed, N failed`.
 import { join } from 'node:path';
+import { forgetTests } from '../test/support/faults/records.ts';
 import { BUILD_MS } from '../test/support/patience.ts';
 import { checkout } from './support/checkout.ts';
 import { firstSteps } from './support/check-steps.ts';
+import { currentFaultRows, faultSummary, neverHappened, textsOfTests } from './support/fault-rows.ts';
 import { programStep, runSteps, summarize, vitestStep } from './support/steps.ts';
 
 /** Go itself and three programs, each of which has a limit of its own that names it. */
 const TOOLS_MS = 5 * BUILD_MS;
 
-summarize(
-  await runSteps([
-    // ahead of the tests, so that a cold build is a step of its own (two minutes, once)
-    programStep(
-      'build crictl, runc and a shim',
-      [process.execPath, join(checkout, 'test/support/tools/main.ts')],
-      TOOLS_MS,
-    ),
-    ...firstSteps,
-    vitestStep('simulation', ['sim']),
-    vitestStep('integration', ['integration']),
-    vitestStep('e2e', ['e2e']),
-    vitestStep('security', ['security']),
-  ]),
-);
+forgetTests();
+const results = await runSteps([
+  // ahead of the tests, so that a cold build is a step of its own (two minutes, once)
+  programStep(
+    'build crictl, runc and a shim',
+    [process.execPath, join(checkout, 'test/support/tools/main.ts')],
+    TOOLS_MS,
+  ),
+  ...firstSteps,
+  vitestStep('simulation', ['sim']),
+  vitestStep('integration', ['integration']),
+  vitestStep('e2e', ['e2e']),
+  vitestStep('security', ['security']),
+]);
+const faults = currentFaultRows(textsOfTests());
+summarize(results, undefined, [
+  ...neverHappened(faults).map((fault) => `never happened: ${fault}`),
+  faultSummary(faults),
+]);

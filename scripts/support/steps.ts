@@ -193,10 +193,12 @@ export async function runSideBySide(
 /**
  * Prints a line per step, all failures by name, and as the last line `N passed, N failed[, N skipped]`.
  * @param seconds from the first step's start to the last one's end; by default their sum
+ * @param notes lines printed before the last ones
  */
 export function summarize(
   results: readonly StepResult[],
   seconds = results.reduce((sum, result) => sum + result.seconds, 0),
+  notes: readonly string[] = [],
 ): void {
   const total = { passed: 0, failed: 0, skipped: 0 };
   console.log('\nstep                         seconds  passed  failed  skipped');
@@ -211,6 +213,7 @@ export function summarize(
   for (const test of results.flatMap((result) => result.left ?? [])) console.log(`left to npm test: ${test}`);
   for (const skip of results.flatMap((result) => result.skips)) console.log(`skipped: ${skip}`);
   for (const failure of results.flatMap((result) => result.failures)) console.log(`FAILED: ${failure}`);
+  for (const note of notes) console.log(note);
   console.log(`${seconds.toFixed(0)} s in all`);
   const isNothing = total.passed === 0;
   if (isNothing) console.log('not a single test ran');

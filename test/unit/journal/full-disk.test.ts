@@ -5,7 +5,11 @@ import type { JournalRecord } from '../../../src/ports/journal.ts';
 import { frame } from '../../../src/journal/format.ts';
 import { DiskModel } from '../../sim/disk-model.ts';
 import { intentNumber, recordNumber, Rig, textOf } from './support.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { all, expectPrefix, texts } from './whole-prefix.ts';
+
+const readOnly = injects('F25', 'EROFS from each write of the journal');
+const noSpace = injects('F21', 'the disk of the journal is full');
 
 describe('journal that takes no more', () => {
   it('F25 a disk turned read-only refuses at once, and nothing of the record is written', async () => {
@@ -17,6 +21,7 @@ describe('journal that takes no more', () => {
     for (const record of [recordNumber(1), recordNumber(1)]) {
       await expect(journal.append([record], { sync: true })).rejects.toThrow('EROFS');
     }
+    readOnly.happened(2);
     expect(rig.pauses).toBe(0);
     rig.trouble = () => undefined;
     await journal.append([recordNumber(1)], { sync: true });
@@ -43,6 +48,7 @@ describe('journal that takes no more', () => {
         continue;
       }
       expect(outcome).toMatchObject({ fault: { kind: 'exhausted' } });
+      noSpace.happened();
       expect(textOf(state)).toBe(before);
       break;
     }
