@@ -30,8 +30,9 @@ export function commitAndDate(): string {
  * Writes the block of this name into docs/figures.md.
  * @param title heading of the block
  * @param body markdown
+ * @param made commit and day of the run, where it is not the checkout's of now
  */
-export function writeFigures(name: string, title: string, body: string): void {
+export function writeFigures(name: string, title: string, body: string, made = commitAndDate()): void {
   const file = join(checkout, 'docs/figures.md');
   let text = '';
   try {
@@ -39,5 +40,5 @@ export function writeFigures(name: string, title: string, body: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  writeFileSync(file, withBlock(text, name, `## ${title}\n\n${commitAndDate()}\n\n${body.trim()}`));
+  writeFileSync(file, withBlock(text, name, `## ${title}\n\n${made}\n\n${body.trim()}`));
 }

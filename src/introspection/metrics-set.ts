@@ -24,6 +24,8 @@ const SYNC_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25
 /** Figures of the daemon's process, read at each scrape. */
 export interface ProcessFacts {
   readonly rssBytes: number;
+  /** Used bytes of V8's heap, garbage that is not yet collected included. */
+  readonly heapBytes: number;
   readonly openFds: number;
   readonly cpuSeconds: number;
   /** Event-loop delay in seconds since the last scrape, by quantile such as `0.99`; `1` is the maximum. */
@@ -132,6 +134,10 @@ export class TroupeMetrics {
     'troupe_process_resident_memory_bytes',
     'Resident memory of the daemon.',
   );
+  readonly #heap = this.registry.gauge(
+    'troupe_process_heap_used_bytes',
+    "Used bytes of the daemon's JavaScript heap, garbage that is not yet collected included.",
+  );
   readonly #fds = this.registry.gauge('troupe_process_open_fds', 'Open file descriptors of the daemon.');
   readonly #cpu = this.registry.counter(
     'troupe_process_cpu_seconds_total',
@@ -224,6 +230,7 @@ export class TroupeMetrics {
   async text(): Promise<string> {
     const facts = await this.#options.processFacts();
     this.#rss.set([], facts.rssBytes);
+    this.#heap.set([], facts.heapBytes);
     this.#fds.set([], facts.openFds);
     this.#cpu.raiseTo([], facts.cpuSeconds);
     this.#started.set([], Number(this.#startedNs / 1_000_000n) / 1000);

@@ -19,7 +19,7 @@ let number = 0;
  * Killed, not asked to end: a shell that is asked before it has set its trap doesn't hear it, since the kernel drops
  * what the first process of a PID namespace doesn't handle.
  */
-const PROGRAM = ['sleep', '3600'] as const;
+const PROGRAM = ['sleep', '36000'] as const;
 
 /** Whose pods they are. */
 export interface PodPlace extends Pick<World, 'client' | 'logs'> {

@@ -21,9 +21,9 @@ export async function lagDuring(
   const origin = await pageOf(world);
   const idle = startIdle();
   // each reading starts a new span
-  await daemonLag(origin);
+  await metricsText(origin);
   await work();
-  return { daemon: await daemonLag(origin), idle: await idle() };
+  return { daemon: lagIn(await metricsText(origin)), idle: await idle() };
 }
 
 async function pageOf({ instance }: World): Promise<string> {
@@ -34,13 +34,19 @@ async function pageOf({ instance }: World): Promise<string> {
   );
 }
 
-async function daemonLag(origin: string): Promise<Lag> {
-  const text = await (await fetch(new URL('/metrics', origin))).text();
+/** The daemon's metrics; `origin` is that of its page. Its lag is that since the last reading. */
+export const metricsText = async (origin: string): Promise<string> =>
+  await (await fetch(new URL('/metrics', origin))).text();
+
+/** What the metrics say of one, with its labels; NaN when it is not in them. */
+export function metricIn(text: string, name: string): number {
+  const line = text.split('\n').find((one) => one.startsWith(`${name} `));
+  return Number(line?.slice(name.length + 1) ?? Number.NaN);
+}
+
+export function lagIn(text: string): Lag {
   const of = (quantile: string): number =>
-    Number(
-      new RegExp(`^troupe_event_loop_lag_seconds\\{quantile="${quantile}"\\} (\\S+)`, 'mu').exec(text)?.[1] ??
-        Number.NaN,
-    ) * 1000;
+    metricIn(text, `troupe_event_loop_lag_seconds{quantile="${quantile}"}`) * 1000;
   return { p999: of('0.999'), max: of('1') };
 }
 

@@ -27,6 +27,8 @@ export interface InstanceOptions {
   readonly handlers?: Readonly<Record<string, string>>;
   /** Without one, the instance's own bridge network is configured. `host-only` leaves the directory empty. */
   readonly network?: 'bridge' | 'host-only';
+  /** Addresses for a thousand pods instead of 250. */
+  readonly isWide?: boolean;
   /** Another instance, whose cgroup parent and network this one shares. */
   readonly beside?: Instance;
   /** Further tables of its configuration, which may name its directory. */
@@ -112,9 +114,10 @@ function configText({ directory, cgroupParent }: Paths, options: InstanceOptions
   return lines.join('\n');
 }
 
-/** A /24 by process id and number, so that instances of parallel processes differ. */
-function subnetOf({ index }: Paths): string {
-  return `10.${100 + (process.pid % 100)}.${(Math.floor(process.pid / 100) + 83 * index) % 250}.0/24`;
+/** By process id and number, so that instances of parallel processes differ. */
+function subnetOf({ index }: Paths, isWide = false): string {
+  const third = (Math.floor(process.pid / 100) + 83 * index) % 250;
+  return `10.${100 + (process.pid % 100)}.${isWide ? third - (third % 4) : third}.0/${isWide ? 22 : 24}`;
 }
 
 /** Bridge, addresses, whose leases lie in the directory, and host ports. */
@@ -153,13 +156,13 @@ export async function makeMemory(directory: string, tag: string): Promise<string
 }
 
 /** The network of an instance: its own, that of the one that it stands beside, or none. */
-async function writeNetwork(paths: Paths, { beside, network }: InstanceOptions): Promise<void> {
+async function writeNetwork(paths: Paths, { beside, network, isWide }: InstanceOptions): Promise<void> {
   const { directory } = paths;
   const conflist = 'cni/10-test.conflist';
   await mkdir(join(directory, 'cni'));
   if (beside !== undefined) await copyFile(join(beside.directory, conflist), join(directory, conflist));
   else if (network !== 'host-only')
-    await writeFile(join(directory, conflist), conflistText(paths, subnetOf(paths)));
+    await writeFile(join(directory, conflist), conflistText(paths, subnetOf(paths, isWide)));
 }
 
 interface Made {

@@ -1,6 +1,7 @@
 /** Connects metrics and traces to calls, effects and changes of state. */
 import { readdir } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { getHeapStatistics } from 'node:v8';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
 import type { Troupe } from '../../actors/troupe.ts';
@@ -115,6 +116,7 @@ async function processFacts(loop: LoopDelay | undefined): Promise<ProcessFacts> 
   const fds = await readdir('/proc/self/fd');
   return {
     rssBytes: process.memoryUsage.rss(),
+    heapBytes: getHeapStatistics().used_heap_size,
     openFds: fds.length,
     cpuSeconds: (user + system) / 1e6,
     loopLag: loopLag(loop),

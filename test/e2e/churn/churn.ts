@@ -78,7 +78,7 @@ export async function churn(world: World, options: ChurnOptions): Promise<ChurnR
 }
 
 /** Findings, or the reason why they cannot be read. */
-async function troupeCheck({ instance }: World): Promise<string> {
+export async function troupeCheck({ instance }: World): Promise<string> {
   const [program, , ...place] = instance.argv;
   const { code, stdout, stderr } = await run([program, 'check', ...place], { timeoutMs: CHECK_TIMEOUT_MS });
   return code === 0 ? '' : `troupe check ended with ${code}: ${stdout}${stderr}`;

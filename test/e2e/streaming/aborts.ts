@@ -10,7 +10,7 @@ import { EVENT_MS } from '../../support/patience.ts';
 import { ContainerConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { spdyHeaders, wsHeaders } from '../../integration/streaming/clients.ts';
 import { SpdyClient } from '../../integration/streaming/clients.ts';
-import { randomStream } from '../../sim/random.ts';
+import { type Random, randomStream } from '../../sim/random.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import type { World } from '../support/world.ts';
 
@@ -62,8 +62,9 @@ const POINTS = [
 ] as const;
 type Point = (typeof POINTS)[number];
 
-interface Target {
-  readonly world: World;
+/** A silent container with a stdin, and a server on port 7000 that gives back what it is sent. */
+export interface StreamTarget {
+  readonly world: Pick<World, 'client' | 'logs' | 'pull' | 'instance'>;
   readonly containerId: string;
   readonly podSandboxId: string;
   /** Of the container's first process. */
@@ -84,13 +85,9 @@ export async function abortSessions(
     const worker = async (): Promise<void> => {
       while (begun < count) {
         begun += 1;
-        const kind = random.pick(KINDS);
-        const point = random.pick(POINTS);
-        const isRude = random.chance(0.5);
-        const url = await urlOf(target, kind).catch(() => undefined);
-        if (url === undefined) refused += 1;
-        else await leave(url, kind, { point, isRude, stayMs: random.int(STAY_MS) });
-        left.set(`${kind}, ${point}`, (left.get(`${kind}, ${point}`) ?? 0) + 1);
+        const { what, isRefused } = await abortSession(target, random);
+        if (isRefused) refused += 1;
+        left.set(what, (left.get(what) ?? 0) + 1);
       }
     };
     await Promise.all(Array.from({ length: atOnce }, worker));
@@ -108,6 +105,19 @@ export async function abortSessions(
   await world.client.runtime.stopPodSandbox({ podSandboxId: target.podSandboxId });
   await world.client.runtime.removePodSandbox({ podSandboxId: target.podSandboxId });
   return { before, after, left, refused, works: Buffer.from(stdout).toString() === 'up\n' };
+}
+
+/** One session of a kind and to a point that are drawn; never rejects. */
+export async function abortSession(
+  target: StreamTarget,
+  random: Random,
+): Promise<{ readonly what: string; readonly isRefused: boolean }> {
+  const kind = random.pick(KINDS);
+  const point = random.pick(POINTS);
+  const isRude = random.chance(0.5);
+  const url = await urlOf(target, kind).catch(() => undefined);
+  if (url !== undefined) await leave(url, kind, { point, isRude, stayMs: random.int(STAY_MS) });
+  return { what: `${kind}, ${point}`, isRefused: url === undefined };
 }
 
 /** What is wrong; empty when all is back at the baseline. */
@@ -137,7 +147,8 @@ export function abortsText({ sessions, atOnce, seed }: AbortOptions, result: Abo
   ].join('\n');
 }
 
-async function silentContainer(world: World): Promise<Target> {
+/** Starts it in a pod of its own. */
+export async function silentContainer(world: StreamTarget['world']): Promise<StreamTarget> {
   const { runtime } = world.client;
   const config = sandboxConfig({ name: 'aborts', logDirectory: `${world.logs}/aborts` });
   const { podSandboxId } = await runtime.runPodSandbox({ config });
@@ -146,7 +157,7 @@ async function silentContainer(world: World): Promise<Target> {
     containerConfig({
       name: 'main',
       image: await world.pull(),
-      command: ['sh', '-c', 'nc -lk -p 7000 -e cat & exec sleep 36000'],
+      command: ['sh', '-c', 'nc -ll -p 7000 -e cat & exec sleep 36000'],
     }),
   );
   container.stdin = true;
@@ -172,7 +183,7 @@ async function silentContainer(world: World): Promise<Target> {
   return { world, containerId, podSandboxId, pids };
 }
 
-async function urlOf({ world, containerId, podSandboxId }: Target, kind: Kind): Promise<string> {
+async function urlOf({ world, containerId, podSandboxId }: StreamTarget, kind: Kind): Promise<string> {
   const { runtime } = world.client;
   switch (kind) {
     case 'attach':
@@ -281,7 +292,7 @@ function answered(socket: Socket): Promise<Buffer | undefined> {
 }
 
 /** What the daemon has once that is as little as before, or does not become less in time. */
-async function settled(target: Target, before: Kept | undefined): Promise<Kept> {
+async function settled(target: StreamTarget, before: Kept | undefined): Promise<Kept> {
   let last = await kept(target);
   let calm = 0;
   for (let waited = 0; waited < EVENT_MS; waited += LOOK_MS) {
@@ -299,7 +310,7 @@ async function settled(target: Target, before: Kept | undefined): Promise<Kept> 
   return last;
 }
 
-async function kept({ world, pids }: Target): Promise<Kept> {
+async function kept({ world, pids }: StreamTarget): Promise<Kept> {
   const pid = world.instance.pid();
   const [processes, fds, status] = await Promise.all([
     pids(),

@@ -16,6 +16,7 @@ import { container, pull, sandbox, stage } from './stage.ts';
 const charts = troupeCharts();
 const facts = {
   rssBytes: 104_857_600,
+  heapBytes: 4096,
   openFds: 42,
   cpuSeconds: 1.5,
   loopLag: [
@@ -199,6 +200,7 @@ describe('what is measured', () => {
       'troupe_effect_oldest_seconds{effect="addNetwork"} 4',
       'troupe_ready 1',
       'troupe_build_info{version="1.2.3"} 1',
+      'troupe_process_heap_used_bytes 4096',
       'troupe_process_open_fds 42',
       'troupe_event_loop_lag_seconds{quantile="0.99"} 0.002',
     ])
