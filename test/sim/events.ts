@@ -17,6 +17,8 @@ export class EventWatch {
   readonly #reported = new Map<string, PodEventType>();
   readonly #gone = new Set<string>();
   #lastNs = 0n;
+  /** Lists of views and number of events of the last check: with the same its outcome is the same. */
+  #checked: readonly [unknown, unknown, number] = [undefined, undefined, 0];
   /** What was reported incorrectly. */
   readonly wrongs: string[] = [];
   events = 0;
@@ -55,8 +57,13 @@ export class EventWatch {
   /** The first thing that is wrong now: also a change that clients can read and that no event reported. */
   check(): string | undefined {
     if (this.wrongs[0] !== undefined) return this.wrongs[0];
+    const sandboxes = this.#directory.sandboxes();
+    const containers = this.#directory.containers();
+    const [checkedSandboxes, checkedContainers, checkedEvents] = this.#checked;
+    if (sandboxes === checkedSandboxes && containers === checkedContainers && this.events === checkedEvents)
+      return undefined;
     const present = new Set<string>();
-    for (const view of [...this.#directory.sandboxes(), ...this.#directory.containers()]) {
+    for (const view of [...sandboxes, ...containers]) {
       if (!view.listed) continue;
       present.add(view.id);
       const reported = this.#reported.get(view.id);
@@ -64,7 +71,8 @@ export class EventWatch {
         return `I11 ${view.address} is ${view.path}, its last event is ${reported ?? 'none'}`;
     }
     for (const id of this.#reported.keys())
-      if (!present.has(id)) return `I11 ${id}is gone, and no event reported it`;
+      if (!present.has(id)) return `I11 ${id} is gone, and no event reported it`;
+    this.#checked = [sandboxes, containers, this.events];
     return undefined;
   }
 }

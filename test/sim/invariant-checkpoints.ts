@@ -35,9 +35,8 @@ export function checkCheckpoints(
       return broken('I10', `a checkpoint of ${id} that an earlier boot began was not undone`);
   for (const id of kernel.frozen.keys())
     if (!works.has(id)) return broken('I10', `container ${id} is held still and nobody reads it`);
-  const parts = new Set([...works.values()].map(({ archive }) => partialOf(archive)));
   for (const path of archives.keys())
-    if (path.endsWith(PART) && !parts.has(path))
+    if (path.endsWith(PART) && !isWorkedOn(works, path))
       return broken('I15', `${path} is a part that nobody works on`);
   for (const [path, { answer, together }] of history.archives) {
     if (answer !== 'unsure' || works.size > 0 || !together.every((one) => history.archives.has(one)))
@@ -54,6 +53,11 @@ export function checkCheckpoints(
       return broken('I1', `container ${id} is reported as ${criState} (${path}) and has a process`);
   }
   return undefined;
+}
+
+function isWorkedOn(works: ReadonlyMap<string, { readonly archive: string }>, path: string): boolean {
+  for (const { archive } of works.values()) if (partialOf(archive) === path) return true;
+  return false;
 }
 
 /** After everything was removed: archives are the clients' own. */

@@ -31,8 +31,9 @@ export class Invariants {
   /** When each was made, according to its status. */
   readonly #madeAtNs = new Map<string, bigint>();
   readonly #exits = new Map<string, number>();
-  readonly #goneIds = new Set<string>();
-  #present = new Set<string>();
+  /** Views of the last check whose rows are about views alone: the directory makes new lists with each change. */
+  #checkedSandboxes: readonly SandboxView[] | undefined;
+  #checkedContainers: readonly ContainerView[] | undefined;
 
   constructor(world: World) {
     this.#world = world;
@@ -60,14 +61,25 @@ export class Invariants {
       this.#limits(containers, ledger) ??
       this.#owners(ledger) ??
       this.#leases() ??
-      names(sandboxes, containers) ??
       this.#transitions(sandboxes, containers, ledger) ??
-      belonging(sandboxes, containers) ??
       this.#durability(troupe) ??
       this.#exitFacts(containers, ledger) ??
-      this.#creations(sandboxes) ??
-      this.#creations(containers)
+      this.#ofViewsAlone(sandboxes, containers)
     );
+  }
+
+  /** Rows that cannot change their outcome while the lists are the same. */
+  #ofViewsAlone(sandboxes: readonly SandboxView[], containers: readonly ContainerView[]): Broken | undefined {
+    if (sandboxes === this.#checkedSandboxes && containers === this.#checkedContainers) return undefined;
+    const broken =
+      names(sandboxes, containers) ??
+      belonging(sandboxes, containers) ??
+      this.#creations(sandboxes) ??
+      this.#creations(containers);
+    if (broken !== undefined) return broken;
+    this.#checkedSandboxes = sandboxes;
+    this.#checkedContainers = containers;
+    return undefined;
   }
 
   /** I8, F78: what is made later is reported as made later, wherever the wall clock was set. */
@@ -95,12 +107,12 @@ export class Invariants {
         return broken(`ready sandbox ${id} has no files or no cgroup`);
       if (pinsOf(spec).some((pin) => kernel.pins.get(id)?.has(pin) !== true))
         return broken(`ready sandbox ${id} has not all its namespaces`);
-      const leases = [...kernel.leases.values()].filter((owner) => owner === id).length;
+      let leases = 0;
+      for (const owner of kernel.leases.values()) if (owner === id) leases += 1;
       if (leases !== (spec.namespaces.network === 'pod' ? 1 : 0))
         return broken(`ready sandbox ${id} has ${leases} leases`);
-      const pauses = [...kernel.processes.values()].filter(
-        (one) => one.kind === 'pause' && one.owner === id,
-      ).length;
+      // that there are not two of them is checked below, for all kinds
+      const pauses = kernel.processOf('pause', id) === undefined ? 0 : 1;
       if (pauses !== (spec.namespaces.pid === 'pod' ? 1 : 0))
         return broken(`ready sandbox ${id} has ${pauses} pause processes`);
     }
@@ -108,11 +120,9 @@ export class Invariants {
       if ((state === 'created' || state === 'running') && kernel.rootfs.get(id)?.mounted !== true)
         return broken(`container ${id} is ${state} and not mounted`);
     }
-    const seen = new Set<string>();
-    for (const { kind, owner } of kernel.processes.values()) {
-      if (seen.has(`${kind}/${owner}`)) return broken(`two ${kind} processes of ${owner}`);
-      seen.add(`${kind}/${owner}`);
-    }
+    for (const one of kernel.processes.values())
+      if (kernel.processOf(one.kind, one.owner) !== one)
+        return broken(`two ${one.kind} processes of ${one.owner}`);
     return undefined;
   }
 
@@ -160,16 +170,19 @@ export class Invariants {
 
   /** I2: each object belongs to a record; the intent is durable before the first effect, the end after the last. */
   #owners(ledger: Ledger): Broken | undefined {
-    for (const { kind, owner } of this.#world.kernel.objects()) {
-      const known = ledger.sandboxes.has(owner as never) || ledger.containers.has(owner as never);
-      if (!known) return { invariant: 'I2', detail: `${kind} of ${owner}, which no record knows` };
-    }
-    return undefined;
+    let detail: string | undefined;
+    this.#world.kernel.findObject((kind, owner) => {
+      if (ledger.sandboxes.has(owner as never) || ledger.containers.has(owner as never)) return false;
+      detail = `${kind} of ${owner}, which no record knows`;
+      return true;
+    });
+    return detail === undefined ? undefined : { invariant: 'I2', detail };
   }
 
   /** I3: leases are those of sandboxes with a network, one address for one sandbox. */
   #leases(): Broken | undefined {
     const { kernel } = this.#world;
+    if (kernel.leases.size === 0) return undefined;
     const owners = [...kernel.leases.values()];
     const twice = owners.find((owner, at) => owners.indexOf(owner) !== at);
     if (twice !== undefined) return { invariant: 'I3', detail: `two leases of ${twice}` };
@@ -209,14 +222,12 @@ export class Invariants {
       }
       if (listed && !ready && stopping) this.#notReady.add(id);
     }
-    const present = new Set<string>([...sandboxes, ...containers].map((view) => view.id));
-    for (const id of this.#present) if (!present.has(id)) this.#goneIds.add(id);
-    this.#present = present;
     // what an instance forgot while it died may come back from the journal; what a client saw as gone may not
-    for (const id of present)
-      if (this.#world.history.removed.has(id))
-        return { invariant: 'I7', detail: `${id} was removed and is present` };
-    return undefined;
+    const { removed } = this.#world.history;
+    if (removed.size === 0) return undefined;
+    const back =
+      sandboxes.find(({ id }) => removed.has(id))?.id ?? containers.find(({ id }) => removed.has(id))?.id;
+    return back === undefined ? undefined : { invariant: 'I7', detail: `${back} was removed and is present` };
   }
 
   /** I7: what was answered to a client stands, over every crash. */
@@ -250,11 +261,14 @@ export class Invariants {
     for (const [id, shares] of history.limits)
       if (directory.container(id as never)?.spec.resources.cpuShares !== shares)
         return broken(`container ${id} was updated to cpu shares ${shares} and has not got them`);
+    const present = history.images.size + history.removedImages.size > 0 ? images() : [];
     for (const id of history.images)
-      if (!images().some((image) => image.id === id))
+      if (!present.some((image) => image.id === id))
         return broken(`image ${id} was pulled and is not present`);
-    for (const reference of history.removedImages)
-      if (findImage(reference) !== undefined) return broken(`image ${reference} was removed and is present`);
+    if (present.length > 0)
+      for (const reference of history.removedImages)
+        if (findImage(reference) !== undefined)
+          return broken(`image ${reference} was removed and is present`);
     return undefined;
   }
 

@@ -42,6 +42,8 @@ export interface Program {
   readonly isHungry?: boolean;
 }
 
+const PROCESS = { init: 'init process', monitor: 'monitor process', pause: 'pause process' } as const;
+
 /** Small, so that numbers are used again soon. */
 const PIDS = 64;
 
@@ -94,6 +96,20 @@ export class Kernel {
   onExit: (containerId: string) => void = () => undefined;
   /** Called when a KILL did not end a process at once. */
   onStuck: () => void = () => undefined;
+  /** What belongs to a sandbox or container, by kind, and is kept by its owner. */
+  readonly #owned: readonly (readonly [string, ReadonlySet<string> | ReadonlyMap<string, unknown>])[] = [
+    ['files', this.files],
+    ['cgroup', this.cgroups],
+    ['namespaces', this.pins],
+    ['CNI cache', this.kept],
+    ['bundle', this.bundles],
+    ['runtime state', this.runtimeStates],
+    ['container cgroup', this.limits],
+    ['exit file', this.exitFiles],
+    ['pause bundle', this.pauseBundles],
+    ['rootfs', this.rootfs],
+    ['checkpoint to restore', this.checkpoints.restores],
+  ];
   readonly #stuckUntil = new Map<string, number>();
   readonly #initEnds = new Map<string, Set<() => void>>();
   readonly #scheduler: Scheduler;
@@ -118,7 +134,8 @@ export class Kernel {
   }
 
   processOf(kind: SimProcess['kind'], owner: string): SimProcess | undefined {
-    return [...this.processes.values()].find((one) => one.kind === kind && one.owner === owner);
+    for (const one of this.processes.values()) if (one.owner === owner && one.kind === kind) return one;
+    return undefined;
   }
 
   lives({ pid, startTicks, bootId }: ProcessIdentity): boolean {
@@ -301,24 +318,24 @@ export class Kernel {
     for (const one of this.rootfs.values()) one.mounted = false;
   }
 
-  /** One line per object that is there, by owner; layers apart. */
-  objects(): { readonly kind: string; readonly owner: string }[] {
-    const of = (kind: string, owners: Iterable<string>) => [...owners].map((owner) => ({ kind, owner }));
-    return [
-      ...of('files', this.files),
-      ...of('cgroup', this.cgroups),
-      ...of('namespaces', this.pins.keys()),
-      ...of('CNI cache', this.kept),
-      ...of('lease', this.leases.values()),
-      ...[...this.processes.values()].map(({ kind, owner }) => ({ kind: `${kind} process`, owner })),
-      ...of('bundle', this.bundles),
-      ...of('runtime state', this.runtimeStates.keys()),
-      ...of('container cgroup', this.limits.keys()),
-      ...of('exit file', this.exitFiles.keys()),
-      ...of('pause bundle', this.pauseBundles),
-      ...of('rootfs', this.rootfs.keys()),
-      ...of('checkpoint to restore', this.checkpoints.restores.keys()),
-    ];
+  /** Each object that is there with its owner, layers apart, until `isFound` says so; called after each step. */
+  findObject(isFound: (kind: string, owner: string) => boolean): void {
+    for (const [kind, owners] of this.#owned) {
+      if (owners.size === 0) continue;
+      for (const owner of owners.keys()) if (isFound(kind, owner)) return;
+    }
+    for (const owner of this.leases.values()) if (isFound('lease', owner)) return;
+    for (const { kind, owner } of this.processes.values()) if (isFound(PROCESS[kind], owner)) return;
+  }
+
+  /** All of them. */
+  objects(): readonly { readonly kind: string; readonly owner: string }[] {
+    const all: { kind: string; owner: string }[] = [];
+    this.findObject((kind, owner) => {
+      all.push({ kind, owner });
+      return false;
+    });
+    return all;
   }
 }
 

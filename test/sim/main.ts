@@ -7,7 +7,10 @@ import { runSeed } from './seeds.ts';
 import { sweep } from './sweep.ts';
 import type { Failure } from './run.ts';
 import type { Mode } from './scheduler.ts';
+import { inParts, parsePart, report, WHOLE } from './jobs.ts';
+import type { Part } from './jobs.ts';
 import { Tally } from './tally.ts';
+import type { TallyPart } from './tally.ts';
 import { writeFigures } from '../../scripts/support/figures.ts';
 
 // `| head` has read enough
@@ -27,12 +30,16 @@ interface Many {
   readonly write: boolean;
   /** Seconds after which no further seed begins. */
   readonly withinS: number;
+  /** Processes, and the part of one of them; undefined in the process that adds them up. */
+  readonly jobs: number;
+  readonly part: Part | undefined;
 }
 
-async function seeds({ count, from, mode, write, withinS }: Many): Promise<boolean> {
+/** Runs the seeds of a part. */
+async function seedsOf({ count, from, mode, withinS }: Many, { at, of }: Part): Promise<Tally> {
   const tally = new Tally(mode);
-  for (let seed = from; seed < from + count && tally.seconds < withinS; seed += 1) {
-    const result = await runSeed(seed, { mode, inspect: tally.coverage.inspect });
+  for (let seed = from + at; seed < from + count && tally.seconds < withinS; seed += of) {
+    const result = await runSeed(seed, { mode, ...tally.inspect });
     tally.add(result);
     if (result.failure !== undefined) say(lineOf(result.failure));
     if (seed % 100 !== 0) continue;
@@ -43,6 +50,20 @@ async function seeds({ count, from, mode, write, withinS }: Many): Promise<boole
       `seed=${seed} step=${result.steps} invariant=determinism two runs differ: ${result.hash} and ${again.hash}`,
     );
   }
+  return tally;
+}
+
+async function seeds(many: Many): Promise<boolean> {
+  const { count, from, mode, write, withinS, jobs, part } = many;
+  if (part !== undefined) {
+    const tally = await seedsOf(many, part);
+    report(tally.part);
+    return tally.failed === 0;
+  }
+  const tally = jobs === 1 ? await seedsOf(many, WHOLE) : new Tally(mode);
+  if (jobs > 1)
+    for (const done of await inParts(import.meta.filename, process.argv.slice(2), jobs))
+      tally.merge(done as TallyPart);
   for (const line of tally.lines()) say(line);
   if (write)
     writeFigures(
@@ -133,6 +154,7 @@ Exit status: 0 when nothing failed, 1 when something did, 2 for an unknown optio
   --seeds N         runs so many seeds (200); ${LONG_RUN} or more also write docs/figures.md
   --from N          begins with this seed (1)
   --within SECONDS  begins no further seed after so many seconds
+  --jobs N          runs the seeds in so many processes (1)
   --seed N          runs one seed again and prints its last events
   --mode MODE       how what happens next is drawn: random (at random) or pct (priorities with a few changes)
   --sweep           dies before and after each effect of each operation
@@ -147,6 +169,8 @@ const OPTIONS = {
   seeds: { type: 'string' },
   from: { type: 'string' },
   within: { type: 'string' },
+  jobs: { type: 'string' },
+  part: { type: 'string' },
   seed: { type: 'string' },
   mode: { type: 'string' },
   sweep: { type: 'boolean' },
@@ -163,10 +187,13 @@ type Chosen = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'
 function chosen(): Chosen {
   try {
     const { values } = parseArgs({ options: OPTIONS });
-    for (const name of ['seeds', 'from', 'within', 'seed'] as const) {
+    for (const name of ['seeds', 'from', 'within', 'seed', 'jobs'] as const) {
       if (values[name] !== undefined && !/^\d+$/u.test(values[name]))
         throw new Error(`--${name} ${values[name]}: not a whole number`);
     }
+    if (values.jobs === '0') throw new Error('--jobs 0: at least one process is needed');
+    if (values.part !== undefined && parsePart(values.part) === undefined)
+      throw new Error(`--part ${values.part}: not of the form 0/2`);
     if (values.mode !== undefined && values.mode !== 'random' && values.mode !== 'pct')
       throw new Error(`--mode ${values.mode}: neither random nor pct`);
     if (values.depth !== undefined && values.depth !== '1' && values.depth !== '2')
@@ -192,6 +219,8 @@ async function go(values: Chosen): Promise<boolean> {
     mode,
     write: figures || count >= LONG_RUN,
     withinS: Number(values.within ?? Infinity),
+    jobs: Number(values.jobs ?? 1),
+    part: parsePart(values.part ?? ''),
   });
 }
 

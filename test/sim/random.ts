@@ -38,3 +38,9 @@ export function hashText(text: string, from = 0x811c9dc5): number {
   for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193) >>> 0;
   return hash;
 }
+
+/** One 32-bit number more into the hash. */
+export function hashNumber(number: number, from: number): number {
+  const mixed = Math.imul(from ^ number, 0x01000193);
+  return (mixed ^ (mixed >>> 15)) >>> 0;
+}

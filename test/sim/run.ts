@@ -68,11 +68,15 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const unhandled: string[] = [];
   const onUnhandled = (reason: unknown): void => void unhandled.push(String(reason));
   process.on('unhandledRejection', onUnhandled);
+  // nobody reads the stack of a fault that a twin makes, and taking it costs a tenth of a run
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
   let broken: Broken | undefined;
   try {
     broken = await course.run();
   } finally {
     process.off('unhandledRejection', onUnhandled);
+    Error.stackTraceLimit = stackTraceLimit;
   }
   const [trapped] = takeTraps();
   if (trapped !== undefined) broken ??= { invariant: 'traps', detail: trapped };

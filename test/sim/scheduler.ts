@@ -5,7 +5,7 @@
  * An instance of the daemon is an epoch: what belongs to an older one is never delivered.
  */
 import type { ClockPort, TimerHandle } from '../../src/ports/clock.ts';
-import { hashText, randomStream } from './random.ts';
+import { hashNumber, hashText, randomStream } from './random.ts';
 import type { Random } from './random.ts';
 
 /** The world's own doings (processes, clients) belong to no instance of the daemon. */
@@ -14,6 +14,8 @@ export const WORLD = 0;
 interface Item {
   readonly epoch: number;
   readonly label: string;
+  /** Its kind waits for nearly everything else in this seed. */
+  readonly isLazy: boolean;
   readonly run: () => void;
 }
 
@@ -24,8 +26,15 @@ interface Timer {
   readonly run: () => void;
 }
 
+interface Happened {
+  readonly step: number;
+  readonly atMs: number;
+  readonly label: string;
+}
+
 // held before anything is trapped
 const realSetImmediate = globalThis.setImmediate;
+const realNextTick = process.nextTick.bind(process);
 
 /** 2³¹−1: what the real clock clamps to as well. */
 const LONGEST_MS = 2_147_483_647;
@@ -81,15 +90,18 @@ export class Scheduler {
   hurried = 0;
   /** Of all labels in order; equal hashes mean equal runs. */
   hash = 0x811c9dc5;
-  /** The last labels, for the story of a failure. */
-  readonly tail: string[] = [];
   /** Draws at random whatever the mode: strict priorities may starve, and the end of a run has to come. */
   fair = false;
   readonly #ranks: Ranks | undefined;
   readonly #random: Random;
-  readonly #lazy: (label: string) => boolean;
+  readonly #starved: number;
+  /** Whether each label seen so far belongs to the starved kind. */
+  readonly #lazy = new Map<string, boolean>();
   #items: Item[] = [];
   readonly #timers = new Set<Timer>();
+  /** The timer that is due first; undefined when it has to be searched for. */
+  #first: Timer | undefined;
+  readonly #last: Happened[] = [];
   #ticks = 0n;
   /** Nanoseconds by which somebody has set the wall clock. */
   #wallOffsetNs = 0n;
@@ -98,13 +110,28 @@ export class Scheduler {
     this.#random = randomStream(seed, 'scheduler');
     this.#ranks = mode === 'pct' ? new Ranks(seed) : undefined;
     // some seeds let one kind of thing wait for nearly everything else: orders that a fair draw never finds
-    const starved = this.#random.chance(0.5) ? this.#random.int(8) : -1;
-    this.#lazy = (label) => starved >= 0 && hashText(label.split(' ', 1)[0] ?? '') % 8 === starved;
+    this.#starved = this.#random.chance(0.5) ? this.#random.int(8) : -1;
   }
 
   /** Something that may happen from now on. */
   add(epoch: number, label: string, run: () => void): void {
-    if (epoch === WORLD || epoch === this.epoch) this.#items.push({ epoch, label, run });
+    if (epoch === WORLD || epoch === this.epoch)
+      this.#items.push({ epoch, label, isLazy: this.#isLazy(label), run });
+  }
+
+  #isLazy(label: string): boolean {
+    if (this.#starved < 0) return false;
+    let isLazy = this.#lazy.get(label);
+    if (isLazy === undefined) {
+      isLazy = hashText(label.split(' ', 1)[0] ?? '') % 8 === this.#starved;
+      this.#lazy.set(label, isLazy);
+    }
+    return isLazy;
+  }
+
+  /** The last events, for the report of a failure. */
+  get tail(): readonly string[] {
+    return this.#last.map(({ step, atMs, label }) => `${step} ${atMs.toFixed(1)} ${label}`);
   }
 
   /** Something that happens in `ms` milliseconds. Returns how to take it back. */
@@ -112,7 +139,13 @@ export class Scheduler {
     const bound = Number.isNaN(ms) ? 0 : Math.min(Math.max(0, ms), LONGEST_MS);
     const timer: Timer = { epoch, atMs: this.nowMs + bound, tie: this.#random.next(), run };
     this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
+    if (this.#first !== undefined && isBefore(timer, this.#first)) this.#first = timer;
+    return () => this.#forget(timer);
+  }
+
+  #forget(timer: Timer): void {
+    this.#timers.delete(timer);
+    if (this.#first === timer) this.#first = undefined;
   }
 
   /** Timers that are set. */
@@ -125,7 +158,7 @@ export class Scheduler {
     const old = this.epoch;
     this.epoch += 1;
     this.#items = this.#items.filter((item) => item.epoch !== old || old === WORLD);
-    for (const timer of this.#timers) if (timer.epoch === old && old !== WORLD) this.#timers.delete(timer);
+    for (const timer of this.#timers) if (timer.epoch === old && old !== WORLD) this.#forget(timer);
   }
 
   /** The clock of one instance of the daemon. */
@@ -157,13 +190,13 @@ export class Scheduler {
   }
 
   /** Lets one thing happen; false when nothing is left that could. */
-  async step(): Promise<boolean> {
+  step(): Promise<boolean> {
     const timer = this.#nextTimer();
     const due =
       timer !== undefined &&
       (timer.atMs <= this.nowMs ? this.#random.chance(0.5) : this.#random.chance(this.timerFirst));
     const item = this.#items.length > 0 && !due ? this.#take() : undefined;
-    if (item === undefined && timer === undefined) return false;
+    if (item === undefined && timer === undefined) return Promise.resolve(false);
     this.steps += 1;
     if (due && timer.atMs > this.nowMs && this.#items.length > 0) this.hurried += 1;
     if (item !== undefined) {
@@ -171,24 +204,24 @@ export class Scheduler {
       this.#note(item.label);
       item.run();
     } else if (timer !== undefined) {
-      this.#timers.delete(timer);
+      this.#forget(timer);
       this.nowMs = Math.max(this.nowMs, timer.atMs);
       this.#note('timer');
       timer.run();
     }
-    await drained(this.steps);
-    return true;
+    return drained(this.steps);
   }
 
   #note(label: string): void {
-    this.hash = hashText(`${label}@${this.nowMs.toFixed(3)}`, this.hash);
-    this.tail.push(`${this.steps} ${this.nowMs.toFixed(1)} ${label}`);
-    if (this.tail.length > 400) this.tail.splice(0, 200);
+    // microseconds: more than 32 bits come after an hour, and the rest follows from what was hashed before
+    this.hash = hashNumber(Math.round(this.nowMs * 1000) >>> 0, hashText(label, this.hash));
+    this.#last.push({ step: this.steps, atMs: this.nowMs, label });
+    if (this.#last.length > 400) this.#last.splice(0, 200);
   }
 
   #take(): Item | undefined {
     if (this.#ranks !== undefined && !this.fair) return this.#takeFirst(this.#ranks);
-    const willing = this.#items.filter((item) => !this.#lazy(item.label));
+    const willing = this.#starved < 0 ? this.#items : this.#items.filter((item) => !item.isLazy);
     const item = this.#random.pick(willing.length > 0 && this.#random.chance(0.95) ? willing : this.#items);
     this.#items.splice(this.#items.indexOf(item), 1);
     return item;
@@ -205,27 +238,27 @@ export class Scheduler {
   }
 
   #nextTimer(): Timer | undefined {
-    let next: Timer | undefined;
-    for (const timer of this.#timers) {
-      if (next === undefined || timer.atMs < next.atMs || (timer.atMs === next.atMs && timer.tie < next.tie))
-        next = timer;
-    }
-    return next;
+    if (this.#first !== undefined) return this.#first;
+    for (const timer of this.#timers)
+      if (this.#first === undefined || isBefore(timer, this.#first)) this.#first = timer;
+    return this.#first;
   }
 }
 
-/**
- * Hops that the longest chain of promises between two picks has, several times over (measured: equal to a real turn).
- */
-const HOPS = 128;
+function isBefore(one: Timer, other: Timer): boolean {
+  return one.atMs < other.atMs || (one.atMs === other.atMs && one.tie < other.tie);
+}
+
 /** Steps after which the event loop gets a turn: signals, and what the test runner has to do. */
 const TURN_EVERY = 512;
 
-/** One for all hops: a promise of its own for each was half of all that a run allocated. */
-const settled = Promise.resolve();
-
-/** Settles when no microtask is left. A turn of the event loop at each step would cost more than all else. */
-async function drained(step: number): Promise<void> {
-  for (let hop = 0; hop < HOPS; hop += 1) await settled;
-  if (step % TURN_EVERY === 0) await new Promise<void>((resolve) => void realSetImmediate(resolve));
+/**
+ * Settles, to true, when no microtask is left: Node runs its next ticks after all of them. A turn of the event loop at
+ * each step would cost more than all else.
+ */
+function drained(step: number): Promise<true> {
+  return new Promise<true>((resolve) => {
+    if (step % TURN_EVERY === 0) realSetImmediate(resolve, true);
+    else realNextTick(resolve, true);
+  });
 }
