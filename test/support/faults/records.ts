@@ -14,7 +14,7 @@ const EXTENSION = '.jsonl';
 const checkout = join(import.meta.dirname, '../../..');
 
 /** Where the records lie by default. */
-export const faultsDirectory = join(checkout, '.run/faults');
+const faultsDirectory = join(checkout, '.run/faults');
 
 /**
  * Begins the record of a file of tests, or of a command, anew.
