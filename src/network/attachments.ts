@@ -6,7 +6,7 @@
 import { fail, toFault, FaultError } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { networkLimits } from './bounds.ts';
-import type { Attachment, AttachmentCache } from './attachment-cache.ts';
+import type { Attachment, AttachmentCache, KeptResult } from './attachment-cache.ts';
 import type { Network, PluginConf } from './conflist.ts';
 import { atLeast } from './conflist.ts';
 import type { Budget, Firewall } from './firewall.ts';
@@ -83,16 +83,33 @@ export class Attachments {
 
   /**
    * Runs DEL of the whole chain with the stored configuration of ADD; returns at once when no ADD was begun.
-   * `netnsPath` is empty when the namespace is gone (F57). A plugin that fails does not keep the others from
-   * running. The stored files are deleted last, once every plugin has succeeded and no firewall rule is left.
-   * Where the intent is damaged, `guess` provides one from the current configuration, since the pod must be
-   * removable.
+   * `findNetns` returns an empty path when the namespace is gone (F57). A plugin that fails does not keep the
+   * others from running. The stored files are deleted last, once every plugin has succeeded and no firewall
+   * rule is left. Where the intent is damaged, `guess` provides one from the current configuration, since the
+   * pod must be removable. `gate`, where given, keeps GC apart. Without an intent no plugin runs, so there is no
+   * reason to wait for GC.
    */
-  async del(id: SandboxId, netnsPath: string, context: ChainContext, guess: () => Attachment): Promise<void> {
+  async del(
+    id: SandboxId,
+    findNetns: () => Promise<string>,
+    context: ChainContext,
+    guess: () => Attachment,
+    gate?: GcGate,
+  ): Promise<void> {
     const [intent, kept] = await Promise.all([this.#cache.read(id), this.#cache.readResult(id)]);
     if (intent === undefined) return;
-    const attachment = intent === 'damaged' ? guess() : intent;
-    const { network } = attachment;
+    const run = async (): Promise<void> =>
+      this.#deleteAttachment(intent === 'damaged' ? guess() : intent, kept, await findNetns(), context);
+    await (gate === undefined ? run() : gate.pass(`CNI DEL of sandbox ${id}`, context.signal, run));
+  }
+
+  async #deleteAttachment(
+    attachment: Attachment,
+    kept: KeptResult | undefined,
+    netnsPath: string,
+    context: ChainContext,
+  ): Promise<void> {
+    const { id, network } = attachment;
     const attempted = `CNI DEL of sandbox ${id} from network ${network.name}`;
     // DEL gets prevResult from version 0.4.0 on; older plugins may reject an unknown field
     const takesResult = kept !== undefined && atLeast(network.cniVersion, '0.4.0');

@@ -135,13 +135,13 @@ class CniDriver implements NetworkDriver {
   }
 
   async del(input: NetworkInput, fx: EffectContext): Promise<void> {
-    const guess = (): Attachment => this.#attachment(input, 'DEL');
-    // without an intent no plugin runs, so there is no reason to wait for GC
-    if ((await this.#cache.read(input.id)) !== undefined) {
-      await this.#gate.pass(`CNI DEL of sandbox ${input.id}`, fx.signal, async () =>
-        this.#attachments.del(input.id, await this.#netns.find(input.id), chainContext(fx), guess),
-      );
-    }
+    await this.#attachments.del(
+      input.id,
+      () => this.#netns.find(input.id),
+      chainContext(fx),
+      () => this.#attachment(input, 'DEL'),
+      this.#gate,
+    );
     // also where no ADD was begun: the daemon may have been killed between the mount and the intent
     await this.#netns.unmount(input.id);
   }

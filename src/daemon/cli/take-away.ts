@@ -101,7 +101,7 @@ async function detach(place: MachinePlace, id: SandboxId): Promise<void> {
   const netns = netnsPlace(place);
   const damaged = (): never =>
     fail('outside', `CNI DEL of sandbox ${id}: the kept result of its ADD is damaged`, { subject: id });
-  await attachments.del(id, await netns.find(id), { timeoutMs: cliLimits.delMs }, damaged);
+  await attachments.del(id, () => netns.find(id), { timeoutMs: cliLimits.delMs }, damaged);
   await netns.unmount(id);
 }
 

@@ -12,7 +12,7 @@ import type { Answer, FakePlugins, Seen } from './fake-plugins.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { fakePlugins, pluginFailure, sandboxId } from './fake-plugins.ts';
 import type { World } from './attachments-world.ts';
-import { context, good, id, netns, network, noGuess, worldOf } from './attachments-world.ts';
+import { context, good, id, inNetns, netns, network, noGuess, worldOf } from './attachments-world.ts';
 
 let plugins: FakePlugins;
 afterEach(() => plugins.close());
@@ -31,7 +31,7 @@ describe('DEL', () => {
     });
     await attachments.add(attachment, netns, context);
     plugins.seen.length = 0;
-    await attachments.del(id, netns, context, noGuess);
+    await attachments.del(id, inNetns, context, noGuess);
     expect(plugins.order()).toEqual(['DEL three', 'DEL two', 'DEL one']);
     expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual([
       'three',
@@ -45,12 +45,12 @@ describe('DEL', () => {
 
   it('succeeds without running a plugin when no ADD was begun, and again after a success', async () => {
     const { attachments, attachment } = world(good);
-    await attachments.del(id, netns, context, noGuess);
+    await attachments.del(id, inNetns, context, noGuess);
     expect(plugins.seen).toEqual([]);
     await attachments.add(attachment, netns, context);
-    await attachments.del(id, netns, context, noGuess);
+    await attachments.del(id, inNetns, context, noGuess);
     plugins.seen.length = 0;
-    await attachments.del(id, netns, context, noGuess);
+    await attachments.del(id, inNetns, context, noGuess);
     expect(plugins.seen).toEqual([]);
   });
 
@@ -58,7 +58,7 @@ describe('DEL', () => {
     const { attachments, attachment } = world(good);
     await attachments.add(attachment, netns, context);
     plugins.seen.length = 0;
-    await attachments.del(id, '', context, noGuess);
+    await attachments.del(id, async () => '', context, noGuess);
     expect(plugins.seen.map(({ env }) => env['CNI_NETNS'])).toEqual(['', '', '']);
   });
 
@@ -69,7 +69,7 @@ describe('DEL', () => {
     const fault = await faultOf(attachments.add(attachment, netns, context));
     expect(fault.message).toBe(`CNI ADD of sandbox ${id} to network net: plugin two: error 100: no`);
     plugins.seen.length = 0;
-    await attachments.del(id, netns, context, noGuess);
+    await attachments.del(id, inNetns, context, noGuess);
     expect(plugins.order()).toEqual(['DEL three', 'DEL two', 'DEL one']);
     expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual([
       'one',
@@ -85,7 +85,7 @@ describe('DEL', () => {
     );
     await attachments.add(attachment, netns, context);
     for (let round = 0; round < 3; round += 1) {
-      expect(await faultOf(attachments.del(id, netns, context, noGuess))).toMatchObject({
+      expect(await faultOf(attachments.del(id, inNetns, context, noGuess))).toMatchObject({
         kind: 'outside',
         retryable: true,
       });
@@ -97,7 +97,7 @@ describe('DEL', () => {
     const again = new AttachmentCache(join(plugins.dir, 'cache'));
     await new Attachments(plugins.runTool, again, new Firewall(plugins.runTool, [])).del(
       id,
-      '',
+      async () => '',
       context,
       noGuess,
     );
@@ -116,7 +116,7 @@ describe('DEL', () => {
     rmSync(join(plugins.dir, 'three'));
     await faultOf(attachments.add(attachment, netns, context));
     plugins.seen.length = 0;
-    const { message } = await faultOf(attachments.del(id, netns, context, noGuess));
+    const { message } = await faultOf(attachments.del(id, inNetns, context, noGuess));
     expect(plugins.order()).toEqual(['DEL two', 'DEL one']);
     expect(message).toMatch(
       /^CNI DEL of sandbox \w+ from network net: plugin three: executable not found in .*; plugin two: error 999: no agent$/u,
@@ -132,7 +132,7 @@ describe('DEL', () => {
     );
     await attachments.add(attachment, netns, context);
     plugins.seen.length = 0;
-    expect(await faultOf(attachments.del(id, netns, context, noGuess))).toMatchObject({ kind: 'timedOut' });
+    expect(await faultOf(attachments.del(id, inNetns, context, noGuess))).toMatchObject({ kind: 'timedOut' });
     expect(plugins.seen.map(({ tool, timeoutMs }) => [tool, timeoutMs])).toEqual([
       ['three', 60_000 - 2 * networkLimits.delKeptMs],
       ['two', networkLimits.delKeptMs],
@@ -147,7 +147,7 @@ describe('DEL', () => {
     if (!parsed.ok) throw new Error(parsed.reason);
     const { attachments, attachment } = world(good, parsed.network);
     await attachments.add(attachment, netns, context);
-    await attachments.del(id, netns, context, noGuess);
+    await attachments.del(id, inNetns, context, noGuess);
     expect(plugins.seen[1]?.stdinText).toContain('"big":12345678901234567890');
     expect(plugins.seen[1]?.env['CNI_ARGS']).toBe('IgnoreUnknown=1');
   });
@@ -156,7 +156,7 @@ describe('DEL', () => {
     const { attachments, attachment } = world(good, network({ cniVersion: '0.3.1' }));
     await attachments.add(attachment, netns, context);
     plugins.seen.length = 0;
-    await attachments.del(id, netns, context, noGuess);
+    await attachments.del(id, inNetns, context, noGuess);
     expect(plugins.seen.some(({ stdin }) => 'prevResult' in stdin)).toBe(false);
   });
 
@@ -165,7 +165,7 @@ describe('DEL', () => {
     await attachments.add(attachment, netns, context);
     writeFileSync(join(cacheDir, `${id}.result`), '{"format":1,"comp');
     plugins.seen.length = 0;
-    await attachments.del(id, netns, context, noGuess);
+    await attachments.del(id, inNetns, context, noGuess);
     expect(plugins.seen.some(({ stdin }) => 'prevResult' in stdin)).toBe(false);
     expect(readdirSync(cacheDir)).toEqual([]);
   });
@@ -179,11 +179,11 @@ describe('DEL', () => {
     const file = join(cacheDir, `${id}.json`);
     writeFileSync(file, readFileSync(file, 'utf8').slice(0, 40));
     const guess = () => ({ ...attachment, network: network({ name: 'today', plugins: [{ type: 'two' }] }) });
-    await faultOf(attachments.del(id, netns, context, guess));
+    await faultOf(attachments.del(id, inNetns, context, guess));
     expect(await cache.list()).toEqual([id]);
     broken = false;
     plugins.seen.length = 0;
-    await attachments.del(id, netns, context, guess);
+    await attachments.del(id, inNetns, context, guess);
     expect(plugins.seen.map(({ stdin }) => stdin['name'])).toEqual(['today']);
     expect(existsSync(file)).toBe(false);
   });
@@ -227,7 +227,7 @@ describe('rules left by plugins', () => {
     const attachments = new Attachments(plugins.runTool, cache, new Firewall(plugins.runTool, [plugins.dir]));
     await attachments.add(attachment, netns, context);
     plugins.seen.length = 0;
-    await attachments.del(id, netns, context, noGuess);
+    await attachments.del(id, inNetns, context, noGuess);
     // both are listed at once
     expect(
       plugins.seen
@@ -251,7 +251,7 @@ describe('rules left by plugins', () => {
     plugins.install('iptables');
     const attachments = new Attachments(plugins.runTool, cache, new Firewall(plugins.runTool, [plugins.dir]));
     await attachments.add(attachment, netns, context);
-    return { cache, deleted: attachments.del(id, netns, context, noGuess) };
+    return { cache, deleted: attachments.del(id, inNetns, context, noGuess) };
   }
 
   it.each([
@@ -283,7 +283,7 @@ describe('rules left by plugins', () => {
     plugins.install('iptables', 'ip6tables');
     const attachments = new Attachments(plugins.runTool, cache, new Firewall(plugins.runTool, [plugins.dir]));
     await attachments.add(attachment, netns, context);
-    await attachments.del(id, netns, context, noGuess);
+    await attachments.del(id, inNetns, context, noGuess);
     expect(plugins.order()).toEqual(['ADD one', 'DEL one']);
   });
 

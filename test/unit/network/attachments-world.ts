@@ -12,6 +12,7 @@ import { result, sandboxId } from './fake-plugins.ts';
 export const id = sandboxId('b');
 export const context = { timeoutMs: 60_000 };
 export const netns = '/run/netns/x';
+export const inNetns = async (): Promise<string> => netns;
 export const noGuess = (): never => {
   throw new Error('nothing to guess');
 };

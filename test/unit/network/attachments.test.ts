@@ -8,7 +8,7 @@ import type { Answer, FakePlugins, Seen } from './fake-plugins.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { fakePlugins, pluginFailure, result } from './fake-plugins.ts';
 import type { World } from './attachments-world.ts';
-import { context, good, id, netns, network, noGuess, worldOf } from './attachments-world.ts';
+import { context, good, id, inNetns, netns, network, noGuess, worldOf } from './attachments-world.ts';
 
 let plugins: FakePlugins;
 afterEach(() => plugins.close());
@@ -58,7 +58,7 @@ describe('ADD', () => {
     await faultOf(attachments.add(attachment, netns, context));
     broken = false;
     expect((await faultOf(attachments.add(attachment, netns, context))).kind).toBe('wrongState');
-    await attachments.del(id, netns, context, noGuess);
+    await attachments.del(id, inNetns, context, noGuess);
     expect(await attachments.add(attachment, netns, context)).toEqual(['10.0.0.5']);
   });
 
