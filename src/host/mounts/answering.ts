@@ -148,15 +148,19 @@ export async function onUserPath<T>(request: UserPath, work: (mountPoint: string
   const where =
     mount === undefined ? 'the file system' : `the ${mount.fsType} file system at ${mount.mountPoint}`;
   const mountPoint = mount?.mountPoint ?? '/';
-  return bounded(request, mountPoint, where, async (signal) => {
+  return untilBound(request, mountPoint, where, async (signal) => {
     if (remote !== undefined) await ask(request, remote, where, signal);
     return inPool(mountPoint, () => work(mountPoint), signal);
   });
 }
 
-/** Runs `work` until the effect's bound; then its signal aborts, and a later result is dropped. */
-async function bounded<T>(
-  { clock, fx, attempted }: UserPath,
+/**
+ * Runs `work` until the effect's bound; then its signal aborts, and a later result is dropped. Throws `timedOut` or
+ * `cancelled`.
+ * @param where what the work waits for, for the message
+ */
+export async function untilBound<T>(
+  { clock, fx, attempted }: Pick<UserPath, 'clock' | 'fx' | 'attempted'>,
   subject: string,
   where: string,
   work: (signal: AbortSignal) => Promise<T>,

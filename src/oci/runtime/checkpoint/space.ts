@@ -6,11 +6,12 @@
 import { statfs } from 'node:fs/promises';
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { EffectContext } from '../../../ports/effect.ts';
-import { fail, FaultError, toFault } from '../../../base/fault.ts';
-import { pause, within } from '../../../host/clock/wait.ts';
+import { FaultError, toFault } from '../../../base/fault.ts';
+import { pause } from '../../../host/clock/wait.ts';
 import { inPool } from '../../../host/ffi/pool.ts';
 import { demandSpace } from '../../../host/files/free-space.ts';
 import type { FilesystemFacts } from '../../../host/files/free-space.ts';
+import { untilBound } from '../../../host/mounts/answering.ts';
 import { checkpointLimits } from '../bounds.ts';
 
 /** Reads a file system's figures; replaced in tests. */
@@ -78,16 +79,12 @@ async function untilFull(watch: SpaceWatch, ended: AbortSignal): Promise<FaultEr
 async function refusalOf(watch: SpaceWatch): Promise<FaultError | undefined> {
   const { attempted, written, clock, fx, readFacts = statfs } = watch;
   for (const { path, opened, mountPoint } of written) {
-    const reading = inPool(mountPoint, () => readFacts(opened));
-    reading.catch(() => undefined);
-    const facts = await within({ clock, timeoutMs: fx.timeoutMs, signal: fx.signal }, reading);
-    if (facts === 'cancelled') fail('cancelled', `${attempted}: no longer wanted`, { subject: path });
-    if (facts === 'timedOut')
-      fail(
-        'timedOut',
-        `${attempted}: read the free space of ${path}: timed out after ${fx.timeoutMs} ms waiting for the file system at ${mountPoint}`,
-        { subject: mountPoint },
-      );
+    const facts = await untilBound(
+      { clock, fx, attempted: `${attempted}: read the free space of ${path}` },
+      mountPoint,
+      `the file system at ${mountPoint}`,
+      (signal) => inPool(mountPoint, () => readFacts(opened), signal),
+    );
     try {
       demandSpace(path, facts);
     } catch (error) {
