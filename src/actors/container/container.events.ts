@@ -1,13 +1,8 @@
-/** Reads errors, outputs, start times, exits and reasons of aborts out of a container's events. */
+/** Reads outputs, start times, exits and reasons of aborts out of a container's events. */
 import type { Fault } from '../../base/fault.ts';
 import type { ExitFact } from '../../ports/journal.ts';
 import { latest } from '../effects/times.ts';
 import type { ContainerContext, ContainerEvent } from './container.context.ts';
-
-/** The error of an effect that failed. */
-export function errorOf(event: object): unknown {
-  return 'error' in event ? event.error : undefined;
-}
 
 /** The output of an effect that succeeded. */
 export function outputOf<T>(event: object): T | undefined {

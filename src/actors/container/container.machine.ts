@@ -43,12 +43,13 @@
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
 import type { Activity } from '../effects/activity.ts';
+import { errorOf } from '../effects/effect-logic.ts';
 import { endedAfter } from '../effects/times.ts';
 import type { ContainerContext, ContainerEvent, ContainerMachineInput } from './container.context.ts';
 import { containerContext, nextContainerUndo } from './container.context.ts';
 import { containerDelays } from './container.delays.ts';
 import type { ContainerEffects } from './container.effects.ts';
-import { abortReason, checkpointsAfter, errorOf, exitOf, outputOf, startOf } from './container.events.ts';
+import { abortReason, checkpointsAfter, exitOf, outputOf, startOf } from './container.events.ts';
 import { containerGuards } from './container.guards.ts';
 import {
   self,

@@ -21,6 +21,11 @@ export interface Around<I extends Owned> {
   readonly after?: (input: I, signal: AbortSignal) => (() => Promise<void>) | undefined;
 }
 
+/** The error of an effect that failed, by the event of its end; undefined for any other event. */
+export function errorOf(event: object): unknown {
+  return 'error' in event ? event.error : undefined;
+}
+
 /** Makes an effect. `work` gets the input and the driver's context, and is bounded by `timeoutMs` milliseconds. */
 export function effectLogic<I extends Owned, O>(
   activity: Activity,

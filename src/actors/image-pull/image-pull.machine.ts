@@ -16,6 +16,7 @@
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
 import type { ResolvedImage } from '../../ports/images.ts';
+import { errorOf } from '../effects/effect-logic.ts';
 import type { PullContext, PullEvent, PullInput } from './image-pull.context.ts';
 import type { PullEffects } from './image-pull.effects.ts';
 
@@ -33,7 +34,7 @@ const self = ({ context }: Has) => ({
  * True when the same pull may succeed later, such as after a network failure; false for wrong content or a full disk.
  */
 function mayResume(event: object): boolean {
-  const { retryable, kind } = toFault('error' in event ? event.error : undefined);
+  const { retryable, kind } = toFault(errorOf(event));
   return retryable && kind !== 'exhausted';
 }
 
@@ -52,7 +53,7 @@ export function imagePullMachine(effects: PullEffects) {
         resolved: ({ event }) => ('output' in event ? (event.output as ResolvedImage) : undefined),
       }),
       keepBytes: assign({ layerBytes: ({ event }) => ('output' in event ? (event.output as number) : 0) }),
-      noteFault: assign({ fault: ({ event }) => toFault('error' in event ? event.error : undefined) }),
+      noteFault: assign({ fault: ({ event }) => toFault(errorOf(event)) }),
       noteAbandoned: assign({
         fault: ({ context }) =>
           fault('cancelled', `pull ${context.reference}: cancelled, no caller waits for it`),

@@ -13,7 +13,7 @@ import { assign, setup } from 'xstate';
 import type { PromiseActorLogic } from 'xstate';
 import { toFault } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
-import type { Owned } from '../effects/effect-logic.ts';
+import { errorOf, type Owned } from '../effects/effect-logic.ts';
 
 export interface CollectorContext {
   /** The network (`NetworkPort.collectable`) whose garbage was collected last. */
@@ -22,7 +22,7 @@ export interface CollectorContext {
 
 /** True when pods come and go without a pause: the next poll tries again. */
 function isBusy(event: object): boolean {
-  return toFault('error' in event ? event.error : undefined).kind === 'notReady';
+  return toFault(errorOf(event)).kind === 'notReady';
 }
 
 /** The collector's machine, given its effect, which returns the network that is collected now. */

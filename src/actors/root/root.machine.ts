@@ -16,7 +16,7 @@ import { assign, setup } from 'xstate';
 import type { AnyActorLogic, PromiseActorLogic } from 'xstate';
 import { toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
-import type { Owned } from '../effects/effect-logic.ts';
+import { errorOf, type Owned } from '../effects/effect-logic.ts';
 
 export interface RootEffects {
   readonly recover: PromiseActorLogic<void, Owned>;
@@ -51,8 +51,7 @@ export function rootMachine(effects: RootEffects) {
     },
     actions: {
       noteFault: assign({
-        fault: ({ event }) =>
-          toFault('error' in event ? event.error : undefined, event.type.slice(CRASHED.length)),
+        fault: ({ event }) => toFault(errorOf(event), event.type.slice(CRASHED.length)),
       }),
       noteDraining: assign({ draining: true }),
     },

@@ -28,6 +28,7 @@ import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
 import type { Activity } from '../effects/activity.ts';
+import { errorOf } from '../effects/effect-logic.ts';
 import type { SandboxContext, SandboxEvent, SandboxMachineInput, SandboxStep } from './sandbox.context.ts';
 import { abortReason, nextUndo, sandboxContext, stepsOf } from './sandbox.context.ts';
 import type { SandboxEffects, UndoInput } from './sandbox.effects.ts';
@@ -78,7 +79,7 @@ export function sandboxMachine(effects: SandboxEffects, activity: Pick<Activity,
       beginAll: assign({ begun: ({ context }) => stepsOf(context.spec) }),
       clearFault: assign({ fault: undefined }),
       noteFault: assign({
-        fault: ({ context, event }) => context.fault ?? toFault('error' in event ? event.error : event.type),
+        fault: ({ context, event }) => context.fault ?? toFault(errorOf(event) ?? event.type),
       }),
       noteUnwanted: assign({
         fault: ({ context }) =>
