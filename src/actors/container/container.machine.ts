@@ -68,6 +68,13 @@ import { startSteps } from './container.start-states.ts';
 import { noticeLateRecord, stopOverridesLateRecord, updatingStates } from './container.update-states.ts';
 import { claim, endHead, leaveHead, queue, limitsAfterUpdate } from './container.updates.ts';
 
+/** While it is being made: the step under way is aborted, so that the undo begins at once. */
+const whileBeingMade = {
+  'container.stop': { actions: ['notWanted', 'abortEffects'] },
+  'container.remove': { actions: ['notWanted', 'abortEffects'] },
+  'container.abandon': { actions: ['notWanted', 'abortEffects'] },
+} as const;
+
 /** The container's machine, given its effects and the way to abort those in progress. */
 export function containerMachine(effects: ContainerEffects, activity: Pick<Activity, 'abort'>) {
   return setup({
@@ -175,11 +182,7 @@ export function containerMachine(effects: ContainerEffects, activity: Pick<Activ
         ],
       },
       recordingIntent: {
-        on: {
-          'container.stop': { actions: ['notWanted', 'abortEffects'] },
-          'container.remove': { actions: ['notWanted', 'abortEffects'] },
-          'container.abandon': { actions: ['notWanted', 'abortEffects'] },
-        },
+        on: whileBeingMade,
         invoke: {
           src: 'recordIntent',
           input: withCreation,
@@ -190,9 +193,7 @@ export function containerMachine(effects: ContainerEffects, activity: Pick<Activ
       },
       provisioning: {
         on: {
-          'container.stop': { actions: ['notWanted', 'abortEffects'] },
-          'container.remove': { actions: ['notWanted', 'abortEffects'] },
-          'container.abandon': { actions: ['notWanted', 'abortEffects'] },
+          ...whileBeingMade,
           'container.exited': { actions: 'keepExit' },
         },
         initial: 'rootfs',
