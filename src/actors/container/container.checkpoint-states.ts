@@ -17,7 +17,7 @@ export const noteCheckpoints = {
 export const thawing = {
   tags: ['listed', 'updatable'],
   always: [
-    // a stop without a grace period, or a removal, that was kept during an update: KILL waits for nothing
+    // a stop without a grace period, now or kept during an update, or a removal: KILL waits for nothing
     { guard: 'killIsDue', target: 'stopping.killing' },
     { guard: 'isThawed', target: 'stopping' },
   ],
@@ -25,10 +25,7 @@ export const thawing = {
   on: {
     'container.thawed': { actions: 'noteCheckpoints' },
     'container.exited': { target: 'finishing', actions: 'keepExit' },
-    'container.stop': [
-      { guard: 'isImmediate', target: 'stopping.killing', actions: 'keepGrace' },
-      { guard: 'isSooner', actions: 'keepGrace' },
-    ],
+    'container.stop': { guard: 'isSoonerOrImmediate', actions: 'keepGrace' },
     'container.remove': { target: 'stopping.killing', actions: ['wantRemoval', 'keepGrace'] },
     'container.update': { actions: 'queueUpdate' },
   },

@@ -5,6 +5,13 @@ import { nextContainerUndo } from './container.context.ts';
 type Args = { readonly context: ContainerContext };
 type WithEvent = Args & { readonly event: ContainerEvent };
 
+function isSooner({ context, event }: WithEvent): boolean {
+  return (
+    event.type === 'container.stop' &&
+    (context.killAtMonoMs === undefined || event.nowMonoMs + event.graceMs < context.killAtMonoMs)
+  );
+}
+
 /** Guards of the container's machine. Each reads only the context and the event. */
 export const containerGuards = {
   isNew: ({ context }: Args): boolean => context.entry === 'new',
@@ -26,15 +33,14 @@ export const containerGuards = {
   isRemoval: ({ context }: Args): boolean => context.removal,
   isUnrecorded: ({ context }: Args): boolean => context.unrecorded,
   nothingToUndo: ({ context }: Args): boolean => nextContainerUndo(context.begun) === undefined,
-  /** A stop without a grace period sends KILL at once. */
-  isImmediate: ({ event }: WithEvent): boolean => event.type === 'container.stop' && event.graceMs <= 0,
-  /** The last stop leaves no grace period. */
+  /** The last stop leaves no grace period: KILL at once. */
   killIsDue: ({ context: { killAtMonoMs, askedAtMonoMs } }: Args): boolean =>
     killAtMonoMs !== undefined && killAtMonoMs <= askedAtMonoMs,
   /** A stop in progress changes only when the new one ends the grace period sooner (as in CRI-O). */
-  isSooner: ({ context, event }: WithEvent): boolean =>
-    event.type === 'container.stop' &&
-    (context.killAtMonoMs === undefined || event.nowMonoMs + event.graceMs < context.killAtMonoMs),
+  isSooner,
+  /** Before the signal was sent, the grace period may have passed without a KILL: a stop without one still counts. */
+  isSoonerOrImmediate: (args: WithEvent): boolean =>
+    isSooner(args) || (args.event.type === 'container.stop' && args.event.graceMs <= 0),
   /** Start was called during an update. */
   startIsAsked: ({ context }: Args): boolean => context.startAskedAtNs > 0n,
   /** NRI plugins are connected: they are asked before the runtime. */

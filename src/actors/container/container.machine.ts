@@ -323,10 +323,7 @@ export function containerMachine(effects: ContainerEffects, activity: Pick<Activ
           'container.update': { actions: 'queueUpdate' },
           ...noteCheckpoints,
           'container.exited': { target: 'finishing', actions: 'keepExit' },
-          'container.stop': [
-            { guard: 'isImmediate', target: 'stopping.killing', actions: 'keepGrace' },
-            { target: 'thawing', actions: 'keepGrace' },
-          ],
+          'container.stop': { target: 'thawing', actions: 'keepGrace' },
           'container.remove': { target: 'stopping.killing', actions: ['wantRemoval', 'keepGrace'] },
         },
       },
