@@ -71,6 +71,19 @@ export function quotesOutput(value: Fault | undefined): boolean {
   return value !== undefined && (value.quotesOutput === true || quotesOutput(value.cause));
 }
 
+/**
+ * A fault in the words of another call, whose message repeats that of the one behind it, `why`: it keeps the mark
+ * (`Fault.quotesOutput`).
+ */
+export function restated(
+  kind: FaultKind,
+  message: string,
+  why: Fault | undefined,
+  options: Omit<FaultOptions, 'quotesOutput'> = {},
+): Fault {
+  return fault(kind, message, { ...options, quotesOutput: quotesOutput(why) });
+}
+
 /** A Fault that can be thrown. Only drivers and the edge (`src/cri`) throw it. */
 export class FaultError extends Error {
   readonly fault: Fault;

@@ -1,6 +1,6 @@
 /** Updates and evictions of other containers that plugins request in an answer. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { FaultError, fail, fault, printable, quotesOutput, toFault } from '../base/fault.ts';
+import { FaultError, fail, printable, restated, toFault } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
 import { parseContainerId } from '../base/ids.ts';
 import type { ContainerId } from '../base/ids.ts';
@@ -127,10 +127,12 @@ export class Updates {
         if (!isOptional)
           first ??= signal.aborted
             ? toFault(error)
-            : fault('outside', `update container ${id} for an nri plugin: ${toFault(error).message}`, {
-                subject: id,
-                quotesOutput: quotesOutput(toFault(error)),
-              });
+            : restated(
+                'outside',
+                `update container ${id} for an nri plugin: ${toFault(error).message}`,
+                toFault(error),
+                { subject: id },
+              );
       }
     }
     for (const [id, reason] of this.#evicted) {

@@ -21,7 +21,7 @@ export interface Wrapper {
   readonly positions: ReadonlyMap<string, number>;
 }
 
-const FAULTS: ReadonlySet<string> = new Set(['fail', 'fault']);
+const FAULTS: ReadonlySet<string> = new Set(['fail', 'fault', 'restated']);
 const LEVELS: ReadonlySet<string> = new Set(['error', 'warn', 'info']);
 const FUNCTIONS: ReadonlySet<string> = new Set([
   'FunctionDeclaration',

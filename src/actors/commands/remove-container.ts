@@ -1,10 +1,10 @@
 /** RemoveContainer. */
-import { fault, quotesOutput } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { askContainer } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
 import { isCleanupPending, isExited, isQuarantined } from '../directory/phases.ts';
 import type { ContainerStage } from './container-stage.ts';
+import { unreachedGoal } from './unreached-goal.ts';
 
 /** Removes a container, killing it first if it runs. Succeeds when the id is unknown. */
 export async function removeContainer(stage: ContainerStage, id: ContainerId, call: Call): Promise<void> {
@@ -22,16 +22,7 @@ export async function removeContainer(stage: ContainerStage, id: ContainerId, ca
     answer: (now, gone): Outcome<true> | undefined => {
       if (gone) return { ok: true };
       if (now?.settled !== true || (!isExited(now) && !isCleanupPending(now))) return undefined;
-      const why = now.fault;
-      return {
-        fault: fault(
-          why?.kind ?? 'outside',
-          `${attempted}: ${why?.message ?? `still in state ${now.path}`}`,
-          {
-            quotesOutput: quotesOutput(why),
-          },
-        ),
-      };
+      return { fault: unreachedGoal(now, attempted) };
     },
   });
 }

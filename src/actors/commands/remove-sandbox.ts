@@ -3,7 +3,7 @@ import type { SandboxId } from '../../base/ids.ts';
 import { askSandbox } from '../directory/ask.ts';
 import type { Call } from '../directory/ask.ts';
 import { isQuarantined } from '../directory/phases.ts';
-import { unreachedGoal } from './sandbox-faults.ts';
+import { unreachedGoal } from './unreached-goal.ts';
 import type { SandboxStage } from './sandbox-stage.ts';
 
 /** Stops and removes a sandbox and its containers; succeeds when the id is unknown. */

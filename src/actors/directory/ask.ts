@@ -2,7 +2,7 @@
 import type { AnyActorRef } from 'xstate';
 import { onAbort } from '../../base/abort.ts';
 import type { Cause } from '../../base/cause.ts';
-import { fault, FaultError, quotesOutput } from '../../base/fault.ts';
+import { fault, FaultError, restated } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { Activity } from '../effects/activity.ts';
 import type { ContainerAddress, ContainerEvent } from '../container/container.context.ts';
@@ -179,14 +179,11 @@ export function untilForgotten(
       if (now?.settled !== true) return undefined;
       const why = now.fault?.message ?? `it is in state ${now.path}`;
       return {
-        fault: fault(
+        fault: restated(
           'outside',
           `${attempted}: ${address} has this name and its removal cannot be recorded: ${why}`,
-          {
-            subject: address,
-            retryable: true,
-            quotesOutput: quotesOutput(now.fault),
-          },
+          now.fault,
+          { subject: address, retryable: true },
         ),
       };
     },
@@ -201,10 +198,8 @@ export function untilForgotten(
 export function forCall(why: Fault, attempted: string, id: string): Fault {
   const message = why.message.includes(id) ? why.message : `${attempted}: ${why.message}`;
   if (why.kind !== 'cancelled') return { ...why, message };
-  return fault('superseded', `${message}: another call has stopped, removed or replaced it meanwhile`, {
-    subject: id,
-    quotesOutput: quotesOutput(why),
-  });
+  const others = 'another call has stopped, removed or replaced it meanwhile';
+  return restated('superseded', `${message}: ${others}`, why, { subject: id });
 }
 
 function stillThere<T>(

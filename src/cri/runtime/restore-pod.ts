@@ -1,5 +1,5 @@
 import type { Call } from '../../actors/directory/ask.ts';
-import { FaultError, quotesOutput, toFault } from '../../base/fault.ts';
+import { FaultError, restated, toFault } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import type { ContainerConfig, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../call/edge.ts';
@@ -73,13 +73,10 @@ async function removeAndThrow(
       deadlineMonoMs: undefined,
     });
   } catch (error) {
-    const why = toFault(thrown);
-    throw new FaultError({
-      ...why,
-      message: `${why.message}; remove pod ${id}: ${toFault(error).message}`,
-      ...(quotesOutput(toFault(error)) ? { quotesOutput: true } : {}),
-      cause: why,
-    });
+    const [why, removal] = [toFault(thrown), toFault(error)];
+    const { kind, subject, retryable } = why;
+    const message = `${why.message}; remove pod ${id}: ${removal.message}`;
+    throw new FaultError(restated(kind, message, removal, { subject, retryable, cause: why }));
   }
   throw thrown;
 }

@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { assert, unreachable } from '../../../src/base/assert.ts';
-import { fail, fault, FaultError, printable, quotesOutput, toFault } from '../../../src/base/fault.ts';
+import {
+  fail,
+  fault,
+  FaultError,
+  printable,
+  quotesOutput,
+  restated,
+  toFault,
+} from '../../../src/base/fault.ts';
 
 const systemError = (code: string): Error => Object.assign(new Error(`${code}: it went wrong`), { code });
 
@@ -49,6 +57,17 @@ describe('quotesOutput', () => {
   it('stays with a fault whatever is put before its message, and with one that it caused', () => {
     expect(quotesOutput(toFault(new FaultError(quoting), 'create c1'))).toBe(true);
     expect(quotesOutput(fault('notReady', 'try again', { cause: quoting }))).toBe(true);
+  });
+
+  it('stays with a fault in the words of another call', () => {
+    expect(restated('superseded', 'start c1: failed', quoting, { subject: 'c1' })).toEqual({
+      kind: 'superseded',
+      message: 'start c1: failed',
+      subject: 'c1',
+      retryable: true,
+      quotesOutput: true,
+    });
+    expect(restated('outside', 'still there', undefined)).toEqual(fault('outside', 'still there'));
   });
 
   it('is of no other fault', () => {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { CheckpointedContainer, CheckpointInput, CheckpointPort } from '../../../ports/checkpoint.ts';
 import type { EffectContext } from '../../../ports/effect.ts';
 import { Semaphore } from '../../../base/bounded.ts';
-import { fail, quotesOutput, toFault } from '../../../base/fault.ts';
+import { FaultError, restated, toFault } from '../../../base/fault.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { checkpointLimits } from '../bounds.ts';
 import { Ability } from './ability.ts';
@@ -261,10 +261,8 @@ async function undoEarlier(
     await dropWork(directory, id);
   } catch (error) {
     const why = toFault(error);
-    fail(why.kind, `${attempted}: an earlier checkpoint to ${note.archive} is not undone: ${why.message}`, {
-      subject: note.archive,
-      quotesOutput: quotesOutput(why),
-    });
+    const message = `${attempted}: an earlier checkpoint to ${note.archive} is not undone: ${why.message}`;
+    throw new FaultError(restated(why, message, { subject: note.archive }));
   }
 }
 
