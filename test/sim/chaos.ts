@@ -139,10 +139,8 @@ export class Chaos {
   /** Most are overtaken by another call while the container is frozen. */
   async #checkpointOne(chosen: ContainerId, archive: string): Promise<void> {
     const random = this.#rare;
-    const running = this.#world.troupe?.directory
-      .containers()
-      .filter((view) => isRunning(view) && this.#isMine(view.spec.key.sandboxId));
-    const id = running === undefined || running.length === 0 ? chosen : random.pick(running).id;
+    const running = this.#mine('containers').filter(isRunning);
+    const id = running.length === 0 ? chosen : random.pick(running).id;
     const { stop, update, remove } = {
       stop: (graceMs: number) => this.#client.stop(id, graceMs),
       update: () => this.#client.update(id, BigInt(2 + this.#calls)),
@@ -157,10 +155,6 @@ export class Chaos {
     ]);
     const others = overtaking.map((act) => this.#world.sleep(random.int(2)).then(act));
     await Promise.all([this.#checkpoints.checkpoint(id, archive), ...others]);
-  }
-
-  #isMine(sandboxId: SandboxId): boolean {
-    return this.#world.troupe?.directory.sandbox(sandboxId)?.spec.key.uid === 'chaos';
   }
 
   async #checkpoint(): Promise<void> {
@@ -243,13 +237,20 @@ export class Chaos {
     await this.#client.create(containerSpec(key, { sharedPid, hostNetwork: false }, imageId, fresh));
   }
 
-  /** One of its own pods' things, more often one that is between two states; it leaves those of others alone. */
-  #some(of: 'sandboxes' | 'containers', random = this.#random): string | undefined {
+  /** Its own pods, or their containers; it leaves those of others alone. */
+  #mine(of: 'sandboxes'): readonly SandboxView[];
+  #mine(of: 'containers'): readonly ContainerView[];
+  #mine(of: 'sandboxes' | 'containers'): readonly (SandboxView | ContainerView)[];
+  #mine(of: 'sandboxes' | 'containers'): readonly (SandboxView | ContainerView)[] {
     const directory = this.#world.troupe?.directory;
-    if (directory === undefined) return undefined;
-    const mine = directory.sandboxes().filter((view) => view.spec.key.uid === 'chaos');
-    const views: readonly (SandboxView | ContainerView)[] =
-      of === 'sandboxes' ? mine : mine.flatMap(({ id }) => directory.containersOf(id));
+    if (directory === undefined) return [];
+    const pods = directory.sandboxes().filter((view) => view.spec.key.uid === 'chaos');
+    return of === 'sandboxes' ? pods : pods.flatMap(({ id }) => directory.containersOf(id));
+  }
+
+  /** One of its own, more often one that is between two states. */
+  #some(of: 'sandboxes' | 'containers', random = this.#random): string | undefined {
+    const views = this.#mine(of);
     const moving = this.#rare.chance(0.3) ? views.filter(({ settled }) => !settled) : [];
     const among = moving.length > 0 ? moving : views;
     return among.length === 0 ? undefined : random.pick(among).id;
