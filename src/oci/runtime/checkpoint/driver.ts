@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { CheckpointedContainer, CheckpointInput, CheckpointPort } from '../../../ports/checkpoint.ts';
 import type { EffectContext } from '../../../ports/effect.ts';
 import { Semaphore } from '../../../base/bounded.ts';
-import { FaultError, restated, toFault } from '../../../base/fault.ts';
+import { toFault } from '../../../base/fault.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { checkpointLimits } from '../bounds.ts';
 import { Ability } from './ability.ts';
@@ -20,7 +20,6 @@ import {
   mayAppearLate,
   openArchive,
   settleArchive,
-  undoArchives,
 } from './archive.ts';
 import type { OpenArchive, ArchiveCall } from './archive.ts';
 import { FILES } from '../../documents/checkpoint-documents.ts';
@@ -29,10 +28,11 @@ import type { CheckpointJob, Reader } from './frozen.ts';
 import { copyFile, packAll } from './tar.ts';
 import type { TarCall } from './tar.ts';
 import { createRestores, undoRestores } from './restore.ts';
+import { unbounded, undoBegun, undoEarlier } from './undo.ts';
+import type { UndoPlace } from './undo.ts';
 import { withSpace } from './space.ts';
 import type { ReadFacts, SpaceWatch } from './space.ts';
-import { begun, dropWork, keepNote, makeWork, earlierNoteOf } from './work.ts';
-import type { Note } from './work.ts';
+import { dropWork, keepNote, makeWork } from './work.ts';
 
 export interface CheckpointOptions extends Omit<Reader, 'clock' | 'layout' | 'toolPath'> {
   readonly criu: Criu;
@@ -50,11 +50,8 @@ export interface CheckpointDriver extends CheckpointPort {
   open(): Promise<void>;
 }
 
-interface Stage {
-  readonly reader: Reader;
+interface Stage extends UndoPlace {
   readonly ability: Ability;
-  /** Directory of the checkpoints in progress. */
-  readonly directory: string;
   readonly readFacts: ReadFacts | undefined;
 }
 
@@ -239,34 +236,6 @@ async function begin(
 }
 
 /**
- * Completes the undo of an earlier checkpoint of the container that could not be undone and has kept its record, and
- * removes the record. Throws when it still can't be undone.
- */
-async function undoEarlier(
-  { reader, directory }: Stage,
-  id: ContainerId,
-  attempted: string,
-  fx: EffectContext,
-): Promise<void> {
-  const note = await earlierNoteOf(directory, id);
-  if (note === undefined) return;
-  try {
-    await undoOne(reader, reader.parts.table, id, note.handler);
-    const timeoutMs = Math.min(fx.timeoutMs, checkpointLimits.resumeMs);
-    await undoRequest(reader, [note], new Set([note.archive]), {
-      signal: fx.signal,
-      note: fx.note,
-      timeoutMs,
-    });
-    await dropWork(directory, id);
-  } catch (error) {
-    const why = toFault(error);
-    const message = `${attempted}: an earlier checkpoint to ${note.archive} is not undone: ${why.message}`;
-    throw new FaultError(restated(why, message, { subject: note.archive }));
-  }
-}
-
-/**
  * Freezes all containers before the first is read, and thaws none before the last was read. Those that could not be
  * thawed are added to `frozen`.
  */
@@ -321,75 +290,4 @@ function isThere(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-/** For an undo after the call itself was cancelled. */
-function unbounded({ note }: Pick<EffectContext, 'note'>): EffectContext {
-  return { signal: new AbortController().signal, timeoutMs: checkpointLimits.resumeMs, note };
-}
-
-/**
- * Undoes what an earlier daemon began. What cannot be undone now keeps its record and does not hold up the others.
- */
-async function undoBegun({ reader, directory }: Stage): Promise<void> {
-  const { log, table } = reader.parts;
-  try {
-    const notes = await begun(directory, (name, error) =>
-      log.error({ name, fault: toFault(error) }, 'read record of checkpoint failed'),
-    );
-    const failed = ({ id, archive }: Note, error: unknown): void =>
-      log.error({ id, archive, fault: toFault(error) }, 'undo interrupted checkpoint failed');
-    const thawed: Note[] = [];
-    for (const note of notes)
-      await undoOne(reader, table, note.id, note.handler).then(
-        () => thawed.push(note),
-        (error: unknown) => failed(note, error),
-      );
-    const archives = new Set(notes.map(({ archive }) => archive));
-    const requests = Map.groupBy(thawed, ({ together }) => JSON.stringify(together));
-    // concurrently: an archive on a file system that does not answer must not keep others from being undone
-    await Promise.all(
-      [...requests.values()].map(async (ofOne) => {
-        const undone = undoRequest(reader, ofOne, archives, unbounded({ note: () => undefined }));
-        for (const note of ofOne)
-          await undone
-            .then(() => dropWork(directory, note.id))
-            .catch((error: unknown) => failed(note, error));
-      }),
-    );
-  } catch (error) {
-    log.error({ fault: toFault(error) }, 'find interrupted checkpoints failed');
-  }
-}
-
-/** Each container of the request has a record, and all records name the same archives. */
-async function undoRequest(
-  reader: Reader,
-  notes: readonly Note[],
-  archives: ReadonlySet<string>,
-  fx: EffectContext,
-): Promise<void> {
-  const [first] = notes;
-  if (first === undefined) return;
-  const { id, together } = first;
-  const begunOnes = together.filter((one) => archives.has(one));
-  await undoArchives(begunOnes, together, {
-    attempted: `undo the checkpoint of container ${id}`,
-    clock: reader.clock,
-    fx,
-  });
-}
-
-/** Thaws the container. Without its handler there is no container. */
-async function undoOne(
-  reader: Reader,
-  table: Reader['parts']['table'],
-  id: ContainerId,
-  name: string,
-): Promise<void> {
-  const handler = table.known().find((one) => one.name === name);
-  if (handler === undefined) return;
-  // its runtime process, a helper, ended with the earlier daemon (src/host/process/helpers.ts): nothing freezes the
-  // container again
-  await thaw(reader, { id, handler, attempted: `undo the checkpoint of container ${id}` }, () => undefined);
 }
