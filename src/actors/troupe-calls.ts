@@ -15,6 +15,7 @@ import { keepersOf } from './images/keepers.ts';
 import { pinnedBy } from './images/pinned.ts';
 import { pullImage } from './images/pull-image.ts';
 import { removeImage } from './images/remove-image.ts';
+import type { Call } from './directory/ask.ts';
 import type { rootMachine } from './root/root.machine.ts';
 import { removeSandbox } from './commands/remove-sandbox.ts';
 import { runSandbox } from './commands/run-sandbox.ts';
@@ -77,8 +78,7 @@ export function troupeOf(
         ...ledger.fetching.values(),
       ]),
     pullLayers: (address) => stage.progress.of(address),
-    imageUsage: (call) =>
-      activity.run('images', 'usage', actorLimits.hostMs, call.signal, (fx) => ports.storage.usage(fx)),
+    imageUsage: (call) => imageUsage(stage, call),
     stats: ports.stats,
     written: async (id, call) =>
       ports.stats.writtenLately(id) ??
@@ -91,6 +91,14 @@ export function troupeOf(
     nriPlugins: () => ports.nri.plugins(),
     handlers: () => ports.runtime.handlers(),
   };
+}
+
+function imageUsage({ activity, ports }: CommandStage, call: Call): ReturnType<Troupe['imageUsage']> {
+  return activity.runForCall(
+    call,
+    { attempted: 'ImageFsInfo', owner: 'images', effect: 'usage', timeoutMs: actorLimits.hostMs },
+    (fx) => ports.storage.usage(fx),
+  );
 }
 
 function notReadyReason(root: RootRef): string | undefined {

@@ -48,6 +48,7 @@ export class Client {
   async stop(id: ContainerId, graceMs: number): Promise<void> {
     const { history } = this.#world;
     const ok = history.begin('stop', id);
+    this.#world.answers.stops(id, graceMs);
     await this.#world.call('StopContainer', this.#deadlineMs() + graceMs, (troupe, call) =>
       troupe.stopContainer(id, graceMs, call),
     );

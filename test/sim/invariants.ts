@@ -44,7 +44,7 @@ export class Invariants {
     const { kernel, history, troupe, ledger, serving, events } = this.#world;
     const [wrong] = kernel.wrongs;
     if (wrong !== undefined) return { invariant: 'I1', detail: wrong };
-    const lasting = checkLogs(kernel) ?? checkArchives(this.#world);
+    const lasting = checkLogs(kernel) ?? checkArchives(this.#world) ?? this.#world.answers.check();
     if (lasting !== undefined) return lasting;
     const [reported] = history.wrongs;
     if (reported !== undefined) return { invariant: reported.split(' ', 1)[0] ?? '', detail: reported };

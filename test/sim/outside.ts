@@ -4,6 +4,7 @@
  */
 import type { EffectContext } from '../../src/ports/effect.ts';
 import { fault, FaultError } from '../../src/base/fault.ts';
+import type { HungDisk } from './hung-disk.ts';
 import type { Random } from './random.ts';
 import { WORLD } from './scheduler.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -37,6 +38,8 @@ export class Outside {
   landsLate = false;
   /** The mutant: effects of a dead daemon's helpers land at any time, also after the next one's scan. */
   helpersGoOn = false;
+  /** What holds up the calls that need the disk. */
+  hungDisk: Pick<HungDisk, 'holds' | 'holdCall'> | undefined;
   /** Faults that were made. */
   readonly made = { error: 0, hang: 0, aborted: 0, late: 0, finished: 0 };
   readonly #helpers: Random;
@@ -91,7 +94,7 @@ export class Outside {
       const answered = (act: () => void): void => scheduler.add(epoch, `${label} answers`, act);
       const deadlineMs = scheduler.nowMs + (fx?.timeoutMs ?? Infinity);
       this.#atWork.set(parts, () => scheduler.nowMs < deadlineMs && fx?.signal.aborted !== true);
-      scheduler.add(epoch, label, () => {
+      this.#whenDiskAnswers(epoch, label, fx, () => {
         this.#atWork.delete(parts);
         // a driver keeps to its bound: nothing lands after it
         const late = scheduler.nowMs >= deadlineMs;
@@ -128,6 +131,13 @@ export class Outside {
         }
       });
     });
+  }
+
+  /** At once, or after the disk has hung, where the call needs it. */
+  #whenDiskAnswers(epoch: number, label: string, fx: EffectContext | undefined, happen: () => void): void {
+    const add = (): void => this.scheduler.add(epoch, label, happen);
+    if (fx === undefined || this.hungDisk?.holds(label) !== true) add();
+    else this.hungDisk.holdCall(epoch, fx, add);
   }
 
   #ending(fx: EffectContext | undefined): 'done' | 'error' | 'hang' | 'aborted' {

@@ -151,6 +151,7 @@ class Course {
     this.#world.scheduler.timerFirst = 0;
     this.#world.scheduler.fair = true;
     this.#world.diskErrorRate = 0;
+    this.#world.hungDisk.end();
     disk.capacityBytes = Number.MAX_SAFE_INTEGER;
     if (this.#chaos !== undefined) this.#chaos.over = true;
     const { scheduler } = this.#world;

@@ -4,6 +4,7 @@
 import { randomStream } from './random.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
 import type { Random } from './random.ts';
+import { Client, kindOf } from './client.ts';
 import type { PodPlan } from './kubelet.ts';
 import type { Program } from './kernel.ts';
 import { run } from './run.ts';
@@ -44,6 +45,8 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
   const deadlines = randomStream(seed, 'deadlines');
   const wall = randomStream(seed, 'wall clock');
   const peers = randomStream(seed, 'plugins');
+  const hangs = randomStream(seed, 'hangs');
+  const diskHangs = hangs.chance(0.2) ? hangs.next() * 0.01 : 0;
   const clockSet = wall.chance(0.3) ? wall.next() * 0.01 : 0;
   const impatient = random.chance(0.5);
   let begun = false;
@@ -70,6 +73,7 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
       }
       disturb(world, troubles, dice);
       if (wall.chance(clockSet)) setClock(world, wall);
+      if (hangs.chance(diskHangs)) hangDisk(world, hangs);
     },
   };
 }
@@ -169,6 +173,25 @@ function disturb(world: World, troubles: Troubles, dice: Random): void {
 function setClock(world: World, dice: Random): void {
   world.made.clockSet += 1;
   world.scheduler.setWall(BigInt(dice.int(2 * YEAR_S) - YEAR_S) * 1_000_000_000n);
+}
+
+/** The disk hangs (F91); what needs no record of its own is asked for meanwhile. */
+function hangDisk(world: World, dice: Random): void {
+  world.hungDisk.hang();
+  const running = (world.troupe?.directory.containers() ?? []).filter((view) => view.state === 'running');
+  if (running.length === 0) return;
+  void probe(world, dice.pick(running).id, dice);
+}
+
+async function probe(world: World, id: ContainerId, dice: Random): Promise<void> {
+  const client = new Client(world, () => 240_000);
+  const beganMs = world.scheduler.nowMs;
+  const answered = await client.exec(id).then(
+    () => true,
+    (thrown: unknown) => kindOf(thrown) !== 'cancelled',
+  );
+  if (answered) world.answers.execAnswered(id, world.scheduler.nowMs - beganMs);
+  if (dice.chance(0.5)) await client.reopenLog(id).catch(() => undefined);
 }
 
 function fillDisk(world: World, dice: Random): void {

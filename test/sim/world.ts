@@ -6,6 +6,7 @@ import type { InspectionEvent } from 'xstate';
 import type { Call } from '../../src/actors/directory/ask.ts';
 import { createTroupe } from '../../src/actors/start-actors.ts';
 import { noPlugins } from '../../src/ports/nri.ts';
+import type { DiskPort } from '../../src/ports/disk.ts';
 import type { Ports } from '../../src/ports/ports.ts';
 import { ledgerFold } from '../../src/actors/ledger/ledger.ts';
 import type { Ledger } from '../../src/actors/ledger/ledger.ts';
@@ -13,12 +14,14 @@ import type { Troupe } from '../../src/actors/troupe.ts';
 import { fail, fault, FaultError } from '../../src/base/fault.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { openJournal } from '../../src/journal/journal.ts';
+import { Answers } from './answers.ts';
 import { checkpointTwin } from './checkpoint-twin.ts';
 import { DiskModel } from './disk-model.ts';
 import { diskTwin } from './disk-twin.ts';
 import { EventWatch } from './events.ts';
 import { History } from './history.ts';
 import { hostTwin, networkTwin } from './host-network-twins.ts';
+import { givenUp, HungDisk } from './hung-disk.ts';
 import { Kernel } from './kernel.ts';
 import { nriTwin } from './nri-twin.ts';
 import { Outside } from './outside.ts';
@@ -60,6 +63,8 @@ export class World {
   readonly kernel: Kernel;
   readonly disk = new DiskModel();
   readonly outside: Outside;
+  readonly hungDisk: HungDisk;
+  readonly answers: Answers;
   readonly history = new History();
   readonly mutant: Mutant;
   /** Chance that a sync of the disk fails. */
@@ -107,6 +112,9 @@ export class World {
     this.scheduler = new Scheduler(seed, options.mode);
     this.kernel = new Kernel(this.scheduler, randomStream(seed, 'kernel'));
     this.outside = new Outside(this.scheduler, randomStream(seed, 'faults'), randomStream(seed, 'helpers'));
+    this.hungDisk = new HungDisk(this.scheduler, randomStream(seed, 'hung disk'));
+    this.outside.hungDisk = this.hungDisk;
+    this.answers = new Answers(this);
     this.#ids = randomStream(seed, 'ids');
     this.#power = randomStream(seed, 'power');
     this.#diskTrouble = randomStream(seed, 'disk');
@@ -131,6 +139,8 @@ export class World {
       powerLoss: powerLosses,
       ...this.outside.made,
       ...this.made,
+      ...this.hungDisk.made,
+      ...this.answers.kept,
       timerFirst: scheduler.hurried,
     };
   }
@@ -149,14 +159,7 @@ export class World {
 
   async #life(epoch: number): Promise<void> {
     const around = this.#options.around?.(this) ?? {};
-    const disk = diskTwin(this.disk, (operation, effect, failed) => {
-      const fails = this.#diskTrouble.chance(this.diskErrorRate);
-      if (fails && failed !== undefined) this.made.syncError += 1;
-      const run = fails && failed !== undefined ? failed : effect;
-      return aroundEffect(around, `disk.${operation}`, () =>
-        this.outside.call(epoch, `disk.${operation}`, undefined, [], run),
-      );
-    });
+    const disk = this.#journalDisk(epoch, around);
     const opened = await openJournal<Ledger>({
       disk,
       fold: ledgerFold,
@@ -207,6 +210,23 @@ export class World {
     this.events = new EventWatch(troupe.directory, this.scheduler.clock(epoch), this.#ended.signal);
   }
 
+  /** The disk below the journal, whose operations fail, hang, and are held by `around`. */
+  #journalDisk(epoch: number, around: Around): DiskPort {
+    return diskTwin(this.disk, (operation, effect, failed) => {
+      const fails = this.#diskTrouble.chance(this.diskErrorRate);
+      if (fails && failed !== undefined) this.made.syncError += 1;
+      const run = fails && failed !== undefined ? failed : effect;
+      return aroundEffect(around, `disk.${operation}`, () => {
+        const call = (what: typeof effect) =>
+          this.outside.call(epoch, `disk.${operation}`, undefined, [], what);
+        const held = this.hungDisk.heldWrite(epoch, effect);
+        return held === undefined
+          ? call(run)
+          : held.then((gaveUp) => call(gaveUp ? (failed ?? givenUp) : effect));
+      });
+    });
+  }
+
   /** The daemon is asked to end, as by SIGTERM (F12), and begins anew once it has; it may die on the way. */
   drain(): void {
     const { troupe, scheduler } = this;
@@ -214,7 +234,9 @@ export class World {
     if (troupe === undefined || this.#draining === epoch) return;
     this.#draining = epoch;
     this.made.drained += 1;
+    const drained = this.answers.drains();
     void troupe.drain().then(() => {
+      drained();
       scheduler.add(epoch, 'the daemon has ended', () => this.crash({ power: false }));
     });
   }
@@ -232,10 +254,14 @@ export class World {
     if (options.power) {
       this.powerLosses += 1;
       this.outside.lostPower();
+      this.hungDisk.lostPower();
       this.kernel.losePower();
       this.disk.losePower(this.#power);
       this.history.powerLost();
-    } else this.outside.killed();
+    } else {
+      this.outside.killed();
+      this.hungDisk.killed();
+    }
     for (const lost of this.#lost) lost();
     this.#lost.clear();
     const { epoch } = this.scheduler;
@@ -258,6 +284,7 @@ export class World {
     const { epoch } = scheduler;
     this.operation = operation;
     const controller = new AbortController();
+    const answered = this.answers.begin(operation, deadlineMs);
     return new Promise<T>((resolve, reject) => {
       const lose = (): void =>
         scheduler.add(WORLD, `${operation} is lost`, () =>
@@ -277,8 +304,14 @@ export class World {
       };
       // an async frame: what a command throws at once is an answer too
       void (async () => work(troupe, call))().then(
-        (value) => answer('says ok', () => resolve(value)),
-        (thrown: unknown) => answer(`says no`, () => reject(thrown)),
+        (value) => {
+          answered();
+          answer('says ok', () => resolve(value));
+        },
+        (thrown: unknown) => {
+          answered(thrown instanceof FaultError ? thrown.fault : undefined);
+          answer(`says no`, () => reject(thrown));
+        },
       );
     });
   }

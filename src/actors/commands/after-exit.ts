@@ -70,6 +70,6 @@ function isOfKind(thrown: unknown, kind: FaultKind): thrown is FaultError {
  * hours, and a command that fails then has another reason.
  */
 function isCertainToEnd({ ports }: ContainerStage, view: ContainerView): boolean {
-  if (view.criState === 'exited') return false;
+  if (!view.listed || view.criState === 'exited') return false;
   return isEnding(view) || (view.init !== undefined && !ports.runtime.isAlive(view.init));
 }

@@ -25,8 +25,10 @@ export function describeCheckpoint(
   const sandbox =
     stage.directory.sandbox(sandboxId) ??
     fail('notFound', `${attempted}: sandbox not found`, { subject: sandboxId });
-  const bound = checkpointBound(stage, 0, call);
-  return stage.activity.run(sandboxAddress(sandboxId), 'describeCheckpoint', bound, call.signal, (fx) =>
-    stage.ports.checkpoints.describe({ attempted, handler: handlerOf(sandbox.spec), from }, fx),
+  const timeoutMs = checkpointBound(stage, 0, call);
+  return stage.activity.runForCall(
+    call,
+    { attempted, owner: sandboxAddress(sandboxId), effect: 'describeCheckpoint', timeoutMs },
+    (fx) => stage.ports.checkpoints.describe({ attempted, handler: handlerOf(sandbox.spec), from }, fx),
   );
 }

@@ -7,8 +7,10 @@ import type { ContainerStage } from './container-stage.ts';
 export function onPlugins<T>(
   { activity }: ContainerStage,
   address: string,
-  { signal }: Call,
+  attempted: string,
+  call: Call,
   work: (fx: EffectContext) => Promise<T>,
 ): Promise<T> {
-  return activity.run(address, 'nri', portLimits.pluginsMs, signal, work);
+  const effect = { attempted, owner: address, effect: 'nri', timeoutMs: portLimits.pluginsMs };
+  return activity.runForCall(call, effect, work);
 }

@@ -11,8 +11,10 @@ export function reopenLog(stage: ContainerStage, id: ContainerId, call: Call): P
   const attempted = `ReopenContainerLog ${id}`;
   return runOnLiveContainer(stage, id, attempted, call, async () => {
     const { address, ...input } = runningContainer(stage, id, attempted);
-    return stage.activity.run(address, 'reopenLog', actorLimits.runtimeEndMs, call.signal, (fx) =>
-      stage.ports.runtime.reopenLog(input, fx),
+    return stage.activity.runForCall(
+      call,
+      { attempted, owner: address, effect: 'reopenLog', timeoutMs: actorLimits.runtimeEndMs },
+      (fx) => stage.ports.runtime.reopenLog(input, fx),
     );
   });
 }

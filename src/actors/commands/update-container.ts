@@ -18,18 +18,25 @@ export function updateContainer(
   change: Resources,
   call: Call,
 ): Promise<void> {
-  return runOnLiveContainer(stage, id, `UpdateContainerResources ${id}`, call, () =>
-    update(stage, id, change, call),
-  );
+  const attempted = `UpdateContainerResources ${id}`;
+  return runOnLiveContainer(stage, id, attempted, call, () => update(stage, id, change, attempted, call));
 }
 
-async function update(stage: ContainerStage, id: ContainerId, change: Resources, call: Call): Promise<void> {
+async function update(
+  stage: ContainerStage,
+  id: ContainerId,
+  change: Resources,
+  attempted: string,
+  call: Call,
+): Promise<void> {
   const { nri } = stage.ports;
   if (!nri.isActive()) return setLimits(stage, id, change, call);
   const { address } = updatable(stage, id);
-  const wanted = await onPlugins(stage, address, call, (fx) => nri.updateContainer(id, change, fx));
-  await setLimits(stage, id, wanted, call);
-  await onPlugins(stage, address, call, (fx) => nri.notifyContainer('PostUpdateContainer', id, fx)).catch(
-    () => undefined,
+  const wanted = await onPlugins(stage, address, attempted, call, (fx) =>
+    nri.updateContainer(id, change, fx),
   );
+  await setLimits(stage, id, wanted, call);
+  await onPlugins(stage, address, attempted, call, (fx) =>
+    nri.notifyContainer('PostUpdateContainer', id, fx),
+  ).catch(() => undefined);
 }

@@ -16,8 +16,9 @@ export async function updateSandbox(
   const { nri } = stage.ports;
   if (!nri.isActive()) return;
   const address = sandboxAddress(id);
-  await onPlugins(stage, address, call, (fx) => nri.updatePod(id, wanted, fx));
-  await onPlugins(stage, address, call, (fx) => nri.notifyPod('PostUpdatePodSandbox', id, fx)).catch(
-    () => undefined,
-  );
+  const attempted = `UpdatePodSandboxResources ${id}`;
+  await onPlugins(stage, address, attempted, call, (fx) => nri.updatePod(id, wanted, fx));
+  await onPlugins(stage, address, attempted, call, (fx) =>
+    nri.notifyPod('PostUpdatePodSandbox', id, fx),
+  ).catch(() => undefined);
 }

@@ -10,6 +10,7 @@ import type { PullAddress, PullEvent } from '../image-pull/image-pull.context.ts
 import type { SandboxAddress, SandboxEvent } from '../sandbox/sandbox.context.ts';
 import type { ActorEvent, Directory } from './directory.ts';
 import type { ClockPort } from '../../ports/clock.ts';
+import { awaitsExit } from './phases.ts';
 import type { ContainerView, PullView, SandboxView, View } from './views.ts';
 
 /** What every call carries. */
@@ -208,8 +209,16 @@ function stillThere<T>(
   kind: 'timedOut' | 'cancelled',
 ): string {
   const path = asker.directory.view(question.address)?.path ?? 'unknown';
-  const waiting = asker.activity.describe(question.address);
+  const waiting = waitingOn(asker, question.address);
   const ended = kind === 'timedOut' ? 'deadline passed' : 'the caller has gone';
   const on = waiting === '' ? '' : `, waiting on ${waiting}`;
   return `${question.attempted}: ${ended} in state ${path}${on}; the work goes on, the same call joins it`;
+}
+
+/** What an actor waits for: its effects, or the exit of its process once a stop has come. Empty for neither. */
+function waitingOn({ activity, directory }: Asker, address: string): string {
+  const waiting = activity.describe(address);
+  const view = directory.view(address);
+  if (waiting !== '' || view?.kind !== 'container' || !awaitsExit(view)) return waiting;
+  return `the exit of process ${view.init?.pid ?? ''}`.trimEnd();
 }

@@ -46,6 +46,11 @@ export function isEnding({ state, updatable }: ContainerView): boolean {
   return state === 'finishing' || (state === 'stopping' && !updatable);
 }
 
+/** Its process was signalled or is about to be, and its exit has not been seen. */
+export function awaitsExit({ state }: ContainerView): boolean {
+  return state === 'stopping' || state === 'thawing';
+}
+
 /** Its exit was recorded, or the disk refused the record; Remove has not begun. */
 export function isExited(view: ContainerView): boolean {
   return view.state === 'exited';

@@ -37,6 +37,21 @@ export interface ActivityObserver {
   ended(end: EffectEnd): void;
 }
 
+/** What bounds the answer to a call; a part of `Call` (directory/ask.ts). */
+export interface Deadlined {
+  readonly signal: AbortSignal;
+  readonly deadlineMonoMs: number | undefined;
+}
+
+/** An effect that runs for one call. */
+export interface EffectOfCall {
+  /** Such as `RemoveImage busybox`; begins the message. */
+  readonly attempted: string;
+  readonly owner: string;
+  readonly effect: string;
+  readonly timeoutMs: number;
+}
+
 interface Entry {
   effect: string;
   sinceMonoMs: number;
@@ -164,6 +179,39 @@ export class Activity {
         throw new FaultError(why);
       },
     );
+  }
+
+  /**
+   * As `run`, on behalf of one call, which is answered at its deadline with what the effect waits on. The effect is
+   * then aborted, as it is when the caller goes.
+   */
+  async runForCall<T>(
+    { signal, deadlineMonoMs }: Deadlined,
+    { attempted, owner, effect, timeoutMs }: EffectOfCall,
+    work: (fx: EffectContext) => Promise<T>,
+  ): Promise<T> {
+    const controller = new AbortController();
+    const stopListening = onAbort(signal, () => controller.abort(signal.reason));
+    const result = this.run(owner, effect, timeoutMs, controller.signal, work);
+    return new Promise<T>((resolve, reject) => {
+      const atDeadline = (): void => {
+        const late = fault('timedOut', `${attempted}: deadline passed, waiting on ${this.describe(owner)}`);
+        reject(new FaultError(late));
+        controller.abort(new FaultError(late));
+      };
+      const leftMs = deadlineMonoMs === undefined ? undefined : deadlineMonoMs - this.#clock.monoMs();
+      const timer =
+        leftMs === undefined ? undefined : this.#clock.setTimeout(atDeadline, Math.max(0, leftMs));
+      const end = (act: () => void): void => {
+        if (timer !== undefined) this.#clock.clearTimeout(timer);
+        stopListening();
+        act();
+      };
+      result.then(
+        (value) => end(() => resolve(value)),
+        (thrown: unknown) => end(() => reject(thrown)),
+      );
+    });
   }
 
   #report(owner: string, { effect, sinceMonoMs }: Entry, ended: Fault | undefined): void {

@@ -41,8 +41,10 @@ export async function admitImages(
         subject: id,
       });
     try {
-      await stage.activity.run(`image/${id}`, 'admitAgain', actorLimits.admitMs, call.signal, (fx) =>
-        stage.ports.policy.admitAgain({ namespace, reference, image }, fx),
+      await stage.activity.runForCall(
+        call,
+        { attempted, owner: `image/${id}`, effect: 'admitAgain', timeoutMs: actorLimits.admitMs },
+        (fx) => stage.ports.policy.admitAgain({ namespace, reference, image }, fx),
       );
     } catch (thrown) {
       throw new FaultError(toFault(thrown, attempted));

@@ -44,7 +44,7 @@ export async function pullImage(
   // A call that may join a pull is not checked here: which one it joins depends on the credentials
   if (brought === undefined && !mayJoin(stage, asked, namespace)) demandRoom(stage, attempted, namespace);
   // the key contains the credentials: a caller with different ones must not join this pull
-  const auth = brought ?? (await leftCredentials(stage, asked, namespace, call));
+  const auth = brought ?? (await leftCredentials(stage, asked, namespace, attempted, call));
   const key = keyWith(auth);
   const waiters =
     stage.pulls.get(key) ??
@@ -87,11 +87,14 @@ async function leftCredentials(
   { ports, activity }: ImageStage,
   reference: string,
   namespace: string,
+  attempted: string,
   call: Call,
 ): Promise<RegistryAuth | undefined> {
   if (namespace === '') return undefined;
-  return activity.run('images', 'credentials', actorLimits.hostMs, call.signal, (fx) =>
-    ports.images.takeCredentials({ reference, namespace }, fx),
+  return activity.runForCall(
+    call,
+    { attempted, owner: 'images', effect: 'credentials', timeoutMs: actorLimits.hostMs },
+    (fx) => ports.images.takeCredentials({ reference, namespace }, fx),
   );
 }
 

@@ -75,8 +75,16 @@ export async function removeImage(stage: ImageStage, name: string, call: Call): 
   }
   refuseMounted(stage, image.id);
   const owner = `image/${image.id}`;
-  await stage.activity.run(owner, 'removeImage', actorLimits.removeRootfsMs, call.signal, async (fx) => {
+  const effect = {
+    attempted: `RemoveImage ${name}`,
+    owner,
+    effect: 'removeImage',
+    timeoutMs: actorLimits.removeRootfsMs,
+  };
+  await stage.activity.runForCall(call, effect, async (fx) => {
+    fx.note({ on: 'journal sync' });
     await stage.ports.journal.append([{ type: 'image.removed', id: image.id }], { sync: true });
+    fx.note({ on: 'removal of layers' });
     try {
       await stage.layers.collect(
         image.layers.map((layer) => layer.diffId),

@@ -117,6 +117,19 @@ describe('ask', () => {
     expect(await again).toBe('exited');
   });
 
+  it('names the process that was killed and has not ended', async () => {
+    const { clock, put, stop } = bench();
+    const init = { pid: 12, startTicks: 1n, bootId: 'boot' };
+    put('stopping', { path: 'stopping.killed', settled: false, init });
+    const answer = expect(stop(2000)).rejects.toMatchObject({
+      fault: {
+        message: `StopContainer ${id}: deadline passed in state stopping.killed, waiting on the exit of process 12; the work goes on, the same call joins it`,
+      },
+    });
+    await clock.advance(2000);
+    await answer;
+  });
+
   it('says so when the actor waits on nothing, and when it is no longer known', async () => {
     const { clock, stop } = bench();
     const answer = expect(stop(0)).rejects.toMatchObject({

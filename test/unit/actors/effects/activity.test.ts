@@ -139,4 +139,40 @@ describe('Activity', () => {
     await clock.advance(1000 + actorLimits.driverGraceMs);
     expect(done).toBe(true);
   });
+
+  it('F91 answers a call at its deadline with what its effect waits on, and aborts the effect', async () => {
+    const { clock, activity, controller } = bench();
+    let aborted = false;
+    const answer = activity.runForCall(
+      { signal: controller.signal, deadlineMonoMs: clock.monoMs() + 3000 },
+      { attempted: 'RemoveImage busybox', owner: OWNER, effect: 'removeImage', timeoutMs: 110_000 },
+      (fx) => {
+        fx.note({ on: 'journal sync' });
+        fx.signal.addEventListener('abort', () => (aborted = true));
+        return forever();
+      },
+    );
+    const rejected = expect(answer).rejects.toMatchObject({
+      fault: {
+        kind: 'timedOut',
+        message: 'RemoveImage busybox: deadline passed, waiting on journal sync for 3.0 s',
+      },
+    });
+    await turns();
+    await clock.advance(3000);
+    await rejected;
+    expect(aborted).toBe(true);
+  });
+
+  it('an effect of a call ends when its caller goes, and leaves no timer', async () => {
+    const { clock, activity, controller } = bench();
+    const call = { signal: controller.signal, deadlineMonoMs: clock.monoMs() + 3000 };
+    const effect = { attempted: 'RemoveImage busybox', owner: OWNER, effect: 'removeImage', timeoutMs: 1000 };
+    expect(await activity.runForCall(call, effect, () => Promise.resolve(7))).toBe(7);
+    const answer = activity.runForCall(call, effect, obedient);
+    await turns();
+    controller.abort();
+    await expect(answer).rejects.toMatchObject({ fault: { message: 'ended on abort' } });
+    expect(clock.timers.size).toBe(0);
+  });
 });
