@@ -1,4 +1,5 @@
 /** The built-in network for a machine without any CNI configuration. */
+import { isIPv4, isIPv6 } from 'node:net';
 import { fail } from '../base/fault.ts';
 import { networkLimits } from './bounds.ts';
 import type { Network } from './conflist.ts';
@@ -13,8 +14,8 @@ export interface DefaultNetworkOptions {
   /** Name of the bridge; each instance of troupe on a machine needs its own. */
   readonly bridge?: string;
   /**
-   * IPv4 subnet. The default avoids those of CRI-O (10.85), Flannel (10.244), k3s (10.42), Docker (172.17)
-   * and Podman (10.88).
+   * One subnet of IPv4 or IPv6, or one of each, separated by a comma; a pod's primary address is of the first. The
+   * default avoids those of CRI-O (10.85), Flannel (10.244), k3s (10.42), Docker (172.17) and Podman (10.88).
    */
   readonly subnet?: string;
   /** Directory of host-local's leases, below the instance's root. */
@@ -23,6 +24,40 @@ export interface DefaultNetworkOptions {
 
 /** The name of bridge and network when none is configured. */
 const DEFAULT_BRIDGE = 'troupe0';
+const DEFAULT_SUBNET = '10.62.0.0/16';
+
+interface Subnet {
+  readonly family: 4 | 6;
+  /** With its prefix length. */
+  readonly subnet: string;
+}
+
+/** Throws `invalidRequest` unless the text has one subnet, or one of each address family. */
+function parseSubnets(text: string): readonly Subnet[] {
+  const subnets = text.split(',').map((part) => parseSubnet(part.trim(), text));
+  if (new Set(subnets.map(({ family }) => family)).size < subnets.length)
+    return refuse(text, 'two subnets of one address family');
+  return subnets;
+}
+
+function parseSubnet(subnet: string, text: string): Subnet {
+  const [address = '', prefix = '', ...rest] = subnet.split('/');
+  const family = isIPv4(address) ? 4 : 6;
+  const isAddress = family === 4 || (isIPv6(address) && !address.includes('%'));
+  if (!isAddress || rest.length > 0 || !/^\d{1,3}$/u.test(prefix))
+    return refuse(text, `${subnet === '' ? 'an empty part' : subnet} is not an address with a prefix length`);
+  // bridge, gateway and one pod need four addresses; host-local refuses less
+  const longest = family === 4 ? 30 : 126;
+  if (Number(prefix) > longest)
+    return refuse(text, `${subnet} is too small: /${longest} or shorter is needed`);
+  return { family, subnet };
+}
+
+function refuse(text: string, reason: string): never {
+  return fail('invalidRequest', `default network: invalid network.default_subnet ${text}: ${reason}`, {
+    subject: 'network.default_subnet',
+  });
+}
 
 /**
  * The default network as the text of a *.conflist. Version 0.4.0 is the oldest with `prevResult` at DEL, so that
@@ -33,6 +68,7 @@ export function defaultConflist(options: DefaultNetworkOptions): string {
   if (!INTERFACE_NAME.test(bridge)) {
     fail('invalidRequest', `default network: invalid interface name ${bridge}`, { subject: bridge });
   }
+  const subnets = parseSubnets(options.subnet ?? DEFAULT_SUBNET);
   const conflist = {
     cniVersion: '0.4.0',
     name: bridge,
@@ -45,8 +81,9 @@ export function defaultConflist(options: DefaultNetworkOptions): string {
         hairpinMode: true,
         ipam: {
           type: 'host-local',
-          ranges: [[{ subnet: options.subnet ?? '10.62.0.0/16' }]],
-          routes: [{ dst: '0.0.0.0/0' }],
+          ranges: subnets.map(({ subnet }) => [{ subnet }]),
+          // a route of a family that the pod has no address of makes ADD fail
+          routes: subnets.map(({ family }) => ({ dst: family === 4 ? '0.0.0.0/0' : '::/0' })),
           dataDir: options.leaseDir,
         },
       },
