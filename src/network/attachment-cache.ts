@@ -40,7 +40,7 @@ export interface Attachment {
 }
 
 export interface KeptResult {
-  /** False when a plugin failed: the result is then that of the last plugin before it. */
+  /** False until the last plugin has succeeded: the result is then that of the last one that did. */
   readonly complete: boolean;
   readonly result: CniResult;
 }
@@ -75,8 +75,9 @@ export class AttachmentCache {
   }
 
   /**
-   * Stores the answer of ADD. The directory is not synced: should the file be lost, DEL runs without
-   * `prevResult`, which plugins must accept.
+   * Stores the answer of ADD, or of a part of its chain. The directory is not synced: should the file be lost,
+   * DEL runs without `prevResult`, which plugins must accept. A part's answer is not synced at all: it is for a
+   * DEL after the daemon was killed, and a power loss takes links and rules away anyway.
    */
   async keepResult(id: SandboxId, kept: KeptResult): Promise<void> {
     const { complete, result } = kept;
@@ -86,7 +87,7 @@ export class AttachmentCache {
       cniVersion: result.cniVersion,
       result: result.raw,
     });
-    await this.#write(id, `${id}.result`, text);
+    await this.#write(id, `${id}.result`, text, complete);
   }
 
   /**
@@ -164,13 +165,13 @@ export class AttachmentCache {
 
   // writes under another name and renames once the bytes are durable, so that no partial file ever has the
   // name
-  async #write(id: SandboxId, name: string, text: string): Promise<void> {
+  async #write(id: SandboxId, name: string, text: string, isSynced = true): Promise<void> {
     const temporary = join(this.#dir, `.${name}${UNFINISHED}`);
     try {
       const handle = await this.#openNew(temporary);
       try {
         await handle.writeFile(text);
-        await handle.datasync();
+        if (isSynced) await handle.datasync();
       } finally {
         await handle.close();
       }

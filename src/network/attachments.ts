@@ -25,15 +25,31 @@ export interface ChainContext {
   readonly note?: (on: string, argv?: readonly string[], pid?: number) => void;
 }
 
+/** Whether the network namespace at the path has an interface of this name. */
+export type HasInterface = (netnsPath: string, ifName: string) => Promise<boolean>;
+
+/**
+ * What plugins say of an interface that is not there: the text of Go's netlink library, and that of iproute2 and the
+ * kernel.
+ */
+const NO_LINK = /link not found|cannot find device|no such (?:network )?(?:device|interface)/iu;
+
 export class Attachments {
   readonly #runTool: RunTool;
   readonly #cache: AttachmentCache;
   readonly #firewall: Firewall;
+  readonly #hasInterface: HasInterface;
 
-  constructor(runTool: RunTool, cache: AttachmentCache, firewall: Firewall) {
+  constructor(
+    runTool: RunTool,
+    cache: AttachmentCache,
+    firewall: Firewall,
+    hasInterface: HasInterface = async () => Promise.resolve(true),
+  ) {
     this.#runTool = runTool;
     this.#cache = cache;
     this.#firewall = firewall;
+    this.#hasInterface = hasInterface;
   }
 
   /**
@@ -51,22 +67,15 @@ export class Attachments {
     const chain = this.#chain(attachment, 'ADD', netnsPath, attempted, context);
     let result: CniResult | undefined;
     for (const [at, plugin] of network.plugins.entries()) {
-      try {
-        const { stdout } = await chain(
-          plugin,
-          result === undefined ? undefined : resultIn(result, network.cniVersion),
-        );
-        result = usable(
-          stdout,
-          attachment,
-          `${attempted}: plugin ${plugin.type}`,
-          at === network.plugins.length - 1,
-        );
-      } catch (error) {
-        // F51: DEL passes the plugins that succeeded their own result
-        if (result !== undefined) await this.#cache.keepResult(id, { complete: false, result });
-        throw error;
-      }
+      // F51: DEL passes the plugins that succeeded their own result, also where the daemon was killed: without it
+      // `firewall` leaves its rules
+      if (result !== undefined) await this.#cache.keepResult(id, { complete: false, result });
+      const { stdout } = await chain(
+        plugin,
+        result === undefined ? undefined : resultIn(result, network.cniVersion),
+      );
+      const isLast = at === network.plugins.length - 1;
+      result = usable(stdout, attachment, `${attempted}: plugin ${plugin.type}`, isLast);
     }
     if (result === undefined) return fail('bug', `${attempted}: the chain is empty`);
     await this.#cache.keepResult(id, { complete: true, result });
@@ -115,10 +124,20 @@ export class Attachments {
     const takesResult = kept !== undefined && atLeast(network.cniVersion, '0.4.0');
     const prevResult = takesResult ? resultIn(kept.result, network.cniVersion) : undefined;
     const budget = { leftMs: context.timeoutMs };
-    const chain = this.#chain(attachment, 'DEL', netnsPath, attempted, context, budget);
+    const del = (path: string, plugin: PluginConf, pluginsLeft: number): Promise<unknown> => {
+      const chain = this.#chain(attachment, 'DEL', path, attempted, context, budget);
+      return chain(plugin, prevResult, delShareMs(budget.leftMs, pluginsLeft));
+    };
     await deleteAll(
       network,
-      (plugin, pluginsLeft) => chain(plugin, prevResult, delShareMs(budget.leftMs, pluginsLeft)),
+      async (plugin, pluginsLeft) => {
+        try {
+          await del(netnsPath, plugin, pluginsLeft);
+        } catch (error) {
+          if (!(await this.#isDetached(attachment, netnsPath, error))) throw error;
+          await del('', plugin, pluginsLeft);
+        }
+      },
       attempted,
     );
     const on = 'firewall rules left by CNI plugins';
@@ -129,6 +148,17 @@ export class Attachments {
       onSpawn: (argv, pid) => context.note?.(on, argv, pid),
     });
     await this.#cache.end(id);
+  }
+
+  /**
+   * True when a plugin's DEL failed because the interface is not in the namespace any more. DEL must accept that, but
+   * host-device and SR-IOV don't: where a first DEL was killed behind its work, or the pod's ADD before it, every
+   * further one failed, and the pod could never be removed. Without a namespace they succeed.
+   */
+  async #isDetached({ ifName }: Attachment, netnsPath: string, error: unknown): Promise<boolean> {
+    if (netnsPath === '' || !NO_LINK.test(toFault(error).message)) return false;
+    // where the namespace can't be read, the first failure says more
+    return !(await this.#hasInterface(netnsPath, ifName).catch(() => true));
   }
 
   // runs plugins one after the other within one budget: each gets the time that the ones before it left

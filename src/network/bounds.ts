@@ -20,6 +20,11 @@ export const networkLimits = {
   provenBytes: 64 * 1024,
   /** Plugins in one chain; the longest known chains have six. */
   pluginsPerChain: 32,
+  /**
+   * Levels of plugins that run plugins, in whose configuration the names of iptables chains are searched: Multus with
+   * a list of delegates has two.
+   */
+  delegateDepth: 4,
   /** Plugin directories that are searched; each costs one stat per plugin. */
   pluginDirs: 16,
   /** Bytes of a plugin's stdout and of its stderr; a result with 64 addresses has 10 KiB (F54). */

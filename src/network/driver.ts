@@ -7,7 +7,7 @@ import { fail, toFault } from '../base/fault.ts';
 import { networkLimits } from './bounds.ts';
 import type { SandboxId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
-import { setSysctlsInNamespace } from '../host/namespaces/namespaces.ts';
+import { netDevOf, setSysctlsInNamespace } from '../host/namespaces/namespaces.ts';
 import { sysctlInterface } from '../host/namespaces/sysctl.ts';
 import type { Attachment } from './attachment-cache.ts';
 import { AttachmentCache } from './attachment-cache.ts';
@@ -78,7 +78,10 @@ class CniDriver implements NetworkDriver {
   constructor(options: NetworkDriverOptions) {
     this.#options = options;
     this.#cache = new AttachmentCache(options.cacheDir);
-    this.#attachments = new Attachments(options.runTool, this.#cache, new Firewall(options.runTool));
+    const firewall = new Firewall(options.runTool);
+    this.#attachments = new Attachments(options.runTool, this.#cache, firewall, async (netnsPath, ifName) =>
+      hasInterface(await netDevOf(netnsPath, options.clock), ifName),
+    );
     this.#watch = new NetworkWatch(options);
     this.#gate = new GcGate(options.clock);
     this.#netns = new NetnsMounts({ pin: options.netnsPath, directory: options.netnsDir ?? '' });
@@ -202,6 +205,11 @@ class CniDriver implements NetworkDriver {
       runtimeConfig: declaredValues(runtimeValues(input), network.plugins),
     };
   }
+}
+
+/** @param netDev text of /proc/net/dev (proc_pid_net(5)): two lines of heads, then `name: counters` */
+function hasInterface(netDev: string, name: string): boolean {
+  return netDev.split('\n').some((line) => line.trimStart().startsWith(`${name}:`));
 }
 
 function chainContext(fx: EffectContext): ChainContext {

@@ -10,7 +10,8 @@ import { fail } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { networkLimits } from './bounds.ts';
 import type { Attachment, KeptResult } from './attachment-cache.ts';
-import { asArray, member } from './json.ts';
+import type { CniJsonObject } from './json.ts';
+import { asArray, asObject, asString, member } from './json.ts';
 import type { RunTool, NetworkToolResult } from './plugin.ts';
 import { decode, findExecutable, quote, runNamed, TOOL_DIRS } from './plugin.ts';
 
@@ -44,14 +45,40 @@ function ownChains(
   kept: KeptResult | undefined,
 ): readonly { family: Family; chain: string }[] {
   const { network, id, runtimeConfig } = attachment;
-  const chains: string[] = [];
-  if (network.plugins.some(({ raw }) => member(raw, 'ipMasq') === true))
-    chains.push(chainName(network.name, id));
-  const ports = asArray(member(runtimeConfig, 'portMappings')) ?? [];
-  if (ports.length > 0 && network.plugins.some(({ type }) => type === 'portmap')) {
-    chains.push(chainName(network.name, id, 'DN-'));
+  const hasPorts = (asArray(member(runtimeConfig, 'portMappings')) ?? []).length > 0;
+  const chains = new Set<string>();
+  for (const { raw } of network.plugins) {
+    for (const [name, plugin] of withDelegates(raw, network.name, networkLimits.delegateDepth)) {
+      const type = member(plugin, 'type');
+      // Flannel's plugin has bridge masquerade if flanneld says so, in a file that may have changed since ADD
+      if (member(plugin, 'ipMasq') === true || type === 'flannel') chains.add(chainName(name, id));
+      if (hasPorts && type === 'portmap') chains.add(chainName(name, id, 'DN-'));
+    }
   }
-  return families(kept).flatMap((family) => chains.map((chain) => ({ family, chain })));
+  return families(kept).flatMap((family) => [...chains].map((chain) => ({ family, chain })));
+}
+
+/**
+ * A plugin's configuration and those of the plugins that it runs itself (Multus), each with the name of its network,
+ * from which the names of chains are derived.
+ */
+function* withDelegates(
+  conf: CniJsonObject,
+  network: string,
+  depth: number,
+): Generator<readonly [network: string, conf: CniJsonObject]> {
+  yield [network, conf];
+  if (depth === 0) return;
+  const nested = [
+    member(conf, 'delegate'),
+    ...(asArray(member(conf, 'delegates')) ?? []),
+    ...(asArray(member(conf, 'plugins')) ?? []),
+  ];
+  for (const value of nested) {
+    const delegate = asObject(value);
+    if (delegate === undefined) continue;
+    yield* withDelegates(delegate, asString(member(delegate, 'name')) ?? network, depth - 1);
+  }
 }
 
 // without a complete result the pod's addresses are unknown, so both families are checked

@@ -162,14 +162,12 @@ function environment(call: PluginCall): Record<string, string> {
     PATH: TOOL_DIRS.join(':'),
     CNI_COMMAND: call.command,
     CNI_PATH: call.pluginDirs.slice(0, networkLimits.pluginDirs).join(':'),
-    ...(attachment === undefined
-      ? {}
-      : {
-          CNI_CONTAINERID: attachment.containerId,
-          CNI_NETNS: attachment.netnsPath,
-          CNI_IFNAME: attachment.ifName,
-          CNI_ARGS: attachment.cniArgs,
-        }),
+    // empty without an attachment, as libcni sets them: plugins that pass their environment to a daemon (Multus) take
+    // an absent one for an error
+    CNI_CONTAINERID: attachment?.containerId ?? '',
+    CNI_NETNS: attachment?.netnsPath ?? '',
+    CNI_IFNAME: attachment?.ifName ?? '',
+    CNI_ARGS: attachment?.cniArgs ?? '',
   };
 }
 

@@ -181,7 +181,10 @@ export async function socketInNamespace(
  * The text of net/dev in the network namespace pinned at `netns`. Throws `outside` when the namespace is
  * gone.
  */
-export async function netDevOf(netns: string, clock: ClockPort): Promise<string> {
+export async function netDevOf(
+  netns: string,
+  clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>,
+): Promise<string> {
   const attempted = `read the interfaces of network namespace ${netns}`;
   const bound = { clock, timeoutMs: hostLimits.pinMs };
   const text = await turn.with(() =>

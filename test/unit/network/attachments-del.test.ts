@@ -17,7 +17,7 @@ import { context, good, id, inNetns, netns, network, noGuess, worldOf } from './
 let plugins: FakePlugins;
 afterEach(() => plugins.close());
 
-function world(answer: (seen: Seen) => Answer, net: Network = network()): World {
+function world(answer: (seen: Seen) => Answer | Promise<Answer>, net: Network = network()): World {
   plugins = fakePlugins(answer);
   return worldOf(plugins, net);
 }
@@ -76,6 +76,62 @@ describe('DEL', () => {
       'one',
       'one',
     ]);
+  });
+
+  it('F51: after a kill of the daemon in the chain gets the results of the plugins before', async () => {
+    const reached = Promise.withResolvers<void>();
+    const { attachments, attachment } = world((seen) => {
+      if (seen.command !== 'ADD' || seen.tool !== 'three') return good(seen);
+      reached.resolve();
+      // the daemon that waits for it is killed
+      return new Promise<never>(() => undefined);
+    });
+    void attachments.add(attachment, netns, context);
+    await reached.promise;
+    plugins.seen.length = 0;
+    await attachments.del(id, netns, context, noGuess);
+    expect(plugins.order()).toEqual(['DEL three', 'DEL two', 'DEL one']);
+    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual([
+      'two',
+      'two',
+      'two',
+    ]);
+  });
+
+  describe('of a plugin that fails where the interface is gone', () => {
+    const lost = 'failed to find "eth0" in containerNS: Link not found';
+    /** One DEL of the chain, whose second plugin fails with these words wherever it is given a namespace. */
+    async function delOf(words: string, hasInterface: () => Promise<boolean>) {
+      const { cache, attachment } = world((seen) =>
+        seen.command === 'DEL' && seen.tool === 'two' && seen.env['CNI_NETNS'] !== ''
+          ? pluginFailure(999, words)
+          : good(seen),
+      );
+      const { runTool } = plugins;
+      const attachments = new Attachments(runTool, cache, new Firewall(runTool, []), hasInterface);
+      await attachments.add(attachment, netns, context);
+      plugins.seen.length = 0;
+      const deleted = await faultOf(attachments.del(id, netns, context, noGuess)).catch(() => undefined);
+      return { deleted, order: plugins.seen.map(({ tool, env }) => `${tool} ${env['CNI_NETNS']}`), cache };
+    }
+
+    it('F52: is run without the namespace, so that a repeated DEL succeeds (host-device)', async () => {
+      const { order, cache, deleted } = await delOf(lost, () => Promise.resolve(false));
+      expect(deleted).toBeUndefined();
+      expect(order).toEqual([`three ${netns}`, `two ${netns}`, 'two ', `one ${netns}`]);
+      expect(await cache.list()).toEqual([]);
+    });
+
+    it.each([
+      ['the interface is there', lost, () => Promise.resolve(true)],
+      ['the namespace can not be read', lost, () => Promise.reject(new Error('EIO'))],
+      ['the reason is another one', 'connection refused', () => Promise.resolve(false)],
+    ])('F53: stays pending while %s', async (_title, words, hasInterface) => {
+      const { order, cache, deleted } = await delOf(words, hasInterface);
+      expect(deleted?.message).toContain(words);
+      expect(order).toEqual([`three ${netns}`, `two ${netns}`, `one ${netns}`]);
+      expect(await cache.list()).toEqual([id]);
+    });
   });
 
   it('F52, F53: a failed DEL stays pending, with all its inputs, until one succeeds', async () => {
@@ -240,6 +296,42 @@ describe('rules left by plugins', () => {
       stdinText: `*nat\n-D POSTROUTING -s 10.0.0.5/32 -m comment --comment "name: \\"net\\" id: \\"${id}\\"" -j ${masq}\n-F ${masq}\n-X ${masq}\nCOMMIT\n`,
     });
     expect(await cache.list()).toEqual([]);
+  });
+
+  it.each([
+    ['bridge behind Flannel', { type: 'flannel', delegate: { bridge: 'cni0' } }, ['net']],
+    ['bridge behind a delegate', { type: 'one', delegate: { type: 'bridge', ipMasq: true } }, ['net']],
+    [
+      'the networks that Multus delegates to',
+      {
+        type: 'multus',
+        delegates: [
+          { name: 'first', plugins: [{ type: 'bridge', ipMasq: true }, { type: 'portmap' }] },
+          { name: 'second', type: 'ptp', ipMasq: true },
+          { name: 'third', type: 'macvlan' },
+        ],
+      },
+      ['first', 'first DN-', 'second'],
+    ],
+    ['no plugin that masquerades', { type: 'two', delegate: { type: 'bridge' } }, []],
+  ])('are searched for %s', async (_title, plugin, wanted) => {
+    const capabilities = { portMappings: true };
+    const { cache, attachment } = world(
+      (seen) => (seen.argv.includes('-S') ? { exitCode: 1, stderr: 'iptables: No chain' } : good(seen)),
+      network({ plugins: [{ ...plugin, capabilities }] }),
+    );
+    plugins.install('iptables', 'flannel', 'multus');
+    const attachments = new Attachments(plugins.runTool, cache, new Firewall(plugins.runTool, [plugins.dir]));
+    await attachments.add(attachment, netns, context);
+    await attachments.del(id, netns, context, noGuess);
+    const searched = plugins.seen.filter(({ argv }) => argv.includes('-S')).map(({ argv }) => argv.at(-1));
+    expect(new Set(searched)).toEqual(
+      new Set(
+        wanted.map((name) =>
+          name.endsWith(' DN-') ? chainName(name.slice(0, -' DN-'.length), id, 'DN-') : chainName(name, id),
+        ),
+      ),
+    );
   });
 
   /** The attachment's DEL where `iptables -S` fails. */
