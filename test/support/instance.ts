@@ -21,6 +21,8 @@ export interface InstanceOptions {
   readonly pinned?: readonly string[];
   /** Further lines of the table `images`, which may name its directory. */
   readonly imageSettings?: (directory: string) => readonly string[];
+  /** Further lines of the table `network`, which may name its directory. */
+  readonly networkSettings?: (directory: string) => readonly string[];
   /** Path of an OCI runtime other than Debian's runc. */
   readonly runtimePath?: string;
   /** Handlers beside the default one: name and path of the runtime. */
@@ -102,6 +104,7 @@ function configText({ directory, cgroupParent }: Paths, options: InstanceOptions
     '[network]',
     `config_dir = "${join(directory, 'cni')}"`,
     `netns_dir = "${join(directory, 'netns')}"`,
+    ...(options.networkSettings?.(directory) ?? []),
     '',
   ];
   if (options.tracing !== undefined) lines.push('[tracing]', `endpoint = "${options.tracing}"`, '');

@@ -139,6 +139,16 @@ const progressOf = (name: string): ((chunk: string) => void) =>
     () => performance.now(),
   );
 
+/** Main packages of one published Go module, built together into one directory. */
+export type GoSet = Omit<GoTool, 'package' | 'isTest' | 'change'> & { readonly packages: readonly string[] };
+
+/** The directory of the built programs, each under the last part of its package's path; kept as `buildGoTool` does. */
+export async function buildGoSet({ packages, ...set }: GoSet): Promise<string> {
+  return await cached(join('tools', set.name, `${set.version}-${process.arch}`), async (work) => {
+    await build({ ...set, package: packages }, work);
+  });
+}
+
 /** The directory of the module in Go's cache, downloaded when it isn't there. */
 export async function goModuleDirectory(module: string, version: string): Promise<string> {
   const { program, env } = await go();
@@ -218,7 +228,10 @@ export async function buildOwnGo({ name, sources, requires, tags }: OwnGoProgram
   return join(directory, name);
 }
 
-async function build(tool: GoTool, work: string): Promise<void> {
+async function build(
+  tool: Omit<GoTool, 'package'> & { readonly package: string | readonly string[] },
+  work: string,
+): Promise<void> {
   const { program, env } = await go();
   const buildEnv = { ...env, CGO_ENABLED: tool.needsCgo === true ? '1' : '0' };
   process.stderr.write(`building ${tool.name} ${tool.version} from its Go module (once)\n`);
@@ -229,11 +242,13 @@ async function build(tool: GoTool, work: string): Promise<void> {
   const head = `module troupe.test/${tool.name}\n\ngo ${OLDEST_GO.join('.')}\n\nrequire ${tool.module} ${tool.version}\n`;
   const replacement = tool.change === undefined ? '' : await copyChanged(tool, tool.change, source);
   await writeFile(join(source, 'go.mod'), head + replacement + ((await tool.goMod?.()) ?? ''));
-  const flags = ['-v', '-o', join(work, tool.name)];
+  const packages = typeof tool.package === 'string' ? [tool.package] : tool.package;
+  // a directory as the target: each program gets the name of its package
+  const flags = ['-v', '-o', typeof tool.package === 'string' ? join(work, tool.name) : `${work}/`];
   if (tool.tags !== undefined) flags.push('-tags', tool.tags.join(','));
   flags.push('-ldflags', `-s -w ${tool.ldflags ?? ''}`.trim());
   const verb = tool.isTest === true ? ['test', '-c'] : ['build'];
-  await runOrThrow([program, ...verb, ...flags, tool.package], {
+  await runOrThrow([program, ...verb, ...flags, ...packages], {
     cwd: source,
     env: buildEnv,
     timeoutMs: BUILD_MS,
@@ -244,7 +259,7 @@ async function build(tool: GoTool, work: string): Promise<void> {
 
 /** A copy of the module with the one file changed, in the working directory. Answers the line go.mod needs for it. */
 async function copyChanged(
-  tool: GoTool,
+  tool: Pick<GoTool, 'module' | 'version'>,
   change: NonNullable<GoTool['change']>,
   source: string,
 ): Promise<string> {
