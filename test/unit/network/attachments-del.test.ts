@@ -89,7 +89,7 @@ describe('DEL', () => {
     void attachments.add(attachment, netns, context);
     await reached.promise;
     plugins.seen.length = 0;
-    await attachments.del(id, netns, context, noGuess);
+    await attachments.del(id, inNetns, context, noGuess);
     expect(plugins.order()).toEqual(['DEL three', 'DEL two', 'DEL one']);
     expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual([
       'two',
@@ -111,7 +111,7 @@ describe('DEL', () => {
       const attachments = new Attachments(runTool, cache, new Firewall(runTool, []), hasInterface);
       await attachments.add(attachment, netns, context);
       plugins.seen.length = 0;
-      const deleted = await faultOf(attachments.del(id, netns, context, noGuess)).catch(() => undefined);
+      const deleted = await faultOf(attachments.del(id, inNetns, context, noGuess)).catch(() => undefined);
       return { deleted, order: plugins.seen.map(({ tool, env }) => `${tool} ${env['CNI_NETNS']}`), cache };
     }
 
@@ -323,7 +323,7 @@ describe('rules left by plugins', () => {
     plugins.install('iptables', 'flannel', 'multus');
     const attachments = new Attachments(plugins.runTool, cache, new Firewall(plugins.runTool, [plugins.dir]));
     await attachments.add(attachment, netns, context);
-    await attachments.del(id, netns, context, noGuess);
+    await attachments.del(id, inNetns, context, noGuess);
     const searched = plugins.seen.filter(({ argv }) => argv.includes('-S')).map(({ argv }) => argv.at(-1));
     expect(new Set(searched)).toEqual(
       new Set(
