@@ -25,6 +25,8 @@ const RELOAD_MS = 15_000;
 const BROKEN_EACH = 4;
 /** Kills in each quarter that has kills: one each 150 s of a run of two hours. */
 const KILLS = 12;
+/** ms between two kills at least: a daemon that is back does something in between. */
+const KILL_MS = 10_000;
 
 /** Images beside the one that pods run, each with a layer of its own. */
 const IMAGES = 8;
@@ -153,7 +155,7 @@ export const reloading: Worker = async (load) => {
  */
 export const killing: Worker = async ({ world: { instance }, meter, over, forMs }) => {
   const startedAt = performance.now();
-  const everyMs = forMs / (4 * KILLS);
+  const everyMs = Math.max(KILL_MS, forMs / (4 * KILLS));
   for (;;) {
     await delay(everyMs, undefined, { signal: over }).catch(() => undefined);
     if (over.aborted) return;

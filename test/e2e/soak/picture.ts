@@ -13,7 +13,9 @@ const POINTS = 400;
 const COLOURS = ['#2f7ed8', '#e8871e', '#8e5bd0', '#2ca58d', '#c94f7c', '#8a8f98'] as const;
 
 export interface Line {
+  /** Empty for one that the legend leaves out: it has the colour of the line before it. */
   readonly name: string;
+  readonly isDashed?: boolean;
   /** Minutes and value; a value that is not a number leaves a gap. */
   readonly points: readonly (readonly [minute: number, value: number])[];
 }
@@ -45,7 +47,7 @@ export function svgOf({ title, unit, lines, kills, isLogarithmic = false }: Pict
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="11">`,
     '<style>text{fill:#57606a}.g{stroke:#8a8f98;stroke-opacity:.3}.k{stroke:#d1242f;stroke-opacity:.45;stroke-dasharray:2 3}' +
-      '.c{fill:none;stroke-width:1.5}@media(prefers-color-scheme:dark){text{fill:#c9d1d9}}</style>',
+      '.c{fill:none;stroke-width:1.5}.d{stroke-width:1;stroke-dasharray:4 3}@media(prefers-color-scheme:dark){text{fill:#c9d1d9}}</style>',
     `<text x="${LEFT}" y="16" font-size="13">${escaped(title)}</text>`,
     ...ticks.flatMap((value) => [
       `<path class="g" d="M${LEFT} ${at(y(value))}H${WIDTH - RIGHT}"/>`,
@@ -60,31 +62,37 @@ export function svgOf({ title, unit, lines, kills, isLogarithmic = false }: Pict
       ),
     `<text x="${WIDTH - RIGHT}" y="${HEIGHT - 6}" text-anchor="end">minutes${kills.length > 0 ? '; dashed: kill -9 of the daemon' : ''}</text>`,
     ...kills.map((minute) => `<path class="k" d="M${at(x(minute))} ${TOP}V${HEIGHT - BOTTOM}"/>`),
-    ...lines.map(
-      ({ points }, index) =>
-        `<path class="c" stroke="${colour(index)}" d="${pathOf(thinned(points).map(([minute, value]) => [x(minute), y(value)]))}"/>`,
-    ),
+    ...lines.map(({ points, isDashed = false }, index) => {
+      const path = pathOf(thinned(points).map(([minute, value]) => [x(minute), y(value)]));
+      return `<path class="${isDashed ? 'c d' : 'c'}" stroke="${colourOf(lines, index)}" d="${path}"/>`;
+    }),
     ...legend(lines),
     '</svg>',
     '',
   ].join('\n');
 }
 
-const colour = (index: number): string => COLOURS[index % COLOURS.length] ?? COLOURS[0];
+/** Each name has its own. */
+function colourOf(lines: readonly Line[], index: number): string {
+  const named = lines.slice(0, index + 1).filter(({ name }) => name !== '').length;
+  return COLOURS[Math.max(0, named - 1) % COLOURS.length] ?? COLOURS[0];
+}
+
 const at = (value: number): string => value.toFixed(1);
 const plain = (value: number): string => String(Number(value.toPrecision(6)));
 const escaped = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 
 /** Pixels for a letter of the legend. */
-const LETTER = 6.2;
+const LETTER = 6.4;
 
 function legend(lines: readonly Line[]): readonly string[] {
   let from = LEFT;
-  return lines.map(({ name }, index) => {
+  return lines.flatMap(({ name }, index) => {
+    if (name === '') return [];
     const x = from;
     from += 26 + name.length * LETTER;
-    return `<path class="c" stroke="${colour(index)}" d="M${at(x)} 30h14"/><text x="${at(x + 18)}" y="34">${escaped(name)}</text>`;
+    return `<path class="c" stroke="${colourOf(lines, index)}" d="M${at(x)} 30h14"/><text x="${at(x + 18)}" y="34">${escaped(name)}</text>`;
   });
 }
 

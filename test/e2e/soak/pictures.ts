@@ -1,4 +1,5 @@
 /** The pictures of a soak, by the end of their names. */
+import { median } from '../../bench/stats.ts';
 import type { Sample } from './sample.ts';
 import { svgOf, type Line } from './picture.ts';
 import type { Recorded } from './record.ts';
@@ -61,12 +62,29 @@ const PICTURES: readonly Drawn[] = [
   },
   {
     name: 'latency',
-    title: 'Latency, p99 of each 10 s',
+    title: 'Latency, p50 and dashed p99',
     unit: 'ms',
     isLogarithmic: true,
-    lines: DRAWN.map((kind): Of => [kind, (s) => s.calls[kind]?.p99 ?? Number.NaN]),
+    lines: [],
   },
 ];
+
+/** Samples whose median stands for all of them: two minutes, since one of ten seconds has few calls of a kind. */
+const SMOOTHED = 12;
+
+/** p50 of each kind, and its p99 dashed in the same colour. */
+const latencies = (samples: readonly Sample[]): readonly Line[] =>
+  DRAWN.flatMap((kind) =>
+    (['p50', 'p99'] as const).map((key) => ({
+      name: key === 'p50' ? kind : '',
+      isDashed: key === 'p99',
+      points: Array.from({ length: Math.ceil(samples.length / SMOOTHED) }, (_none, index) => {
+        const some = samples.slice(index * SMOOTHED, (index + 1) * SMOOTHED);
+        const values = some.flatMap((sample) => sample.calls[kind]?.[key] ?? []);
+        return [(some[0]?.at ?? 0) / 60, median(values)] as const;
+      }),
+    })),
+  );
 
 /** The SVG of each. */
 export function picturesOf({ samples, head }: Recorded): ReadonlyMap<string, string> {
@@ -85,7 +103,7 @@ export function picturesOf({ samples, head }: Recorded): ReadonlyMap<string, str
         ...more,
         title: `${title}: ${head.pods} pods that stay, ${head.made}`,
         kills,
-        lines: lines.map(lineOf),
+        lines: lines.length === 0 ? latencies(samples) : lines.map(lineOf),
       }),
     ]),
   );

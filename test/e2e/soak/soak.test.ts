@@ -1,0 +1,34 @@
+// The short form of `npm run soak`, without kills: those are the churn's.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { describePods } from '../support/crictl.ts';
+import { readRecord } from './record.ts';
+import { soak } from './soak.ts';
+import { restDifferences } from './verdict.ts';
+
+describePods('soak', () => {
+  let directory: string;
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), 'troupe-soak-'));
+  });
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  test('half a minute of mixed load: no call fails, machine and actors are as before it, nothing is left', async () => {
+    const file = join(directory, 'samples');
+    await soak({ minutes: 0.5, pods: 4, file, onWorld: () => undefined });
+    const { samples, end } = readRecord(file);
+    expect(samples.length).toBeGreaterThan(0);
+    if (end === undefined) throw new Error('the soak has no end');
+    const { findings, check, leftovers, kills } = end;
+    const more = restDifferences(end.before, end.after);
+    expect({ findings, more, check, leftovers, kills }).toEqual({
+      findings: [],
+      more: [],
+      check: '',
+      leftovers: [],
+      kills: 0,
+    });
+  });
+});
