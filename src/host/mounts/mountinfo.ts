@@ -32,19 +32,38 @@ function parseWith(text: string, parse: (line: string) => MountInfo | undefined)
     .filter((mount) => mount !== undefined);
 }
 
-/** The lines of the last read: of hundreds of mounts only a few change between two reads. */
-let parsedLines: ReadonlyMap<string, MountInfo> = new Map();
-
-function parseAgain(text: string): MountInfo[] {
-  const lines = new Map<string, MountInfo>();
-  const mounts = parseWith(text, (line) => {
-    const mount = parsedLines.get(line) ?? parseLine(line);
-    if (mount !== undefined) lines.set(line, mount);
-    return mount;
-  });
-  parsedLines = lines;
-  return mounts;
+interface Parsed {
+  /** In memory of its own. */
+  readonly line: string;
+  readonly mount: MountInfo;
 }
+
+/**
+ * A parser that keeps the lines of its last text: of hundreds of mounts only a few change between two reads. It keeps
+ * copies of them: V8 cuts strings out of a text by reference, so that one line which stays would keep all of the text
+ * that it first came with. With hundreds of pods that is a megabyte for each pod.
+ */
+export function mountInfoParser(): (text: string) => MountInfo[] {
+  let known: ReadonlyMap<string, Parsed> = new Map();
+  return (text) => {
+    const lines = new Map<string, Parsed>();
+    const mounts = parseWith(text, (line) => {
+      const parsed = known.get(line) ?? parseCopy(line);
+      if (parsed !== undefined) lines.set(parsed.line, parsed);
+      return parsed?.mount;
+    });
+    known = lines;
+    return mounts;
+  };
+}
+
+function parseCopy(line: string): Parsed | undefined {
+  const copy = Buffer.from(line).toString();
+  const mount = parseLine(copy);
+  return mount === undefined ? undefined : { line: copy, mount };
+}
+
+const parseAgain = mountInfoParser();
 
 function parseLine(line: string): MountInfo | undefined {
   const fields = line.split(' ');

@@ -1,5 +1,12 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
-import { findMount, parseMountInfo, readMountInfo } from '../../../../src/host/mounts/mountinfo.ts';
+import {
+  findMount,
+  mountInfoParser,
+  parseMountInfo,
+  readMountInfo,
+} from '../../../../src/host/mounts/mountinfo.ts';
 
 const lines = `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
 40 36 0:45 / /a\\040b\\011c\\012d\\134e\\043f rw shared:7 master:3 propagate_from:2 - tmpfs no\\040name rw,size=4k
@@ -43,6 +50,39 @@ test('of two mounts on one path the later one is found; a path without a mount i
 
 test('broken lines are left out', () => {
   expect(parseMountInfo('\n36 35\n36 35 98:0 / / rw master:1\nx\n')).toEqual([]);
+});
+
+test('a line that stays gives the same mount; one that has changed is parsed again', () => {
+  const parse = mountInfoParser();
+  const before = parse(lines);
+  const after = parse(lines.replace('41 36', '43 36'));
+  expect(after.map((mount, index) => mount === before[index])).toEqual([true, true, false, true]);
+  expect(after[2]).toEqual({ ...before[2], id: 43 });
+});
+
+test('I23 what stays of a text does not keep the text: memory grows with the mounts, not with reads times mounts', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  setFlagsFromString('--no-expose-gc');
+  const parse = mountInfoParser();
+  const line = (id: number): string =>
+    `${id} 36 0:45 / /run/pods/${String(id).padStart(32, '0')} rw - tmpfs tmpfs rw`;
+  // a pod's mount comes with each read, and stays, among thousands of others
+  const others = Array.from({ length: 5000 }, (_none, index) => line(10_000 + index)).join('\n');
+  const textOf = (pods: number): string =>
+    Buffer.from(
+      `${Array.from({ length: pods }, (_none, index) => line(index)).join('\n')}\n${others}\n`,
+    ).toString();
+  parse(textOf(1));
+  collect();
+  const before = process.memoryUsage().heapUsed;
+  const READS = 60;
+  for (let pods = 2; pods < READS; pods += 1) parse(textOf(pods));
+  collect();
+  const grownBy = process.memoryUsage().heapUsed - before;
+  expect(parse(textOf(READS))).toHaveLength(READS + 5000);
+  // one text is 400 kB
+  expect(grownBy).toBeLessThan(4 * textOf(1).length);
 });
 
 test('calls during a read share the next read', async () => {
