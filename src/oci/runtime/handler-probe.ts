@@ -44,6 +44,8 @@ export async function probeHandler(handler: HandlerConfig, options: ProbeOptions
       reason: '',
       ...parseFeatures(features.exitCode === 0 ? features.text : ''),
       execCgroup,
+      // gVisor's; its shim has one sandbox for a pod
+      ownSandbox: version.text.startsWith('runsc '),
       ...standIn,
       flaws: knownFlaws(version.text),
     };

@@ -143,20 +143,29 @@ function isPositive(value: unknown): value is number {
 
 /** The last error in the tail of a runtime's JSON log; empty without one. Safe for messages (F35). */
 export function lastError(logTail: string): string {
-  for (const line of logTail.split('\n').toReversed()) {
-    const message = messageOf(line);
+  const lines = logTail.split('\n');
+  // where the entry begins that ends at the line; newer crun (1.28) writes an entry over several lines
+  let end = lines.length;
+  for (let at = end - 1; at >= 0; at -= 1) {
+    const line = lines[at];
+    if (line === '}') end = at + 1;
+    const message = messageOf(line === '{' ? lines.slice(at, end).join('\n') : (line ?? ''));
     if (message !== '') return printable(message.slice(0, monitorLimits.quotedChars));
   }
   return '';
 }
 
-function messageOf(line: string): string {
+/** What youki adds to a message: useless without its symbols, and long. */
+const BACKTRACE = '\n\nStack backtrace:';
+
+function messageOf(text: string): string {
   // the first line of a tail may be cut; a runtime that writes plain text is quoted from its stderr instead
-  const entry = jsonObject(line);
+  const entry = jsonObject(text);
   if (entry === undefined) return '';
-  const { level, msg } = entry;
-  const isError = level === 'error' || level === 'fatal' || level === undefined;
-  return isError && typeof msg === 'string' ? msg : '';
+  // runc, crun and runsc write "msg" and "error", youki "message" and "ERROR"
+  const { level, msg, message = msg } = entry;
+  const isError = level === undefined || (typeof level === 'string' && /^(?:error|fatal)$/iu.test(level));
+  return isError && typeof message === 'string' ? (message.split(BACKTRACE)[0] ?? '') : '';
 }
 
 /** Whether the runtime's error means that the container does not exist. */

@@ -51,13 +51,20 @@ export interface ProbeResult {
   readonly userNamespaces: boolean;
   /** Whether `exec` takes runc's --cgroup=controller:path. */
   readonly execCgroup: boolean;
+  /** Each container is in a sandbox with a kernel of its own (gVisor). */
+  readonly ownSandbox: boolean;
   /** A program to call instead of the runtime; undefined for the runtime itself. */
   readonly standIn?: string;
   /** Known vulnerabilities of its version. Not recorded for a later start, which probes again. */
   readonly flaws?: readonly string[];
 }
 
-export const nothingProbed = { recursiveReadOnlyMounts: false, userNamespaces: false, execCgroup: false };
+export const nothingProbed = {
+  recursiveReadOnlyMounts: false,
+  userNamespaces: false,
+  execCgroup: false,
+  ownSandbox: false,
+};
 const notProbed: ProbeResult = { ready: false, reason: 'not probed yet', ...nothingProbed };
 
 /**
@@ -152,6 +159,11 @@ export class HandlerTable {
     return this.#results.get(name)?.execCgroup ?? false;
   }
 
+  /** Whether each container of the handler is in a sandbox of its own; false until probed. */
+  hasOwnSandbox(name: string): boolean {
+    return this.#results.get(name)?.ownSandbox ?? false;
+  }
+
   /** What the spec generator needs to know of a handler. Throws `notFound`. */
   specHandler(name: string): SpecHandler {
     const handler = this.resolve(name);
@@ -160,6 +172,7 @@ export class HandlerTable {
       allowedAnnotations: handler.allowedAnnotations ?? [],
       defaultAnnotations: handler.defaultAnnotations ?? {},
       privilegedWithoutHostDevices: handler.privilegedWithoutHostDevices ?? false,
+      ownSandbox: this.hasOwnSandbox(handler.name),
       seccompProfile: handler.seccompProfile ?? '',
     };
   }
@@ -172,7 +185,12 @@ export class HandlerTable {
   /** As the port lists them: the default handler first under the empty name, then each under its own. */
   statuses(): readonly HandlerStatus[] {
     const own = this.#handlers.map(({ name, kind }): HandlerStatus => {
-      const { execCgroup: _exec, standIn: _standIn, ...result } = this.#results.get(name) ?? notProbed;
+      const {
+        execCgroup: _exec,
+        standIn: _standIn,
+        ownSandbox: _own,
+        ...result
+      } = this.#results.get(name) ?? notProbed;
       return { name, target: name, needsPause: kind === 'vm', ...result };
     });
     const standard = own.find((status) => status.name === this.#defaultName);

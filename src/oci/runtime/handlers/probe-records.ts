@@ -56,9 +56,12 @@ export function parseProbe(text: string, mark: string): ProbeResult | undefined 
   if (text.length > driverLimits.recordBytes) return undefined;
   const record = fieldsOf(JSON.parse(text));
   if (record['version'] !== 1 || record['mark'] !== mark) return undefined;
-  const { ready, recursiveReadOnlyMounts, userNamespaces, execCgroup, standIn } = fieldsOf(record['result']);
+  const { ready, recursiveReadOnlyMounts, userNamespaces, execCgroup, ownSandbox, standIn } = fieldsOf(
+    record['result'],
+  );
   if (ready !== true || typeof recursiveReadOnlyMounts !== 'boolean') return undefined;
   if (typeof userNamespaces !== 'boolean' || typeof execCgroup !== 'boolean') return undefined;
+  if (typeof ownSandbox !== 'boolean') return undefined;
   if (standIn !== undefined && typeof standIn !== 'string') return undefined;
   return {
     ready,
@@ -66,6 +69,7 @@ export function parseProbe(text: string, mark: string): ProbeResult | undefined 
     recursiveReadOnlyMounts,
     userNamespaces,
     execCgroup,
+    ownSandbox,
     ...(standIn === undefined ? {} : { standIn }),
   };
 }

@@ -82,18 +82,26 @@ function seccompOf(input: SpecInput, bounding: readonly string[]): OciSeccomp | 
 /**
  * Our own annotations, and below them those allowed by the handler's configuration. Others are not passed on: runc
  * turns some annotations into systemd properties, crun into device and wasm switches (CVE-2024-3154, S05). crun and
- * Kata read annotations with our names.
+ * Kata read annotations with our names. runsc would search for the pod's sandbox among its own containers and refuse
+ * the container, so it gets none that say that there is a sandbox.
  */
 function annotationsOf({ spec, sandbox, sandboxId, handler }: SpecInput): Readonly<Record<string, string>> {
   return {
     ...runtimeAnnotations(handler, { ...sandbox.annotations, ...spec.annotations }),
-    'io.kubernetes.cri.container-type': 'container',
-    'io.kubernetes.cri.sandbox-id': sandboxId,
+    ...(handler.ownSandbox === true ? {} : memberOf(sandboxId)),
     'io.kubernetes.cri.container-name': spec.key.name,
     'io.kubernetes.cri.sandbox-name': sandbox.key.name,
     'io.kubernetes.cri.sandbox-namespace': sandbox.key.namespace,
     'io.kubernetes.cri.sandbox-uid': sandbox.key.uid,
     'io.kubernetes.cri.image-name': spec.imageRequested,
+  };
+}
+
+/** Annotations by which runtimes add a container to its pod's sandbox, with containerd's and CRI-O's names. */
+function memberOf(sandboxId: string): Readonly<Record<string, string>> {
+  return {
+    'io.kubernetes.cri.container-type': 'container',
+    'io.kubernetes.cri.sandbox-id': sandboxId,
     'io.kubernetes.cri-o.ContainerType': 'container',
     'io.kubernetes.cri-o.SandboxID': sandboxId,
   };

@@ -48,6 +48,8 @@ export interface SpecHandler {
   readonly defaultAnnotations?: Readonly<Record<string, string>>;
   /** A privileged container gets its capabilities and mounts, but no devices of the host (Kata). */
   readonly privilegedWithoutHostDevices?: boolean;
+  /** The runtime has a sandbox for each container; absent for no. */
+  readonly ownSandbox?: boolean;
   /** Profile used for RuntimeDefault; empty or absent for the built-in one. */
   readonly seccompProfile?: string;
 }

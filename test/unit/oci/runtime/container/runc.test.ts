@@ -17,9 +17,7 @@ import {
   driverArgs,
   execArgv,
   globalArgs,
-  lastError,
   parseState,
-  saysNoContainer,
   startArgv,
 } from '../../../../../src/oci/runtime/container/runc.ts';
 
@@ -80,36 +78,6 @@ describe('F36 the runtime’s state file', () => {
     ['no start time', JSON.stringify({ id, init_process_pid: 4711 })],
   ])('%s is not trusted', (_what, text) => {
     expect(parseState('state.json', text, id)).toBeUndefined();
-  });
-});
-
-describe('F35 the error of a failing runtime', () => {
-  const line = (level: string, msg: string): string => JSON.stringify({ level, msg, time: 't' });
-
-  it('is the last error of its log', () => {
-    expect(
-      lastError([line('error', 'first'), line('error', 'second'), line('warning', 'later'), ''].join('\n')),
-    ).toBe('second');
-  });
-
-  it('is read with a cut first line and text that is not JSON', () => {
-    expect(lastError(`el":"error"}\n${line('fatal', 'x')}\nplain`)).toBe('x');
-    expect(lastError('plain text')).toBe('');
-    expect(lastError('')).toBe('');
-    expect(lastError('[]\nnull\n5')).toBe('');
-  });
-
-  it('is at most 4 KiB without control characters', () => {
-    const text = lastError(line('error', `a\u0007b\u001b[31m\ud800${'x'.repeat(100_000)}`));
-    expect(text.length).toBeLessThanOrEqual(4096);
-    // eslint-disable-next-line no-control-regex -- control characters are what must not be there
-    expect(text).not.toMatch(/[\u0000-\u001f]/u);
-    expect(text.isWellFormed()).toBe(true);
-  });
-
-  it('distinguishes a missing container from other failures', () => {
-    expect(saysNoContainer('exit code 1: container does not exist')).toBe(true);
-    expect(saysNoContainer('exit code 1: permission denied')).toBe(false);
   });
 });
 
@@ -233,6 +201,7 @@ describe('runtime handlers', () => {
       recursiveReadOnlyMounts: true,
       userNamespaces: false,
       execCgroup: true,
+      ownSandbox: false,
     });
     expect(handlers.statuses().map(({ name, ready, reason }) => [name, ready, reason])).toEqual([
       ['', true, ''],

@@ -17,6 +17,7 @@ const found: ProbeResult = {
   recursiveReadOnlyMounts: true,
   userNamespaces: false,
   execCgroup: true,
+  ownSandbox: false,
 };
 
 let directory: string;
@@ -76,6 +77,10 @@ test.each([
   [
     'a result that lacks a field',
     { version: 1, mark: 'm', result: { ready: true, userNamespaces: true, execCgroup: true } },
+  ],
+  [
+    'a result that does not say whether each container has a sandbox, as earlier releases wrote it,',
+    { version: 1, mark: 'm', result: { ...found, ownSandbox: undefined } },
   ],
   [
     'a result with a field of another type',

@@ -39,6 +39,17 @@ describe('annotations', () => {
     ).toBe('web');
   });
 
+  test('a runtime with a sandbox for each container does not look for the pod’s', () => {
+    const { annotations } = generateSpec(inputOf({ input: { handler: { ...handler, ownSandbox: true } } }));
+    expect(Object.keys(annotations).filter((name) => /type|sandbox-?id/iu.test(name))).toEqual([]);
+    expect(annotationsWith({})).toMatchObject({
+      'io.kubernetes.cri.container-type': 'container',
+      'io.kubernetes.cri.sandbox-id': '5'.repeat(64),
+      'io.kubernetes.cri-o.ContainerType': 'container',
+      'io.kubernetes.cri-o.SandboxID': '5'.repeat(64),
+    });
+  });
+
   test('S29: labels of an image are never annotations, whatever their names and the handler’s list', () => {
     const labels = {
       'run.oci.handler': 'evil-label',
