@@ -1,6 +1,7 @@
 // `sudo npm run conformance [-- --socket unix:///… --image-socket unix:///… --handler NAME --only WORDS --json]`: the
 // table of what critest never touches, row by row, against any runtime's socket; without one against an instance of our
 // own, whose full run writes docs/conformance.md.
+import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { criClient } from '../../scripts/support/cri-client.ts';
 import { startTinyRegistry } from '../../scripts/support/tiny-registry.ts';
@@ -19,6 +20,7 @@ const { values: options } = parseArgs({
     socket: { type: 'string' },
     'image-socket': { type: 'string' },
     handler: { type: 'string' },
+    config: { type: 'string' },
     only: { type: 'string' },
     json: { type: 'boolean', default: false },
     slow: { type: 'boolean', default: false },
@@ -48,7 +50,9 @@ async function runOn(stageOptions: StageOptions, groups: readonly Group[]): Prom
 
 /** The rest of the handlers run what their runtime takes part in. */
 async function runOwn(groups: readonly Group[]): Promise<Result[]> {
-  const { world, handlers } = await conformanceWorld();
+  const { world, handlers } = await conformanceWorld(
+    options.config === undefined ? undefined : await readFile(options.config, 'utf8'),
+  );
   try {
     const results: Result[] = [];
     for (const handler of options.handler === undefined ? handlers : [options.handler]) {

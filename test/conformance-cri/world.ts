@@ -13,14 +13,18 @@ export interface ConformanceWorld {
   readonly handlers: readonly string[];
 }
 
-/** Needs root. */
-export async function conformanceWorld(): Promise<ConformanceWorld> {
+/**
+ * Needs root.
+ * @param config further tables of the configuration, such as handlers
+ */
+export async function conformanceWorld(config?: string): Promise<ConformanceWorld> {
   const hasCrun = existsSync(CRUN);
   const world = await makeWorld({
     name: 'conf',
     images: conformanceImages(),
     // Debian's runc has no user namespaces with id-mapped root file systems
     runtimePath: await runc14(),
+    ...(config === undefined ? {} : { config }),
     ...(hasCrun ? { handlers: { crun: CRUN } } : {}),
   });
   return { world, handlers: hasCrun ? ['', 'crun'] : [''] };

@@ -1,4 +1,4 @@
-// `sudo npm run critest [-- --focus REGEXP] [--skip REGEXP] [--runtime PATH] [--websocket] [--report FILE] [--keep]`:
+// `sudo npm run critest [-- --focus REGEXP] [--skip REGEXP] [--runtime PATH | --handler FILE] [--websocket] [--report FILE] [--keep]`:
 // the CRI validation suite against an instance of its own. Prints passed, failed, skipped and each reason, and writes
 // them into docs/figures.md when all of it ran, or with `--websocket` all specs of streams and logs, whose streams are
 // WebSockets then. Its images come from a loopback registry through a mirror rule, since their names are compiled in.
@@ -28,6 +28,7 @@ const { values: options } = parseArgs({
     focus: { type: 'string' },
     skip: { type: 'string' },
     runtime: { type: 'string' },
+    handler: { type: 'string' },
     keep: { type: 'boolean', default: false },
     report: { type: 'string' },
     websocket: { type: 'boolean', default: false },
@@ -100,7 +101,8 @@ async function validate(instance: Instance, runtime: string): Promise<void> {
   // for a program that runs this one, as that of the guest does
   if (options.report !== undefined) await writeFile(options.report, JSON.stringify(specs));
   for (const line of left) console.log(`left on the machine: ${line}`);
-  if (options.focus === undefined && options.skip === undefined) {
+  const isWhole = options.focus === undefined && options.skip === undefined;
+  if (isWhole && options.handler === undefined) {
     const remarks = [
       left.length === 0
         ? 'Nothing was left on the machine.'
@@ -120,6 +122,7 @@ const versionOf = async (runtimePath: string): Promise<string> =>
 
 async function main(): Promise<void> {
   const runtimePath = options.runtime ?? (await runc14());
+  const handler = options.handler === undefined ? undefined : await readFile(options.handler, 'utf8');
   const images = await critestImages();
   const registryRoot = await mkdtemp(join(tmpdir(), 'troupe-critest-registry-'));
   const undo: (() => Promise<void>)[] = [
@@ -141,6 +144,7 @@ async function main(): Promise<void> {
       name: 'ctest',
       registriesConf: critestRegistriesConf(registry.address),
       runtimePath,
+      ...(handler === undefined ? {} : { config: handler }),
     });
     undo.push(async () => {
       if (!options.keep) return await instance.remove();

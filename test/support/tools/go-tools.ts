@@ -27,6 +27,34 @@ const shimTool: GoTool = {
   package: 'github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2',
 };
 
+const GVISOR = { module: 'gvisor.dev/gvisor', version: 'v0.0.0-20260905035102-160fafc42237' } as const;
+
+/** Path of the newest released runc. */
+export const runcNewest = async (): Promise<string> => await buildGoTool({ ...runcTool, version: 'v1.5.2' });
+
+/**
+ * Path of gVisor's runsc. Its module is the branch that holds the generated sources, so that the Go tool alone builds
+ * it.
+ */
+export const runsc = async (): Promise<string> =>
+  await buildGoTool({ ...GVISOR, name: 'runsc', package: `${GVISOR.module}/runsc` });
+
+/**
+ * Path of gVisor's shim of the same version. It ends when it may not give itself an oom_score_adj below zero, as on a
+ * machine without CAP_SYS_RESOURCE; that one number is replaced, everything else is as published.
+ */
+export const shimRunsc = async (): Promise<string> =>
+  await buildGoTool({
+    ...GVISOR,
+    name: 'containerd-shim-runsc-v1',
+    package: `${GVISOR.module}/shim`,
+    change: {
+      id: 'oom-score',
+      file: 'pkg/shim/v1/manager.go',
+      replace: (text) => text.replace('oomScoreMax = -999', 'oomScoreMax = 0'),
+    },
+  });
+
 /** Path of containerd's shim for runc. */
 export const shimRuncV2 = async (): Promise<string> => await buildGoTool(shimTool);
 

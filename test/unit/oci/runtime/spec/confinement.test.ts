@@ -39,7 +39,7 @@ describe('annotations', () => {
     ).toBe('web');
   });
 
-  test('a runtime with a sandbox for each container does not look for the pod’s', () => {
+  test('a runtime with a sandbox for each container gets no id of the pod’s', () => {
     const { annotations } = generateSpec(inputOf({ input: { handler: { ...handler, ownSandbox: true } } }));
     expect(Object.keys(annotations).filter((name) => /type|sandbox-?id/iu.test(name))).toEqual([]);
     expect(annotationsWith({})).toMatchObject({
