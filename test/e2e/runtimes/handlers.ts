@@ -50,6 +50,9 @@ const debian = (path: string): Runtime['have'] =>
 /** gVisor's programs do not know their own version when the Go tool builds them. */
 const gvisor = (path: string): string => `gVisor ${/-(\d{8})\d{6}-/u.exec(path)?.[1] ?? 'of unknown date'}`;
 
+/** Off by default: the containers' own seccomp filters, and programs that take the rights of their owner. */
+const GVISOR_FLAGS = ['oci-seccomp', 'allow-suid'] as const;
+
 export const runtimes: readonly Runtime[] = [
   { name: 'runc-debian', have: debian('/usr/bin/runc') },
   { name: 'runc', have: program(runcNewest) },
@@ -63,7 +66,9 @@ export const runtimes: readonly Runtime[] = [
       return {
         version: `${gvisor(path)}, a sandbox for each container`,
         // with a network stack of its own the first container would take the pod's addresses from the others
-        handler: oci(path, ['options = ["--network=host"]']),
+        handler: oci(path, [
+          `options = ["--network=host", ${GVISOR_FLAGS.map((flag) => `"--${flag}"`).join(', ')}]`,
+        ]),
       };
     },
   },
@@ -72,7 +77,8 @@ export const runtimes: readonly Runtime[] = [
     have: async (directory) => {
       const [path, program_] = [await shimRunsc(), await runsc()];
       const config = join(directory, 'runsc.toml');
-      await writeFile(config, `binary_name = "${program_}"\n`);
+      const flags = GVISOR_FLAGS.map((flag) => `${flag} = "true"\n`);
+      await writeFile(config, `binary_name = "${program_}"\n[runsc_config]\n${flags.join('')}`);
       return {
         version: `${gvisor(path)}, its shim`,
         handler: oci(path, ['type = "vm"', `config_path = "${config}"`]),

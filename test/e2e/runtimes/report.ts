@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkout } from '../../../scripts/support/checkout.ts';
-import { commitAndDate, writeFigures } from '../../../scripts/support/figures.ts';
+import { writeFigures } from '../../../scripts/support/figures.ts';
 import type { Judged } from './judge.ts';
 
 export interface Counts {
@@ -15,8 +15,11 @@ export interface Counts {
 export interface Outcome {
   readonly name: string;
   readonly version: string;
-  readonly critest: Counts;
-  readonly conformance: Counts;
+  /** Commit and day of the runs. */
+  readonly at: string;
+  /** Absent: not run. */
+  readonly critest: Counts | undefined;
+  readonly conformance: Counts | undefined;
   readonly judged: Judged;
 }
 
@@ -26,10 +29,11 @@ const NAMED_MAX = 3;
 const cell = (text: string): string =>
   text.replaceAll('|', '\\|').replaceAll('\n', ' ').replaceAll('<', '&lt;');
 
-const counts = ({ passed, failed, skipped }: Counts): string => `${passed} / ${failed} / ${skipped}`;
+const counts = (of: Counts | undefined): string =>
+  of === undefined ? 'not run' : `${of.passed} / ${of.failed} / ${of.skipped}`;
 
-const summaryRow = ({ name, version, critest, conformance }: Outcome): string =>
-  `| ${name} | ${cell(version)} | ${counts(critest)} | ${counts(conformance)} | ${commitAndDate()} |`;
+const summaryRow = ({ name, version, at, critest, conformance }: Outcome): string =>
+  `| ${name} | ${cell(version)} | ${counts(critest)} | ${counts(conformance)} | ${at} |`;
 
 function reasonRows({ name, judged }: Outcome): string[] {
   const rows = [...judged.explained].map(([{ suite, why }, remarks]) => {
