@@ -2,8 +2,10 @@
 import type { Explanation } from './judge.ts';
 
 const all = ['runc-debian', 'runc', 'crun-debian', 'crun', 'youki', 'runsc', 'runsc-shim', 'runc-shim'];
+const gvisor = ['runsc', 'runsc-shim'];
 
-export const explanations: readonly Explanation[] = [
+/** What every runtime has on this machine. */
+const ofMachine: readonly Explanation[] = [
   {
     of: all,
     suite: 'critest',
@@ -11,4 +13,65 @@ export const explanations: readonly Explanation[] = [
     reason: /AppArmor is disabled on this host/u,
     why: 'the machine: its kernel has no AppArmor; `npm run test:vm` runs these',
   },
+  {
+    of: all,
+    suite: 'conformance',
+    name: /recursive_read_only: where the handler cannot do it/u,
+    reason: /the handler has recursive read-only mounts/u,
+    why: 'the row is for runtimes without them; this one has them, and their rows pass',
+  },
 ];
+
+const ofGvisor: readonly Explanation[] = [
+  {
+    of: gvisor,
+    suite: 'critest',
+    name: /HostIpc is (?:true|false)/u,
+    reason: /\/proc\/sysvipc\/shm: No such file/u,
+    why: "gVisor's /proc has no sysvipc, which the spec's ipcs reads",
+  },
+  {
+    of: gvisor,
+    suite: 'critest',
+    name: /HostNetwork is true/u,
+    reason: /should be in container's port list/u,
+    why: "gVisor's /proc/net lists the ports of its own network stack, not the host's",
+  },
+  {
+    of: gvisor,
+    suite: 'critest',
+    name: /Privileged is true|adding capability/u,
+    reason: /brctl: can't change directory to '\/sys\/class\/net'/u,
+    why: 'gVisor has neither bridges nor /sys/class/net, by which the specs show a capability',
+  },
+  {
+    of: gvisor,
+    suite: 'critest',
+    name: /MaskedPaths|ReadonlyPaths/u,
+    reason: /Expected an error to have occurred/u,
+    why: "gVisor ignores maskedPaths and readonlyPaths: the /proc is its own, and not the host's",
+  },
+  {
+    of: ['runsc-shim'],
+    suite: 'critest',
+    name: /portforward in host network/u,
+    reason: /connection refused/u,
+    why: "a program on the host's network listens in gVisor's own network stack, unless the shim is given network = host",
+  },
+  {
+    of: gvisor,
+    suite: 'critest',
+    name: /'rshared' should support propagation/u,
+    reason: /root mount propagation option must specify private or slave/u,
+    why: 'gVisor refuses a root file system with shared propagation: its mounts never reach the host',
+  },
+  {
+    of: gvisor,
+    suite: 'critest',
+    name: /non-recursive readonly mounts/u,
+    reason: /Read-only file system/u,
+    why: 'gVisor sees a volume with all that is mounted below it as one mount, so that read-only counts for all of it',
+  },
+];
+
+export const explanations: readonly Explanation[] = [...ofMachine, ...ofGvisor];
