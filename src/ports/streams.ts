@@ -50,6 +50,11 @@ export interface DialInput {
   readonly network: 'pod' | 'node';
   /** 1 to 65535. */
   readonly port: number;
+  /**
+   * Addresses of a pod whose processes run on another kernel, where the host's loopback leads nowhere; tried after it.
+   * Empty for other pods.
+   */
+  readonly guestAddresses: readonly string[];
 }
 
 export interface StreamsPort {
@@ -70,8 +75,8 @@ export interface StreamsPort {
    */
   attach(input: ContainerInput, client: ClientStreams, fx: EffectContext): Promise<void>;
   /**
-   * Connects to the pod's loopback, 127.0.0.1 and then ::1. Rejects with `outside` when nothing listens
-   * there.
+   * Connects to the pod's loopback, 127.0.0.1 and then ::1, then to the guest's addresses. Rejects with `outside` when
+   * nothing listens there.
    */
   dial(input: DialInput, fx: EffectContext): Promise<PortConnection>;
 }

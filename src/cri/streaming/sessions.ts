@@ -224,9 +224,11 @@ function dialFor(
     return fail('notFound', `${attempted}: sandbox not found`, { subject: id });
   if (!view.ready)
     return fail('wrongState', `${attempted}: the sandbox is ${view.path}, not ready`, { subject: id });
-  const { network } = view.spec.namespaces;
+  const { namespaces, runtime } = view.spec;
+  const { network } = namespaces;
+  const guestAddresses = runtime?.needsPause === true ? view.ips : [];
   return activity.run(view.address, 'portForward', 3 * portLimits.dialMs, signal, async (fx) => {
-    const connection = await streams.dial({ sandboxId: id, network, port }, fx);
+    const connection = await streams.dial({ sandboxId: id, network, port, guestAddresses }, fx);
     // the caller no longer waits for it
     if (fx.signal.aborted) connection.close();
     return connection;

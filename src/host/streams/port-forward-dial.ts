@@ -1,9 +1,10 @@
 /**
- * Connects to a port on a pod's loopback. Only the socket is created inside the pod's network namespace, by
- * the thread that enters it for that one call: a socket stays in the namespace where it was created. No
- * process is started.
+ * Connects to a port of a pod, mostly on its loopback. Only the socket is created inside the pod's network namespace,
+ * by the thread that enters it for that one call: a socket stays in the namespace where it was created. No process is
+ * started.
  */
 import { closeSync } from 'node:fs';
+import { isIP } from 'node:net';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { PortConnection } from '../../ports/streams.ts';
 import { onAbort } from '../../base/abort.ts';
@@ -30,24 +31,38 @@ export interface DialRequest {
   readonly netns: string | undefined;
   /** 1 to 65535. */
   readonly port: number;
+  /** Addresses of the pod that are dialled from the host after its loopback, for a guest with a kernel of its own. */
+  readonly guestAddresses: readonly string[];
   /** Owner of the port, for messages. */
   readonly subject: string;
 }
 
 const TYPE = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
-/** Tries 127.0.0.1, then ::1. Rejects with `outside` when nothing listens on either. */
+interface Target {
+  /** Where its socket is created; undefined for the host's namespace. */
+  readonly netns: string | undefined;
+  readonly address: string;
+}
+
+/** Tries 127.0.0.1, then ::1, then the guest's addresses. Rejects with `outside` when nothing listens on any. */
 export async function dialPort(
   request: DialRequest,
   clock: ClockPort,
   signal: AbortSignal,
 ): Promise<PortConnection> {
-  const { port, subject } = request;
+  const { netns, port, subject, guestAddresses } = request;
+  const targets: readonly Target[] = [
+    ...['127.0.0.1', '::1'].map((address) => ({ netns, address })),
+    ...guestAddresses
+      .filter((address) => isIP(address) !== 0)
+      .map((address) => ({ netns: undefined, address })),
+  ];
   const reasons: string[] = [];
-  for (const family of [AF_INET, AF_INET6]) {
+  for (const target of targets) {
     signal.throwIfAborted();
     try {
-      return asConnection(await dial(request, family, clock, signal));
+      return asConnection(await dial(target, port, clock, signal));
     } catch (error) {
       if (signal.aborted) throw error;
       reasons.push(toFault(error).message);
@@ -57,19 +72,21 @@ export async function dialPort(
 }
 
 async function dial(
-  { netns, port }: DialRequest,
-  family: number,
+  { netns, address }: Target,
+  port: number,
   clock: ClockPort,
   signal: AbortSignal,
 ): Promise<SocketReader> {
-  const name = family === AF_INET ? `127.0.0.1:${port}` : `[::1]:${port}`;
+  const isV4 = isIP(address) === 4;
+  const family = isV4 ? AF_INET : AF_INET6;
+  const name = isV4 ? `${address}:${port}` : `[${address}]:${port}`;
   const fd =
     netns === undefined
       ? must(callSync(libc.socket, family, TYPE, 0), 'create a socket to', name)
       : await socketInNamespace(netns, family, TYPE, clock);
   try {
-    const address = loopback(family, port);
-    const { result, errno } = callSync(libc.connect, fd, address, address.length);
+    const socketAddress = isV4 ? addressV4(address, port) : addressV6(address, port);
+    const { result, errno } = callSync(libc.connect, fd, socketAddress, socketAddress.length);
     if (result === -1) {
       if (errnoName(errno) !== 'EINPROGRESS') throw new KernelError(name, errno, name);
       await connected(fd, name, clock, signal);
@@ -81,17 +98,29 @@ async function dial(
   }
 }
 
-/**
- * struct sockaddr_in and sockaddr_in6: family in the machine's byte order, port in network byte order, then
- * the address.
- */
-function loopback(family: number, port: number): Uint8Array {
-  const address = Buffer.alloc(family === AF_INET ? 16 : 28);
-  address.writeUInt16LE(family, 0);
-  address.writeUInt16BE(port, 2);
-  if (family === AF_INET) address.writeUInt32BE(0x7f000001, 4);
-  else address[23] = 1;
-  return address;
+/** struct sockaddr_in: family in the machine's byte order, port in network byte order, then the address. */
+export function addressV4(address: string, port: number): Uint8Array {
+  const bytes = Buffer.alloc(16);
+  bytes.writeUInt16LE(AF_INET, 0);
+  bytes.writeUInt16BE(port, 2);
+  bytes.set(address.split('.').map(Number), 4);
+  return bytes;
+}
+
+/** struct sockaddr_in6: as above, with the flow label between port and address. */
+export function addressV6(address: string, port: number): Uint8Array {
+  const bytes = Buffer.alloc(28);
+  bytes.writeUInt16LE(AF_INET6, 0);
+  bytes.writeUInt16BE(port, 2);
+  // the URL parser writes an IPv4 tail as two groups
+  const [head = '', tail] = new URL(`http://[${address}]/`).hostname.slice(1, -1).split('::');
+  const groups = (text: string): string[] => text.split(':').filter((group) => group !== '');
+  for (const [at, group] of groups(head).entries())
+    bytes.writeUInt16BE(Number.parseInt(group, 16), 8 + 2 * at);
+  const end = groups(tail ?? '');
+  for (const [at, group] of end.entries())
+    bytes.writeUInt16BE(Number.parseInt(group, 16), 24 - 2 * (end.length - at));
+  return bytes;
 }
 
 /** Settles when the handshake is done: on loopback at once, unless the listener's queue is full. */

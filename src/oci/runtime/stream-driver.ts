@@ -38,10 +38,10 @@ export async function createStreamsDriver(parts: DriverParts, shims: ShimDriver)
     exec: (input, client, fx) =>
       isShims(input) ? shims.execStream(input, client, fx) : streamExec(parts, input, client, fx),
     attach: (input, client, fx) => attachments.attach(input, client, fx),
-    dial: ({ sandboxId, network, port }, fx) => {
+    dial: ({ sandboxId, network, port, guestAddresses }, fx) => {
       const netns = network === 'node' ? undefined : parts.layout.pin(sandboxId, 'net');
       fx.note({ on: `port ${port} of the pod` });
-      return dialPort({ netns, port, subject: sandboxId }, parts.clock, fx.signal);
+      return dialPort({ netns, port, guestAddresses, subject: sandboxId }, parts.clock, fx.signal);
     },
     close: () => attachments.close(),
   };

@@ -160,7 +160,7 @@ export class HandlerTable {
   }
 
   /** Whether each container of the handler is in a sandbox of its own; false until probed. */
-  hasOwnSandbox(name: string): boolean {
+  #hasOwnSandbox(name: string): boolean {
     return this.#results.get(name)?.ownSandbox ?? false;
   }
 
@@ -172,7 +172,8 @@ export class HandlerTable {
       allowedAnnotations: handler.allowedAnnotations ?? [],
       defaultAnnotations: handler.defaultAnnotations ?? {},
       privilegedWithoutHostDevices: handler.privilegedWithoutHostDevices ?? false,
-      ownSandbox: this.hasOwnSandbox(handler.name),
+      ownSandbox: this.#hasOwnSandbox(handler.name),
+      ownKernel: handler.kind === 'vm' || this.#hasOwnSandbox(handler.name),
       seccompProfile: handler.seccompProfile ?? '',
     };
   }

@@ -16,7 +16,7 @@ import { OCI_VERSION } from '../spec/generate.ts';
 import { runtimeAnnotations } from '../spec/annotations.ts';
 import type { SpecHandler, SpecHost, SpecPaths } from '../spec/input.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../spec/masked.ts';
-import { clampOomScoreAdj, openFilesLimit } from '../spec/process.ts';
+import { clampOomScoreAdj, guestHostname, openFilesLimit } from '../spec/process.ts';
 import { defaultSeccomp } from '../spec/seccomp.ts';
 import type { OciNamespace, OciSeccomp, OciSpec } from '../spec/types.ts';
 import { checkMapped, idMappings, userNamespace } from '../spec/userns.ts';
@@ -55,6 +55,7 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
   checkMapped(user, sandbox.namespaces.user);
   return {
     ociVersion: OCI_VERSION,
+    ...guestHostname(input.handler, { sandbox, sandboxId: input.id, host }),
     process: {
       terminal: false,
       user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },

@@ -8,7 +8,7 @@ import { runtimeAnnotations } from './annotations.ts';
 import type { SpecInput } from './input.ts';
 import { mountsOf, rootfsPropagation } from './mounts.ts';
 import { namespacesOf } from './namespaces.ts';
-import { processOf } from './process.ts';
+import { guestHostname, processOf } from './process.ts';
 import { devicesOf, resourcesOf } from './resources.ts';
 import { defaultSeccomp } from './seccomp.ts';
 import type { OciLinux, OciSeccomp, OciSpec } from './types.ts';
@@ -37,6 +37,7 @@ export function generateSpec(input: SpecInput): OciSpec {
   );
   return {
     ociVersion: OCI_VERSION,
+    ...guestHostname(input.handler, input),
     process: processOf(input, capabilities),
     root: { path: paths.rootfs, readonly: spec.security.readonlyRootfs },
     mounts: mountsOf(input),

@@ -50,6 +50,8 @@ export interface SpecHandler {
   readonly privilegedWithoutHostDevices?: boolean;
   /** The runtime has a sandbox for each container; absent for no. */
   readonly ownSandbox?: boolean;
+  /** The processes run on another kernel than the host's; absent for no. */
+  readonly ownKernel?: boolean;
   /** Profile used for RuntimeDefault; empty or absent for the built-in one. */
   readonly seccompProfile?: string;
 }

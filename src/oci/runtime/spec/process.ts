@@ -3,7 +3,7 @@ import { posix } from 'node:path';
 import type { ContainerSpec, ImageConfig, Program } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
 import { specLimits } from '../bounds.ts';
-import type { SpecHost, SpecInput } from './input.ts';
+import type { SpecHandler, SpecHost, SpecInput } from './input.ts';
 import type { OciCapabilities, OciProcess } from './types.ts';
 
 /** As in login(1), containerd and CRI-O. */
@@ -111,9 +111,25 @@ export function isPlainHome(home: string): boolean {
 }
 
 /** The hostname that the pod's processes see. */
-function hostnameOf({ sandbox, sandboxId, host }: SpecInput): string {
+function hostnameOf({
+  sandbox,
+  sandboxId,
+  host,
+}: Pick<SpecInput, 'sandbox' | 'sandboxId'> & { readonly host: Pick<SpecHost, 'hostname'> }): string {
   if (sandbox.hostname !== '') return sandbox.hostname;
   return sandbox.namespaces.network === 'node' ? host.hostname : sandboxId.slice(0, 12);
+}
+
+/**
+ * The hostname for config.json: only for a runtime with a kernel of its own, which does not see the name in the pod's
+ * UTS namespace, and not on the host's network, where there is no such namespace.
+ */
+export function guestHostname(
+  handler: Pick<SpecHandler, 'ownKernel'> | undefined,
+  pod: Parameters<typeof hostnameOf>[0],
+): { readonly hostname?: string } {
+  const isGuest = handler?.ownKernel === true && pod.sandbox.namespaces.network !== 'node';
+  return isGuest ? { hostname: hostnameOf(pod) } : {};
 }
 
 /**

@@ -208,6 +208,7 @@ export interface OciLinux {
 
 export interface OciSpec {
   readonly ociVersion: string;
+  readonly hostname?: string;
   readonly process: OciProcess;
   readonly root: { readonly path: string; readonly readonly: boolean };
   readonly mounts: readonly OciMount[];

@@ -16,6 +16,22 @@ const handler = {
 const annotationsWith = (changes: NonNullable<Changes>): Readonly<Record<string, string>> =>
   generateSpec(inputOf({ ...changes, input: { handler } })).annotations;
 
+describe('the hostname', () => {
+  const named = (ownKernel: boolean, network: 'pod' | 'node') =>
+    generateSpec(
+      inputOf({
+        sandbox: { namespaces: { network, pid: 'container', ipc: 'pod', targetId: undefined } },
+        input: { handler: { ...handler, ownKernel } },
+      }),
+    ).hostname;
+
+  test('is said to a runtime whose kernel does not see the pod’s UTS namespace', () => {
+    expect(named(true, 'pod')).toBe('web-0');
+    expect(named(true, 'node')).toBeUndefined();
+    expect(named(false, 'pod')).toBeUndefined();
+  });
+});
+
 describe('annotations', () => {
   test.each([
     'run.oci.handler/app',
