@@ -18,12 +18,15 @@ export function withBlock(text: string, name: string, block: string): string {
   return text.slice(0, from) + whole + text.slice(to + end.length);
 }
 
-/** Short commit, with a plus when files differ from it, and the day. */
+/** Short commit, with a plus when files differ from it, and the day. A guest has no git, but a variable. */
 export function commitAndDate(): string {
+  const given = process.env['TROUPE_COMMIT'];
+  const day = new Date().toISOString().slice(0, 10);
+  if (given !== undefined) return `commit ${given}, ${day}`;
   const git = (...args: string[]): string =>
     execFileSync('git', ['-c', 'safe.directory=*', ...args], { cwd: checkout, encoding: 'utf8' }).trim();
   const isChanged = git('status', '--porcelain', '--', 'src', 'bin', 'package-lock.json') !== '';
-  return `commit ${git('rev-parse', '--short', 'HEAD')}${isChanged ? ' + changes' : ''}, ${new Date().toISOString().slice(0, 10)}`;
+  return `commit ${git('rev-parse', '--short', 'HEAD')}${isChanged ? ' + changes' : ''}, ${day}`;
 }
 
 /**

@@ -88,12 +88,18 @@ interface Paths {
   readonly cgroupParent: string;
 }
 
+/** In the guests of test/vm, which have systemd: whole suites run with its driver. */
+const CGROUP_DRIVER = process.env['TROUPE_TEST_CGROUP_DRIVER'] ?? 'cgroupfs';
+/** systemd's driver takes slices only. */
+const cgroupParentOf = (tag: string): string => (CGROUP_DRIVER === 'systemd' ? `${tag}.slice` : `/${tag}`);
+
 /** The whole configuration of such an instance: the one place that knows the daemon's keys. */
 function configText({ directory, cgroupParent }: Paths, options: InstanceOptions): string {
   const lines = [
     '[log]',
     `level = "${options.logLevel ?? 'debug'}"`,
     '[cgroup]',
+    `driver = "${CGROUP_DRIVER}"`,
     `parent = "${cgroupParent}"`,
     '[images]',
     `registries_conf = "${join(directory, 'registries.conf')}"`,
@@ -187,7 +193,7 @@ async function makePlaces(options: InstanceOptions): Promise<Made> {
     index: made,
     directory,
     bridge: tag,
-    cgroupParent: `/${options.beside?.words[0] ?? tag}`,
+    cgroupParent: cgroupParentOf(options.beside?.words[0] ?? tag),
   };
   const stateParent = options.stateInMemory === true ? await makeMemory(directory, tag) : directory;
   const place = {

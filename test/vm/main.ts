@@ -1,26 +1,38 @@
-// `sudo npm run test:vm [-- --only PART,…] [--keep]`: a Debian guest with systemd, cgroup v2 alone and AppArmor, under
-// QEMU. It runs the tests of test/vm/guest on the checkout as it is now, reboots in the middle, and ends. Prints each
-// test by name, and as the last line `N passed, N failed`. Nothing is left but the cache.
-import { mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+// `sudo npm run test:vm [-- --world NAME] [--only PART,…] [--anew] [--keep]`: a Debian guest with systemd and cgroup v2
+// alone. It runs the parts of test/vm/guest/parts.ts on the checkout as it is now, each in a guest of its own. Prints
+// each test by name, and as the last line `N passed, N failed`. What a part came to is kept by commit and world, so
+// that a run that was cut off goes on with the parts that are left; `--anew` forgets it. Only the cache is left.
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { writeFigures } from '../../scripts/support/figures.ts';
+import { commitAndDate, writeFigures } from '../../scripts/support/figures.ts';
 import { type StepResult, summarize } from '../../scripts/support/steps.ts';
 import { run, runOrThrow } from '../support/run.ts';
 import { imageByDigest } from '../support/images/critest-images.ts';
+import { cacheDirectory } from '../support/tools/cache.ts';
 import { crictl, critest, runc14 } from '../support/tools/go-tools.ts';
-import { consoleLog, resultsDisk, runGuest } from './qemu.ts';
+import { modulesDisk, packCheckout } from './checkout-disk.ts';
+import { consoleLog, type Machine, resultsDisk, runGuest } from './guest-run.ts';
+import { type Part, partsOf } from './guest/parts.ts';
+import { qemuMachine } from './qemu.ts';
 import { countPart, type PartReport } from './report.ts';
-import { hostParts, modulesDisk, packCheckout, rootDisk } from './parts.ts';
+import { rootDisk } from './root-disk.ts';
+import { umlMachine } from './uml.ts';
+import { type World, worldOf } from './world.ts';
 
-/**
- * Both boots with all tests: an emulator is ten to twenty times slower than the machine, and the machine may be busy.
- */
+/** Of one part: against a hang, since an emulator is ten to twenty times slower than the machine, which may be busy. */
 const GUEST_TIMEOUT_MS = 3 * 60 * 60_000;
+const MEMORY_MIB = 4096;
 
 const { values: options } = parseArgs({
-  options: { keep: { type: 'boolean', default: false }, only: { type: 'string' } },
+  options: {
+    world: { type: 'string', default: 'trixie' },
+    only: { type: 'string' },
+    anew: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
+  },
 });
 
 /** Why there can be no guest here. */
@@ -33,6 +45,9 @@ async function hindrance(): Promise<string | undefined> {
     ['perl', 'perl'],
     ['apt-get', 'apt'],
     ['chroot', 'coreutils'],
+    ['flex', 'flex'],
+    ['bison', 'bison'],
+    ['bc', 'bc'],
   ]) {
     const found = await run(['which', program ?? '']).then(
       ({ code }) => code === 0,
@@ -43,28 +58,104 @@ async function hindrance(): Promise<string | undefined> {
   return undefined;
 }
 
-/** What each part of the job came to, by the reports that it left. */
-async function results(directory: string): Promise<StepResult[]> {
+/** What a part came to, by the reports that its boots left. */
+async function results(directory: string): Promise<PartReport[]> {
   const target = join(directory, 'results');
   await mkdir(target);
   await runOrThrow(['tar', '--extract', '--file', resultsDisk(directory), '-C', target]);
   const reports = (await readdir(target)).filter((name) => name.endsWith('.json')).sort();
   return await Promise.all(
-    reports.map(async (name) =>
-      countPart(JSON.parse(await readFile(join(target, name), 'utf8')) as PartReport),
-    ),
+    reports.map(async (name) => JSON.parse(await readFile(join(target, name), 'utf8')) as PartReport),
   );
 }
 
+/** Sums of the boots of a part. */
+function summed(name: string, boots: readonly PartReport[]): StepResult {
+  const counts = boots.map(countPart);
+  const sum = (of: (one: StepResult) => number): number => counts.reduce((all, one) => all + of(one), 0);
+  return {
+    name,
+    seconds: Math.max(0, ...counts.map(({ seconds }) => seconds)),
+    passed: sum(({ passed }) => passed),
+    failed: sum(({ failed }) => failed),
+    skipped: sum(({ skipped }) => skipped),
+    failures: counts.flatMap(({ failures }) => failures),
+    skips: counts.flatMap(({ skips }) => skips),
+  };
+}
+
 /** A row per part; its tests by name stand on the terminal. */
-const figures = (parts: readonly StepResult[]): string =>
+const figures = (all: readonly StepResult[]): string =>
   [
-    '| part | passed | failed | skipped |',
-    '|---|---|---|---|',
-    ...parts.map(({ name, passed, failed, skipped }) => `| ${name} | ${passed} | ${failed} | ${skipped} |`),
+    '| part | passed | failed | skipped | minutes |',
+    '|---|---|---|---|---|',
+    ...all.map(
+      ({ name, passed, failed, skipped, seconds }) =>
+        `| ${name} | ${passed} | ${failed} | ${skipped} | ${(seconds / 60).toFixed(1)} |`,
+    ),
   ].join('\n');
 
-async function main(): Promise<void> {
+/** Where the results of this commit and world are kept; none for a tree with changes. */
+function keptResults(world: World): string | undefined {
+  const commit = commitAndDate().split(',')[0] ?? '';
+  return commit.includes('+')
+    ? undefined
+    : join(cacheDirectory, 'vm/results', world.name, commit.replace('commit ', ''));
+}
+
+interface Guests {
+  readonly world: World;
+  readonly machine: Machine;
+  readonly root: string;
+  readonly modules: string;
+  readonly checkoutTar: string;
+  readonly directory: string;
+}
+
+async function runPart(guests: Guests, part: Part): Promise<StepResult> {
+  const kept = keptResults(guests.world);
+  const keptFile = kept === undefined ? undefined : join(kept, `${part.name}.json`);
+  if (keptFile !== undefined && !options.anew && existsSync(keptFile))
+    return JSON.parse(await readFile(keptFile, 'utf8')) as StepResult;
+  console.log(`== ${guests.world.name}: ${part.name}`);
+  const directory = join(guests.directory, part.name);
+  await mkdir(directory);
+  const { machine } = guests;
+  await runGuest(machine, {
+    disks: [
+      { serial: 'root', file: guests.root, use: 'snapshot' },
+      // vite writes a file into it
+      { serial: 'modules', file: guests.modules, use: 'snapshot' },
+      { serial: 'checkout', file: guests.checkoutTar, use: 'readonly' },
+      { serial: 'results', file: resultsDisk(directory), use: 'write' },
+    ],
+    memoryMib: MEMORY_MIB,
+    commandLine: [
+      `root=${machine.rootDevice}`,
+      'rootwait',
+      'rw',
+      'quiet',
+      'apparmor=1',
+      'security=apparmor',
+      'systemd.show_status=error',
+      `troupe.part=${part.name}`,
+      `troupe.commit=${commitAndDate().split(',')[0]?.split(' ')[1] ?? 'unknown'}`,
+    ],
+    directory,
+    timeoutMs: GUEST_TIMEOUT_MS,
+    onOutput: (text) => process.stdout.write(text.replaceAll('\r', '')),
+  });
+  const result = summed(part.name, await results(directory));
+  for (const failure of result.failures) console.log(`FAILED: ${failure}`);
+  if (!options.keep) await rm(directory, { recursive: true });
+  if (keptFile !== undefined) {
+    await mkdir(dirname(keptFile), { recursive: true });
+    await writeFile(keptFile, JSON.stringify(result));
+  }
+  return result;
+}
+
+async function main(world: World): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'troupe-vm-'));
   const clean = async (): Promise<void> => await rm(directory, { recursive: true, force: true });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -76,22 +167,22 @@ async function main(): Promise<void> {
     // built here, run there
     await Promise.all([crictl(), runc14(), critest(imageByDigest.manifest.digest)]);
     const checkoutTar = join(directory, 'checkout.tar');
-    const [host, root, modules] = [await hostParts(), await rootDisk(), await modulesDisk()];
+    const machine = world.machine === 'uml' ? await umlMachine() : await qemuMachine();
+    const [root, modules] = [await rootDisk(world), await modulesDisk()];
     await packCheckout(checkoutTar);
-    await runGuest({
-      parts: host,
-      directory,
-      checkoutTar,
-      rootDisk: root,
-      modulesDisk: modules,
-      timeoutMs: GUEST_TIMEOUT_MS,
-      only: options.only,
-      onOutput: (text) => process.stdout.write(text.replaceAll('\r', '')),
-    });
-    const parts = await results(directory);
+    const guests = { world, machine, root, modules, checkoutTar, directory };
+    const wanted = partsOf(world.name).filter(
+      ({ name }) => options.only === undefined || options.only.split(',').includes(name),
+    );
+    const all: StepResult[] = [];
+    for (const part of wanted) all.push(await runPart(guests, part));
     if (options.only === undefined)
-      writeFigures('vm', 'Guest with systemd, cgroup v2 and AppArmor (`npm run test:vm`)', figures(parts));
-    summarize(parts);
+      writeFigures(
+        `vm ${world.name}`,
+        `Guest ${world.name}: systemd and cgroup v2 (\`npm run test:vm -- --world ${world.name}\`)`,
+        figures(all),
+      );
+    summarize(all);
   } finally {
     if (options.keep) console.error(`kept for inspection: ${directory} (${consoleLog(directory)})`);
     else await clean();
@@ -99,7 +190,7 @@ async function main(): Promise<void> {
 }
 
 const reason = await hindrance();
-if (reason === undefined) await main();
+if (reason === undefined) await main(worldOf(options.world));
 else {
   console.error(`test:vm: ${reason}`);
   process.exitCode = 1;

@@ -1,48 +1,58 @@
-// One run of a guest: disks in and out, its console, and a bound on all of it.
-import { spawn } from 'node:child_process';
-import { open } from 'node:fs/promises';
+// QEMU with Debian's own kernel: slow, since its processor is emulated, but the kernel that nodes run, with modules and
+// huge pages.
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runOrThrow } from '../support/run.ts';
-import type { HostParts } from './parts.ts';
-import { rootPartition } from './parts.ts';
+import { cached } from '../support/tools/cache.ts';
+import { type GuestRun, JOB_FD, type Machine } from './guest-run.ts';
+import { rootPartition } from './boot-record.ts';
+import { debianTree } from './trees.ts';
 
-const MEMORY_MIB = 3072;
-const RESULTS_BYTES = 64 * 1024 * 1024;
+/** The release that QEMU and the kernel come from. */
+const RELEASE = 'trixie';
+/** A package's change of version makes nothing new here; this does. */
+const RECIPE = 1;
 
-export interface GuestRun {
-  readonly parts: HostParts;
-  readonly rootDisk: string;
-  readonly modulesDisk: string;
-  readonly checkoutTar: string;
-  /** A directory for this run: the results' disk and the console's log. */
-  readonly directory: string;
-  /** ms until it is killed. */
-  readonly timeoutMs: number;
-  /** Names of the parts to run, with commas; all when left out. */
-  readonly only?: string | undefined;
-  /** What the job prints, as it prints it. */
-  readonly onOutput: (text: string) => void;
-}
-
-/** Where the kernel and systemd write. */
-export const consoleLog = (directory: string): string => join(directory, 'console.log');
-/** A tar that the guest writes. */
-export const resultsDisk = (directory: string): string => join(directory, 'results.img');
+/** QEMU and a kernel with its modules, unpacked and not installed. */
+export const qemuTree = async (): Promise<string> =>
+  await cached(
+    `vm/host-${RELEASE}-${RECIPE}`,
+    async (work) =>
+      await debianTree(work, RELEASE, 'extract', ['qemu-system-x86', 'linux-image-cloud-amd64']),
+  );
 
 /** A disk that the guest finds by its serial number. */
-const disk = (serial: string, file: string, more: string): string[] => [
+const diskArguments = ({ serial, file, use }: GuestRun['disks'][number]): string[] => [
   '-drive',
-  `file=${file},if=none,id=${serial},format=raw,${more}`,
+  `file=${file},if=none,id=${serial},format=raw,${{ snapshot: 'snapshot=on', readonly: 'readonly=on', write: 'cache=unsafe' }[use]}`,
   '-device',
   `nvme,drive=${serial},serial=${serial}`,
 ];
+
+/** QEMU runs with the loader and the libraries of its own tree. */
+export async function qemuMachine(): Promise<Machine> {
+  const tree = await qemuTree();
+  const libraries = join(tree, 'usr/lib/x86_64-linux-gnu');
+  const kernel = (await readdir(join(tree, 'boot'))).find((name) => name.startsWith('vmlinuz-'));
+  if (kernel === undefined) throw new Error(`there is no kernel in ${tree}/boot`);
+  const program = [
+    join(tree, 'usr/lib64/ld-linux-x86-64.so.2'),
+    '--library-path',
+    libraries,
+    join(tree, 'usr/bin/qemu-system-x86_64'),
+    ...['usr/share/qemu', 'usr/share/seabios'].flatMap((place) => ['-L', join(tree, place)]),
+  ];
+  return {
+    rootDevice: rootPartition,
+    env: { QEMU_MODULE_DIR: join(libraries, 'qemu') },
+    argv: (run, consoleLog) => [...program, ...qemuArguments(run, join(tree, 'boot', kernel), consoleLog)],
+  };
+}
 
 /**
  * QEMU's arguments. TCG on purpose: a nested KVM may refuse a distribution's kernel, and no test measures time in here.
  * la57=off: without it `max` has five-level paging, which TCG walks slowly.
  */
-export function qemuArguments(run: GuestRun): string[] {
-  const { parts, directory } = run;
+export function qemuArguments(run: GuestRun, kernel: string, consoleLog: string): string[] {
   return [
     '-no-user-config',
     '-nodefaults',
@@ -58,57 +68,19 @@ export function qemuArguments(run: GuestRun): string[] {
     '-smp',
     '1',
     '-m',
-    String(MEMORY_MIB),
+    String(run.memoryMib),
     '-kernel',
-    parts.kernel,
+    kernel,
     '-append',
-    `root=${rootPartition} rootwait rw console=ttyS0 quiet panic=-1 no_timer_check apparmor=1 security=apparmor systemd.show_status=error${run.only === undefined ? '' : ` troupe.only=${run.only}`}`,
-    ...disk('root', run.rootDisk, 'snapshot=on'),
-    // vite writes a file into it
-    ...disk('modules', run.modulesDisk, 'snapshot=on'),
-    ...disk('checkout', run.checkoutTar, 'readonly=on'),
-    ...disk('results', resultsDisk(directory), 'cache=unsafe'),
+    ['console=ttyS0', 'troupe.tty=ttyS1', 'panic=-1', 'no_timer_check', ...run.commandLine].join(' '),
+    ...run.disks.flatMap(diskArguments),
     '-serial',
-    `file:${consoleLog(directory)}`,
+    `file:${consoleLog}`,
+    '-add-fd',
+    `fd=${JOB_FD},set=1`,
+    '-chardev',
+    'file,id=job,path=/dev/fdset/1',
     '-serial',
-    'stdio',
+    'chardev:job',
   ];
-}
-
-/** Runs it to its power-off. Throws when it had to be killed, with the end of its console. */
-export async function runGuest(run: GuestRun): Promise<void> {
-  const results = await open(resultsDisk(run.directory), 'w');
-  await results.truncate(RESULTS_BYTES);
-  await results.close();
-  const argv = ['nice', '-n', '15', ...run.parts.qemu, ...qemuArguments(run)];
-  const [program = '', ...args] = argv;
-  // what it writes for snapshot=on goes with it
-  const child = spawn(program, args, {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...run.parts.env, PATH: process.env['PATH'], TMPDIR: run.directory },
-  });
-  const kill = (): void => void child.kill('SIGKILL');
-  process.once('exit', kill);
-  let complaint = '';
-  let isLate = false;
-  child.stdout.setEncoding('utf8').on('data', run.onOutput);
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    complaint = (complaint + text).slice(-4096);
-  });
-  const timer = setTimeout(() => {
-    isLate = true;
-    kill();
-  }, run.timeoutMs);
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
-  clearTimeout(timer);
-  process.off('exit', kill);
-  if (!isLate && code === 0) return;
-  const log = (await runOrThrow(['tail', '--lines=40', consoleLog(run.directory)])).trim();
-  const how = isLate
-    ? `did not power off within ${run.timeoutMs / 1000} s`
-    : `ended with ${code}: ${complaint}`;
-  throw new Error(`the guest ${how}; the end of its console:\n${log}`);
 }

@@ -1,7 +1,9 @@
 /** The pure parts of `npm run test:vm`. */
 import { describe, expect, it } from 'vitest';
-import { masterBootRecord, rootPartition } from '../../vm/parts.ts';
+import type { GuestRun } from '../../vm/guest-run.ts';
+import { masterBootRecord, rootPartition } from '../../vm/boot-record.ts';
 import { qemuArguments } from '../../vm/qemu.ts';
+import { umlArguments } from '../../vm/uml.ts';
 import { countPart } from '../../vm/report.ts';
 
 describe('the root disk of the guest', () => {
@@ -17,22 +19,24 @@ describe('the root disk of the guest', () => {
   });
 });
 
-describe("QEMU's arguments", () => {
-  const run = {
-    parts: { qemu: ['/qemu'] as const, env: {}, kernel: '/vmlinuz' },
-    rootDisk: '/root.img',
-    modulesDisk: '/modules.img',
-    checkoutTar: '/checkout.tar',
-    directory: '/run',
-    timeoutMs: 1,
-    onOutput: () => undefined,
-  };
+const run: GuestRun = {
+  disks: [
+    { serial: 'root', file: '/root.img', use: 'snapshot' },
+    { serial: 'checkout', file: '/checkout.tar', use: 'readonly' },
+    { serial: 'results', file: '/results.img', use: 'write' },
+  ],
+  memoryMib: 1024,
+  commandLine: ['troupe.part=systemd'],
+  directory: '/run',
+  timeoutMs: 1,
+  onOutput: () => undefined,
+};
 
+describe("QEMU's arguments", () => {
   it('name each disk by its serial, and keep cached disks read-only', () => {
-    const argv = qemuArguments(run);
+    const argv = qemuArguments(run, '/vmlinuz', '/console.log');
     expect(argv.filter((word) => word.startsWith('nvme,')).map((word) => word.split('serial=')[1])).toEqual([
       'root',
-      'modules',
       'checkout',
       'results',
     ]);
@@ -41,15 +45,27 @@ describe("QEMU's arguments", () => {
     expect(argv).toContain('tcg,thread=multi');
   });
 
-  it('pass the requested parts to the job by the kernel’s command line', () => {
-    const append = (argv: readonly string[]): string => argv[argv.indexOf('-append') + 1] ?? '';
-    expect(append(qemuArguments(run))).not.toContain('troupe.only');
-    expect(append(qemuArguments({ ...run, only: 'systemd' }))).toMatch(/ troupe\.only=systemd$/u);
+  it('pass the part and the serial line to the job by the kernel’s command line', () => {
+    const argv = qemuArguments(run, '/vmlinuz', '/console.log');
+    expect(argv[argv.indexOf('-append') + 1]).toMatch(/ troupe\.tty=ttyS1 .*troupe\.part=systemd$/u);
+  });
+});
+
+describe('the arguments of user-mode Linux', () => {
+  it('name the disks by their order, write snapshots into the run’s directory, and open others read-only', () => {
+    const argv = umlArguments(run);
+    expect(argv.filter((word) => word.startsWith('ubd'))).toEqual([
+      'ubd0=/run/root.cow,/root.img',
+      'ubd1r=/checkout.tar',
+      'ubd2=/results.img',
+    ]);
+    expect(argv).toContain('troupe.disks=root,checkout,results');
+    expect(argv.at(-1)).toBe('troupe.part=systemd');
   });
 });
 
 describe('the count of a part', () => {
-  const part = { name: 'critest-AppArmor', seconds: 2 };
+  const part = { name: 'critest-AppArmor', seconds: 2, output: '' };
   const spec = (name: string, state: string, reason = '') => ({ name, state, reason, seconds: 1 });
 
   it('is that of critest’s specs, by name', () => {
@@ -72,8 +88,20 @@ describe('the count of a part', () => {
       'critest-AppArmor ended with 1 although no spec failed',
     ]);
     expect(countPart({ ...part, code: 0, report: '' }).failures).toEqual([
-      'critest-AppArmor ended with 0 and left no report',
+      'critest-AppArmor ended with 0 and left no totals',
     ]);
+  });
+
+  it('is that of the last totals of its output, with the lines of failures, where it left no report', () => {
+    const output =
+      '1 passed, 0 failed\nFAILED: a row: why\nskipped: another\nkubelet: 4 passed, 1 failed, 1 skipped in 3 s\n';
+    expect(countPart({ ...part, code: 1, report: '', output })).toMatchObject({
+      passed: 4,
+      failed: 1,
+      skipped: 1,
+      failures: ['FAILED: a row: why'],
+      skips: ['skipped: another'],
+    });
   });
 
   it("is that of vitest's report otherwise", () => {
@@ -88,7 +116,7 @@ describe('the count of a part', () => {
         },
       ],
     });
-    expect(countPart({ name: 'systemd', seconds: 2, code: 0, report })).toMatchObject({
+    expect(countPart({ name: 'systemd', seconds: 2, code: 0, report, output: '' })).toMatchObject({
       passed: 1,
       failed: 0,
       skipped: 0,

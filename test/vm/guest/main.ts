@@ -1,125 +1,72 @@
-// The job of both boots, run in the guest by its unit (../parts.ts). Each part's report becomes a file on the results'
-// disk. Ends with 75 where the machine is to be rebooted and the job to go on.
+// The job of each boot, run in the guest by its unit (../root-disk.ts): one part, whose report becomes a file on the
+// results' disk. Ends with 75 where the machine is to be rebooted and the part to go on.
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runOrThrow } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
-import { countPart, type PartReport } from '../report.ts';
+import { KEPT_OUTPUT, type PartReport } from '../report.ts';
 import { makeNode, STATE } from './node.ts';
+import { type Part, parts } from './parts.ts';
 
 const REBOOT = 75;
 const REPORTS = join(STATE, 'reports');
-/** There from the first boot on. */
-const MARK = join(STATE, 'rebooted');
+/** Number of boots that are over, and the seconds that they took. */
+const PROGRESS = join(STATE, 'progress.json');
 
-/** Runs a program with its output on ours; killed after the bound. */
-async function show(argv: readonly string[], timeoutMs: number): Promise<number> {
-  const [program = '', ...args] = argv;
-  // CI: lines as they come, no picture that is drawn anew
-  const child = spawn(program, args, {
+interface Progress {
+  readonly boots: number;
+  readonly seconds: number;
+}
+
+/** Runs a program with its output on ours; answers its exit code and the end of the output. */
+async function show(argv: readonly string[], env: Part['env']): Promise<{ code: number; output: string }> {
+  const [name = '', ...args] = argv;
+  const child = spawn(name, args, {
     cwd: checkout,
-    stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, CI: '1', TROUPE_TEST_PATIENCE: '10' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // CI: lines as they come, no picture that is drawn anew
+    env: { ...process.env, CI: '1', TROUPE_TEST_PATIENCE: '10', ...env },
   });
-  return await new Promise<number>((resolve) => {
-    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
-    child.once('error', () => resolve(-1));
-    child.once('close', (code) => {
-      clearTimeout(timer);
-      resolve(code ?? -1);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output = (output + text).slice(-KEPT_OUTPUT);
+      process.stdout.write(text);
     });
+  const code = await new Promise<number>((resolve) => {
+    child.once('error', () => resolve(-1));
+    child.once('close', (ended) => resolve(ended ?? -1));
   });
+  return { code, output };
 }
 
-interface Part {
-  readonly name: string;
-  readonly run: (report: string) => Promise<number>;
-}
-
-/** Bounds nothing but a hang: minutes on a quiet machine, and on a busy one an emulator gets a tenth of a CPU. */
-const HOUR_MS = 60 * 60_000;
-
-const vitest = (name: string, project: string, files: readonly string[], timeoutMs: number): Part => ({
-  name,
-  run: async (report) =>
-    await show(
-      [
-        process.execPath,
-        'node_modules/vitest/vitest.mjs',
-        'run',
-        '--project',
-        project,
-        ...files,
-        '--reporter=verbose',
-        '--reporter=json',
-        `--outputFile.json=${report}`,
-      ],
-      timeoutMs,
-    ),
-});
-
-const critest = (focus: string, timeoutMs: number): Part => ({
-  name: `critest-${focus}`,
-  // the guest's own runc: what its users have
-  run: async (report) =>
-    await show(
-      [
-        process.execPath,
-        'test/e2e/critest/main.ts',
-        '--focus',
-        focus,
-        '--runtime',
-        '/usr/sbin/runc',
-        '--report',
-        report,
-      ],
-      timeoutMs,
-    ),
-});
-
-const firstBoot: readonly Part[] = [
-  vitest('systemd', 'vm', ['test/vm/guest/systemd.test.ts'], HOUR_MS),
-  vitest('cgroupfs', 'integration', ['test/integration/host/cgroups.test.ts'], HOUR_MS),
-  critest('AppArmor', HOUR_MS),
-  vitest('before-reboot', 'vm', ['test/vm/guest/before-reboot.test.ts'], HOUR_MS),
-];
-const secondBoot: readonly Part[] = [
-  vitest('after-reboot', 'vm', ['test/vm/guest/after-reboot.test.ts'], HOUR_MS),
-];
-
-async function runPart(number: number, part: Part): Promise<void> {
-  console.log(`== ${part.name}`);
-  const directory = await mkdtemp(join(tmpdir(), 'vm-part-'));
-  const startedAt = performance.now();
-  const file = join(directory, 'report.json');
-  const code = await part.run(file);
-  const report = await readFile(file, 'utf8').catch(() => '');
-  const seconds = (performance.now() - startedAt) / 1000;
-  const result: PartReport = { name: part.name, code, seconds, report };
-  await writeFile(
-    join(REPORTS, `${String(number).padStart(3, '0')}-${part.name}.json`),
-    JSON.stringify(result),
-  );
-  await rm(directory, { recursive: true });
-  for (const failure of countPart(result).failures) console.log(`FAILED: ${failure}`);
-}
+const word = (name: string, commandLine: string): string =>
+  new RegExp(`\\b${name}=(\\S+)`, 'u').exec(commandLine)?.[1] ?? '';
 
 async function main(): Promise<number> {
+  const wanted = word('troupe\\.part', await readFile('/proc/cmdline', 'utf8'));
+  const part = parts.find(({ name }) => name === wanted);
+  if (part === undefined) throw new Error(`there is no part ${wanted}`);
   await mkdir(REPORTS, { recursive: true });
-  const isSecond = existsSync(MARK);
-  if (!isSecond) await makeNode();
-  const only = /troupe\.only=(\S+)/u.exec(await readFile('/proc/cmdline', 'utf8'))?.[1];
-  const isWanted = ({ name }: Part): boolean => only === undefined || only.split(',').includes(name);
-  const parts = (isSecond ? secondBoot : firstBoot).filter(isWanted);
-  for (const [at, part] of parts.entries()) await runPart(at + (isSecond ? 100 : 1), part);
-  if (!isSecond && secondBoot.some(isWanted)) {
-    await writeFile(MARK, '');
-    return REBOOT;
-  }
-  return 0;
+  const before = await readFile(PROGRESS, 'utf8').then(
+    (text) => JSON.parse(text) as Progress,
+    (): Progress => ({ boots: 0, seconds: 0 }),
+  );
+  if (before.boots === 0 && part.hasService === true) await makeNode();
+  const argv = part.boots[before.boots];
+  if (argv === undefined) throw new Error(`${wanted} has no boot ${before.boots + 1}`);
+  const startedAt = performance.now();
+  const file = join(STATE, 'report.json');
+  const { code, output } = await show(argv(file), part.env);
+  const seconds = before.seconds + (performance.now() - startedAt) / 1000;
+  const boots = before.boots + 1;
+  const report = await readFile(file, 'utf8').catch(() => '');
+  const result: PartReport = { name: wanted, code, seconds, report, output };
+  await writeFile(join(REPORTS, `${boots}.json`), JSON.stringify(result));
+  if (boots === part.boots.length) return 0;
+  await writeFile(PROGRESS, JSON.stringify({ boots, seconds } satisfies Progress));
+  return REBOOT;
 }
 
 async function handOver(): Promise<void> {

@@ -1,0 +1,72 @@
+// What runs in a guest, part by part. Each part has a guest of its own, so that none finds the remains of another.
+import { join } from 'node:path';
+import { checkout } from '../../support/tools/cache.ts';
+
+export interface Part {
+  readonly name: string;
+  /** Programs, one after the other, with a reboot between two. @param report where the last one's report belongs */
+  readonly boots: readonly ((report: string) => readonly string[])[];
+  /** Only in these worlds; in all without it. */
+  readonly worlds?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** The daemon is installed as the service of deploy/. */
+  readonly hasService?: boolean;
+}
+
+const vitest =
+  (project: string, ...files: readonly string[]) =>
+  (report: string): readonly string[] => [
+    process.execPath,
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    '--project',
+    project,
+    ...files,
+    '--reporter=verbose',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+  ];
+
+/** A program of ours; without `report` in its arguments its last lines are counted. */
+const program =
+  (file: string, ...args: readonly string[]) =>
+  (report: string): readonly string[] => [
+    process.execPath,
+    join(checkout, file),
+    ...args.map((arg) => (arg === 'REPORT' ? report : arg)),
+  ];
+
+const RUNC = '/usr/sbin/runc';
+const CRUN = '/usr/bin/crun';
+const critest = program('test/e2e/critest/main.ts', '--runtime', RUNC, '--report', 'REPORT');
+/** Read by test/support/instance.ts, which has the driver `cgroupfs` otherwise. */
+const systemd = { TROUPE_TEST_CGROUP_DRIVER: 'systemd' };
+
+export const parts: readonly Part[] = [
+  { name: 'systemd', boots: [vitest('vm', 'test/vm/guest/systemd.test.ts')], hasService: true },
+  {
+    name: 'reboot',
+    boots: [
+      vitest('vm', 'test/vm/guest/before-reboot.test.ts'),
+      vitest('vm', 'test/vm/guest/after-reboot.test.ts'),
+    ],
+    hasService: true,
+  },
+  { name: 'cgroups', boots: [vitest('integration', 'test/integration/host/cgroups.test.ts')] },
+  { name: 'critest', boots: [critest], env: systemd },
+  { name: 'critest-cgroupfs', boots: [critest] },
+  {
+    name: 'critest-crun',
+    boots: [program('test/e2e/critest/main.ts', '--runtime', CRUN, '--report', 'REPORT')],
+    env: systemd,
+  },
+  { name: 'conformance', boots: [program('test/conformance-cri/main.ts')], env: systemd },
+  { name: 'conformance-cgroupfs', boots: [program('test/conformance-cri/main.ts')] },
+  { name: 'kubelet', boots: [program('test/e2e/kubelet/main.ts', '--kills', '5')] },
+  { name: 'integration', boots: [vitest('integration')] },
+  { name: 'e2e', boots: [vitest('e2e')] },
+  { name: 'security', boots: [vitest('security')] },
+];
+
+export const partsOf = (world: string): readonly Part[] =>
+  parts.filter(({ worlds }) => worlds === undefined || worlds.includes(world));

@@ -1,0 +1,30 @@
+// The guests that can be made. A world is a release of Debian with a security module, on a machine that runs it.
+
+/** `trixie` is Debian's newest release, `bookworm` the one before, `forky` the one that is being made. */
+export type Release = 'bookworm' | 'trixie' | 'forky';
+
+export interface World {
+  readonly name: string;
+  readonly release: Release;
+  readonly lsm: 'apparmor' | 'selinux';
+  /**
+   * `uml`: the kernel as a process of this machine (user-mode Linux), whose programs run on the real processor: five to
+   * ten times as fast as an emulator. `qemu`: Debian's own kernel on an emulated processor.
+   */
+  readonly machine: 'uml' | 'qemu';
+}
+
+const worlds: readonly World[] = [
+  { name: 'trixie', release: 'trixie', lsm: 'apparmor', machine: 'uml' },
+  { name: 'bookworm', release: 'bookworm', lsm: 'apparmor', machine: 'uml' },
+  { name: 'forky', release: 'forky', lsm: 'apparmor', machine: 'uml' },
+  { name: 'stock', release: 'trixie', lsm: 'apparmor', machine: 'qemu' },
+];
+
+/** Throws with the names that there are. */
+export function worldOf(name: string): World {
+  const found = worlds.find((one) => one.name === name);
+  if (found === undefined)
+    throw new Error(`there is no guest ${name}; there are: ${worlds.map((one) => one.name).join(', ')}`);
+  return found;
+}
