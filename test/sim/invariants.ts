@@ -11,6 +11,7 @@ import type { Broken } from './broken.ts';
 import { checkArchives, checkCheckpoints, leftOfCheckpoints } from './invariant-checkpoints.ts';
 import { checkContainers } from './invariant-containers.ts';
 import { checkLogs } from './invariant-logs.ts';
+import { Stops } from './invariant-stops.ts';
 import type { World } from './world.ts';
 
 /**
@@ -35,8 +36,11 @@ export class Invariants {
   #checkedSandboxes: readonly SandboxView[] | undefined;
   #checkedContainers: readonly ContainerView[] | undefined;
 
+  readonly #stops: Stops;
+
   constructor(world: World) {
     this.#world = world;
+    this.#stops = new Stops(world);
   }
 
   /** The first broken row, or undefined. */
@@ -64,6 +68,7 @@ export class Invariants {
       this.#transitions(sandboxes, containers, ledger) ??
       this.#durability(troupe) ??
       this.#exitFacts(containers, ledger) ??
+      this.#stops.check(ledger) ??
       this.#ofViewsAlone(sandboxes, containers)
     );
   }
@@ -237,9 +242,15 @@ export class Invariants {
     for (const id of history.sandboxes)
       if (directory.sandbox(id as never)?.listed !== true)
         return broken(`sandbox ${id} was handed out and is not present`);
-    for (const id of history.containers.keys())
-      if (directory.container(id as never)?.listed !== true)
-        return broken(`container ${id} was handed out and is not present`);
+    for (const [id, { sandboxId }] of history.containers) {
+      const view = directory.container(id as never);
+      if (view?.listed !== true) return broken(`container ${id} was handed out and is not present`);
+      if (view.spec.key.sandboxId !== sandboxId)
+        return {
+          invariant: 'I4',
+          detail: `container ${id} of ${view.spec.key.sandboxId} was handed out for ${sandboxId}`,
+        };
+    }
     // where the disk refused the record and the process has ended meanwhile, a restart reports so once the monitor has
     // written
     const mayForget = (id: string): boolean =>

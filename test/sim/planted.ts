@@ -5,7 +5,9 @@
 import type { JournalPort, JournalRecord } from '../../src/ports/journal.ts';
 import type { Ports } from '../../src/ports/ports.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
+import type { Ledger } from '../../src/actors/ledger/ledger.ts';
 import type { Kernel } from './kernel.ts';
+import { DRIVER_PLANTS } from './planted-drivers.ts';
 
 export const MUTANTS = [
   'nameReleasedEarly',
@@ -16,12 +18,19 @@ export const MUTANTS = [
   'helpersGoOn',
   'outcomeShownEarly',
   'undoListLost',
+  ...(Object.keys(DRIVER_PLANTS) as (keyof typeof DRIVER_PLANTS)[]),
+  'createJoinsOther',
+  'eventBeforeCommit',
+  'graceRestarted',
 ] as const;
 
 export type Mutant = 'none' | (typeof MUTANTS)[number];
 
+const isDriverPlant = (mutant: Mutant): mutant is keyof typeof DRIVER_PLANTS => mutant in DRIVER_PLANTS;
+
 /** The ports as a daemon with this fault uses them. */
 export function plantInPorts(mutant: Mutant, ports: Ports, kernel: Kernel): Ports {
+  if (isDriverPlant(mutant)) return DRIVER_PLANTS[mutant](ports, kernel);
   const { journal } = ports;
   const withAppend = (append: JournalPort['append']): Ports => ({
     ...ports,
@@ -54,9 +63,38 @@ function withoutPendingCleanup(record: JournalRecord): JournalRecord {
 
 /** What is wrong with the daemon beside its ports. */
 export function plantInTroupe(mutant: Mutant, { directory }: Troupe): void {
-  if (mutant !== 'nameReleasedEarly') return;
   const sandboxes = directory.sandboxesByName.bind(directory);
   const containers = directory.containersByName.bind(directory);
-  directory.sandboxesByName = (key) => sandboxes(key).filter((view) => view.settled);
-  directory.containersByName = (key) => containers(key).filter((view) => view.settled);
+  const listenToAll = directory.listenToAll.bind(directory);
+  switch (mutant) {
+    case 'nameReleasedEarly':
+      directory.sandboxesByName = (key) => sandboxes(key).filter((view) => view.settled);
+      directory.containersByName = (key) => containers(key).filter((view) => view.settled);
+      break;
+    // a create joins whatever has this name, in any pod
+    case 'createJoinsOther':
+      directory.containersByName = ({ name }) =>
+        directory.containers().filter((view) => view.spec.key.name === name);
+      break;
+    // what is being made is reported as made
+    case 'eventBeforeCommit':
+      directory.listenToAll = (listener) =>
+        listenToAll((view, gone) => listener(view.kind === 'pull' ? view : { ...view, listed: true }, gone));
+      break;
+    default:
+      break;
+  }
+}
+
+/** The grace period that the mutant gives to each stop that it finds after a boot. */
+const GRACE_MS = 60_000;
+
+/** What is wrong with how the daemon begins: its records, before anything acts on them. */
+export function plantInLedger(mutant: Mutant, { containers }: Ledger, nowMs: number): void {
+  if (mutant !== 'graceRestarted') return;
+  const killAtMonoMs = Math.round(nowMs) + GRACE_MS;
+  for (const [id, facts] of containers) {
+    const { stopping } = facts;
+    if (stopping !== undefined) containers.set(id, { ...facts, stopping: { ...stopping, killAtMonoMs } });
+  }
 }

@@ -28,6 +28,7 @@ interface Troubles {
 }
 
 const STEPS = 1500;
+const LONG_GRACE_MS = 30_000;
 const YEAR_S = 31_536_000;
 
 export type SeedOptions = Pick<RunOptions, 'mutant' | 'inspect' | 'mode'>;
@@ -58,6 +59,7 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
     pods: Array.from({ length: 1 + random.int(3) }, (_none, n) => ({
       ...drawPod(random, n),
       ...drawCheckpoints(seed, n),
+      ...(mutant === 'graceRestarted' ? { graceMs: LONG_GRACE_MS } : {}),
     })),
     manners: {
       duplicates: random.chance(0.5) ? 0.2 : 0,
@@ -95,7 +97,11 @@ function drawTroubles(random: Random, mutant: Mutant): Troubles {
     monitorDies: sometimes(0.2, 0.005),
     sandboxBreaks: sometimes(0.25, 0.005),
   };
-  return mutant === 'fsyncDropped' ? { ...drawn, power: Math.max(drawn.power, 0.004) } : drawn;
+  if (mutant === 'fsyncDropped') return { ...drawn, power: Math.max(drawn.power, 0.004) };
+  // what holds a stop up hides that its grace period began anew
+  if (mutant === 'graceRestarted')
+    return { ...drawn, crash: Math.max(drawn.crash, 0.01), error: 0, hang: 0, diskError: 0, diskFull: 0 };
+  return drawn;
 }
 
 function drawPod(random: Random, n: number): PodPlan {
@@ -122,7 +128,12 @@ function drawCheckpoints(seed: number, n: number): Pick<PodPlan, 'checkpoints'> 
 }
 
 function begin(world: World, seed: number, troubles: Troubles): void {
-  world.kernel.program = programs(seed);
+  const program = programs(seed);
+  // only what does not obey outlives its grace period
+  world.kernel.program =
+    world.mutant === 'graceRestarted'
+      ? (id) => ({ ...program(id), livesMs: undefined, stubborn: true })
+      : program;
   world.outside.rates.error = troubles.error;
   world.outside.rates.hang = troubles.hang;
   world.diskErrorRate = troubles.diskError;

@@ -25,7 +25,7 @@ import { givenUp, HungDisk } from './hung-disk.ts';
 import { Kernel } from './kernel.ts';
 import { nriTwin } from './nri-twin.ts';
 import { Outside } from './outside.ts';
-import { plantInPorts, plantInTroupe } from './planted.ts';
+import { plantInLedger, plantInPorts, plantInTroupe } from './planted.ts';
 import type { Mutant } from './planted.ts';
 import { randomStream } from './random.ts';
 import type { Random } from './random.ts';
@@ -193,6 +193,7 @@ export class World {
       },
       log: silentLog,
     };
+    plantInLedger(this.mutant, opened.state, this.scheduler.nowMs);
     const troupe = createTroupe({
       ports: plantInPorts(
         this.mutant,
