@@ -119,26 +119,44 @@ export const rotating: Worker = async (load) => {
   });
   const follow = again(load, 'logs followed', FOLLOW_MS, async () => {
     const { id } = load.random.pick(writers);
-    const { child, ended, text } = await crictlStarted(load.world, ['logs', '-f', '--tail', '1', id]);
-    const has = (count: number): boolean => text().split('\n').length > count;
-    const lines = async (count: number): Promise<void> => {
-      await untilFound({ what: `${count} lines`, withinMs: FOLLOW_WITHIN_MS }, () =>
-        Promise.resolve(has(count) || child.exitCode !== null),
-      );
-      if (!has(count)) throw new Error(`crictl logs ended: ${text().slice(-200)}`);
-    };
+    const following = new Following();
     try {
       // its library misses a rotation between its opening of the file and its watch of the directory
-      await alone(() => lines(FIRST_LINES));
-      await lines(FOLLOW_LINES);
+      await alone(async () => {
+        await following.start(load, id);
+        await following.lines(FIRST_LINES);
+      });
+      await following.lines(FOLLOW_LINES);
     } finally {
-      child.kill('SIGKILL');
-      await ended;
+      await following.stop();
     }
   });
   await Promise.all([rotate, follow]);
   for (const one of writers) await one.remove();
 };
+
+/** `crictl logs -f`. */
+class Following {
+  #started: Awaited<ReturnType<typeof crictlStarted>> | undefined;
+
+  async start({ world }: Load, id: string): Promise<void> {
+    this.#started = await crictlStarted(world, ['logs', '-f', '--tail', '1', id]);
+  }
+
+  async lines(count: number): Promise<void> {
+    const text = (): string => this.#started?.text() ?? '';
+    const has = (): boolean => text().split('\n').length > count;
+    await untilFound({ what: `${count} lines`, withinMs: FOLLOW_WITHIN_MS }, () =>
+      Promise.resolve(has() || this.#started?.child.exitCode !== null),
+    );
+    if (!has()) throw new Error(`crictl logs ended: ${text().slice(-200)}`);
+  }
+
+  async stop(): Promise<void> {
+    this.#started?.child.kill('SIGKILL');
+    await this.#started?.ended;
+  }
+}
 
 interface Rotated {
   readonly id: string;
