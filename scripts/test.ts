@@ -1,11 +1,14 @@
 // `sudo npm test`: all tests. First what needs nothing (the same as `npm run check`), then what works on the machine
-// with the real tools. The last line is plain: `N passed, N failed`.
+// with the real tools. The last line is plain: `N passed, N failed`. With `--figures` the skips go into
+// docs/figures.md.
 import { join } from 'node:path';
 import { forgetTests } from '../test/support/faults/records.ts';
 import { BUILD_MS } from '../test/support/patience.ts';
 import { checkout } from './support/checkout.ts';
 import { firstSteps } from './support/check-steps.ts';
 import { currentFaultRows, faultSummary, neverHappened, textsOfTests } from './support/fault-rows.ts';
+import { commitAndDate } from './support/figures.ts';
+import { countSkips, readSkips, skipsSummary, writeAll } from './support/skips.ts';
 import { programStep, runSteps, summarize, vitestStep } from './support/steps.ts';
 
 /** Go itself and three programs, each of which has a limit of its own that names it. */
@@ -26,7 +29,18 @@ const results = await runSteps([
   vitestStep('security', ['security']),
 ]);
 const faults = currentFaultRows(textsOfTests());
+const ran = Object.fromEntries(
+  results
+    .filter(({ left }) => left !== undefined)
+    .map(({ name, passed, failed, skipped, reasons = [] }) => [
+      name,
+      countSkips(commitAndDate(), passed + failed + skipped, reasons),
+    ]),
+);
+const skips = { ...readSkips(), ...ran };
+if (process.argv.includes('--figures')) writeAll(skips);
 summarize(results, undefined, [
   ...neverHappened(faults).map((fault) => `never happened: ${fault}`),
   faultSummary(faults),
+  skipsSummary(skips),
 ]);

@@ -3,6 +3,7 @@
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { skipText } from '../../test/support/skips/remedies.ts';
 import { EXHAUSTIVE } from '../../test/support/exhaustive.ts';
 import { checkout } from './checkout.ts';
 import { type Ended, type Output, runShown } from './shown-program.ts';
@@ -17,6 +18,8 @@ export interface StepResult {
   /** One entry per failed test, `file > test`, or what else went wrong. */
   readonly failures: readonly string[];
   readonly skips: readonly string[];
+  /** The reason of each skipped test that gives one. */
+  readonly reasons?: readonly string[];
   /** The tests that the step leaves to `npm test`; not counted. */
   readonly left?: readonly string[];
 }
@@ -36,6 +39,8 @@ interface JsonReport {
       readonly fullName: string;
       readonly status: string;
       readonly tags?: readonly string[];
+      /** `skipped`: the reason (test/support/skips). */
+      readonly meta?: { readonly skipped?: string };
     }[];
   }[];
 }
@@ -101,6 +106,7 @@ export function countTests(
 ): Omit<StepResult, 'name' | 'seconds'> {
   const failures: string[] = [];
   const skips: string[] = [];
+  const reasons: string[] = [];
   const left: string[] = [];
   let passed = 0;
   if (text === undefined)
@@ -121,7 +127,10 @@ export function countTests(
       }
       const isLeft = leftTag !== undefined && test.tags?.includes(leftTag) === true;
       const list = test.status === 'failed' ? failures : isLeft ? left : skips;
-      list.push(`${file.name.replace(`${checkout}/`, '')} > ${test.fullName}`);
+      const reason = test.meta?.skipped;
+      const why = list === skips && reason !== undefined ? `: ${skipText(reason)}` : '';
+      list.push(`${file.name.replace(`${checkout}/`, '')} > ${test.fullName}${why}`);
+      if (list === skips && reason !== undefined) reasons.push(reason);
     }
     const isUnexplained = file.status === 'failed' && failures.length === failuresBefore;
     if (isUnexplained)
@@ -133,7 +142,8 @@ export function countTests(
     );
   }
   if (passed + failures.length + skips.length === 0) failures.push(`${name}: not a single test was found`);
-  return { passed, failed: failures.length, skipped: skips.length, failures, skips, left };
+  const counts = { passed, failed: failures.length, skipped: skips.length, failures, skips, left };
+  return reasons.length === 0 ? counts : { ...counts, reasons };
 }
 
 async function timed({ name, run }: Step, output: Output): Promise<StepResult> {

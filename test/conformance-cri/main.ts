@@ -4,6 +4,7 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { criClient } from '../../scripts/support/cri-client.ts';
+import { recordSkips } from '../../scripts/support/skips.ts';
 import { startTinyRegistry } from '../../scripts/support/tiny-registry.ts';
 import { busyboxImage } from '../../scripts/support/busybox-image.ts';
 import { staticBusybox } from '../support/tools/debian.ts';
@@ -111,7 +112,15 @@ async function main(): Promise<void> {
     for (const { ms, handler, group, claim } of results.toSorted((a, b) => b.ms - a.ms).slice(0, 20))
       console.log(`${ms} ms ${handler} ${group}: ${claim}`);
   const isWhole = options.socket === undefined && options.only === undefined && options.handler === undefined;
-  if (isWhole) writeDocument(results, seconds);
+  if (isWhole) {
+    writeDocument(results, seconds);
+    const skipped = results.filter(({ outcome }) => outcome === 'skipped');
+    recordSkips(
+      'conformance',
+      results.length,
+      skipped.map(({ reason }) => reason),
+    );
+  }
   if (!options.json) console.log(`\nconformance: ${totals(results)} in ${seconds.toFixed(0)} s`);
   if (results.some(({ outcome }) => outcome === 'failed')) process.exitCode = 1;
 }

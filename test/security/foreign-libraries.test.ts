@@ -12,6 +12,7 @@ import { containerConfig, sandboxConfig, untilTermed } from '../e2e/support/pods
 import { makeWorld, type World } from '../e2e/support/world.ts';
 import { staticBusybox } from '../support/tools/debian.ts';
 import { until } from '../support/eventually.ts';
+import { unless } from '../support/skips/unless.ts';
 
 const STRACE = '/usr/bin/strace';
 const missing = process.getuid?.() !== 0 ? 'root' : existsSync(STRACE) ? '' : STRACE;
@@ -53,7 +54,7 @@ async function traceAll(pid: number, output: string): Promise<() => Promise<void
   };
 }
 
-describe.skipIf(missing !== '')('S53 code of an image', () => {
+unless(describe, missing)('S53 code of an image', () => {
   let world: World;
   beforeAll(async () => {
     const planted = layerOf(

@@ -13,6 +13,7 @@ import type { TarEntry } from '../../scripts/support/tar.ts';
 import { NamespaceMode, SecurityProfile_ProfileType } from '../../src/gen/runtime/v1/api_pb.ts';
 import { makeWorld, type World } from '../e2e/support/world.ts';
 import { staticBusybox } from '../support/tools/debian.ts';
+import { notRoot, unless } from '../support/skips/unless.ts';
 
 const isRoot = process.getuid?.() === 0;
 if (!isRoot) console.log('skipped: hostile images need root');
@@ -52,7 +53,7 @@ async function canaryContent(): Promise<readonly string[]> {
   return (await readdir(canary, { recursive: true })).toSorted();
 }
 
-describe.skipIf(!isRoot)('hostile images and requests', () => {
+unless(describe, notRoot())('hostile images and requests', () => {
   let world: World;
   let pods = 0;
 

@@ -7,6 +7,7 @@ import { hostLimits } from '../../src/host/bounds.ts';
 import { makeWorld, type World } from '../e2e/support/world.ts';
 import { closeWorld, makePod, removePod } from '../integration/daemon/pod.ts';
 import { EVENT_MS } from '../support/patience.ts';
+import { notRoot, unless } from '../support/skips/unless.ts';
 
 const CRUN = '/usr/bin/crun';
 const isRoot = process.getuid?.() === 0;
@@ -14,7 +15,7 @@ if (!isRoot) console.log('skipped: files of pods need root');
 if (!existsSync(CRUN)) console.log(`skipped: files of pods with crun: ${CRUN} is not installed`);
 const handlers = ['', ...(existsSync(CRUN) ? ['crun'] : [])];
 
-describe.skipIf(!isRoot)('our files in a container', () => {
+unless(describe, notRoot())('our files in a container', () => {
   let world: World;
   beforeAll(async () => {
     world = await makeWorld({

@@ -45,8 +45,10 @@ function isListOfTests(around: readonly Node[]): boolean {
   const call = around.at(-1);
   if (call?.type !== 'CallExpression') return false;
   const callee = call['callee'] as Node;
-  // describe.each(rows)('name', …) calls what a call gave
-  const name = dotted(callee.type === 'CallExpression' ? callee['callee'] : callee);
+  // describe.each(rows)('name', …) calls what a call gave, as unless(describe, reason)('name', …) does
+  const inner = callee.type === 'CallExpression' ? (callee['callee'] as Node) : callee;
+  const isUnless = dotted(inner) === 'unless';
+  const name = dotted(isUnless ? (callee['arguments'] as readonly Node[])[0] : inner);
   return name.split('.')[0]?.startsWith('describe') === true;
 }
 

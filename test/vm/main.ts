@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { commitAndDate, writeFigures } from '../../scripts/support/figures.ts';
+import { recordSkips } from '../../scripts/support/skips.ts';
 import { type StepResult, summarize } from '../../scripts/support/steps.ts';
 import { run, runOrThrow } from '../support/run.ts';
 import { imageByDigest } from '../support/images/critest-images.ts';
@@ -176,12 +177,18 @@ async function main(world: World): Promise<void> {
     );
     const all: StepResult[] = [];
     for (const part of wanted) all.push(await runPart(guests, part));
-    if (options.only === undefined)
+    if (options.only === undefined) {
       writeFigures(
         `vm ${world.name}`,
         `Guest ${world.name}: systemd and cgroup v2 (\`npm run test:vm -- --world ${world.name}\`)`,
         figures(all),
       );
+      recordSkips(
+        `guest ${world.name}`,
+        all.reduce((sum, part) => sum + part.passed + part.failed + part.skipped, 0),
+        all.flatMap(({ reasons = [] }) => reasons),
+      );
+    }
     summarize(all);
   } finally {
     if (options.keep) console.error(`kept for inspection: ${directory} (${consoleLog(directory)})`);

@@ -61,5 +61,6 @@ export function countPart(part: PartReport): StepResult {
     skipped: named('skipped').length,
     failures,
     skips: named('skipped'),
+    reasons: specs.filter(({ state }) => state === 'skipped').map(({ reason }) => reason),
   };
 }

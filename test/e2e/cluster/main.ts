@@ -4,10 +4,11 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
+import { recordSkips } from '../../../scripts/support/skips.ts';
 import { kubernetes } from '../../support/tools/kubernetes.ts';
 import { keepHost } from '../kubelet/host.ts';
 import { type Kubelet, startKubelet } from '../kubelet/kubelet.ts';
-import { tableText, totals } from '../kubelet/report.ts';
+import { skippedIn, tableText, totals } from '../kubelet/report.ts';
 import { playPart, type Row } from '../support/parts.ts';
 import { makeWorld } from '../support/world.ts';
 import { buildPrograms, type ControlPlane, startControlPlane } from './control-plane.ts';
@@ -58,7 +59,10 @@ async function main(): Promise<void> {
     });
     const text = tableText(rows);
     console.log(`\n${text}\n\ncluster: ${totals(rows)}`);
-    if (options.only === undefined) writeFigures('cluster', 'Cluster, Kubernetes v1.36.3', text);
+    if (options.only === undefined) {
+      writeFigures('cluster', 'Cluster, Kubernetes v1.36.3', text);
+      recordSkips('cluster', rows.length, skippedIn(rows));
+    }
     if (rows.some(({ state }) => state === 'failed')) process.exitCode = 1;
   } catch (error) {
     console.error(error);

@@ -7,13 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
+import { recordSkips } from '../../../scripts/support/skips.ts';
 import { type Machine, differencesWhenSettled, snapshotMachine } from '../../support/baseline.ts';
 import { pushImages, startRegistry } from '../../support/docker-registry/start.ts';
 import { critestImages, critestRegistriesConf, imageByDigest } from '../../support/images/critest-images.ts';
 import { type Instance, makeInstance } from '../../support/instance.ts';
 import { run, runOrThrow } from '../../support/run.ts';
 import { critest, runc14 } from '../../support/tools/go-tools.ts';
-import { figuresOf, type Spec, specsOf, totals } from './report.ts';
+import { figuresOf, skippedIn, type Spec, specsOf, totals } from './report.ts';
 
 /** A whole run takes 90 s when all goes well; each spec that waits in vain adds a minute or more. */
 const SUITE_TIMEOUT_MS = 25 * 60_000;
@@ -111,6 +112,7 @@ async function validate(instance: Instance, runtime: string): Promise<void> {
     // a block of its own for each runtime and version
     const how = options.websocket ? `${runtime}, streams over WebSocket` : runtime;
     writeFigures(`critest ${how}`, `critest v1.36.0, ${how}`, figuresOf(specs, seconds, remarks));
+    recordSkips(`critest ${how}`, specs.length, skippedIn(specs));
   }
   if (specs.length === 0 || specs.some((spec) => spec.state === 'failed') || left.length > 0)
     process.exitCode = 1;

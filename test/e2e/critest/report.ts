@@ -57,6 +57,10 @@ const countOf = (specs: readonly Spec[], state: Spec['state']): number =>
 export const totals = (specs: readonly Spec[]): string =>
   `${countOf(specs, 'passed')} passed, ${countOf(specs, 'failed')} failed, ${countOf(specs, 'skipped')} skipped of ${specs.length}`;
 
+/** The reason of each skipped spec. */
+export const skippedIn = (specs: readonly Spec[]): readonly string[] =>
+  specs.filter(({ state }) => state === 'skipped').map(({ reason }) => reason);
+
 /** A markdown table cell must not hold its own delimiter, nor what would be read as HTML. */
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('<', '&lt;');
 

@@ -12,6 +12,7 @@ import { base64, cosignPayload, keyPairs, signedBy, type KeyPair } from '../../s
 import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { unless, lacking } from '../../support/skips/unless.ts';
 
 const missing = process.getuid?.() === 0 ? noBusybox() : 'needs root';
 if (missing !== undefined) console.log(`skipped: signature policies: ${missing}`);
@@ -107,7 +108,7 @@ function imagesOf(): Map<string, Image> {
   ]);
 }
 
-describe.skipIf(missing !== undefined)('signature policies', () => {
+unless(describe, missing)('signature policies', () => {
   let world: World;
   let images: Map<string, Image>;
   let pods = 0;
@@ -218,7 +219,7 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
     expect(await run(good, { userSpecifiedImage: name('good') })).toBe('running');
   });
 
-  it.skipIf(missingGpg.length > 0)(
+  unless(it, lacking(...missingGpg))(
     'signedBy accepts an image by its OpenPGP signature in a lookaside store, and no other image',
     async () => {
       const home = new GpgHome();
@@ -283,7 +284,7 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
     );
   });
 
-  it.skipIf(!runsNewer)(
+  unless(it, runsNewer ? '' : 'this machine runs no newer variant of a platform than its oldest')(
     'a policy changed after the pull judges the index entry that the pull took',
     async () => {
       const many = await pull('many');

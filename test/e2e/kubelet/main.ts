@@ -4,12 +4,13 @@
 // once.
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
+import { recordSkips } from '../../../scripts/support/skips.ts';
 import { kubernetes } from '../../support/tools/kubernetes.ts';
 import { playPart, type Row } from '../support/parts.ts';
 import { makeWorld, type World } from '../support/world.ts';
 import { checkAfterKills, figuresText, killDaemon } from './kills.ts';
 import { type Kubelet, startKubelet } from './kubelet.ts';
-import { tableText, totals } from './report.ts';
+import { skippedIn, tableText, totals } from './report.ts';
 import type { Outcome } from './outcome.ts';
 import { type Scenario, scenarios } from './scenarios.ts';
 import { type Remains, Stage, tracesOf } from './stage.ts';
@@ -191,7 +192,10 @@ async function main(): Promise<void> {
     });
     const text = tableText(run.rows);
     console.log(`\n${text}\n\nkubelet: ${totals(run.rows)}`);
-    if (options.only === undefined) writeFigures('kubelet', 'Kubelet v1.36.3', text);
+    if (options.only === undefined) {
+      writeFigures('kubelet', 'Kubelet v1.36.3', text);
+      recordSkips('kubelet', run.rows.length, skippedIn(run.rows));
+    }
     if (run.rows.some(({ state }) => state === 'failed')) process.exitCode = 1;
   } catch (error) {
     console.error(error);

@@ -18,6 +18,10 @@ export function totals(rows: readonly Row[]): string {
   return `${of('passed')} passed, ${of('failed')} failed, ${of('skipped')} skipped`;
 }
 
+/** The reason of each skipped scenario. */
+export const skippedIn = (rows: readonly Row[]): readonly string[] =>
+  rows.filter(({ state }) => state === 'skipped').map(({ note }) => note);
+
 /** Markdown; the same for the terminal. */
 export function tableText(rows: readonly Row[]): string {
   return [

@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
+import { recordSkips } from '../../../scripts/support/skips.ts';
 import { differencesWhenSettled, type Machine, snapshotMachine } from '../../support/baseline.ts';
 import { pushImages, startRegistry } from '../../support/docker-registry/start.ts';
 import { critestRegistriesConf } from '../../support/images/critest-images.ts';
 import { type Instance, makeInstance } from '../../support/instance.ts';
 import { runOrThrow } from '../../support/run.ts';
 import { sweepMachine } from '../../support/sweep.ts';
-import { totals } from '../critest/report.ts';
+import { skippedIn, totals } from '../critest/report.ts';
 import { hierarchies, removeCgroups } from '../kubelet/kubelet.ts';
 import { nodeImages } from './images.ts';
 import { type Missing, missing } from './missing.ts';
@@ -114,17 +115,23 @@ async function validate(instance: Instance, programs: Programs): Promise<void> {
     );
   console.log(`\nnode e2e: ${totals(specs)} in ${seconds.toFixed(0)} s`);
   for (const line of left) console.log(`left on the machine: ${line}`);
-  if (options.focus === undefined && options.skip === undefined && options.files === undefined) {
+  const isWhole = options.focus === undefined && options.skip === undefined;
+  if (isWhole) {
     const remark =
       left.length === 0
         ? 'Nothing was left on the machine.'
         : `${left.length} things were left on the machine.`;
     const runc = (await runOrThrow([programs.runc, '--version'])).split('\n')[0]?.trim() ?? '';
+    const { files } = options;
+    const name = files === undefined ? 'node e2e' : 'node e2e, features';
+    const what = files === undefined ? 'NodeConformance' : 'other specs';
+    const command = files === undefined ? '' : `\`sudo npm run node-e2e -- --files ${files}\`\n\n`;
     writeFigures(
-      'node e2e',
-      `Node e2e suite of Kubernetes v1.36.3, NodeConformance, ${runc}`,
-      figuresOf(specs, seconds, remark),
+      name,
+      `Node e2e suite of Kubernetes v1.36.3, ${what}, ${runc}`,
+      `${command}${figuresOf(specs, seconds, remark)}`,
     );
+    recordSkips(name, specs.length, skippedIn(specs));
   }
   if (specs.length === 0 || specs.some((spec) => spec.state === 'failed') || left.length > 0)
     process.exitCode = 1;

@@ -14,6 +14,7 @@ import { checkout } from '../../support/tools/cache.ts';
 import { sandboxConfig } from '../support/pods.ts';
 import { chromium, openBrowser } from './browser.ts';
 import type { Browser, Page } from './browser.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const missing = [
   ...(chromium === undefined
@@ -93,7 +94,7 @@ async function prepared(endpoint: string): Promise<Instance> {
   return made;
 }
 
-describe.skipIf(missing.length > 0)('the page of a real daemon', () => {
+unless(describe, missing.length > 0 ? `needs ${missing.join(', ')}` : '')('the page of a real daemon', () => {
   let traces: Awaited<ReturnType<typeof collector>>;
   let instance: Instance;
   let cri: CriClient;

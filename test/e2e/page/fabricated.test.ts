@@ -6,6 +6,7 @@ import type { SandboxView } from '../../../src/actors/directory/views.ts';
 import { container, pull, sandbox, stage } from '../../unit/introspection/stage.ts';
 import { chromium, openBrowser } from './browser.ts';
 import type { Browser, Page } from './browser.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 if (chromium === undefined)
   process.stderr.write(
@@ -19,7 +20,7 @@ const rows = "[...document.querySelectorAll('.row:not([hidden])')]";
 const named = (name: string): string =>
   `${rows}.find((row) => row.querySelector('b').textContent === ${JSON.stringify(name)})`;
 
-describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
+unless(describe, chromium === undefined ? 'needs Chromium' : '')('the page over 500 pods', () => {
   const { options, put, drop, wait } = stage();
   const token = '5a'.repeat(32);
   const pods: SandboxView[] = [];

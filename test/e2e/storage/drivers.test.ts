@@ -14,6 +14,7 @@ import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts'
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { until } from '../../support/eventually.ts';
+import { notRoot, unless } from '../../support/skips/unless.ts';
 
 const program = join(checkout, 'bin/troupe');
 
@@ -72,10 +73,8 @@ describePods('storage drivers with pods', () => {
   for (const trial of storageDrivers()) {
     if (trial.name === 'btrfs' || trial.whyNot !== '') {
       const why =
-        trial.name === 'btrfs'
-          ? 'its store wants a disk of its own; see test/integration/storage'
-          : trial.whyNot;
-      process.stdout.write(`skipped: pods on ${trial.name}: ${why}\n`);
+        trial.name === 'btrfs' ? 'needs a disk of its own: test/integration/storage has one' : trial.whyNot;
+      unless(it, why)(`pods on ${trial.name}`, () => undefined);
       continue;
     }
     it(`F02 I16 ${trial.name}: a pod runs, goes on when the daemon is killed, and leaves nothing`, async () => {
@@ -125,7 +124,7 @@ describePods('storage drivers with pods', () => {
 
 const fuse = storageDrivers().find(({ name }) => name === 'fuse-overlayfs');
 describePods('fuse-overlayfs', () => {
-  it.skipIf(fuse === undefined || fuse.whyNot !== '')(
+  unless(it, fuse === undefined ? 'needs /dev/fuse' : fuse.whyNot)(
     'F02: after a kill before the FUSE program has mounted, the next daemon ends the program, which mounts nothing later',
     async () => {
       const directory = mkdtempSync(join(tmpdir(), 'troupe-late-'));
@@ -163,7 +162,7 @@ describePods('fuse-overlayfs', () => {
     },
   );
 
-  it.skipIf(fuse === undefined || fuse.whyNot !== '')(
+  unless(it, fuse === undefined ? 'needs /dev/fuse' : fuse.whyNot)(
     'the FUSE process is in the cgroup of the pod’s monitors; its death is reported, and its container can be removed',
     async () => {
       const world = await makeWorld({
@@ -215,7 +214,7 @@ describe('drivers that a store can not have', () => {
     return [code, `${stdout}${stderr}`];
   };
 
-  it.skipIf(process.getuid?.() !== 0)(
+  unless(it, notRoot())(
     'a missing driver is refused with the reason and the exit code of an invalid configuration',
     async () => {
       const [code, said] = await serve('gone', 'driver = "devicemapper"');
@@ -226,16 +225,13 @@ describe('drivers that a store can not have', () => {
     },
   );
 
-  it.skipIf(process.getuid?.() !== 0)(
-    'a driver other than the one that made the store is refused',
-    async () => {
-      const layer = join(directory, 'switch/root/layers', 'a'.repeat(64));
-      execFileSync('mkdir', ['-p', layer]);
-      const [code, said] = await serve('switch', 'driver = "vfs"');
-      expect([code, said]).toEqual([
-        78,
-        expect.stringContaining('has images or containers of the storage driver overlay') as string,
-      ]);
-    },
-  );
+  unless(it, notRoot())('a driver other than the one that made the store is refused', async () => {
+    const layer = join(directory, 'switch/root/layers', 'a'.repeat(64));
+    execFileSync('mkdir', ['-p', layer]);
+    const [code, said] = await serve('switch', 'driver = "vfs"');
+    expect([code, said]).toEqual([
+      78,
+      expect.stringContaining('has images or containers of the storage driver overlay') as string,
+    ]);
+  });
 });

@@ -11,6 +11,7 @@ import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const program = join(checkout, 'bin/troupe');
 const DEADLINE = 4;
@@ -172,59 +173,56 @@ describePods('stores beside the own root', () => {
 
   const why = whyNoDeadMount();
   if (why !== '') process.stdout.write(`skipped: a store that does not answer: ${why}\n`);
-  it.skipIf(why !== '')(
-    'F45 I19: a store that does not answer holds up only the calls that need it',
-    async () => {
-      const { runtime, image: imageService } = world.client;
-      const image = await world.pull();
-      const other = await running(world, 'beside', image);
-      const config = podOf(world, 'stuck');
-      const { podSandboxId } = await runtime.runPodSandbox({ config });
-      const dead = makeDeadMount(images, true);
-      try {
-        const create = (at: number) =>
-          runtime.createContainer(
-            {
-              podSandboxId,
-              sandboxConfig: config,
-              config: containerConfig({ name: `c${at}`, image, command: untilTermed(0), hostNetwork: true }),
-            },
-            { deadlineMs: 2000 },
-          );
-        // far more calls than the pool has threads
-        const stuck = await Promise.allSettled(
-          Array.from({ length: 24 }, (_, at) =>
-            at % 2 === 0 ? create(at) : imageService.imageFsInfo({}, { deadlineMs: 2000 }),
-          ),
+  unless(it, why)('F45 I19: a store that does not answer holds up only the calls that need it', async () => {
+    const { runtime, image: imageService } = world.client;
+    const image = await world.pull();
+    const other = await running(world, 'beside', image);
+    const config = podOf(world, 'stuck');
+    const { podSandboxId } = await runtime.runPodSandbox({ config });
+    const dead = makeDeadMount(images, true);
+    try {
+      const create = (at: number) =>
+        runtime.createContainer(
+          {
+            podSandboxId,
+            sandboxConfig: config,
+            config: containerConfig({ name: `c${at}`, image, command: untilTermed(0), hostNetwork: true }),
+          },
+          { deadlineMs: 2000 },
         );
-        expect(
-          stuck.map((one) => (one.status === 'rejected' ? (one.reason as { code: number }).code : 'done')),
-        ).toEqual(stuck.map(() => DEADLINE));
-        await othersAreServed(world, other.containerId);
-        // the next daemon comes up as well, and knows its containers
-        await world.instance.kill();
-        await world.instance.start();
-        expect((await runtime.containerStatus({ containerId: other.containerId })).status?.state).toBe(2);
-        const degraded = (await runtime.status({})).status?.conditions.find(
-          ({ type }) => type === 'PartsStarted',
-        );
-        expect(degraded).toMatchObject({
-          status: false,
-          message: expect.stringContaining(`image store ${images}: `) as string,
-        });
-      } finally {
-        dead.remove();
-      }
-      // it is back: what waited goes on, and everything goes away
-      for (const id of [podSandboxId, other.podSandboxId]) {
-        await runtime.stopPodSandbox({ podSandboxId: id });
-        await runtime.removePodSandbox({ podSandboxId: id });
-      }
-      expect((await runtime.listPodSandbox({})).items).toEqual([]);
-      expect((await imageService.imageFsInfo({})).imageFilesystems).toHaveLength(1);
-      expect(readFileSync(join(images, 'storage-driver'), 'utf8')).toBe('overlay\n');
-    },
-  );
+      // far more calls than the pool has threads
+      const stuck = await Promise.allSettled(
+        Array.from({ length: 24 }, (_, at) =>
+          at % 2 === 0 ? create(at) : imageService.imageFsInfo({}, { deadlineMs: 2000 }),
+        ),
+      );
+      expect(
+        stuck.map((one) => (one.status === 'rejected' ? (one.reason as { code: number }).code : 'done')),
+      ).toEqual(stuck.map(() => DEADLINE));
+      await othersAreServed(world, other.containerId);
+      // the next daemon comes up as well, and knows its containers
+      await world.instance.kill();
+      await world.instance.start();
+      expect((await runtime.containerStatus({ containerId: other.containerId })).status?.state).toBe(2);
+      const degraded = (await runtime.status({})).status?.conditions.find(
+        ({ type }) => type === 'PartsStarted',
+      );
+      expect(degraded).toMatchObject({
+        status: false,
+        message: expect.stringContaining(`image store ${images}: `) as string,
+      });
+    } finally {
+      dead.remove();
+    }
+    // it is back: what waited goes on, and everything goes away
+    for (const id of [podSandboxId, other.podSandboxId]) {
+      await runtime.stopPodSandbox({ podSandboxId: id });
+      await runtime.removePodSandbox({ podSandboxId: id });
+    }
+    expect((await runtime.listPodSandbox({})).items).toEqual([]);
+    expect((await imageService.imageFsInfo({})).imageFilesystems).toHaveLength(1);
+    expect(readFileSync(join(images, 'storage-driver'), 'utf8')).toBe('overlay\n');
+  });
 });
 
 /** Everything goes on that needs nothing of the store: a container that runs, lists, and another pod. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe } from 'vitest';
 import type { World } from './world.ts';
 import { until } from '../../support/eventually.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const missing =
   process.getuid?.() === 0
@@ -13,7 +14,7 @@ const missing =
 if (missing.length > 0) console.warn(`skipped: needs ${missing.join(', ')}`);
 
 /** A suite that runs pods. */
-export const describePods = describe.skipIf(missing.length > 0);
+export const describePods = unless(describe, missing.length > 0 ? `needs ${missing.join(', ')}` : '');
 
 /** What crictl reads from a file: the CRI's own messages in JSON. */
 export type Json = { readonly [key: string]: unknown };

@@ -8,6 +8,7 @@ import type { BundleFiles } from '../../../src/oci/runtime/bundle/bundle.ts';
 import { bundleInput, fx, makeMachine, nodeNamespaces, readConfig, whyNot } from './machine.ts';
 import type { BundleConfig, Changes, Machine } from './machine.ts';
 import { faultOf } from '../../support/fault-of.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = whyNot();
 if (reason !== undefined) process.stdout.write(`skipped, devices of bundles: ${reason}\n`);
@@ -25,7 +26,7 @@ const write = (changes: Changes = {}): ReturnType<BundleFiles['writeBundle']> =>
 const faultWith = (changes: Changes): Promise<Fault> => faultOf(write(changes));
 const config = (): BundleConfig => readConfig(machine) as BundleConfig;
 
-describe.skipIf(reason !== undefined)('S74: devices', () => {
+unless(describe, reason)('S74: devices', () => {
   const device = (hostPath: string, containerPath = '', permissions = 'rw'): Changes => ({
     spec: { devices: [{ hostPath, containerPath, permissions }] },
   });
@@ -103,7 +104,7 @@ describe.skipIf(reason !== undefined)('S74: devices', () => {
   });
 });
 
-describe.skipIf(reason !== undefined)('S73: a seccomp profile of the node', () => {
+unless(describe, reason)('S73: a seccomp profile of the node', () => {
   const local = (path: string): Changes => ({
     spec: { command: ['/bin/sh', '-c', 'mkdir /tmp/x; echo after'] },
     security: { seccomp: { type: 'localhost', path }, namespaces: nodeNamespaces },
@@ -137,7 +138,7 @@ describe.skipIf(reason !== undefined)('S73: a seccomp profile of the node', () =
   });
 });
 
-describe.skipIf(reason !== undefined)('the built-in seccomp profile', () => {
+unless(describe, reason)('the built-in seccomp profile', () => {
   test('S35, S73: the built-in profile denies AF_ALG and AF_VSOCK, keeps AF_UNIX and denies new namespaces', async () => {
     const binary = join(machine.rootfs, 'bin/probe');
     const source = join(machine.dir, 'probe.c');

@@ -18,6 +18,7 @@ import { SANDBOX_ID, mountOf } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { bundleInput, fx, makeMachine, nodeNamespaces, readConfig, whyNot } from './machine.ts';
 import type { BundleConfig, Changes, Machine } from './machine.ts';
 import { faultOf } from '../../support/fault-of.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = whyNot();
 if (reason !== undefined) process.stdout.write(`skipped, files of bundles: ${reason}\n`);
@@ -35,7 +36,7 @@ const write = (changes: Changes = {}): ReturnType<BundleFiles['writeBundle']> =>
 const faultWith = (changes: Changes): Promise<Fault> => faultOf(write(changes));
 const config = (): BundleConfig => readConfig(machine) as BundleConfig;
 
-describe.skipIf(reason !== undefined)('host paths', () => {
+unless(describe, reason)('host paths', () => {
   test('a missing source becomes a directory of mode 0755, a link is resolved', async () => {
     mkdirSync(join(machine.dir, 'real'));
     symlinkSync('real', join(machine.dir, 'link'));
@@ -211,7 +212,7 @@ describe.skipIf(reason !== undefined)('host paths', () => {
   });
 });
 
-describe.skipIf(reason !== undefined)('inside the root file system', () => {
+unless(describe, reason)('inside the root file system', () => {
   test('S55: a working directory behind a link of the image is made inside the root', async () => {
     const canary = join(machine.dir, 'canary');
     mkdirSync(canary);
@@ -249,7 +250,7 @@ describe.skipIf(reason !== undefined)('inside the root file system', () => {
   });
 });
 
-describe.skipIf(reason !== undefined)('S09, S32, S75: the log path', () => {
+unless(describe, reason)('S09, S32, S75: the log path', () => {
   const logs = (): string => join(machine.dir, 'logs');
 
   test('its directories are made, the path is absolute', async () => {
@@ -289,7 +290,7 @@ describe.skipIf(reason !== undefined)('S09, S32, S75: the log path', () => {
   });
 });
 
-describe.skipIf(reason !== undefined)('the rest', () => {
+unless(describe, reason)('the rest', () => {
   test('namespaces of an ended process are not joined', async () => {
     const input = bundleInput(machine);
     const gone = {

@@ -14,11 +14,12 @@ import { FaultError } from '../../../src/base/fault.ts';
 import { mountOf } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { bundleInput, fx, makeMachine, whyNot } from './machine.ts';
 import type { Machine } from './machine.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = whyNot();
 if (reason !== undefined) process.stdout.write(`skipped, links of images: ${reason}\n`);
 
-describe.skipIf(reason !== undefined)('links of the image', () => {
+unless(describe, reason)('links of the image', () => {
   let machine: Machine;
   let canary: string;
   beforeEach(async () => {

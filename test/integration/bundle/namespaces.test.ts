@@ -7,13 +7,14 @@ import { bootId, processIdentity } from '../../../src/host/process/process-ident
 import { SANDBOX_ID } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { bundleInput, fx, makeMachine, whyNot } from './machine.ts';
 import type { Machine } from './machine.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = whyNot();
 if (reason !== undefined) process.stdout.write(`skipped, namespaces of bundles: ${reason}\n`);
 
 const KINDS = ['net', 'ipc', 'uts'] as const;
 
-describe.skipIf(reason !== undefined)('a pod with its own network, IPC, UTS and PID namespaces', () => {
+unless(describe, reason)('a pod with its own network, IPC, UTS and PID namespaces', () => {
   let machine: Machine;
   const pin = (kind: (typeof KINDS)[number]): string => machine.layout.pin(SANDBOX_ID, kind);
 

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { mountOf } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { bundleInput, fx, makeMachine, readConfig, whyNot } from './machine.ts';
 import type { Machine } from './machine.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = whyNot();
 if (reason !== undefined) process.stdout.write(`skipped, what the node adds to bundles: ${reason}\n`);
@@ -57,7 +58,7 @@ interface Config {
 }
 const config = (): Config => readConfig(machine) as Config;
 
-describe.skipIf(reason !== undefined)('CDI devices', () => {
+unless(describe, reason)('CDI devices', () => {
   test('a container gets node, mount, variable and group of its device, and no other device', async () => {
     const library = join(machine.dir, 'library');
     writeFileSync(library, 'a library\n');
@@ -168,7 +169,7 @@ devices:
   });
 });
 
-describe.skipIf(reason !== undefined)('OCI hooks', () => {
+unless(describe, reason)('OCI hooks', () => {
   const hook = (path: string, when: object = { always: true }, stages = ['createRuntime']): object => ({
     version: '1.0.0',
     hook: { path },

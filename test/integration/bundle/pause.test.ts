@@ -11,6 +11,7 @@ import { pauseElf } from '../../../src/oci/runtime/pause-process/elf.ts';
 import { SANDBOX_ID, sandbox } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { fx, makeMachine, statusOf, whyNot } from './machine.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = whyNot();
 if (reason !== undefined) process.stdout.write(`skipped, the pause program: ${reason}\n`);
@@ -62,7 +63,7 @@ async function orphanIsReaped(pause: number, dir: string, signal: AbortSignal): 
   return !existsSync(`/proc/${orphan}`);
 }
 
-describe.skipIf(reason !== undefined || !isX64)('the pause program as PID 1', () => {
+unless(describe, reason ?? (isX64 ? '' : 'only on x64'))('the pause program as PID 1', () => {
   test('reaps orphans, runs on, ignores SIGTERM from inside, and ends by SIGKILL', async ({ signal }) => {
     const dir = mkdtempSync(join(tmpdir(), 'troupe-pause-'));
     const path = join(dir, 'pause');
@@ -100,7 +101,7 @@ describe.skipIf(reason !== undefined || !isX64)('the pause program as PID 1', ()
   });
 });
 
-describe.skipIf(reason !== undefined)('the pause container under runc', () => {
+unless(describe, reason)('the pause container under runc', () => {
   test('runs as 65535 without capabilities under a seccomp filter, on a read-only root with nothing but itself', async ({
     signal,
   }) => {

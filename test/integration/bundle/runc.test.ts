@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DEFAULT_CAPABILITIES, capabilitiesOfMask } from '../../../src/oci/runtime/spec/capabilities.ts';
 import { bundleInput, fx, makeMachine, statusOf, whyNot } from './machine.ts';
 import type { Machine } from './machine.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = whyNot();
 if (reason !== undefined) process.stdout.write(`skipped, bundles under runc: ${reason}\n`);
@@ -11,7 +12,7 @@ if (reason !== undefined) process.stdout.write(`skipped, bundles under runc: ${r
 const STATUS = ['/bin/cat', '/proc/self/status'];
 const NONE = '0000000000000000';
 
-describe.skipIf(reason !== undefined)('S73, S11: /proc/self/status in the container', () => {
+unless(describe, reason)('S73, S11: /proc/self/status in the container', () => {
   let machine: Machine;
   beforeEach(async () => {
     machine = await makeMachine();

@@ -8,11 +8,12 @@ import { libc } from '../../../src/host/ffi/ffi.ts';
 import { setXattrAt } from '../../../src/host/files/files-at.ts';
 import type { DiffOptions } from '../../../src/oci/runtime/checkpoint/rootfs-diff.ts';
 import { rootfsChanges } from '../../../src/oci/runtime/checkpoint/rootfs-diff.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = process.getuid?.() === 0 ? '' : 'needs root';
 if (reason !== '') console.log(`changes of a root file system are not tested: ${reason}`);
 
-describe.skipIf(reason !== '')('a recreated directory', () => {
+unless(describe, reason)('a recreated directory', () => {
   let directory = '';
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'rootfs-diff-'));
@@ -78,7 +79,7 @@ describe.skipIf(reason !== '')('a recreated directory', () => {
   });
 });
 
-describe.skipIf(reason !== '')('S89 a directory of any number of entries', () => {
+unless(describe, reason)('S89 a directory of any number of entries', () => {
   let directory = '';
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'rootfs-diff-'));

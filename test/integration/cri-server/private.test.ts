@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { scratchDirectory } from './harness.ts';
+import { skipHere } from '../../support/skips/unless.ts';
 
 // With a umask of 0 a socket bound in an open directory would stand there with mode 0777 until its chmod.
 test('S69 only root can reach the socket at any moment: it is bound in a 0700 directory, and 0600 before it is moved out', (context) => {
@@ -30,7 +31,7 @@ test('S69 only root can reach the socket at any moment: it is bound in a 0700 di
   const reason = run.error?.message ?? (run.stderr.includes('ptrace') ? run.stderr : undefined);
   if (reason !== undefined) {
     process.stderr.write(`skipped, strace can't be used: ${reason}\n`);
-    context.skip(reason);
+    skipHere(context, reason);
     return;
   }
   expect(run.status, run.stderr).toBe(0);

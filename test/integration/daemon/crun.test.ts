@@ -5,6 +5,7 @@ import { startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { hybridControllers } from '../../../src/oci/runtime/handlers/hide-unified.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
+import { unless, lacking } from '../../support/skips/unless.ts';
 
 const CRUN = '/usr/bin/crun';
 const MIB = 1024n * 1024n;
@@ -12,7 +13,7 @@ const isHere = existsSync(CRUN);
 if (!isHere) console.log(`skipped: ${CRUN} is not installed`);
 const isHybrid = (await hybridControllers()) !== '';
 
-describe.skipIf(!isHere)('the handler crun', () => {
+unless(describe, lacking(CRUN))('the handler crun', () => {
   let world: World;
 
   beforeAll(async () => {

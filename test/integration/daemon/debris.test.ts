@@ -20,6 +20,7 @@ import { MS_BIND } from '../../../src/host/ffi/constants.ts';
 import { makeDeepAside } from '../../support/deep-tree.ts';
 import { PROGRAM_MS } from '../../support/patience.ts';
 import { hostOnlyWorld, makePod, removePod } from './pod.ts';
+import { notRoot, unless } from '../../support/skips/unless.ts';
 
 /** Levels of the tree that a container leaves: the figure of the row. */
 const LEVELS = 100_000;
@@ -107,7 +108,7 @@ function mountInTrash(root: string, elsewhere: string): void {
   );
 }
 
-describe.skipIf(process.getuid?.() !== 0)('debris', () => {
+unless(describe, notRoot())('debris', () => {
   let world: World;
 
   beforeAll(async () => {

@@ -9,6 +9,7 @@ import { startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
 import type { PodRequest } from './pod.ts';
+import { unless, lacking } from '../../support/skips/unless.ts';
 
 const RUNC = '/usr/sbin/runc';
 const isHere = existsSync(RUNC);
@@ -26,7 +27,7 @@ done
 exec ${RUNC} "$@"
 `;
 
-describe.skipIf(!isHere)("a handler whose state is not runc's", () => {
+unless(describe, lacking(RUNC))("a handler whose state is not runc's", () => {
   let world: World;
   let directory: string;
 

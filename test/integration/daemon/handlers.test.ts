@@ -6,12 +6,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
+import { unless, lacking } from '../../support/skips/unless.ts';
 
 const RUNC = '/usr/sbin/runc';
 const isHere = existsSync(RUNC);
 if (!isHere) console.log(`skipped: ${RUNC} is not installed`);
 
-describe.skipIf(!isHere)('handlers by reload', () => {
+unless(describe, lacking(RUNC))('handlers by reload', () => {
   let world: World;
   let dropIn: string;
   let runtime: string;

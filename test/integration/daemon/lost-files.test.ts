@@ -6,11 +6,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { closeWorld, hostOnlyWorld, makePod, processesIn, removePod } from './pod.ts';
+import { notRoot, unless } from '../../support/skips/unless.ts';
 
 /** One that has left its session and its parent, as a daemon does: only the cgroup still says whose it is. */
 const COMMAND = ['sh', '-c', '(setsid sleep 3599 &) ; trap "" TERM; while :; do sleep 1; done'];
 
-describe.skipIf(process.getuid?.() !== 0)('a container with deleted files', () => {
+unless(describe, notRoot())('a container with deleted files', () => {
   let world: World;
   let made = 0;
 

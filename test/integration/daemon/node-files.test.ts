@@ -6,10 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { criClient, type CriClient } from '../../../scripts/support/cri-client.ts';
 import { PodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { type Instance, makeInstance } from '../../support/instance.ts';
+import { notRoot, unless } from '../../support/skips/unless.ts';
 
 const TORN = '[[registry]]\nlocation = "r.exam';
 
-describe.skipIf(process.getuid?.() !== 0)('F95 a node with bad files', () => {
+unless(describe, notRoot())('F95 a node with bad files', () => {
   let instance: Instance;
   let client: CriClient;
 

@@ -15,6 +15,7 @@ import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { closeWorld, removePod } from './pod.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 /** Above the range of ports that the kernel gives out by itself. */
 const FIRST = 61_000 + (process.pid % 400) * 10;
@@ -148,13 +149,16 @@ describe('S51 what a pod may not do to others', () => {
   const hasSysctls = existsSync('/proc/sys/net/ipv6/conf');
   if (!hasSysctls) process.stdout.write('skipped, router advertisements: this kernel has no IPv6\n');
 
-  it.skipIf(!hasSysctls)('the host ignores router advertisements of a pod', () => {
-    const [bridge = ''] = world.instance.words;
-    const accepted = [bridge, hostsEnd()].map((name) =>
-      readFileSync(`/proc/sys/net/ipv6/conf/${name}/accept_ra`, 'utf8').trim(),
-    );
-    expect(accepted).toEqual(['0', '0']);
-  });
+  unless(it, hasSysctls ? '' : 'the kernel has IPv6 disabled')(
+    'the host ignores router advertisements of a pod',
+    () => {
+      const [bridge = ''] = world.instance.words;
+      const accepted = [bridge, hostsEnd()].map((name) =>
+        readFileSync(`/proc/sys/net/ipv6/conf/${name}/accept_ra`, 'utf8').trim(),
+      );
+      expect(accepted).toEqual(['0', '0']);
+    },
+  );
 
   it('a host port takes no packet sent to another pod’s address', async () => {
     const pods = await Promise.all(
@@ -270,7 +274,7 @@ describe('host ports', () => {
     expect(await tcp('127.0.0.1', UDP, REFUSED_MS)).toContain('no: ');
   });
 
-  it.skipIf(!hasIpv6)('forward TCP and UDP of IPv6', async () => {
+  unless(it, hasIpv6 ? '' : 'needs ip6tables with its nat table')('forward TCP and UDP of IPv6', async () => {
     // from another pod: what this kernel's own sockets send to its addresses of IPv6 is not matched by the plugin's
     // rules
     const config = create(

@@ -6,11 +6,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { World } from '../../e2e/support/world.ts';
 import { closeWorld, hostOnlyWorld } from './pod.ts';
+import { notRoot, unless } from '../../support/skips/unless.ts';
 
 const REFUSED = 'reload configuration: failed';
 const TAKEN = 'configuration reloaded';
 
-describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', () => {
+unless(describe, notRoot())('a configuration that is reloaded', () => {
   let world: World;
   let file: string;
   let good: string;

@@ -21,6 +21,7 @@ import type { World } from '../../e2e/support/world.ts';
 import { containerSpec, imageId } from '../../unit/actors/fixtures.ts';
 import { closeWorld } from './pod.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+import { notRoot, unless } from '../../support/skips/unless.ts';
 
 const secret = {
   env: canary('env'),
@@ -40,7 +41,7 @@ const secret = {
 const all = Object.values(secret);
 /** Of the machine's administrator, in the files of the test itself. */
 
-describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
+unless(describe, notRoot())('secrets', () => {
   let world: World;
   let made = 0;
 

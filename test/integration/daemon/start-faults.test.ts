@@ -11,8 +11,7 @@ import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
 import { run } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { hostOnlyWorld, makePod, removePod } from './pod.ts';
-
-const isRoot = process.getuid?.() === 0;
+import { notRoot, unless } from '../../support/skips/unless.ts';
 
 async function falseConditions({ client: { runtime } }: World): Promise<Map<string, string>> {
   const { status } = await runtime.status({});
@@ -60,7 +59,7 @@ function configTaken(
   ].join('\n');
 }
 
-describe.skipIf(!isRoot)('a start', () => {
+unless(describe, notRoot())('a start', () => {
   const closing: (() => unknown)[] = [];
   const worldOf = async (name: string, config: (directory: string) => string = () => ''): Promise<World> => {
     const world = await hostOnlyWorld(name, { config });

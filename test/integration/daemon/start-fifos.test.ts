@@ -7,10 +7,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { hostOnlyWorld, makePod } from './pod.ts';
+import { notRoot, unless } from '../../support/skips/unless.ts';
 
 const id = (digit: string): string => digit.repeat(64);
 
-describe.skipIf(process.getuid?.() !== 0)('a start', () => {
+unless(describe, notRoot())('a start', () => {
   let world: World;
 
   beforeAll(async () => {

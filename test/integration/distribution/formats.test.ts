@@ -30,6 +30,7 @@ import { faultOf } from '../../support/fault-of.ts';
 import { amd64, insecure, noAuth, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
 import { ContainersTools, noContainersTools } from '../../support/tools/skopeo.ts';
 import { describeAsRoot, openStore, scratch } from '../unpack/support.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const missing = noContainersTools();
 if (missing !== undefined) process.stdout.write(`skipped: formats: ${missing}\n`);
@@ -47,7 +48,7 @@ interface Pushed {
 /** What a fixture has to unpack to: the texts of `f0`, `f1` … in its layers, or of an artifact's files. */
 type Fixture = () => Promise<Readonly<Record<string, string>>>;
 
-describe.skipIf(missing !== undefined)('every form of an image', () => {
+unless(describe, missing)('every form of an image', () => {
   describeAsRoot('RPC PullImage: by every way', () => {
     const root = scratch('formats');
     const store = openStore(join(root, 'store'));

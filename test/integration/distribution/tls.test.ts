@@ -9,6 +9,7 @@ import { imageOf, layerOf, type TestImage } from '../../support/registry/images.
 import { faultOf } from '../../support/fault-of.ts';
 import { everyNameIs, insecure, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
 import { guard, tokenService } from '../../support/registry/tokens.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 function hasOpenssl(): boolean {
   try {
@@ -23,7 +24,7 @@ function hasOpenssl(): boolean {
 const auth = { username: 'user', password: 'correct horse' };
 const lookup = everyNameIs('127.0.0.1');
 
-describe.skipIf(!hasOpenssl())('TLS', () => {
+unless(describe, hasOpenssl() ? '' : 'needs /usr/bin/openssl')('TLS', () => {
   let good: TlsMaterial;
   let image: TestImage;
   const open: FakeRegistry[] = [];

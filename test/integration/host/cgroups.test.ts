@@ -25,6 +25,7 @@ import type { Child } from '../../../src/host/process/process.ts';
 import { describeAsRoot } from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { loopTurn } from '../../support/turns.ts';
+import { skipHere } from '../../support/skips/unless.ts';
 
 const clock = realClock();
 const options = { clock, timeoutMs: EVENT_MS };
@@ -180,7 +181,7 @@ for (const [name, prepare] of suites) {
       if (memory === undefined) {
         expect(await oomKills(layout, limited)).toBeUndefined();
         await removeSoon(layout, fresh('limits'));
-        context.skip('no memory controller in this layout');
+        skipHere(context, 'no memory controller in this layout');
       } else {
         writeFileSync(
           join(memory, layout.version === 1 ? 'memory.limit_in_bytes' : 'memory.max'),

@@ -32,7 +32,8 @@ import { killTree } from '../../../src/host/process/process-kill.ts';
 import { realRandom } from '../../../src/host/clock/random.ts';
 import { pause } from '../../../src/host/clock/wait.ts';
 import { gatedProgram, isRunning } from '../../support/gated-program.ts';
-import { describeAsRoot, hasProgram, scratchDirectory } from './support.ts';
+import { describeAsRoot, scratchDirectory } from './support.ts';
+import { unless, lacking } from '../../support/skips/unless.ts';
 
 const clock = realClock();
 const random = realRandom();
@@ -197,7 +198,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     expect(lines).toContainEqual(expect.stringContaining('killed a helper of an earlier daemon'));
   });
 
-  test.skipIf(!hasProgram(FREEZER))(
+  unless(test, lacking(FREEZER))(
     'F45: a helper that survives SIGKILL is reported, and no later start waits for it again',
     async () => {
       const helper = await sleeper();
@@ -242,7 +243,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     expect(isRunning(pid)).toBe(true);
   });
 
-  test.skipIf(!hasProgram(PERL))(
+  unless(test, lacking(PERL))(
     'a forked child before its execve is waited for, since its program is not known yet',
     async () => {
       const [gate, ready] = [join(directory, 'execve'), join(directory, 'forked')];
@@ -273,7 +274,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     },
   );
 
-  test.skipIf(!hasProgram(PERL))(
+  unless(test, lacking(PERL))(
     'S89 F10: a process with mounts of its own is not taken for a starting helper, though it resembles one',
     async () => {
       // no argument, no environment, leader of a session: as an execve that has just put its memory in place

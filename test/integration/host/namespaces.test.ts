@@ -23,8 +23,9 @@ import {
 import { readMountInfo, findMount } from '../../../src/host/mounts/mountinfo.ts';
 import { mountBind, unmount } from '../../../src/host/mounts/mounts.ts';
 import { runTool } from '../../../src/host/process/process-tool.ts';
-import { describeAsRoot, hasProgram, mountPointsBelow, scratchDirectory } from './support.ts';
+import { describeAsRoot, mountPointsBelow, scratchDirectory } from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+import { unless, lacking } from '../../support/skips/unless.ts';
 
 const clock = realClock();
 const kinds = ['net', 'ipc', 'uts'] as const;
@@ -257,7 +258,7 @@ describeAsRoot('namespaces without a process', () => {
     await Promise.all(names.map((name) => unpinNamespaces(join(root, name))));
   });
 
-  test.skipIf(!hasProgram('/usr/bin/strace'))(
+  unless(test, lacking('/usr/bin/strace'))(
     'a thread that cannot return is given up, and pods are pinned all the same',
     async () => {
       const helper = new URL('./lost-thread.ts', import.meta.url).pathname;

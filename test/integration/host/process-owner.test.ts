@@ -15,7 +15,8 @@ import { isOfHost } from '../../../src/host/process/process-owner.ts';
 import { scanFor } from '../../../src/oci/runtime/monitor/monitor-process.ts';
 import { endStarts } from '../../../src/oci/images/store/drivers/fuse-starts.ts';
 import { storePaths } from '../../../src/oci/images/store/records/layer-layout.ts';
-import { describeAsRoot, hasProgram, scratchDirectory } from './support.ts';
+import { describeAsRoot, scratchDirectory } from './support.ts';
+import { unless, lacking } from '../../support/skips/unless.ts';
 
 const PERL = '/usr/bin/perl';
 const id = 'd'.repeat(64) as ContainerId;
@@ -61,13 +62,13 @@ describeAsRoot('a process that bears our words', () => {
     return scanned;
   };
 
-  it.skipIf(!hasProgram(PERL))('S97 is found when the host’s root runs it', async () => {
+  unless(it, lacking(PERL))('S97 is found when the host’s root runs it', async () => {
     const pid = await running(sleeping);
     expect(isOfHost(pid)).toBe(true);
     expect(await found()).toEqual([pid]);
   });
 
-  it.skipIf(!hasProgram(PERL)).each([
+  unless(it, lacking(PERL)).each([
     ['another user', sleeping, { uid: 65_534, gid: 65_534 }],
     ['who has mounts of his own, as each container', ['unshare', '--mount', ...sleeping], {}],
   ] as const)('S97 is nobody’s of ours when it is run by %s', async (_who, argv, options) => {
@@ -76,7 +77,7 @@ describeAsRoot('a process that bears our words', () => {
     expect(await found()).toEqual([]);
   });
 
-  it.skipIf(!hasProgram(PERL))(
+  unless(it, lacking(PERL))(
     'S97 is not taken for a program that mounts: the root of another container stays mounted',
     async () => {
       const paths = storePaths(layout.root);

@@ -15,6 +15,7 @@ import type { ToolRequest, ToolResult } from '../../../src/host/process/process-
 import { spawnProcess } from '../../../src/host/process/process.ts';
 import { SocketReader } from '../../../src/host/io/socket-reader.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const clock = realClock();
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
@@ -224,7 +225,7 @@ describe('S84 a process that refuses dumps', () => {
   const canObserve = !/[|/]/u.test(pattern);
   if (!canObserve) console.log(`skipped: cores go to ${pattern}`);
 
-  test.skipIf(!canObserve).each([
+  unless(test, canObserve ? '' : `cores go to ${pattern}`).each([
     ['leave', 1],
     ['refuse', 0],
   ] as const)('%s: %i cores of one that dies of a signal', async (how, cores) => {

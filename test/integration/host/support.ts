@@ -1,24 +1,18 @@
 /** What the tests of this directory share. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe } from 'vitest';
 import { unmount } from '../../../src/host/mounts/mounts.ts';
 import { parseMountInfo } from '../../../src/host/mounts/mountinfo.ts';
+import { notRoot, unless } from '../../support/skips/unless.ts';
 
 const isRoot = process.getuid?.() === 0;
 
 /** A describe that needs root; without it the reason is printed and the tests are skipped. */
 export function describeAsRoot(name: string, body: () => void): void {
   if (!isRoot) process.stdout.write(`skipped: ${name}: needs root\n`);
-  describe.skipIf(!isRoot)(name, body);
-}
-
-/** True when a program is there; otherwise prints why the tests that need it are skipped. */
-export function hasProgram(path: string): boolean {
-  const isThere = existsSync(path);
-  if (!isThere) process.stdout.write(`skipped: tests that need ${path}: it is not installed\n`);
-  return isThere;
+  unless(describe, notRoot())(name, body);
 }
 
 /** A directory that is gone after the file's tests, with everything mounted below it. */

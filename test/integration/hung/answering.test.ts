@@ -16,6 +16,7 @@ import type { DeadMount } from '../../support/dead-mount.ts';
 import { bundleInput, makeMachine, whyNot } from '../bundle/machine.ts';
 import type { Machine } from '../bundle/machine.ts';
 import { until } from '../../support/eventually.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = whyNoDeadMount() || whyNot() || '';
 if (reason !== '') console.log(`tests of dead mounts are skipped: ${reason}`);
@@ -40,7 +41,7 @@ const isGone = (pid: number): boolean => {
   return identity === undefined || !processExists(identity);
 };
 
-describe.skipIf(reason !== '')('F33 F45 a path on a mount that does not answer', () => {
+unless(describe, reason)('F33 F45 a path on a mount that does not answer', () => {
   let dead: DeadMount;
   let directory: string;
   beforeEach(() => {

@@ -13,6 +13,7 @@ import type { CheckpointOptions } from '../../../src/oci/runtime/checkpoint/driv
 import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
 import type { DeadMount } from '../../support/dead-mount.ts';
 import { fxOf } from '../../support/fx.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = whyNoDeadMount();
 if (reason !== '') console.log(`tests of archives on dead mounts are skipped: ${reason}`);
@@ -23,7 +24,7 @@ const clock = {
   setTimeout: (call: () => void, ms: number) => realClock().setTimeout(call, ms / 100),
 };
 
-describe.skipIf(reason !== '')(
+unless(describe, reason)(
   'F33 F45 the archive of an interrupted checkpoint, on a mount that does not answer',
   () => {
     let dead: DeadMount;

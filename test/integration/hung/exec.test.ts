@@ -8,11 +8,12 @@ import type { Running } from '../runtime/support.ts';
 import { fxOf } from '../../support/fx.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { until } from '../../support/eventually.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`tests of hung execs are skipped: ${reason}`);
 
-describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
+unless(describe, reason)('F34 a runtime that hangs in exec', () => {
   /** A world whose runtime runs `hang` for the verb exec while the file `on` is there. */
   async function withRuntime(
     hang: string,

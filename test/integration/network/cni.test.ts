@@ -6,6 +6,7 @@ import { defaultNetwork, removeBridge } from '../../../src/network/default-confl
 import { faultOf } from '../../support/fault-of.ts';
 import { sandboxInput } from '../../unit/network/fake-plugins.ts';
 import { BenchNet, effect, whyNot } from './bench-net.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const why = whyNot();
 if (why !== '') console.log(`skipped: test/integration/network/cni.test.ts ${why}`);
@@ -37,7 +38,7 @@ function nothingLeft(id: SandboxId, network: string): void {
   expect(existsSync(net.cacheDir) ? readdirSync(net.cacheDir) : []).toEqual([]);
 }
 
-describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
+unless(describe, why)('the real bridge, host-local and portmap', () => {
   it('give a pod its address, route and host port, and leave nothing after DEL', async () => {
     net.conflist('n', [net.bridgeConf(['10.231.1.0/24']), portmap]);
     const driver = await net.driver();
@@ -212,7 +213,7 @@ describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
   });
 });
 
-describe.skipIf(why !== '')('plugins that misbehave', () => {
+unless(describe, why)('plugins that misbehave', () => {
   const setUp = async (body: string, versions?: readonly string[]) => {
     net.plugin('fake', body, versions);
     net.conflist('n', [{ type: 'fake' }], {

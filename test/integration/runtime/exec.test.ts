@@ -12,6 +12,7 @@ import { EVENT_MS } from '../../support/patience.ts';
 import { wholeBytes } from '../../support/whole-bytes.ts';
 import { fxOf } from '../../support/fx.ts';
 import { until } from '../../support/eventually.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = missing();
 /** Bytes of an output that needs a room. */
@@ -19,7 +20,7 @@ const LARGE = 1_000_000;
 
 if (reason !== '') console.log(`exec tests are skipped: ${reason}`);
 
-describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
+unless(describe, reason)('ExecSync with runc and conmon', () => {
   let world: World;
   let container: Running;
   beforeEach(async () => {

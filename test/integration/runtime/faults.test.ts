@@ -29,11 +29,12 @@ import { canary } from '../../support/canaries.ts';
 import { fxOf } from '../../support/fx.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { until } from '../../support/eventually.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`fault tests of the runtime driver are skipped: ${reason}`);
 
-describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
+unless(describe, reason)('faults of monitor and runtime', () => {
   let world: World;
   beforeEach(async () => {
     world = await new World().open();

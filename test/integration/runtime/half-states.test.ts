@@ -7,11 +7,12 @@ import type { RuntimeDriverOptions } from '../../../src/oci/runtime/container/pa
 import { message, RUNC, World, fakeRuntime, fx, missing, monitorPidOf, processesNaming } from './support.ts';
 import { fxOf } from '../../support/fx.ts';
 import { until } from '../../support/eventually.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`tests of containers in partial states are skipped: ${reason}`);
 
-describe.skipIf(reason !== '')('containers in partial states', () => {
+unless(describe, reason)('containers in partial states', () => {
   let world: World;
   beforeEach(async () => {
     world = await new World().open();

@@ -6,11 +6,12 @@ import { bootId } from '../../../src/host/process/process-identity.ts';
 import { spawnProcess } from '../../../src/host/process/process.ts';
 import type { Child } from '../../../src/host/process/process.ts';
 import { World, fx, missing, processesNaming } from './support.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`joining PID namespaces with the runtime driver is skipped: ${reason}`);
 
-describe.skipIf(reason !== '')('the PID namespace of another process', () => {
+unless(describe, reason)('the PID namespace of another process', () => {
   let world: World;
   let other: Child;
   beforeEach(async () => {

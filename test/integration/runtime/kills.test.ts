@@ -10,13 +10,14 @@ import { containerCgroup, sandboxCgroup } from '../../../src/host/sandbox/layout
 import { cgroups } from './kernel.ts';
 import { World, fx, logged, missing, processesNaming } from './support.ts';
 import { until } from '../../support/eventually.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`tests of kills by the runtime driver are skipped: ${reason}`);
 
 type Victim = ContainerInput & { readonly init: ProcessIdentity };
 
-describe.skipIf(reason !== '')('kills with runc and conmon', () => {
+unless(describe, reason)('kills with runc and conmon', () => {
   let world: World;
   beforeEach(async () => {
     world = await new World().open();
@@ -127,7 +128,10 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
   });
 
   // what the freezer of v1 holds does not end by KILL: so it stands for a process that hangs in a file system
-  const stuck = it.skipIf(cgroups.version !== 1);
+  const stuck = unless(
+    it,
+    cgroups.version === 1 ? '' : 'needs cgroup v1: in cgroup v2 the kernel ends what is frozen',
+  );
   if (cgroups.version !== 1)
     console.log('two tests of processes that do not end are skipped: v2 ends what is frozen');
 

@@ -15,11 +15,12 @@ import { containerCgroup, sandboxCgroup } from '../../../src/host/sandbox/layout
 import { cgroupPaths, cgroups } from './kernel.ts';
 import { World, fx, gone, logged, missing, processesNaming } from './support.ts';
 import { until } from '../../support/eventually.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`runtime driver tests are skipped: ${reason}`);
 
-describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => {
+unless(describe, reason)('the runtime driver with runc and conmon', () => {
   let world: World;
   beforeEach(async () => {
     world = await new World().open();

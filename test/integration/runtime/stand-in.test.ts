@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { hidingElf } from '../../../src/oci/runtime/handlers/hiding-elf.ts';
+import { notRoot, unless } from '../../support/skips/unless.ts';
 
 const isRunnable = process.arch === 'x64' && process.geteuid?.() === 0;
 if (!isRunnable) console.log('skipped: the stand-in is for x86-64, and a mount namespace needs root');
 
-describe.skipIf(!isRunnable)('a stand-in', () => {
+unless(describe, process.arch === 'x64' ? notRoot() : 'a stand-in for x64')('a stand-in', () => {
   const directory = mkdtempSync(join(tmpdir(), 'troupe-stand-in-'));
   afterAll(() => rmSync(directory, { recursive: true }));
 

@@ -8,12 +8,13 @@ import { parseContainerId } from '../../../src/base/ids.ts';
 import { spawnProcess } from '../../../src/host/process/process.ts';
 import type { Child } from '../../../src/host/process/process.ts';
 import { chownStdio } from '../../../src/oci/runtime/container/stdio-owner.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const reason = process.getuid?.() === 0 ? '' : 'needs root';
 if (reason !== '') console.log(`owners of pipes are not tested: ${reason}`);
 const id = parseContainerId('cd'.repeat(32));
 
-describe.skipIf(reason !== '')('the owner of the pipes', () => {
+unless(describe, reason)('the owner of the pipes', () => {
   let directory = '';
   let config = '';
   let init: Child;

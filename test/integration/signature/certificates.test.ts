@@ -18,6 +18,7 @@ import {
   type Certified,
 } from '../../support/signature/sigstore.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const missing = existsSync('/usr/bin/openssl') ? undefined : '/usr/bin/openssl is missing';
 if (missing !== undefined) console.warn(`skipped: ${missing}`);
@@ -71,7 +72,7 @@ function judge(
   );
 }
 
-describe.skipIf(missing !== undefined)('signatures by certificate', () => {
+unless(describe, missing)('signatures by certificate', () => {
   let authority: Authority;
   let root: Certified;
   let middle: Certified;

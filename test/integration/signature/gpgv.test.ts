@@ -9,13 +9,14 @@ import { runTool } from '../../../src/host/process/process-tool.ts';
 import { realRandom } from '../../../src/host/clock/random.ts';
 import { Gpgv, type OpenedMessage } from '../../../src/oci/images/signature/gpgv.ts';
 import { GpgHome, missingGpg } from '../../support/signature/gpg.ts';
+import { unless, lacking } from '../../support/skips/unless.ts';
 
 if (missingGpg.length > 0)
   console.warn(`skipped: ${missingGpg.join(', ')} not installed (Debian: apt-get install gpg gpgv)`);
 
 const never = new AbortController().signal;
 
-describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside of the daemon', () => {
+unless(describe, lacking(...missingGpg))('S49: OpenPGP signatures, by gpgv outside of the daemon', () => {
   let home: GpgHome;
   let directory: string;
   let gpgv: Gpgv;

@@ -13,11 +13,12 @@ import { keyPairs } from '../../support/signature/sigstore.ts';
 import { generateKey, judgeImage, signImage, type SigningKey } from '../../support/tools/image-policy.ts';
 import { ContainersTools, noContainersTools } from '../../support/tools/skopeo.ts';
 import { PolicyRig } from './rig.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const missing = missingGpg.length > 0 ? `${missingGpg.join(', ')} not installed` : noContainersTools();
 if (missing !== undefined) console.warn(`skipped: images that skopeo has signed: ${missing}`);
 
-describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
+unless(describe, missing)('images that skopeo has signed', () => {
   let home: GpgHome;
   let registry: DockerRegistry;
   let rig: PolicyRig;

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { run } from '../../support/run.ts';
 import { archive, digestOf, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { describeAsRoot, openStore, put, scratch, treeOf } from '../unpack/support.ts';
+import { unless, lacking } from '../../support/skips/unless.ts';
 
 const program = join(import.meta.dirname, 'unpack-once.ts');
 const strace = '/usr/bin/strace';
@@ -45,7 +46,7 @@ describeAsRoot('a layer and the death of its process', () => {
     return { lines: readFileSync(log, 'utf8').split('\n'), done: ended.stdout.includes('done') };
   }
 
-  test.skipIf(!hasStrace)(
+  unless(test, lacking(strace))(
     'F20: a layer is synced before its rename, and the directory after it',
     async () => {
       const { lines, done } = await traced(join(root, 'order'), '-e', 'trace=syncfs,rename,fsync');
@@ -73,7 +74,7 @@ describeAsRoot('a layer and the death of its process', () => {
     ['fsync', 1],
   ];
 
-  test.skipIf(!hasStrace)(
+  unless(test, lacking(strace))(
     'F07: after a kill at any call the layer is whole or absent, and the next pull succeeds',
     async () => {
       let died = 0;

@@ -21,6 +21,7 @@ import type { LayerStoreOptions } from '../../../src/oci/images/store/layer-stor
 import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
 import { makeDeep } from '../../support/deep-tree.ts';
 import { clock, context, describeAsRoot, openStore, scratch } from '../unpack/support.ts';
+import { unless } from '../../support/skips/unless.ts';
 
 const bind = (from: string, to: string): void =>
   void must(callSync(libc.mount, from, to, null, MS_BIND, null), 'bind', to);
@@ -137,7 +138,7 @@ describeAsRoot('debris in a store', () => {
     expect([readdirSync(trash), conditions.all()]).toEqual([[], []]);
   });
 
-  test.skipIf(whyNoDeadMount() !== '')(
+  unless(test, whyNoDeadMount())(
     'F89 I22 the start waits for no deletion, not even on a mount that never answers',
     async () => {
       const { store } = await prepared();
@@ -158,7 +159,7 @@ describeAsRoot('debris in a store', () => {
     },
   );
 
-  test.skipIf(whyNoDeadMount() !== '')(
+  unless(test, whyNoDeadMount())(
     'F89 a hanging disk of images does not stop the deletion of containers’ debris, old or new',
     async () => {
       const dead = makeDeadMount();

@@ -23,6 +23,7 @@ import type { Place } from '../../support/storage-drivers.ts';
 import { run } from '../../support/run.ts';
 import { archive, digestOf, entry, paxEntry } from '../../unit/oci/layers/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, treeOf } from '../unpack/support.ts';
+import { unless, lacking } from '../../support/skips/unless.ts';
 
 const random = realRandom();
 const newId = (): ContainerId =>
@@ -83,7 +84,7 @@ describeAsRoot('storage drivers', () => {
   let whole: readonly string[] = [];
   for (const { name, whyNot, make, place, program } of storageDrivers()) {
     if (whyNot !== '') {
-      process.stdout.write(`skipped: storage driver ${name}: ${whyNot}\n`);
+      unless(test, whyNot)(`storage driver ${name}`, () => undefined);
       continue;
     }
     describe(name, () => {
@@ -243,7 +244,8 @@ describeAsRoot('storage drivers', () => {
         for (const id of ids) await port.removeRootfs({ id, layers: both }, context());
       });
 
-      test.skipIf(name !== 'btrfs')(
+      const onBtrfs = name === 'btrfs' ? test : undefined;
+      onBtrfs?.(
         'I16: subvolumes that a container made in its root, also nested, are deleted with it',
         async () => {
           const id = newId();
@@ -259,7 +261,8 @@ describeAsRoot('storage drivers', () => {
         },
       );
 
-      test.skipIf(name !== 'erofs' || !existsSync(strace))(
+      const onErofs = name === 'erofs' ? unless(test, lacking(strace)) : undefined;
+      onErofs?.(
         'F07: after a kill while a layer’s image is made the layer is whole, and its next pull fetches nothing',
         async () => {
           const own = nextStore();
@@ -340,7 +343,7 @@ describeAsRoot('storage drivers', () => {
           ['move_mount', 1],
         ],
       };
-      test.skipIf(!existsSync(strace))(
+      unless(test, lacking(strace))(
         'F02: after a kill during a mount the next try succeeds, and removing the container leaves nothing',
         async () => {
           for (const [call, count] of calls[name] ?? []) {

@@ -14,6 +14,7 @@ import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
 import { storageDrivers } from '../../support/storage-drivers.ts';
 import { archive, digestOf, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, scratch } from '../unpack/support.ts';
+import { skipHere, unless } from '../../support/skips/unless.ts';
 
 const random = realRandom();
 const newId = (): ContainerId =>
@@ -76,13 +77,13 @@ describeAsRoot('what a container may write', () => {
       process.stdout.write(
         `skipped: overlay on ext4 with project quotas bounds what a container writes: ${why}\n`,
       );
-      here.skip(why);
+      skipHere(here, why);
     }
     await expectLimited(openStore(join(place, 'store'), { driver: (host) => overlayDriver(host, limited) }));
   });
 
   const btrfs = storageDrivers().find(({ name }) => name === 'btrfs');
-  test.skipIf(btrfs === undefined || btrfs.whyNot !== '')(
+  unless(test, btrfs === undefined ? 'needs btrfs' : btrfs.whyNot)(
     'btrfs bounds what a container writes',
     async () => {
       const disk = btrfs?.place('limits');

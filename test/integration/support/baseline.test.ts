@@ -6,12 +6,13 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { differences, differencesWhenSettled, snapshotMachine } from '../../support/baseline.ts';
 import { run, runOrThrow } from '../../support/run.ts';
+import { notRoot, unless } from '../../support/skips/unless.ts';
 
 const isRoot = process.getuid?.() === 0;
 if (!isRoot) console.log('skipped: what the machine has of mounts and links can only be changed by root');
 const mark = `trbl${process.pid}`;
 
-describe.skipIf(!isRoot)('the snapshot of a machine', () => {
+unless(describe, notRoot())('the snapshot of a machine', () => {
   const undo: (() => Promise<unknown>)[] = [];
   afterEach(async () => {
     for (const step of undo.splice(0).reverse()) await step();

@@ -7,12 +7,13 @@ import { describe, expect, it } from 'vitest';
 import { differences, differencesWhenSettled, snapshotMachine } from '../../support/baseline.ts';
 import { runOrThrow } from '../../support/run.ts';
 import { sweepMachine } from '../../support/sweep.ts';
+import { notRoot, unless } from '../../support/skips/unless.ts';
 
 const isRoot = process.getuid?.() === 0;
 if (!isRoot) console.log('skipped: only root can make what the sweep takes away');
 const mark = `trswp${process.pid}`;
 
-describe.skipIf(!isRoot)('the sweep of what an instance left', () => {
+unless(describe, notRoot())('the sweep of what an instance left', () => {
   it('removes mounts, links, rules with their chains, cgroups and their processes, and nothing else', async () => {
     const before = await snapshotMachine([mark]);
     const directory = await mkdtemp(join(tmpdir(), mark));

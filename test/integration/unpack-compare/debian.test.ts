@@ -17,6 +17,7 @@ import { run, runOrThrow } from '../../support/run.ts';
 import { describeAsRoot, openStore, put, scratch, treeOf } from '../unpack/support.ts';
 import { showMerged } from './merged.ts';
 import { byGnuTar, bySkopeo, noSkopeo } from './reference.ts';
+import { unless, lacking } from '../../support/skips/unless.ts';
 
 const LAYERS = 20;
 const LAYERS_PER_IMAGE = 5;
@@ -120,7 +121,7 @@ describeAsRoot('layers of Debian packages', () => {
     return readFileSync(file);
   }
 
-  test.skipIf(!hasDpkg)(`${LAYERS} packages match GNU tar’s output`, async () => {
+  unless(test, lacking('/usr/bin/dpkg-query'))(`${LAYERS} packages match GNU tar’s output`, async () => {
     expect(tars).toHaveLength(LAYERS);
     for (const [at, tar] of tars.entries()) {
       const theirs = join(root, `tmpfs/gnu-${at}`);
@@ -133,7 +134,7 @@ describeAsRoot('layers of Debian packages', () => {
   const missing = noSkopeo();
   if (missing !== undefined)
     process.stdout.write(`skipped: images of Debian against containers/storage: ${missing}\n`);
-  test.skipIf(!hasDpkg || missing !== undefined)(
+  unless(test, lacking('/usr/bin/dpkg-query') || missing)(
     `stacked ${LAYERS_PER_IMAGE} by ${LAYERS_PER_IMAGE} they match containers/storage`,
     async () => {
       for (let at = 0; at < tars.length; at += LAYERS_PER_IMAGE) {

@@ -26,13 +26,14 @@ import type { LayerStoreOptions } from '../../../src/oci/images/store/layer-stor
 import { digestOf } from '../../unit/oci/layers/tar-builder.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { fxOf } from '../../support/fx.ts';
+import { notRoot, unless } from '../../support/skips/unless.ts';
 
 const isRoot = process.getuid?.() === 0;
 
 /** A describe that needs root (devices, owners, mounts); without it the reason is printed. */
 export function describeAsRoot(name: string, body: () => void): void {
   if (!isRoot) process.stdout.write(`skipped: ${name}: needs root\n`);
-  describe.skipIf(!isRoot)(name, body);
+  unless(describe, notRoot())(name, body);
 }
 
 /** A directory that is gone after the file's tests, with everything mounted below it. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ImageService, RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { contractLines, repository } from './contract-lines.ts';
+import { skipHere } from '../../support/skips/unless.ts';
 
 /** The version whose contract proto/runtime/v1 states. */
 const published = 'k8s.io/cri-api@v0.37.2';
@@ -42,7 +43,7 @@ describe('the CRI wire contract', () => {
     const found = publishedDirectory();
     if ('reason' in found) {
       process.stderr.write(`skipped, the published contract can't be had: ${found.reason}\n`);
-      context.skip(found.reason);
+      skipHere(context, found.reason);
       return;
     }
     const theirs = contractLines(found.directory);

@@ -8,6 +8,7 @@ import { parseList } from '../../../src/network/conflist.ts';
 import { defaultConflist } from '../../../src/network/default-conflist.ts';
 import { run } from '../../support/run.ts';
 import { cacheDirectory, checkout } from '../../support/tools/cache.ts';
+import { unless, lacking } from '../../support/skips/unless.ts';
 
 const SOCKET = 'unix:///run/troupe/troupe.sock';
 const read = (name: string): string => readFileSync(join(checkout, 'deploy', name), 'utf8');
@@ -79,7 +80,7 @@ describe('the systemd unit', () => {
 
   const analyze = '/usr/bin/systemd-analyze';
   if (!existsSync(analyze)) console.log('skipped: systemd reads the unit (systemd-analyze is not installed)');
-  it.skipIf(!existsSync(analyze))(
+  unless(it, lacking(analyze))(
     'F89 is read by systemd without a warning about a key or a value',
     async () => {
       const directory = mkdtempSync(join(tmpdir(), 'troupe-unit-'));
@@ -119,7 +120,7 @@ describe('crictl.yaml', () => {
   const crictl = join(cacheDirectory, 'tools/crictl', `v1.36.0-${process.arch}`, 'crictl');
   if (!existsSync(crictl))
     console.log(`skipped: crictl reads crictl.yaml (it is not built; sudo npm test builds it)`);
-  it.skipIf(!existsSync(crictl))('is read by crictl', async () => {
+  unless(it, lacking(crictl))('is read by crictl', async () => {
     const args = ['--config', join(checkout, 'deploy/crictl.yaml'), 'config', '--get'];
     expect((await run([crictl, ...args, 'runtime-endpoint'])).stdout.trim()).toBe(SOCKET);
     expect((await run([crictl, ...args, 'image-endpoint'])).stdout.trim()).toBe(SOCKET);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkout } from '../../support/tools/cache.ts';
 import { run } from '../../support/run.ts';
+import { notRoot, unless } from '../../support/skips/unless.ts';
 
 const nodePackage = `node-linux-${process.arch}`;
 
@@ -75,7 +76,7 @@ describe('the set-up script', () => {
   const isRoot = process.getuid?.() === 0;
   if (!isRoot)
     console.log('skipped: the set-up without root, as npm 8 runs it (to become another user takes root)');
-  it.skipIf(!isRoot)(
+  unless(it, notRoot())(
     'says what to do when it needs root, above all when npm 8 has given it up under sudo',
     async () => {
       const asNobody = ['setpriv', '--reuid=65534', '--clear-groups', process.execPath, setup, 'start'];

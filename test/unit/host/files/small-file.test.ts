@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { recogniseMemory } from '../../../../src/host/files/state-files.ts';
 import { readSmallFile } from '../../../../src/host/files/small-file.ts';
+import { unless } from '../../../support/skips/unless.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'troupe-small-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -53,7 +54,7 @@ describe.each(['on a disk', 'in memory'])('%s', (where) => {
   });
   afterAll(() => rmSync(place, { recursive: true }));
 
-  test.skipIf(where === 'in memory' && reason !== undefined)(
+  unless(test, where === 'in memory' ? reason : undefined)(
     'S85 a file above the usual size takes a buffer of its own size, not of the bound',
     async () => {
       const path = join(place, 'large');
@@ -70,7 +71,7 @@ describe.each(['on a disk', 'in memory'])('%s', (where) => {
     },
   );
 
-  test.skipIf(where === 'in memory' && reason !== undefined)(
+  unless(test, where === 'in memory' ? reason : undefined)(
     'F89 a FIFO and a directory are absent, a file beyond the bound is empty',
     async () => {
       execFileSync('mkfifo', [join(place, 'fifo')]);

@@ -14,6 +14,7 @@ import {
   selinuxIsEnabled,
   USUAL_LABELS,
 } from '../../../../src/host/security/selinux.ts';
+import { unless } from '../../../support/skips/unless.ts';
 
 describe('labels of the policy', () => {
   test('come from lxc_contexts, or are the usual ones', () => {
@@ -94,7 +95,7 @@ const reason =
   process.getuid?.() !== 0 ? 'needs root' : (await selinuxIsEnabled()) ? 'a policy is loaded' : undefined;
 if (reason !== undefined) process.stdout.write(`skipped, labels of files: ${reason}\n`);
 
-describe.skipIf(reason !== undefined)('relabelling', () => {
+unless(describe, reason)('relabelling', () => {
   let dir: string;
   beforeEach(() => {
     dir = mkdtempSync(join(tmpdir(), 'troupe-labels-'));
