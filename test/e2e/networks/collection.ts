@@ -1,5 +1,4 @@
-// CNI GC and STATUS through a whole daemon, which runs GC ten minutes after its start: the wait is real, so the daemon
-// starts before the other networks and is asked after them.
+// CNI GC and STATUS through a whole daemon, which runs GC ten minutes after its start: the wait is real.
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { actorLimits } from '../../../src/actors/bounds.ts';
@@ -7,15 +6,10 @@ import { EVENT_MS } from '../../support/patience.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { REFERENCE_VERSION, referencePlugins } from '../../support/tools/cni-tools.ts';
 import { same, untilFound } from '../support/parts.ts';
+import type { OwnRow } from './fabricated.ts';
 import { makeNetWorld, type NetWorld, type Pod } from './net-world.ts';
 import { reaches, serveIn } from './proof.ts';
 import { bridge, portmap } from './reference.ts';
-
-export interface Collection {
-  /** Waits for GC and checks what it did; answers what was proven. */
-  readonly prove: () => Promise<string>;
-  readonly close: () => Promise<void>;
-}
 
 interface Call {
   readonly command: string;
@@ -31,8 +25,8 @@ interface Call {
 
 const STALE = `${'5'.repeat(64)}-eth0`;
 
-/** A daemon with a pod and with what a pod left that nobody knows. */
-export async function startCollection(): Promise<Collection> {
+/** A daemon with a pod, and with a reservation of a pod that nobody knows. */
+async function play(): Promise<string> {
   const world = await makeNetWorld({
     pluginDirs: [await referencePlugins()],
     gated: ['bridge', 'portmap'],
@@ -54,13 +48,16 @@ export async function startCollection(): Promise<Collection> {
     });
     await world.instance.start();
     await world.untilReady();
-    const pod = await world.start('live');
-    return { prove: async () => await proveCollected(world, pod), close: world.close };
-  } catch (error) {
+    return await proveCollected(world, await world.start('live'));
+  } finally {
     await world.close();
-    throw error;
   }
 }
+
+export const collectionRow: OwnRow = {
+  title: `GC and STATUS through bridge, portmap ${REFERENCE_VERSION} and a plugin of ours (1.1.0)`,
+  play,
+};
 
 async function writeKeeper(directory: string): Promise<void> {
   const path = join(directory, 'plugins/keeper');

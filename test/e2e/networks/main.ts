@@ -1,43 +1,55 @@
-// `sudo npm run networks [-- --only WORDS,WORDS]`: pods in every network that can be had, each on a daemon and a
-// machine (a network namespace) of its own. Prints a table and, after a whole run, writes it into docs/figures.md.
+// `sudo npm run networks [-- GROUP... --only WORDS,WORDS --at-once 3]`: pods in every network that can be had, each on
+// a daemon and a machine (a network namespace) of its own. Prints a table for each group of networks and, where the
+// whole group has run, writes it into docs/figures.md.
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
 import { tableText, totals } from '../kubelet/report.ts';
 import { playPart, type Row } from '../support/parts.ts';
-import { type Collection, startCollection } from './collection.ts';
-import { daemonNetworks } from './daemons.ts';
-import { fabricatedRows, type OwnRow } from './fabricated.ts';
-import { proveNetwork } from './proof.ts';
-import { referenceNetworks } from './reference.ts';
+import { groups, type OwnRow } from './catalogue.ts';
+import { closeAll } from './net-world.ts';
 
-const { values: options } = parseArgs({ options: { only: { type: 'string', default: '' } } });
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    only: { type: 'string', default: '' },
+    'at-once': { type: 'string', default: '3' },
+  },
+});
 
-const parts: readonly OwnRow[] = [
-  ...[...referenceNetworks, ...daemonNetworks].map((one) => ({
-    title: one.title,
-    play: async () => await proveNetwork(one),
-  })),
-  ...fabricatedRows,
-];
-
-const COLLECTION = 'GC and STATUS of bridge, portmap and a plugin of ours, real waiting';
+/** Plays the rows, some at once, and answers them in their own order. */
+async function playAll(parts: readonly OwnRow[]): Promise<Row[]> {
+  const rows: Row[][] = parts.map(() => []);
+  const left = [...parts.entries()];
+  const work = async (): Promise<void> => {
+    for (;;) {
+      const next = left.shift();
+      if (next === undefined) return;
+      const [at, { title, play }] = next;
+      await playPart(rows[at] ?? [], title, play);
+    }
+  };
+  await Promise.all(Array.from({ length: Number(options['at-once']) }, work));
+  return rows.flat();
+}
 
 async function main(): Promise<void> {
-  const rows: Row[] = [];
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void closeAll().finally(() => process.exit(130)));
+  const unknown = positionals.filter((name) => !groups.some((group) => group.name === name));
+  if (unknown.length > 0)
+    throw new Error(
+      `no group ${unknown.join(', ')}; there are: ${groups.map(({ name }) => name).join(', ')}`,
+    );
   const words = options.only.split(',');
-  const isChosen = (title: string): boolean => words.some((word) => title.includes(word));
-  let collection: Collection | undefined;
-  try {
-    if (isChosen(COLLECTION)) collection = await startCollection();
-    for (const { title, play } of parts) if (isChosen(title)) await playPart(rows, title, play);
-    if (collection !== undefined) await playPart(rows, COLLECTION, collection.prove);
-  } finally {
-    await collection?.close();
+  for (const { name, title, parts } of groups) {
+    if (positionals.length > 0 && !positionals.includes(name)) continue;
+    const rows = await playAll(parts.filter((part) => words.some((word) => part.title.includes(word))));
+    if (rows.length === 0) continue;
+    const text = tableText(rows);
+    console.log(`\n${title}\n\n${text}\n\nnetworks ${name}: ${totals(rows)}\n`);
+    if (options.only === '') writeFigures(`networks ${name}`, `Networks: ${title}`, text);
+    if (rows.some(({ state }) => state === 'failed')) process.exitCode = 1;
   }
-  const text = tableText(rows);
-  console.log(`\n${text}\n\nnetworks: ${totals(rows)}`);
-  if (options.only === '') writeFigures('networks', 'Networks', text);
-  if (rows.some(({ state }) => state === 'failed')) process.exitCode = 1;
 }
 
 if (process.getuid?.() === 0) await main();

@@ -67,11 +67,30 @@ export interface NetWorldOptions {
   readonly reservations?: readonly string[];
 }
 
+/** Worlds of this process, of which some are there at once: each instance has a name of its own. */
+let made = 0;
+
+const LETTERS = 26;
+const FIRST_LETTER = 97;
+
+/** `naa`, `nab`, … */
+const nameOf = (at: number): string =>
+  `n${String.fromCharCode(FIRST_LETTER + (Math.floor(at / LETTERS) % LETTERS), FIRST_LETTER + (at % LETTERS))}`;
+
+/** Those that are not closed yet, for a run that is interrupted. */
+const open = new Set<NetWorld>();
+
+/** Closes all worlds that are still there. */
+export async function closeAll(): Promise<void> {
+  for (const world of open) await world.close();
+}
+
 /** Prepares the machine and the daemon, which is not started. */
 export async function makeNetWorld(options: NetWorldOptions): Promise<NetWorld> {
+  made += 1;
   const machine = await makeMachine();
   const instance = await makeInstance({
-    name: 'net',
+    name: nameOf(made),
     network: 'host-only',
     before: () => machine.prefix,
     networkSettings: (directory) => [
@@ -91,7 +110,7 @@ export async function makeNetWorld(options: NetWorldOptions): Promise<NetWorld> 
       netns: join(instance.state, 'ns', id, 'net'),
     };
   };
-  return {
+  const world: NetWorld = {
     machine,
     instance,
     directory,
@@ -112,21 +131,26 @@ export async function makeNetWorld(options: NetWorldOptions): Promise<NetWorld> 
       if (conflist === undefined) await rm(file, { force: true });
       else await writeFile(file, JSON.stringify(conflist));
     },
-    untilReady: async () => {
-      await untilFound({ what: 'NetworkReady', withinMs: EVENT_MS }, async () => {
-        const { status } = await client.runtime.status({});
-        const ready = status?.conditions.find(({ type }) => type === 'NetworkReady');
-        if (ready?.status !== true) throw new Error(ready?.message);
-        return true;
-      });
-    },
+    untilReady: async () => await untilReady(client),
     files: async () => await filesOf(instance, options.reservations ?? ['leases']),
     close: async () => {
+      if (!open.delete(world)) return;
       client.close();
       await instance.remove();
       await machine.close();
     },
   };
+  open.add(world);
+  return world;
+}
+
+async function untilReady(client: CriClient): Promise<void> {
+  await untilFound({ what: 'NetworkReady', withinMs: EVENT_MS }, async () => {
+    const { status } = await client.runtime.status({});
+    const ready = status?.conditions.find(({ type }) => type === 'NetworkReady');
+    if (ready?.status !== true) throw new Error(ready?.message);
+    return true;
+  });
 }
 
 function configOf(directory: string, name: string, { hostPort, annotations }: PodOptions) {

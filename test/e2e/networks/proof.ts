@@ -23,6 +23,8 @@ export interface NetworkCase {
   readonly ips: readonly RegExp[];
   /** Two pods at once, or one, where the network has a single device or address. */
   readonly pods: 1 | 2;
+  /** Clients have to bind their own address: the routes are in a table for what comes from it. */
+  readonly bound?: boolean;
   /** Why the host does not reach the pods; absent where it does. */
   readonly hidden?: string;
   /** The network has a plugin for host ports. */
@@ -104,7 +106,8 @@ async function proveReach(world: NetWorld, one: NetworkCase): Promise<string> {
       const b = await world.start('b', annotations);
       await haveAddresses(b, one.ips);
       if (b.ips.some((ip) => a.ips.includes(ip))) throw new Error(`two pods have ${b.ips.join(', ')}`);
-      for (const ip of a.ips) await reaches([`--net=${b.netns}`], ip, SERVED_PORT);
+      const own = one.bound === true ? b.ips[0] : undefined;
+      for (const ip of a.ips) await reaches([`--net=${b.netns}`], ip, SERVED_PORT, own);
       said.push('pod to pod');
       await world.remove(b.id);
     }
@@ -237,7 +240,7 @@ async function haveAddresses(pod: Pod, wanted: readonly RegExp[]): Promise<void>
 }
 
 /** A server in the pod that answers `tcp` on TCP port 8080 of every address. */
-export async function serveIn(pod: Pod) {
+export async function serveIn(pod: Pick<Pod, 'netns'>) {
   const servers = spawn(
     'nsenter',
     [`--net=${pod.netns}`, process.execPath, join(checkout, 'test/integration/daemon/host-port-servers.ts')],
@@ -251,8 +254,14 @@ export async function serveIn(pod: Pod) {
 }
 
 /** Connects from a namespace; an address of IPv6 may need a moment until it is known to be the only one. */
-export async function reaches(from: readonly string[], ip: string, port: number): Promise<void> {
-  const argv = ['nsenter', ...from, '--', staticBusybox(), 'nc', '-w', '3', ip, String(port)];
+export async function reaches(
+  from: readonly string[],
+  ip: string,
+  port: number,
+  own?: string,
+): Promise<void> {
+  const bind = own === undefined ? [] : ['-s', own];
+  const argv = ['nsenter', ...from, '--', staticBusybox(), 'nc', '-w', '3', ...bind, ip, String(port)];
   await untilFound({ what: `an answer of ${ip} port ${port}`, withinMs: EVENT_MS }, async () => {
     const { stdout, stderr } = await run(argv);
     if (!stdout.includes('tcp')) throw new Error(stderr.trim());

@@ -14,6 +14,9 @@ export interface Release {
   readonly directory: () => Promise<string>;
 }
 
+/** In the titles of networks with the newest plugins. */
+export const newest = `(${REFERENCE_VERSION},`;
+
 const DEBIAN_PLUGINS = '/usr/lib/cni';
 
 export const releases: readonly Release[] = [
@@ -59,7 +62,7 @@ type Plugins = (directory: string) => Conflist['plugins'];
 
 interface Shape extends Pick<
   NetworkCase,
-  'ips' | 'pods' | 'hidden' | 'hostPort' | 'annotations' | 'check' | 'stays' | 'prepare'
+  'ips' | 'pods' | 'bound' | 'hidden' | 'hostPort' | 'annotations' | 'check' | 'stays' | 'prepare'
 > {
   readonly title: string;
   readonly plugins: Plugins;
@@ -186,6 +189,7 @@ const shapes: readonly Shape[] = [
     title: 'bridge, sbr',
     plugins: (dir) => [bridge(dir, [V4]), { type: 'sbr' }],
     ...chained,
+    bound: true,
     check: async (_world, pod) => {
       const rules = await inPod(pod, 'ip', 'rule');
       if (!rules.includes(`from ${pod.ips[0]}`)) throw new Error(rules);
@@ -260,7 +264,7 @@ function caseOf({ plugins, link, onlyNewest: _onlyNewest, ...shape }: Shape, rel
 }
 
 /** Skips where this kernel can't make such a link, which is tried in a namespace of its own. */
-async function kernelHas(type: string): Promise<void> {
+export async function kernelHas(type: string): Promise<void> {
   const script = {
     macvlan: 'ip link add a0 type veth peer name a1; ip link add x link a0 type macvlan',
     ipvlan: 'ip link add a0 type veth peer name a1; ip link add x link a0 type ipvlan',
