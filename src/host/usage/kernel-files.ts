@@ -14,7 +14,11 @@ interface Kept {
   askedMonoMs: number;
 }
 
-/** Text of files by path; those unused for longest are closed first. */
+/**
+ * Text of files by path; those unused for a while are closed. Where there are more than may be kept, the others are
+ * opened for each read: readings go over all files in turn, and if each closed the one unused for longest, none would
+ * be open when its turn comes.
+ */
 export class KernelFiles {
   readonly #clock: ClockPort;
   /** In the order of their last use. */
@@ -30,10 +34,11 @@ export class KernelFiles {
   read(path: string): string | undefined {
     const now = this.#clock.monoMs();
     const kept = this.#kept.get(path);
-    if (kept?.fd === undefined)
-      return kept !== undefined && now - kept.openedMonoMs < hostLimits.kernelFileIdleMs
-        ? undefined
-        : this.#open(path, now);
+    if (kept?.fd === undefined) {
+      if (kept !== undefined && now - kept.openedMonoMs < hostLimits.kernelFileIdleMs) return undefined;
+      this.#drop(path);
+      return this.#open(path, now);
+    }
     const text = this.#text(kept.fd);
     if (text === undefined) {
       // a new cgroup at the same path has another file
@@ -60,8 +65,18 @@ export class KernelFiles {
       fd = undefined;
     }
     const text = fd === undefined ? undefined : this.#text(fd);
-    this.#keep(path, { fd, openedMonoMs: now, askedMonoMs: now });
+    if (this.#hasRoom(now)) this.#keep(path, { fd, openedMonoMs: now, askedMonoMs: now });
+    else if (fd !== undefined) closeSync(fd);
     return text;
+  }
+
+  /** Makes it, where a file is kept that nobody reads any more. */
+  #hasRoom(now: number): boolean {
+    if (this.#kept.size < hostLimits.kernelFilesKept) return true;
+    const [oldest] = this.#kept;
+    if (oldest === undefined || now - oldest[1].askedMonoMs < hostLimits.kernelFileIdleMs) return false;
+    this.#drop(oldest[0]);
+    return true;
   }
 
   /** Undefined when it can no longer be read, or is larger than any such file should be. */
@@ -75,9 +90,7 @@ export class KernelFiles {
   }
 
   #keep(path: string, kept: Kept): void {
-    this.#kept.delete(path);
     this.#kept.set(path, kept);
-    if (this.#kept.size > hostLimits.kernelFilesKept) this.#drop(this.#kept.keys().next().value ?? '');
     this.#sweepLater();
   }
 

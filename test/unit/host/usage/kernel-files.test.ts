@@ -77,10 +77,47 @@ describe('kernel files', () => {
 
   it('keeps no more than its bound', () => {
     for (let at = 0; at < hostLimits.kernelFilesKept + 3; at += 1) files.read(join(directory, String(at)));
-    writeFileSync(join(directory, '0'), 'there now');
-    // it was forgotten, so that it is opened again
-    expect(files.read(join(directory, '0'))).toBe('there now');
+    const last = join(directory, String(hostLimits.kernelFilesKept + 2));
+    writeFileSync(last, 'there now');
+    // it was not kept, so that it is opened again
+    expect(files.read(last)).toBe('there now');
+    expect(open()).toBe(0);
     files.close();
     expect(open()).toBe(0);
   });
+
+  it('of more files than it keeps, those that it keeps stay open from one reading to the next', () => {
+    // many names of one file: thousands take a disk seconds
+    const BITS = 13;
+    const name = (at: number): string =>
+      Array.from({ length: BITS }, (_none, bit) => ((at >> bit) % 2 === 0 ? '/' : '/.')).join('');
+    const paths = Array.from(
+      { length: hostLimits.kernelFilesKept + 3 },
+      (_none, at) => `${directory}${name(at)}/original`,
+    );
+    const path = original();
+    const readable = (): readonly string[] => paths.filter((path) => files.read(path) === 'x');
+    expect([readable().length, readable().length]).toEqual([paths.length, paths.length]);
+    expect(open()).toBe(hostLimits.kernelFilesKept);
+    // a kept descriptor reads the file that it was opened for, also once another one has its name
+    rmSync(path);
+    expect(readable()).toEqual(paths.slice(0, hostLimits.kernelFilesKept));
+  });
+
+  it('files that nobody reads any more make room', () => {
+    const paths = Array.from({ length: hostLimits.kernelFilesKept }, (_none, at) =>
+      join(directory, String(at)),
+    );
+    for (const path of paths) files.read(path);
+    clock.nowMs += hostLimits.kernelFileIdleMs;
+    const path = original();
+    files.read(path);
+    expect(open()).toBe(1);
+  });
+
+  const original = (): string => {
+    const path = join(directory, 'original');
+    writeFileSync(path, 'x');
+    return path;
+  };
 });
