@@ -54,9 +54,11 @@ function answerTo(method: string, path: string): object | undefined {
 createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (request, response) => {
   const { pathname, searchParams } = new URL(request.url ?? '/', 'https://127.0.0.1');
   request.resume();
-  const answer = answerTo(request.method ?? 'GET', pathname);
+  // newer clients ask for the list as a stream first, and list where that is refused
+  const isStream = searchParams.has('sendInitialEvents');
+  const answer = isStream ? undefined : answerTo(request.method ?? 'GET', pathname);
   response.setHeader('Content-Type', 'application/json');
-  if (searchParams.get('watch') === 'true' || searchParams.get('watch') === '1') {
+  if (!isStream && ['true', '1'].includes(searchParams.get('watch') ?? '')) {
     response.flushHeaders();
     return;
   }
