@@ -26,6 +26,19 @@ import { type World, worldOf } from './world.ts';
 /** Of one part: against a hang, since an emulator is ten to twenty times slower than the machine, which may be busy. */
 const GUEST_TIMEOUT_MS = 3 * 60 * 60_000;
 const MEMORY_MIB = 4096;
+/** For the kernel. Denials are read from its log, so none may be dropped from it. */
+const LSM_WORDS = {
+  apparmor: ['apparmor=1', 'security=apparmor'],
+  selinux: [
+    'lsm=landlock,yama,selinux',
+    'selinux=1',
+    'enforcing=1',
+    'audit=1',
+    'audit_backlog_limit=8192',
+    'log_buf_len=8M',
+    'sysctl.kernel.printk_ratelimit=0',
+  ],
+} as const;
 
 const { values: options } = parseArgs({
   options: {
@@ -136,8 +149,7 @@ async function runPart(guests: Guests, part: Part): Promise<StepResult> {
       'rootwait',
       'rw',
       'quiet',
-      'apparmor=1',
-      'security=apparmor',
+      ...LSM_WORDS[guests.world.lsm],
       'systemd.show_status=error',
       `troupe.part=${part.name}`,
       `troupe.commit=${commitAndDate().split(',')[0]?.split(' ')[1] ?? 'unknown'}`,
@@ -172,7 +184,7 @@ async function main(world: World): Promise<void> {
     const [root, modules] = [await rootDisk(world), await modulesDisk()];
     await packCheckout(checkoutTar);
     const guests = { world, machine, root, modules, checkoutTar, directory };
-    const wanted = partsOf(world.name).filter(
+    const wanted = partsOf(world).filter(
       ({ name }) => options.only === undefined || options.only.split(',').includes(name),
     );
     const all: StepResult[] = [];

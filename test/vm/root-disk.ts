@@ -1,14 +1,14 @@
 // The root disk of a guest: Debian, our unit, and nothing of the checkout.
 import { createHash } from 'node:crypto';
-import { chmod, cp, mkdir, mkdtemp, open, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runOrThrow } from '../support/run.ts';
-import { cached } from '../support/tools/cache.ts';
+import { cached, checkout } from '../support/tools/cache.ts';
 import { masterBootRecord } from './boot-record.ts';
 import { makeExt4 } from './ext4.ts';
 import { qemuTree } from './qemu.ts';
-import { debianTree } from './trees.ts';
+import { BUILD_TIMEOUT_MS, debianTree } from './trees.ts';
 import type { World } from './world.ts';
 
 /** A package's change of version makes nothing new here; this does. */
@@ -34,29 +34,54 @@ const GUEST_PACKAGES = [
   'conmon',
   'containernetworking-plugins',
 ];
+/** The reference policy, with what loads it and labels files. */
+const SELINUX_PACKAGES = ['selinux-policy-default', 'policycoreutils', 'selinux-utils'];
+const SELINUX_CONFIG = 'SELINUX=enforcing\nSELINUXTYPE=default\n';
+
+const POLICY_MODULE = join(checkout, 'deploy/selinux/troupe.cil');
 
 /** The guest's root disk. A run writes its changes elsewhere, so that each begins with the same. */
 export async function rootDisk(world: World): Promise<string> {
   const recipe = createHash('sha256');
+  const packages = packagesOf(world);
   for (const part of [
     String(RECIPE),
     world.machine,
-    GUEST_PACKAGES.join(),
-    ...Object.values(guestFiles).map(({ text }) => text),
+    packages.join(),
+    ...(world.lsm === 'selinux' ? [await readFile(POLICY_MODULE, 'utf8')] : []),
+    ...Object.values(filesOf(world)).map(({ text }) => text),
   ])
     recipe.update(part);
   const key = `vm/root-${world.name}-${recipe.digest('hex').slice(0, 12)}`;
   const directory = await cached(key, async (work) => {
     const tree = await mkdtemp(join(tmpdir(), 'troupe-vm-root-'));
     try {
-      await debianTree(tree, world.release, 'minbase', GUEST_PACKAGES);
+      await debianTree(tree, world.release, 'minbase', packages);
       await furnish(world, tree);
+      if (world.lsm === 'selinux') await addPolicy(tree);
       await makeRootDisk(tree, join(work, 'root.img'));
     } finally {
       await rm(tree, { recursive: true, force: true });
     }
   });
   return join(directory, 'root.img');
+}
+
+const packagesOf = ({ lsm }: World): readonly string[] =>
+  lsm === 'selinux' ? [...GUEST_PACKAGES, ...SELINUX_PACKAGES] : GUEST_PACKAGES;
+
+/**
+ * Adds our module to the policy, which takes minutes in the guest, and labels each file by it, as extended attributes
+ * that mke2fs copies.
+ */
+async function addPolicy(tree: string): Promise<void> {
+  const inTree = ['nice', '-n', '15', 'chroot', tree];
+  const options = { timeoutMs: BUILD_TIMEOUT_MS };
+  await cp(POLICY_MODULE, join(tree, 'root/troupe.cil'));
+  await runOrThrow([...inTree, 'semodule', '--noreload', '--install', '/root/troupe.cil'], options);
+  const contexts = '/etc/selinux/default/contexts/files/file_contexts';
+  // -m: this machine's file systems have no labels, by its list of mounts
+  await runOrThrow([...inTree, 'setfiles', '-F', '-m', contexts, '/'], options);
 }
 
 const unit = `[Unit]
@@ -103,7 +128,10 @@ if [ "$code" = 75 ]; then systemctl reboot; else systemctl poweroff; fi
 `;
 
 /** Files of the guest's root, by path. */
-const guestFiles: Readonly<Record<string, { readonly text: string; readonly mode: number }>> = {
+const filesOf = ({
+  lsm,
+}: World): Readonly<Record<string, { readonly text: string; readonly mode: number }>> => ({
+  ...(lsm === 'selinux' ? { 'etc/selinux/config': { text: SELINUX_CONFIG, mode: 0o644 } } : {}),
   'etc/systemd/system/vm-job.service': { text: unit, mode: 0o644 },
   'usr/local/sbin/vm-job': { text: job, mode: 0o755 },
   'etc/hostname': { text: 'guest\n', mode: 0o644 },
@@ -112,7 +140,7 @@ const guestFiles: Readonly<Record<string, { readonly text: string; readonly mode
   // the kernel mounts it; a stop that hangs must not hold up the reboot for minutes
   'etc/fstab': { text: '', mode: 0o644 },
   'etc/systemd/system.conf.d/vm.conf': { text: '[Manager]\nDefaultTimeoutStopSec=20s\n', mode: 0o644 },
-};
+});
 
 /** Units that only cost time in an emulator. */
 const MASKED = [
@@ -134,7 +162,7 @@ async function furnish(world: World, tree: string): Promise<void> {
   const profiles = join(tree, 'etc/apparmor.d');
   for (const entry of await readdir(profiles, { withFileTypes: true }))
     if (entry.isFile()) await rm(join(profiles, entry.name));
-  for (const [path, { text, mode }] of Object.entries(guestFiles)) {
+  for (const [path, { text, mode }] of Object.entries(filesOf(world))) {
     await mkdir(join(tree, path, '..'), { recursive: true });
     await rm(join(tree, path), { force: true });
     await writeFile(join(tree, path), text);

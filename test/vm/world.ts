@@ -12,12 +12,21 @@ export interface World {
    * ten times as fast as an emulator. `qemu`: Debian's own kernel on an emulated processor.
    */
   readonly machine: 'uml' | 'qemu';
+  /** The parts that make sense here; all without it. */
+  readonly parts?: readonly string[];
 }
 
 const worlds: readonly World[] = [
   { name: 'trixie', release: 'trixie', lsm: 'apparmor', machine: 'uml' },
   { name: 'bookworm', release: 'bookworm', lsm: 'apparmor', machine: 'uml' },
   { name: 'forky', release: 'forky', lsm: 'apparmor', machine: 'uml' },
+  {
+    name: 'selinux',
+    release: 'trixie',
+    lsm: 'selinux',
+    machine: 'uml',
+    parts: ['selinux', 'reboot', 'critest', 'critest-crun', 'conformance', 'kubelet'],
+  },
   { name: 'stock', release: 'trixie', lsm: 'apparmor', machine: 'qemu' },
 ];
 

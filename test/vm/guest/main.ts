@@ -8,6 +8,7 @@ import { checkout } from '../../support/tools/cache.ts';
 import { KEPT_OUTPUT, type PartReport } from '../report.ts';
 import { makeNode, STATE } from './node.ts';
 import { type Part, parts } from './parts.ts';
+import { denials, labelProgram } from './selinux.ts';
 
 const REBOOT = 75;
 const REPORTS = join(STATE, 'reports');
@@ -53,6 +54,7 @@ async function main(): Promise<number> {
     (text) => JSON.parse(text) as Progress,
     (): Progress => ({ boots: 0, seconds: 0 }),
   );
+  if (before.boots === 0) await labelProgram();
   if (before.boots === 0 && part.hasService === true) await makeNode();
   const argv = part.boots[before.boots];
   if (argv === undefined) throw new Error(`${wanted} has no boot ${before.boots + 1}`);
@@ -62,6 +64,7 @@ async function main(): Promise<number> {
   const seconds = before.seconds + (performance.now() - startedAt) / 1000;
   const boots = before.boots + 1;
   const report = await readFile(file, 'utf8').catch(() => '');
+  for (const line of await denials()) console.log(`denied: ${line}`);
   const result: PartReport = { name: wanted, code, seconds, report, output };
   await writeFile(join(REPORTS, `${boots}.json`), JSON.stringify(result));
   if (boots === part.boots.length) return 0;
@@ -73,7 +76,8 @@ async function handOver(): Promise<void> {
   await runOrThrow([
     'sh',
     '-c',
-    'journalctl --no-pager --unit=troupe >"$1"',
+    // SELinux may keep it from journals
+    'journalctl --no-pager --unit=troupe >"$1" 2>&1 || true',
     'sh',
     join(REPORTS, 'troupe.log'),
   ]);

@@ -1,6 +1,7 @@
 // What runs in a guest, part by part. Each part has a guest of its own, so that none finds the remains of another.
 import { join } from 'node:path';
 import { checkout } from '../../support/tools/cache.ts';
+import type { World } from '../world.ts';
 
 export interface Part {
   readonly name: string;
@@ -45,6 +46,12 @@ const systemd = { TROUPE_TEST_CGROUP_DRIVER: 'systemd' };
 export const parts: readonly Part[] = [
   { name: 'systemd', boots: [vitest('vm', 'test/vm/guest/systemd.test.ts')], hasService: true },
   {
+    name: 'selinux',
+    boots: [vitest('vm', 'test/vm/guest/selinux.test.ts')],
+    worlds: ['selinux'],
+    hasService: true,
+  },
+  {
     name: 'reboot',
     boots: [
       vitest('vm', 'test/vm/guest/before-reboot.test.ts'),
@@ -68,5 +75,8 @@ export const parts: readonly Part[] = [
   { name: 'security', boots: [vitest('security')] },
 ];
 
-export const partsOf = (world: string): readonly Part[] =>
-  parts.filter(({ worlds }) => worlds === undefined || worlds.includes(world));
+export const partsOf = (world: World): readonly Part[] =>
+  parts.filter(
+    ({ name, worlds }) =>
+      (worlds === undefined || worlds.includes(world.name)) && (world.parts?.includes(name) ?? true),
+  );
