@@ -63,10 +63,12 @@ export const unpacked = {
   'erofs-utils': { packages: ['erofs-utils'], withLibraries: true },
   // makes the guest of test:vm; its QEMU and its kernel come the same way
   mmdebstrap: { packages: ['mmdebstrap'], withLibraries: false },
+  // makes the disk of power-loss
+  xfsprogs: { packages: ['xfsprogs'], withLibraries: true },
 };
 
 /** What only the guest of test:vm is made with. */
-const guestOnly = ['perl', 'make', 'flex', 'bison', 'bc', 'debian-archive-keyring', 'mmdebstrap'];
+const guestOnly = ['perl', 'make', 'flex', 'bison', 'bc', 'debian-archive-keyring', 'mmdebstrap', 'xfsprogs'];
 const forTests = (names) => names.filter((name) => !guestOnly.includes(name));
 const toStart = ['runc', 'conmon', 'containernetworking-plugins', 'iptables'];
 /** What each mode needs. */

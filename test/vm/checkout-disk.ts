@@ -35,8 +35,11 @@ const CARRIED = [
   'images',
 ];
 
-/** The checkout as it is now (`troupe/`) and built tools (`cache/`), in one tar that QEMU shows as a disk. */
-export async function packCheckout(target: string): Promise<void> {
+/**
+ * The checkout as it is now (`troupe/`) and built tools (`cache/`), in one tar that QEMU shows as a disk.
+ * @param wanted directories of the cache
+ */
+export async function packCheckout(target: string, wanted: readonly string[] = CARRIED): Promise<void> {
   const tar = ['nice', '-n', '15', 'tar', '--file', target];
   const options = { timeoutMs: BUILD_TIMEOUT_MS };
   const left = ['node_modules', '.cache'].map((name) => `--exclude=./${name}`);
@@ -44,7 +47,7 @@ export async function packCheckout(target: string): Promise<void> {
     [...tar, '--create', '--exclude-vcs', ...left, '--transform', 's,^\\.,troupe,S', '-C', checkout, '.'],
     options,
   );
-  const carried = CARRIED.filter((name) => existsSync(join(cacheDirectory, name)));
+  const carried = wanted.filter((name) => existsSync(join(cacheDirectory, name)));
   if (carried.length > 0)
     await runOrThrow(
       [...tar, '--append', '--transform', 's,^,cache/,S', '-C', cacheDirectory, ...carried],

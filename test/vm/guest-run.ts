@@ -9,10 +9,10 @@ const RESULTS_BYTES = 256 * 1024 * 1024;
 
 export interface Disk {
   /** What the guest finds it by. */
-  readonly serial: 'root' | 'modules' | 'checkout' | 'results' | 'data' | 'log';
+  readonly serial: 'root' | 'modules' | 'checkout' | 'results' | 'data' | `image-${number}`;
   readonly file: string;
-  /** `snapshot`: what the guest writes is gone with the run. */
-  readonly use: 'snapshot' | 'readonly' | 'write';
+  /** `snapshot`: what the guest writes is gone with the run. `plain`: `write` without discards. */
+  readonly use: 'snapshot' | 'readonly' | 'write' | 'plain';
 }
 
 export interface GuestRun {
@@ -27,6 +27,10 @@ export interface GuestRun {
   readonly timeoutMs: number;
   /** What the job prints, as it prints it. */
   readonly onOutput: (text: string) => void;
+  /** Added to the machine's own. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Cuts the guest's power; the run then ends well. */
+  readonly cut?: AbortSignal;
 }
 
 /** A program that runs a guest. What the guest's job prints comes from its descriptor `JOB_FD`. */
@@ -59,7 +63,7 @@ export async function runGuest(machine: Machine, run: GuestRun): Promise<void> {
   const child = spawn('nice', argv, {
     stdio: ['ignore', console_.fd, 'pipe', console_.fd, 'pipe'],
     detached: true,
-    env: { ...machine.env, PATH: process.env['PATH'], TMPDIR: run.directory },
+    env: { ...machine.env, ...run.env, PATH: process.env['PATH'], TMPDIR: run.directory },
   });
   await console_.close();
   const kill = (): void => {
@@ -81,6 +85,7 @@ export async function runGuest(machine: Machine, run: GuestRun): Promise<void> {
     isLate = true;
     kill();
   }, run.timeoutMs);
+  run.cut?.addEventListener('abort', kill, { once: true });
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', resolve);
@@ -88,7 +93,7 @@ export async function runGuest(machine: Machine, run: GuestRun): Promise<void> {
   clearTimeout(timer);
   process.off('exit', kill);
   kill();
-  if (!isLate && code === 0) return;
+  if (!isLate && (code === 0 || run.cut?.aborted === true)) return;
   const log = (await runOrThrow(['tail', '--lines=40', consoleLog(run.directory)])).trim();
   const how = isLate
     ? `did not power off within ${run.timeoutMs / 1000} s`

@@ -23,7 +23,7 @@ export const qemuTree = async (): Promise<string> =>
 /** A disk that the guest finds by its serial number. */
 const diskArguments = ({ serial, file, use }: GuestRun['disks'][number]): string[] => [
   '-drive',
-  `file=${file},if=none,id=${serial},format=raw,${{ snapshot: 'snapshot=on', readonly: 'readonly=on', write: 'cache=unsafe' }[use]}`,
+  `file=${file},if=none,id=${serial},format=raw,${{ snapshot: 'snapshot=on', readonly: 'readonly=on', write: 'cache=unsafe', plain: 'cache=unsafe' }[use]}`,
   '-device',
   `nvme,drive=${serial},serial=${serial}`,
 ];

@@ -55,7 +55,8 @@ async function buildKernel(source: string): Promise<void> {
 function diskArgument(run: GuestRun, disk: GuestRun['disks'][number], index: number): string {
   const file =
     disk.use === 'snapshot' ? `${join(run.directory, `${disk.serial}.cow`)},${disk.file}` : disk.file;
-  return `ubd${index}${disk.use === 'readonly' ? 'r' : ''}=${file}`;
+  const flag = disk.use === 'readonly' ? 'r' : disk.use === 'plain' ? 't' : '';
+  return `ubd${index}${flag}=${file}`;
 }
 
 /** Its console goes to a file, its second serial line to stdout. */

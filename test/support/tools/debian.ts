@@ -13,6 +13,7 @@ export function debianTree(
     | 'docker-registry'
     | 'fuse-overlayfs'
     | 'btrfs-progs'
+    | 'xfsprogs'
     | 'erofs-utils'
     | 'skopeo'
     | 'buildah'

@@ -73,6 +73,9 @@ export const parts: readonly Part[] = [
   { name: 'integration', boots: [vitest('integration')] },
   { name: 'e2e', boots: [vitest('e2e')] },
   { name: 'security', boots: [vitest('security')] },
+  // of `npm run power-loss`: no world runs them as its parts
+  { name: 'power-load', boots: [program('test/vm/power/load.ts')], worlds: [], hasService: true },
+  { name: 'power-verify', boots: [program('test/vm/power/verify.ts')], worlds: [], hasService: true },
 ];
 
 export const partsOf = (world: World): readonly Part[] =>
