@@ -57,10 +57,11 @@ export async function runGuest(machine: Machine, run: GuestRun): Promise<void> {
   await results.truncate(RESULTS_BYTES);
   await results.close();
   const console_ = await open(consoleLog(run.directory), 'a');
-  const argv = ['-n', '15', ...machine.argv(run, consoleLog(run.directory))];
+  // if we are killed, it must not go on
+  const argv = ['--pdeathsig', 'KILL', 'nice', '-n', '15', ...machine.argv(run, consoleLog(run.directory))];
   // what the machine writes for snapshots goes with the directory; a group of its own, since user-mode Linux is a
   // process for each of the guest's
-  const child = spawn('nice', argv, {
+  const child = spawn('setpriv', argv, {
     stdio: ['ignore', console_.fd, 'pipe', console_.fd, 'pipe'],
     detached: true,
     env: { ...machine.env, ...run.env, PATH: process.env['PATH'], TMPDIR: run.directory },

@@ -12,7 +12,7 @@ import { recordSkips } from '../../scripts/support/skips.ts';
 import { type StepResult, summarize } from '../../scripts/support/steps.ts';
 import { run, runOrThrow } from '../support/run.ts';
 import { imageByDigest } from '../support/images/critest-images.ts';
-import { cacheDirectory } from '../support/tools/cache.ts';
+import { cacheDirectory, checkout } from '../support/tools/cache.ts';
 import { crictl, critest, runc14 } from '../support/tools/go-tools.ts';
 import { modulesDisk, packCheckout } from './checkout-disk.ts';
 import { consoleLog, type Machine, resultsDisk, runGuest } from './guest-run.ts';
@@ -109,12 +109,12 @@ const figures = (all: readonly StepResult[]): string =>
     ),
   ].join('\n');
 
-/** Where the results of this commit and world are kept; none for a tree with changes. */
-function keptResults(world: World): string | undefined {
-  const commit = commitAndDate().split(',')[0] ?? '';
-  return commit.includes('+')
-    ? undefined
-    : join(cacheDirectory, 'vm/results', world.name, commit.replace('commit ', ''));
+/** Where the results of this commit and world are kept; none for a tree with changes, those of tests included. */
+async function keptResults(world: World): Promise<string | undefined> {
+  const git = async (...args: string[]): Promise<string> =>
+    (await runOrThrow(['git', '-c', 'safe.directory=*', ...args], { cwd: checkout })).trim();
+  if ((await git('status', '--porcelain')) !== '') return undefined;
+  return join(cacheDirectory, 'vm/results', world.name, await git('rev-parse', '--short', 'HEAD'));
 }
 
 interface Guests {
@@ -127,7 +127,7 @@ interface Guests {
 }
 
 async function runPart(guests: Guests, part: Part): Promise<StepResult> {
-  const kept = keptResults(guests.world);
+  const kept = await keptResults(guests.world);
   const keptFile = kept === undefined ? undefined : join(kept, `${part.name}.json`);
   if (keptFile !== undefined && !options.anew && existsSync(keptFile))
     return JSON.parse(await readFile(keptFile, 'utf8')) as StepResult;

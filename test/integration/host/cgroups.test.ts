@@ -190,7 +190,9 @@ for (const [name, prepare] of suites) {
         expect(await oomKills(layout, limited)).toBe(0);
         // tail keeps what it may have to print
         const child = await startIn(layout, limited, 'head -c 200000000 /dev/zero | tail -c 100000000');
-        expect(await child.exited).toEqual({ exitCode: 128 + 9, signal: null });
+        // newer shells run the last program of a pipe in their own place
+        const { exitCode, signal } = await child.exited;
+        expect(signal ?? exitCode).toBe(signal === null ? 128 + 9 : 9);
         expect(await oomKills(layout, limited)).toBe(1);
         expect(await readControl(layout, limited, 'memory', 'no.such.file')).toBeUndefined();
         await removeSoon(layout, fresh('limits'));
