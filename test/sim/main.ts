@@ -1,6 +1,7 @@
 /** `npm run sim`: see USAGE. A failure prints one line that replays exactly. */
 import { parseArgs } from 'node:util';
 import { writeGolden } from './golden.ts';
+import { reportFaults } from './fault-rows.ts';
 import { hunt } from './mutants.ts';
 import { MUTANTS } from './planted.ts';
 import { runSeed } from './seeds.ts';
@@ -12,6 +13,7 @@ import type { Part } from './jobs.ts';
 import { Tally } from './tally.ts';
 import type { TallyPart } from './tally.ts';
 import { writeFigures } from '../../scripts/support/figures.ts';
+import { beginRecord } from '../support/faults/records.ts';
 
 // `| head` has read enough
 process.stdout.on('error', () => process.exit(0));
@@ -65,7 +67,9 @@ async function seeds(many: Many): Promise<boolean> {
     for (const done of await inParts(import.meta.filename, process.argv.slice(2), jobs))
       tally.merge(done as TallyPart);
   for (const line of tally.lines()) say(line);
-  if (write)
+  if (write) {
+    beginRecord(import.meta.filename);
+    reportFaults(tally.made);
     writeFigures(
       `simulation ${mode}`,
       `Simulation, ${mode}`,
@@ -73,6 +77,7 @@ async function seeds(many: Many): Promise<boolean> {
         `npm run sim -- --seeds ${count} --from ${from} --mode ${mode}${withinS === Infinity ? '' : ` --within ${withinS}`}`,
       ),
     );
+  }
   return tally.failed === 0;
 }
 

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { reportFaults } from './fault-rows.ts';
 import { runSeed } from './seeds.ts';
 import { Tally } from './tally.ts';
 
@@ -23,6 +24,7 @@ describe('seeded worlds', () => {
     }
     expect(failures).toStrictEqual([]);
     expect(tally.unused).toStrictEqual([]);
+    reportFaults(tally.made);
     expect(tally.meanEvents).toBeGreaterThanOrEqual(300);
     // `npm run sim -- --seeds 20000` has to reach 0.9; few seeds find less: of the steps of a start, of a thaw and
     // of the collector's rounds most pairs are rare

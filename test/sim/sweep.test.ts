@@ -5,6 +5,21 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { readGolden } from './golden.ts';
 import { sweep } from './sweep.ts';
 import type { SweepResult } from './sweep.ts';
+import { type InjectedFault, injects } from '../support/faults/injects.ts';
+
+const deaths: Readonly<Record<string, InjectedFault>> = {
+  RunPodSandbox: injects('F01', 'kill or power loss at an effect of RunPodSandbox, simulated'),
+  CreateContainer: injects('F02', 'kill or power loss at an effect of CreateContainer, simulated'),
+  StartContainer: injects('F03', 'kill or power loss at an effect of StartContainer, simulated'),
+  StopContainer: injects('F04', 'kill or power loss at an effect of StopContainer, simulated'),
+  StopPodSandbox: injects('F05', 'kill or power loss at an effect of StopPodSandbox, simulated'),
+  RemovePodSandbox: injects('F05', 'kill or power loss at an effect of RemovePodSandbox, simulated'),
+  RemoveContainer: injects('F06', 'kill or power loss at an effect of RemoveContainer, simulated'),
+  PullImage: injects('F07', 'kill or power loss at an effect of PullImage, simulated'),
+  RemoveImage: injects('F08', 'kill or power loss at an effect of RemoveImage, simulated'),
+  UpdateContainerResources: injects('F09', 'kill or power loss at an effect of an update, simulated'),
+};
+const secondDeath = injects('F10', 'a second death at an effect of the recovery, simulated');
 
 const ROWS: readonly (readonly [string, readonly string[]])[] = [
   ['F01 death in RunPodSandbox', ['RunPodSandbox']],
@@ -54,6 +69,8 @@ describe('crash sweep', () => {
       expect(failures).toStrictEqual([]);
       expect(of(result.survived).toSorted()).toStrictEqual(of(result.known).toSorted());
       expect(of(result.known).length).toBeGreaterThan(1);
+      // one run at least died at each of these pairs
+      for (const pair of of(result.explored)) deaths[pair.split(' ', 1)[0] ?? '']?.happened();
     },
   );
 
@@ -63,5 +80,6 @@ describe('crash sweep', () => {
       failures.map(({ pair, point, failure }) => `${pair} ${JSON.stringify(point)} ${failure.detail}`),
     ).toStrictEqual([]);
     expect(runs).toBeGreaterThan(200);
+    secondDeath.happened(runs);
   });
 });

@@ -94,6 +94,11 @@ export class Tally {
     return Math.round(this.#steps / Math.max(1, this.#seeds));
   }
 
+  /** How often each kind of fault was made. */
+  get made(): ReadonlyMap<string, number> {
+    return this.#faults;
+  }
+
   /** Kinds of fault that no seed made. */
   get unused(): readonly string[] {
     return [...this.#faults].flatMap(([kind, count]) => (count === 0 ? [kind] : []));

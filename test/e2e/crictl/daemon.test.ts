@@ -11,6 +11,10 @@ import { untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { until } from '../../support/eventually.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const secondDaemon = injects('F83', 'a second daemon on the same root');
+const takenSocket = injects('F82', 'a socket file that is stale, held by another, or no socket');
 
 /** Addresses that a process listens on, as ss(8) shows them. */
 async function listenersOf(pid: number): Promise<string[]> {
@@ -103,6 +107,7 @@ describePods('the daemon', () => {
     );
     expect(ended.code).toBe(1);
     expect(ended.stderr).toContain(`held by process ${world.instance.pid()}`);
+    secondDaemon.happened();
     expect(readdirSync(world.instance.root).toSorted()).toEqual(files);
     expect(await crictl.ok('version')).toContain('troupe');
   });
@@ -116,12 +121,14 @@ describePods('the daemon', () => {
     );
     expect(ended.code).toBe(1);
     expect(ended.stderr).toContain(`listen on ${world.instance.socket}`);
+    takenSocket.happened();
     expect(await crictl.ok('version')).toContain('troupe');
   });
 
   test('F82: a stale socket is replaced at the start; a file that is not a socket is kept', async () => {
     await world.instance.kill();
     expect(statSync(world.instance.socket).isSocket()).toBe(true);
+    takenSocket.happened();
     await world.instance.start();
     await world.instance.terminate();
     await writeFile(world.instance.socket, 'a file of somebody');

@@ -7,6 +7,10 @@ import { containerJson, Crictl, describePods, untilHolds } from '../support/cric
 import { untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 import { until } from '../../support/eventually.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const terminated = injects('F12', 'SIGTERM of the daemon with a running container');
+const killedInGrace = injects('F04', 'SIGKILL of the daemon within the grace of a stop');
 
 /** Ends with this code as soon as the file is there. */
 const untilReleased = (exitCode: number): string[] => [
@@ -95,6 +99,7 @@ describePods('a daemon that ends', () => {
     const pid = (await crictl.container(id)).info.pid ?? 0;
     const started = startOf(pid);
     expect(await world.instance.terminate()).toBe(0);
+    terminated.happened();
     expect(startOf(pid)).toBe(started);
     await world.instance.start();
     expect((await crictl.container(id)).info.pid).toBe(pid);
@@ -118,6 +123,7 @@ describePods('a daemon that ends', () => {
     const stop = world.client.runtime.stopContainer({ containerId: id, timeout: 2n }).catch(() => undefined);
     await untilHolds(log, 'heard');
     await world.instance.kill();
+    killedInGrace.happened();
     await stop;
     await world.instance.start();
     await crictl.ok('stop', '--timeout', '2', id);

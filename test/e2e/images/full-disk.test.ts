@@ -14,6 +14,14 @@ import { insecure } from '../../support/registry/rig.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const noSpace = injects('F22', 'no space left for the layers of a pull');
+const noInodes = injects('F24', 'no inodes left for the files of a pull');
+const readOnly = injects('F25', 'the store, or the root, is mounted read-only');
+const noDescriptors = injects('F26', 'EMFILE in the daemon during a pull');
+const goneLayer = injects('F27', 'the directory of a layer is deleted');
+const cutRecord = injects('F28', 'the record of a layer is cut short');
 
 const MIB = 1024 * 1024;
 /**
@@ -77,15 +85,16 @@ describePods('pulls on a store in trouble', () => {
   const underWay = async (): Promise<string[]> => [...(await below('partial')), ...(await below('ingest'))];
 
   test.each([
-    ['F22 a full disk', 'large', /no space left/iu],
+    ['F22 a full disk', noSpace, 'large', /no space left/iu],
     [
       'F24 a disk without inodes',
+      noInodes,
       'many',
       /no space left on .* \(needs \d+ inodes reserved for the journal and pods, has \d+\)/u,
     ],
   ])(
     '%s: the pull is exhausted with the reason, nothing of it stays, other images do, and later pulls succeed',
-    async (_row, name, reason) => {
+    async (_row, fault, name, reason) => {
       await pull('small');
       const error = await pull(name).then(
         () => new Error('it was pulled'),
@@ -95,6 +104,7 @@ describePods('pulls on a store in trouble', () => {
         code: status.RESOURCE_EXHAUSTED,
         details: expect.stringMatching(reason) as string,
       });
+      fault.happened();
       expect([
         await isHere('small'),
         await isHere(name),
@@ -117,6 +127,7 @@ describePods('pulls on a store in trouble', () => {
       code: status.FAILED_PRECONDITION,
       details: expect.stringContaining('read-only') as string,
     });
+    readOnly.happened();
     expect([await isHere('small'), (await client.image.listImages({})).images.length]).toEqual([true, 1]);
     execFileSync('umount', [place]);
     await pull('other');
@@ -138,6 +149,7 @@ describePods('pulls on a store in trouble', () => {
       status: false,
       message: `${instance.root} is not writable: read-only file system`,
     });
+    readOnly.happened();
     expect((await client.runtime.listPodSandbox({})).items).toHaveLength(1);
     await client.runtime.stopPodSandbox({ podSandboxId });
     execFileSync('umount', [instance.root]);
@@ -154,17 +166,22 @@ describePods('pulls on a store in trouble', () => {
     registry.dropConnections();
     execFileSync('prlimit', ['--pid', pid, `--nofile=${used - 4}:`]);
     await expect(pull('other')).rejects.toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+    noDescriptors.happened();
     execFileSync('prlimit', ['--pid', pid, `--nofile=${before}:`]);
     await pull('other');
     expect(await isHere('small')).toBe(true);
   });
 
   test.each([
-    ['F27 a layer that is gone', (layer: string) => rm(layer, { recursive: true })],
-    ['F28 a layer whose record is cut short', (layer: string) => truncate(join(layer, 'layer.json'), 20)],
+    ['F27 a layer that is gone', goneLayer, (layer: string) => rm(layer, { recursive: true })],
+    [
+      'F28 a layer whose record is cut short',
+      cutRecord,
+      (layer: string) => truncate(join(layer, 'layer.json'), 20),
+    ],
   ])(
     '%s: CreateContainer names the damaged layer, the image is no longer present, a pull repairs it',
-    async (_row, damage) => {
+    async (_row, fault, damage) => {
       const image = await pull('small');
       const config = sandboxConfig({
         name: 'web',
@@ -181,6 +198,7 @@ describePods('pulls on a store in trouble', () => {
       const [hex = ''] = await below('layers');
       await damage(join(instance.root, 'layers', hex));
       await expect(create()).rejects.toMatchObject({ details: expect.stringContaining(hex) as string });
+      fault.happened();
       await expect.poll(() => isHere('small')).toBe(false);
       expect(await pull('small')).toBe(image);
       const { containerId } = await create();

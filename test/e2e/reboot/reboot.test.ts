@@ -6,6 +6,10 @@ import { ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeMachine, type Machine } from './machine.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const rebooted = injects('F80', 'a reboot: another boot id, no process, mount or namespace');
+const withoutNetwork = injects('F81', 'a reboot after half of the stops, CNI not there yet');
 
 const WITHIN = { interval: 50 };
 
@@ -95,6 +99,7 @@ describePods('a machine that is started again', () => {
       exitCode: 7,
       reason: 'Error',
     });
+    rebooted.happened();
     for (const id of [running, created]) {
       const status = await stateOf(id);
       expect(status).toMatchObject({
@@ -137,6 +142,7 @@ describePods('a machine that is started again', () => {
     });
 
     expect([await isReady('RuntimeReady'), await isReady('NetworkReady')]).toEqual([true, false]);
+    withoutNetwork.happened();
     await expect(run('early')).rejects.toMatchObject({
       code: 14,
       details: expect.stringContaining('network') as string,

@@ -12,6 +12,9 @@ import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts'
 import { SlowRuntime } from '../support/slow-runtime.ts';
 import { makeWorld, type World } from '../support/world.ts';
 import { until } from '../../support/eventually.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const shutDown = injects('F88', 'SIGTERM, then SIGKILL, in the middle of a pull and a creation');
 
 const MIB = 1024 * 1024;
 
@@ -75,6 +78,7 @@ describePods('a daemon that is shut down in the middle of its work', () => {
     await until(async () => sent && (await slow.isWaiting()));
 
     process.kill(instance.pid(), 'SIGTERM');
+    shutDown.happened();
     await until(async () => (await instance.log()).includes('draining, containers go on'));
     await until(async () => (await codeOf(runtime.listPodSandbox({}))) === codes.UNAVAILABLE);
     await instance.kill();

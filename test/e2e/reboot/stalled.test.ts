@@ -11,6 +11,10 @@ import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, startUntilUp } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 import { until } from '../../support/eventually.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const stalledLoop = injects('F15', 'the event loop stands still while calls run');
+const stopped = injects('F79', 'SIGSTOP of the daemon for longer than its bounds');
 
 const EXECS = 3;
 /** Their start counts in it: on a loaded machine that alone takes a second. */
@@ -71,6 +75,8 @@ describePods('a daemon that is stopped for a while', () => {
       ContainerState.CONTAINER_RUNNING,
     );
     await until(async () => (await instance.log()).includes('the event loop stood still'));
+    stalledLoop.happened();
+    stopped.happened();
     await runtime.removePodSandbox({ podSandboxId });
     expect(await world.leftovers()).toEqual([]);
   });

@@ -7,6 +7,9 @@ import { checkout } from '../../support/tools/cache.ts';
 import { describePods } from '../support/crictl.ts';
 import { sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const fullHeap = injects('F14', 'a heap near its limit refuses calls');
 
 const HEAP_MIB = 128;
 const CONTAINERS = 500;
@@ -60,6 +63,7 @@ describePods('a daemon with a small heap', () => {
     }
     expect(made.length).toBeGreaterThan(0);
     expect(new Set(refusals.map(({ code }) => code))).toEqual(new Set([codes.RESOURCE_EXHAUSTED]));
+    fullHeap.happened(refusals.length);
     expect(refusals[0]?.details).toMatch(
       /RunPodSandbox: \d+ of the \d+ MiB that troupe has for its records are in use/u,
     );

@@ -12,6 +12,10 @@ import { type Instance, makeInstance } from '../../support/instance.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, startUntilUp, untilTermed } from '../support/pods.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const noSpace = injects('F21', 'no space left for the intents of hundreds of pods');
+const turnedReadOnly = injects('F25', 'ext4 turns its file system read-only after an error');
 
 const MIB = 1024 * 1024;
 const DISK_BYTES = 64 * MIB;
@@ -120,6 +124,7 @@ describeDisk('a daemon whose root is a small ext4', () => {
     expect(new Set(outcomes.filter((outcome) => typeof outcome !== 'string'))).toEqual(
       new Set([status.RESOURCE_EXHAUSTED]),
     );
+    noSpace.happened(outcomes.length - taken.length);
     expect(await readdir(join(instance.root, 'journal'))).toContain('journal.reserve');
     for (const pod of pods) {
       await client.runtime.stopContainer({ containerId: pod.containerId, timeout: 10n });
@@ -147,6 +152,7 @@ describeDisk('a daemon whose root is a small ext4', () => {
     await expect
       .poll(condition)
       .toMatchObject({ status: false, message: expect.stringContaining('read-only') as string });
+    turnedReadOnly.happened();
     expect((await client.runtime.listPodSandbox({})).items).toHaveLength(2);
     expect((await client.runtime.listContainers({})).containers).toHaveLength(2);
     await expect(client.runtime.runPodSandbox({ config: sandboxOf('none') })).rejects.toMatchObject({

@@ -7,6 +7,9 @@ import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { closeWorld, hostOnlyWorld, makePod, processesIn, removePod } from './pod.ts';
 import { notRoot, unless } from '../../support/skips/unless.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const deletedFiles = injects('F29', 'files of a container are deleted from the state directory');
 
 /** One that has left its session and its parent, as a daemon does: only the cgroup still says whose it is. */
 const COMMAND = ['sh', '-c', '(setsid sleep 3599 &) ; trap "" TERM; while :; do sleep 1; done'];
@@ -68,6 +71,7 @@ unless(describe, notRoot())('a container with deleted files', () => {
       for (const path of all.flatMap(({ paths }) => paths)) {
         expect(existsSync(path), path).toBe(true);
         rmSync(path, { recursive: true });
+        deletedFiles.happened();
       }
       if (isKilled) await world.instance.start();
       for (const { what, id, sandboxId } of all) {

@@ -7,6 +7,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { World } from '../../e2e/support/world.ts';
 import { closeWorld, hostOnlyWorld } from './pod.ts';
 import { notRoot, unless } from '../../support/skips/unless.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const badConfiguration = injects('F32', 'a configuration that cannot be used is reloaded');
 
 const REFUSED = 'reload configuration: failed';
 const TAKEN = 'configuration reloaded';
@@ -108,6 +111,7 @@ unless(describe, notRoot())('a configuration that is reloaded', () => {
       try {
         await hangUp(REFUSED);
         expect(await reported()).toEqual({ ...before, refusal: expect.stringMatching(reason) as string });
+        badConfiguration.happened();
       } finally {
         rmSync(dropIn, { force: true });
         rmSync(file, { recursive: true, force: true });

@@ -26,6 +26,9 @@ import { describeAsRoot } from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { loopTurn } from '../../support/turns.ts';
 import { skipHere } from '../../support/skips/unless.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const busyCgroup = injects('F48', 'EBUSY from rmdir of a cgroup with a process');
 
 const clock = realClock();
 const options = { clock, timeoutMs: EVENT_MS };
@@ -143,6 +146,7 @@ for (const [name, prepare] of suites) {
       await createCgroup(layout, `${busy}/deeper`);
       const child = await startIn(layout, `${busy}/deeper`, 'exec sleep 1000');
       await expect(removeCgroup(layout, busy)).rejects.toMatchObject({ code: 'EBUSY' });
+      busyCgroup.happened();
       expect(await listProcesses(layout, busy)).toEqual([child.pid]);
       expect(await killCgroup(layout, busy, options)).toEqual([]);
       expect(await child.exited).toEqual({ exitCode: null, signal: 9 });

@@ -21,6 +21,9 @@ import {
   unmount,
 } from '../../../src/host/mounts/mounts.ts';
 import { describeAsRoot, mountPointsBelow, scratchDirectory } from './support.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const busyMount = injects('F49', 'EBUSY from umount of a mount in use');
 
 describeAsRoot('mounts', () => {
   const scratch = scratchDirectory('mounts');
@@ -67,6 +70,7 @@ describeAsRoot('mounts', () => {
     const target = await makeTmpfs();
     const fd = openSync(target, 'r');
     await expect(unmount(target)).rejects.toMatchObject({ code: 'EBUSY', fault: { subject: target } });
+    busyMount.happened();
     expect(await unmount(target, { lazy: true })).toBe(true);
     expect(mountPointsBelow(target)).toEqual([]);
     closeSync(fd);

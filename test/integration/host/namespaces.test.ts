@@ -26,6 +26,9 @@ import { runTool } from '../../../src/host/process/process-tool.ts';
 import { describeAsRoot, mountPointsBelow, scratchDirectory } from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { unless, lacking } from '../../support/skips/unless.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const refusedSysctl = injects('F59', 'the kernel refuses a sysctl of new namespaces');
 
 const clock = realClock();
 const kinds = ['net', 'ipc', 'uts'] as const;
@@ -164,6 +167,7 @@ describeAsRoot('namespaces without a process', () => {
     await expect(pinNamespaces({ ...all, directory, sysctls: bad }, clock)).rejects.toMatchObject({
       fault: { kind: 'invalidRequest', message: expect.stringContaining('EINVAL') as string },
     });
+    refusedSysctl.happened(2);
     await expect(pinNamespaces({ ...all, directory, hostname: 'x'.repeat(65) }, clock)).rejects.toThrow(
       /set host name/u,
     );

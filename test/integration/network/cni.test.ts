@@ -7,6 +7,15 @@ import { faultOf } from '../../support/fault-of.ts';
 import { sandboxInput } from '../../unit/network/fake-plugins.ts';
 import { BenchNet, effect, whyNot } from './bench-net.ts';
 import { unless } from '../../support/skips/unless.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const hangingAdd = injects('F50', 'a plugin that hangs in ADD');
+const secondFails = injects('F51', 'ADD of the second plugin of a chain fails');
+const failingDel = injects('F53', 'a plugin whose DEL fails, over a restart');
+const badResult = injects('F54', 'a result of ADD that cannot be used');
+const goneConflist = injects('F55', 'the conflist is removed between ADD and DEL');
+const goneNamespace = injects('F57', 'the network namespace is gone before DEL');
+const emptyPool = injects('F58', 'the address pool of host-local is used up');
 
 const why = whyNot();
 if (why !== '') console.log(`skipped: test/integration/network/cni.test.ts ${why}`);
@@ -98,6 +107,7 @@ unless(describe, why)('the real bridge, host-local and portmap', () => {
     const id = net.pod(1);
     await driver.add(withPorts(id), effect());
     net.dropPod(id);
+    goneNamespace.happened();
     await driver.del(withPorts(id), effect());
     nothingLeft(id, 'n');
   });
@@ -111,6 +121,7 @@ unless(describe, why)('the real bridge, host-local and portmap', () => {
     rmSync(join(net.confDir, '10-n.conflist'));
     const second = await net.driver();
     expect(second.status()).toMatchObject({ ready: false, reason: 'NetworkPluginNotReady' });
+    goneConflist.happened();
     await second.del(sandboxInput(id), effect());
     nothingLeft(id, 'n');
     expect(await faultOf(second.add(sandboxInput(id), effect()))).toMatchObject({ kind: 'notReady' });
@@ -126,6 +137,7 @@ unless(describe, why)('the real bridge, host-local and portmap', () => {
     const id = net.pod(1);
     const fault = await faultOf(driver.add(sandboxInput(id), effect()));
     expect(fault.message).toBe(`CNI ADD of sandbox ${id} to network n: plugin late: error 100: not today`);
+    secondFails.happened();
     expect(net.leases('n')).toEqual(['10.231.6.2']);
     await driver.del(sandboxInput(id), effect());
     nothingLeft(id, 'n');
@@ -141,6 +153,7 @@ unless(describe, why)('the real bridge, host-local and portmap', () => {
       kind: 'exhausted',
       retryable: true,
     });
+    emptyPool.happened();
     await driver.del(sandboxInput(second), effect());
     await driver.del(sandboxInput(first), effect());
     expect(await driver.add(sandboxInput(second), effect())).toEqual({ ips: ['10.231.7.2'] });
@@ -231,6 +244,7 @@ unless(describe, why)('plugins that misbehave', () => {
     const fault = await faultOf(driver.add(sandboxInput(id), effect(1500)));
     expect(fault).toMatchObject({ kind: 'timedOut' });
     expect(fault.message).toContain('plugin fake: timed out after 1500 ms');
+    hangingAdd.happened();
     for (const pid of readFileSync(pids, 'utf8').trim().split(' ')) expect(runs(pid)).toBe(false);
     await driver.del(sandboxInput(id), effect());
     expect(await driver.observe(effect())).toEqual([]);
@@ -266,6 +280,7 @@ unless(describe, why)('plugins that misbehave', () => {
     const fault = await faultOf(driver.add(sandboxInput(id), effect()));
     expect(fault.kind).toBe('outside');
     expect(fault.message).toContain(reason);
+    badResult.happened();
     expect(await driver.observe(effect())).toEqual([id]);
     await driver.del(sandboxInput(id), effect());
     expect(await driver.observe(effect())).toEqual([]);
@@ -287,6 +302,7 @@ unless(describe, why)('plugins that misbehave', () => {
     const next = await net.driver();
     expect(await next.observe(effect())).toEqual([id]);
     expect(await faultOf(next.del(sandboxInput(id), effect()))).toMatchObject({ retryable: true });
+    failingDel.happened(2);
     net.inHost('touch', open);
     await next.del(sandboxInput(id), effect());
     expect(await next.observe(effect())).toEqual([]);

@@ -30,6 +30,7 @@ import { fxOf } from '../../support/fx.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { until } from '../../support/eventually.ts';
 import { unless } from '../../support/skips/unless.ts';
+import { faults } from './injected.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`fault tests of the runtime driver are skipped: ${reason}`);
@@ -59,6 +60,7 @@ unless(describe, reason)('faults of monitor and runtime', () => {
         observedBy: 'process',
         oomKilled: false,
       });
+      faults.lostMonitor.happened();
       expect(processesNaming(container.id)).toEqual([]);
       expect(await world.driver.readExit(container.bundle, fx)).toBeUndefined();
     });
@@ -143,6 +145,7 @@ unless(describe, reason)('faults of monitor and runtime', () => {
       await expect(world.create(container, driver), script).rejects.toMatchObject({
         fault: { kind, message: message(pattern) },
       });
+      faults.badReport.happened();
       expect(processesNaming(container.id), script).toEqual([]);
       driver.close();
     }
@@ -164,6 +167,7 @@ unless(describe, reason)('faults of monitor and runtime', () => {
         ),
       },
     });
+    faults.hangingCreate.happened();
     expect(processesNaming(container.id)).toEqual([]);
     driver.close();
   });
@@ -197,6 +201,7 @@ unless(describe, reason)('faults of monitor and runtime', () => {
     await expect(driver.delete(container.bundle, fxOf(300))).rejects.toMatchObject({
       fault: { kind: 'timedOut', message: message(/runc delete: killed/u) },
     });
+    faults.hangingCall.happened(2);
     expect(processesNaming(container.id).filter((line) => line.includes('fake-runc'))).toEqual([]);
     driver.close();
   });
@@ -218,6 +223,7 @@ unless(describe, reason)('faults of monitor and runtime', () => {
       );
       expect(failure?.fault.kind).toBe('outside');
       expect(failure?.fault.message).toMatch(pattern);
+      faults.failingRuntime.happened();
       expect(Buffer.byteLength(failure?.fault.message ?? '')).toBeLessThanOrEqual(4096);
       driver.close();
     }
@@ -282,6 +288,7 @@ unless(describe, reason)('faults of monitor and runtime', () => {
       expect((await world.driver.observe(fx)).containers).toMatchObject([
         { process: 'gone', init: undefined, leftovers: true, monitorAlive: true },
       ]);
+      faults.wrongState.happened();
     }
     // and destroy, with the bad file in place, ends the container and not this process
     await world.driver.destroy(container.bundle, fx);
@@ -294,6 +301,7 @@ unless(describe, reason)('faults of monitor and runtime', () => {
     world.driver.watch({ ...container.bundle, init });
     await world.driver.killAll({ ...container.bundle, init }, fx);
     expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 137, observedBy: 'exitFile' });
+    faults.deadInit.happened();
     await expect(world.driver.start(container.bundle, fx)).rejects.toMatchObject({
       fault: { kind: 'outside', message: message(/^start container .*: runc start: exit code 1/u) },
     });
@@ -307,6 +315,7 @@ unless(describe, reason)('faults of monitor and runtime', () => {
       await world.driver.killAll({ ...container.bundle, init: container.init }, fx);
       await until(() => !existsSync(`/proc/${container.init.pid}/exe`));
       expect(world.exits.has(container.id)).toBe(false);
+      faults.badExit.happened();
       process.kill(monitor, 'SIGCONT');
       expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 137, observedBy: 'exitFile' });
     });
@@ -322,6 +331,7 @@ unless(describe, reason)('faults of monitor and runtime', () => {
         reason: 'Unknown',
         message: 'invalid exit file: "nonsense"',
       });
+      faults.badExit.happened();
       expect([...world.exits.keys()]).toEqual([unknown]);
       for (const name of readdirSync(world.layout.exitsDir)) unlinkSync(join(world.layout.exitsDir, name));
     });
@@ -341,6 +351,8 @@ unless(describe, reason)('faults of monitor and runtime', () => {
       const ids = Array.from({ length: queue + 1000 }, (_none, at) => at.toString(16).padStart(64, '0'));
       // at one go: nothing is read from the queue meanwhile
       for (const id of ids) writeFileSync(join(world.layout.exitsDir, id), '3');
+      // more than the kernel keeps, while nothing read them
+      faults.lostEvents.happened();
       for (const id of ids) expect((await world.exitOf(id as never)).exitCode).toBe(3);
       for (const id of ids) unlinkSync(join(world.layout.exitsDir, id));
     });
@@ -351,6 +363,7 @@ unless(describe, reason)('faults of monitor and runtime', () => {
       mkdirSync(world.layout.exitsDir);
       writeFileSync(join(world.layout.exitsDir, container.id), '8');
       expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 8 });
+      faults.lostEvents.happened();
       const later = 'd'.repeat(64);
       writeFileSync(join(world.layout.exitsDir, later), '9');
       expect(await world.exitOf(later as never)).toMatchObject({ exitCode: 9 });

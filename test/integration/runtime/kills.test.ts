@@ -11,6 +11,12 @@ import { cgroups } from './kernel.ts';
 import { World, fx, logged, missing, processesNaming } from './support.ts';
 import { until } from '../../support/eventually.ts';
 import { unless } from '../../support/skips/unless.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const reusedPid = injects('F43', 'a pid that stands for another process');
+const ignoresTerm = injects('F46', 'a container that ignores TERM and forks all the time');
+const outOfMemory = injects('F47', 'an OOM kill in the cgroup of a container');
+const stuckProcess = injects('F45', 'a process that KILL does not end: its cgroup is frozen');
 
 const reason = missing();
 if (reason !== '') console.log(`tests of kills by the runtime driver are skipped: ${reason}`);
@@ -57,6 +63,7 @@ unless(describe, reason)('kills with runc and conmon', () => {
     await world.driver.kill({ ...container.bundle, init: old, signal: 'SIGKILL' }, fx);
     const { containers } = await world.driver.observe(fx);
     expect(containers).toMatchObject([{ id: container.id, process: 'running', init: container.init }]);
+    reusedPid.happened(2);
   });
 
   it('F46 kills all of a container at once, forks and all', async () => {
@@ -66,6 +73,7 @@ unless(describe, reason)('kills with runc and conmon', () => {
       'trap "" TERM; while :; do setsid sleep 1000 & sleep 0.01; done',
     ]);
     await until(() => processesNaming(container.id).some((line) => /^\d+ sleep 1000\b/u.test(line)));
+    ignoresTerm.happened();
     await world.driver.killAll({ ...container.bundle, init: container.init }, fx);
     expect((await world.exitOf(container.id)).exitCode).toBe(137);
     // the monitor itself ends a moment after it has written the exit file
@@ -81,6 +89,7 @@ unless(describe, reason)('kills with runc and conmon', () => {
       oomKilled: true,
       reason: 'OOMKilled',
     });
+    outOfMemory.happened();
   });
 
   it('F47 reports no OOM kill when only a child was killed', async () => {
@@ -169,6 +178,7 @@ unless(describe, reason)('kills with runc and conmon', () => {
         warnings.some((message) => message.startsWith('kill the remaining processes of a container')),
       );
       expect(own.exits.has(container.id)).toBe(false);
+      stuckProcess.happened();
     } finally {
       await withCgroup('thaw', cgroups, own.parent);
     }
