@@ -16,6 +16,8 @@ const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/kernel has no (\w+)/u, 'a kernel with the file system $1'],
   [/project quotas/u, 'a kernel with ext4 and project quotas'],
   [/ptrace|strace can/u, 'a machine that allows ptrace'],
+  [/setup\.js/u, '`sudo node scripts/setup.js test`'],
+  [/\bstrace\b(?!$|,)/u, 'strace, on a machine that lets it trace'],
   [/memory controller/u, 'a cgroup layout with the memory controller'],
   [/cgroup freezer of version 1|\/sys\/fs\/cgroup\/freezer|cgroup v2/u, 'a machine with cgroup v1'],
   [/pressure stall|PSI|version 2/u, 'a machine with cgroup v2 and PSI: `npm run test:vm`'],
