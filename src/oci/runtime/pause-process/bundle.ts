@@ -60,7 +60,8 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
       terminal: false,
       user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
       args: [`/${PROGRAM}`],
-      env: [],
+      // nothing of it is used, but youki runs no program without one
+      env: ['PATH=/'],
       cwd: '/',
       capabilities: noCapabilities(),
       rlimits: openFilesLimit(host),

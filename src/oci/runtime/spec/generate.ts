@@ -87,23 +87,25 @@ function seccompOf(input: SpecInput, bounding: readonly string[]): OciSeccomp | 
  * the container, so it gets none that say that there is a sandbox.
  */
 function annotationsOf({ spec, sandbox, sandboxId, handler }: SpecInput): Readonly<Record<string, string>> {
+  const isMember = handler.ownSandbox !== true;
   return {
     ...runtimeAnnotations(handler, { ...sandbox.annotations, ...spec.annotations }),
-    ...(handler.ownSandbox === true ? {} : memberOf(sandboxId)),
+    ...(isMember
+      ? {
+          'io.kubernetes.cri.container-type': 'container',
+          'io.kubernetes.cri.sandbox-id': sandboxId,
+        }
+      : {}),
     'io.kubernetes.cri.container-name': spec.key.name,
     'io.kubernetes.cri.sandbox-name': sandbox.key.name,
     'io.kubernetes.cri.sandbox-namespace': sandbox.key.namespace,
     'io.kubernetes.cri.sandbox-uid': sandbox.key.uid,
     'io.kubernetes.cri.image-name': spec.imageRequested,
-  };
-}
-
-/** Annotations by which runtimes add a container to its pod's sandbox, with containerd's and CRI-O's names. */
-function memberOf(sandboxId: string): Readonly<Record<string, string>> {
-  return {
-    'io.kubernetes.cri.container-type': 'container',
-    'io.kubernetes.cri.sandbox-id': sandboxId,
-    'io.kubernetes.cri-o.ContainerType': 'container',
-    'io.kubernetes.cri-o.SandboxID': sandboxId,
+    ...(isMember
+      ? {
+          'io.kubernetes.cri-o.ContainerType': 'container',
+          'io.kubernetes.cri-o.SandboxID': sandboxId,
+        }
+      : {}),
   };
 }
