@@ -188,7 +188,7 @@ function leaks({ machine, records, live }: NodeEvidence): readonly Finding[] {
         finding('I2', `cgroup ${cgroup.path}`, cgroup.id, `the cgroup ${nobody}`, { kind: 'cgroup', cgroup }),
       ),
     ...machine.mounts
-      .filter(({ id, isLayer }) => isLayer !== true && !isOwned(id))
+      .filter(({ id, isLayer, isGofers }) => isLayer !== true && isGofers !== true && !isOwned(id))
       .map(({ path, id }) =>
         finding(
           'I2',

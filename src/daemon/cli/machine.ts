@@ -3,7 +3,7 @@
  * below its parents, its state root on a command line, or its network's name in a rule.
  */
 import { realpath } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Digest, SandboxId, SandboxOrContainerId } from '../../base/ids.ts';
 import { parseDigest, parseSandboxId } from '../../base/ids.ts';
 import { cgroupDirectories } from '../../host/cgroups/cgroup-layout.ts';
@@ -46,6 +46,8 @@ export interface SeenMount {
   readonly id: SandboxOrContainerId | undefined;
   /** A layer's mount, which all containers share and which is removed only with the layer. */
   readonly isLayer?: true;
+  /** gVisor's: all its containers share it, and it stays with the runtime's state directory. */
+  readonly isGofers?: true;
 }
 
 export interface SeenEntry {
@@ -220,18 +222,28 @@ function directoriesOf(place: MachinePlace): Promise<string[]> {
   return Promise.all([place.layout.root, place.layout.state, placesOfStore(place).root].map(real));
 }
 
+/** Name of the empty network namespace of gVisor's gofers in a runtime's state directory. */
+const GOFERS_NETNS = 'null-netns';
+
 async function seenMounts(place: MachinePlace): Promise<SeenMount[]> {
   const { layout } = place;
   const { chains } = placesOfStore(place);
-  const [ours, pins, layers] = await Promise.all([directoriesOf(place), real(layout.pinsDir), real(chains)]);
+  const [ours, pins, layers, roots] = await Promise.all([
+    directoriesOf(place),
+    real(layout.pinsDir),
+    real(chains),
+    real(layout.runtimesDir),
+  ]);
+  const runtimes = (await namesIfDirectory(roots)).map((name) => join(roots, name));
   // the directories themselves may be the administrator's mounts; the pin root is always a mount
-  return (await readMountInfo()).flatMap(({ mountPoint }) => {
+  return (await readMountInfo()).flatMap(({ mountPoint }): SeenMount[] => {
     const isBelow =
       ours.some((directory) => mountPoint.startsWith(`${directory}/`)) && !ours.includes(mountPoint);
     if (!isBelow || mountPoint === pins) return [];
-    return mountPoint.startsWith(`${layers}/`)
-      ? [{ path: mountPoint, id: undefined, isLayer: true as const }]
-      : [{ path: mountPoint, id: idIn(mountPoint) }];
+    if (mountPoint.startsWith(`${layers}/`))
+      return [{ path: mountPoint, id: undefined, isLayer: true as const }];
+    const isGofers = runtimes.includes(dirname(mountPoint)) && basename(mountPoint) === GOFERS_NETNS;
+    return [{ path: mountPoint, id: idIn(mountPoint), ...(isGofers ? { isGofers } : {}) }];
   });
 }
 
@@ -260,8 +272,12 @@ async function seenEntries(layout: Layout): Promise<SeenEntry[]> {
   ];
   const found: SeenEntry[] = [];
   for (const [directory, kind] of places) {
-    for (const name of await namesIfDirectory(directory))
-      found.push({ path: join(directory, name), kind, id: parseSandboxId(name) });
+    for (const name of await namesIfDirectory(directory)) {
+      // gVisor's files and our records beside a directory of a runtime: the id with something behind it
+      const isState = runtimes.includes(directory);
+      if (isState && name === GOFERS_NETNS) continue;
+      found.push({ path: join(directory, name), kind, id: isState ? idIn(name) : parseSandboxId(name) });
+    }
   }
   return found;
 }

@@ -87,25 +87,24 @@ function seccompOf(input: SpecInput, bounding: readonly string[]): OciSeccomp | 
  * the container, so it gets none that say that there is a sandbox.
  */
 function annotationsOf({ spec, sandbox, sandboxId, handler }: SpecInput): Readonly<Record<string, string>> {
-  const isMember = handler.ownSandbox !== true;
   return {
     ...runtimeAnnotations(handler, { ...sandbox.annotations, ...spec.annotations }),
-    ...(isMember
-      ? {
+    ...(handler.ownSandbox === true
+      ? {}
+      : {
           'io.kubernetes.cri.container-type': 'container',
           'io.kubernetes.cri.sandbox-id': sandboxId,
-        }
-      : {}),
+        }),
     'io.kubernetes.cri.container-name': spec.key.name,
     'io.kubernetes.cri.sandbox-name': sandbox.key.name,
     'io.kubernetes.cri.sandbox-namespace': sandbox.key.namespace,
     'io.kubernetes.cri.sandbox-uid': sandbox.key.uid,
     'io.kubernetes.cri.image-name': spec.imageRequested,
-    ...(isMember
-      ? {
+    ...(handler.ownSandbox === true
+      ? {}
+      : {
           'io.kubernetes.cri-o.ContainerType': 'container',
           'io.kubernetes.cri-o.SandboxID': sandboxId,
-        }
-      : {}),
+        }),
   };
 }
