@@ -72,6 +72,9 @@ function start(): void {
   }
 }
 
+/** As gVisor's shim: before start a container has no process, so that a kill ends nothing; it can be deleted. */
+const keepsCreated = action === 'serve' && podName() === 'unstarted';
+
 /** What is in the machine. */
 class Guest {
   readonly machine = spawn('sleep', ['86400'], { stdio: 'ignore' });
@@ -97,7 +100,8 @@ class Guest {
 
   delete(request: Named): FakeProcess {
     const one = this.of(request);
-    if (one.status !== Status.STOPPED) fail('wrongState', 'it has not ended');
+    const isDeletable = one.status === Status.STOPPED || (keepsCreated && one.status === Status.CREATED);
+    if (!isDeletable) fail('wrongState', 'it has not ended');
     this.#processes.delete(keyOf(request));
     return one;
   }
@@ -173,6 +177,7 @@ function lives(guest: Guest, name: string): TtrpcRoute[] {
       const one = guest.of(request);
       if (one.status === Status.STOPPED) fail('notFound', 'process already finished');
       if (request.signal === OOM) await reportOom(request.id);
+      if (keepsCreated && one.status === Status.CREATED) return {};
       if (one.child === undefined) ended(one, 137);
       else process.kill(-(one.child.pid ?? 0), request.signal === OOM ? 'SIGKILL' : request.signal);
       return {};

@@ -87,13 +87,16 @@ describe('a handler of type vm', () => {
     await removePod(world, sandboxId);
   });
 
+  const makeThird = (name: string, sandboxId: string): Promise<string> =>
+    makeSecond(name, sandboxId, 'third');
+
   /** Another container in the same pod; it sleeps. */
-  async function makeSecond(name: string, sandboxId: string): Promise<string> {
+  async function makeSecond(name: string, sandboxId: string, own = 'second'): Promise<string> {
     const config = {
-      metadata: { name: 'second', attempt: 0 },
+      metadata: { name: own, attempt: 0 },
       image: { image: await world.pull() },
       command: ['sleep', '3600'],
-      logPath: 'second.log',
+      logPath: `${own}.log`,
     };
     const made = await world.client.runtime.createContainer({
       podSandboxId: sandboxId,
@@ -102,6 +105,22 @@ describe('a handler of type vm', () => {
     });
     return made.containerId;
   }
+
+  it('a container that was never started is stopped and removed where the shim cannot kill it before', async () => {
+    const { runtime } = world.client;
+    const { sandboxId, containerId } = await pod('unstarted');
+    const other = await makeSecond('unstarted', sandboxId);
+    await runtime.stopContainer({ containerId, timeout: 30n });
+    expect(await statusOf(containerId)).toMatchObject({
+      state: ContainerState.CONTAINER_EXITED,
+      exitCode: 137,
+    });
+    await runtime.removeContainer({ containerId });
+    // with the pod, which kills it
+    await runtime.startContainer({ containerId: other });
+    await makeThird('unstarted', sandboxId);
+    await removePod(world, sandboxId);
+  });
 
   it('the guest’s OOM kill is reported for the container', async () => {
     const { runtime } = world.client;

@@ -8,7 +8,7 @@ import type { Resources } from '../../../ports/specs.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { fail, toFault } from '../../../base/fault.ts';
 import { shimLimits } from '../bounds.ts';
-import { Task } from '../../../gen/shim/task_pb.ts';
+import { Status, Task } from '../../../gen/shim/task_pb.ts';
 import { dropCgroup, emptyCgroup } from '../container/cgroup.ts';
 import { forgetExit, removeUnmountedTree } from '../container/destroy.ts';
 import { killWorkers } from '../container/kill.ts';
@@ -104,17 +104,38 @@ export async function killTask(
   await shim?.callUnlessGone(Task.method.kill, { id, signal: number, all: false }, soon(fx));
 }
 
-/** Sends SIGKILL to all processes of the container. Those left by a dead shim are killed by its watch. */
+/**
+ * Sends SIGKILL to all processes of the container. Those left by a dead shim are killed by its watch. True if the task
+ * was never started and is deleted now: then its shim has no exit to report.
+ */
 export async function killTaskAll(
   { parts, shims }: ShimParts,
   { id }: ContainerInput,
   fx: EffectContext,
-): Promise<void> {
+): Promise<boolean> {
   const note = await readNote(parts.layout, id);
-  if (note === undefined) return;
-  await shims.orKill(note.sandboxId, (shim) =>
-    shim.callUnlessGone(Task.method.kill, { id, signal: SIGKILL, all: true }, soon(fx)),
-  );
+  if (note === undefined) return false;
+  const isDeleted = await shims.orKill(note.sandboxId, async (shim) => {
+    await shim.callUnlessGone(Task.method.kill, { id, signal: SIGKILL, all: true }, soon(fx));
+    return deleteUnstarted(shim, id, fx);
+  });
+  return isDeleted === true;
+}
+
+/**
+ * Deletes a task that a kill has left in the state created, as gVisor's does: before start it has no process there.
+ * False for a task that was started, and for one whose process (runc's init) is about to end.
+ */
+async function deleteUnstarted(shim: Shim, id: ContainerId, fx: EffectContext): Promise<boolean> {
+  const call = soon(fx);
+  const state = await shim.callUnlessGone(Task.method.state, { id }, call);
+  if (state?.status !== Status.CREATED) return false;
+  try {
+    return (await shim.callUnlessGone(Task.method.delete, { id }, call)) !== undefined;
+  } catch {
+    // refused while the process lives: its exit will be reported
+    return false;
+  }
 }
 
 /** Deletes an exited task; its exit code was recorded before. */
@@ -174,6 +195,7 @@ export async function destroyTask(
 async function removeTask(shim: Shim, id: ContainerId, fx: EffectContext): Promise<true> {
   const call = soon(fx);
   const killed = await shim.callUnlessGone(Task.method.kill, { id, signal: SIGKILL, all: true }, call);
+  if (await deleteUnstarted(shim, id, fx)) return true;
   // a deleted task has no exit to wait for
   if (killed !== undefined) await shim.callUnlessGone(Task.method.wait, { id }, call);
   await shim.callUnlessGone(Task.method.delete, { id }, call);

@@ -93,7 +93,9 @@ export function createShimDriver(parts: DriverParts, exits: Exits): ShimDriver {
     start: (input, fx) => startTask(shim, of(input), input, fx),
     update: (input, fx) => updateTask(shim, of(input), input, fx),
     kill: (input, fx) => killTask(shim, input, fx),
-    killAll: (input, fx) => killTaskAll(shim, input, fx),
+    killAll: async (input, fx) => {
+      if (await killTaskAll(shim, input, fx)) await shimExits.killedUnstarted(input.id);
+    },
     delete: (input, fx) => deleteTask(shim, input, fx),
     destroy: (input, fx) => {
       shimExits.unwatch(input.id);

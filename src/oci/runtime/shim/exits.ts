@@ -10,7 +10,7 @@ import { FaultError, toFault } from '../../../base/fault.ts';
 import { driverLimits, shimLimits } from '../bounds.ts';
 import { pause } from '../../../host/clock/wait.ts';
 import { Task } from '../../../gen/shim/task_pb.ts';
-import { UNKNOWN_EXIT_CODE, exitFactOf } from '../monitor/exit-file.ts';
+import { KILLED_EXIT_CODE, UNKNOWN_EXIT_CODE, exitFactOf } from '../monitor/exit-file.ts';
 import { emptyCgroup, fatalOomKills } from '../container/cgroup.ts';
 import type { Exits } from '../container/exits.ts';
 import { killWorkers } from '../container/kill.ts';
@@ -68,6 +68,12 @@ export class ShimExits {
   unwatch(id: ContainerId): void {
     this.#watched.get(id)?.abort();
     this.#watched.delete(id);
+  }
+
+  /** Records the end of a task that was deleted before its start. */
+  async killedUnstarted(id: ContainerId): Promise<void> {
+    this.unwatch(id);
+    await this.writeExitFile(id, { exitCode: KILLED_EXIT_CODE, atNs: this.#parts.clock.nowNs() });
   }
 
   close(): void {
