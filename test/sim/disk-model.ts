@@ -120,6 +120,16 @@ export class DiskModel {
     return used;
   }
 
+  /** Sizes of files and of what is not synced, for a hash of the state of the world. */
+  shape(): readonly (readonly [string, number, number, readonly number[]])[] {
+    return [...this.#names].map(([name, { cache, platter, dirty }]) => [
+      name,
+      cache.length,
+      platter.length,
+      [this.#dirtyNames.length, ...dirty.map((write) => (write.kind === 'cut' ? -1 : write.bytes.length))],
+    ]);
+  }
+
   /** Changes bytes on the platter and in the cache alike: rot, and the preparation of tests. */
   put(name: string, bytes: Uint8Array): void {
     const inode = new Inode();

@@ -5,7 +5,11 @@ import { reportFaults } from './fault-rows.ts';
 import { hunt } from './mutants.ts';
 import { MUTANTS } from './planted.ts';
 import { runSeed } from './seeds.ts';
+import { search } from './exhaustive.ts';
+import { detections } from './pct.ts';
 import { sweep } from './sweep.ts';
+import { scenarioNumbers, sumOf, sweepDeep } from './sweep-deep.ts';
+import type { DeepResult } from './sweep-deep.ts';
 import type { Failure } from './run.ts';
 import type { Mode } from './scheduler.ts';
 import { inParts, parsePart, report, WHOLE } from './jobs.ts';
@@ -89,37 +93,111 @@ async function one(seed: number, mode: Mode): Promise<boolean> {
   return failure === undefined;
 }
 
-interface Sweeping {
-  readonly depth: 1 | 2;
-  readonly golden: boolean;
-  readonly figures: boolean;
-}
-
-/** Death before and after each effect. */
-async function sweepAll({ depth, golden, figures }: Sweeping): Promise<boolean> {
-  const { known, explored, survived, runs, failures } = await sweep({ depth, every: 1, whole: !golden });
-  for (const { point, pair, failure } of failures)
-    say(
-      `point=${JSON.stringify(point)} ${pair}: step=${failure.step} invariant=${failure.invariant} ${failure.detail}`,
-    );
-  if (golden) writeGolden(known);
+/** The list of crash points anew, from runs that die at each of them once. */
+async function golden(): Promise<boolean> {
+  const { known, explored, survived, runs } = await sweep({ depth: 1, every: 1, whole: false });
+  writeGolden(known);
   say(
     `crash points known ${known.size} = explored ${explored.size} = survived ${survived.size} (${runs} runs)`,
   );
-  if (figures) {
+  return known.size === explored.size && explored.size === survived.size;
+}
+
+interface Sweeping {
+  readonly depth: 1 | 2;
+  readonly figures: boolean;
+  readonly jobs: number;
+  readonly part: Part | undefined;
+}
+
+/** Death before and after each effect, by kill and by power loss; with depth 2 again in the recovery. */
+async function sweepAll({ depth, figures, jobs, part }: Sweeping): Promise<boolean> {
+  const { at, of } = part ?? WHOLE;
+  const mine = scenarioNumbers().filter((number) => number % of === at);
+  const begun = process.hrtime.bigint();
+  const result =
+    jobs > 1 && part === undefined
+      ? sumOf((await inParts(import.meta.filename, process.argv.slice(2), jobs)) as DeepResult[])
+      : await sweepDeep(depth, mine);
+  if (part !== undefined) {
+    report(result);
+    return result.failures.length === 0;
+  }
+  const { known, points, states, secondPoints, secondStates, failures } = result;
+  for (const { scenario, deaths, failure } of failures)
+    say(
+      `scenario=${scenario} deaths=${JSON.stringify(deaths)}: step=${failure.step} invariant=${failure.invariant} ${failure.detail}`,
+    );
+  const survived = known.length - new Set(failures.map(({ deaths: [first] }) => first?.pair)).size;
+  const minutes = (Number(process.hrtime.bigint() - begun) / 6e10).toFixed(1);
+  say(
+    `crash points known ${known.length}, survived ${survived}; deaths ${points} with ${states} different outcomes; second deaths ${secondPoints} with ${secondStates}; failed ${failures.length}; ${minutes} min`,
+  );
+  if (figures)
     writeFigures(
       depth === 1 ? 'sweep' : `sweep ${depth}`,
       `Simulation, sweep${depth === 1 ? '' : ' with a second death in the recovery'}`,
       [
         `\`npm run sim -- --sweep${depth === 1 ? '' : ` --depth ${depth}`} --figures\``,
         '',
-        '| crash points known | explored | survived | runs |',
-        '|---|---|---|---|',
-        `| ${known.size} | ${explored.size} | ${survived.size} | ${runs} |`,
+        '| crash points known | survived | deaths | different outcomes, each run | second deaths | different outcomes, each run | failed |',
+        '|---|---|---|---|---|---|---|',
+        `| ${known.length} | ${survived} | ${points} | ${states} | ${secondPoints} | ${secondStates} | ${failures.length} |`,
       ].join('\n'),
     );
-  }
-  return known.size === explored.size && explored.size === survived.size;
+  return failures.length === 0;
+}
+
+/** Pods and faults of the world that is searched, and the deviations from the oldest first. */
+const SEARCHED = { pods: 2, faults: 3, deviations: 1 } as const;
+
+async function exhaustive(withinS: number, figures: boolean): Promise<boolean> {
+  const { states, pruned, paths, left, failures } = await search({ ...SEARCHED, paths: Infinity, withinS });
+  for (const { path, failure } of failures) say(`path=${JSON.stringify(path)}: ${lineOf(failure)}`);
+  const end = left === 0 ? 'complete' : `bound hit, ${left} paths not followed`;
+  const { pods, faults, deviations } = SEARCHED;
+  say(
+    `pods ${pods}, faults ${faults}, deviations ${deviations}: states ${states}, paths ${paths}, pruned ${pruned}, failed ${failures.length}, ${end}`,
+  );
+  if (figures)
+    writeFigures(
+      'simulation exhaustive',
+      'Simulation, every placement of faults in a small world',
+      [
+        '`npm run sim -- --exhaustive --figures`',
+        '',
+        '| pods | faults | deviations | states | paths | pruned | failed | |',
+        '|---|---|---|---|---|---|---|---|',
+        `| ${pods} | ${faults} | ${deviations} | ${states} | ${paths} | ${pruned} | ${failures.length} | ${end} |`,
+      ].join('\n'),
+    );
+  return failures.length === 0;
+}
+
+/** Runs of each planted bug and each way to draw. */
+const DETECTION_RUNS = 20;
+
+async function detection(figures: boolean): Promise<boolean> {
+  const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;
+  const rows: string[] = [];
+  await detections(DETECTION_RUNS, ({ mutant, random, pct, bounds }) => {
+    const cells = pct.map((share, at) => `${percent(share)} (${(bounds[at] ?? 0).toExponential(0)})`);
+    rows.push(`| ${mutant} | ${percent(random)} | ${cells.join(' | ')} |`);
+    say(rows.at(-1) ?? '');
+  });
+  if (figures)
+    writeFigures(
+      'simulation pct detection',
+      'Simulation, share of runs that find a planted bug',
+      [
+        '`npm run sim -- --pct --figures`: in parentheses the lower bound of PCT, 1 / (n · k^(d − 1))',
+        '',
+        '| planted bug | at random | d = 1 | d = 2 | d = 3 |',
+        '|---|---|---|---|---|',
+        ...rows,
+      ].join('\n'),
+    );
+  return true;
 }
 
 const HUNTS = 10;
@@ -162,9 +240,11 @@ Exit status: 0 when nothing failed, 1 when something did, 2 for an unknown optio
   --jobs N          runs the seeds in so many processes (1)
   --seed N          runs one seed again and prints its last events
   --mode MODE       how what happens next is drawn: random (at random) or pct (priorities with a few changes)
-  --sweep           dies before and after each effect of each operation
-  --depth 2         with --sweep: dies again in the recovery
+  --sweep           dies before and after each effect of each operation, by kill and by power loss
+  --depth 2         with --sweep: dies again at each effect of the recovery
   --golden          with --sweep: writes the list of crash points anew
+  --exhaustive      two pods, up to three faults: all placements, as far as --within allows
+  --pct             how often one run finds each planted bug, at random and with priorities
   --mutants         plants each known bug and counts the events until it is found
   --figures         writes the results into docs/figures.md
   --help            this text
@@ -181,6 +261,8 @@ const OPTIONS = {
   sweep: { type: 'boolean' },
   depth: { type: 'string' },
   golden: { type: 'boolean' },
+  exhaustive: { type: 'boolean' },
+  pct: { type: 'boolean' },
   mutants: { type: 'boolean' },
   figures: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -213,8 +295,13 @@ function chosen(): Chosen {
 async function go(values: Chosen): Promise<boolean> {
   const mode = values.mode === 'pct' ? 'pct' : 'random';
   const { figures = false } = values;
-  if (values.sweep === true)
-    return sweepAll({ depth: values.depth === '2' ? 2 : 1, golden: values.golden === true, figures });
+  const jobs = Number(values.jobs ?? 1);
+  const part = parsePart(values.part ?? '');
+  const withinS = Number(values.within ?? Infinity);
+  if (values.golden === true) return golden();
+  if (values.sweep === true) return sweepAll({ depth: values.depth === '2' ? 2 : 1, figures, jobs, part });
+  if (values.exhaustive === true) return exhaustive(withinS, figures);
+  if (values.pct === true) return detection(figures);
   if (values.mutants === true) return mutants(figures);
   if (values.seed !== undefined) return one(Number(values.seed), mode);
   const count = Number(values.seeds ?? 200);
@@ -223,9 +310,9 @@ async function go(values: Chosen): Promise<boolean> {
     from: Number(values.from ?? 1),
     mode,
     write: figures || count >= LONG_RUN,
-    withinS: Number(values.within ?? Infinity),
-    jobs: Number(values.jobs ?? 1),
-    part: parsePart(values.part ?? ''),
+    withinS,
+    jobs,
+    part,
   });
 }
 

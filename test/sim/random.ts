@@ -32,6 +32,18 @@ export function randomStream(seed: number, purpose: string): Random {
   };
 }
 
+/** One that always gives the middle: where every draw would be a choice of its own. */
+export const FIXED: Random = {
+  next: () => 0.5,
+  int: (below) => Math.floor(below / 2),
+  chance: (probability) => probability > 0.5,
+  pick: <T>(items: readonly T[]): T => {
+    const item = items[Math.floor(items.length / 2)];
+    if (item === undefined) throw new Error('pick from an empty list');
+    return item;
+  },
+};
+
 /** FNV-1a, 32 bits, unsigned. */
 export function hashText(text: string, from = 0x811c9dc5): number {
   let hash = from;

@@ -22,6 +22,8 @@ export interface RunOptions extends WorldOptions {
   /** Steps after which the faults end. */
   readonly troubleSteps?: number;
   readonly chaos?: boolean;
+  /** Asked before each step of the trouble: whether the run ends here, as one without a failure. */
+  readonly isOver?: () => boolean;
   /** Before all is removed, the world waits until the janitor has undone what nobody was handed. */
   readonly waitsForUnclaimed?: boolean;
   /** False: no further pod after the end. */
@@ -128,10 +130,12 @@ class Course {
     const { trouble, troubleSteps = 0 } = this.#options;
     for (let step = 0; step < troubleSteps; step += 1) {
       trouble?.(this.#world);
+      if (this.#options.isOver?.() === true) return undefined;
       const broken = await this.#step();
       if (broken !== undefined) return broken;
       if (this.#chaos === undefined && this.#workers.every((worker) => worker.done)) break;
     }
+    if (this.#options.isOver?.() === true) return undefined;
     return (await this.#quiet()) ?? (this.#options.fresh === false ? undefined : await this.#freshPod());
   }
 

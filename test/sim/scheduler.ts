@@ -57,10 +57,16 @@ class Ranks {
   readonly #changes = new Set<number>();
   #lowest = 0;
 
-  constructor(seed: number) {
+  /** With so many changes; drawn where not given. */
+  constructor(seed: number, changes: number | undefined) {
     this.#random = randomStream(seed, 'pct');
-    const depth = this.#random.int(CHANGES_MAX + 1);
+    const depth = changes ?? this.#random.int(CHANGES_MAX + 1);
     for (let n = 0; n < depth; n += 1) this.#changes.add(this.#random.int(CHANGES_WITHIN));
+  }
+
+  /** Kinds of thing that happened or could have. */
+  get kinds(): number {
+    return this.#ranks.size;
   }
 
   of(label: string): number {
@@ -78,7 +84,19 @@ class Ranks {
   }
 }
 
+export interface SchedulerOptions {
+  readonly mode?: Mode | undefined;
+  /** Changes of priorities, for `pct`; drawn where not given. */
+  readonly changes?: number | undefined;
+  readonly stream?: typeof randomStream;
+}
+
 export class Scheduler {
+  /**
+   * Takes the place of the draw: the place of what happens next among `labels()`, or their number for the timer that is
+   * due first. Nothing but a timer takes time then.
+   */
+  director: (() => number) | undefined;
   /** The current instance of the daemon; 0 is the world. */
   epoch = 0;
   /** Virtual milliseconds since the begin. */
@@ -106,9 +124,9 @@ export class Scheduler {
   /** Nanoseconds by which somebody has set the wall clock. */
   #wallOffsetNs = 0n;
 
-  constructor(seed: number, mode: Mode = 'random') {
-    this.#random = randomStream(seed, 'scheduler');
-    this.#ranks = mode === 'pct' ? new Ranks(seed) : undefined;
+  constructor(seed: number, { mode = 'random', changes, stream = randomStream }: SchedulerOptions = {}) {
+    this.#random = stream(seed, 'scheduler');
+    this.#ranks = mode === 'pct' ? new Ranks(seed, changes) : undefined;
     // some seeds let one kind of thing wait for nearly everything else: orders that a fair draw never finds
     this.#starved = this.#random.chance(0.5) ? this.#random.int(8) : -1;
   }
@@ -146,6 +164,25 @@ export class Scheduler {
   #forget(timer: Timer): void {
     this.#timers.delete(timer);
     if (this.#first === timer) this.#first = undefined;
+  }
+
+  /** What can happen at once, oldest first; of one epoch where given. */
+  labels(epoch?: number): readonly string[] {
+    const items = epoch === undefined ? this.#items : this.#items.filter((item) => item.epoch === epoch);
+    return items.map(({ label }) => label);
+  }
+
+  /** Milliseconds until each timer is due, in order; `w` marks those of no instance of the daemon. */
+  dueInMs(): readonly string[] {
+    return [...this.#timers]
+      .map(({ atMs, epoch }) => ({ inMs: Math.round(atMs - this.nowMs), epoch }))
+      .toSorted((one, other) => one.inMs - other.inMs)
+      .map(({ inMs, epoch }) => `${inMs}${epoch === WORLD ? 'w' : ''}`);
+  }
+
+  /** Kinds of thing that had a priority; 0 for a fair draw. */
+  get kinds(): number {
+    return this.#ranks?.kinds ?? 0;
   }
 
   /** Timers that are set. */
@@ -192,15 +229,23 @@ export class Scheduler {
   /** Lets one thing happen; false when nothing is left that could. */
   step(): Promise<boolean> {
     const timer = this.#nextTimer();
+    const at = this.director?.();
     const due =
-      timer !== undefined &&
-      (timer.atMs <= this.nowMs ? this.#random.chance(0.5) : this.#random.chance(this.timerFirst));
-    const item = this.#items.length > 0 && !due ? this.#take() : undefined;
+      at !== undefined
+        ? timer !== undefined && at >= this.#items.length
+        : timer !== undefined &&
+          (timer.atMs <= this.nowMs ? this.#random.chance(0.5) : this.#random.chance(this.timerFirst));
+    const item =
+      this.#items.length === 0 || due
+        ? undefined
+        : at === undefined
+          ? this.#take()
+          : this.#items.splice(at, 1)[0];
     if (item === undefined && timer === undefined) return Promise.resolve(false);
     this.steps += 1;
-    if (due && timer.atMs > this.nowMs && this.#items.length > 0) this.hurried += 1;
+    if (due && timer !== undefined && timer.atMs > this.nowMs && this.#items.length > 0) this.hurried += 1;
     if (item !== undefined) {
-      this.nowMs += this.#random.next() * 2;
+      if (at === undefined) this.nowMs += this.#random.next() * 2;
       this.#note(item.label);
       item.run();
     } else if (timer !== undefined) {

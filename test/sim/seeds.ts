@@ -31,7 +31,7 @@ const STEPS = 1500;
 const LONG_GRACE_MS = 30_000;
 const YEAR_S = 31_536_000;
 
-export type SeedOptions = Pick<RunOptions, 'mutant' | 'inspect' | 'mode'>;
+export type SeedOptions = Pick<RunOptions, 'mutant' | 'inspect' | 'mode' | 'changes'>;
 
 /** The run of a seed. */
 export function runSeed(seed: number, how: SeedOptions = {}): Promise<RunResult> {

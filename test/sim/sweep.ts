@@ -186,6 +186,7 @@ const SCENARIOS: readonly Scenario[] = [
   // alive until the janitor tries again to delete debris
   { plan: { ...PLAN, livesMs: actorLimits.debrisMs + 20_000 }, program: OBEDIENT },
 ];
+export const SCENARIO_COUNT = SCENARIOS.length;
 /** The short form explores each effect of a port in the scenarios before this one, and elsewhere what is new. */
 const REPEATING_FROM = 2;
 

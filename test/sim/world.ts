@@ -27,7 +27,7 @@ import { nriTwin } from './nri-twin.ts';
 import { Outside } from './outside.ts';
 import { plantInLedger, plantInPorts, plantInTroupe } from './planted.ts';
 import type { Mutant } from './planted.ts';
-import { randomStream } from './random.ts';
+import { FIXED, randomStream } from './random.ts';
 import type { Random } from './random.ts';
 import { aroundEffect, aroundEffects } from './record-effects.ts';
 import type { Around } from './record-effects.ts';
@@ -40,6 +40,10 @@ export interface WorldOptions {
   readonly seed: number;
   readonly mutant?: Mutant;
   readonly mode?: Mode;
+  /** Changes of priorities with mode `pct`; drawn where not given. */
+  readonly changes?: number;
+  /** Draws nothing but ids: what is drawn elsewhere is the middle. */
+  readonly fixed?: boolean;
   /** Whether an NRI plugin is connected. */
   readonly hasPlugins?: boolean;
   /** Whether the network's plugins can collect garbage (CNI 1.1). */
@@ -102,22 +106,24 @@ export class World {
   readonly #diskTrouble: Random;
   /** The life that was asked to end. */
   #draining = 0;
-  readonly #lost = new Set<() => void>();
+  /** How each call in progress is lost when the daemon dies, and its operation. */
+  readonly #lost = new Map<() => void, string>();
 
   constructor(options: WorldOptions) {
     const { seed } = options;
     this.#options = options;
     this.seed = seed;
     this.mutant = options.mutant ?? 'none';
-    this.scheduler = new Scheduler(seed, options.mode);
-    this.kernel = new Kernel(this.scheduler, randomStream(seed, 'kernel'));
-    this.outside = new Outside(this.scheduler, randomStream(seed, 'faults'), randomStream(seed, 'helpers'));
-    this.hungDisk = new HungDisk(this.scheduler, randomStream(seed, 'hung disk'));
+    const stream = options.fixed === true ? (): Random => FIXED : randomStream;
+    this.scheduler = new Scheduler(seed, { mode: options.mode, changes: options.changes, stream });
+    this.kernel = new Kernel(this.scheduler, stream(seed, 'kernel'));
+    this.outside = new Outside(this.scheduler, stream(seed, 'faults'), stream(seed, 'helpers'));
+    this.hungDisk = new HungDisk(this.scheduler, stream(seed, 'hung disk'));
     this.outside.hungDisk = this.hungDisk;
     this.answers = new Answers(this);
     this.#ids = randomStream(seed, 'ids');
-    this.#power = randomStream(seed, 'power');
-    this.#diskTrouble = randomStream(seed, 'disk');
+    this.#power = stream(seed, 'power');
+    this.#diskTrouble = stream(seed, 'disk');
     this.disk.put('journal.reserve', new Uint8Array(RESERVE_BYTES));
     this.disk.syncLies = this.mutant === 'fsyncDropped';
     this.outside.landsLate = this.mutant === 'lateEffect';
@@ -263,7 +269,7 @@ export class World {
       this.outside.killed();
       this.hungDisk.killed();
     }
-    for (const lost of this.#lost) lost();
+    for (const lost of this.#lost.keys()) lost();
     this.#lost.clear();
     const { epoch } = this.scheduler;
     this.scheduler.after(epoch, RESTART_MS, () => this.boot());
@@ -291,7 +297,7 @@ export class World {
         scheduler.add(WORLD, `${operation} is lost`, () =>
           reject(new FaultError(fault('cancelled', `${operation}: connection lost`))),
         );
-      this.#lost.add(lose);
+      this.#lost.set(lose, operation);
       const answer = (what: string, act: () => void): void =>
         scheduler.add(epoch, `${operation} ${what}`, () => {
           this.#lost.delete(lose);
@@ -315,6 +321,11 @@ export class World {
         },
       );
     });
+  }
+
+  /** Calls that have no answer yet, by operation. */
+  calling(): readonly string[] {
+    return [...this.#lost.values()].toSorted();
   }
 
   /** For clients: a wait that outlives the daemon. */
