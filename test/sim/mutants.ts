@@ -12,7 +12,7 @@ export interface Hunt {
   readonly first: Failure | undefined;
 }
 
-/** Seeds after which a hunt has failed. The rarest of them, `startRetried`, takes 70 seeds on average, and up to 143. */
+/** Seeds after which a hunt has failed. The rarest bug, `startRetried`, takes 70 seeds on average, and up to 143. */
 const SEEDS_EACH = 500;
 /** Seeds between the begins of two hunts. */
 const APART = 10_000;
