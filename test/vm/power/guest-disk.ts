@@ -31,7 +31,7 @@ export function report(fact: Fact): void {
 }
 
 /** User-mode Linux names disks by their order. */
-export function deviceOf(serial: string): string {
+function deviceOf(serial: string): string {
   const index = word('disks').split(',').indexOf(serial);
   if (index === -1) throw new Error(`there is no disk ${serial}`);
   return `/dev/ubd${'abcdefghijklmnop'.charAt(index)}`;
