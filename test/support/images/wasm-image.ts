@@ -28,7 +28,7 @@ const constant = (value: number): number[] => [0x41, value];
  * @param line latin-1, at most 63 bytes
  * @param exitCode at most 63
  */
-export function wasiModule(line: string, exitCode: number): Buffer {
+function wasiModule(line: string, exitCode: number): Buffer {
   const functionType = (parameters: readonly number[], results: readonly number[]): number[] => [
     0x60,
     ...vector(parameters.map((one) => [one])),
