@@ -44,6 +44,8 @@ export const networkLimits = {
    * Bytes of such a file that one read call takes: the file of a chain of a few plugins has one to four KiB.
    */
   attachmentFileUsualBytes: 16 * 1024,
+  /** Bytes of a lease file: an id and an interface. */
+  leaseBytes: 4096,
   /** Attachments passed to GC: the largest known nodes run 1000 pods. */
   attachments: 16_384,
   /** Bytes of `iptables-save -t nat`: 20 000 rules of a busy kube-proxy take 4 MiB. */

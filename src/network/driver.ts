@@ -15,6 +15,7 @@ import type { ChainContext } from './attachments.ts';
 import { Attachments, collectGarbage, isCollectable } from './attachments.ts';
 import type { Network } from './conflist.ts';
 import { Firewall } from './firewall.ts';
+import { dropStaleLeases } from './leases.ts';
 import { GcGate } from './gc-gate.ts';
 import { NetnsMounts } from './netns-mounts.ts';
 import type { RunTool } from './plugin.ts';
@@ -34,6 +35,8 @@ export interface NetworkDriverOptions {
    * after one too (F80).
    */
   readonly cacheDir: string;
+  /** host-local's directory of leases that belongs to this instance alone; absent for none. */
+  readonly leaseDir?: string;
   /** See `WatchOptions`. */
   readonly provenFile: string;
   /** The path where the sandbox's network namespace is pinned. */
@@ -101,6 +104,18 @@ class CniDriver implements NetworkDriver {
         { fault: toFault(error) },
         'network: could not delete unfinished files of attachments',
       );
+    }
+    await this.#dropStaleLeases();
+  }
+
+  async #dropStaleLeases(): Promise<void> {
+    const { leaseDir, log } = this.#options;
+    if (leaseDir === undefined) return;
+    try {
+      const dropped = await dropStaleLeases(leaseDir, await this.#cache.list());
+      if (dropped.length > 0) log.warn({ leases: dropped }, 'network: deleted leases without a sandbox');
+    } catch (error) {
+      log.warn({ fault: toFault(error) }, 'network: could not delete leases without a sandbox');
     }
   }
 

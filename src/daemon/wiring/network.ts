@@ -19,18 +19,20 @@ export async function networkDriver(
 ): Promise<NetworkDriver> {
   const { network } = config;
   const { clock } = part;
+  const leaseDir = join(layout.root, 'cni', 'leases');
   const driver = createNetworkDriver({
     confDir: network.config_dir,
     networkName: network.name,
     pluginDirs: network.plugin_dirs,
     cacheDir: join(layout.root, 'cni', 'cache'),
+    leaseDir,
     provenFile: join(layout.state, 'network.proven'),
     netnsPath: (id) => layout.pin(id, 'net'),
     netnsDir: network.netns_dir,
     fallback: defaultNetwork({
       bridge: network.default_bridge,
       subnet: network.default_subnet,
-      leaseDir: join(layout.root, 'cni', 'leases'),
+      leaseDir,
     }),
     runTool: (call) => runTool({ ...call, clock }),
     clock,
