@@ -26,7 +26,7 @@ import type { Sweeping } from './janitor/sweeping.ts';
 import { nriNode } from './commands/nri-node.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { Ports } from '../ports/ports.ts';
-import type { ImageUse, SelinuxLabels } from '../ports/specs.ts';
+import type { ImageUse, MachineLabels } from '../ports/specs.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { observeWorld } from './recovery/observe.ts';
 import { planContainer, planSandbox } from './recovery/plan.ts';
@@ -49,7 +49,7 @@ export interface TroupeOptions extends CallsOptions {
   /** The fold of the journal; the journal updates it as records become durable. */
   readonly ledger: Ledger;
   /** The machine's default labels for containers; absent on a machine without SELinux. */
-  readonly selinux?: SelinuxLabels | undefined;
+  readonly selinux?: MachineLabels | undefined;
   /** Called with every event of every actor. What it throws is only logged. */
   readonly inspect?: (event: InspectionEvent) => void;
 }

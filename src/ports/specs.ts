@@ -57,6 +57,12 @@ export interface SelinuxLabels {
   readonly mount: string;
 }
 
+/** The machine's default labels for containers. */
+export interface MachineLabels extends SelinuxLabels {
+  /** Of processes of privileged containers; absent where the policy has no such label. */
+  readonly privileged?: string | undefined;
+}
+
 export type PidMode = 'pod' | 'container' | 'node' | 'target';
 
 /**

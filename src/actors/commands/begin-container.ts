@@ -47,7 +47,10 @@ export function beginContainer(
   const id = stage.ports.random.id() as ContainerId;
   stage.startContainer({
     id,
-    spec: { ...spec, selinuxLabels: containerLabels(spec, sandbox.spec.selinuxLabels) },
+    spec: {
+      ...spec,
+      selinuxLabels: containerLabels(spec, sandbox.spec.selinuxLabels, stage.selinux?.privileged),
+    },
     handler: handlerOf(sandbox.spec),
     image: {
       id: image.id,

@@ -4,6 +4,7 @@ import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import type { Asker } from '../directory/ask.ts';
 import type { ContainerMachineInput } from '../container/container.context.ts';
 import type { Ports } from '../../ports/ports.ts';
+import type { MachineLabels } from '../../ports/specs.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { isAlive } from '../directory/phases.ts';
 import type { ContainerView, SandboxView } from '../directory/views.ts';
@@ -11,6 +12,8 @@ import type { ContainerView, SandboxView } from '../directory/views.ts';
 export interface ContainerStage extends Asker {
   readonly ports: Ports;
   readonly ledger: Ledger;
+  /** The machine's default labels for containers; undefined on a machine without SELinux. */
+  readonly selinux: MachineLabels | undefined;
   /** Starts the container's actor under its supervisor; from now on its layers are kept. */
   startContainer(input: ContainerMachineInput): void;
   /** Stops, or removes, a quarantined container without its actor. */

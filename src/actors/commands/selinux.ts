@@ -69,12 +69,18 @@ export function podLabels(
 
 const NO_OPTIONS: SelinuxOptions = { user: '', role: '', type: '', level: '' };
 
-/** The labels of a container: its pod's, with the parts that it names; undefined where it runs unconfined. */
+/**
+ * The labels of a container: its pod's, with the parts that it names. A privileged one has the machine's label for such
+ * processes: by itself the policy gives it to files of its own types only, and images may lie anywhere. Undefined where
+ * it runs unconfined.
+ */
 export function containerLabels(
   { security, selinux }: Pick<ContainerSpec, 'security' | 'selinux'>,
   pod: SelinuxLabels | undefined,
+  privileged: string | undefined,
 ): SelinuxLabels | undefined {
-  if (pod === undefined || security.privileged || security.namespaces.pid === 'node') return undefined;
+  if (pod === undefined || security.namespaces.pid === 'node') return undefined;
+  if (security.privileged) return privileged === undefined ? undefined : { ...pod, process: privileged };
   return selinux === undefined ? pod : withParts(pod, selinux);
 }
 

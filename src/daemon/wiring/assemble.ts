@@ -5,7 +5,7 @@ import { createTroupe } from '../../actors/start-actors.ts';
 import { noPlugins } from '../../ports/nri.ts';
 import type { HostPort } from '../../ports/host.ts';
 import type { Ports } from '../../ports/ports.ts';
-import type { ImageRecord, SelinuxLabels } from '../../ports/specs.ts';
+import type { ImageRecord, MachineLabels } from '../../ports/specs.ts';
 import { ledgerFold } from '../../actors/ledger/ledger.ts';
 import type { Ledger } from '../../actors/ledger/ledger.ts';
 import type { Troupe } from '../../actors/troupe.ts';
@@ -24,7 +24,7 @@ import { namesIfDirectory } from '../../host/files/names-of.ts';
 import { releasePinRoot } from '../../host/namespaces/namespaces.ts';
 import { realRandom } from '../../host/clock/random.ts';
 import { isSlice } from '../../host/cgroups/slices.ts';
-import { policyLabels, selinuxIsEnabled } from '../../host/security/selinux.ts';
+import { isValidLabel, policyLabels, privilegedOf, selinuxIsEnabled } from '../../host/security/selinux.ts';
 import { createStatsDriver } from '../../host/usage/stats-driver.ts';
 import type { StatsDriver } from '../../host/usage/stats-driver.ts';
 import { createHostDriver } from '../../host/sandbox/sandbox-driver.ts';
@@ -305,8 +305,11 @@ async function journalOf(
 }
 
 /** The policy's labels for containers; undefined without SELinux. */
-async function machineLabels(): Promise<SelinuxLabels | undefined> {
-  return (await selinuxIsEnabled()) ? policyLabels() : undefined;
+async function machineLabels(): Promise<MachineLabels | undefined> {
+  if (!(await selinuxIsEnabled())) return undefined;
+  const labels = await policyLabels();
+  const privileged = privilegedOf(labels.process);
+  return { ...labels, privileged: (await isValidLabel(privileged)) ? privileged : undefined };
 }
 
 /** Makes the actors on these ports, and connects log, recorder, metrics and traces to their changes of state. */
@@ -315,7 +318,7 @@ function makeActors(
   ports: Ports,
   ledger: Ledger,
   observability: Observability,
-  selinux: SelinuxLabels | undefined,
+  selinux: MachineLabels | undefined,
 ): Pick<Assembly, 'troupe' | 'recorder'> {
   const recorder = new Recorder(ports.clock);
   const toLog = transitionLog(ports.log);

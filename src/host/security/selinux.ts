@@ -43,6 +43,12 @@ export function parseContexts(text: string): SelinuxLabels {
   return { process: named('process') ?? USUAL_LABELS.process, mount: named('file') ?? USUAL_LABELS.mount };
 }
 
+/** The label of privileged containers' processes by that of others: `spc_t`, unconfined, at the lowest level. Pure. */
+export function privilegedOf(process: string): string {
+  const [user, role, , sensitivity] = process.split(':');
+  return [user, role, 'spc_t', sensitivity].join(':');
+}
+
 /** Whether the loaded policy accepts this label: the kernel checks it (security_check_context(3)). */
 export async function isValidLabel(label: string): Promise<boolean> {
   try {

@@ -67,16 +67,18 @@ describe('labels', () => {
     expect(podLabels({ namespaces: { ...namespaces, [kind]: 'node' } }, machine, free)).toBeUndefined();
   });
 
-  it('of a container are its pod’s with its own options; a privileged one has none', () => {
+  it('of a container are its pod’s with its own options; a privileged one has the policy’s for such', () => {
     const spec = containerSpec();
-    expect(containerLabels(spec, pod)).toEqual(pod);
+    expect(containerLabels(spec, pod, undefined)).toEqual(pod);
     expect(
-      containerLabels({ ...spec, selinux: { user: '', role: '', type: 'spc_t', level: '' } }, pod),
+      containerLabels({ ...spec, selinux: { user: '', role: '', type: 'spc_t', level: '' } }, pod, undefined),
     ).toEqual({ ...pod, process: 'system_u:system_r:spc_t:s0:c1,c2' });
-    expect(
-      containerLabels({ ...spec, security: { ...spec.security, privileged: true } }, pod),
-    ).toBeUndefined();
-    expect(containerLabels(spec, undefined)).toBeUndefined();
+    const privileged = { ...spec, security: { ...spec.security, privileged: true } };
+    const free = 'system_u:system_r:spc_t:s0';
+    expect(containerLabels(privileged, pod, free)).toEqual({ ...pod, process: free });
+    expect(containerLabels(privileged, pod, undefined)).toBeUndefined();
+    expect(containerLabels(spec, undefined, free)).toBeUndefined();
+    expect(containerLabels(privileged, undefined, free)).toBeUndefined();
   });
 
   it('are not part of a request, their options are', () => {

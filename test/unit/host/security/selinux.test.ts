@@ -10,6 +10,7 @@ import { AT_FDCWD } from '../../../../src/host/ffi/constants.ts';
 import {
   isSystemPath,
   parseContexts,
+  privilegedOf,
   relabel,
   selinuxIsEnabled,
   USUAL_LABELS,
@@ -29,6 +30,13 @@ describe('labels of the policy', () => {
       mount: USUAL_LABELS.mount,
     });
     expect(parseContexts('')).toEqual(USUAL_LABELS);
+  });
+});
+
+describe('the label of privileged containers', () => {
+  test('is spc_t with user, role and sensitivity of the others', () => {
+    expect(privilegedOf(USUAL_LABELS.process)).toBe('system_u:system_r:spc_t:s0');
+    expect(privilegedOf('u:r:t:s0:c1,c2')).toBe('u:r:spc_t:s0');
   });
 });
 
