@@ -84,6 +84,8 @@ function createStage({ ports, ledger, selinux }: TroupeOptions, startChild: Star
     unclaimed: new Map(),
     interrupted: new Map(),
     debrisAt: undefined,
+    rootfsLeft: new Set(),
+    rootfsFailedAt: undefined,
     layersChanged: true,
   };
   const stage: CommandStage = {
@@ -103,6 +105,9 @@ function createStage({ ports, ledger, selinux }: TroupeOptions, startChild: Star
       startChild('containers', containerAddress(input.id), input);
     },
     startPull: (input) => startChild('pulls', input.owner, input),
+    rootfsLeft: (ids) => {
+      for (const id of ids) sweeping.rootfsLeft.add(id);
+    },
     layersLeft: () => {
       sweeping.layersChanged = true;
     },

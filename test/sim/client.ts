@@ -27,10 +27,12 @@ export class Client {
   async create(spec: ContainerSpec): Promise<ContainerId> {
     const { history } = this.#world;
     const ok = history.begin('createIn', spec.key.sandboxId);
+    const allowed = this.#whileAllowed('CreateContainer');
     const id = await this.#world.call('CreateContainer', this.#deadlineMs(), (troupe, call) =>
       troupe.createContainer(spec, call),
     );
     ok();
+    allowed();
     history.created(id, spec.key.sandboxId);
     return id;
   }
@@ -119,15 +121,27 @@ export class Client {
 
   async pull(reference: string): Promise<ImageId> {
     const answered = this.#world.history.pull();
+    const allowed = this.#whileAllowed('PullImage');
     let id: ImageId | undefined;
     try {
       id = await this.#world.call('PullImage', this.#deadlineMs(), (troupe, call) =>
         troupe.pullImage({ reference, auth: undefined, namespace: '' }, call),
       );
+      allowed();
       return id;
     } finally {
       answered(id);
     }
+  }
+
+  /** A call begins that a signature policy may refuse; the returned function takes its OK. */
+  #whileAllowed(operation: string): () => void {
+    const { surroundings, history } = this.#world;
+    const { refusesImages, policyVersion } = surroundings;
+    return () => {
+      if (refusesImages && surroundings.policyVersion === policyVersion)
+        history.wrongs.push(`I12 ${operation} says ok while the signature policy refuses every image`);
+    };
   }
 
   async removeImage(reference: string): Promise<void> {

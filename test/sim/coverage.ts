@@ -4,6 +4,7 @@
  * taken.
  */
 import type { AnyStateNode, InspectionEvent } from 'xstate';
+import { NEVER_TAKEN } from './never-taken.ts';
 import { charted } from '../../scripts/support/charts/machines.ts';
 
 /** `machine.state event`; transitions without an event are `always`. */
@@ -40,8 +41,14 @@ export class Coverage {
     }
   };
 
+  /** Without those that have a reason. */
   get missing(): readonly string[] {
-    return [...this.known].filter((pair) => !this.taken.has(pair)).toSorted();
+    return [...this.known].filter((pair) => !this.taken.has(pair) && !NEVER_TAKEN.has(pair)).toSorted();
+  }
+
+  /** Pairs with a reason never to be taken that were taken, or that no machine has: the reason is wrong. */
+  get wrongReasons(): readonly string[] {
+    return [...NEVER_TAKEN.keys()].filter((pair) => this.taken.has(pair) || !this.known.has(pair));
   }
 
   /** Of all pairs, 0 to 1. */

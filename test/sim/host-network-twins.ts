@@ -7,28 +7,50 @@ import type { Kernel } from './kernel.ts';
 import type { Outside } from './outside.ts';
 
 const NAMESPACES = ['net', 'ipc', 'uts'] as const;
+const SEEN = [...NAMESPACES, 'user'] as const;
 /** Small, so that leaked leases show soon. */
 const ADDRESSES = 24;
 
 /** Files, cgroup, pins. */
-export function hostTwin(kernel: Kernel, outside: Outside, epoch: number): HostPort {
+export function hostTwin(
+  kernel: Kernel,
+  outside: Outside,
+  epoch: number,
+  isBusy: (owner: string) => boolean = () => false,
+): HostPort {
   const call = outside.life(epoch);
+  const unlessBusy = (what: string, id: string) => (): void => {
+    if (isBusy(id)) fail('outside', `${what} of ${id}: EBUSY`);
+  };
   const done = (): void => undefined;
   return {
     makeSandboxFiles: ({ id }, fx) => call('host.makeSandboxFiles', fx, [() => kernel.files.add(id)], done),
     removeSandboxFiles: ({ id }, fx) =>
-      call('host.removeSandboxFiles', fx, [() => kernel.files.delete(id)], done),
+      call(
+        'host.removeSandboxFiles',
+        fx,
+        [unlessBusy('unmount shm', id), () => kernel.files.delete(id)],
+        done,
+      ),
     makeSandboxCgroup: ({ id }, fx) =>
       call('host.makeSandboxCgroup', fx, [() => kernel.cgroups.add(id)], done),
     removeSandboxCgroup: ({ id }, fx) =>
-      call('host.removeSandboxCgroup', fx, [() => kernel.cgroups.delete(id)], done),
-    pinNamespaces: ({ id }, fx) =>
       call(
-        'host.pinNamespaces',
+        'host.removeSandboxCgroup',
         fx,
-        NAMESPACES.map((name) => () => pinsOf(kernel, id).add(name)),
+        [unlessBusy('remove cgroup', id), () => kernel.cgroups.delete(id)],
         done,
       ),
+    pinNamespaces: ({ id, spec: { namespaces } }, fx) => {
+      // the user namespace is first: the others are made in it
+      const pins = [...(namespaces.user === undefined ? [] : ['user']), ...NAMESPACES];
+      return call(
+        'host.pinNamespaces',
+        fx,
+        pins.map((name) => () => pinsOf(kernel, id).add(name)),
+        done,
+      );
+    },
     unpinNamespaces: ({ id }, fx) =>
       call(
         'host.unpinNamespaces',
@@ -51,19 +73,43 @@ function observed(kernel: Kernel): HostSandbox[] {
   const ids = new Set([...kernel.files, ...kernel.pins.keys()]);
   return [...ids].map((id) => ({
     id: id as SandboxId,
-    pins: NAMESPACES.filter((name) => kernel.pins.get(id)?.has(name)),
+    pins: SEEN.filter((name) => kernel.pins.get(id)?.has(name)),
     files: kernel.files.has(id),
   }));
 }
 
+/** What administrators do to the network. */
+export interface NetworkMood {
+  hasNoNetwork: boolean;
+  collectFailures: number;
+  readonly made: { networkRefused: number };
+}
+
+const CALM: NetworkMood = { hasNoNetwork: false, collectFailures: 0, made: { networkRefused: 0 } };
+const NOT_READY = { ready: false, reason: 'NetworkPluginNotReady', message: 'no conflist' } as const;
+
 /** An address pool that forgets nothing by itself. With `collects`, GC releases the leases that belong to nobody. */
-export function networkTwin(kernel: Kernel, outside: Outside, epoch: number, collects: boolean): NetworkPort {
+export function networkTwin(
+  kernel: Kernel,
+  outside: Outside,
+  epoch: number,
+  collects: boolean,
+  mood: NetworkMood = CALM,
+): NetworkPort {
   const call = outside.life(epoch);
   return {
-    status: () => ({ ready: true, reason: '', message: '' }),
+    status: () => {
+      if (!mood.hasNoNetwork) return { ready: true, reason: '', message: '' };
+      mood.made.networkRefused += 1;
+      return NOT_READY;
+    },
     add: ({ id }, fx) => {
       let address = '';
       const keep = (): void => {
+        if (mood.hasNoNetwork) {
+          mood.made.networkRefused += 1;
+          fail('notReady', `CNI ADD ${id}: no conflist`);
+        }
         if (kernel.kept.has(id)) kernel.wrongs.push(`ADD of ${id} without a DEL of what was begun before`);
         if (!kernel.pins.get(id)?.has('net') && !kernel.broken.has(id))
           kernel.wrongs.push(`ADD of ${id} without a network namespace`);
@@ -86,10 +132,14 @@ export function networkTwin(kernel: Kernel, outside: Outside, epoch: number, col
       return call('network.del', fx, [release, () => kernel.kept.delete(id)], () => undefined);
     },
     // the plugins of many networks know no GC
-    collectable: () => (collects ? 'twin' : undefined),
+    collectable: () => (collects && !mood.hasNoNetwork ? 'twin' : undefined),
     collect: (sandboxes, fx) => {
       const valid: ReadonlySet<string> = new Set(sandboxes);
       const release = (): void => {
+        if (mood.collectFailures > 0) {
+          mood.collectFailures -= 1;
+          fail('outside', 'CNI GC: the plugin has failed');
+        }
         for (const [address, owner] of kernel.leases)
           if (!valid.has(owner) && !kernel.kept.has(owner)) kernel.leases.delete(address);
       };

@@ -118,7 +118,7 @@ export class Invariants {
         return broken(`ready sandbox ${id} has ${leases} leases`);
       // that there are not two of them is checked below, for all kinds
       const pauses = kernel.processOf('pause', id) === undefined ? 0 : 1;
-      if (pauses !== (spec.namespaces.pid === 'pod' ? 1 : 0))
+      if (pauses !== (spec.namespaces.pid === 'pod' || spec.runtime?.needsPause === true ? 1 : 0))
         return broken(`ready sandbox ${id} has ${pauses} pause processes`);
     }
     for (const { id, state } of containers) {
@@ -178,6 +178,7 @@ export class Invariants {
     let detail: string | undefined;
     this.#world.kernel.findObject((kind, owner) => {
       if (ledger.sandboxes.has(owner as never) || ledger.containers.has(owner as never)) return false;
+      if (kind === 'rootfs' && this.#world.kernel.unsynced.back.has(owner)) return false;
       detail = `${kind} of ${owner}, which no record knows`;
       return true;
     });

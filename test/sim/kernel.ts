@@ -6,6 +6,8 @@ import type { ExitFact, ProcessIdentity } from '../../src/ports/journal.ts';
 import type { Resources } from '../../src/ports/specs.ts';
 import { Checkpoints } from './checkpoint-model.ts';
 import { Logs } from './logs.ts';
+import { Unsynced } from './unsynced.ts';
+import type { Rootfs } from './unsynced.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import { WORLD } from './scheduler.ts';
@@ -15,13 +17,6 @@ export interface SimProcess {
   readonly kind: 'init' | 'monitor' | 'pause';
   /** Container id, or sandbox id for a pause process. */
   readonly owner: string;
-}
-
-export interface Rootfs {
-  mounted: boolean;
-  readonly layers: readonly string[];
-  /** Files that the container wrote. */
-  files: number;
 }
 
 /** What a container's program does. */
@@ -68,6 +63,9 @@ export class Kernel {
   readonly rootfs = new Map<string, Rootfs>();
   readonly layers = new Set<string>();
   readonly partials = new Set<string>();
+  /** Containers in the PID namespace of another one, which end with it. */
+  readonly joined = new Map<string, string>();
+  readonly unsynced = new Unsynced();
   /** Bytes that the registry has sent, by digest. */
   readonly served = new Map<string, number>();
   /** The next download that has so many bytes of its blob is broken off by the registry. */
@@ -167,6 +165,12 @@ export class Kernel {
   #initEnded(containerId: string): void {
     this.endedMs.set(containerId, this.#scheduler.nowMs);
     for (const listener of this.#initEnds.get(containerId) ?? []) listener();
+    for (const [other, target] of this.joined) {
+      if (target !== containerId) continue;
+      this.joined.delete(other);
+      this.unsynced.lost.endedWithTarget += 1;
+      this.endInit(other, 137);
+    }
     this.#initEnds.delete(containerId);
   }
 
@@ -316,6 +320,7 @@ export class Kernel {
     for (const id of this.exitFiles.keys()) this.trueExits.delete(id);
     this.exitFiles.clear();
     for (const one of this.rootfs.values()) one.mounted = false;
+    this.unsynced.losePower(this, this.#scheduler.nowMs, this.#random);
   }
 
   /** Each object that is there with its owner, layers apart, until `isFound` says so; called after each step. */

@@ -33,6 +33,15 @@ export interface PodPlan extends PodShape {
    * that is a checkpoint. `pod`: once all run, the pod is restored from its checkpoint.
    */
   readonly checkpoints?: 'container' | 'image' | 'pod';
+  /** The second container joins the PID namespace of the first. */
+  readonly targets?: boolean;
+  /** An image that each container mounts. */
+  readonly volume?: string;
+  /**
+   * Milliseconds for which a list is reused (PLEG relists, informers): calls then come for what has changed meanwhile.
+   * A conflict is an answer to those.
+   */
+  readonly staleMs?: number;
   /** Milliseconds between the last start and the teardown. */
   readonly livesMs: number;
 }
@@ -69,6 +78,9 @@ export class PodWorker {
   /** By the container's name. */
   readonly #archives = new Map<string, string>();
   #isMoved = false;
+  #listedMs = -Infinity;
+  #sandboxList: readonly SandboxView[] = [];
+  #containerList: readonly ContainerView[] = [];
   #tries = 0;
 
   constructor(world: World, plan: PodPlan, random: Random, manners: Manners) {
@@ -92,21 +104,38 @@ export class PodWorker {
       } catch (thrown) {
         const kind = kindOf(thrown);
         this.#world.history.note(`${this.plan.name}: ${String(thrown)}`);
-        if (kind === 'bug' || kind === 'invalidRequest')
+        // a reload may have removed the pod's handler
+        if (kind === 'bug' || (kind === 'invalidRequest' && !String(thrown).endsWith('is not configured')))
           this.#world.history.wrongs.push(`I18 ${this.plan.name}: ${String(thrown)}`);
-        if (kind === 'conflict') this.#world.history.wrongs.push(`I13 ${this.plan.name}: ${String(thrown)}`);
+        this.#listedMs = -Infinity;
+        if (kind === 'conflict' && this.plan.staleMs === undefined)
+          this.#world.history.wrongs.push(`I13 ${this.plan.name}: ${String(thrown)}`);
         await this.#world.sleep(50 + this.#random.int(500));
       }
     }
   }
 
   #sandboxes(): readonly SandboxView[] {
-    const all = this.#world.troupe?.directory.sandboxes() ?? [];
-    return all.filter((view) => view.listed && view.spec.key.name === this.plan.name);
+    this.#list();
+    return this.#sandboxList.filter((view) => view.listed && view.spec.key.name === this.plan.name);
   }
 
   #containersOf(id: SandboxId): readonly ContainerView[] {
-    return (this.#world.troupe?.directory.containersOf(id) ?? []).filter((view) => view.listed);
+    this.#list();
+    return this.#containerList.filter((view) => view.listed && view.spec.key.sandboxId === id);
+  }
+
+  /** Reads the lists, unless those that it has are young enough. */
+  #list(): void {
+    const { troupe, scheduler, made } = this.#world;
+    const ageMs = scheduler.nowMs - this.#listedMs;
+    if (ageMs < (this.plan.staleMs ?? 0)) {
+      made.staleLists += 1;
+      return;
+    }
+    this.#listedMs = scheduler.nowMs;
+    this.#sandboxList = troupe?.directory.sandboxes() ?? [];
+    this.#containerList = troupe?.directory.containers() ?? [];
   }
 
   /** Does what is missing, one thing after the other; true when all has been run. */
@@ -168,13 +197,25 @@ export class PodWorker {
     const imageId = await this.#imageId(
       from !== undefined && 'image' in from ? CHECKPOINTED : this.plan.image,
     );
-    const spec = (of: ImageId): ContainerSpec => containerSpec(key, this.plan, of, this.#fresh());
+    const volume = this.plan.volume === undefined ? undefined : await this.#imageId(this.plan.volume);
+    const targetId = this.#targetOf(sandboxId, name);
+    if (targetId !== undefined) this.#world.made.targeted += 1;
+    const spec = (of: ImageId): ContainerSpec =>
+      containerSpec(key, this.plan, of, this.#fresh(), { volume, targetId });
     const id = await this.#maybeTwice(() =>
       from === undefined
         ? this.#client.create(spec(imageId))
         : this.#checkpoints.createFrom(sandboxId, from, spec),
     );
     await this.#maybeTwice(() => this.#client.start(id));
+  }
+
+  #targetOf(sandboxId: SandboxId, name: string): ContainerId | undefined {
+    const [first] = this.plan.containers;
+    if (this.plan.targets !== true || name === first) return undefined;
+    return this.#containersOf(sandboxId).find(
+      ({ spec, criState }) => spec.key.name === first && criState === 'running',
+    )?.id;
   }
 
   async #imageId(reference: string): Promise<ImageId> {
@@ -259,6 +300,7 @@ export class PodWorker {
       await this.#maybeTwice(() => this.#client.removeSandbox(id));
     }
     this.#refuseWhileDown();
+    this.#listedMs = -Infinity;
     return this.#sandboxes().length === 0;
   }
 

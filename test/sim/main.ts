@@ -64,7 +64,7 @@ async function seeds(many: Many): Promise<boolean> {
   if (part !== undefined) {
     const tally = await seedsOf(many, part);
     report(tally.part);
-    return tally.failed === 0;
+    return tally.failed === 0 && tally.coverage.wrongReasons.length === 0;
   }
   const tally = jobs === 1 ? await seedsOf(many, WHOLE) : new Tally(mode);
   if (jobs > 1)
@@ -82,7 +82,7 @@ async function seeds(many: Many): Promise<boolean> {
       ),
     );
   }
-  return tally.failed === 0;
+  return tally.failed === 0 && tally.coverage.wrongReasons.length === 0;
 }
 
 async function one(seed: number, mode: Mode): Promise<boolean> {

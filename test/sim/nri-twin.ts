@@ -2,21 +2,28 @@
 import type { NriNode, NriPort } from '../../src/ports/nri.ts';
 import { fail } from '../../src/base/fault.ts';
 import type { Outside } from './outside.ts';
+import type { Surroundings } from './surroundings.ts';
 
 /** Events that a plugin must be able to relate to something that the node has. */
 const AFTER_THE_END: ReadonlySet<string> = new Set(['RemovePodSandbox', 'RemoveContainer']);
 
 /** The twin of the plugins; `wrongs` gets what no right caller does. */
-export function nriTwin(outside: Outside, epoch: number, wrongs: string[]): NriPort {
+export function nriTwin(
+  outside: Outside,
+  epoch: number,
+  wrongs: string[],
+  peer: Pick<Surroundings, 'hasPlugin' | 'node'>,
+): NriPort {
   const call = outside.life(epoch);
   let node: NriNode | undefined;
   const attached = (): NriNode => node ?? fail('bug', 'a plugin was called before the node was attached');
   const done = (): void => undefined;
   return {
-    plugins: () => [{ id: '10-twin', gone: '' }],
-    isActive: () => true,
+    plugins: () => [{ id: '10-twin', gone: peer.hasPlugin ? '' : 'connection lost' }],
+    isActive: () => peer.hasPlugin,
     attach: (given) => {
       node = given;
+      peer.node = given;
     },
     notifyPod: (event, id, fx) => {
       if (!AFTER_THE_END.has(event) && attached().pod(id) === undefined)

@@ -233,6 +233,22 @@ describe('bugs found by the simulation', () => {
     expect([world.powerLosses, reported(failure)]).toStrictEqual([1, '']);
   });
 
+  it('I2 F94 a root file system that a power loss has brought back after its removal was recorded is deleted at the next start (seed 36)', async () => {
+    let back = 0;
+    const hook = at('RemoveContainer journal.append', 'after', 1, (_number, _when, _pair, world) => {
+      const removed = [...world.kernel.unsynced.rootfs];
+      const dying = die(world, true);
+      for (const [id, { rootfs }] of removed) {
+        world.kernel.rootfs.set(id, { ...rootfs, mounted: false });
+        world.kernel.unsynced.back.add(id);
+      }
+      back = removed.length;
+      return dying;
+    });
+    const { failure, world } = await runScenario(0, hook);
+    expect([back, world.powerLosses, reported(failure)]).toStrictEqual([1, 1, '']);
+  });
+
   it('F08 the layer of a checkpoint image removed during CreateContainer from it stays until it is read, and is deleted then', async () => {
     let images = -1;
     const hook = at('CreateContainer criu.import', 'before', 1, (_number, _when, _pair, world) => {

@@ -7,6 +7,7 @@ import { Chaos } from './chaos.ts';
 import { Client } from './client.ts';
 import { Invariants } from './invariants.ts';
 import type { Broken } from './broken.ts';
+import { KubeletGc } from './kubelet-gc.ts';
 import { PodWorker } from './kubelet.ts';
 import type { Manners, PodPlan } from './kubelet.ts';
 import { CHECKPOINT, REFERENCES } from './storage-images-twins.ts';
@@ -26,6 +27,10 @@ export interface RunOptions extends WorldOptions {
   readonly isOver?: () => boolean;
   /** Before all is removed, the world waits until the janitor has undone what nobody was handed. */
   readonly waitsForUnclaimed?: boolean;
+  /** A kubelet collects garbage while the faults last. */
+  readonly diskPressure?: boolean;
+  /** Before all is removed, the network's garbage was collected, or was tried to be and is tried again. */
+  readonly waitsForCollector?: boolean;
   /** False: no further pod after the end. */
   readonly fresh?: boolean;
 }
@@ -59,6 +64,9 @@ const EMPTY_WITHIN_MS = 15 * 60_000;
 
 /** Virtual milliseconds in which the janitor sees a container unclaimed long enough. */
 const UNCLAIMED_MS = actorLimits.unclaimedMs + 4 * actorLimits.janitorMs;
+
+/** Virtual milliseconds in which CNI GC fails once and is tried again. */
+const COLLECTED_MS = actorLimits.networkGcPollMs + actorLimits.networkGcRetryMs + actorLimits.networkGcMs;
 
 const POLITE: Manners = { duplicates: 0, deadlineMs: () => 240_000 };
 
@@ -95,6 +103,7 @@ class Course {
   readonly #invariants: Invariants;
   readonly #workers: PodWorker[] = [];
   readonly #chaos: Chaos | undefined;
+  readonly #gc: KubeletGc | undefined;
 
   constructor(world: World, options: RunOptions) {
     this.#world = world;
@@ -112,6 +121,11 @@ class Course {
           )
         : undefined;
     void this.#chaos?.work();
+    this.#gc =
+      options.diskPressure === true
+        ? new KubeletGc(world, randomStream(options.seed, 'garbage'), manners.deadlineMs)
+        : undefined;
+    void this.#gc?.work();
   }
 
   #begin(plan: PodPlan, manners: Manners): PodWorker {
@@ -156,12 +170,17 @@ class Course {
     this.#world.scheduler.fair = true;
     this.#world.diskErrorRate = 0;
     this.#world.hungDisk.end();
+    this.#world.surroundings.calm();
+    if (this.#gc !== undefined) this.#gc.over = true;
     disk.capacityBytes = Number.MAX_SAFE_INTEGER;
     if (this.#chaos !== undefined) this.#chaos.over = true;
     const { scheduler } = this.#world;
-    const patientUntil = this.#options.waitsForUnclaimed === true ? scheduler.nowMs + UNCLAIMED_MS : 0;
+    const { waitsForUnclaimed, waitsForCollector } = this.#options;
+    const patienceMs =
+      waitsForCollector === true ? COLLECTED_MS : waitsForUnclaimed === true ? UNCLAIMED_MS : 0;
+    const patientUntil = scheduler.nowMs + patienceMs;
     return (
-      (await this.#until(() => scheduler.nowMs >= patientUntil, EMPTY_WITHIN_MS, 'time has passed')) ??
+      (await this.#until(() => scheduler.nowMs >= patientUntil, 2 * COLLECTED_MS, 'time has passed')) ??
       (await this.#until(
         () => this.#workers.every((worker) => worker.done),
         DONE_WITHIN_MS,

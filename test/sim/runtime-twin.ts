@@ -1,28 +1,32 @@
 /** Runtime and monitor over the simulated kernel. The watch belongs to one instance of the daemon, monitors do not. */
 import type { ExitFact, ProcessIdentity } from '../../src/ports/journal.ts';
-import type { RuntimeFacts, RuntimePort } from '../../src/ports/runtime.ts';
+import type { BundleInput, RuntimeFacts, RuntimePort } from '../../src/ports/runtime.ts';
 import type { Resources } from '../../src/ports/specs.ts';
 import { fail } from '../../src/base/fault.ts';
 import type { ContainerId, SandboxId } from '../../src/base/ids.ts';
 import { signalNumber } from '../../src/oci/runtime/spec/signals.ts';
 import { execTwin } from './exec-twin.ts';
+import { handlerStatuses, knows, ONLY_RUNC } from './handlers.ts';
+import type { Handlers } from './handlers.ts';
 import { lossFact, neverStartedFact } from './kernel.ts';
 import type { Kernel } from './kernel.ts';
 import type { Outside } from './outside.ts';
 
-/** The default one, and the name that it has. */
-const HANDLERS: readonly string[] = ['', 'runc'];
-
 type Listener = (id: ContainerId, exit: ExitFact) => void;
 
 /** The port in the life `epoch`. */
-export function runtimeTwin(kernel: Kernel, outside: Outside, epoch: number): RuntimePort {
+export function runtimeTwin(
+  kernel: Kernel,
+  outside: Outside,
+  epoch: number,
+  handlers: Handlers = ONLY_RUNC,
+): RuntimePort {
   const witness = new Witness(kernel, outside, epoch);
   kernel.onExit = (id) => witness.reportEnd(id as ContainerId);
   return {
-    ...ofContainers(kernel, outside, epoch, witness),
+    ...ofContainers(kernel, outside, epoch, witness, handlers),
     ...ofPauses(kernel, outside, epoch),
-    ...polls(kernel, outside, epoch, witness),
+    ...polls(kernel, outside, epoch, witness, handlers),
   };
 }
 
@@ -101,12 +105,18 @@ type OfContainers = Pick<
   | 'watch'
 >;
 
-function ofContainers(kernel: Kernel, outside: Outside, epoch: number, witness: Witness): OfContainers {
+function ofContainers(
+  kernel: Kernel,
+  outside: Outside,
+  epoch: number,
+  witness: Witness,
+  handlers: Handlers,
+): OfContainers {
   const call = outside.life(epoch);
   const done = (): void => undefined;
   return {
-    writeBundle: ({ id, sandboxId, handler }, fx) =>
-      call('runtime.writeBundle', fx, [() => writeBundle(kernel, id, sandboxId, handler)], () => ({
+    writeBundle: (input, fx) =>
+      call('runtime.writeBundle', fx, [() => writeBundle(kernel, input, handlers)], () => ({
         uid: 0,
         gid: 0,
         supplementalGroups: [],
@@ -135,7 +145,8 @@ function ofContainers(kernel: Kernel, outside: Outside, epoch: number, witness: 
       };
       return call('runtime.create', fx, parts, () => init ?? fail('bug', 'create without a process'), tidy);
     },
-    start: ({ id, handler }, fx) => call('runtime.start', fx, [() => start(kernel, id, handler)], done),
+    start: ({ id, handler }, fx) =>
+      call('runtime.start', fx, [() => start(kernel, id, handler, handlers)], done),
     update: (input, fx) => update(kernel, input, (parts) => call('runtime.update', fx, parts, done)),
     kill: ({ id, init, signal }, fx) =>
       call('runtime.kill', fx, [() => kill(kernel, id, init, signal)], done),
@@ -148,6 +159,19 @@ function ofContainers(kernel: Kernel, outside: Outside, epoch: number, witness: 
         done,
       );
     },
+    ...afterStart(kernel, outside, epoch, witness),
+  };
+}
+
+function afterStart(
+  kernel: Kernel,
+  outside: Outside,
+  epoch: number,
+  witness: Witness,
+): Omit<OfContainers, 'writeBundle' | 'create' | 'start' | 'update' | 'kill' | 'killAll'> {
+  const call = outside.life(epoch);
+  const done = (): void => undefined;
+  return {
     delete: ({ id }, fx) => call('runtime.delete', fx, [() => deleteState(kernel, id)], done),
     destroy: ({ id }, fx) => {
       // its end is no news any more
@@ -166,11 +190,6 @@ function ofContainers(kernel: Kernel, outside: Outside, epoch: number, witness: 
 function refuse(kernel: Kernel, kind: 'notFound' | 'outside', message: string): never {
   kernel.wrongs.push(message);
   return fail(kind, message);
-}
-
-function knows(handler: string): void {
-  if (!HANDLERS.includes(handler))
-    fail('notFound', `use runtime handler ${handler}: it is not configured`, { subject: handler });
 }
 
 /** Init alone is signalled, and only while it is that very process. */
@@ -206,8 +225,18 @@ function reopenLog(kernel: Kernel, id: ContainerId): void {
   kernel.speak(id, kernel.program(id).lastLines ?? 1);
 }
 
-function writeBundle(kernel: Kernel, id: ContainerId, sandboxId: SandboxId, handler: string): void {
-  knows(handler);
+function writeBundle(
+  kernel: Kernel,
+  { id, sandboxId, handler, spec, pidNamespaceOf }: BundleInput,
+  handlers: Handlers,
+): void {
+  knows(handlers, handler);
+  const { pid, targetId } = spec.security.namespaces;
+  if (pid === 'target' && targetId !== undefined) {
+    if (pidNamespaceOf === undefined || !kernel.lives(pidNamespaceOf))
+      fail('outside', `bundle of ${id}: container ${targetId} has ended`);
+    kernel.joined.set(id, targetId);
+  }
   if (kernel.rootfs.get(id)?.mounted !== true)
     kernel.wrongs.push(`bundle of ${id} without a root file system`);
   if (!kernel.files.has(sandboxId))
@@ -215,8 +244,8 @@ function writeBundle(kernel: Kernel, id: ContainerId, sandboxId: SandboxId, hand
   kernel.bundles.add(id);
 }
 
-function start(kernel: Kernel, id: ContainerId, handler: string): void {
-  knows(handler);
+function start(kernel: Kernel, id: ContainerId, handler: string, handlers: Handlers): void {
+  knows(handlers, handler);
   if (kernel.processOf('init', id) === undefined) fail('outside', `runc start ${id}: the process is gone`);
   if (kernel.runtimeStates.get(id) === 'running') refuse(kernel, 'outside', `a second start of ${id}`);
   kernel.runtimeStates.set(id, 'running');
@@ -324,16 +353,10 @@ function polls(
   outside: Outside,
   epoch: number,
   witness: Witness,
+  handlers: Handlers,
 ): Pick<RuntimePort, 'handlers' | 'onExit' | 'isAlive' | 'observe'> {
   return {
-    handlers: () =>
-      HANDLERS.map((name) => ({
-        name,
-        ready: true,
-        reason: '',
-        recursiveReadOnlyMounts: true,
-        userNamespaces: true,
-      })),
+    handlers: () => handlerStatuses(handlers),
     isAlive: (process) => kernel.lives(process),
     onExit: (listener) => witness.listen(listener),
     observe: (fx) =>

@@ -25,6 +25,7 @@ describe('seeded worlds', () => {
     expect(failures).toStrictEqual([]);
     expect(tally.unused).toStrictEqual([]);
     reportFaults(tally.made);
+    expect(tally.coverage.wrongReasons).toStrictEqual([]);
     expect(tally.meanEvents).toBeGreaterThanOrEqual(300);
     // `npm run sim -- --seeds 20000` has to reach 0.9; few seeds find less: of the steps of a start, of a thaw and
     // of the collector's rounds most pairs are rare

@@ -11,6 +11,7 @@ import { run } from './run.ts';
 import type { RunOptions, RunResult } from './run.ts';
 import { REFERENCES } from './storage-images-twins.ts';
 import type { Mutant } from './planted.ts';
+import { changeSurroundings, drawExtras, drawMoods } from './seed-surroundings.ts';
 import type { World } from './world.ts';
 
 interface Troubles {
@@ -50,6 +51,8 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
   const diskHangs = hangs.chance(0.2) ? hangs.next() * 0.01 : 0;
   const clockSet = wall.chance(0.3) ? wall.next() * 0.01 : 0;
   const impatient = random.chance(0.5);
+  const around = randomStream(seed, 'surroundings');
+  const moods = drawMoods(around);
   let begun = false;
   return {
     seed,
@@ -60,22 +63,27 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
       ...drawPod(random, n),
       ...drawCheckpoints(seed, n),
       ...(mutant === 'graceRestarted' ? { graceMs: LONG_GRACE_MS } : {}),
+      ...drawExtras(seed, n),
     })),
     manners: {
       duplicates: random.chance(0.5) ? 0.2 : 0,
       deadlineMs: () => (impatient && deadlines.chance(0.4) ? 5 + deadlines.int(200) : 240_000),
     },
     chaos: random.chance(0.5),
+    diskPressure: around.chance(0.2),
+    waitsForCollector: around.chance(0.01),
     waitsForUnclaimed: random.chance(0.15),
     troubleSteps: 200 + random.int(STEPS),
     trouble: (world) => {
       if (!begun) {
         begun = true;
         begin(world, seed, troubles);
+        if (around.chance(0.5)) world.surroundings.collectFailures = 1;
       }
       disturb(world, troubles, dice);
       if (wall.chance(clockSet)) setClock(world, wall);
       if (hangs.chance(diskHangs)) hangDisk(world, hangs);
+      changeSurroundings(world, moods, around);
     },
   };
 }
@@ -134,6 +142,7 @@ function begin(world: World, seed: number, troubles: Troubles): void {
     world.mutant === 'graceRestarted'
       ? (id) => ({ ...program(id), livesMs: undefined, stubborn: true })
       : program;
+  world.kernel.unsynced.isLossy = true;
   world.outside.rates.error = troubles.error;
   world.outside.rates.hang = troubles.hang;
   world.diskErrorRate = troubles.diskError;

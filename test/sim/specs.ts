@@ -3,11 +3,12 @@ import { NO_LIMITS } from '../../src/ports/resources.ts';
 import type {
   ContainerKey,
   ContainerSpec,
+  Mount,
   Namespaces,
   SandboxKey,
   SandboxSpec,
 } from '../../src/ports/specs.ts';
-import type { ImageId } from '../../src/base/ids.ts';
+import type { ContainerId, ImageId } from '../../src/base/ids.ts';
 
 const USER = {
   runAsUser: undefined,
@@ -21,14 +22,28 @@ const SECCOMP = { type: 'runtimeDefault', path: '' } as const;
 export interface PodShape {
   readonly sharedPid: boolean;
   readonly hostNetwork: boolean;
+  /** Absent: the default one. */
+  readonly handler?: string;
+  readonly hasUserNamespace?: boolean;
 }
 
-function namespaces(shape: PodShape): Namespaces {
+const IDS = { containerId: 0, hostId: 100_000, length: 65_536 } as const;
+
+/** What a container has of others. */
+export interface Borrowed {
+  /** The container whose PID namespace it joins. */
+  readonly targetId?: ContainerId | undefined;
+  /** An image that it mounts. */
+  readonly volume?: ImageId | undefined;
+}
+
+function namespaces(shape: PodShape, targetId?: ContainerId): Namespaces {
   return {
     network: shape.hostNetwork ? 'node' : 'pod',
-    pid: shape.sharedPid ? 'pod' : 'container',
+    pid: targetId !== undefined ? 'target' : shape.sharedPid ? 'pod' : 'container',
     ipc: 'pod',
-    targetId: undefined,
+    ...(shape.hasUserNamespace === true ? { user: { uids: IDS, gids: IDS } } : {}),
+    targetId,
   };
 }
 
@@ -42,7 +57,7 @@ export function sandboxSpec(key: SandboxKey, shape: PodShape, fresh: string): Sa
     portMappings: [],
     labels: {},
     annotations: { fresh },
-    handler: '',
+    handler: shape.handler ?? '',
     cgroupParent: '',
     sysctls: [],
     namespaces: namespaces(shape),
@@ -59,6 +74,7 @@ export function containerSpec(
   shape: PodShape,
   imageId: ImageId,
   fresh: string,
+  { targetId, volume }: Borrowed = {},
 ): ContainerSpec {
   return {
     key,
@@ -79,6 +95,7 @@ export function containerSpec(
         propagation: 'private',
         selinuxRelabel: false,
       },
+      ...(volume === undefined ? [] : [imageMount(volume)]),
     ],
     labels: {},
     annotations: { fresh },
@@ -90,7 +107,7 @@ export function containerSpec(
     security: {
       privileged: false,
       capabilities: { add: [], drop: [], addAmbient: [] },
-      namespaces: namespaces(shape),
+      namespaces: namespaces(shape, targetId),
       user: USER,
       readonlyRootfs: false,
       noNewPrivs: true,
@@ -100,5 +117,17 @@ export function containerSpec(
       apparmorProfile: '',
     },
     stopSignal: '',
+  };
+}
+
+function imageMount(id: ImageId): Mount {
+  return {
+    containerPath: '/image',
+    hostPath: '',
+    readonly: true,
+    recursiveReadOnly: false,
+    propagation: 'private',
+    selinuxRelabel: false,
+    image: { id, subPath: '' },
   };
 }

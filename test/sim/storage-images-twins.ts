@@ -18,11 +18,21 @@ const usageOf = (trees: number): FilesystemUsage => ({
 });
 
 /** The store. A missing layer is the driver's refusal; a layer that is deleted below a user is a wrong. */
-export function storageTwin(kernel: Kernel, outside: Outside, epoch: number): StoragePort {
+export function storageTwin(
+  kernel: Kernel,
+  outside: Outside,
+  epoch: number,
+  isBusy: (owner: string) => boolean = () => false,
+): StoragePort {
   const call = outside.life(epoch);
+  const unmount = (id: string) => (): void => {
+    if (isBusy(id)) fail('outside', `unmount root file system of ${id}: EBUSY`);
+    setMounted(kernel, id, false);
+  };
   const done = (): void => undefined;
   return {
-    mountRootfs: ({ id, layers }, fx) => {
+    mountRootfs: ({ id, layers: own, volumes = [] }, fx) => {
+      const layers = [...own, ...volumes.flatMap((volume) => volume.layers)];
       const make = (): void => {
         if (kernel.rootfs.get(id)?.mounted === true) return;
         const missing = layers.find((layer) => !kernel.layers.has(layer));
@@ -35,17 +45,16 @@ export function storageTwin(kernel: Kernel, outside: Outside, epoch: number): St
       };
       return call('storage.mountRootfs', fx, [make, () => setMounted(kernel, id, true)], done);
     },
-    unmountRootfs: ({ id }, fx) =>
-      call('storage.unmountRootfs', fx, [() => setMounted(kernel, id, false)], done),
+    unmountRootfs: ({ id }, fx) => call('storage.unmountRootfs', fx, [unmount(id)], done),
     removeRootfs: ({ id }, fx) =>
       call(
         'storage.removeRootfs',
         fx,
-        [() => setMounted(kernel, id, false), () => kernel.rootfs.delete(id)],
+        [unmount(id), () => deleteRootfs(kernel, id, outside.scheduler.nowMs)],
         done,
       ),
     removeLayer: ({ diffId }, fx) =>
-      call('storage.removeLayer', fx, [() => removeLayer(kernel, diffId)], done),
+      call('storage.removeLayer', fx, [() => removeLayer(kernel, diffId, outside.scheduler.nowMs)], done),
     removePartials: (fx) => call('storage.removePartials', fx, [() => kernel.partials.clear()], done),
     observe: (fx) =>
       call('storage.observe', fx, [], () => ({
@@ -69,12 +78,20 @@ function setMounted(kernel: Kernel, id: string, mounted: boolean): void {
   rootfs.mounted = mounted;
 }
 
-function removeLayer(kernel: Kernel, diffId: string): void {
+function deleteRootfs(kernel: Kernel, id: string, atMs: number): void {
+  const rootfs = kernel.rootfs.get(id);
+  if (rootfs !== undefined) kernel.unsynced.rootfs.set(id, { rootfs, atMs });
+  kernel.rootfs.delete(id);
+}
+
+function removeLayer(kernel: Kernel, diffId: string, atMs: number): void {
   for (const [id, rootfs] of kernel.rootfs) {
+    // of a container that nobody has any more
+    if (!rootfs.mounted && kernel.unsynced.back.has(id)) continue;
     if (rootfs.layers.includes(diffId))
       kernel.wrongs.push(`layer ${diffId} deleted while ${id} is built from it`);
   }
-  kernel.layers.delete(diffId);
+  if (kernel.layers.delete(diffId)) kernel.unsynced.layers.set(diffId, atMs);
 }
 
 const hex = (letter: string): string => letter.repeat(64);
@@ -149,13 +166,14 @@ export function policyTwin(
   outside: Outside,
   epoch: number,
   refuses: () => boolean = () => false,
+  scope: () => string = () => '',
 ): PolicyPort {
   const call = outside.life(epoch);
   const word = (id: ImageId) => (): void => {
     if (refuses()) fail('denied', `SignatureValidationFailed: verify ${id}: the policy rejects the image`);
   };
   return {
-    scope: () => '',
+    scope,
     admit: ({ image }, fx) => call('policy.admit', fx, [], word(image.id)),
     admitAgain: ({ image }, fx) => call('policy.admitAgain', fx, [], word(image.id)),
   };
@@ -197,6 +215,11 @@ function layerFetch(
   };
   const commit = (): void => {
     if (!isHere()) {
+      if (kernel.unsynced.tornIngests.delete(layer.digest)) {
+        kernel.unsynced.lost.tornFound += 1;
+        kernel.ingests.delete(layer.digest);
+        fail('outside', `${attempted}: its digest differs`, { retryable: true });
+      }
       if (kernel.ingests.get(layer.digest) !== layer.sizeBytes)
         kernel.wrongs.push(`layer ${layer.digest} is there without all of its bytes`);
       fx.onBytes(layer.sizeBytes);

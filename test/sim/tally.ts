@@ -113,7 +113,8 @@ export class Tally {
       `rate: ${this.#rate()}`,
       `faults: ${this.#faultList()}`,
       `(state, event) pairs taken: ${taken.size} of ${known.size}, ${this.#percent()}`,
-      ...missing.map((pair) => `never taken: ${pair}`),
+      ...missing.map((pair) => `never taken, without a reason: ${pair}`),
+      ...this.coverage.wrongReasons.map((pair) => `taken, or no pair, in spite of its reason: ${pair}`),
     ];
   }
 
@@ -131,7 +132,7 @@ export class Tally {
       '',
       `Faults made: ${this.#faultList()}.`,
       '',
-      `Pairs never taken: ${missing.length === 0 ? 'none' : missing.map((pair) => `\`${pair}\``).join(', ')}.`,
+      `Pairs never taken without a reason in test/sim/never-taken.ts: ${missing.length === 0 ? 'none' : missing.map((pair) => `\`${pair}\``).join(', ')}.`,
     ].join('\n');
   }
 

@@ -5,7 +5,10 @@
 import type { InspectionEvent } from 'xstate';
 import type { Call } from '../../src/actors/directory/ask.ts';
 import { createTroupe } from '../../src/actors/start-actors.ts';
+import type { NetworkPort } from '../../src/ports/network.ts';
 import { noPlugins } from '../../src/ports/nri.ts';
+import type { NriPort } from '../../src/ports/nri.ts';
+import type { PolicyPort } from '../../src/ports/policy.ts';
 import type { DiskPort } from '../../src/ports/disk.ts';
 import type { Ports } from '../../src/ports/ports.ts';
 import { ledgerFold } from '../../src/actors/ledger/ledger.ts';
@@ -31,6 +34,7 @@ import { FIXED, randomStream } from './random.ts';
 import type { Random } from './random.ts';
 import { aroundEffect, aroundEffects } from './record-effects.ts';
 import type { Around } from './record-effects.ts';
+import { Surroundings } from './surroundings.ts';
 import { runtimeTwin } from './runtime-twin.ts';
 import { Scheduler, WORLD } from './scheduler.ts';
 import type { Mode } from './scheduler.ts';
@@ -69,6 +73,7 @@ export class World {
   readonly outside: Outside;
   readonly hungDisk: HungDisk;
   readonly answers: Answers;
+  readonly surroundings: Surroundings;
   readonly history = new History();
   readonly mutant: Mutant;
   /** Chance that a sync of the disk fails. */
@@ -92,6 +97,9 @@ export class World {
     drained: 0,
     stuck: 0,
     clockSet: 0,
+    collected: 0,
+    staleLists: 0,
+    targeted: 0,
   };
   crashes = 0;
   powerLosses = 0;
@@ -121,6 +129,7 @@ export class World {
     this.hungDisk = new HungDisk(this.scheduler, stream(seed, 'hung disk'));
     this.outside.hungDisk = this.hungDisk;
     this.answers = new Answers(this);
+    this.surroundings = new Surroundings(this.scheduler, this.history);
     this.#ids = randomStream(seed, 'ids');
     this.#power = stream(seed, 'power');
     this.#diskTrouble = stream(seed, 'disk');
@@ -147,6 +156,8 @@ export class World {
       ...this.made,
       ...this.hungDisk.made,
       ...this.answers.kept,
+      ...this.surroundings.made,
+      ...this.kernel.unsynced.lost,
       timerFirst: scheduler.hurried,
     };
   }
@@ -176,17 +187,18 @@ export class World {
       aroundEffect(around, step, work),
     );
     await checkpoints.open();
+    const isBusy = (owner: string): boolean => this.surroundings.isBusy(owner);
     const ports: Ports = {
       clock: this.scheduler.clock(epoch),
       random: { id: () => this.#hex(64), token: (bytes) => this.#hex(bytes * 2) },
       journal: opened.journal,
-      host: hostTwin(this.kernel, this.outside, epoch),
-      network: networkTwin(this.kernel, this.outside, epoch, this.#options.collects === true),
-      runtime: runtimeTwin(this.kernel, this.outside, epoch),
-      storage: storageTwin(this.kernel, this.outside, epoch),
+      host: hostTwin(this.kernel, this.outside, epoch, isBusy),
+      network: this.#network(epoch),
+      runtime: runtimeTwin(this.kernel, this.outside, epoch, this.surroundings),
+      storage: storageTwin(this.kernel, this.outside, epoch, isBusy),
       images: imagesTwin(this.kernel, this.outside, epoch),
-      policy: policyTwin(this.outside, epoch),
-      nri: this.#options.hasPlugins === true ? nriTwin(this.outside, epoch, this.kernel.wrongs) : noPlugins,
+      policy: this.#policy(epoch),
+      nri: this.#plugins(epoch),
       checkpoints,
       // reads change nothing, so their twin has nothing to report
       stats: {
@@ -215,6 +227,25 @@ export class World {
     await troupe.start();
     this.servingSinceMs = this.scheduler.nowMs;
     this.events = new EventWatch(troupe.directory, this.scheduler.clock(epoch), this.#ended.signal);
+  }
+
+  #network(epoch: number): NetworkPort {
+    const collects = this.#options.collects === true;
+    return networkTwin(this.kernel, this.outside, epoch, collects, this.surroundings);
+  }
+
+  #plugins(epoch: number): NriPort {
+    if (this.#options.hasPlugins !== true) return noPlugins;
+    return nriTwin(this.outside, epoch, this.kernel.wrongs, this.surroundings);
+  }
+
+  #policy(epoch: number): PolicyPort {
+    const { surroundings } = this;
+    const refuses = (): boolean => {
+      if (surroundings.refusesImages) surroundings.made.imageRefused += 1;
+      return surroundings.refusesImages;
+    };
+    return policyTwin(this.outside, epoch, refuses, () => String(surroundings.policyVersion));
   }
 
   /** The disk below the journal, whose operations fail, hang, and are held by `around`. */
@@ -254,6 +285,7 @@ export class World {
     this.troupe = undefined;
     this.ledger = undefined;
     this.events = undefined;
+    this.surroundings.node = undefined;
     this.#ended.abort();
     this.#ended = new AbortController();
     this.crashes += 1;

@@ -23,6 +23,7 @@ export async function sweepOnce(sweeping: Sweeping, fx: EffectContext): Promise<
     stopBroken(sweeping, fx),
     sweepImages(sweeping, fx),
     retryDebris(sweeping, fx),
+    deleteRootfs(sweeping, fx),
   ]);
   const failed = results.find((one) => one.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
@@ -38,6 +39,20 @@ async function retryDebris(sweeping: Sweeping, fx: EffectContext): Promise<void>
   // the scan of layers also deletes partial downloads
   sweeping.layersChanged = true;
   await storage.removePartials(fx);
+}
+
+/** Deletes the root file systems of no container; after a failure, every `debrisMs`. */
+async function deleteRootfs(sweeping: Sweeping, fx: EffectContext): Promise<void> {
+  const { ports, rootfsLeft, rootfsFailedAt } = sweeping;
+  const now = ports.clock.monoMs();
+  if (rootfsFailedAt !== undefined && now - rootfsFailedAt < actorLimits.debrisMs) return;
+  // until the last one is deleted
+  sweeping.rootfsFailedAt = rootfsLeft.size > 0 ? now : undefined;
+  for (const id of rootfsLeft) {
+    await ports.storage.removeRootfs({ id, layers: [] }, fx);
+    rootfsLeft.delete(id);
+  }
+  sweeping.rootfsFailedAt = undefined;
 }
 
 function retryCleanup(directory: Directory): void {

@@ -1,4 +1,5 @@
 /** What the janitor uses, and what it remembers between rounds. */
+import type { ContainerId } from '../../base/ids.ts';
 import type { Directory } from '../directory/directory.ts';
 import type { LayerBook } from '../ledger/layer-book.ts';
 import type { Ports } from '../../ports/ports.ts';
@@ -18,6 +19,10 @@ export interface Sweeping {
    * made one.
    */
   debrisAt: number | undefined;
+  /** Root file systems of no container, which recovery found. */
+  readonly rootfsLeft: Set<ContainerId>;
+  /** Monotonic milliseconds of the last attempt to delete them that failed. */
+  rootfsFailedAt: number | undefined;
   /** True when a layer may have lost its last user since the last round. */
   layersChanged: boolean;
 }

@@ -4,6 +4,7 @@
  */
 import { toFault } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
+import type { ContainerId } from '../../base/ids.ts';
 import type { ContainerMachineInput } from '../container/container.context.ts';
 import type { Directory } from '../directory/directory.ts';
 import { forgetBroken } from '../images/broken.ts';
@@ -23,6 +24,8 @@ export interface RecoveryStage {
   readonly clock: ClockPort;
   startSandbox(input: SandboxMachineInput): void;
   startContainer(input: ContainerMachineInput): void;
+  /** The janitor deletes these root file systems, which belong to nobody. */
+  rootfsLeft(ids: readonly ContainerId[]): void;
 }
 
 /**
@@ -43,6 +46,7 @@ export async function recover(stage: RecoveryStage, fx: EffectContext): Promise<
     watchAgain(stage, input);
   }
   reportUnrecorded(ports, ledger, world);
+  stage.rootfsLeft(rootfsWithoutRecord(stage, world));
   // neither is needed to serve, and the janitor's rounds repeat both
   await orLater(ports, 'forget images with a missing layer', async () => {
     if (world.storage.imagesUnknown !== true)
@@ -78,6 +82,19 @@ function reportUnrecorded(ports: Ports, ledger: Ledger, world: World): void {
     { containers, sandboxes },
     'found sandboxes or containers without a record; they are left as they are',
   );
+}
+
+/**
+ * Root file systems that no record names: after a power loss the disk may bring back one whose removal was recorded
+ * (F94). One that is mounted or that the runtime knows is left as it is: only a damaged journal forgets those.
+ */
+function rootfsWithoutRecord({ ports, ledger }: RecoveryStage, world: World): readonly ContainerId[] {
+  const left = world.storage.rootfs
+    .filter(({ id, mounted }) => !mounted && !ledger.containers.has(id) && !world.containers.has(id))
+    .map(({ id }) => id);
+  if (left.length > 0)
+    ports.log.warn({ containers: left }, 'found root file systems without a record; deleting them');
+  return left;
 }
 
 /** Settles once every actor is settled, after `drainMs` at the latest. */
