@@ -14,7 +14,7 @@ const ADDRESS = /^[0-9a-f.:]*[.:][0-9a-f.:]*$/u;
 /**
  * Deletes the leases in `directory`, of all networks, that belong to no attachment. An attachment is stored before its
  * ADD runs and deleted after its DEL has succeeded, so without one nobody has the address. The plugin syncs nothing
- * (host-local up to 1.9): after a power loss a deleted lease may be back, and one may be empty, which no DEL would find.
+ * (host-local up to 1.9): after a power loss a deleted lease may be back, and one may be empty, which no DEL finds.
  * An empty lease of an ADD that a killed daemon left behind goes as well: that sandbox gets a DEL. Call it only at the
  * start, before the first ADD.
  * @returns paths of the deleted files
