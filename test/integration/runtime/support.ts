@@ -209,7 +209,17 @@ export class World {
       await this.driver.destroy({ id, handler: '', spec: specOf(this.sandboxId, []) }, fx);
     this.driver.close();
     const left = [...this.ids, this.sandboxId].flatMap((id) => this.leftovers(id));
-    await removeCgroup(cgroups, this.parent);
+    // a monitor that has written the exit may be about to end, and the kernel holds its cgroup a moment longer
+    await until(
+      async () =>
+        await removeCgroup(cgroups, this.parent).then(
+          () => true,
+          (error: unknown) => {
+            if (String(error).includes('EBUSY')) return false;
+            throw error;
+          },
+        ),
+    );
     left.push(...cgroupPaths(this.parent).filter((path) => existsSync(path)));
     rmSync(this.root, { recursive: true });
     return left;
