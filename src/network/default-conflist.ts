@@ -1,11 +1,11 @@
 /** The built-in network for a machine without any CNI configuration. */
-import { isIPv4, isIPv6 } from 'node:net';
 import { fail } from '../base/fault.ts';
 import { networkLimits } from './bounds.ts';
 import type { Network } from './conflist.ts';
 import { parseList } from './conflist.ts';
 import type { RunTool } from './plugin.ts';
 import { decode, findExecutable, quote, runNamed, TOOL_DIRS } from './plugin.ts';
+import { familyOf } from './result.ts';
 
 /** Longest name of a kernel interface: IFNAMSIZ without the terminating zero. */
 const INTERFACE_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/u;
@@ -42,9 +42,8 @@ function parseSubnets(text: string): readonly Subnet[] {
 
 function parseSubnet(subnet: string, text: string): Subnet {
   const [address = '', prefix = '', ...rest] = subnet.split('/');
-  const family = isIPv4(address) ? 4 : 6;
-  const isAddress = family === 4 || (isIPv6(address) && !address.includes('%'));
-  if (!isAddress || rest.length > 0 || !/^\d{1,3}$/u.test(prefix))
+  const family = familyOf(address);
+  if (family === 0 || rest.length > 0 || !/^\d{1,3}$/u.test(prefix))
     return refuse(text, `${subnet === '' ? 'an empty part' : subnet} is not an address with a prefix length`);
   // bridge, gateway and one pod need four addresses; host-local refuses less
   const longest = family === 4 ? 30 : 126;

@@ -190,7 +190,8 @@ function canonical(ip: string): string {
   return new SocketAddress({ address: ip, family: 'ipv6' }).address;
 }
 
-function familyOf(ip: string): 0 | 4 | 6 {
+/** The family of an address; 0 if the text is not an address, or has a zone. */
+export function familyOf(ip: string): 0 | 4 | 6 {
   if (isIPv4(ip)) return 4;
   // Node accepts an address with a zone ("fe80::1%eth0"), which this field must not have
   return isIPv6(ip) && !ip.includes('%') ? 6 : 0;
