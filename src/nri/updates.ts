@@ -119,20 +119,15 @@ export class Updates {
       try {
         await node.update(id as ContainerId, change, signal);
       } catch (error) {
+        const reason = toFault(error);
         failed.push(id);
-        log.warn(
-          { container: id, reason: toFault(error).message },
-          'could not update a container for an nri plugin',
-        );
+        log.warn({ container: id, reason: reason.message }, 'could not update a container for an nri plugin');
         if (!isOptional)
           first ??= signal.aborted
-            ? toFault(error)
-            : restated(
-                'outside',
-                `update container ${id} for an nri plugin: ${toFault(error).message}`,
-                toFault(error),
-                { subject: id },
-              );
+            ? reason
+            : restated('outside', `update container ${id} for an nri plugin: ${reason.message}`, reason, {
+                subject: id,
+              });
       }
     }
     for (const [id, reason] of this.#evicted) {
