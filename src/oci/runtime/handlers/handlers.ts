@@ -167,13 +167,14 @@ export class HandlerTable {
   /** What the spec generator needs to know of a handler. Throws `notFound`. */
   specHandler(name: string): SpecHandler {
     const handler = this.resolve(name);
+    const ownSandbox = this.#hasOwnSandbox(handler.name);
     return {
       recursiveReadOnlyMounts: this.#results.get(handler.name)?.recursiveReadOnlyMounts ?? false,
       allowedAnnotations: handler.allowedAnnotations ?? [],
       defaultAnnotations: handler.defaultAnnotations ?? {},
       privilegedWithoutHostDevices: handler.privilegedWithoutHostDevices ?? false,
-      ownSandbox: this.#hasOwnSandbox(handler.name),
-      ownKernel: handler.kind === 'vm' || this.#hasOwnSandbox(handler.name),
+      ownSandbox,
+      ownKernel: handler.kind === 'vm' || ownSandbox,
       seccompProfile: handler.seccompProfile ?? '',
     };
   }
