@@ -93,6 +93,22 @@ async function startDhcp(world: NetWorld, plugins: string): Promise<void> {
   );
 }
 
+/** As in Flannel's manifest. */
+export const flannelConflist: NetworkCase['conflist'] = ({ directory }) => ({
+  cniVersion: '0.3.1',
+  name: 'cbr0',
+  plugins: [
+    {
+      type: 'flannel',
+      subnetFile: join(directory, 'subnet.env'),
+      dataDir: join(directory, 'flannel'),
+      ipam: { dataDir: join(directory, 'leases') },
+      delegate: { bridge: 'br0', hairpinMode: true, isDefaultGateway: true },
+    },
+    portmap,
+  ],
+});
+
 /** Flannel's plugin reads what flanneld has written, and delegates to bridge and host-local. */
 const flannel = (release: Release, isDual: boolean): NetworkCase => ({
   title: `Flannel's plugin ${FLANNEL_PLUGIN_VERSION}, portmap${isDual ? ', dual stack' : ''} (${release.name}, 0.3.1)`,
@@ -106,21 +122,7 @@ const flannel = (release: Release, isDual: boolean): NetworkCase => ({
     lines.push('FLANNEL_MTU=1450', 'FLANNEL_IPMASQ=false', '');
     await writeFile(join(directory, 'subnet.env'), lines.join('\n'));
   },
-  conflist: ({ directory }) => ({
-    // as in Flannel's manifest
-    cniVersion: '0.3.1',
-    name: 'cbr0',
-    plugins: [
-      {
-        type: 'flannel',
-        subnetFile: join(directory, 'subnet.env'),
-        dataDir: join(directory, 'flannel'),
-        ipam: { dataDir: join(directory, 'leases') },
-        delegate: { bridge: 'br0', hairpinMode: true, isDefaultGateway: true },
-      },
-      portmap,
-    ],
-  }),
+  conflist: flannelConflist,
   ips: isDual ? [IS_V4, IS_V6] : [IS_V4],
   pods: 2,
   hostPort: true,

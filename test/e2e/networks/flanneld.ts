@@ -12,10 +12,11 @@ import {
 import { staticBusybox } from '../../support/tools/debian.ts';
 import { etcd } from '../../support/tools/kubernetes.ts';
 import { untilFound } from '../support/parts.ts';
+import { flannelConflist } from './daemons.ts';
 import type { Machine } from './machine.ts';
 import { type NetWorld, SERVED_PORT } from './net-world.ts';
 import { type NetworkCase, reaches, serveIn } from './proof.ts';
-import { BRIDGE_STAYS, kernelHas, portmap } from './reference.ts';
+import { BRIDGE_STAYS, kernelHas } from './reference.ts';
 
 const OWN = '10.79.0.1';
 const OTHER = '10.79.0.2';
@@ -92,20 +93,7 @@ export const flanneldNetwork: NetworkCase = {
     reservations: ['leases', 'flannel'],
   }),
   prepare,
-  conflist: ({ directory }) => ({
-    cniVersion: '0.3.1',
-    name: 'cbr0',
-    plugins: [
-      {
-        type: 'flannel',
-        subnetFile: join(directory, 'subnet.env'),
-        dataDir: join(directory, 'flannel'),
-        ipam: { dataDir: join(directory, 'leases') },
-        delegate: { bridge: 'br0', hairpinMode: true, isDefaultGateway: true },
-      },
-      portmap,
-    ],
-  }),
+  conflist: flannelConflist,
   ips: [/^10\.77\.\d+\.\d+$/u],
   pods: 2,
   hostPort: true,
