@@ -95,12 +95,16 @@ export function soakText(recorded: Recorded, pictures: string): string {
     ...curves(samples).flatMap(tableOf),
     ...latencyTable(samples),
     '',
-    ...(end?.findings ?? []).map((line) => `- ${line.replaceAll('\n', ' ')}`),
-    ...(end?.leftovers ?? []).map((line) => `- left: ${line}`),
-    ...(end === undefined || end.check === '' ? [] : [`- ${end.check.replaceAll('\n', ' ')}`]),
+    ...(end?.findings ?? []).map((line) => `- ${printable(line)}`),
+    ...(end?.leftovers ?? []).map((line) => `- left: ${printable(line)}`),
+    ...(end === undefined || end.check === '' ? [] : [`- ${printable(end.check)}`]),
     pictures,
   ].join('\n');
 }
+
+/** On one line, and without the instance's directory, which means nothing on another machine. */
+const printable = (line: string): string =>
+  line.replaceAll('\n', ' ').replaceAll(/\/[^\s"=]*\/trsoak\d+-\w+/gu, '…');
 
 const tableOf = ({ where, rows }: Part): readonly string[] => [
   `| ${where} | second sixth | last third | may grow by | flat |`,
