@@ -61,6 +61,9 @@ export const SYSCALLS = {
   quotactlFd: 443,
 } as const;
 
+/** The number of setresuid, by `process.arch`: syscall_64.tbl and asm-generic/unistd.h. */
+export const SETRESUID = { x64: 117, arm64: 147 } as const;
+
 /** The system call of this number, through syscall(2). */
 export function syscall<A extends unknown[]>(number: number, args: string[]): Native<A> {
   const raw = native<[number, ...A]>('syscall', ['long', ...args], 'long');

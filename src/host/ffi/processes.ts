@@ -1,5 +1,5 @@
 /** Prototypes of calls about processes, signals and memory. */
-import { native, syscall, SYSCALLS } from './native.ts';
+import { native, SETRESUID, syscall, SYSCALLS } from './native.ts';
 import type { Word } from './native.ts';
 
 /** Spawning, signals, waiting, memory, time. */
@@ -85,10 +85,10 @@ export const processCalls = {
 
   /**
    * The system call, which changes this thread alone; glibc's function of the same name changes all threads.
-   * An id of -1 (0xffffffff) stays as it is. Numbers: syscall_64.tbl and asm-generic/unistd.h.
+   * An id of -1 (0xffffffff) stays as it is.
    */
   setresuidOfThread: syscall<[real: number, effective: number, saved: number]>(
-    process.arch === 'arm64' ? 147 : 117,
+    SETRESUID[process.arch === 'arm64' ? 'arm64' : 'x64'],
     ['unsigned int', 'unsigned int', 'unsigned int'],
   ),
 
