@@ -56,15 +56,19 @@ export function layerOf(entries: readonly TarEntry[], compression: 'gzip' | 'non
   return { blob, diffId: digestOf(tar) };
 }
 
-/** An OCI image for this machine's architecture, with these layers, lowest first; annotations go into its manifest. */
+/**
+ * An OCI image with these layers, lowest first; annotations go into its manifest.
+ * @param arch as Node names it; without it, this machine's
+ */
 export function imageOf(
   config: RunConfig,
   layers: readonly Layer[],
   annotations?: Readonly<Record<string, string>>,
+  arch: string = process.arch,
 ): Image {
   const configBlob = jsonBlob('application/vnd.oci.image.config.v1+json', {
     created: '1970-01-01T00:00:00Z',
-    architecture: process.arch === 'x64' ? 'amd64' : process.arch,
+    architecture: arch === 'x64' ? 'amd64' : arch,
     os: 'linux',
     config: { Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'], ...config },
     rootfs: { type: 'layers', diff_ids: layers.map((layer) => layer.diffId) },

@@ -1,6 +1,6 @@
-// `sudo npm run conformance [-- --socket unix:///… --image-socket unix:///… --handler NAME --only WORDS --json]`: the
-// table of what critest never touches, row by row, against any runtime's socket; without one against an instance of our
-// own, whose full run writes docs/conformance.md.
+// `sudo npm run conformance [-- --socket unix:///… --image-socket unix:///… --handler NAME --runtime PATH --only WORDS
+// --json]`: the table of what critest never touches, row by row, against any runtime's socket; without one against an
+// instance of our own, whose full run writes docs/conformance.md.
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { criClient } from '../../scripts/support/cri-client.ts';
@@ -22,6 +22,7 @@ const { values: options } = parseArgs({
     'image-socket': { type: 'string' },
     handler: { type: 'string' },
     config: { type: 'string' },
+    runtime: { type: 'string' },
     only: { type: 'string' },
     json: { type: 'boolean', default: false },
     slow: { type: 'boolean', default: false },
@@ -53,6 +54,7 @@ async function runOn(stageOptions: StageOptions, groups: readonly Group[]): Prom
 async function runOwn(groups: readonly Group[]): Promise<Result[]> {
   const { world, handlers } = await conformanceWorld(
     options.config === undefined ? undefined : await readFile(options.config, 'utf8'),
+    options.runtime,
   );
   try {
     const results: Result[] = [];
@@ -111,7 +113,8 @@ async function main(): Promise<void> {
   if (options.slow)
     for (const { ms, handler, group, claim } of results.toSorted((a, b) => b.ms - a.ms).slice(0, 20))
       console.log(`${ms} ms ${handler} ${group}: ${claim}`);
-  const isWhole = options.socket === undefined && options.only === undefined && options.handler === undefined;
+  const { socket, only, handler, runtime } = options;
+  const isWhole = [socket, only, handler, runtime].every((option) => option === undefined);
   if (isWhole) {
     writeDocument(results, seconds);
     const skipped = results.filter(({ outcome }) => outcome === 'skipped');

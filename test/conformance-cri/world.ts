@@ -16,14 +16,15 @@ export interface ConformanceWorld {
 /**
  * Needs root.
  * @param config further tables of the configuration, such as handlers
+ * @param runtime path of the default handler's runtime; runc 1.4 without it
  */
-export async function conformanceWorld(config?: string): Promise<ConformanceWorld> {
+export async function conformanceWorld(config?: string, runtime?: string): Promise<ConformanceWorld> {
   const hasCrun = existsSync(CRUN);
   const world = await makeWorld({
     name: 'conf',
     images: conformanceImages(),
     // Debian's runc has no user namespaces with id-mapped root file systems
-    runtimePath: await runc14(),
+    runtimePath: runtime ?? (await runc14()),
     ...(config === undefined ? {} : { config }),
     ...(hasCrun ? { handlers: { crun: CRUN } } : {}),
   });

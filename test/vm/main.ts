@@ -15,6 +15,7 @@ import { imageByDigest } from '../support/images/critest-images.ts';
 import { cacheDirectory, checkout } from '../support/tools/cache.ts';
 import { crictl, critest, runc14 } from '../support/tools/go-tools.ts';
 import { modulesDisk, packCheckout } from './checkout-disk.ts';
+import { foreignTools } from './foreign.ts';
 import { consoleLog, type Machine, resultsDisk, runGuest } from './guest-run.ts';
 import { type Part, partsOf } from './guest/parts.ts';
 import { qemuMachine } from './qemu.ts';
@@ -86,14 +87,19 @@ async function results(directory: string): Promise<PartReport[]> {
 /** Sums of the boots of a part. */
 function summed(name: string, boots: readonly PartReport[]): StepResult {
   const counts = boots.map(countPart);
+  const failures = counts.flatMap((one) => one.failures);
+  if (boots.length === 0) failures.push(`${name} left no report`);
   const sum = (of: (one: StepResult) => number): number => counts.reduce((all, one) => all + of(one), 0);
   return {
     name,
     seconds: Math.max(0, ...counts.map(({ seconds }) => seconds)),
     passed: sum(({ passed }) => passed),
-    failed: sum(({ failed }) => failed),
+    failed: Math.max(
+      failures.length === 0 ? 0 : 1,
+      sum(({ failed }) => failed),
+    ),
     skipped: sum(({ skipped }) => skipped),
-    failures: counts.flatMap(({ failures }) => failures),
+    failures,
     skips: counts.flatMap(({ skips }) => skips),
   };
 }
@@ -178,11 +184,13 @@ async function main(world: World): Promise<void> {
   }
   try {
     // built here, run there
-    await Promise.all([crictl(), runc14(), critest(imageByDigest.manifest.digest)]);
     const checkoutTar = join(directory, 'checkout.tar');
-    const machine = world.machine === 'uml' ? await umlMachine() : await qemuMachine();
-    const [root, modules] = [await rootDisk(world), await modulesDisk()];
-    await packCheckout(checkoutTar);
+    const machine = world.machine === 'uml' ? await umlMachine() : await qemuMachine(world.architecture);
+    const [root, modules] = [await rootDisk(world), await modulesDisk(world.architecture)];
+    if (world.architecture === 'x64') {
+      await Promise.all([crictl(), runc14(), critest(imageByDigest.manifest.digest)]);
+      await packCheckout(checkoutTar);
+    } else await packCheckout(checkoutTar, await foreignTools());
     const guests = { world, machine, root, modules, checkoutTar, directory };
     const wanted = partsOf(world).filter(
       ({ name }) => options.only === undefined || options.only.split(',').includes(name),

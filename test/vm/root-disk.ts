@@ -7,8 +7,9 @@ import { runOrThrow } from '../support/run.ts';
 import { cached, checkout } from '../support/tools/cache.ts';
 import { masterBootRecord } from './boot-record.ts';
 import { makeExt4 } from './ext4.ts';
-import { qemuTree } from './qemu.ts';
+import { kernelTree, programOfTree } from './qemu.ts';
 import { BUILD_TIMEOUT_MS, debianTree } from './trees.ts';
+import { unpackedRecipe, unpackedSystem } from './unpacked-system.ts';
 import type { World } from './world.ts';
 
 /** A package's change of version makes nothing new here; this does. */
@@ -49,6 +50,7 @@ export async function rootDisk(world: World): Promise<string> {
     world.machine,
     packages.join(),
     ...(world.lsm === 'selinux' ? [await readFile(POLICY_MODULE, 'utf8')] : []),
+    ...(world.architecture === 'x64' ? [] : [unpackedRecipe]),
     ...Object.values(filesOf(world)).map(({ text }) => text),
   ])
     recipe.update(part);
@@ -56,7 +58,8 @@ export async function rootDisk(world: World): Promise<string> {
   const directory = await cached(key, async (work) => {
     const tree = await mkdtemp(join(tmpdir(), 'troupe-vm-root-'));
     try {
-      await debianTree(tree, world.release, 'minbase', packages);
+      if (world.architecture === 'x64') await debianTree(tree, world.release, 'minbase', packages);
+      else await unpackedSystem(tree, world, packages);
       await furnish(world, tree);
       if (world.lsm === 'selinux') await addPolicy(tree);
       await makeRootDisk(tree, join(work, 'root.img'));
@@ -67,8 +70,12 @@ export async function rootDisk(world: World): Promise<string> {
   return join(directory, 'root.img');
 }
 
-const packagesOf = ({ lsm }: World): readonly string[] =>
-  lsm === 'selinux' ? [...GUEST_PACKAGES, ...SELINUX_PACKAGES] : GUEST_PACKAGES;
+const packagesOf = ({ lsm, architecture }: World): readonly string[] => [
+  ...GUEST_PACKAGES,
+  ...(lsm === 'selinux' ? SELINUX_PACKAGES : []),
+  // test/unit/host/ffi compares with the kernel's headers
+  ...(architecture === 'x64' ? [] : ['linux-libc-dev']),
+];
 
 /**
  * Adds our module to the policy, which takes minutes in the guest, and labels each file by it, as extended attributes
@@ -154,9 +161,11 @@ const MASKED = [
 
 async function furnish(world: World, tree: string): Promise<void> {
   if (world.machine === 'qemu') {
-    await cp(join(await qemuTree(), 'usr/lib/modules'), join(tree, 'usr/lib/modules'), { recursive: true });
-    for (const release of await readdir(join(tree, 'usr/lib/modules')))
-      await runOrThrow(['chroot', tree, 'depmod', release]);
+    const { architecture } = world;
+    const modules = join(tree, 'usr/lib/modules');
+    await cp(join(await kernelTree(architecture), 'usr/lib/modules'), modules, { recursive: true });
+    const depmod = await programOfTree(architecture, 'usr/bin/kmod', 'depmod');
+    for (const release of await readdir(modules)) await runOrThrow([...depmod, '-b', tree, release]);
   }
   // of programs that are not there; reading them takes an emulator half a minute
   const profiles = join(tree, 'etc/apparmor.d');

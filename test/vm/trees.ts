@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { runOrThrow } from '../support/run.ts';
 import { cacheDirectory } from '../support/tools/cache.ts';
-import type { Release } from './world.ts';
+import type { Architecture, Release } from './world.ts';
 
 /** On a busy machine; a minute on a quiet one. */
 export const BUILD_TIMEOUT_MS = 40 * 60_000;
@@ -10,15 +10,18 @@ export const BUILD_TIMEOUT_MS = 40 * 60_000;
 /**
  * Runs Debian's mmdebstrap, which scripts/setup.js has unpacked.
  * @param variant `extract`: packages and what they need, unpacked only; `minbase`: a system, installed
+ * @param architecture with another one than the machine's only `extract` is possible, since programs of packages run
+ *   during an installation
  */
 export async function debianTree(
   target: string,
   release: Release,
   variant: 'extract' | 'minbase',
   packages: readonly string[],
+  architecture: Architecture = 'x64',
 ): Promise<void> {
   const unpacked = join(cacheDirectory, 'debian/mmdebstrap/usr/bin');
-  process.stderr.write(`making a ${release} tree with ${packages.join(' ')} (once)\n`);
+  process.stderr.write(`making a ${release} tree of ${architecture} with ${packages.join(' ')} (once)\n`);
   await runOrThrow(
     [
       'nice',
@@ -28,7 +31,9 @@ export async function debianTree(
       join(unpacked, 'mmdebstrap'),
       '--mode=root',
       `--variant=${variant}`,
-      `--include=${packages.join(',')}`,
+      `--architectures=${architecture === 'x64' ? 'amd64' : architecture}`,
+      // one each: a pattern of apt's, such as ?essential, may hold commas
+      ...packages.map((name) => `--include=${name}`),
       '--quiet',
       release,
       target,

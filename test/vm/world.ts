@@ -3,9 +3,13 @@
 /** `trixie` is Debian's newest release, `bookworm` the one before, `forky` the one that is being made. */
 export type Release = 'bookworm' | 'trixie' | 'forky';
 
+/** Of a guest; user-mode Linux has the machine's own. */
+export type Architecture = 'x64' | 'arm64';
+
 export interface World {
   readonly name: string;
   readonly release: Release;
+  readonly architecture: Architecture;
   readonly lsm: 'apparmor' | 'selinux';
   /**
    * `uml`: the kernel as a process of this machine (user-mode Linux), whose programs run on the real processor: five to
@@ -17,17 +21,26 @@ export interface World {
 }
 
 const worlds: readonly World[] = [
-  { name: 'trixie', release: 'trixie', lsm: 'apparmor', machine: 'uml' },
-  { name: 'bookworm', release: 'bookworm', lsm: 'apparmor', machine: 'uml' },
-  { name: 'forky', release: 'forky', lsm: 'apparmor', machine: 'uml' },
+  { name: 'trixie', release: 'trixie', architecture: 'x64', lsm: 'apparmor', machine: 'uml' },
+  { name: 'bookworm', release: 'bookworm', architecture: 'x64', lsm: 'apparmor', machine: 'uml' },
+  { name: 'forky', release: 'forky', architecture: 'x64', lsm: 'apparmor', machine: 'uml' },
   {
     name: 'selinux',
     release: 'trixie',
+    architecture: 'x64',
     lsm: 'selinux',
     machine: 'uml',
     parts: ['selinux', 'reboot', 'critest', 'critest-crun', 'conformance', 'kubelet'],
   },
-  { name: 'stock', release: 'trixie', lsm: 'apparmor', machine: 'qemu' },
+  { name: 'stock', release: 'trixie', architecture: 'x64', lsm: 'apparmor', machine: 'qemu' },
+  {
+    name: 'arm64',
+    release: 'trixie',
+    architecture: 'arm64',
+    lsm: 'apparmor',
+    machine: 'qemu',
+    parts: ['arm64', 'systemd', 'kernel', 'crictl', 'critest', 'conformance-slice', 'churn'],
+  },
 ];
 
 /** Throws with the names that there are. */

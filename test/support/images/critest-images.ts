@@ -40,24 +40,39 @@ export const libraryEntries = (libraries: readonly Library[]): TarEntry[] => [
   ...libraries.map(({ path, source }) => file(path, readFileSync(source), 0o755)),
 ];
 
-/** Compiles one of the C files beside this one, statically, and keeps the result by its source's digest. */
-export async function compiled(name: 'pause' | 'effective-uid' | 'nmeter'): Promise<Buffer> {
-  const source = join(import.meta.dirname, `${name}.c`);
-  const digest = createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 16);
-  const tree = await cached(join('images', `${name}-${process.arch}-${digest}`), async (work) => {
-    await runOrThrow([
-      'gcc',
-      '-std=gnu11',
-      '-Wall',
-      '-Werror',
-      '-Os',
-      '-static',
-      '-s',
-      '-o',
-      join(work, name),
-      source,
-    ]);
-  });
+type Compiled = 'pause' | 'effective-uid' | 'nmeter';
+
+/** One of the C files beside this one. */
+export const compiledSource = (name: Compiled): string => join(import.meta.dirname, `${name}.c`);
+
+/** Where the cache has the program: by its source's digest. */
+export function compiledKey(name: Compiled, arch: string): string {
+  const digest = createHash('sha256')
+    .update(readFileSync(compiledSource(name)))
+    .digest('hex')
+    .slice(0, 16);
+  return join('images', `${name}-${arch}-${digest}`);
+}
+
+export const compilerArguments = (source: string, target: string): string[] => [
+  '-std=gnu11',
+  '-Wall',
+  '-Werror',
+  '-Os',
+  '-static',
+  '-s',
+  '-o',
+  target,
+  source,
+];
+
+/** Compiles one of the C files, statically. */
+export async function compiled(name: Compiled): Promise<Buffer> {
+  const tree = await cached(
+    compiledKey(name, process.arch),
+    async (work) =>
+      void (await runOrThrow(['gcc', ...compilerArguments(compiledSource(name), join(work, name))])),
+  );
   return readFileSync(join(tree, name));
 }
 
@@ -198,9 +213,11 @@ function imagesForLists(busybox: Layer): [string, Image][] {
 
 /**
  * The image which critest pulls by digest: nothing of Debian's in it and no compression, so that its digest never
- * changes.
+ * changes on machines of an architecture.
  */
-export const imageByDigest: Image = imageOf({}, [layerOf([file('test-image-digest', '')], 'none')]);
+export const imageByDigestFor = (arch: string): Image =>
+  imageOf({}, [layerOf([file('test-image-digest', '')], 'none')], undefined, arch);
+export const imageByDigest: Image = imageByDigestFor(process.arch);
 
 /** All of critest's images by `repository:tag`, without the host. */
 export async function critestImages(): Promise<Map<string, Image>> {

@@ -1,5 +1,7 @@
 import { buildGoTool, type GoTool } from './go.ts';
 
+const ownArch = process.arch === 'arm64' ? 'arm64' : 'x64';
+
 const CRI_TOOLS = { module: 'sigs.k8s.io/cri-tools', version: 'v1.36.0' } as const;
 
 const crictlTool: GoTool = {
@@ -58,8 +60,9 @@ export const shimRunsc = async (): Promise<string> =>
 /** Path of containerd's shim for runc. */
 export const shimRuncV2 = async (): Promise<string> => await buildGoTool(shimTool);
 
-/** Path of crictl v1.36.0. */
-export const crictl = async (): Promise<string> => await buildGoTool(crictlTool);
+/** Path of crictl v1.36.0. @param arch of the machine that it will run on */
+export const crictl = async (arch: GoTool['arch'] = ownArch): Promise<string> =>
+  await buildGoTool({ ...crictlTool, arch });
 
 /** Path of runc 1.4, built with seccomp. */
 export const runc14 = async (): Promise<string> => await buildGoTool(runcTool);
@@ -68,10 +71,12 @@ export const runc14 = async (): Promise<string> => await buildGoTool(runcTool);
  * Path of critest v1.36.0. One of its specs pulls an image by a digest which only the upstream registry can serve; that
  * one constant is replaced by the digest of the image we build, everything else is as published.
  * @param imageDigest `sha256:…` of our `test-image-digest`
+ * @param arch of the machine that it will run on
  */
-export async function critest(imageDigest: string): Promise<string> {
+export async function critest(imageDigest: string, arch: GoTool['arch'] = ownArch): Promise<string> {
   return await buildGoTool({
     ...CRI_TOOLS,
+    arch,
     name: 'critest',
     package: 'sigs.k8s.io/cri-tools/cmd/critest',
     isTest: true,

@@ -45,6 +45,8 @@ export function buildProgress(
 /** A program built from a published Go module, never from a copy of its code. */
 export interface GoTool {
   readonly name: string;
+  /** Node's name of the machine that it will run on; without it, this one. C is not compiled for another one. */
+  readonly arch?: 'x64' | 'arm64';
   readonly module: string;
   /** With the leading v. */
   readonly version: string;
@@ -69,6 +71,9 @@ export interface GoTool {
     readonly replace: (text: string) => string;
   };
 }
+
+/** Go's name of an architecture, which images have, too. */
+const goArch = (arch: string): string => (arch === 'x64' ? 'amd64' : arch);
 
 interface Go {
   readonly program: string;
@@ -102,7 +107,7 @@ async function findGo(): Promise<Go> {
   if (isNewEnough(version)) return { program, env: { ...baseEnv, GOTOOLCHAIN: 'local' } };
 
   // Debian 12 has Go 1.19, which knows no toolchain switching; but toolchains are modules, and those it can download.
-  const arch = process.arch === 'x64' ? 'amd64' : process.arch;
+  const arch = goArch(process.arch);
   const work = join(cacheDirectory, 'go');
   await mkdir(work, { recursive: true });
   const described = await runOrThrow(
@@ -167,7 +172,11 @@ export async function goModuleDirectory(module: string, version: string): Promis
  * cold), later the answer is at once: the key names version, change and architecture.
  */
 export async function buildGoTool(tool: GoTool): Promise<string> {
-  const key = [tool.version, process.arch, ...(tool.change === undefined ? [] : [tool.change.id])].join('-');
+  const key = [
+    tool.version,
+    tool.arch ?? process.arch,
+    ...(tool.change === undefined ? [] : [tool.change.id]),
+  ].join('-');
   const directory = await cached(join('tools', tool.name, key), async (work) => await build(tool, work));
   return join(directory, tool.name);
 }
@@ -233,7 +242,11 @@ async function build(
   work: string,
 ): Promise<void> {
   const { program, env } = await go();
-  const buildEnv = { ...env, CGO_ENABLED: tool.needsCgo === true ? '1' : '0' };
+  const buildEnv = {
+    ...env,
+    CGO_ENABLED: tool.needsCgo === true ? '1' : '0',
+    GOARCH: goArch(tool.arch ?? process.arch),
+  };
   process.stderr.write(`building ${tool.name} ${tool.version} from its Go module (once)\n`);
   const source = join(work, 'src');
   await mkdir(source);

@@ -34,7 +34,7 @@ const run: GuestRun = {
 
 describe("QEMU's arguments", () => {
   it('name each disk by its serial, and keep cached disks read-only', () => {
-    const argv = qemuArguments(run, '/vmlinuz', '/console.log');
+    const argv = qemuArguments('x64', run, '/vmlinuz', '/console.log');
     expect(argv.filter((word) => word.startsWith('nvme,')).map((word) => word.split('serial=')[1])).toEqual([
       'root',
       'checkout',
@@ -46,8 +46,15 @@ describe("QEMU's arguments", () => {
   });
 
   it('pass the part and the serial line to the job by the kernel’s command line', () => {
-    const argv = qemuArguments(run, '/vmlinuz', '/console.log');
-    expect(argv[argv.indexOf('-append') + 1]).toMatch(/ troupe\.tty=ttyS1 .*troupe\.part=systemd$/u);
+    for (const [architecture, line] of [
+      ['x64', 'ttyS1'],
+      ['arm64', 'ttyAMA1'],
+    ] as const) {
+      const argv = qemuArguments(architecture, run, '/vmlinuz', '/console.log');
+      expect(argv[argv.indexOf('-append') + 1]).toMatch(
+        new RegExp(` troupe\\.tty=${line} .*troupe\\.part=systemd$`, 'u'),
+      );
+    }
   });
 });
 

@@ -14,14 +14,14 @@ export interface Part {
   readonly hasService?: boolean;
 }
 
+/** @param projects separated by commas */
 const vitest =
-  (project: string, ...files: readonly string[]) =>
+  (projects: string, ...files: readonly string[]) =>
   (report: string): readonly string[] => [
     process.execPath,
     'node_modules/vitest/vitest.mjs',
     'run',
-    '--project',
-    project,
+    ...projects.split(',').flatMap((project) => ['--project', project]),
     ...files,
     '--reporter=verbose',
     '--reporter=json',
@@ -50,6 +50,36 @@ export const parts: readonly Part[] = [
     boots: [vitest('vm', 'test/vm/guest/selinux.test.ts')],
     worlds: ['selinux'],
     hasService: true,
+  },
+  // of a slow emulator: what depends on the processor, then a slice of what does not
+  {
+    name: 'arm64',
+    boots: [vitest('vm', 'test/vm/guest/arm64.test.ts')],
+    worlds: ['arm64'],
+    hasService: true,
+  },
+  {
+    name: 'kernel',
+    boots: [
+      vitest('unit,integration', 'test/unit/host/ffi', 'test/integration/host', 'test/integration/bundle'),
+    ],
+    worlds: ['arm64'],
+  },
+  {
+    name: 'crictl',
+    boots: [vitest('e2e', 'test/e2e/crictl/life.test.ts', 'test/e2e/crictl/restart.test.ts')],
+    worlds: ['arm64'],
+  },
+  {
+    name: 'conformance-slice',
+    boots: [program('test/conformance-cri/main.ts', '--runtime', RUNC, '--handler', '', '--only', 'process')],
+    env: systemd,
+    worlds: ['arm64'],
+  },
+  {
+    name: 'churn',
+    boots: [program('test/e2e/churn/main.ts', '--pods', '10', '--at-once', '2', '--deadline', '300')],
+    worlds: ['arm64'],
   },
   {
     name: 'reboot',

@@ -116,7 +116,7 @@ async function main(): Promise<void> {
     const checkoutTar = join(directory, 'checkout.tar');
     const machine = await umlMachine();
     const [root, modules] = [await rootDisk(worldOf('trixie')), await modulesDisk()];
-    await packCheckout(checkoutTar, ['debian/busybox-static']);
+    await packCheckout(checkoutTar, [{ root: cacheDirectory, names: ['debian/busybox-static'] }]);
     if (plant !== undefined) await plantInto(checkoutTar, plant, directory);
     const guests: Guests = {
       machine,
