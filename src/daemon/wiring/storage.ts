@@ -9,11 +9,11 @@ import { storageLimits } from '../../oci/bounds.ts';
 import type { Log } from '../../base/log.ts';
 import type { CgroupLayout } from '../../host/kernel-thread/thread-protocol.ts';
 import { createCgroup, moveProcess } from '../../host/cgroups/cgroups.ts';
-import { monitorCgroup } from '../../host/sandbox/layout.ts';
+import { helperCgroup } from '../../host/sandbox/layout.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
 import { inPool } from '../../host/ffi/pool.ts';
-import { isSlice } from '../../host/cgroups/slices.ts';
-import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import { isScope, scopeOfProcess } from '../../host/cgroups/slices.ts';
+import type { ContainerId } from '../../base/ids.ts';
 import { createStorageDriver } from '../../oci/images/store/driver.ts';
 import { btrfsDriver } from '../../oci/images/store/drivers/btrfs.ts';
 import { erofsDriver } from '../../oci/images/store/drivers/erofs.ts';
@@ -34,6 +34,7 @@ import type { Config } from '../config/config-schema.ts';
 import { findProgram } from './find-program.ts';
 import { whileThere } from './rechecked.ts';
 import type { Rechecked } from './rechecked.ts';
+import { systemdOf } from './systemd.ts';
 
 export interface StoreParts {
   readonly clock: ClockPort;
@@ -49,12 +50,12 @@ export interface StoreParts {
  * another driver.
  */
 export async function openStore(
-  config: Pick<Config, 'root' | 'storage' | 'images'>,
+  config: Pick<Config, 'root' | 'storage' | 'images' | 'cgroup'>,
   parts: StoreParts,
 ): Promise<LayerStore> {
   const { storage, root, images } = config;
   const { clock, random, log, conditions, rechecked } = parts;
-  const driver = await driverOf(storage, parts.cgroups);
+  const driver = await driverOf(config, parts);
   const store = new LayerStore({
     root: storage.image_store === '' ? root : storage.image_store,
     containersRoot: root,
@@ -155,15 +156,18 @@ export function storageDriver(
     store,
     clock,
     usernsPin: (id) => layout.pin(id, 'user'),
-    helperCgroup: (sandboxId, id) =>
-      helperCgroup(sandboxes.get(sandboxId)?.intent.spec.cgroupParent, sandboxId, id),
+    helperCgroup: (sandboxId, id) => {
+      const cgroupParent = sandboxes.get(sandboxId)?.intent.spec.cgroupParent;
+      return cgroupParent === undefined ? undefined : helperCgroup(cgroupParent, sandboxId, id);
+    },
   });
 }
 
 async function driverOf(
-  storage: Config['storage'],
-  cgroups: CgroupLayout,
+  config: Pick<Config, 'storage' | 'cgroup'>,
+  { cgroups, clock }: Pick<StoreParts, 'cgroups' | 'clock'>,
 ): Promise<(host: DriverHost) => RootfsDriver> {
+  const { storage } = config;
   const name = parseDriverName(storage.driver);
   const limitBytes = storage.container_size === 'unlimited' ? undefined : storage.container_size;
   const overlay = { metacopy: storage.overlay_metacopy, isVolatile: storage.overlay_volatile, limitBytes };
@@ -185,7 +189,10 @@ async function driverOf(
     }
     case 'fuse-overlayfs': {
       const program = await findProgram(storage.mount_program, 'storage driver fuse-overlayfs');
+      const { systemd } = await systemdOf(config, clock);
       const moveToCgroup = async (pid: number, cgroup: string): Promise<void> => {
+        // a slice of an earlier configuration, on a machine that systemd no longer runs: stays with the daemon
+        if (isScope(cgroup)) return systemd?.startScope(scopeOfProcess(cgroup, pid), pid);
         await createCgroup(cgroups, cgroup);
         await moveProcess(cgroups, cgroup, pid);
       };
@@ -193,21 +200,6 @@ async function driverOf(
         fuseOverlayDriver(host, { program, isVolatile: storage.overlay_volatile, limitBytes, moveToCgroup });
     }
   }
-}
-
-/**
- * The cgroup of a program that serves a container's root: that of the pod's monitors, so that its memory is accounted
- * to the pod and not to the daemon. Below a slice the container's scope does not exist yet, and the program stays with
- * the daemon.
- */
-function helperCgroup(
-  cgroupParent: string | undefined,
-  sandboxId: SandboxId,
-  id: ContainerId,
-): string | undefined {
-  return cgroupParent === undefined || isSlice(cgroupParent)
-    ? undefined
-    : monitorCgroup(cgroupParent, sandboxId, id);
 }
 
 /**

@@ -14,7 +14,10 @@ const SYSTEMD_RUNS = '/run/systemd/system';
  * Used to make scopes, and also under the cgroupfs driver, since pods of an earlier configuration may be below slices.
  * Throws `invalidRequest` if the systemd driver is configured and systemd does not run.
  */
-export async function systemdOf(config: Config, clock: ClockPort): Promise<{ readonly systemd?: Systemd }> {
+export async function systemdOf(
+  config: Pick<Config, 'cgroup'>,
+  clock: ClockPort,
+): Promise<{ readonly systemd?: Systemd }> {
   const isRunning = await access(SYSTEMD_RUNS).then(
     () => true,
     () => false,

@@ -68,7 +68,7 @@ export function startScopeArgv(busctl: string, cgroup: string, pid: number): str
     '5',
     'Description',
     's',
-    'a container of troupe with its monitor',
+    'processes of a container of troupe',
     'Slice',
     's',
     sliceOf(cgroup),

@@ -227,6 +227,16 @@ export function monitorCgroup(cgroupParent: string, sandboxId: SandboxId, id: Co
 }
 
 /**
+ * The cgroup of the programs that serve a container's root file system, so that their memory is accounted to
+ * the pod: that of the pod's monitors. Below a slice the container's scope does not exist yet, and each
+ * program gets a scope of this name with its pid (`scopeOfProcess`).
+ */
+export function helperCgroup(cgroupParent: string, sandboxId: SandboxId, id: ContainerId): string {
+  if (isSlice(cgroupParent)) return join(cgroupParentOf(cgroupParent), `troupe-fuse-${id}.scope`);
+  return monitorCgroup(cgroupParent, sandboxId, id);
+}
+
+/**
  * The pause process's cgroup, inside the sandbox's: the runtime deletes the cgroup that it is given together
  * with the container, and newer versions of runc refuse one that has processes, such as our monitors.
  */

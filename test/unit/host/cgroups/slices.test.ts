@@ -4,6 +4,7 @@ import {
   cgroupParentOf,
   containerCgroup,
   hasSandboxCgroup,
+  helperCgroup,
   monitorCgroup,
   pauseCgroup,
 } from '../../../../src/host/sandbox/layout.ts';
@@ -12,6 +13,7 @@ import {
   isSlice,
   runtimeCgroupsPath,
   scopeOf,
+  scopeOfProcess,
   sliceCgroup,
 } from '../../../../src/host/cgroups/slices.ts';
 import { startScopeArgv } from '../../../../src/host/cgroups/systemd.ts';
@@ -54,6 +56,15 @@ describe('the cgroups of a pod below a slice', () => {
     expect(scopeOf(containerCgroup('/kubepods/pod1', container))).toBeUndefined();
     expect(pauseCgroup(SLICE, sandbox)).toBe(`${DIRECTORY}/troupe-pause-${sandbox}.scope`);
     expect([hasSandboxCgroup(SLICE), hasSandboxCgroup('/kubepods/pod1')]).toEqual([false, true]);
+  });
+
+  it('have a scope of its own for each program that serves a root file system; else it is with the monitors', () => {
+    const scope = helperCgroup(SLICE, sandbox, container);
+    expect(scope).toBe(`${DIRECTORY}/troupe-fuse-${container}.scope`);
+    expect(scopeOfProcess(scope, 71)).toBe(`${DIRECTORY}/troupe-fuse-${container}-71.scope`);
+    expect(helperCgroup('/kubepods/pod1', sandbox, container)).toBe(
+      monitorCgroup('/kubepods/pod1', sandbox, container),
+    );
   });
 
   it('are written for the runtime as slice, prefix and name', () => {

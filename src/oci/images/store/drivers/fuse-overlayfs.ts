@@ -1,8 +1,8 @@
 /**
  * fuse-overlayfs: an overlay implemented by a program, if the kernel's overlayfs cannot be used. Each mount has one
- * process. It outlives the daemon, runs in the pod's cgroup for monitors, and exits when its mount is gone. A note
- * beside the container identifies it to later daemons (fuse-files.ts). A process that had not mounted when its daemon
- * was killed is ended by the next daemon (fuse-starts.ts).
+ * process. It outlives the daemon, runs in a cgroup of the pod, and exits when its mount is gone. A note beside the
+ * container identifies it to later daemons (fuse-files.ts). A process that had not mounted when its daemon was killed
+ * is ended by the next daemon (fuse-starts.ts).
  */
 import { fail } from '../../../../base/fault.ts';
 import { isThere } from '../../../../host/files/is-there.ts';
