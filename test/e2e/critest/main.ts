@@ -11,15 +11,16 @@ import { recordSkips } from '../../../scripts/support/skips.ts';
 import { type Machine, differencesWhenSettled, snapshotMachine } from '../../support/baseline.ts';
 import { pushImages, startRegistry } from '../../support/docker-registry/start.ts';
 import { critestImages, critestRegistriesConf, imageByDigest } from '../../support/images/critest-images.ts';
-import { type Instance, makeInstance } from '../../support/instance.ts';
+import { type Instance, isLeftByDesign, makeInstance } from '../../support/instance.ts';
+import { patient } from '../../support/patience.ts';
 import { run, runOrThrow } from '../../support/run.ts';
 import { critest, runc14 } from '../../support/tools/go-tools.ts';
 import { figuresOf, skippedIn, type Spec, specsOf, totals } from './report.ts';
 
 /** A whole run takes 90 s when all goes well; each spec that waits in vain adds a minute or more. */
-const SUITE_TIMEOUT_MS = 25 * 60_000;
+const SUITE_TIMEOUT_MS = patient(25 * 60_000);
 /** Beyond ginkgo's own timeout, for its clean-up and report. */
-const SUITE_GRACE_MS = 2 * 60_000;
+const SUITE_GRACE_MS = patient(2 * 60_000);
 
 /** Of the specs that a transport makes a difference to, and what streams leave in logs. */
 const STREAMS = 'Streaming|[Ll]og';
@@ -85,9 +86,7 @@ async function leftOvers(instance: Instance, before: Machine): Promise<string[]>
   await instance.crictl(['rmp', '--all', '--force']);
   await instance.crictl(['rmi', '--all']);
   await instance.terminate();
-  // The bridge belongs to the CNI configuration: no plugin takes it away again.
-  const left = await differencesWhenSettled(before, instance.words);
-  return left.filter((line) => !/^\+ links: \S+$/.test(line));
+  return await differencesWhenSettled(before, instance.words, isLeftByDesign);
 }
 
 /** Drives the suite, prints and writes what it came to. */

@@ -5,6 +5,8 @@ import { mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { CGROUP_DRIVER } from '../../support/instance.ts';
+import { patient } from '../../support/patience.ts';
 import { run } from '../../support/run.ts';
 import { endServer, freePort, isRunning, spawnLogged } from '../support/servers.ts';
 import type { World } from '../support/world.ts';
@@ -12,10 +14,10 @@ import type { Pod, PodManifest, Summary } from './shapes.ts';
 
 /** Its node name, which it appends to the names of static pods, and the name in its certificate. */
 const NODE = 'localhost';
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = patient(60_000);
 const LOOK_AGAIN_MS = 100;
 /** For one call of its API; the longest waits for a daemon that is just starting. */
-const CALL_TIMEOUT_MS = 60_000;
+const CALL_TIMEOUT_MS = patient(60_000);
 
 /** What it reports about a pod; in a cluster, an Event object. */
 export interface KubeletEvent {
@@ -56,9 +58,16 @@ interface Places {
   readonly manifests: string;
   readonly root: string;
   readonly logs: string;
+  /** As `Kubelet` has it. */
   readonly cgroupRoot: string;
   readonly port: number;
 }
+
+/**
+ * systemd's driver gives pods a slice of this name, below the root; the other one has a root of its own, since such a
+ * machine is shared.
+ */
+const SLICE = 'kubepods.slice';
 
 /** kubelet.config.k8s.io/v1beta1; JSON is YAML. */
 function configText({ instance }: World, places: Places): string {
@@ -76,8 +85,8 @@ function configText({ instance }: World, places: Places): string {
     healthzPort: 0,
     authentication: { anonymous: { enabled: true }, webhook: { enabled: false } },
     authorization: { mode: 'AlwaysAllow' },
-    cgroupRoot: places.cgroupRoot,
-    cgroupDriver: 'cgroupfs',
+    cgroupRoot: CGROUP_DRIVER === 'systemd' ? '/' : places.cgroupRoot,
+    cgroupDriver: CGROUP_DRIVER,
     // The machine may be on cgroup v1 and swap.
     failCgroupV1: false,
     failSwapOn: false,
@@ -166,13 +175,13 @@ async function makePlaces(world: World, home: string, incoming: string): Promise
     manifests: join(home, 'manifests'),
     root: join(home, 'root'),
     logs: world.logs,
-    cgroupRoot: `/${world.instance.words[0] ?? 'trkube'}-kubelet`,
+    cgroupRoot: CGROUP_DRIVER === 'systemd' ? `/${SLICE}` : `/${world.instance.words[0] ?? 'trkube'}-kubelet`,
     port: await freePort(),
   };
   for (const directory of [places.manifests, places.root, incoming])
     await mkdir(directory, { recursive: true });
-  // It refuses to start without its cgroup root.
-  for (const hierarchy of await hierarchies())
+  // It refuses to start without its cgroup root; systemd makes its slices itself.
+  for (const hierarchy of CGROUP_DRIVER === 'systemd' ? [] : await hierarchies())
     await mkdir(join(hierarchy, places.cgroupRoot)).catch(() => undefined);
   await writeFile(join(home, 'config.json'), configText(world, places));
   return places;
@@ -210,6 +219,7 @@ export async function startKubelet(program: string, world: World, kubeconfig?: s
     await endServer(child);
     // It mounts its root directory on itself, to share mounts below it with containers.
     await run(['umount', places.root]);
+    if (CGROUP_DRIVER === 'systemd') await run(['systemctl', 'stop', SLICE]);
     for (const hierarchy of await hierarchies()) await removeCgroups(join(hierarchy, places.cgroupRoot));
   };
   try {

@@ -6,16 +6,17 @@ import type {
   ContainerStatus as CriStatus,
   PodSandbox,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { patient } from '../../support/patience.ts';
 import { same, untilFound } from '../support/parts.ts';
 import type { World } from '../support/world.ts';
-import { type Kubelet, staticName } from './kubelet.ts';
+import { hierarchies, type Kubelet, staticName } from './kubelet.ts';
 import { livesFile } from './manifests.ts';
 import type { ContainerStatus, Pod, PodManifest } from './shapes.ts';
 
 /** Bound of each wait, ms: probes and back-offs are seconds, the rest is what a machine shared with others may need. */
-const WAIT_MS = 120_000;
+const WAIT_MS = patient(120_000);
 /** While the daemon is killed: the kubelet tries again after 10 s and more, and a kill can meet each try. */
-const WAIT_UNDER_KILLS_MS = 300_000;
+const WAIT_UNDER_KILLS_MS = patient(300_000);
 
 export class Stage {
   readonly kubelet: Kubelet;
@@ -194,12 +195,16 @@ export interface Remains {
   readonly netns: readonly string[];
 }
 
-/** Processes in a cgroup of the pod, whose name holds its uid. */
+/** The name of a pod's cgroup holds its uid; that of a slice with underscores. */
+const isOfPod = (path: string, uid: string): boolean =>
+  path.includes(uid) || path.includes(uid.replaceAll('-', '_'));
+
+/** Processes in a cgroup of the pod. */
 async function processesIn(uid: string): Promise<string[]> {
   const found: string[] = [];
   for (const pid of await readdir('/proc')) {
-    if (/^\d+$/.test(pid) && (await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '')).includes(uid))
-      found.push(pid);
+    if (!/^\d+$/.test(pid)) continue;
+    if (isOfPod(await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => ''), uid)) found.push(pid);
   }
   return found;
 }
@@ -223,13 +228,10 @@ export async function tracesOf({ uid, netns }: Remains, cgroupRoot: string, tag:
     .filter((line) => line.includes(tag));
   const mounts = mounted.filter((line) => line.includes(uid) || netns.some((link) => line.includes(link)));
   const cgroups: string[] = [];
-  for (const hierarchy of await readdir('/sys/fs/cgroup')) {
-    const below = await readdir(`/sys/fs/cgroup/${hierarchy}${cgroupRoot}`, { recursive: true }).catch(
-      () => [],
-    );
-    cgroups.push(
-      ...below.filter((path) => path.includes(uid)).map((path) => `${hierarchy}${cgroupRoot}/${path}`),
-    );
+  for (const hierarchy of await hierarchies()) {
+    const root = join(hierarchy, cgroupRoot);
+    const below = await readdir(root, { recursive: true }).catch(() => []);
+    cgroups.push(...below.filter((path) => isOfPod(path, uid)).map((path) => join(root, path)));
   }
   return [
     ...(await processesIn(uid)).map((pid) => `process ${pid}`),

@@ -6,7 +6,7 @@ import { criClient, type CriClient } from '../../../scripts/support/cri-client.t
 import type { Image } from '../../../scripts/support/image.ts';
 import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
 import { differencesWhenSettled, type Machine, snapshotMachine } from '../../support/baseline.ts';
-import { type Instance, type InstanceOptions, makeInstance } from '../../support/instance.ts';
+import { type Instance, type InstanceOptions, isLeftByDesign, makeInstance } from '../../support/instance.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
 
 export interface World {
@@ -82,11 +82,11 @@ export async function makeWorld({ images, shortNames = () => '', ...options }: W
 }
 
 /**
- * The bridge stays: no CNI plugin takes it away. And once the daemon has ended, a zombie is one that the machine's
- * first process has not reaped yet, of this world or of the one before.
+ * Once the daemon has ended, a zombie is one that the machine's first process has not reaped yet, of this world or of
+ * the one before.
  */
 const isOthers = (line: string): boolean =>
-  /^\+ links: tr\w+$/.test(line) || /^[-+] processes: \S+ \(zombie\)/.test(line);
+  isLeftByDesign(line) || /^[-+] processes: \S+ \(zombie\)/.test(line);
 
 /** Directories of which each entry belongs to a pod or a container. */
 async function fileLeftovers(instance: Instance): Promise<string[]> {
