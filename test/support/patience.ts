@@ -1,8 +1,11 @@
 // How long tests wait for what must come. No test and no step is decided by a time: these limits only end what hangs,
 // so they are generous, and one environment variable makes all of them longer.
 
-/** Factor of every limit: 1 unless TROUPE_TEST_PATIENCE says otherwise (10 in the emulated guest of test/vm). */
+/** Factor of every limit: 1 unless TROUPE_TEST_PATIENCE says otherwise (in guests: `patience` in test/vm). */
 const PATIENCE = Number(process.env['TROUPE_TEST_PATIENCE'] ?? '1');
+
+/** A limit of a suite of its own, in the machine's patience. @param ms on a machine that has time for it */
+export const patient = (ms: number): number => ms * PATIENCE;
 
 /** Milliseconds for one event that must come: a process that ends, a line in a log, a state in a list. */
 export const EVENT_MS = 120_000 * PATIENCE;

@@ -30,7 +30,7 @@ export async function modulesDisk(architecture: Architecture = 'x64'): Promise<s
   return join(directory, 'modules.img');
 }
 
-/** Directories of the cache that tests in the guest use, so that nothing is built there. */
+/** Directories of the cache that most parts use, so that nothing is built in the guest. */
 const CARRIED_NAMES = [
   'tools/crictl',
   'tools/runc',
@@ -42,10 +42,13 @@ const CARRIED_NAMES = [
   'images',
 ];
 
-const CARRIED: readonly Carried[] = [{ root: cacheDirectory, names: CARRIED_NAMES }];
+/** Those, and more that few parts use. */
+export const carriedWith = (more: readonly string[]): readonly Carried[] => [
+  { root: cacheDirectory, names: [...new Set([...CARRIED_NAMES, ...more])] },
+];
 
 /** The checkout as it is now (`troupe/`) and built tools (`cache/`), in one tar that QEMU shows as a disk. */
-export async function packCheckout(target: string, carried: readonly Carried[] = CARRIED): Promise<void> {
+export async function packCheckout(target: string, carried: readonly Carried[]): Promise<void> {
   const tar = ['nice', '-n', '15', 'tar', '--file', target];
   const options = { timeoutMs: BUILD_TIMEOUT_MS };
   const left = ['node_modules', '.cache'].map((name) => `--exclude=./${name}`);

@@ -38,6 +38,8 @@ export interface Machine {
   /** The value of `root=`. */
   readonly rootDevice: string;
   readonly env: Readonly<Record<string, string>>;
+  /** Factor of every limit of the tests in the guest (test/support/patience.ts). */
+  readonly patience: number;
   readonly argv: (run: GuestRun, consoleLog: string) => readonly string[];
 }
 

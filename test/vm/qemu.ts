@@ -112,6 +112,8 @@ export async function qemuMachine(architecture: Architecture): Promise<Machine> 
   return {
     rootDevice: rootPartition,
     env: { QEMU_MODULE_DIR: join(librariesOf(tree), 'qemu') },
+    // ten to twenty times as slow as the machine
+    patience: 10,
     argv: (run, consoleLog) => [
       ...program,
       ...qemuArguments(architecture, run, join(withKernel, 'boot', kernel), consoleLog),

@@ -2,8 +2,14 @@
 import { countTests, type StepResult } from '../../scripts/support/steps.ts';
 import type { Spec } from '../e2e/critest/report.ts';
 
+/** What the job prints when its results are on their disk: only the power-off is left. */
+export const JOB_IS_OVER = '== the job is over, the results are on their disk';
+
 /** Characters of a part's output that are kept: the reasons of failures come last. */
 export const KEPT_OUTPUT = 256 * 1024;
+
+/** Failures and skips of a part, by name. */
+const MOST_LINES = 100;
 
 /** One boot's file on the results' disk. */
 export interface PartReport {
@@ -14,6 +20,20 @@ export interface PartReport {
   readonly report: string;
   /** The end of what it printed. */
   readonly output: string;
+  /** Of the programs that containers run by, such as `runc: 1.3.0`. */
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** Lines of our programs' output, each with the first line of its reason where that stands indented below it. */
+function linesOf(output: string, pattern: RegExp): string[] {
+  const lines = output.split('\n');
+  return lines
+    .flatMap((line, at) => {
+      if (!pattern.test(line)) return [];
+      const below = lines[at + 1] ?? '';
+      return [/^ {4,}\S/u.test(below) ? `${line.trim()}\n${below.trim()}` : line];
+    })
+    .slice(0, MOST_LINES);
 }
 
 /** By the line that our programs end with, such as `kubelet: 43 passed, 0 failed, 2 skipped`. */
@@ -24,18 +44,38 @@ function countOutput({ name, code, seconds, output }: PartReport): StepResult {
     number,
     number,
   ];
-  const lines = output.split('\n');
-  const failures = lines.filter((line) => /^\W*fail(ed|ure)?\b/iu.test(line)).slice(0, 100);
+  const failures = linesOf(output, /^\W*fail(ed|ure)?\b/iu);
+  const skips = linesOf(output, /^\W*skip(ped)?\b/iu);
   if (totals === undefined) failures.push(`${name} ended with ${code} and left no totals`);
   else if (code !== 0 && failed === 0) failures.push(`${name} ended with ${code} although nothing failed`);
   return {
     name,
     seconds,
     passed,
-    failed: Math.max(failed, code === 0 ? 0 : 1),
+    failed: Math.max(failed, code === 0 && totals !== undefined ? 0 : 1),
     skipped,
     failures,
-    skips: lines.filter((line) => /^\W*skip(ped)?\b/iu.test(line)).slice(0, 100),
+    skips,
+    reasons: skips.map((line) => line.replace(/^.*?\n|^.*?\): /u, '')),
+  };
+}
+
+/** Sums of the boots of a part. @param missing why there are fewer reports than boots, which is a failure */
+export function summed(name: string, boots: readonly PartReport[], missing?: string): StepResult {
+  const counts = boots.map(countPart);
+  const sum = (of: (one: StepResult) => number): number => counts.reduce((all, one) => all + of(one), 0);
+  return {
+    name,
+    seconds: Math.max(0, ...counts.map(({ seconds }) => seconds)),
+    passed: sum(({ passed }) => passed),
+    failed: sum(({ failed }) => failed) + (missing === undefined ? 0 : 1),
+    skipped: sum(({ skipped }) => skipped),
+    failures: [
+      ...counts.flatMap(({ failures }) => failures),
+      ...(missing === undefined ? [] : [`the guest left ${missing}`]),
+    ],
+    skips: counts.flatMap(({ skips }) => skips),
+    reasons: counts.flatMap(({ reasons = [] }) => reasons),
   };
 }
 

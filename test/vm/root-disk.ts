@@ -1,10 +1,11 @@
 // The root disk of a guest: Debian, our unit, and nothing of the checkout.
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { chmod, cp, mkdir, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runOrThrow } from '../support/run.ts';
-import { cached, checkout } from '../support/tools/cache.ts';
+import { cached, cacheDirectory, checkout } from '../support/tools/cache.ts';
 import { masterBootRecord } from './boot-record.ts';
 import { makeExt4 } from './ext4.ts';
 import { kernelTree, programOfTree } from './qemu.ts';
@@ -34,6 +35,7 @@ const GUEST_PACKAGES = [
   'crun',
   'conmon',
   'containernetworking-plugins',
+  'fuse-overlayfs',
 ];
 /** The reference policy, with what loads it and labels files. */
 const SELINUX_PACKAGES = ['selinux-policy-default', 'policycoreutils', 'selinux-utils'];
@@ -41,25 +43,31 @@ const SELINUX_CONFIG = 'SELINUX=enforcing\nSELINUXTYPE=default\n';
 
 const POLICY_MODULE = join(checkout, 'deploy/selinux/troupe.cil');
 
-/** The guest's root disk. A run writes its changes elsewhere, so that each begins with the same. */
-export async function rootDisk(world: World): Promise<string> {
+async function cacheKey(world: World): Promise<string> {
   const recipe = createHash('sha256');
-  const packages = packagesOf(world);
   for (const part of [
     String(RECIPE),
     world.machine,
-    packages.join(),
+    packagesOf(world).join(),
     ...(world.lsm === 'selinux' ? [await readFile(POLICY_MODULE, 'utf8')] : []),
     ...(world.architecture === 'x64' ? [] : [unpackedRecipe]),
     ...Object.values(filesOf(world)).map(({ text }) => text),
   ])
     recipe.update(part);
-  const key = `vm/root-${world.name}-${recipe.digest('hex').slice(0, 12)}`;
-  const directory = await cached(key, async (work) => {
+  return `vm/root-${world.name}-${recipe.digest('hex').slice(0, 12)}`;
+}
+
+/** The root disk is in the cache. */
+export const isRootMade = async (world: World): Promise<boolean> =>
+  existsSync(join(cacheDirectory, await cacheKey(world)));
+
+/** The guest's root disk. A run writes its changes elsewhere, so that each begins with the same. */
+export async function rootDisk(world: World): Promise<string> {
+  const directory = await cached(await cacheKey(world), async (work) => {
     const tree = await mkdtemp(join(tmpdir(), 'troupe-vm-root-'));
     try {
-      if (world.architecture === 'x64') await debianTree(tree, world.release, 'minbase', packages);
-      else await unpackedSystem(tree, world, packages);
+      if (world.architecture === 'x64') await debianTree(tree, world.release, 'minbase', packagesOf(world));
+      else await unpackedSystem(tree, world, packagesOf(world));
       await furnish(world, tree);
       if (world.lsm === 'selinux') await addPolicy(tree);
       await makeRootDisk(tree, join(work, 'root.img'));

@@ -1,12 +1,12 @@
 // User-mode Linux: a kernel built as a program of this machine, from Debian's source package. Programs in the guest run
 // on the real processor; only system calls and page faults take a detour. It has no modules and no huge pages.
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runOrThrow } from '../support/run.ts';
-import { cached } from '../support/tools/cache.ts';
+import { cached, cacheDirectory } from '../support/tools/cache.ts';
 import { CONSOLE_FD, type GuestRun, JOB_FD, type Machine } from './guest-run.ts';
 import { BUILD_TIMEOUT_MS, debianTree } from './trees.ts';
 
@@ -15,10 +15,17 @@ const RELEASE = 'forky';
 /** What the kernel has beside the default configuration of its architecture. */
 const CONFIG = join(import.meta.dirname, 'uml.config');
 
+function cacheKey(): string {
+  const recipe = createHash('sha256').update(RELEASE).update(readFileSync(CONFIG)).digest('hex').slice(0, 12);
+  return `vm/uml-${recipe}`;
+}
+
+/** The kernel is in the cache. */
+export const isUmlBuilt = (): boolean => existsSync(join(cacheDirectory, cacheKey()));
+
 /** Builds the kernel: ten minutes of two cores, once. Answers the program. */
 async function umlKernel(): Promise<string> {
-  const recipe = createHash('sha256').update(RELEASE).update(readFileSync(CONFIG)).digest('hex').slice(0, 12);
-  const directory = await cached(`vm/uml-${recipe}`, async (work) => {
+  const directory = await cached(cacheKey(), async (work) => {
     const tree = await mkdtemp(join(tmpdir(), 'troupe-vm-uml-'));
     try {
       await debianTree(tree, RELEASE, 'extract', ['linux-source']);
@@ -66,6 +73,8 @@ export async function umlMachine(): Promise<Machine> {
     rootDevice: '/dev/ubda1',
     // it ends at once without one, although `uml_dir` names a directory
     env: { HOME: '/' },
+    // twice to three times as slow as the machine, which may be busy
+    patience: 4,
     argv: (run) => [kernel, ...umlArguments(run)],
   };
 }

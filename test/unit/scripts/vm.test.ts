@@ -4,7 +4,8 @@ import type { GuestRun } from '../../vm/guest-run.ts';
 import { masterBootRecord, rootPartition } from '../../vm/boot-record.ts';
 import { qemuArguments } from '../../vm/qemu.ts';
 import { umlArguments } from '../../vm/uml.ts';
-import { countPart } from '../../vm/report.ts';
+import { figuresOf, type KeptPart } from '../../vm/kept.ts';
+import { countPart, summed } from '../../vm/report.ts';
 
 describe('the root disk of the guest', () => {
   it('has one Linux partition and the signature by which the kernel finds it', () => {
@@ -72,7 +73,7 @@ describe('the arguments of user-mode Linux', () => {
 });
 
 describe('the count of a part', () => {
-  const part = { name: 'critest-AppArmor', seconds: 2, output: '' };
+  const part = { name: 'critest-AppArmor', seconds: 2, output: '', versions: {} };
   const spec = (name: string, state: string, reason = '') => ({ name, state, reason, seconds: 1 });
 
   it('is that of critest’s specs, by name', () => {
@@ -90,13 +91,25 @@ describe('the count of a part', () => {
     });
   });
 
+  it('has a failure where the guest left no report, with the reason, and where only the first boot left one', () => {
+    expect(summed('reboot', [], '0 of 2 reports: Kernel panic')).toMatchObject({
+      passed: 0,
+      failed: 1,
+      failures: ['the guest left 0 of 2 reports: Kernel panic'],
+    });
+    const one = { ...part, code: 0, report: JSON.stringify([spec('a', 'passed')]) };
+    expect(summed('reboot', [one], '1 of 2 reports: it hangs')).toMatchObject({ passed: 1, failed: 1 });
+    expect(summed('reboot', [one, one])).toMatchObject({ passed: 2, failed: 0, failures: [] });
+  });
+
   it('has a failure where the part failed without a failed test, or left no report', () => {
     expect(countPart({ ...part, code: 1, report: JSON.stringify([spec('a', 'passed')]) }).failures).toEqual([
       'critest-AppArmor ended with 1 although no spec failed',
     ]);
-    expect(countPart({ ...part, code: 0, report: '' }).failures).toEqual([
-      'critest-AppArmor ended with 0 and left no totals',
-    ]);
+    expect(countPart({ ...part, code: 0, report: '' })).toMatchObject({
+      failed: 1,
+      failures: ['critest-AppArmor ended with 0 and left no totals'],
+    });
   });
 
   it('is that of the last totals of its output, with the lines of failures, where it left no report', () => {
@@ -108,6 +121,21 @@ describe('the count of a part', () => {
       skipped: 1,
       failures: ['FAILED: a row: why'],
       skips: ['skipped: another'],
+    });
+  });
+
+  it('takes the reason of a failure and a skip from the same line or the one below it', () => {
+    const output = [
+      'skipped [crun] Mounts | recursive | where it cannot be done: refused',
+      '        runc has recursive read-only mounts',
+      'skipped: a pod with postStart (0.1 s): runs postStart only when quiet',
+      'failed  [runc] Users | gid | is set',
+      '        expected 1 to be 2',
+      '1 passed, 1 failed, 2 skipped of 4 in 2 s',
+    ].join('\n');
+    expect(countPart({ ...part, code: 1, report: '', output })).toMatchObject({
+      failures: ['failed  [runc] Users | gid | is set\nexpected 1 to be 2'],
+      reasons: ['runc has recursive read-only mounts', 'runs postStart only when quiet'],
     });
   });
 
@@ -123,10 +151,42 @@ describe('the count of a part', () => {
         },
       ],
     });
-    expect(countPart({ name: 'systemd', seconds: 2, code: 0, report, output: '' })).toMatchObject({
+    expect(
+      countPart({ name: 'systemd', seconds: 2, code: 0, report, output: '', versions: {} }),
+    ).toMatchObject({
       passed: 1,
       failed: 0,
       skipped: 0,
     });
+  });
+});
+
+describe('the figures of a world', () => {
+  it('have versions, a row for each part with its minutes, and what failed; a part without a result was not run', () => {
+    const kept: KeptPart = {
+      result: {
+        name: 'critest',
+        seconds: 90,
+        passed: 116,
+        failed: 1,
+        skipped: 0,
+        failures: ['a spec: <why>'],
+        skips: [],
+      },
+      versions: { Linux: '7.3.4', runc: '1.3.0' },
+      day: '2026-11-22',
+    };
+    expect(figuresOf(['systemd', 'critest'], new Map([['critest', kept]])).split('\n')).toEqual([
+      'Linux 7.3.4, runc 1.3.0',
+      '',
+      '| part | passed | failed | skipped | minutes |',
+      '|---|---|---|---|---|',
+      '| systemd | not run | | | |',
+      '| critest | 116 | 1 | 0 | 1.5 |',
+      '',
+      '| part | what failed |',
+      '|---|---|',
+      '| critest | a spec: &lt;why> |',
+    ]);
   });
 });

@@ -5,7 +5,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run, runOrThrow } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
-import { KEPT_OUTPUT, type PartReport } from '../report.ts';
+import { JOB_IS_OVER, KEPT_OUTPUT, type PartReport } from '../report.ts';
 import { makeNode, STATE } from './node.ts';
 import { type Part, parts } from './parts.ts';
 import { denials, labelProgram } from './selinux.ts';
@@ -27,7 +27,7 @@ async function show(argv: readonly string[], env: Part['env']): Promise<{ code: 
     cwd: checkout,
     stdio: ['ignore', 'pipe', 'pipe'],
     // CI: lines as they come, no picture that is drawn anew
-    env: { ...process.env, CI: '1', TROUPE_TEST_PATIENCE: '10', ...env },
+    env: { ...process.env, CI: '1', ...env },
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr])
@@ -46,7 +46,8 @@ const word = (name: string, commandLine: string): string =>
   new RegExp(`\\b${name}=(\\S+)`, 'u').exec(commandLine)?.[1] ?? '';
 
 async function main(): Promise<number> {
-  const wanted = word('troupe\\.part', await readFile('/proc/cmdline', 'utf8'));
+  const commandLine = await readFile('/proc/cmdline', 'utf8');
+  const wanted = word('troupe\\.part', commandLine);
   const part = parts.find(({ name }) => name === wanted);
   if (part === undefined) throw new Error(`there is no part ${wanted}`);
   await mkdir(REPORTS, { recursive: true });
@@ -62,16 +63,36 @@ async function main(): Promise<number> {
   if (argv === undefined) throw new Error(`${wanted} has no boot ${before.boots + 1}`);
   const startedAt = performance.now();
   const file = join(STATE, 'report.json');
-  const { code, output } = await show(argv(file), part.env);
+  const { code, output } = await show(argv(file), {
+    TROUPE_TEST_PATIENCE: word('troupe\\.patience', commandLine),
+    ...part.env,
+  });
   const seconds = before.seconds + (performance.now() - startedAt) / 1000;
   const boots = before.boots + 1;
   const report = await readFile(file, 'utf8').catch(() => '');
   for (const line of await denials()) console.log(`denied: ${line}`);
-  const result: PartReport = { name: wanted, code, seconds, report, output };
+  const result: PartReport = { name: wanted, code, seconds, report, output, versions: await versions() };
   await writeFile(join(REPORTS, `${boots}.json`), JSON.stringify(result));
   if (boots === part.boots.length) return 0;
   await writeFile(PROGRESS, JSON.stringify({ boots, seconds } satisfies Progress));
   return REBOOT;
+}
+
+/** By the first line that each program prints about itself. */
+async function versions(): Promise<PartReport['versions']> {
+  const all: Record<string, string> = {};
+  for (const [name, ...argv] of [
+    ['Linux', 'uname', '-r'],
+    ['systemd', 'systemctl', '--version'],
+    ['runc', 'runc', '--version'],
+    ['crun', 'crun', '--version'],
+    ['conmon', 'conmon', '--version'],
+  ] as const) {
+    const said = await run(argv).catch(() => undefined);
+    const version = /\d[\w.+~-]*/u.exec(said?.stdout ?? '')?.[0];
+    if (version !== undefined) all[name] = version;
+  }
+  return all;
 }
 
 /** The journal of all boots and the state of our units, to find a failure's reason. */
@@ -81,7 +102,10 @@ async function handOver(): Promise<void> {
     ['units.log', 'systemctl', 'show', '--all', '--no-pager', 'troupe*'],
   ] as const)
     await writeFile(join(REPORTS, name), (await run(argv)).stdout);
-  await runOrThrow(['tar', '--create', '--file', process.env['TROUPE_VM_RESULTS'] ?? '', '-C', REPORTS, '.']);
+  const results = process.env['TROUPE_VM_RESULTS'] ?? '';
+  await runOrThrow(['tar', '--create', '--file', results, '-C', REPORTS, '.']);
+  // a guest that does not power off is killed, and its page cache with it
+  await runOrThrow(['sync', results]);
 }
 
 process.exitCode = await main().catch((error: unknown) => {
@@ -89,3 +113,4 @@ process.exitCode = await main().catch((error: unknown) => {
   return 1;
 });
 await handOver();
+if (process.exitCode !== REBOOT) console.log(JOB_IS_OVER);

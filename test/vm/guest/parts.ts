@@ -1,6 +1,7 @@
 // What runs in a guest, part by part. Each part has a guest of its own, so that none finds the remains of another.
 import { join } from 'node:path';
 import { checkout } from '../../support/tools/cache.ts';
+import { kubernetes } from '../../support/tools/kubernetes.ts';
 import type { World } from '../world.ts';
 
 export interface Part {
@@ -10,6 +11,10 @@ export interface Part {
   /** Only in these worlds; in all without it. */
   readonly worlds?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Directories of the cache that it needs beside those of all parts. */
+  readonly tools?: readonly string[];
+  /** Builds them, where they may be missing. */
+  readonly prepare?: () => Promise<unknown>;
   /** The daemon is installed as the service of deploy/. */
   readonly hasService?: boolean;
 }
@@ -42,6 +47,16 @@ const CRUN = '/usr/bin/crun';
 const critest = program('test/e2e/critest/main.ts', '--runtime', RUNC, '--report', 'REPORT');
 /** Read by test/support/instance.ts, which has the driver `cgroupfs` otherwise. */
 const systemd = { TROUPE_TEST_CGROUP_DRIVER: 'systemd' };
+
+const kubelet = {
+  boots: [program('test/e2e/kubelet/main.ts', '--kills', '5')],
+  tools: ['tools/kubelet'],
+  prepare: async () => await kubernetes('kubelet'),
+};
+/** Of the projects that run on the machine as well; what is not in the cache is skipped with its reason. */
+const TOOLS = ['nri-plugin', 'image-policy', 'stream-client', 'containerd-shim-runc-v2', 'cni-plugins'].map(
+  (name) => `tools/${name}`,
+);
 
 export const parts: readonly Part[] = [
   { name: 'systemd', boots: [vitest('vm', 'test/vm/guest/systemd.test.ts')], hasService: true },
@@ -99,10 +114,11 @@ export const parts: readonly Part[] = [
   },
   { name: 'conformance', boots: [program('test/conformance-cri/main.ts')], env: systemd },
   { name: 'conformance-cgroupfs', boots: [program('test/conformance-cri/main.ts')] },
-  { name: 'kubelet', boots: [program('test/e2e/kubelet/main.ts', '--kills', '5')] },
-  { name: 'integration', boots: [vitest('integration')] },
-  { name: 'e2e', boots: [vitest('e2e')] },
-  { name: 'security', boots: [vitest('security')] },
+  { name: 'kubelet', ...kubelet, env: systemd },
+  { name: 'kubelet-cgroupfs', ...kubelet },
+  { name: 'integration', boots: [vitest('integration')], tools: TOOLS },
+  { name: 'e2e', boots: [vitest('e2e')], tools: TOOLS },
+  { name: 'security', boots: [vitest('security')], tools: TOOLS },
   // of `npm run power-loss`: no world runs them as its parts
   { name: 'power-load', boots: [program('test/vm/power/load.ts')], worlds: [], hasService: true },
   { name: 'power-verify', boots: [program('test/vm/power/verify.ts')], worlds: [], hasService: true },

@@ -1,0 +1,130 @@
+// What the parts of a guest came to, kept by world and commit, so that a run that was cut off goes on with the parts
+// that are left, and the figures of a world can be made part by part.
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeFigures } from '../../scripts/support/figures.ts';
+import { recordSkips } from '../../scripts/support/skips.ts';
+import type { StepResult } from '../../scripts/support/steps.ts';
+import { runOrThrow } from '../support/run.ts';
+import { cacheDirectory, checkout } from '../support/tools/cache.ts';
+import { partsOf } from './guest/parts.ts';
+import type { World } from './world.ts';
+
+/** What one part came to. */
+export interface KeptPart {
+  readonly result: StepResult;
+  /** Of the programs in its guest, such as `runc: 1.3.0`. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** The day of the run, `YYYY-MM-DD`. */
+  readonly day: string;
+}
+
+/** Of a guest's test report: enough for the first assertion that failed. */
+const REASON_CHARACTERS = 300;
+
+/** The checkout that a run packs. */
+export interface Tree {
+  /** Short. */
+  readonly commit: string;
+  /** Files differ from the commit, those of tests included: nothing is kept. */
+  readonly isChanged: boolean;
+}
+
+/** Asked once, before the checkout is packed: what changes while guests run is no part of the run. */
+export async function currentTree(): Promise<Tree> {
+  const git = async (...args: string[]): Promise<string> =>
+    (await runOrThrow(['git', '-c', 'safe.directory=*', ...args], { cwd: checkout })).trim();
+  return {
+    commit: await git('rev-parse', '--short=8', 'HEAD'),
+    // a run's own figures
+    isChanged:
+      (await git('status', '--porcelain', '--', '.', ':!docs/figures.md', ':!docs/skips.json')) !== '',
+  };
+}
+
+/** The parts of a world that were run on one commit. Of a changed tree it keeps nothing. */
+export class Kept {
+  readonly #tree: Tree;
+  readonly #world: World;
+
+  constructor(tree: Tree, world: World) {
+    this.#tree = tree;
+    this.#world = world;
+  }
+
+  #file(part: string): string {
+    return join(cacheDirectory, 'vm/results', this.#world.name, this.#tree.commit, `${part}.json`);
+  }
+
+  /** Undefined when it was not run on this commit. */
+  async read(part: string): Promise<KeptPart | undefined> {
+    if (this.#tree.isChanged || !existsSync(this.#file(part))) return undefined;
+    const kept = JSON.parse(await readFile(this.#file(part), 'utf8')) as Partial<KeptPart>;
+    return kept.result === undefined ? undefined : (kept as KeptPart);
+  }
+
+  async write(part: KeptPart): Promise<void> {
+    if (this.#tree.isChanged) return;
+    await mkdir(join(this.#file(part.result.name), '..'), { recursive: true });
+    await writeFile(this.#file(part.result.name), JSON.stringify(part));
+  }
+
+  /** Writes the world's block of docs/figures.md and its row of the skips from all that was run on this commit. */
+  async writeFigures(): Promise<void> {
+    if (this.#tree.isChanged) return;
+    const all = new Map<string, KeptPart>();
+    for (const { name } of partsOf(this.#world)) {
+      const kept = await this.read(name);
+      if (kept !== undefined) all.set(name, kept);
+    }
+    if (all.size === 0) return;
+    const { name } = this.#world;
+    const results = [...all.values()].map(({ result }) => result);
+    writeFigures(
+      `vm ${name}`,
+      `Guest ${name}: systemd and cgroup v2 (\`npm run test:vm -- --world ${name}\`)`,
+      figuresOf(
+        partsOf(this.#world).map((part) => part.name),
+        all,
+      ),
+      `commit ${this.#tree.commit}, ${[...all.values()]
+        .map(({ day }) => day)
+        .toSorted()
+        .at(-1)}`,
+    );
+    recordSkips(
+      `guest ${name}`,
+      results.reduce((sum, { passed, failed, skipped }) => sum + passed + failed + skipped, 0),
+      results.flatMap(({ reasons = [] }) => reasons),
+    );
+  }
+}
+
+/** Text for a cell. */
+const cell = (text: string): string =>
+  text.replaceAll(/\s+/gu, ' ').slice(0, REASON_CHARACTERS).replaceAll('|', '\\|').replaceAll('<', '&lt;');
+
+/**
+ * Versions, a row for each part, and what failed.
+ * @param parts of the world, run or not
+ */
+export function figuresOf(parts: readonly string[], all: ReadonlyMap<string, KeptPart>): string {
+  const versions = new Map([...all.values()].flatMap((kept) => Object.entries(kept.versions)));
+  const failures = [...all].flatMap(([name, { result }]) =>
+    result.failures.map((failure) => `| ${name} | ${cell(failure)} |`),
+  );
+  return [
+    [...versions].map(([program, version]) => `${program} ${version}`).join(', '),
+    '',
+    '| part | passed | failed | skipped | minutes |',
+    '|---|---|---|---|---|',
+    ...parts.map((name) => {
+      const result = all.get(name)?.result;
+      if (result === undefined) return `| ${name} | not run | | | |`;
+      const { passed, failed, skipped, seconds } = result;
+      return `| ${name} | ${passed} | ${failed} | ${skipped} | ${(seconds / 60).toFixed(1)} |`;
+    }),
+    ...(failures.length === 0 ? [] : ['', '| part | what failed |', '|---|---|', ...failures]),
+  ].join('\n');
+}
