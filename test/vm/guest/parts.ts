@@ -48,6 +48,10 @@ const critest = program('test/e2e/critest/main.ts', '--runtime', RUNC, '--report
 /** Read by test/support/instance.ts, which has the driver `cgroupfs` otherwise. */
 const systemd = { TROUPE_TEST_CGROUP_DRIVER: 'systemd' };
 
+/** With what the machine's tests load a pod with. */
+const statistics = {
+  boots: [vitest('vm', '--project=e2e', 'test/vm/guest/statistics.test.ts', 'test/e2e/stats/stats.test.ts')],
+};
 const kubelet = {
   boots: [program('test/e2e/kubelet/main.ts', '--kills', '5')],
   tools: ['tools/kubelet'],
@@ -105,6 +109,8 @@ export const parts: readonly Part[] = [
     hasService: true,
   },
   { name: 'cgroups', boots: [vitest('integration', 'test/integration/host/cgroups.test.ts')] },
+  { name: 'statistics', ...statistics, env: systemd },
+  { name: 'statistics-cgroupfs', ...statistics },
   { name: 'critest', boots: [critest], env: systemd },
   { name: 'critest-cgroupfs', boots: [critest] },
   {
