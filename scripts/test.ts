@@ -8,6 +8,7 @@ import { checkout } from './support/checkout.ts';
 import { firstSteps } from './support/check-steps.ts';
 import { currentFaultRows, faultSummary, neverHappened, textsOfTests } from './support/fault-rows.ts';
 import { commitAndDate } from './support/figures.ts';
+import { guestStep } from './support/guest-step.ts';
 import { countSkips, readSkips, skipsSummary, writeAll } from './support/skips.ts';
 import { programStep, runSteps, summarize, vitestStep } from './support/steps.ts';
 
@@ -27,6 +28,7 @@ const results = await runSteps([
   vitestStep('integration', ['integration']),
   vitestStep('e2e', ['e2e']),
   vitestStep('security', ['security']),
+  guestStep,
 ]);
 const faults = currentFaultRows(textsOfTests());
 const ran = Object.fromEntries(

@@ -9,6 +9,7 @@ const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/no newer variant|runs no newer/u, 'a processor of a newer variant (x86-64-v2 or later)'],
   [/linux-libc-dev/u, '`apt-get install linux-libc-dev`'],
   [/only on x64|x64/u, 'an x86-64 machine'],
+  [/the guest \w+ is not built/u, '`npm run test:vm` once, which builds the guest (20 minutes)'],
   [/\/dev\/fuse/u, 'the kernel module fuse (`modprobe fuse`)'],
   [/\/dev\/loop-control/u, 'the kernel module loop (`modprobe loop`)'],
   [/\/dev\/net/u, 'the kernel module tun (`modprobe tun`)'],

@@ -1,5 +1,6 @@
 /** The pure parts of `npm run test:vm`. */
 import { describe, expect, it } from 'vitest';
+import { countGuest } from '../../../scripts/support/guest-step.ts';
 import type { GuestRun } from '../../vm/guest-run.ts';
 import { masterBootRecord, rootPartition } from '../../vm/boot-record.ts';
 import { qemuArguments } from '../../vm/qemu.ts';
@@ -188,5 +189,29 @@ describe('the figures of a world', () => {
       '|---|---|',
       '| critest | a spec: &lt;why> |',
     ]);
+  });
+});
+
+describe('the guest of npm test', () => {
+  it('counts what its program reported, a skip with its reason among it, and fails without a report', () => {
+    const skip = {
+      name: 'guest',
+      seconds: 0,
+      passed: 0,
+      failed: 0,
+      skipped: 1,
+      failures: [],
+      skips: ['guest: no'],
+    };
+    expect(countGuest(JSON.stringify([{ ...skip, reasons: ['no'] }]), 'missing')).toEqual({
+      passed: 0,
+      failed: 0,
+      skipped: 1,
+      failures: [],
+      skips: ['guest: no'],
+      reasons: ['no'],
+      left: [],
+    });
+    expect(countGuest(undefined, 'it hangs')).toMatchObject({ passed: 0, failed: 1, failures: ['it hangs'] });
   });
 });
