@@ -71,17 +71,20 @@ export function removeCgroup(path: string): void {
   for (const mount of mounts) if (existsSync(join(mount, path))) rmdirSync(join(mount, path));
 }
 
-/** Pids in the same cgroup as this process whose command line has the word. */
+/** Whether a process is in the other one's cgroup or below it: on v2 each exec has one of its own there. */
+export function isWithin(pid: number, other: number, controller: string): boolean {
+  const outer = cgroupOf(other, controller);
+  return `${cgroupOf(pid, controller)}/`.startsWith(`${outer}/`);
+}
+
+/** Pids in the cgroup of this process, or below it, whose command line has the word. */
 export function processesLike(pid: number, word: string): number[] {
-  const cgroup = cgroupOf(pid, 'memory');
   const pids = readdirSync('/proc')
     .filter((name) => /^\d+$/u.test(name))
     .map(Number);
   return pids.filter((one) => {
     try {
-      return (
-        readFileSync(`/proc/${one}/cmdline`, 'utf8').includes(word) && cgroupOf(one, 'memory') === cgroup
-      );
+      return readFileSync(`/proc/${one}/cmdline`, 'utf8').includes(word) && isWithin(one, pid, 'memory');
     } catch {
       // it has ended meanwhile
       return false;
