@@ -35,6 +35,8 @@ export async function debianTree(
       // one each: a pattern of apt's, such as ?essential, may hold commas
       ...packages.map((name) => `--include=${name}`),
       '--quiet',
+      // of a mirror that is some weeks behind, the lists of a release in the making are past their date
+      '--aptopt=Acquire::Check-Valid-Until "false"',
       release,
       target,
     ],
