@@ -13,6 +13,8 @@ import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
 const MIB = 1024 * 1024;
+/** USER_HZ, on every Linux. */
+const TICKS_A_SECOND = 100;
 const SECOND_NS = 1_000_000_000;
 const ALLOCATED = 100 * MIB;
 const WRITTEN = 50 * MIB;
@@ -28,9 +30,9 @@ const WAIT = 'echo done; exec sleep 3600';
 
 /** Each says `done` when its amount is reached, and then only waits. */
 const PROGRAMS = {
-  // the kernel's own count of this shell's CPU time ends the loop (proc_pid_schedstat): no clock decides how much that
-  // is
-  cpu: `while read -r ns rest < /proc/$$/schedstat; [ $ns -lt ${BURNT_SECONDS * SECOND_NS} ]; do :; done; ${WAIT}`,
+  // the kernel's own count of this shell's CPU time ends the loop (proc_pid_stat: utime and stime are the 14th and 15th
+  // field): no clock decides how much that is
+  cpu: `while read -r ${'x '.repeat(13)}user system rest < /proc/$$/stat; [ $((user + system)) -lt ${BURNT_SECONDS * TICKS_A_SECOND} ]; do :; done; ${WAIT}`,
   // tail holds what it may have to print
   memory: `{ dd if=/dev/zero bs=1M count=${ALLOCATED / MIB}; echo done >&2; exec sleep 3600; } | tail -c ${ALLOCATED}`,
   disk: `dd if=/dev/zero of=/written bs=1M count=${WRITTEN / MIB}; ${WAIT}`,
