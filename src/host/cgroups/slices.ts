@@ -47,7 +47,7 @@ export function sliceCgroup(slice: string): string {
   return join('/', ...levels.map((_, at) => `${levels.slice(0, at + 1).join('-')}${SLICE}`));
 }
 
-/** A scope for one process only, named by its pid: a scope starts with a process, and no second one can join by name. */
+/** A scope for one process, named by its pid: a scope starts with a process, and no second one can join by name. */
 export function scopeOfProcess(scope: string, pid: number): string {
   return `${scope.slice(0, -SCOPE.length)}-${pid}${SCOPE}`;
 }
