@@ -50,7 +50,7 @@ const systemd = { TROUPE_TEST_CGROUP_DRIVER: 'systemd' };
 
 /** With what the machine's tests load a pod with. */
 const statistics = {
-  boots: [vitest('vm', '--project=e2e', 'test/vm/guest/statistics.test.ts', 'test/e2e/stats/stats.test.ts')],
+  boots: [vitest('vm,e2e', 'test/vm/guest/statistics.test.ts', 'test/e2e/stats/stats.test.ts')],
 };
 const kubelet = {
   boots: [program('test/e2e/kubelet/main.ts', '--kills', '5')],
