@@ -94,10 +94,9 @@ it('applies a profile of the node by the conditions and architectures that it ha
 });
 
 it('runs our pause program as PID 1 of a shared namespace', async () => {
-  const pod = await node.runPod('shared', {
-    securityContext: { namespaceOptions: { pid: NamespaceMode.POD } },
-  });
-  const id = await node.start(pod, 'main', untilTermed(5));
+  const securityContext = { namespaceOptions: { pid: NamespaceMode.POD } };
+  const pod = await node.runPod('shared', { securityContext });
+  const id = await node.start(pod, 'main', untilTermed(5), { securityContext });
   expect(await node.exec(id, 'cat', '/proc/1/comm')).toBe('pause');
   await node.client.runtime.stopContainer({ containerId: id, timeout: 60n });
   expect((await node.status(id)).state).toBe(ContainerState.CONTAINER_EXITED);

@@ -248,7 +248,7 @@ export async function startWithImage(): Promise<string> {
 }
 
 /** `troupe check`: what it found, as it prints it; its exit code is 0 when there is nothing. */
-export const check = async () => await run([join(checkout, 'bin/troupe'), 'check'], { timeoutMs: 120_000 });
+export const check = async () => await run([join(checkout, 'bin/troupe'), 'check']);
 
 /** Notes for the next boot. */
 export async function remember(name: string, value: unknown): Promise<void> {
