@@ -11,7 +11,7 @@ import { fail, toFault, FaultError } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { parseSandboxId } from '../base/ids.ts';
 import { networkLimits } from './bounds.ts';
-import { codeOf } from '../host/ffi/errno.ts';
+import { codeOf, missingAs } from '../host/ffi/errno.ts';
 import { readSmallFile } from '../host/files/small-file.ts';
 import { syncPath } from '../host/files/sync-path.ts';
 import type { CniResult } from './result.ts';
@@ -112,15 +112,16 @@ export class AttachmentCache {
 
   /**
    * Deletes both files, the result first: an interruption in between leaves an intent, whose DEL is still
-   * pending, and never a result alone.
+   * pending, and never a result alone. Returns once that is durable: the sandbox's end is recorded next, and an
+   * intent that a power loss brought back would belong to no record and get no DEL, with its lease (F94).
    */
   async end(id: SandboxId): Promise<void> {
-    for (const name of [`${id}.result`, `${id}.json`]) {
-      try {
-        await unlink(join(this.#dir, name));
-      } catch (error) {
-        if (codeOf(error) !== 'ENOENT') this.#throw(id, error);
-      }
+    try {
+      for (const name of [`${id}.result`, `${id}.json`])
+        await missingAs(unlink(join(this.#dir, name)), undefined);
+      await syncPath(this.#dir);
+    } catch (error) {
+      this.#throw(id, error);
     }
   }
 

@@ -57,10 +57,10 @@ storageConformance('the twin', storeTwinStage);
 imagesConformance('the twin', storeTwinStage);
 
 policyConformance('the twin', async () => {
-  const { scheduler, outside, driven } = machine();
+  const { scheduler, kernel, outside, driven } = machine();
   let refuses = false;
   return {
-    policy: driven(policyTwin(outside, scheduler.epoch, () => refuses)),
+    policy: driven(policyTwin(kernel, outside, scheduler.epoch, { refuses: () => refuses })),
     image: imageOf(REFERENCES[0] ?? ''),
     decide: (word) => void (refuses = word === 'refuse'),
     close: done,

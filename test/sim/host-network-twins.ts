@@ -122,29 +122,48 @@ export function networkTwin(
         if (free === undefined) return fail('outside', `CNI ADD ${id}: no address is free`);
         address = free;
         kernel.leases.set(address, id);
+        kernel.unsynced.leasedMs.set(address, outside.scheduler.nowMs);
       };
-      return call('network.add', fx, [keep, lease], () => ({ ips: [address] }));
+      const keepResult = (): void => void kernel.results.set(id, outside.scheduler.nowMs);
+      return call('network.add', fx, [keep, lease, keepResult], () => ({ ips: [address] }));
     },
     del: ({ id }, fx) => {
-      const release = (): void => {
-        for (const [address, owner] of kernel.leases) if (owner === id) kernel.leases.delete(address);
+      // with the result or without one, which a power loss may have taken
+      const releaseOwn = (): void => {
+        for (const [address, owner] of kernel.leases)
+          if (owner === id) release(kernel, address, outside.scheduler.nowMs);
       };
-      return call('network.del', fx, [release, () => kernel.kept.delete(id)], () => undefined);
+      const forget = (): void => {
+        if (kernel.kept.delete(id) && kernel.unsynced.forgetsUnsynced)
+          kernel.unsynced.kept.set(id, outside.scheduler.nowMs);
+      };
+      const parts = [releaseOwn, () => kernel.results.delete(id), forget];
+      return call('network.del', fx, parts, () => undefined);
     },
     // the plugins of many networks know no GC
     collectable: () => (collects && !mood.hasNoNetwork ? 'twin' : undefined),
     collect: (sandboxes, fx) => {
       const valid: ReadonlySet<string> = new Set(sandboxes);
-      const release = (): void => {
+      const releaseOthers = (): void => {
         if (mood.collectFailures > 0) {
           mood.collectFailures -= 1;
           fail('outside', 'CNI GC: the plugin has failed');
         }
         for (const [address, owner] of kernel.leases)
-          if (!valid.has(owner) && !kernel.kept.has(owner)) kernel.leases.delete(address);
+          if (!valid.has(owner) && !kernel.kept.has(owner)) release(kernel, address, outside.scheduler.nowMs);
       };
-      return call('network.collect', fx, [release], () => undefined);
+      return call('network.collect', fx, [releaseOthers], () => undefined);
     },
     observe: (fx) => call('network.observe', fx, [], () => [...kernel.kept] as SandboxId[]),
   };
+}
+
+function release(kernel: Kernel, address: string, nowMs: number): void {
+  kernel.unsynced.leases.set(address, { owner: kernel.leases.get(address) ?? '', atMs: nowMs });
+  kernel.leases.delete(address);
+}
+
+/** What the driver does at its start: a lease in its own directory without an attachment belongs to nobody. */
+export function dropStaleLeases(kernel: Kernel): void {
+  for (const [address, owner] of kernel.leases) if (!kernel.kept.has(owner)) kernel.leases.delete(address);
 }

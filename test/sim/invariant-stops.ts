@@ -22,7 +22,11 @@ export class Stops {
   check(ledger: Ledger): Broken | undefined {
     const { kernel, scheduler, servingSinceMs } = this.#world;
     for (const [id, { stopping }] of ledger.containers) {
-      if (stopping?.killAtMonoMs === undefined) continue;
+      if (stopping?.killAtMonoMs === undefined) {
+        // an older version recorded the wall clock alone, which may have been set since
+        if (stopping !== undefined) this.#dueMs.delete(id);
+        continue;
+      }
       const dueMs = Math.min(this.#dueMs.get(id) ?? Infinity, stopping.killAtMonoMs);
       this.#dueMs.set(id, dueMs);
       if (scheduler.nowMs - Math.max(dueMs, servingSinceMs) <= this.#within()) continue;
@@ -35,9 +39,11 @@ export class Stops {
     return undefined;
   }
 
+  /** Where timers were hurried, the bounds of effects that could have ended have run out. */
   #within(): number {
-    const { error, hang, late } = this.#world.outside.made;
-    const { syncError, diskFull } = this.#world.made;
-    return error + hang + late + syncError + diskFull === 0 ? KILLED_WITHIN_MS : HELD_UP_MS;
+    const { outside, made, scheduler } = this.#world;
+    const { error, hang, late } = outside.made;
+    const inTheWay = error + hang + late + made.syncError + made.diskFull + scheduler.hurried;
+    return inTheWay === 0 ? KILLED_WITHIN_MS : HELD_UP_MS;
   }
 }

@@ -11,6 +11,7 @@ import type { Broken } from './broken.ts';
 import { checkArchives, checkCheckpoints, leftOfCheckpoints } from './invariant-checkpoints.ts';
 import { checkContainers } from './invariant-containers.ts';
 import { checkLogs } from './invariant-logs.ts';
+import { leftOfSecrets } from './invariant-secrets.ts';
 import { Stops } from './invariant-stops.ts';
 import type { World } from './world.ts';
 
@@ -348,7 +349,7 @@ export class Invariants {
       return { invariant: 'I2', detail: 'records are left' };
     const [ingest] = kernel.ingests.keys();
     if (ingest !== undefined) return { invariant: 'I15', detail: `bytes of the blob ${ingest} are left` };
-    const checkpoint = leftOfCheckpoints(this.#world);
+    const checkpoint = leftOfCheckpoints(this.#world) ?? leftOfSecrets(this.#world);
     if (checkpoint !== undefined) return checkpoint;
     const layers = [...kernel.layers, ...kernel.partials];
     return layers.length === 0

@@ -7,7 +7,7 @@ import type { Resources } from '../../src/ports/specs.ts';
 import { Checkpoints } from './checkpoint-model.ts';
 import { Logs } from './logs.ts';
 import { Unsynced } from './unsynced.ts';
-import type { Rootfs } from './unsynced.ts';
+import type { Rootfs, Signatures } from './unsynced.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import { WORLD } from './scheduler.ts';
@@ -51,6 +51,10 @@ export class Kernel {
   readonly kept = new Set<string>();
   /** Address to sandbox; on disk, forgets nothing by itself. */
   readonly leases = new Map<string, string>();
+  /** Sandboxes whose ADD has an answer on the disk, and since when, virtual milliseconds. */
+  readonly results = new Map<string, number>();
+  /** Signatures that were kept of pulled images, by image id. */
+  readonly signatures = new Map<string, Signatures>();
   readonly processes = new Map<number, SimProcess>();
   readonly bundles = new Set<string>();
   readonly runtimeStates = new Map<string, 'created' | 'running'>();
@@ -100,6 +104,7 @@ export class Kernel {
     ['cgroup', this.cgroups],
     ['namespaces', this.pins],
     ['CNI cache', this.kept],
+    ['CNI result', this.results],
     ['bundle', this.bundles],
     ['runtime state', this.runtimeStates],
     ['container cgroup', this.limits],

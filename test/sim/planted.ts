@@ -3,11 +3,13 @@
  * the daemon's actors see of their ports, or of their directory, as the bug in their own code would.
  */
 import type { JournalPort, JournalRecord } from '../../src/ports/journal.ts';
+import type { DiskPort } from '../../src/ports/disk.ts';
 import type { Ports } from '../../src/ports/ports.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
 import type { Ledger } from '../../src/actors/ledger/ledger.ts';
 import type { Kernel } from './kernel.ts';
 import { DRIVER_PLANTS } from './planted-drivers.ts';
+import { closeLastRecord } from './half-record.ts';
 
 export const MUTANTS = [
   'nameReleasedEarly',
@@ -22,6 +24,9 @@ export const MUTANTS = [
   'createJoinsOther',
   'eventBeforeCommit',
   'graceRestarted',
+  'halfRecordTrusted',
+  'lockReleasedEarly',
+  'attachmentNotSynced',
 ] as const;
 
 export type Mutant = 'none' | (typeof MUTANTS)[number];
@@ -59,6 +64,12 @@ export function plantInPorts(mutant: Mutant, ports: Ports, kernel: Kernel): Port
 
 function withoutPendingCleanup(record: JournalRecord): JournalRecord {
   return record.type === 'sandbox.stopped' ? { ...record, owed: [] } : record;
+}
+
+/** The disk below the journal. A record that the disk has a part of is taken for whole, as far as it goes. */
+export function plantInDisk(mutant: Mutant, disk: DiskPort): DiskPort {
+  if (mutant !== 'halfRecordTrusted') return disk;
+  return { ...disk, read: (name) => disk.read(name).then((bytes) => bytes && closeLastRecord(bytes)) };
 }
 
 /** What is wrong with the daemon beside its ports. */

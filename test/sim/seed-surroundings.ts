@@ -9,6 +9,7 @@ import type { World } from './world.ts';
 interface Moods {
   readonly policy: number;
   readonly network: number;
+  readonly registry: number;
   readonly reload: number;
   readonly plugin: number;
   readonly busy: number;
@@ -23,12 +24,14 @@ export function drawMoods(random: Random): Moods {
     reload: sometimes(0.15, 0.01),
     plugin: sometimes(0.6, 0.02),
     busy: sometimes(0.2, 0.02),
+    registry: sometimes(0.15, 0.01),
   };
 }
 
 export function changeSurroundings({ surroundings, kernel }: World, moods: Moods, dice: Random): void {
   if (dice.chance(moods.policy)) surroundings.changePolicy(dice.chance(0.4));
   if (dice.chance(moods.network)) surroundings.changeNetwork(dice.chance(0.4));
+  if (dice.chance(moods.registry)) surroundings.changeRegistry(dice.chance(0.4));
   if (dice.chance(moods.reload)) surroundings.reload(dice);
   if (dice.chance(moods.plugin)) {
     if (dice.chance(0.3)) surroundings.changePlugin();

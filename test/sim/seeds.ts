@@ -52,6 +52,7 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
   const clockSet = wall.chance(0.3) ? wall.next() * 0.01 : 0;
   const impatient = random.chance(0.5);
   const around = randomStream(seed, 'surroundings');
+  const versions = randomStream(seed, 'versions');
   const moods = drawMoods(around);
   let begun = false;
   return {
@@ -59,6 +60,7 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
     mutant,
     hasPlugins: peers.chance(0.2),
     collects: peers.chance(0.3),
+    upgrades: versions.chance(0.15) ? 0.4 : 0,
     pods: Array.from({ length: 1 + random.int(3) }, (_none, n) => ({
       ...drawPod(random, n),
       ...drawCheckpoints(seed, n),

@@ -161,21 +161,40 @@ function imageAt(reference: string, at: number): ResolvedImage {
   };
 }
 
-/** The signature policy: one for all namespaces. */
+/** What a policy decides by, beside the signatures. */
+export interface PolicyMood {
+  readonly refuses: () => boolean;
+  readonly scope?: () => string;
+  /** Nobody answers where the signatures are. */
+  readonly isRegistryAway?: () => boolean;
+}
+
+/** The signature policy: one for all namespaces. Signatures are kept, and fetched again where they are lost or torn. */
 export function policyTwin(
+  kernel: Kernel,
   outside: Outside,
   epoch: number,
-  refuses: () => boolean = () => false,
-  scope: () => string = () => '',
+  { refuses, scope = () => '', isRegistryAway = () => false }: PolicyMood,
 ): PolicyPort {
   const call = outside.life(epoch);
-  const word = (id: ImageId) => (): void => {
+  const fetch = (id: ImageId): void => {
+    if (isRegistryAway()) fail('outside', `verify ${id}: the registry does not answer`, { retryable: true });
+  };
+  const decide = (id: ImageId): void => {
     if (refuses()) fail('denied', `SignatureValidationFailed: verify ${id}: the policy rejects the image`);
+    kernel.signatures.set(id, { atMs: outside.scheduler.nowMs, isTorn: false });
   };
   return {
     scope,
-    admit: ({ image }, fx) => call('policy.admit', fx, [], word(image.id)),
-    admitAgain: ({ image }, fx) => call('policy.admitAgain', fx, [], word(image.id)),
+    admit: ({ image: { id } }, fx) => call('policy.admit', fx, [() => fetch(id)], () => decide(id)),
+    admitAgain: ({ image: { id } }, fx) => {
+      const find = (): void => {
+        if (kernel.signatures.get(id)?.isTorn === false) return;
+        fetch(id);
+        kernel.unsynced.lost.signatureFetched += 1;
+      };
+      return call('policy.admitAgain', fx, [find], () => decide(id));
+    },
   };
 }
 

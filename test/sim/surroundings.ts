@@ -15,6 +15,8 @@ export class Surroundings {
   refusesImages = false;
   /** Counts the changes of the policy: pulls under different ones are not joined. */
   policyVersion = 0;
+  /** Nobody answers where images and signatures are. */
+  isRegistryAway = false;
   /** No conflist is there. */
   hasNoNetwork = false;
   /** The handler that the empty name stands for, and one that a reload has removed. */
@@ -29,6 +31,7 @@ export class Surroundings {
   readonly made = {
     policyChanged: 0,
     imageRefused: 0,
+    registryAway: 0,
     networkGone: 0,
     networkRefused: 0,
     reloaded: 0,
@@ -53,6 +56,11 @@ export class Surroundings {
     this.refusesImages = refuses;
     this.policyVersion += 1;
     this.made.policyChanged += 1;
+  }
+
+  changeRegistry(isAway: boolean): void {
+    if (isAway && !this.isRegistryAway) this.made.registryAway += 1;
+    this.isRegistryAway = isAway;
   }
 
   changeNetwork(isGone: boolean): void {
@@ -120,6 +128,7 @@ export class Surroundings {
   /** Everything is as it should be. */
   calm(): void {
     this.changePolicy(false);
+    this.isRegistryAway = false;
     this.hasNoNetwork = false;
     this.removedHandler = undefined;
     this.#busyUntil.clear();

@@ -23,12 +23,13 @@ import { DiskModel } from './disk-model.ts';
 import { diskTwin } from './disk-twin.ts';
 import { EventWatch } from './events.ts';
 import { History } from './history.ts';
-import { hostTwin, networkTwin } from './host-network-twins.ts';
+import { dropStaleLeases, hostTwin, networkTwin } from './host-network-twins.ts';
 import { givenUp, HungDisk } from './hung-disk.ts';
 import { Kernel } from './kernel.ts';
 import { nriTwin } from './nri-twin.ts';
+import { makeOlder } from './older-journal.ts';
 import { Outside } from './outside.ts';
-import { plantInLedger, plantInPorts, plantInTroupe } from './planted.ts';
+import { plantInDisk, plantInLedger, plantInPorts, plantInTroupe } from './planted.ts';
 import type { Mutant } from './planted.ts';
 import { FIXED, randomStream } from './random.ts';
 import type { Random } from './random.ts';
@@ -52,6 +53,8 @@ export interface WorldOptions {
   readonly hasPlugins?: boolean;
   /** Whether the network's plugins can collect garbage (CNI 1.1). */
   readonly collects?: boolean;
+  /** Chance that the instance before a boot was of an older version, which wrote the journal in its own way. */
+  readonly upgrades?: number;
   /** Sees every event of every actor of each boot. */
   readonly inspect?: (event: InspectionEvent) => void;
   /** Intercepts each effect of each boot, those of the journal's disk included. */
@@ -100,6 +103,7 @@ export class World {
     collected: 0,
     staleLists: 0,
     targeted: 0,
+    olderJournal: 0,
   };
   crashes = 0;
   powerLosses = 0;
@@ -111,6 +115,7 @@ export class World {
   readonly #options: WorldOptions;
   readonly #ids: Random;
   readonly #power: Random;
+  readonly #older: Random;
   readonly #diskTrouble: Random;
   /** The life that was asked to end. */
   #draining = 0;
@@ -132,11 +137,14 @@ export class World {
     this.surroundings = new Surroundings(this.scheduler, this.history);
     this.#ids = randomStream(seed, 'ids');
     this.#power = stream(seed, 'power');
+    this.#older = stream(seed, 'older journals');
+    this.kernel.unsynced.hasLeaseFiles = options.collects !== true;
     this.#diskTrouble = stream(seed, 'disk');
     this.disk.put('journal.reserve', new Uint8Array(RESERVE_BYTES));
     this.disk.syncLies = this.mutant === 'fsyncDropped';
     this.outside.landsLate = this.mutant === 'lateEffect';
     this.outside.helpersGoOn = this.mutant === 'helpersGoOn';
+    this.kernel.unsynced.forgetsUnsynced = this.mutant === 'attachmentNotSynced';
     this.kernel.onStuck = () => void (this.made.stuck += 1);
     this.boot();
   }
@@ -176,7 +184,9 @@ export class World {
 
   async #life(epoch: number): Promise<void> {
     const around = this.#options.around?.(this) ?? {};
-    const disk = this.#journalDisk(epoch, around);
+    if (this.#options.collects !== true) dropStaleLeases(this.kernel);
+    if (this.#older.chance(this.#options.upgrades ?? 0) && makeOlder(this.disk)) this.made.olderJournal += 1;
+    const disk = plantInDisk(this.mutant, this.#journalDisk(epoch, around));
     const opened = await openJournal<Ledger>({
       disk,
       fold: ledgerFold,
@@ -196,7 +206,9 @@ export class World {
       network: this.#network(epoch),
       runtime: runtimeTwin(this.kernel, this.outside, epoch, this.surroundings),
       storage: storageTwin(this.kernel, this.outside, epoch, isBusy),
-      images: imagesTwin(this.kernel, this.outside, epoch),
+      images: imagesTwin(this.kernel, this.outside, epoch, () =>
+        this.surroundings.isRegistryAway ? 'outside' : undefined,
+      ),
       policy: this.#policy(epoch),
       nri: this.#plugins(epoch),
       checkpoints,
@@ -245,7 +257,11 @@ export class World {
       if (surroundings.refusesImages) surroundings.made.imageRefused += 1;
       return surroundings.refusesImages;
     };
-    return policyTwin(this.outside, epoch, refuses, () => String(surroundings.policyVersion));
+    return policyTwin(this.kernel, this.outside, epoch, {
+      refuses,
+      scope: () => String(surroundings.policyVersion),
+      isRegistryAway: () => surroundings.isRegistryAway,
+    });
   }
 
   /** The disk below the journal, whose operations fail, hang, and are held by `around`. */
@@ -272,6 +288,13 @@ export class World {
     if (troupe === undefined || this.#draining === epoch) return;
     this.#draining = epoch;
     this.made.drained += 1;
+    if (this.mutant === 'lockReleasedEarly') {
+      // the next instance begins while calls of this one are still at work
+      this.outside.helpersGoOn = true;
+      this.crash({ power: false });
+      this.outside.helpersGoOn = false;
+      return;
+    }
     const drained = this.answers.drains();
     void troupe.drain().then(() => {
       drained();
