@@ -10,20 +10,17 @@ import type { Call } from './directory/ask.ts';
 import { endAll } from './commands/end-containers.ts';
 import { containerAddress } from './container/container.context.ts';
 import type { ContainerMachineInput } from './container/container.context.ts';
-import { containerEffects } from './container/container.effects.ts';
-import { containerMachine } from './container/container.machine.ts';
 import { Directory } from './directory/directory.ts';
 import { effectLogic } from './effects/effect-logic.ts';
 import { PullProgress } from './image-pull/progress.ts';
 import { LayerBook } from './ledger/layer-book.ts';
-import { pullEffects } from './image-pull/image-pull.effects.ts';
-import { imagePullMachine } from './image-pull/image-pull.machine.ts';
 import { collectNetwork } from './janitor/collect-network.ts';
 import { collectorMachine } from './janitor/collector.machine.ts';
 import { janitorMachine } from './janitor/janitor.machine.ts';
 import { sweepOnce } from './janitor/sweep.ts';
 import type { Sweeping } from './janitor/sweeping.ts';
 import { nriNode } from './commands/nri-node.ts';
+import { machinesOf } from './machines.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { Ports } from '../ports/ports.ts';
 import type { ImageUse, MachineLabels } from '../ports/specs.ts';
@@ -34,8 +31,6 @@ import { recover, settleAll } from './recovery/reconcile.ts';
 import { sweepContainer, sweepSandbox } from './recovery/sweep.ts';
 import { rootMachine } from './root/root.machine.ts';
 import { sandboxAddress } from './sandbox/sandbox.context.ts';
-import { sandboxEffects } from './sandbox/sandbox.effects.ts';
-import { sandboxMachine } from './sandbox/sandbox.machine.ts';
 import type { CommandStage } from './stage.ts';
 import { supervisorLogic } from './directory/supervisor.ts';
 import type { Troupe } from './troupe.ts';
@@ -50,6 +45,11 @@ export interface TroupeOptions extends CallsOptions {
   readonly ledger: Ledger;
   /** The machine's default labels for containers; absent on a machine without SELinux. */
   readonly selinux?: MachineLabels | undefined;
+  /**
+   * Builds the machines; `machinesOf` by default. A simulation has thousands of instances in one process, and gives all
+   * of them the same machines.
+   */
+  readonly machines?: typeof machinesOf;
   /** Called with every event of every actor. What it throws is only logged. */
   readonly inspect?: (event: InspectionEvent) => void;
 }
@@ -66,7 +66,7 @@ export function createTroupe(options: TroupeOptions): Troupe {
   releaseLayers(stage);
   forwardExits(stage);
   ports.nri.attach(nriNode(stage));
-  const root: RootRef = createRoot(stage, options.inspect);
+  const root: RootRef = createRoot(stage, options);
   return troupeOf(stage, root, options);
 }
 
@@ -204,12 +204,12 @@ function settle(directory: Directory, view: SandboxView | ContainerView, remove:
   else directory.replace(view);
 }
 
-function createRoot(stage: CommandStage, inspect: TroupeOptions['inspect']): RootRef {
+function createRoot(stage: CommandStage, { inspect, machines = machinesOf }: TroupeOptions): RootRef {
   const { activity, clock } = stage;
   const machine = rootMachine({
     recover: effectLogic(activity, 'recover', actorLimits.removeRootfsMs, (_input, fx) => recover(stage, fx)),
     settleAll: effectLogic(activity, 'settleAll', actorLimits.drainMs, (_input, fx) => settleAll(stage, fx)),
-    ...supervisors(stage),
+    ...supervisors(stage, machines),
     janitor: janitorMachine({
       sweep: effectLogic(activity, 'sweep', actorLimits.removeRootfsMs, (_input, fx) =>
         sweepOnce(stage.sweeping, fx),
@@ -240,8 +240,11 @@ function guarded(inspect: (event: InspectionEvent) => void, ports: Ports): (even
   };
 }
 
-function supervisors(stage: CommandStage): Record<'sandboxes' | 'containers' | 'pulls', AnyActorLogic> {
-  const { ports, ledger, directory, activity, clock } = stage;
+function supervisors(
+  stage: CommandStage,
+  build: typeof machinesOf,
+): Record<'sandboxes' | 'containers' | 'pulls', AnyActorLogic> {
+  const { ports, ledger, directory, activity, layers, progress, clock } = stage;
   const shared = { directory, activity, clock, log: ports.log };
   const world = () =>
     activity.run('root', 'observe', actorLimits.hostMs, new AbortController().signal, (fx) =>
@@ -253,24 +256,25 @@ function supervisors(stage: CommandStage): Record<'sandboxes' | 'containers' | '
     removeAll: (id: SandboxId, fx: EffectContext) =>
       endAll(stage, id, innerCall(stage, fx, 'RemovePodSandbox'), 'remove'),
   };
+  const machines = build({ ports, activity, layers, progress, containersOf });
   return {
     sandboxes: supervisorLogic({
       ...shared,
-      logic: sandboxMachine(sandboxEffects(ports, activity, containersOf), activity),
+      logic: machines.sandbox,
       view: sandboxView,
       rebuild: async (address) =>
         planSandbox(ledger, await world(), address.slice('sandbox/'.length) as SandboxId),
     }),
     containers: supervisorLogic({
       ...shared,
-      logic: containerMachine(containerEffects(ports, activity), activity),
+      logic: machines.container,
       view: containerView,
       rebuild: async (address) =>
         planContainer(ledger, await world(), address.slice('container/'.length) as ContainerId),
     }),
     pulls: supervisorLogic({
       ...shared,
-      logic: imagePullMachine(pullEffects(ports, activity, stage.layers, stage.progress)),
+      logic: machines.pull,
       view: pullView,
       // a pull has no durable state to rebuild from: its callers get the fault and pull again
       rebuild: () => Promise.resolve(undefined),

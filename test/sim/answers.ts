@@ -137,7 +137,8 @@ export class Answers {
         kernel.processOf('init', stop.id) === undefined ||
         kernel.isStuck(stop.id);
       if (isOver && hungDisk.hangs) this.kept.stoppedHung += 1;
-      if (isOver || outside.made.error + outside.made.hang + scheduler.hurried > 0) this.#stops.delete(stop);
+      const { error, hang, slowed } = outside.made;
+      if (isOver || error + hang + slowed + scheduler.hurried > 0) this.#stops.delete(stop);
       else if (scheduler.nowMs > stop.byMs)
         this.#wrong ??= `container ${stop.id} runs ${Math.round(scheduler.nowMs - stop.byMs)} ms after its stop had to end it`;
     }

@@ -28,7 +28,6 @@ export function stageOf(
   epoch: number,
   around: AroundStep,
 ): CheckpointStage {
-  const { scheduler } = outside;
   const call = outside.life(epoch);
   return {
     kernel,
@@ -40,7 +39,7 @@ export function stageOf(
         `criu.${step}`,
         () =>
           new Promise<void>((resolve) => {
-            scheduler.add(epoch, `criu.${step}`, () => {
+            outside.soon(epoch, `criu.${step}`, () => {
               act();
               resolve();
             });

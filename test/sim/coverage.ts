@@ -28,27 +28,58 @@ function known(): ReadonlySet<string> {
   return pairs;
 }
 
+interface Counter {
+  times: number;
+}
+
 export class Coverage {
   readonly known = known();
-  readonly taken = new Map<string, number>();
+  readonly #counters = new Map<string, Counter>();
+  /** Of each transition of the machines, which are the same in many boots. */
+  readonly #ofTransitions = new WeakMap<object, Counter>();
 
   /** For createTroupe. */
   readonly inspect = (event: InspectionEvent): void => {
     if (event.type !== '@xstate.microstep') return;
-    for (const { source, eventType } of event._transitions) {
-      const pair = pairOf(source.id, eventType);
-      if (this.known.has(pair)) this.taken.set(pair, (this.taken.get(pair) ?? 0) + 1);
+    for (const transition of event._transitions) {
+      const known = this.#ofTransitions.get(transition);
+      if (known !== undefined) known.times += 1;
+      else {
+        const counter = this.#counter(pairOf(transition.source.id, transition.eventType));
+        counter.times += 1;
+        this.#ofTransitions.set(transition, counter);
+      }
     }
   };
 
+  /** Times that another process saw a pair taken. */
+  add(pair: string, times: number): void {
+    this.#counter(pair).times += times;
+  }
+
+  /** How often each pair was taken. */
+  get taken(): ReadonlyMap<string, number> {
+    return new Map(
+      [...this.#counters].filter(([pair]) => this.known.has(pair)).map(([pair, { times }]) => [pair, times]),
+    );
+  }
+
+  #counter(pair: string): Counter {
+    const counter = this.#counters.get(pair) ?? { times: 0 };
+    this.#counters.set(pair, counter);
+    return counter;
+  }
+
   /** Without those that have a reason. */
   get missing(): readonly string[] {
-    return [...this.known].filter((pair) => !this.taken.has(pair) && !NEVER_TAKEN.has(pair)).toSorted();
+    const { taken } = this;
+    return [...this.known].filter((pair) => !taken.has(pair) && !NEVER_TAKEN.has(pair)).toSorted();
   }
 
   /** Pairs with a reason never to be taken that were taken, or that no machine has: the reason is wrong. */
   get wrongReasons(): readonly string[] {
-    return [...NEVER_TAKEN.keys()].filter((pair) => this.taken.has(pair) || !this.known.has(pair));
+    const { taken } = this;
+    return [...NEVER_TAKEN.keys()].filter((pair) => taken.has(pair) || !this.known.has(pair));
   }
 
   /** Of all pairs, 0 to 1. */

@@ -7,7 +7,7 @@ import type { World } from './world.ts';
 /** Virtual milliseconds until a change shows, where nothing hangs. */
 const SEEN_WITHIN_MS = 5000;
 /**
- * The same where a call that hung from before the quiet may hold it up: the longest bounds of a container's effects in
+ * The same where a call that hung, or is slow, from before the quiet may hold it up: the longest bounds of a container's effects in
  * a row.
  */
 const HELD_UP_MS = actorLimits.removeRootfsMs + 3 * actorLimits.janitorMs;
@@ -16,7 +16,8 @@ const HELD_UP_MS = actorLimits.removeRootfsMs + 3 * actorLimits.janitorMs;
 export function checkContainers(world: World, containers: readonly ContainerView[]): Broken | undefined {
   const { kernel, scheduler, quietSinceMs, servingSinceMs, outside } = world;
   const broken = (detail: string): Broken => ({ invariant: 'I10', detail });
-  const within = outside.made.hang > 0 ? HELD_UP_MS : SEEN_WITHIN_MS;
+  const { hang, slowed } = outside.made;
+  const within = hang + slowed > 0 ? HELD_UP_MS : SEEN_WITHIN_MS;
   const isLate = (sinceMs: number): boolean =>
     scheduler.nowMs - Math.max(sinceMs, quietSinceMs, servingSinceMs) > within;
   for (const { id, criState, state, listed, init, exit, path } of containers) {

@@ -42,8 +42,8 @@ export class Stops {
   /** Where timers were hurried, the bounds of effects that could have ended have run out. */
   #within(): number {
     const { outside, made, scheduler } = this.#world;
-    const { error, hang, late } = outside.made;
-    const inTheWay = error + hang + late + made.syncError + made.diskFull + scheduler.hurried;
+    const { error, hang, late, slowed } = outside.made;
+    const inTheWay = error + hang + late + slowed + made.syncError + made.diskFull + scheduler.hurried;
     return inTheWay === 0 ? KILLED_WITHIN_MS : HELD_UP_MS;
   }
 }

@@ -15,8 +15,22 @@ export interface FaultRates {
   hang: number;
 }
 
+/** One kind of call that is slow, or fails, much more often than others: pairs that no even draw comes to. */
+export interface Target {
+  /** Of the calls' labels. */
+  readonly prefix: string;
+  /** Per call. */
+  readonly error: number;
+  /** Most milliseconds before its effect; 0 for none. */
+  readonly slowMs: number;
+}
+
 /** Milliseconds after which a driver finds out by itself that nothing moves: downloads, whose whole bound is hours. */
 const STALL_MS = 180_000;
+
+const NO_TARGET: Target = { prefix: '', error: 0, slowMs: 0 };
+/** Share of the calls of a slow kind that are. */
+const SLOW = 0.7;
 
 /** Most milliseconds for which the mutant lets a helper work on when its daemon is dead. */
 const LATE_MS = 5000;
@@ -34,6 +48,7 @@ export class Outside {
   readonly scheduler: Scheduler;
   readonly #random: Random;
   readonly rates: FaultRates = { error: 0, hang: 0 };
+  target: Target | undefined;
   /** The mutant: what is aborted or given up lands all the same, later. */
   landsLate = false;
   /** The mutant: effects of a dead daemon's helpers land at any time, also after the next one's scan. */
@@ -41,7 +56,7 @@ export class Outside {
   /** What holds up the calls that need the disk. */
   hungDisk: Pick<HungDisk, 'holds' | 'holdCall'> | undefined;
   /** Faults that were made. */
-  readonly made = { error: 0, hang: 0, aborted: 0, late: 0, finished: 0 };
+  readonly made = { error: 0, hang: 0, aborted: 0, late: 0, finished: 0, slowed: 0 };
   readonly #helpers: Random;
   /** What each call that has no effect yet will do, as long as its driver keeps at it. */
   readonly #atWork = new Map<readonly (() => void)[], () => boolean>();
@@ -98,7 +113,7 @@ export class Outside {
         this.#atWork.delete(parts);
         // a driver keeps to its bound: nothing lands after it
         const late = scheduler.nowMs >= deadlineMs;
-        const ending = late ? 'aborted' : this.#ending(fx);
+        const ending = late ? 'aborted' : this.#ending(label, fx);
         const count = ending === 'done' ? parts.length : late ? 0 : this.#random.int(parts.length + 1);
         try {
           for (const part of parts.slice(0, count)) part();
@@ -135,13 +150,27 @@ export class Outside {
 
   /** At once, or after the disk has hung, where the call needs it. */
   #whenDiskAnswers(epoch: number, label: string, fx: EffectContext | undefined, happen: () => void): void {
-    const add = (): void => this.scheduler.add(epoch, label, happen);
+    const add = (): void => this.soon(epoch, label, happen);
     if (fx === undefined || this.hungDisk?.holds(label) !== true) add();
     else this.hungDisk.holdCall(epoch, fx, add);
   }
 
-  #ending(fx: EffectContext | undefined): 'done' | 'error' | 'hang' | 'aborted' {
+  /** Makes it happen from now on, or later where this kind is slow. */
+  soon(epoch: number, label: string, happen: () => void): void {
+    const add = (): void => this.scheduler.add(epoch, label, happen);
+    const { slowMs, prefix } = this.target ?? NO_TARGET;
+    if (slowMs === 0 || !label.startsWith(prefix) || !this.#random.chance(SLOW)) {
+      add();
+      return;
+    }
+    this.made.slowed += 1;
+    this.scheduler.after(epoch, this.#random.next() * slowMs, add);
+  }
+
+  #ending(label: string, fx: EffectContext | undefined): 'done' | 'error' | 'hang' | 'aborted' {
     if (fx?.signal.aborted === true) return 'aborted';
+    if (this.target !== undefined && label.startsWith(this.target.prefix))
+      if (this.#random.chance(this.target.error)) return 'error';
     if (this.#random.chance(this.rates.error)) return 'error';
     if (fx !== undefined && this.#random.chance(this.rates.hang)) return 'hang';
     return 'done';

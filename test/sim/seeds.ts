@@ -12,6 +12,8 @@ import type { RunOptions, RunResult } from './run.ts';
 import { REFERENCES } from './storage-images-twins.ts';
 import type { Mutant } from './planted.ts';
 import { changeSurroundings, drawExtras, drawMoods } from './seed-surroundings.ts';
+import { drawAim, Seeker } from './seed-targets.ts';
+import type { Aim } from './seed-targets.ts';
 import type { World } from './world.ts';
 
 interface Troubles {
@@ -53,12 +55,14 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
   const impatient = random.chance(0.5);
   const around = randomStream(seed, 'surroundings');
   const versions = randomStream(seed, 'versions');
+  const rare = randomStream(seed, 'rare pairs');
+  const aim = mutant === 'none' ? drawAim(rare) : undefined;
   const moods = drawMoods(around);
   let begun = false;
   return {
     seed,
     mutant,
-    hasPlugins: peers.chance(0.2),
+    hasPlugins: peers.chance(0.2) || aim?.hasPlugins === true,
     collects: peers.chance(0.3),
     upgrades: versions.chance(0.15) ? 0.4 : 0,
     pods: Array.from({ length: 1 + random.int(3) }, (_none, n) => ({
@@ -66,6 +70,7 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
       ...drawCheckpoints(seed, n),
       ...(mutant === 'graceRestarted' ? { graceMs: LONG_GRACE_MS } : {}),
       ...drawExtras(seed, n),
+      ...aim?.pod,
     })),
     manners: {
       duplicates: random.chance(0.5) ? 0.2 : 0,
@@ -80,6 +85,7 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
       if (!begun) {
         begun = true;
         begin(world, seed, troubles);
+        if (aim !== undefined) takeAim(world, aim, rare);
         if (around.chance(0.5)) world.surroundings.collectFailures = 1;
       }
       disturb(world, troubles, dice);
@@ -149,6 +155,17 @@ function begin(world: World, seed: number, troubles: Troubles): void {
   world.outside.rates.hang = troubles.hang;
   world.diskErrorRate = troubles.diskError;
   world.scheduler.timerFirst = troubles.timerFirst;
+}
+
+function takeAim(world: World, { target, diskError = 0, isStubborn = false }: Aim, rare: Random): void {
+  const { kernel } = world;
+  world.outside.target = target;
+  world.diskErrorRate = Math.max(diskError, world.diskErrorRate);
+  if (isStubborn) {
+    const { program } = kernel;
+    kernel.program = (id) => ({ ...program(id), livesMs: undefined, stubborn: true });
+  }
+  new Seeker(world, rare).work();
 }
 
 /** What a container's program does follows from the seed and its id. */

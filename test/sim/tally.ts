@@ -63,8 +63,7 @@ export class Tally {
     this.#cpuSeconds += part.cpuSeconds;
     this.failed += part.failed;
     this.#addFaults(part.faults);
-    for (const [pair, count] of part.taken)
-      this.coverage.taken.set(pair, (this.coverage.taken.get(pair) ?? 0) + count);
+    for (const [pair, count] of part.taken) this.coverage.add(pair, count);
   }
 
   get part(): TallyPart {

@@ -13,6 +13,7 @@ import type { DiskPort } from '../../src/ports/disk.ts';
 import type { Ports } from '../../src/ports/ports.ts';
 import { ledgerFold } from '../../src/actors/ledger/ledger.ts';
 import type { Ledger } from '../../src/actors/ledger/ledger.ts';
+import type { View } from '../../src/actors/directory/views.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
 import { fail, fault, FaultError } from '../../src/base/fault.ts';
 import { silentLog } from '../../src/base/log.ts';
@@ -35,6 +36,7 @@ import { FIXED, randomStream } from './random.ts';
 import type { Random } from './random.ts';
 import { aroundEffect, aroundEffects } from './record-effects.ts';
 import type { Around } from './record-effects.ts';
+import { sharedMachines } from './shared-machines.ts';
 import { Surroundings } from './surroundings.ts';
 import { runtimeTwin } from './runtime-twin.ts';
 import { Scheduler, WORLD } from './scheduler.ts';
@@ -86,6 +88,8 @@ export class World {
   ledger: Ledger | undefined;
   /** What the current instance sends to those who watch for events. */
   events: EventWatch | undefined;
+  /** Called with each change of a view; undefined for nobody. */
+  onView: ((view: View) => void) | undefined;
   #ended = new AbortController();
   /** Virtual milliseconds; `quietSinceMs` is endless while faults are made. */
   servingSinceMs = Infinity;
@@ -231,11 +235,13 @@ export class World {
         this.kernel,
       ),
       ledger: opened.state,
+      machines: sharedMachines,
       ...(this.#options.inspect === undefined ? {} : { inspect: this.#options.inspect }),
     });
     plantInTroupe(this.mutant, troupe);
     this.ledger = opened.state;
     this.troupe = troupe;
+    troupe.directory.listenToAll((view) => void (epoch === this.scheduler.epoch && this.onView?.(view)));
     await troupe.start();
     this.servingSinceMs = this.scheduler.nowMs;
     this.events = new EventWatch(troupe.directory, this.scheduler.clock(epoch), this.#ended.signal);
