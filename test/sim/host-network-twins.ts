@@ -97,6 +97,7 @@ export function networkTwin(
   mood: NetworkMood = CALM,
 ): NetworkPort {
   const call = outside.life(epoch);
+  const nowMs = (): number => outside.scheduler.nowMs;
   return {
     status: () => {
       if (!mood.hasNoNetwork) return { ready: true, reason: '', message: '' };
@@ -116,30 +117,14 @@ export function networkTwin(
         kernel.kept.add(id);
       };
       const lease = (): void => {
-        const free = Array.from({ length: ADDRESSES }, (_none, n) => `10.1.0.${n + 2}`).find(
-          (one) => !kernel.leases.has(one),
-        );
-        if (free === undefined) return fail('outside', `CNI ADD ${id}: no address is free`);
-        address = free;
+        address = freeAddress(kernel, id);
         kernel.leases.set(address, id);
         kernel.unsynced.leasedMs.set(address, outside.scheduler.nowMs);
       };
       const keepResult = (): void => void kernel.results.set(id, outside.scheduler.nowMs);
       return call('network.add', fx, [keep, lease, keepResult], () => ({ ips: [address] }));
     },
-    del: ({ id }, fx) => {
-      // with the result or without one, which a power loss may have taken
-      const releaseOwn = (): void => {
-        for (const [address, owner] of kernel.leases)
-          if (owner === id) release(kernel, address, outside.scheduler.nowMs);
-      };
-      const forget = (): void => {
-        if (kernel.kept.delete(id) && kernel.unsynced.forgetsUnsynced)
-          kernel.unsynced.kept.set(id, outside.scheduler.nowMs);
-      };
-      const parts = [releaseOwn, () => kernel.results.delete(id), forget];
-      return call('network.del', fx, parts, () => undefined);
-    },
+    del: ({ id }, fx) => call('network.del', fx, partsOfDel(kernel, id, nowMs), () => undefined),
     // the plugins of many networks know no GC
     collectable: () => (collects && !mood.hasNoNetwork ? 'twin' : undefined),
     collect: (sandboxes, fx) => {
@@ -156,6 +141,24 @@ export function networkTwin(
     },
     observe: (fx) => call('network.observe', fx, [], () => [...kernel.kept] as SandboxId[]),
   };
+}
+
+function freeAddress(kernel: Kernel, id: string): string {
+  const all = Array.from({ length: ADDRESSES }, (_none, n) => `10.1.0.${n + 2}`);
+  return all.find((one) => !kernel.leases.has(one)) ?? fail('outside', `CNI ADD ${id}: no address is free`);
+}
+
+/** With the result of ADD or without one, which a power loss may have taken. */
+function partsOfDel(kernel: Kernel, id: string, nowMs: () => number): (() => void)[] {
+  return [
+    () => {
+      for (const [address, owner] of kernel.leases) if (owner === id) release(kernel, address, nowMs());
+    },
+    () => kernel.results.delete(id),
+    () => {
+      if (kernel.kept.delete(id) && kernel.unsynced.forgetsUnsynced) kernel.unsynced.kept.set(id, nowMs());
+    },
+  ];
 }
 
 function release(kernel: Kernel, address: string, nowMs: number): void {

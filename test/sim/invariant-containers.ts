@@ -7,8 +7,8 @@ import type { World } from './world.ts';
 /** Virtual milliseconds until a change shows, where nothing hangs. */
 const SEEN_WITHIN_MS = 5000;
 /**
- * The same where a call that hung, or is slow, from before the quiet may hold it up: the longest bounds of a container's effects in
- * a row.
+ * The same where a call that hung or was slow before the quiet may hold it up: the longest bounds of a container's
+ * effects in a row.
  */
 const HELD_UP_MS = actorLimits.removeRootfsMs + 3 * actorLimits.janitorMs;
 

@@ -12,7 +12,7 @@ import type { DiskModel } from './disk-model.ts';
 /** Stands in the records of older versions, and in no file once the new one has rewritten them. */
 export const OLD_SECRET = 'secret-of-an-older-version';
 
-/** Rewrites the newest file; false where there is none, or where it does not end with a whole record. */
+/** Rewrites the newest file; false without one, and for one that does not end with a whole record. */
 export function makeOlder(disk: DiskModel): boolean {
   const newest = disk
     .list()

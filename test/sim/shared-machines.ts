@@ -1,7 +1,7 @@
 /**
- * The machines of all instances of the daemon in this process. They are built once: building them anew at each boot took
- * a sixth of a run. Their effects reach the parts of the instance that began last through stand-ins; no effect of an
- * earlier one begins after that, since nothing of an older epoch is delivered.
+ * The machines of all instances of the daemon in this process, built once: building them anew at each boot took a sixth
+ * of a run. Their effects reach the parts of the instance that began last through stand-ins; no effect of an earlier
+ * one begins after that, since nothing of an older epoch is delivered.
  */
 import type { MachineParts, Machines } from '../../src/actors/machines.ts';
 import { machinesOf } from '../../src/actors/machines.ts';

@@ -7,12 +7,12 @@ import { AttachmentCache } from '../../../src/network/attachment-cache.ts';
 import { id, network } from './attachments-world.ts';
 
 // test files share a process: modules loaded before this file keep the real one, those loaded here the mock
-const synced = vi.hoisted(() => {
-  vi.resetModules();
-  return { paths: [] as string[], names: [] as (readonly string[])[] };
-});
+vi.hoisted(() => vi.resetModules());
+// at once, since nothing runs after a file whose tests are all skipped; and what is loaded later
 vi.resetModules();
 afterAll(() => vi.resetModules());
+
+const synced = vi.hoisted(() => ({ paths: [] as string[], names: [] as (readonly string[])[] }));
 
 vi.mock('../../../src/host/files/sync-path.ts', () => ({
   syncPath: async (path: string) => {
