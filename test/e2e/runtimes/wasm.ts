@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Stage } from '../../conformance-cri/stage.ts';
 import { wasmImage } from '../../support/images/wasm-image.ts';
 import { eventually } from '../../support/eventually.ts';
-import { crunNewest } from '../../support/tools/runtimes.ts';
+import { crunWithWasm } from '../../support/tools/runtimes.ts';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { makeWorld } from '../support/world.ts';
 
@@ -20,7 +20,7 @@ export async function runWasm(): Promise<void> {
     images: new Map([['test/wasm:1', wasmImage(`${LINE}\n`, EXIT_CODE)]]),
     config: [
       `[runtime.handlers.${HANDLER}]`,
-      `path = "${await crunNewest()}"`,
+      `path = "${await crunWithWasm()}"`,
       // else crun takes the module for a program
       'default_annotations = { "run.oci.handler" = "wasm" }',
     ].join('\n'),

@@ -1,35 +1,98 @@
 // OCI runtimes that no Debian 12 has, each made once below the cache by its own language's tools or from Debian's
 // unstable packages.
 import { existsSync } from 'node:fs';
-import { mkdir, realpath, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { BUILD_MS } from '../patience.ts';
 import { runOrThrow } from '../run.ts';
 import { cached, cacheDirectory } from './cache.ts';
 
-/** crun's newest release is packaged there, with the library for WebAssembly that it loads when it finds it. */
+/** Has crun's newest release, and WasmEdge. */
 const CRUN_RELEASE = 'sid';
 /** Another value makes the tree anew. */
 const CRUN_RECIPE = 1;
+/** Whose source of crun is built with WasmEdge, which no package of crun has. */
+const CRUN_SOURCE_RELEASE = 'trixie';
+const CRUN_WASM_RECIPE = 1;
+/** What crun's configure and make need, as packages of `CRUN_RELEASE`. */
+const CRUN_BUILD = [
+  ...['gcc', 'libc6-dev', 'make', 'pkgconf', 'python3', 'perl'],
+  ...['bash', 'coreutils', 'dash', 'diffutils', 'findutils', 'gawk', 'grep', 'sed'],
+  ...['libcap-dev', 'libseccomp-dev', 'libsystemd-dev', 'libwasmedge-dev', 'libyajl-dev'],
+] as const;
 const YOUKI_VERSION = '0.7.0';
 
 const triplet = process.arch === 'x64' ? 'x86_64-linux-gnu' : 'aarch64-linux-gnu';
 const loader = process.arch === 'x64' ? 'ld-linux-x86-64.so.2' : 'ld-linux-aarch64.so.1';
 
-/**
- * Path of Debian's newest crun, with WasmEdge. It runs with the loader and the libraries of its own tree, whose paths
- * are written into it: it executes itself anew, which a loader on its command line would not survive.
- */
+/** Path of Debian's newest crun. */
 export async function crunNewest(): Promise<string> {
-  const key = `runtimes/crun-${CRUN_RELEASE}-${CRUN_RECIPE}-${process.arch}`;
+  return await inOwnTree(`crun-${CRUN_RELEASE}-${CRUN_RECIPE}`, async (tree) => {
+    await unpackDebian(tree, ['crun', 'patchelf']);
+  });
+}
+
+/** Path of a crun that runs WebAssembly modules by WasmEdge, built from Debian's source. */
+export async function crunWithWasm(): Promise<string> {
+  return await inOwnTree(`crun-wasm-${CRUN_SOURCE_RELEASE}-${CRUN_WASM_RECIPE}`, async (tree, work) => {
+    await unpackDebian(tree, ['crun', 'libwasmedge0', 'libyajl2', 'patchelf']);
+    const build = join(work, 'build');
+    await unpackDebian(build, CRUN_BUILD);
+    const source = join(build, 'crun');
+    await mkdir(source);
+    await runOrThrow(['tar', '-xf', await crunSource(work, build), '--strip-components=1', '-C', source]);
+    const inBuild = ['chroot', build, '/usr/bin/env', '-i', '-C', '/crun', 'PATH=/usr/bin:/usr/sbin'];
+    await runOrThrow([...inBuild, 'bash', './configure', '--with-wasmedge'], { timeoutMs: BUILD_MS });
+    await runOrThrow([...inBuild, 'make', '--jobs=2'], { timeoutMs: BUILD_MS });
+    await rename(join(source, 'crun'), join(tree, 'usr/bin/crun'));
+    await rm(build, { recursive: true });
+  });
+}
+
+/**
+ * Downloads the archive of crun's source below `work`; returns its path.
+ * @param build a tree that mmdebstrap has made
+ */
+async function crunSource(work: string, build: string): Promise<string> {
+  const apt = join(work, 'apt');
+  await mkdir(join(apt, 'lists/partial'), { recursive: true });
+  await mkdir(join(apt, 'cache/archives/partial'), { recursive: true });
+  // mmdebstrap has written which mirror it took
+  const packages = await readFile(join(build, 'etc/apt/sources.list'), 'utf8');
+  const sources = packages.replaceAll(/^deb\b/gmu, 'deb-src').replaceAll(CRUN_RELEASE, CRUN_SOURCE_RELEASE);
+  await writeFile(join(apt, 'sources.list'), sources);
+  const aptGet = [
+    'apt-get',
+    '--quiet',
+    ...['-o', `Dir::Etc::sourcelist=${join(apt, 'sources.list')}`, '-o', 'Dir::Etc::sourceparts=-'],
+    ...['-o', `Dir::State::lists=${join(apt, 'lists')}`, '-o', `Dir::Cache=${join(apt, 'cache')}`],
+    ...['-o', 'Acquire::Check-Valid-Until=false', '-o', 'APT::Sandbox::User=root'],
+  ];
+  await runOrThrow([...aptGet, 'update'], { timeoutMs: BUILD_MS });
+  await runOrThrow([...aptGet, 'source', '--tar-only', '--download-only', 'crun'], {
+    cwd: apt,
+    timeoutMs: BUILD_MS,
+  });
+  const archive = (await readdir(apt)).find((name) => /^crun_.*\.orig\.tar\.\w+$/u.test(name));
+  if (archive === undefined) throw new Error("apt-get has not left an archive of crun's source");
+  return join(apt, archive);
+}
+
+/**
+ * Path of the crun in a tree that `fill` makes, with patchelf in it. It runs with the loader and the libraries of that
+ * tree, whose paths are written into it: it executes itself anew, which a loader on its command line would not
+ * survive.
+ */
+async function inOwnTree(name: string, fill: (tree: string, work: string) => Promise<void>): Promise<string> {
+  const key = `runtimes/${name}-${process.arch}`;
   await mkdir(cacheDirectory, { recursive: true });
   // the loader's path cannot be relative, and the cache may be reached by a link that goes
   const target = join(await realpath(cacheDirectory), key);
   const directory = await cached(key, async (work) => {
-    process.stderr.write(`unpacking crun and its libraries of Debian ${CRUN_RELEASE} (once)\n`);
+    process.stderr.write(`making ${name} (once, some minutes)\n`);
     const tree = join(work, 'tree');
-    await unpackDebian(tree, ['crun', 'libwasmedge0', 'patchelf']);
+    await fill(tree, work);
     const libraries = join(tree, 'usr/lib', triplet);
     await runOrThrow([
       join(libraries, loader),
