@@ -1,7 +1,7 @@
 // OCI runtimes that no Debian 12 has, each made once below the cache by its own language's tools or from Debian's
 // unstable packages.
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { BUILD_MS } from '../patience.ts';
@@ -37,6 +37,8 @@ export async function crunNewest(): Promise<string> {
 export async function crunWithWasm(): Promise<string> {
   return await inOwnTree(`crun-wasm-${CRUN_SOURCE_RELEASE}-${CRUN_WASM_RECIPE}`, async (tree, work) => {
     await unpackDebian(tree, ['crun', 'libwasmedge0', 'libyajl2', 'patchelf']);
+    // LLVM, which WasmEdge needs, has a search path of its own: `lib` beside its directory
+    await symlink(triplet, join(tree, 'usr/lib/lib'));
     const build = join(work, 'build');
     await unpackDebian(build, CRUN_BUILD);
     const source = join(build, 'crun');
