@@ -101,12 +101,13 @@ describe('DEL', () => {
   describe('of a plugin that fails where the interface is gone', () => {
     const lost = 'failed to find "eth0" in containerNS: Link not found';
     /** One DEL of the chain, whose second plugin fails with these words wherever it is given a namespace. */
-    async function delOf(words: string, hasInterface: () => Promise<boolean>) {
-      const { cache, attachment } = world((seen) =>
-        seen.command === 'DEL' && seen.tool === 'two' && seen.env['CNI_NETNS'] !== ''
-          ? pluginFailure(999, words)
-          : good(seen),
-      );
+    async function delOf(words: string, hasInterface: () => Promise<boolean>, without?: string) {
+      const { cache, attachment } = world((seen) => {
+        const said = seen.env['CNI_NETNS'] === '' ? without : words;
+        return seen.command === 'DEL' && seen.tool === 'two' && said !== undefined
+          ? pluginFailure(999, said)
+          : good(seen);
+      });
       const { runTool } = plugins;
       const attachments = new Attachments(runTool, cache, new Firewall(runTool, []), hasInterface);
       await attachments.add(attachment, netns, context);
@@ -122,6 +123,24 @@ describe('DEL', () => {
       expect(await cache.list()).toEqual([]);
     });
 
+    it('F52: one that needs a namespace has nothing left to delete (sbr of Debian 12)', async () => {
+      const { order, cache, deleted } = await delOf(
+        lost,
+        () => Promise.resolve(false),
+        'no such file or directory',
+      );
+      expect(deleted).toBeUndefined();
+      expect(order).toEqual([`three ${netns}`, `two ${netns}`, 'two ', `one ${netns}`]);
+      expect(await cache.list()).toEqual([]);
+    });
+
+    it('F53: stays pending where another file is missing', async () => {
+      const socket = 'dial unix /run/agent.sock: connect: no such file or directory';
+      const { cache, deleted } = await delOf(lost, () => Promise.resolve(false), socket);
+      expect(deleted?.message).toContain(socket);
+      expect(await cache.list()).toEqual([id]);
+    });
+
     it.each([
       ['the interface is there', lost, () => Promise.resolve(true)],
       ['the namespace can not be read', lost, () => Promise.reject(new Error('EIO'))],
@@ -132,6 +151,22 @@ describe('DEL', () => {
       expect(order).toEqual([`three ${netns}`, `two ${netns}`, `one ${netns}`]);
       expect(await cache.list()).toEqual([id]);
     });
+  });
+
+  it.each([
+    [
+      'F57: a plugin that needs a namespace does not keep a pod whose namespace is gone',
+      'no such file or directory',
+      [],
+    ],
+    ['F57: another missing file does', 'open /run/agent.db: no such file or directory', [id]],
+  ])('%s', async (_title, words, left) => {
+    const { attachments, attachment, cache } = world((seen) =>
+      seen.command === 'DEL' && seen.tool === 'two' ? pluginFailure(999, words) : good(seen),
+    );
+    await attachments.add(attachment, netns, context);
+    await attachments.del(id, async () => '', context, noGuess).catch(() => undefined);
+    expect(await cache.list()).toEqual(left);
   });
 
   it('F52, F53: a failed DEL stays pending, with all its inputs, until one succeeds', async () => {
