@@ -53,6 +53,13 @@ async function startDaemon({ machine, directory }: NetWorld): Promise<void> {
   await runOrThrow(['mount', '--make-shared', netns]);
   const config = join(directory, 'multus-daemon.json');
   const socketDir = join(directory, 'multus-run');
+  // it runs only as long as it makes a conflist from another network's, so it does that where nobody reads
+  const cniConfigDir = join(directory, 'multus-net.d');
+  await mkdir(cniConfigDir);
+  await writeFile(
+    join(cniConfigDir, 'primary.conflist'),
+    JSON.stringify({ cniVersion: '1.0.0', name: 'primary', plugins: [bridge(directory, ['10.77.0.0/24'])] }),
+  );
   await writeFile(
     config,
     JSON.stringify({
@@ -60,6 +67,9 @@ async function startDaemon({ machine, directory }: NetWorld): Promise<void> {
       socketDir,
       cniDir: join(directory, 'multus'),
       binDir: await referencePlugins(),
+      multusConfigFile: 'auto',
+      multusAutoconfigDir: cniConfigDir,
+      cniConfigDir,
       logToStderr: true,
       logLevel: 'verbose',
     }),

@@ -260,8 +260,11 @@ export async function reaches(
   port: number,
   own?: string,
 ): Promise<void> {
-  const bind = own === undefined ? [] : ['-s', own];
-  const argv = ['nsenter', ...from, '--', staticBusybox(), 'nc', '-w', '3', ...bind, ip, String(port)];
+  const client =
+    own === undefined
+      ? [staticBusybox(), 'nc', '-w', '3']
+      : [process.execPath, join(checkout, 'test/e2e/networks/connect-from.ts'), own];
+  const argv = ['nsenter', ...from, '--', ...client, ip, String(port)];
   await untilFound({ what: `an answer of ${ip} port ${port}`, withinMs: EVENT_MS }, async () => {
     const { stdout, stderr } = await run(argv);
     if (!stdout.includes('tcp')) throw new Error(stderr.trim());

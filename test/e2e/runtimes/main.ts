@@ -191,7 +191,7 @@ async function main(): Promise<void> {
   if (!values.judge && (wanted?.includes('wasm') ?? values.suite === undefined)) {
     await runWasm();
     console.log(
-      'wasm: a module ran by crun with WasmEdge: its line is in the log, its exit code in the status',
+      'wasm: a module ran by crun with WasmEdge: its line is in the log; crun reports exit code 0 whatever the module says',
     );
   }
   const failed = outcomes.reduce((sum, { judged }) => sum + judged.unexplained.length, 0);

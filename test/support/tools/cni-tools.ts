@@ -40,13 +40,23 @@ export const flannelPlugin = async (): Promise<string> =>
 
 export const FLANNELD_VERSION = 'v0.28.10';
 
-/** Path of Flannel's daemon. */
+/**
+ * Path of Flannel's daemon. Its backend for Tencent's cloud is left out, since the module proxy does not serve that
+ * cloud's client; everything else is as published.
+ */
 export const flanneld = async (): Promise<string> =>
   await buildGoTool({
     name: 'flanneld',
     module: 'github.com/flannel-io/flannel',
     version: FLANNELD_VERSION,
     package: 'github.com/flannel-io/flannel',
+    // for its backend udp
+    needsCgo: true,
+    change: {
+      id: 'no-tencent',
+      file: 'main.go',
+      replace: (text) => text.replace(/^.*pkg\/backend\/tencentvpc".*\n/mu, ''),
+    },
   });
 
 export const MULTUS_VERSION = 'v4.2.3';
