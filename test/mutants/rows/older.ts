@@ -101,7 +101,7 @@ export const ofOlderRows: readonly Mutant[] = [
   {
     row: 'S77',
     title: 'a plugin that fails keeps the others from freeing their addresses',
-    file: 'src/network/attachments.ts',
+    file: 'src/network/delete-chain.ts',
     find: 'failures.push(failure);',
     replace: 'throw failure;',
     test: {
