@@ -225,6 +225,12 @@ function directoriesOf(place: MachinePlace): Promise<string[]> {
 /** Name of the empty network namespace of gVisor's gofers in a runtime's state directory. */
 const GOFERS_NETNS = 'null-netns';
 
+/**
+ * Whether a runtime keeps the file for all its containers: crun has compiled seccomp filters in `.cache`. No id begins
+ * with a dot.
+ */
+const isOfRuntime = (name: string): boolean => name === GOFERS_NETNS || name.startsWith('.');
+
 async function seenMounts(place: MachinePlace): Promise<SeenMount[]> {
   const { layout } = place;
   const { chains } = placesOfStore(place);
@@ -259,7 +265,8 @@ async function real(path: string): Promise<string> {
   return missingAs(realpath(path), path);
 }
 
-async function seenEntries(layout: Layout): Promise<SeenEntry[]> {
+/** Files named by an id, and whatever else lies where only such files belong. */
+export async function seenEntries(layout: Layout): Promise<SeenEntry[]> {
   const runtimes = (await namesIfDirectory(layout.runtimesDir)).map((name) => join(layout.runtimesDir, name));
   const places: readonly (readonly [string, string])[] = [
     [layout.containersDir, 'bundle'],
@@ -275,7 +282,7 @@ async function seenEntries(layout: Layout): Promise<SeenEntry[]> {
     for (const name of await namesIfDirectory(directory)) {
       // gVisor's files and our records beside a directory of a runtime: the id with something behind it
       const isState = runtimes.includes(directory);
-      if (isState && name === GOFERS_NETNS) continue;
+      if (isState && isOfRuntime(name)) continue;
       found.push({ path: join(directory, name), kind, id: isState ? idIn(name) : parseSandboxId(name) });
     }
   }

@@ -1,0 +1,26 @@
+// Which files of a node `troupe check` takes for something of a pod or container.
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { seenEntries } from '../../../../src/daemon/cli/machine.ts';
+import { createLayout } from '../../../../src/host/sandbox/layout.ts';
+
+const ID = 'a'.repeat(64);
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'troupe-entries-'));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+test('I2 what a runtime keeps for all its containers is no container’s state', async () => {
+  const state = join(directory, 'state/runtimes/crun');
+  for (const name of [ID, 'unknown', '.cache/seccomp', 'null-netns'])
+    mkdirSync(join(state, name), { recursive: true });
+  const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
+  const entries = await seenEntries(layout);
+  expect(entries.toSorted((a, b) => a.path.localeCompare(b.path))).toEqual([
+    { path: join(state, ID), kind: "runtime's state", id: ID },
+    { path: join(state, 'unknown'), kind: "runtime's state", id: undefined },
+  ]);
+});
