@@ -11,7 +11,6 @@ import type { Fact } from './facts.ts';
 import { configureNode, mountData, serveImages, SOCKET, startDaemon, report, word } from './guest-disk.ts';
 import { BASE, IMAGES, nameOf, powerImages } from './images.ts';
 
-const BASE_PULLS = 5;
 const LOGS = '/var/log/pods';
 /** Pods that one loop leaves standing before it removes the oldest. */
 const KEPT_PODS = 4;
@@ -116,15 +115,6 @@ const pull = async (client: CriClient, name: string): Promise<string | undefined
   (await called({ call: 'pull', name }, async () => await client.image.pullImage({ image: { image: name } })))
     ?.imageRef;
 
-/** Tries again: the clock of a guest on a busy machine may jump past a deadline. */
-async function pullBase(client: CriClient): Promise<string> {
-  for (let attempt = 0; attempt < BASE_PULLS; attempt += 1) {
-    const base = await pull(client, BASE);
-    if (base !== undefined) return base;
-  }
-  throw new Error(`the base image could not be pulled ${BASE_PULLS} times`);
-}
-
 async function imageLoop({ client, random }: Stage, names: readonly string[]): Promise<never> {
   const there = new Set<string>();
   for (;;) {
@@ -148,7 +138,8 @@ async function main(): Promise<void> {
   const { why } = await startDaemon();
   if (why !== undefined) throw new Error(`start troupe: ${why}`);
   const client = criClient(SOCKET);
-  const base = await pullBase(client);
+  const base = await pull(client, BASE);
+  if (base === undefined) throw new Error('the base image could not be pulled');
   report({ is: 'ready' });
   const seed = Number(word('seed'));
   const stage = (purpose: string): Stage => ({ client, base, random: randomStream(seed, purpose) });
