@@ -87,6 +87,7 @@ async function guest(
       'systemd.show_status=error',
       `troupe.part=${part}`,
       `troupe.commit=${guests.commit}`,
+      `troupe.patience=${machine.patience}`,
       `troupe.fs=${plan.fs}`,
       ...(more.words ?? []),
     ],
