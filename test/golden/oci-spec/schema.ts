@@ -112,10 +112,9 @@ const DOCUMENT = record(
           ambient: capabilities,
         }),
         rlimits: list(record({ type: matching(/^RLIMIT_[A-Z]+$/u), soft: natural, hard: natural })),
-        noNewPrivileges: flag,
         oomScoreAdj: range(-1000, 1000),
       },
-      { apparmorProfile: text, selinuxLabel: text },
+      { noNewPrivileges: flag, apparmorProfile: text, selinuxLabel: text },
     ),
     root: record({ path: absolute, readonly: flag }),
     mounts: list(

@@ -191,8 +191,8 @@ export const ofDocuments: readonly Mutant[] = [
     row: 'S73',
     title: 'no_new_privs is not set',
     file: 'src/oci/runtime/spec/process.ts',
-    find: 'noNewPrivileges: spec.security.noNewPrivs,',
-    replace: 'noNewPrivileges: false,',
+    find: '...(spec.security.noNewPrivs ? { noNewPrivileges: true } : {}),',
+    replace: '',
     test: { file: confinement, named: 'S73: privileges and seccomp' },
   },
   {

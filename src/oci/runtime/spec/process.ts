@@ -29,7 +29,8 @@ export function processOf(input: SpecInput, capabilities: OciCapabilities): OciP
     cwd: workingDirectory(spec, input.image),
     capabilities,
     rlimits: [...openFilesLimit(host), ...(host.rlimits ?? []).filter(({ type }) => type !== OPEN_FILES)],
-    noNewPrivileges: spec.security.noNewPrivs,
+    // left out where false, as Go's runtimes write it: youki takes the field's presence for true
+    ...(spec.security.noNewPrivs ? { noNewPrivileges: true } : {}),
     oomScoreAdj: clampOomScoreAdj(spec.resources.oomScoreAdj, host),
     ...(apparmor === '' ? {} : { apparmorProfile: apparmor }),
     ...(spec.selinuxLabels === undefined ? {} : { selinuxLabel: spec.selinuxLabels.process }),

@@ -47,7 +47,7 @@ export interface OciProcess {
   readonly cwd: string;
   readonly capabilities: OciCapabilities;
   readonly rlimits: readonly OciRlimit[];
-  readonly noNewPrivileges: boolean;
+  readonly noNewPrivileges?: true;
   readonly oomScoreAdj: number;
   readonly apparmorProfile?: string;
   readonly selinuxLabel?: string;
