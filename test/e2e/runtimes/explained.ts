@@ -74,4 +74,21 @@ const ofGvisor: readonly Explanation[] = [
   },
 ];
 
-export const explanations: readonly Explanation[] = [...ofMachine, ...ofGvisor];
+const ofYouki: readonly Explanation[] = [
+  {
+    of: ['youki'],
+    suite: 'critest',
+    name: /SeccompProfilePath/u,
+    reason: /Expected an error to have occurred/u,
+    why: "youki's exec runs without the seccomp filter of its container, which itself has it",
+  },
+  {
+    of: ['youki'],
+    suite: 'critest',
+    name: /'(?:rshared|rslave)' should support propagation/u,
+    reason: /failed to prepare rootfs/u,
+    why: "youki takes the propagation of the root as the specification's words only, which runc reads as not recursive",
+  },
+];
+
+export const explanations: readonly Explanation[] = [...ofMachine, ...ofGvisor, ...ofYouki];
