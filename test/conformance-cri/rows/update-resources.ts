@@ -27,10 +27,11 @@ async function inForce(t: Trial, id: string, limit: keyof typeof limits): Promis
   return value.split(' ')[limit === 'quota' ? 0 : 1] ?? '';
 }
 
-/** v2's weight of shares has more than one curve (runc changed its own). */
-function v1Only(t: Trial): void {
-  if (!isV1) t.skip('cgroup v2: cpu.weight of shares differs between runtimes');
-}
+/**
+ * What 2048 shares are in force as. v2 has weights: by the straight line of runc before 1.3.2 and crun before 1.24, and
+ * by the curve of later ones, which has 1024 shares at the default weight of 100.
+ */
+const SHARES_2048 = isV1 ? ['2048'] : ['79', '174'];
 
 export const updateResources: Group = {
   title: 'Resources in place',
@@ -95,10 +96,11 @@ export const updateResources: Group = {
       same(await inForce(t, id, 'memory'), String(64n * MIB));
     }),
     row('cpu_shares', 'in force and reported', async (t) => {
-      v1Only(t);
       const id = await t.start(start);
       await update(t, id, { cpuShares: 2048n });
-      same([await inForce(t, id, 'shares'), (await reported(t, id))?.cpuShares], ['2048', 2048n]);
+      const value = await inForce(t, id, 'shares');
+      holds(SHARES_2048.includes(value), `${value} is in force`);
+      same((await reported(t, id))?.cpuShares, 2048n);
     }),
     row('cpu_quota', 'in force and reported; the period stays', async (t) => {
       const id = await t.start(start);
