@@ -15,6 +15,8 @@ export interface Part {
   readonly tools?: readonly string[];
   /** Builds them, where they may be missing. */
   readonly prepare?: () => Promise<unknown>;
+  /** /proc/cpuinfo must have a clock speed, which user-mode Linux does not know. */
+  readonly needsClockSpeed?: boolean;
   /** The daemon is installed as the service of deploy/. */
   readonly hasService?: boolean;
 }
@@ -58,6 +60,8 @@ const kubelet = {
   boots: [program('test/e2e/kubelet/main.ts', '--kills', '5')],
   tools: ['tools/kubelet'],
   prepare: async () => await kubernetes('kubelet'),
+  // its cAdvisor does not start otherwise
+  needsClockSpeed: true,
 };
 /** Of the projects that run on the machine as well; what is not in the cache is skipped with its reason. */
 const TOOLS = ['nri-plugin', 'image-policy', 'stream-client', 'containerd-shim-runc-v2', 'cni-plugins'].map(
