@@ -4,6 +4,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import type { EffectContext } from '../../ports/effect.ts';
 import type { HostFacts, HostPort, HostSandbox, SandboxInput } from '../../ports/host.ts';
 import { fail } from '../../base/fault.ts';
+import { allSettled } from '../../base/settled.ts';
 import { parseSandboxId } from '../../base/ids.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { hostLimits } from '../bounds.ts';
@@ -35,7 +36,7 @@ export function createHostDriver(options: HostDriverOptions): HostPort {
   return {
     makeSandboxFiles: (input, fx) => makeFiles(options, input, fx),
     removeSandboxFiles: async ({ id }) => {
-      await Promise.all([
+      await allSettled([
         unmountSharedFiles(layout, id).then(() => removeDirectory(layout.sandboxDir(id))),
         removeDirectory(layout.ownLogDirectory(id)),
       ]);
@@ -75,7 +76,8 @@ async function makeFiles(options: HostDriverOptions, input: SandboxInput, fx: Ef
   const { layout } = options;
   const { id, spec } = input;
   await makeOwnDirectory(layout.sandboxDir(id), 0o700);
-  await Promise.all([
+  // after a failure the files are removed: a mount that comes later would stay
+  await allSettled([
     makeSharedFiles(options, input),
     makeLogDirectory(options, spec.logDirectory === '' ? layout.ownLogDirectory(id) : spec.logDirectory, fx),
     checkProfile(options, spec, fx),

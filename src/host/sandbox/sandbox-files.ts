@@ -10,6 +10,7 @@ import type { SandboxInput } from '../../ports/host.ts';
 import type { DnsConfig, SandboxSpec } from '../../ports/specs.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { fail, toFault } from '../../base/fault.ts';
+import { allSettled } from '../../base/settled.ts';
 import { hostLimits } from '../bounds.ts';
 import { readFileInRoot } from '../files/files.ts';
 import type { Layout, SandboxFiles } from './layout.ts';
@@ -38,7 +39,7 @@ export function sandboxHostname({ id, spec }: SandboxInput): string {
  */
 export async function makeSharedFiles(options: SandboxFilesOptions, input: SandboxInput): Promise<void> {
   const { id, spec } = input;
-  await Promise.all([
+  await allSettled([
     makeEtc(options, input),
     spec.namespaces.ipc === 'pod' ? makeShm(options.layout.sandboxFiles(id).shm, spec) : Promise.resolve(),
   ]);
@@ -64,7 +65,7 @@ export async function sourcesOf(layout: Layout, id: SandboxId): Promise<SandboxF
 
 /** Unmounts them lazily: a container that still has a file open keeps it until it ends. Repeatable. */
 export async function unmountSharedFiles(layout: Layout, id: SandboxId): Promise<void> {
-  await Promise.all(
+  await allSettled(
     [layout.sandboxFiles(id).shm, layout.sandboxEtc(id)].map((path) => unmount(path, { lazy: true })),
   );
 }
@@ -94,7 +95,7 @@ async function makeEtc(options: SandboxFilesOptions, input: SandboxInput): Promi
     noexec: true,
     label: spec.selinuxLabels?.mount,
   });
-  await Promise.all(
+  await allSettled(
     texts.map(async ([path, text]) => {
       await writeOwnFile(join(target, basename(path)), text, 0o644);
       // the runtime's documents name these paths, which were files before the tmpfs existed

@@ -125,6 +125,22 @@ describeAsRoot('what containers can write of ours', () => {
     expect(readdirSync(layout.sandboxesDir)).toEqual([]);
   });
 
+  test('I2: a refused pod has no mount that comes after its files are removed', async () => {
+    // many, since it is a race: what refuses the pod is faster than its mounts
+    for (let round = 0; round < 50; round += 1) {
+      const refused = made({ seccomp: { type: 'localhost', path: join(scratch, 'no-profile') } });
+      await expect(refused).rejects.toThrow(/not found/u);
+      const id = parseSandboxId(String(pods).padStart(64, 'c'));
+      if (id === undefined) throw new Error(`no id of ${pods}`);
+      await port.removeSandboxFiles(sandboxInput(id), fx);
+    }
+    // a mount would come within this one's time
+    const { pod } = await made();
+    await port.removeSandboxFiles(pod, fx);
+    expect(mountPointsBelow(layout.sandboxesDir)).toEqual([]);
+    expect(readdirSync(layout.sandboxesDir)).toEqual([]);
+  });
+
   test('S87 I2: leftovers of a crash while making them are removed: the directory, the mount, dangling links', async () => {
     for (const lose of [
       async (id: SandboxInput['id']) => void (await unmount(layout.sandboxEtc(id))),

@@ -8,6 +8,14 @@ const host = 'test/integration/host/files.test.ts';
 
 export const ofMachine: readonly Mutant[] = [
   {
+    row: 'I2',
+    title: 'a refused pod’s files are removed while they are still made',
+    file: 'src/base/settled.ts',
+    find: 'await Promise.allSettled(work)',
+    replace: 'await Promise.all(work).then(() => Promise.allSettled(work))',
+    test: { file: 'test/unit/base/settled.test.ts', named: 'I2: waits for what still runs' },
+  },
+  {
     row: 'S73',
     title: 'containers run unconfined where the kernel is slow to say whether it enforces AppArmor',
     file: 'src/daemon/wiring/apparmor.ts',

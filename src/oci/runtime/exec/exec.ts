@@ -8,6 +8,7 @@ import { basename, join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ExecResult } from '../../../ports/runtime.ts';
 import { fail, printable } from '../../../base/fault.ts';
+import { allSettled } from '../../../base/settled.ts';
 import { driverLimits, monitorLimits } from '../bounds.ts';
 import { expectOrphan } from '../../../host/process/process-reaper.ts';
 import type { ExpectedOrphan } from '../../../host/process/process-reaper.ts';
@@ -59,8 +60,8 @@ async function execInSlot(
   let leaf: ExecLeaf | undefined;
   try {
     const process = execProcess(config, input.argv, input.id);
-    [leaf] = await Promise.all([
-      execLeafOf(parts, handler, input.id, basename(directory)),
+    await allSettled([
+      execLeafOf(parts, handler, input.id, basename(directory)).then((made) => (leaf = made)),
       writeFile(execProcessFile(directory), process, { mode: 0o600 }),
     ]);
     return await new Exec({
