@@ -167,7 +167,8 @@ export function standardOutput(pid: number): string | undefined {
  */
 export function openPidfd(identity: HostIdentity): number | undefined {
   const opened = callSync(libc.pidfdOpen, identity.pid, 0);
-  if (opened.result === -1 && errnoName(opened.errno) === 'ESRCH') return undefined;
+  // EINVAL: the process was reaped, and its pid is still the id of a session or group (kernels before 6.15)
+  if (opened.result === -1 && ['ESRCH', 'EINVAL'].includes(errnoName(opened.errno))) return undefined;
   const pidfd = must(opened, 'open a pidfd of process', String(identity.pid));
   // read after the open: the pidfd now refers to one process, so an equal start time proves which
   if (processIdentity(identity.pid)?.startTicks === identity.startTicks) return pidfd;
