@@ -43,10 +43,10 @@ const capabilities = (
     },
   });
 
-const profileDenying = (syscall: string): string =>
+const profileDenying = (...syscalls: readonly string[]): string =>
   JSON.stringify({
     defaultAction: 'SCMP_ACT_ALLOW',
-    syscalls: [{ names: [syscall], action: 'SCMP_ACT_ERRNO', errnoRet: 95 }],
+    syscalls: [{ names: syscalls, action: 'SCMP_ACT_ERRNO', errnoRet: 95 }],
   });
 
 /** Of the group "the process", after its other rows. */
@@ -127,7 +127,8 @@ export const rights: readonly Row[] = [
   }),
   row('seccomp', 'Localhost: the profile is in force', async (t) => {
     const file = join(await t.directory(), 'profile.json');
-    writeFileSync(file, profileDenying('mkdir'));
+    // arm64 has no mkdir
+    writeFileSync(file, profileDenying('mkdir', 'mkdirat'));
     matches(
       (
         await t.run({

@@ -49,6 +49,13 @@ const CRUN = '/usr/bin/crun';
 const critest = program('test/e2e/critest/main.ts', '--runtime', RUNC, '--report', 'REPORT');
 /** Specs of critest that lead into the kernel's processes, namespaces and filters; not those of images and networks. */
 const OF_PROCESSOR = 'Security Context|basic operations|OOM|Mount|Streaming';
+/** What calls the kernel by src/host/ffi. Not the helpers' tests: their scan has 2 s, the thread's start included. */
+const KERNEL_TESTS = [
+  ...['files', 'mounts', 'namespaces', 'process', 'process-owner', 'sandbox-files', 'userns', 'watch'].map(
+    (name) => `test/integration/host/${name}.test.ts`,
+  ),
+  ...['pause', 'runc', 'namespaces'].map((name) => `test/integration/bundle/${name}.test.ts`),
+];
 /** Read by test/support/instance.ts, which has the driver `cgroupfs` otherwise. */
 const systemd = { TROUPE_TEST_CGROUP_DRIVER: 'systemd' };
 
@@ -85,9 +92,7 @@ export const parts: readonly Part[] = [
   },
   {
     name: 'kernel',
-    boots: [
-      vitest('unit,integration', 'test/unit/host/ffi', 'test/integration/host', 'test/integration/bundle'),
-    ],
+    boots: [vitest('unit,integration', 'test/unit/host/ffi', ...KERNEL_TESTS)],
     worlds: ['arm64'],
   },
   {
