@@ -53,21 +53,36 @@ export function declaredFaults(sources: readonly Source[]): readonly Declared[] 
   return declared;
 }
 
-/** Every text in a test but those of declared faults: names of tests and rows of tables alike. */
-export function textsOfTests(): string {
-  const texts: string[] = [];
-  for (const { file, program } of sourcesBelow('test')) {
-    if (!file.endsWith('.test.ts') && !file.startsWith('test/sim/')) continue;
+/** Every name of a test, one a line. */
+export const textsOfTests = (): string => namesOfTests(sourcesBelow('test')).join('\n');
+
+/**
+ * The names in these sources: the text before the function of a call (`it`, `row` and what wraps them), and in tables
+ * each text with a code at its front.
+ */
+export function namesOfTests(sources: readonly Source[]): readonly string[] {
+  const names: string[] = [];
+  for (const { program } of sources)
     walk(program, (node, around) => {
-      const outer = around.at(-1);
-      if (outer?.type === 'CallExpression' && isDeclaration(outer)) return;
-      if (node.type === 'Literal' && typeof node['value'] === 'string') texts.push(node['value']);
-      if (node.type === 'TemplateElement')
-        texts.push(String((node['value'] as { readonly raw: string }).raw));
+      const text = textIn(node);
+      if (text === undefined) return;
+      const outer = around.findLast(({ type }) => type !== 'TemplateLiteral');
+      const isName = outer?.type === 'CallExpression' && takesFunction(outer);
+      if (isName || (outer?.type === 'ArrayExpression' && /^[FIS]\d+\b/u.test(text))) names.push(text);
     });
-  }
-  return texts.join('\n');
+  return names;
 }
+
+function textIn(node: Node): string | undefined {
+  if (node.type === 'Literal' && typeof node['value'] === 'string') return node['value'];
+  if (node.type !== 'TemplateElement') return undefined;
+  return String((node['value'] as { readonly raw: string }).raw);
+}
+
+const takesFunction = (call: Node): boolean =>
+  (call['arguments'] as readonly Node[]).some(({ type }) =>
+    ['ArrowFunctionExpression', 'FunctionExpression'].includes(type),
+  );
 
 /** The rows of test/rows.txt, each with its code at the front. */
 export const allRows = (): readonly string[] =>

@@ -9,6 +9,7 @@ import {
   faultRows,
   faultSummary,
   faultTable,
+  namesOfTests,
   neverHappened,
 } from '../../../scripts/support/fault-rows.ts';
 import { injects } from '../../support/faults/injects.ts';
@@ -106,6 +107,26 @@ describe('the table of fault rows', () => {
     expect(declaredFaults([source])).toEqual([
       { row: 'F921', what: 'the disk is full', file: 'test/a.test.ts' },
       { row: 'F920', what: '', file: 'test/a.test.ts' },
+    ]);
+  });
+
+  it('finds the names of tests, and no other text', () => {
+    const names = parsedSource(
+      'test/a.test.ts',
+      `it('F920 by name', () => { expect(x).toBe('F915 in an answer'); });
+      it(\`F918 \${n} by template\`, async () => {});
+      unless(it, reason)('F917 through another function', function () {});
+      it.each([['F914 in a table', 1], ['no code, F913', 2]])('%s', () => {});
+      injects('F916', 'a fault');
+      other('F912', value);`,
+    );
+    expect(namesOfTests([names])).toEqual([
+      'F920 by name',
+      'F918 ',
+      ' by template',
+      'F917 through another function',
+      'F914 in a table',
+      '%s',
     ]);
   });
 
