@@ -27,6 +27,8 @@ export type FoundView<V> = { readonly found: 'one'; readonly view: V } | { reado
 
 export class Directory {
   readonly #entries = new Map<string, Entry>();
+  /** Exits of containers whose actor has crashed, until it is rebuilt; at most one each. */
+  readonly #exits = new Map<string, ContainerEvent>();
   readonly #listeners = new Map<string, Set<ViewListener>>();
   readonly #everyChange = new Set<ViewListener>();
   #sandboxes: readonly SandboxView[] | undefined;
@@ -36,11 +38,16 @@ export class Directory {
   put(view: View, ref: AnyActorRef): void {
     this.#entries.set(view.address, { view, ref });
     this.#changed(view, false);
+    const exit = this.#exits.get(view.address);
+    if (exit === undefined || hasCrashed(ref)) return;
+    this.#exits.delete(view.address);
+    ref.send(exit);
   }
 
   /** Deletes an actor that has ended; listeners get this last view. */
   drop(view: View): void {
     this.#entries.delete(view.address);
+    this.#exits.delete(view.address);
     this.#changed(view, true);
   }
 
@@ -50,14 +57,20 @@ export class Directory {
     if (entry !== undefined) this.put(view, entry.ref);
   }
 
-  /** Sends an event to an actor. False when there is no actor at the address. */
+  /**
+   * Sends an event to an actor. False when there is no actor at the address. An exit is reported once and only here: one
+   * that comes between a crash of the actor and its rebuild is kept for the rebuilt one, which may have observed the
+   * process just before. A command is repeated by `ask`.
+   */
   send(address: SandboxAddress, event: SandboxEvent): boolean;
   send(address: ContainerAddress, event: ContainerEvent): boolean;
   send(address: PullAddress, event: PullEvent): boolean;
   send(address: string, event: ActorEvent): boolean {
     const ref = this.ref(address);
-    ref?.send(event);
-    return ref !== undefined;
+    if (ref === undefined) return false;
+    if (event.type === 'container.exited' && hasCrashed(ref)) this.#exits.set(address, event);
+    else ref.send(event);
+    return true;
   }
 
   /** Subscribes to one actor's changes; the returned function unsubscribes. */
@@ -148,6 +161,10 @@ export class Directory {
     for (const listener of [...(this.#listeners.get(view.address) ?? [])]) listener(view, gone);
     for (const listener of this.#everyChange) listener(view, gone);
   }
+}
+
+function hasCrashed(ref: AnyActorRef): boolean {
+  return (ref.getSnapshot() as { readonly status: string }).status === 'error';
 }
 
 function find<V extends SandboxView | ContainerView>(views: readonly V[], prefix: string): FoundView<V> {

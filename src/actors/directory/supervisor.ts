@@ -136,6 +136,9 @@ function crashed<L extends AnyActorLogic>(
     quarantine(options, children, address, reason);
     return;
   }
+  const ref = children.refs.get(address);
+  if (ref !== undefined && options.directory.view(address) !== undefined)
+    options.directory.put(options.view(ref.getSnapshot()), ref);
   options.log.error({ actor: address, reason }, 'actor crashed, rebuilding it');
   const rebuild = async (): Promise<InputFrom<L> | undefined> => {
     await options.activity.endAll(address);

@@ -149,7 +149,8 @@ export function containerView(snapshot: SnapshotFrom<ContainerMachine>): Contain
     createdAtNs: context.createdAtNs,
     startedAtNs: context.startedAtNs,
     criState: criState(state, context),
-    listed: snapshot.hasTag('listed') && context.claimed,
+    // while it is rebuilt after a crash it counts as claimed, as after a restart: a client may have got its id (I7)
+    listed: snapshot.hasTag('listed') && (context.claimed || snapshot.status === 'error'),
     claimed: context.claimed,
     committed: context.committed,
     exit: ended ? context.exit : undefined,
