@@ -1,4 +1,5 @@
 // Container logs: CRI's format, partial lines, rotation. All from the host's file, as the kubelet reads it.
+import { injects } from '../../support/faults/injects.ts';
 import {
   existsSync,
   mkdirSync,
@@ -33,6 +34,8 @@ const COUNTING =
   'echo up; i=0; while [ $i -lt 3000 ]; do echo line-$i; i=$((i+1)); done; echo over; while :; do sleep 1; done';
 
 const payload = (file: string): string[] => joined(linesOf(file), 'stdout').trimEnd().split('\n');
+
+const rotated = injects('F76', 'the log is renamed and opened anew while lines are written');
 
 export const logs: Group = {
   title: 'Logs',
@@ -150,6 +153,7 @@ export const logs: Group = {
         files.push(`${log}.${times}`);
         renameSync(log, `${log}.${times}`);
         await t.runtime.reopenContainerLog({ containerId: id });
+        rotated.happened();
       }
       await eventually('the last line', () =>
         [...files, log].some((file) => payload(file).includes('over')) ? true : undefined,

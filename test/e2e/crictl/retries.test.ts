@@ -8,7 +8,14 @@ import { describePods } from '../support/crictl.ts';
 import { containerConfig, type ContainerRequest, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { SlowRuntime } from '../support/slow-runtime.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { injects } from '../../support/faults/injects.ts';
+import { stopAtCall } from '../../support/tracer/tracer.ts';
 import { until } from '../../support/eventually.ts';
+
+const equalCalls = injects('F69', 'ten equal calls at once');
+const lateAnswer = injects('F68', 'a deadline passes while the runtime creates');
+const higherAttempt = injects('F70', 'the next attempt while the one before is alive or being made');
+const stopWhileMade = injects('F72', 'StopPodSandbox while a container of the pod is being made');
 
 describePods('calls that come twice', () => {
   const slow = new SlowRuntime();
@@ -49,6 +56,7 @@ describePods('calls that come twice', () => {
     const ten = Array.from({ length: 10 }, (_, index) => index);
     const pods = await Promise.all(ten.map((index) => runtime.runPodSandbox({ config: pod('dup', index) })));
     const ids = new Set(pods.map(({ podSandboxId }) => podSandboxId));
+    equalCalls.happened(pods.length);
     expect(ids.size).toBe(1);
     const [podSandboxId = ''] = ids;
     const made = await Promise.all(
@@ -86,6 +94,7 @@ describePods('calls that come twice', () => {
       (thrown: { code: number; details: string }) => thrown,
     );
     expect(error).toMatchObject({ code: codes.DEADLINE_EXCEEDED });
+    lateAnswer.happened();
     const again = runtime.createContainer({
       podSandboxId,
       config: container({}, 2),
@@ -133,6 +142,50 @@ describePods('calls that come twice', () => {
     await runtime.startContainer({ containerId });
     const { stdout } = await runtime.execSync({ containerId, cmd: ['cat', '/proc/1/cmdline'] });
     expect(Buffer.from(stdout).toString()).toBe('sleep\x001000\0');
+    await runtime.removePodSandbox({ podSandboxId });
+  });
+
+  test('F70: the next attempt is another pod; one that was answered stays, one whose client has left is undone', async () => {
+    const { runtime } = world.client;
+    const { podSandboxId: first } = await runtime.runPodSandbox({ config: pod('next', 0, 0) });
+    const left = new AbortController();
+    const traced = await stopAtCall(world.instance.pid(), 1, 'hold');
+    const unclaimed = runtime
+      .runPodSandbox({ config: pod('next', 1, 1) }, { signal: left.signal })
+      .catch((error: { code: number }) => error.code);
+    await traced.reached;
+    left.abort();
+    expect(await unclaimed).toBe(codes.CANCELLED);
+    await traced.leave();
+    const { podSandboxId: third } = await runtime.runPodSandbox({ config: pod('next', 2, 2) });
+    higherAttempt.happened();
+    const listed = async (): Promise<string[]> =>
+      (await runtime.listPodSandbox({})).items.map(({ id }) => id).toSorted();
+    expect(await listed()).toEqual([first, third].toSorted());
+    for (const podSandboxId of [first, third]) {
+      await runtime.stopPodSandbox({ podSandboxId });
+      await runtime.removePodSandbox({ podSandboxId });
+    }
+    expect(await listed()).toEqual([]);
+  });
+
+  test('F72: a pod that is stopped while a container of it is being made has no container, and takes none', async () => {
+    const { runtime } = world.client;
+    const { podSandboxId } = await runtime.runPodSandbox({ config: pod('ends') });
+    const request = { podSandboxId, config: container({}), sandboxConfig: pod('ends') };
+    slow.close();
+    const made = runtime.createContainer(request).then(
+      () => 'made',
+      () => 'refused',
+    );
+    await until(async () => await slow.isWaiting());
+    const stopped = runtime.stopPodSandbox({ podSandboxId });
+    stopWhileMade.happened();
+    await slow.open();
+    await stopped;
+    expect(await made).toBe('refused');
+    expect((await runtime.listContainers({})).containers).toEqual([]);
+    await expect(runtime.createContainer(request)).rejects.toMatchObject({ code: codes.FAILED_PRECONDITION });
     await runtime.removePodSandbox({ podSandboxId });
   });
 

@@ -4,9 +4,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { containerJson, Crictl, describePods, type Json, podJson } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
 const UNKNOWN = 'f'.repeat(64);
+
+const unknownId = injects('F73', 'calls with ids that are not known');
 
 describePods('wrong input', () => {
   let world: World;
@@ -96,7 +99,7 @@ describePods('wrong input', () => {
     ).rejects.toMatchObject(refused('config.metadata'));
   });
 
-  test('an unknown pod, image or container is NotFound; Stop and Remove of one succeed', async () => {
+  test('F73 an unknown pod, image or container is NotFound; Stop and Remove of one succeed', async () => {
     expect(
       await crictl.fails(
         'create',
@@ -126,6 +129,7 @@ describePods('wrong input', () => {
     await runtime.removePodSandbox({ podSandboxId: UNKNOWN });
     await image.removeImage({ image: { image: 'not/here:1' } });
     expect((await image.imageStatus({ image: { image: 'not/here:1' } })).image).toBeUndefined();
+    unknownId.happened();
   });
 
   test('calls in the wrong state are refused and change nothing', async () => {

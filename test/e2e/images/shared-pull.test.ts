@@ -8,10 +8,17 @@ import { distributionLimits, ingestLimits } from '../../../src/oci/images/bounds
 import { type CriClient, criClient } from '../../../scripts/support/cri-client.ts';
 import { type Instance, makeInstance } from '../../support/instance.ts';
 import { FakeRegistry, stall } from '../../support/registry/fake-registry.ts';
+import { injecting, injects } from '../../support/faults/injects.ts';
 import { imageOf, layerOf, type TestLayer } from '../../support/registry/images.ts';
 import { insecure } from '../../support/registry/rig.ts';
 import { describePods } from '../support/crictl.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+
+const manyPulls = injects(
+  'F65',
+  'a hundred pulls of one image, twenty that share a layer, callers that leave',
+);
+const stalledMirror = injects('F66', 'a mirror that stalls within a layer, on a daemon');
 
 const MIB = 1024 * 1024;
 const CALLERS = 100;
@@ -73,6 +80,7 @@ describePods('pulls that share', () => {
 
   test('F65 a hundred calls for one image are one pull', async () => {
     const ids = await Promise.all(Array.from({ length: CALLERS }, () => pull(`${registry.host}/big:v`)));
+    manyPulls.happened(ids.length);
     expect(new Set(ids).size).toBe(1);
     const paths = registry.seen.map(({ path }) => path);
     expect(paths.toSorted()).toEqual([...new Set(paths)].toSorted());
@@ -118,6 +126,7 @@ describePods('pulls that share', () => {
     expect([await one, response.destroyed]).toEqual(['left', false]);
     callers[1].abort();
     expect([await two, await closed]).toEqual(['left', 'closed']);
+    manyPulls.happened(callers.length);
     expect((await client.image.listImages({})).images).toEqual([]);
     await pull(`${registry.host}/big:v`);
     expect(asked(registry, big)).toEqual([undefined, expect.stringMatching(/^bytes=[1-9][0-9]*-$/u)]);
@@ -125,7 +134,10 @@ describePods('pulls that share', () => {
 
   test('F60 F66 a stalling mirror is abandoned for the registry, which is asked for the rest', async () => {
     mirror.on(new RegExp(`/blobs/${big.digest}$`, 'u'), (...exchange) =>
-      stall(big.bytes, 3 * MIB, () => undefined)(...exchange),
+      injecting(
+        stalledMirror,
+        stall(big.bytes, 3 * MIB, () => undefined),
+      )(...exchange),
     );
     await pull('mirrored.example/big:v');
     expect(asked(mirror, big).length).toBe(distributionLimits.mirrorAttempts);

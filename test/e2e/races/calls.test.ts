@@ -11,12 +11,15 @@ import {
   type Phase,
   withItsStops,
 } from '../../support/container-model.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { linearize, type Operation } from '../../support/linearize.ts';
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
 type Call = Exclude<ContainerAnswer['call'], 'end'>;
+
+const race = injects('F71', 'calls of two hundred clients on one container at once');
 
 const CLIENTS = 200;
 /** What a client calls, one after the other: nearly all overlap with the others' and few end the container. */
@@ -135,6 +138,7 @@ describePods('calls of many clients', () => {
     await recorder.call(world.client, 'remove');
     await recorder.call(world.client, 'status');
     const { history } = recorder;
+    race.happened(history.length);
     const answers = new Set(history.map(({ answer }) => `${answer.call} ${answer.outcome}`));
     // it was no mere row of refusals
     expect([...answers]).toEqual(

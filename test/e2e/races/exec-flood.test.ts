@@ -7,6 +7,7 @@ import { listProcessStats } from '../../../src/host/process/process-identity.ts'
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { until } from '../../support/eventually.ts';
 
 /** The row asks for 500, which take two minutes on two busy cores; the daemon then holds no more than with these. */
@@ -41,6 +42,8 @@ async function commandsBeside(pid: number): Promise<string[]> {
   }
   return found;
 }
+
+const flood = injects('F74', 'execs with 16 MiB of output each, half of them past their timeout');
 
 describePods('a flood of execs', () => {
   let world: World;
@@ -80,6 +83,7 @@ describePods('a flood of execs', () => {
         );
       }),
     );
+    flood.happened(answers.length);
     const whole = `0, ${driverLimits.execOutputBytes} and 0 bytes`;
     expect(answers).toEqual(
       Array.from({ length: EXECS }, (_none, index) => (index % 2 === 1 ? 'DEADLINE_EXCEEDED' : whole)),

@@ -10,6 +10,7 @@ import {
   PodSandboxState,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { seedSandboxes } from '../../bench/seeded.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { describePods } from '../support/crictl.ts';
 import { sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
@@ -18,6 +19,8 @@ const SEEDED = 900;
 const AT_ONCE = 100;
 /** KiB of memory for one more sandbox: its actor, record and answers take some 20. */
 const SANDBOX_KIB = 100;
+
+const many = injects('F77', 'a thousand pods, a hundred made at once, a kill of the daemon');
 
 describePods('a node with a thousand sandboxes', () => {
   let world: World;
@@ -61,6 +64,7 @@ describePods('a node with a thousand sandboxes', () => {
 
     await instance.kill();
     await instance.start();
+    many.happened();
     const all = await list();
     expect(all).toHaveLength(SEEDED + 1 + AT_ONCE);
     expect(all).toEqual(expect.arrayContaining([first, ...fresh]));

@@ -9,6 +9,7 @@ import type { Json } from '../support/crictl.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { crictlStarted, inTerminal } from './support.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { until } from '../../support/eventually.ts';
 
 const ROUNDS = 500;
@@ -17,6 +18,8 @@ const AT_ONCE = 50;
 /** KiB that a container writes at once, and how often, while one of its clients does not read. */
 const FLOOD_KIB = 256;
 const FLOODS = 128;
+
+const slowReader = injects('F75', 'a client of attach that stops to read');
 
 describePods('crictl attach', () => {
   let world: World;
@@ -127,6 +130,7 @@ describePods('crictl attach', () => {
     // it gets the reason: on its error stream, behind what was on its way
     slow.client.socket.resume();
     expect((await slow.streams.error.all).toString()).toContain('too slowly');
+    slowReader.happened();
     expect(slow.streams.stdout.size()).toBeLessThan(FLOODS * FLOOD_KIB * 1024);
     for (const { client } of [slow, other]) client.socket.destroy();
     expect((await crictl.container(id)).status.state).toBe('CONTAINER_RUNNING');

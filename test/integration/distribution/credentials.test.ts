@@ -1,6 +1,7 @@
 /** Who gets to see credentials and tokens, and which hosts are spoken to at all. In this process, over loopback. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { distributionLimits } from '../../../src/oci/images/bounds.ts';
+import { injecting, injects } from '../../support/faults/injects.ts';
 import * as fake from '../../support/registry/fake-registry.ts';
 import { digestOf } from '../../support/registry/digest.ts';
 import { FakeRegistry } from '../../support/registry/fake-registry.ts';
@@ -53,6 +54,11 @@ async function pull(made: Rig, reference: string, credentials: object | undefine
   if (descriptor === undefined) throw new Error('no layer');
   return digestOf(await made.fetch(resolved, descriptor));
 }
+
+const badToken = injects(
+  'F62',
+  'a token that expires between blobs, a token service that fails or disconnects',
+);
 
 describe('F62 authentication', () => {
   it('basic: no password is sent before the registry asks for it', async () => {
@@ -144,6 +150,7 @@ describe('F62 authentication', () => {
     );
     expect(digests).toEqual(layers.map(({ digest }) => digest));
     expect(service.given()).toBe(2);
+    badToken.happened();
   });
 
   it('a refused password ends after one token request', async () => {
@@ -165,8 +172,8 @@ describe('F62 authentication', () => {
   });
 
   it('an overloaded or disconnecting token service is retried, up to a bound', async () => {
-    registry.on(/^\/token/u, fake.refuse(500, 'X', 'x'), 1);
-    registry.on(/^\/token/u, fake.breakOff(Buffer.alloc(100), 10, 'reset'), 1);
+    registry.on(/^\/token/u, injecting(badToken, fake.refuse(500, 'X', 'x')), 1);
+    registry.on(/^\/token/u, injecting(badToken, fake.breakOff(Buffer.alloc(100), 10, 'reset')), 1);
     tokenService(registry);
     guard(registry, bearer(`${registry.url}/token`), isToken);
     expect(await pull(rig(insecure(registry.host)), `${registry.host}/a:v`)).toBe(layer.digest);

@@ -7,7 +7,13 @@ import type { FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, type TestImage, type TestLayer } from '../../support/registry/images.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import type { Rig } from '../../support/registry/rig.ts';
+import { injecting, injects } from '../../support/faults/injects.ts';
 import { blobPath, firstLayer, serveImage } from './served-image.ts';
+
+const brokenBody = injects('F60', 'a body that breaks off, stalls or trickles');
+const lie = injects('F61', 'a registry sends other bytes, another digest or another type than was said');
+const overload = injects('F63', '429, 503, 500 and 522 from a registry');
+const cancelled = injects('F68', 'a pull is cancelled during its manifest, its config, a layer or a wait');
 
 let registry: FakeRegistry;
 let rig: Rig;
@@ -33,20 +39,21 @@ async function pullLayer(options: { restart?: boolean } = {}): Promise<string> {
 
 describe('F60 bodies that stop or trickle', () => {
   it.each(['close', 'reset'] as const)('%s in the middle is resumed by Range', async (how) => {
-    registry.on(blobPath(layer), fake.breakOff(layer.bytes, 150_000, how), 1);
+    registry.on(blobPath(layer), injecting(brokenBody, fake.breakOff(layer.bytes, 150_000, how)), 1);
     expect(await pullLayer()).toBe(layer.digest);
     const requests = registry.seen.filter(({ path }) => blobPath(layer).test(path));
     expect(requests.length).toBe(2);
   });
 
   it('a stall at 99 % is aborted and resumed', async () => {
-    registry.on(blobPath(layer), fake.stall(layer.bytes, layer.bytes.byteLength - 10, tick), 1);
+    const stalling = fake.stall(layer.bytes, layer.bytes.byteLength - 10, tick);
+    registry.on(blobPath(layer), injecting(brokenBody, stalling), 1);
     expect(await pullLayer()).toBe(layer.digest);
     expect(registry.seen.at(-1)?.range).toMatch(/^bytes=[1-9][0-9]*-$/u);
   });
 
   it('a trickle of one byte at a time counts as a stall', async () => {
-    registry.on(blobPath(layer), fake.trickle(layer.bytes, tick), 1);
+    registry.on(blobPath(layer), injecting(brokenBody, fake.trickle(layer.bytes, tick)), 1);
     expect(await pullLayer()).toBe(layer.digest);
     expect(registry.count(blobPath(layer))).toBe(2);
   });
@@ -69,7 +76,7 @@ describe('F60 bodies that stop or trickle', () => {
   });
 
   it('a body that is always truncated ends after bounded attempts as RegistryUnavailable with layer and host', async () => {
-    registry.on(blobPath(layer), fake.breakOff(layer.bytes, 0, 'close'));
+    registry.on(blobPath(layer), injecting(brokenBody, fake.breakOff(layer.bytes, 0, 'close')));
     const fault = await faultOf(pullLayer());
     expect(fault).toMatchObject({ kind: 'outside', retryable: true });
     expect(fault.message.startsWith(`RegistryUnavailable: pull ${reference}: layer ${layer.digest}: `)).toBe(
@@ -106,7 +113,7 @@ describe('F61 S60 lies', () => {
   it('wrong bytes of the right length are refused with the layer and the host', async () => {
     const wrong = Uint8Array.from(layer.bytes);
     wrong[1000] = (wrong[1000] ?? 0) ^ 1;
-    registry.on(blobPath(layer), fake.answer(wrong));
+    registry.on(blobPath(layer), injecting(lie, fake.answer(wrong)));
     const fault = await faultOf(pullLayer());
     expect(fault).toMatchObject({ kind: 'outside' });
     expect(fault.message).toContain(
@@ -116,13 +123,16 @@ describe('F61 S60 lies', () => {
 
   it('S60 a config with one byte changed is refused', async () => {
     const config = Buffer.from(image.config.toString().replace('linux', 'linuz'));
-    registry.on(new RegExp(digestOf(image.config), 'u'), fake.answer(config));
+    registry.on(new RegExp(digestOf(image.config), 'u'), injecting(lie, fake.answer(config)));
     expect((await faultOf(rig.resolve(reference))).message).toContain('sent content with the digest');
   });
 
   it('S60 a manifest that does not match the requested digest is refused', async () => {
     const other = imageOf([layer], { config: { Cmd: ['/evil'] } });
-    registry.on(/manifests/u, fake.answer(other.manifest, { 'content-type': other.mediaType }));
+    registry.on(
+      /manifests/u,
+      injecting(lie, fake.answer(other.manifest, { 'content-type': other.mediaType })),
+    );
     const fault = await faultOf(rig.resolve(`${registry.host}/a@${digestOf(image.manifest)}`));
     expect(fault.message).toContain(`sent a document with the digest ${digestOf(other.manifest)}`);
   });
@@ -211,8 +221,9 @@ describe('F63 overload', () => {
     ['500 without a word', 500, {}, [100, 200]],
     ['522, of a network in front of the registry', 522, {}, [100, 200]],
   ] as const)('%s is waited out', async (_name, status, headers, [low, high]) => {
-    registry.on(/manifests/u, fake.refuse(status, 'TOOMANYREQUESTS', 'slow down', headers), 1);
-    registry.on(blobPath(layer), fake.refuse(status, 'TOOMANYREQUESTS', 'slow down', headers), 1);
+    const refusing = injecting(overload, fake.refuse(status, 'TOOMANYREQUESTS', 'slow down', headers));
+    registry.on(/manifests/u, refusing, 1);
+    registry.on(blobPath(layer), refusing, 1);
     expect(await pullLayer()).toBe(layer.digest);
     expect(rig.clock.waits.length).toBe(2);
     for (const wait of rig.clock.waits) {
@@ -222,7 +233,7 @@ describe('F63 overload', () => {
   });
 
   it('endless overload ends after a bound as RegistryUnavailable with the registry’s words', async () => {
-    registry.on(/manifests/u, fake.refuse(429, 'TOOMANYREQUESTS', 'pull rate limit'));
+    registry.on(/manifests/u, injecting(overload, fake.refuse(429, 'TOOMANYREQUESTS', 'pull rate limit')));
     const fault = await faultOf(rig.resolve(reference));
     expect(fault).toMatchObject({ kind: 'outside', retryable: true });
     expect(fault.message).toMatch(
@@ -256,6 +267,7 @@ describe('F68 cancellation', () => {
       return rig.fetch(resolved, firstLayer(resolved), { signal: controller.signal });
     };
     expect(await faultOf(work())).toMatchObject({ kind: 'cancelled' });
+    cancelled.happened();
     expect(rig.clock.timers.size).toBe(0);
   });
 

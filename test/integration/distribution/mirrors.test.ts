@@ -1,6 +1,7 @@
 /** Redirects and mirrors: rows F64 and F66 of the fault matrix. In this process, over loopback. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { distributionLimits } from '../../../src/oci/images/bounds.ts';
+import { injecting, injects } from '../../support/faults/injects.ts';
 import * as fake from '../../support/registry/fake-registry.ts';
 import { digestOf } from '../../support/registry/digest.ts';
 import { FakeRegistry } from '../../support/registry/fake-registry.ts';
@@ -25,6 +26,12 @@ afterEach(async () => {
   expect(rig.clock.timers.size).toBe(0);
 });
 
+const hostileRedirect = injects(
+  'F64',
+  'a redirect in a loop, to another scheme, or to an address of the node',
+);
+const deadMirror = injects('F66', 'a mirror that is dead, lies, or dies within a layer');
+
 describe('F64 redirects', () => {
   it('to another host are followed for blobs', async () => {
     const store = await FakeRegistry.start();
@@ -46,7 +53,10 @@ describe('F64 redirects', () => {
   it('in a loop end after ten hops', async () => {
     registry.on(
       /manifests/u,
-      fake.redirect((request) => request.url ?? ''),
+      injecting(
+        hostileRedirect,
+        fake.redirect((request) => request.url ?? ''),
+      ),
     );
     const fault = await faultOf(rig.resolve(reference));
     expect(fault.message).toContain('more than 10 redirects');
@@ -72,7 +82,7 @@ describe('F64 redirects', () => {
     ['to plain http elsewhere', 'http://r.example/x', 'not configured as insecure'],
     ['to nonsense', 'http://[', 'an invalid URL'],
   ])('%s are refused', async (_name, location, words) => {
-    registry.on(/manifests/u, fake.redirect(location));
+    registry.on(/manifests/u, injecting(hostileRedirect, fake.redirect(location)));
     const fault = await faultOf(rig.resolve(reference));
     expect(fault.message).toContain(words);
     expect(registry.count(/manifests/u)).toBe(1);
@@ -93,7 +103,7 @@ describe('F66 mirrors', () => {
     const liar = await FakeRegistry.start();
     try {
       liar.push('a', 'v', image);
-      liar.on(/blobs/u, fake.answer('no config'));
+      liar.on(/blobs/u, injecting(deadMirror, fake.answer('no config')));
       const all = rigOf(mirrored(deadHost, empty.host, liar.host));
       const resolved = await all.resolve(reference);
       expect(digestOf(await all.fetch(resolved, firstLayer(resolved)))).toBe(layer.digest);

@@ -15,7 +15,10 @@ import type { Digest } from '../../../src/base/ids.ts';
 import { mountFilesystem } from '../../../src/host/mounts/mounts.ts';
 import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
 import { archive, digestOf, entry, paxEntry } from '../../unit/oci/layers/tar-builder.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { describeAsRoot, openStore, put, scratch, treeOf } from './support.ts';
+
+const hostileLayer = injects('F67', 'a layer that is a bomb, has names too long, or another diff-id');
 
 describeAsRoot('hostile layers', () => {
   const root = scratch('hostile');
@@ -185,6 +188,7 @@ describeAsRoot('hostile layers', () => {
   test('F67: a layer that does not match its diff-id is refused and deleted', async () => {
     const blob = gzipSync(archive(entry({ name: 'f', body: 'other' })));
     const error = await refused(blob, { diffId: digestOf(Buffer.from('x')) });
+    hostileLayer.happened();
     expect(error.fault.kind).toBe('outside');
     expect(error.message).toContain('not the diff-id');
   });
@@ -203,6 +207,7 @@ describeAsRoot('hostile layers', () => {
     for (const blob of [gzipSync(zeros), zstdCompressSync(zeros)]) {
       const { fault } = await refused(blob, { store: small, diffId: digestOf(zeros) });
       expect(fault).toMatchObject({ kind: 'exhausted', retryable: false });
+      hostileLayer.happened();
     }
     const many = archive(...Array.from({ length: 101 }, (_, at) => entry({ name: `d${at}`, flag: '5' })));
     expect((await refused(many, { store: small })).fault.kind).toBe('exhausted');
@@ -247,6 +252,7 @@ describeAsRoot('hostile layers', () => {
       archive(paxEntry({ path: 'd/'.repeat(2047).concat('ab') }, { name: 'd', flag: '5' })),
     );
     expect(fault.message).toContain('4095 bytes');
+    hostileLayer.happened();
   });
 
   test('F22: a full disk is reported as such, with the layer and the entry; nothing is left and the store goes on', async () => {

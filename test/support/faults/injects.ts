@@ -19,6 +19,14 @@ export interface InjectedFault {
   readonly happened: (times?: number) => void;
 }
 
+/** The function, which injects the fault each time that it is called. */
+export const injecting =
+  <A extends unknown[], R>({ happened }: InjectedFault, inject: (...args: A) => R) =>
+  (...args: A): R => {
+    happened();
+    return inject(...args);
+  };
+
 /**
  * Declares a fault that a test injects.
  * @param row code of an F row of test/rows.txt, e.g. `F21`
