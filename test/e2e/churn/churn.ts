@@ -76,7 +76,9 @@ export async function churn(world: World, options: ChurnOptions): Promise<ChurnR
 
 /** Findings, or the reason why they cannot be read. */
 export async function troupeCheck({ instance }: World): Promise<string> {
-  const [program, , ...place] = instance.argv;
+  // something may come before the daemon
+  const at = instance.argv.indexOf('serve');
+  const [program = '', , ...place] = instance.argv.slice(at - 1);
   const { code, stdout, stderr } = await run([program, 'check', ...place]);
   return code === 0 ? '' : `troupe check ended with ${code}: ${stdout}${stderr}`;
 }

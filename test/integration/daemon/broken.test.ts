@@ -8,14 +8,18 @@ import {
   PodSandboxConfigSchema,
   PodSandboxState,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
-import type { SandboxId } from '../../../src/base/ids.ts';
+import type { ContainerId, SandboxId } from '../../../src/base/ids.ts';
 import { createLayout } from '../../../src/host/sandbox/layout.ts';
 import { unmount } from '../../../src/host/mounts/mounts.ts';
 import { killProcess, processIdentity } from '../../../src/host/process/process-identity.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { sandboxConfig } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
 import { closeWorld, makePod, removePod } from './pod.ts';
+
+const deadPause = injects('F85', 'SIGKILL of the pause process');
+const lostRoot = injects('F85', 'an unmount of the root file system of a running container');
 
 const SIGKILL = 9;
 
@@ -44,6 +48,7 @@ describe('a sandbox that loses a part while the daemon runs', () => {
       Number(readFileSync(layout().pausePidFile(sandboxId as SandboxId), 'utf8')),
     );
     expect(pause !== undefined && killProcess(pause, SIGKILL)).toBe(true);
+    deadPause.happened();
     await untilNotReady(sandboxId);
     // its process ends with the namespace, and is seen to by a watch of its own
     await expect
@@ -51,6 +56,24 @@ describe('a sandbox that loses a part while the daemon runs', () => {
       .toBe(ContainerState.CONTAINER_EXITED);
     await removePod(world, sandboxId);
     expect((await world.client.runtime.listPodSandbox({})).items).toEqual([]);
+  });
+
+  it('F85 after an unmount of its root file system a container runs on, Exec, Stop and Remove work, also after a restart', async () => {
+    const { runtime } = world.client;
+    const { sandboxId, containerId } = await makePod(world, 'rootless');
+    await runtime.startContainer({ containerId });
+    const rootfs = layout().rootfs(containerId as ContainerId);
+    expect(await unmount(rootfs, { lazy: true })).toBe(true);
+    lostRoot.happened();
+    expect((await runtime.execSync({ containerId, cmd: ['true'], timeout: 60n })).exitCode).toBe(0);
+    await world.instance.kill();
+    await world.instance.start();
+    expect((await runtime.execSync({ containerId, cmd: ['true'], timeout: 60n })).exitCode).toBe(0);
+    await runtime.stopContainer({ containerId, timeout: 0n });
+    expect((await runtime.containerStatus({ containerId })).status?.exitCode).toBe(137);
+    await runtime.removeContainer({ containerId });
+    await removePod(world, sandboxId);
+    expect((await runtime.listPodSandbox({})).items).toEqual([]);
   });
 
   it.each(['ipc', 'net'] as const)(
