@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { injects } from '../../support/faults/injects.ts';
 import { lacking, unless } from '../../support/skips/unless.ts';
-import { describePods, untilHolds } from '../support/crictl.ts';
+import { describePods } from '../support/crictl.ts';
 import { sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 import { failing, STRACE } from './strace.ts';
@@ -63,27 +63,6 @@ describePods('a daemon whose system calls fail', () => {
       expect(await journal()).not.toBe(path);
       await restart();
       expect(await listed()).toEqual([before, within].toSorted());
-      await end();
-    },
-  );
-
-  withStrace(
-    'F19 while no sync succeeds lists are answered, and a call has no answer that a kill makes wrong',
-    async () => {
-      const before = await run('before');
-      const fault = await failing(world.instance.pid(), {
-        inject: 'fdatasync,fsync:error=EIO',
-        file: trace(),
-      });
-      const call = run('within').catch(() => undefined);
-      await untilHolds(trace(), '(INJECTED)');
-      expect(await listed()).toContain(before);
-      failedSync.happened((await fault.leave()).length);
-      const within = await call;
-      const after = await run('after');
-      await restart();
-      const answered = [before, after, ...(within === undefined ? [] : [within])];
-      expect(await listed()).toEqual(answered.toSorted());
       await end();
     },
   );
