@@ -24,7 +24,7 @@ async function watching<T>(
   see: (transition: string, when: When) => void,
   work: () => Promise<T>,
 ): Promise<T> {
-  const prototype = StateMachine.prototype as unknown as { transition: Transition };
+  const prototype: { transition: Transition } = StateMachine.prototype as never;
   const { transition } = prototype;
   prototype.transition = function watched(...args) {
     const [snapshot, event] = args as [AnyMachineSnapshot, EventObject];

@@ -58,9 +58,9 @@ export class Directory {
   }
 
   /**
-   * Sends an event to an actor. False when there is no actor at the address. An exit is reported once and only here: one
-   * that comes between a crash of the actor and its rebuild is kept for the rebuilt one, which may have observed the
-   * process just before. A command is repeated by `ask`.
+   * Sends an event to an actor. False when there is no actor at the address. An exit is reported once and only here:
+   * one that comes between a crash of the actor and its rebuild is kept for the rebuilt one, which may have observed
+   * the process just before. A command is repeated by `ask`.
    */
   send(address: SandboxAddress, event: SandboxEvent): boolean;
   send(address: ContainerAddress, event: ContainerEvent): boolean;

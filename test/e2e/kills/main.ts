@@ -1,6 +1,8 @@
 // `sudo npm run kills [-- NAME… --from N --to N --kinds before,after,cancel --anew]`: the daemon is killed before and
 // after each system call of each operation that changes the world, started again and checked; and the client cancels
-// there. After a call that nobody acts on the world is as before the next one, so that one kill is enough. The points of an operation are kept below `.run/kills`, so that a run that was cut off goes on, and the figures are of all operations.
+// there. After a call that nobody acts on the world is as before the next one, so that one kill is enough. The points
+// of an operation are kept below `.run/kills`, so that a run that was cut off goes on, and the figures are of all
+// operations.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
