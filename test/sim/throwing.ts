@@ -19,26 +19,28 @@ export interface Site {
 type When = 'before' | 'after';
 type Transition = (this: { readonly id: string }, ...args: unknown[]) => unknown;
 
-/** Calls `see` before and after each transition of a supervised actor, while `work` runs. */
-async function watching<T>(
-  see: (transition: string, when: When) => void,
-  work: () => Promise<T>,
-): Promise<T> {
-  const prototype: { transition: Transition } = StateMachine.prototype as never;
-  const { transition } = prototype;
-  prototype.transition = function watched(...args) {
-    const [snapshot, event] = args as [AnyMachineSnapshot, EventObject];
-    if (!SUPERVISED.includes(this.id)) return transition.apply(this, args);
-    const name = `${this.id} ${JSON.stringify(snapshot.value)} ${event.type}`;
-    see(name, 'before');
-    const next = transition.apply(this, args);
-    see(name, 'after');
-    return next;
-  };
+let see: ((transition: string, when: When) => void) | undefined;
+
+// for the whole process: a machine binds the method when it is built, and it is built once
+const prototype: { transition: Transition } = StateMachine.prototype as never;
+const { transition: real } = prototype;
+prototype.transition = function watched(...args) {
+  const [snapshot, event] = args as [AnyMachineSnapshot, EventObject];
+  if (see === undefined || !SUPERVISED.includes(this.id)) return real.apply(this, args);
+  const name = `${this.id} ${JSON.stringify(snapshot.value)} ${event.type}`;
+  see(name, 'before');
+  const next = real.apply(this, args);
+  see(name, 'after');
+  return next;
+};
+
+/** Calls `seen` before and after each transition of a supervised actor, while `work` runs. */
+async function watching<T>(seen: NonNullable<typeof see>, work: () => Promise<T>): Promise<T> {
+  see = seen;
   try {
     return await work();
   } finally {
-    prototype.transition = transition;
+    see = undefined;
   }
 }
 
