@@ -42,7 +42,8 @@ const leftIn = (text: string): Remark[] =>
   [...text.matchAll(/^left on the machine: (.*)$/gmu)].map(([, line = '']) => ({
     suite: 'left',
     state: 'left',
-    name: line,
+    // without the paths of this run
+    name: line.replaceAll(/\/\S*\/trc\S*\//gu, '…/'),
     reason: line,
   }));
 
