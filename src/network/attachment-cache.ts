@@ -119,7 +119,7 @@ export class AttachmentCache {
     try {
       for (const name of [`${id}.result`, `${id}.json`])
         await missingAs(unlink(join(this.#dir, name)), undefined);
-      await syncPath(this.#dir);
+      await missingAs(syncPath(this.#dir), undefined);
     } catch (error) {
       this.#throw(id, error);
     }

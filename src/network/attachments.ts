@@ -107,7 +107,8 @@ export class Attachments {
     gate?: GcGate,
   ): Promise<void> {
     const [intent, kept] = await Promise.all([this.#cache.read(id), this.#cache.readResult(id)]);
-    if (intent === undefined) return;
+    // an earlier deletion may have been interrupted before it was synced
+    if (intent === undefined) return this.#cache.end(id);
     const run = async (): Promise<void> =>
       this.#deleteAttachment(intent === 'damaged' ? guess() : intent, kept, await findNetns(), context);
     await (gate === undefined ? run() : gate.pass(`CNI DEL of sandbox ${id}`, context.signal, run));
@@ -135,9 +136,9 @@ export class Attachments {
         try {
           await del(netnsPath, plugin, pluginsLeft);
         } catch (error) {
-          if (netnsPath === '') return onlyNoNamespace(error);
+          if (netnsPath === '') return onlyNoNamespace(error, plugin);
           if (!(await this.#isDetached(attachment, netnsPath, error))) throw error;
-          await del('', plugin, pluginsLeft).catch(onlyNoNamespace);
+          await del('', plugin, pluginsLeft).catch((second: unknown) => onlyNoNamespace(second, plugin));
         }
       },
       attempted,

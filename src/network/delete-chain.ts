@@ -2,15 +2,14 @@
 import { FaultError, toFault } from '../base/fault.ts';
 import type { Network, PluginConf } from './conflist.ts';
 
-/** What a plugin says that opens the empty path of a namespace that is gone. Words before it name another file. */
-const NO_NAMESPACE = /: error \d+: no such file or directory$/u;
-
 /**
- * Throws the failure of a DEL without a namespace, except where the plugin needs one: sbr of Debian 12 (1.1.1) does,
- * against the spec, so that no pod could be removed after a reboot. What such a plugin made ended with the namespace.
+ * Throws the failure of a DEL without a namespace, except that of a plugin that opens the empty path: sbr of Debian 12
+ * (1.1.1) does, against the spec, so that no pod could be removed after a reboot. What it made ended with the
+ * namespace. One with `ipam` still has an address to free, and words before the reason name another file.
  */
-export function onlyNoNamespace(error: unknown): void {
-  if (!NO_NAMESPACE.test(toFault(error).message)) throw error;
+export function onlyNoNamespace(error: unknown, { type, raw }: PluginConf): void {
+  const needsOne = toFault(error).message.endsWith(`: plugin ${type}: error 999: no such file or directory`);
+  if (!needsOne || raw['ipam'] !== undefined) throw error;
 }
 
 /**

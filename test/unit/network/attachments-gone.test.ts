@@ -11,9 +11,9 @@ import { context, good, id, inNetns, netns, network, noGuess, worldOf } from './
 let plugins: FakePlugins;
 afterEach(() => plugins.close());
 
-function world(answer: (seen: Seen) => Answer | Promise<Answer>): World {
+function world(answer: (seen: Seen) => Answer | Promise<Answer>, net = network()): World {
   plugins = fakePlugins(answer);
-  return worldOf(plugins, network());
+  return worldOf(plugins, net);
 }
 
 describe('DEL of a plugin that fails where the interface is gone', () => {
@@ -69,6 +69,20 @@ describe('DEL of a plugin that fails where the interface is gone', () => {
     expect(order).toEqual([`three ${netns}`, `two ${netns}`, `one ${netns}`]);
     expect(await cache.list()).toEqual([id]);
   });
+});
+
+it('F57: a plugin that needs a namespace and has an address to free keeps the pod', async () => {
+  const ipam = { type: 'host-local' };
+  const { attachments, attachment, cache } = world(
+    (seen) =>
+      seen.command === 'DEL' && seen.tool === 'one'
+        ? pluginFailure(999, 'no such file or directory')
+        : good(seen),
+    network({ plugins: [{ type: 'one', ipam }, { type: 'two' }, { type: 'three' }] }),
+  );
+  await attachments.add(attachment, netns, context);
+  await faultOf(attachments.del(id, async () => '', context, noGuess));
+  expect(await cache.list()).toEqual([id]);
 });
 
 it.each([
