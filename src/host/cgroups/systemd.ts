@@ -14,8 +14,9 @@ export interface Systemd {
    * Puts a process into a new scope, a child of its slice, and returns once the process is in it. Cgroups
    * below the scope are ours. Does nothing for a process that has ended. systemd removes the scope when its
    * last process has ended, also after a failure.
+   * @param isHelper a program that serves containers: at a shutdown it is ended after their scopes, not with them
    */
-  startScope(cgroup: string, pid: number): Promise<void>;
+  startScope(cgroup: string, pid: number, isHelper?: boolean): Promise<void>;
 }
 
 export interface SystemdOptions {
@@ -26,13 +27,20 @@ export interface SystemdOptions {
 
 /** The system's manager. Makes no call before the first request. */
 export function createSystemd(options: SystemdOptions): Systemd {
-  return { startScope: (cgroup, pid) => startScope(options, cgroup, pid) };
+  return { startScope: (cgroup, pid, isHelper) => startScope(options, { cgroup, pid, isHelper }) };
 }
 
-async function startScope({ clock, busctl }: SystemdOptions, cgroup: string, pid: number): Promise<void> {
+interface ScopeRequest {
+  readonly cgroup: string;
+  readonly pid: number;
+  readonly isHelper?: boolean | undefined;
+}
+
+async function startScope({ clock, busctl }: SystemdOptions, request: ScopeRequest): Promise<void> {
+  const { cgroup, pid } = request;
   const unit = basename(cgroup);
   const attempted = `start scope ${unit} with process ${pid}`;
-  const argv = startScopeArgv(busctl, cgroup, pid);
+  const argv = startScopeArgv(busctl, request);
   const answer = await runTool({ argv, clock, timeoutMs: systemdLimits.callMs });
   if (answer.timedOut)
     fail('timedOut', `${attempted}: timed out after ${systemdLimits.callMs} ms waiting for systemd`, {
@@ -50,9 +58,10 @@ async function startScope({ clock, busctl }: SystemdOptions, cgroup: string, pid
 
 /**
  * The call of StartTransientUnit (org.freedesktop.systemd1(5)). Delegate: systemd enables all controllers for
- * the scope and leaves the cgroups below it alone (systemd's CGROUP_DELEGATION.md).
+ * the scope and leaves the cgroups below it alone (systemd's CGROUP_DELEGATION.md). DefaultDependencies would end the
+ * scope at a shutdown beside all others (systemd.scope(5)).
  */
-export function startScopeArgv(busctl: string, cgroup: string, pid: number): string[] {
+export function startScopeArgv(busctl: string, { cgroup, pid, isHelper = false }: ScopeRequest): string[] {
   return [
     busctl,
     '--system',
@@ -65,10 +74,11 @@ export function startScopeArgv(busctl: string, cgroup: string, pid: number): str
     'ssa(sv)a(sa(sv))',
     basename(cgroup),
     'fail',
-    '5',
+    isHelper ? '6' : '5',
     'Description',
     's',
     'processes of a container of troupe',
+    ...(isHelper ? ['DefaultDependencies', 'b', 'false'] : []),
     'Slice',
     's',
     sliceOf(cgroup),

@@ -75,7 +75,13 @@ describe('the cgroups of a pod below a slice', () => {
 });
 
 describe('StartTransientUnit', () => {
-  const argv = startScopeArgv('/usr/bin/busctl', `${DIRECTORY}/troupe-${container}.scope`, 4711);
+  const request = { cgroup: `${DIRECTORY}/troupe-${container}.scope`, pid: 4711 };
+  const argv = startScopeArgv('/usr/bin/busctl', request);
+
+  it('lets a helper outlive the containers at a shutdown', () => {
+    const ofHelper = startScopeArgv('/usr/bin/busctl', { ...request, isHelper: true });
+    expect(ofHelper.filter((word) => !argv.includes(word))).toEqual(['6', 'DefaultDependencies', 'false']);
+  });
 
   it('names unit, slice and process, and has as many properties as its count', () => {
     const at = argv.indexOf('ssa(sv)a(sa(sv))');

@@ -1,8 +1,10 @@
 /** The kernel's overlayfs: the layers as lower directories, and an upper directory for what the container writes. */
+import type { Stats } from 'node:fs';
 import { chmod, chown, lstat, mkdir, rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { IdMapping } from '../../../../ports/specs.ts';
 import { fail } from '../../../../base/fault.ts';
+import { allSettled } from '../../../../base/settled.ts';
 import { mountOverlay } from '../../../../host/mounts/mounts.ts';
 import type { OverlayRequest } from '../../../../host/mounts/mounts.ts';
 import { DIFF } from '../records/layer-layout.ts';
@@ -129,8 +131,9 @@ export async function makeUpper(
   // needed
   await rm(paths.work, { recursive: true, force: true });
   // in parallel, since each call goes through the pool
-  const [root] = await Promise.all([
-    top === undefined ? undefined : lstat(join(top.tree, top.below)),
+  let root: Stats | undefined;
+  await allSettled([
+    ...(top === undefined ? [] : [lstat(join(top.tree, top.below)).then((stats) => (root = stats))]),
     ...[paths.upper, paths.work].map((path) => mkdir(path, { recursive: true, mode: PRIVATE_MODE })),
   ]);
   await limit.apply(id, [paths.upper, paths.work]);
