@@ -251,11 +251,10 @@ describePods('helpers of a daemon that was killed', () => {
       ['shim', NamespaceMode.CONTAINER],
     ];
     for (const [at, kind] of kinds.entries()) await runMarked(world, image, `p${at}`, kind);
-    const [, tag = ''] =
-      /\[cgroup\]\nparent = "(.*)"/u.exec(
-        readFileSync(join(world.instance.directory, 'troupe.toml'), 'utf8'),
-      ) ?? [];
-    const processes = ofCgroup(tag);
+    const [, parent] =
+      /^parent = "(.+)"$/mu.exec(readFileSync(join(world.instance.directory, 'troupe.toml'), 'utf8')) ?? [];
+    if (parent === undefined) throw new Error('the configuration names no cgroup parent');
+    const processes = ofCgroup(parent);
     const named = (word: string): number => processes.filter(({ command }) => command.includes(word)).length;
     expect([named('/conmon'), named('shim'), named('sleep 3600')].every((count) => count > 0)).toBe(true);
     expect(processes.filter(({ environment }) => environment.includes(HELPER_VARIABLE))).toEqual([]);
@@ -316,7 +315,7 @@ function ofCgroup(path: string): Process[] {
   const found: Process[] = [];
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/u.test(name))) {
     try {
-      if (!readFileSync(`/proc/${pid}/cgroup`, 'latin1').includes(`:${path}/`)) continue;
+      if (!readFileSync(`/proc/${pid}/cgroup`, 'latin1').includes(`${path}/`)) continue;
       const [command = '', environment = ''] = ['cmdline', 'environ'].map((file) =>
         readFileSync(`/proc/${pid}/${file}`, 'utf8'),
       );
