@@ -326,7 +326,12 @@ export const systemdLimits = {
    * busy with a reload.
    */
   enterMs: 10_000,
-  /** Milliseconds between two checks of the process's cgroup: the first pause, doubled up to the last. */
+  /**
+   * Milliseconds in which systemd must have removed an empty scope before we remove its cgroup ourselves: 5 ms usual,
+   * 10 ms more where the kernel delays the event; a busy PID 1 takes longer.
+   */
+  removeMs: 2_000,
+  /** Milliseconds between two checks of a cgroup: the first pause, doubled up to the last. */
   pollFirstMs: 1,
   pollLastMs: 50,
   /** Characters of busctl's output that a message quotes. */

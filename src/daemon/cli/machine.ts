@@ -29,8 +29,11 @@ export interface SeenProcess {
   readonly pid: number;
   readonly startTicks: number;
   readonly id: SandboxOrContainerId;
-  /** `monitor` of a container, `exec` monitor, `runtime` call, or a process of a `cgroup` of ours. */
-  readonly role: 'monitor' | 'exec' | 'runtime' | 'cgroup';
+  /**
+   * `monitor` of a container, `exec` monitor, `runtime` call, `helper` that serves a root file system, or another
+   * process of a `cgroup` of ours.
+   */
+  readonly role: 'monitor' | 'exec' | 'runtime' | 'helper' | 'cgroup';
   readonly name: string;
 }
 
@@ -38,6 +41,8 @@ export interface SeenCgroup {
   /** Relative to each hierarchy's root. */
   readonly path: string;
   readonly id: SandboxOrContainerId;
+  /** The scope of a program that serves the container's root file system. */
+  readonly isHelpers?: true;
 }
 
 export interface SeenMount {
@@ -160,11 +165,12 @@ async function seenProcesses(
     if (id !== undefined && isOfHost(pid))
       found.set(pid, { pid, startTicks, id, role: roleOf(argv), name: argv[0] ?? '' });
   }
-  for (const { path, id } of cgroups) {
+  for (const { path, id, isHelpers } of cgroups) {
+    const role = isHelpers === true ? 'helper' : 'cgroup';
     for (const pid of await listProcesses(place.cgroups, path)) {
       const startTicks = ticks.get(pid);
       if (startTicks === undefined || found.has(pid)) continue;
-      found.set(pid, { pid, startTicks, id, role: 'cgroup', name: commandLine(pid)[0] ?? '' });
+      found.set(pid, { pid, startTicks, id, role, name: commandLine(pid)[0] ?? '' });
     }
   }
   return [...found.values()];
@@ -180,7 +186,16 @@ function roleOf(argv: readonly string[]): SeenProcess['role'] {
 }
 
 /** The forms of src/host/sandbox/layout.ts: those of the cgroupfs driver, and scopes. */
-const CGROUP = /^troupe-(?:(?:sandbox-)?([0-9a-f]{64})|(?:pause-)?([0-9a-f]{64})\.scope)$/u;
+const CGROUP =
+  /^troupe-(?:(?:sandbox-)?([0-9a-f]{64})|(?:pause-)?([0-9a-f]{64})\.scope|fuse-([0-9a-f]{64})-\d+\.scope)$/u;
+
+/** The cgroup of ours with this name at this path; undefined for one that has not the form of our names. */
+export function seenCgroup(path: string): SeenCgroup | undefined {
+  const [, plain, scope, helpers] = CGROUP.exec(basename(path)) ?? [];
+  const id = parseSandboxId(plain ?? scope ?? helpers ?? '');
+  if (id === undefined) return undefined;
+  return helpers === undefined ? { path, id } : { path, id, isHelpers: true };
+}
 
 async function seenCgroups(
   { cgroups, cgroupParents }: MachinePlace,
@@ -190,10 +205,8 @@ async function seenCgroups(
   for (const parent of new Set(cgroupParents)) {
     for (const directory of cgroupDirectories(cgroups, parent)) {
       for (const name of await namesIfDirectory(directory)) {
-        const [, plain, scope] = CGROUP.exec(name) ?? [];
-        const id = parseSandboxId(plain ?? scope ?? '');
-        const path = join(parent, name);
-        if (id !== undefined && !others.has(id)) found.set(path, { path, id });
+        const cgroup = seenCgroup(join(parent, name));
+        if (cgroup !== undefined && !others.has(cgroup.id)) found.set(cgroup.path, cgroup);
       }
     }
   }

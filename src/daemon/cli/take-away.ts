@@ -7,6 +7,7 @@ import { fail, toFault } from '../../base/fault.ts';
 import { cliLimits } from '../bounds.ts';
 import { killCgroup } from '../../host/cgroups/cgroup-kill.ts';
 import { removeCgroup } from '../../host/cgroups/cgroups.ts';
+import { untilScopeRemoved } from '../../host/cgroups/systemd.ts';
 import { onlyAbsent } from '../../host/ffi/errno.ts';
 import { readMountInfo } from '../../host/mounts/mountinfo.ts';
 import { unmount } from '../../host/mounts/mounts.ts';
@@ -87,6 +88,7 @@ async function endCgroup({ cgroups, clock }: MachinePlace, path: string): Promis
   const left = await killCgroup(cgroups, path, { clock, timeoutMs: cliLimits.killMs });
   if (left.length > 0)
     fail('timedOut', `remove cgroup ${path}: these processes do not end: ${left.join(', ')}`);
+  await untilScopeRemoved({ clock }, cgroups, path);
   await removeCgroup(cgroups, path);
 }
 

@@ -6,8 +6,13 @@ import { fail, printable } from '../../base/fault.ts';
 import { systemdLimits } from '../bounds.ts';
 import { isProcessGone } from '../ffi/errno.ts';
 import { runTool } from '../process/process-tool.ts';
-import { sliceOf } from './slices.ts';
-import { pause } from '../clock/wait.ts';
+import { isScope, sliceOf } from './slices.ts';
+import { poll } from '../clock/wait.ts';
+import type { WaitBound } from '../clock/wait.ts';
+import type { CgroupLayout } from '../kernel-thread/thread-protocol.ts';
+import { cgroupExists } from './cgroups.ts';
+
+const POLLS = { firstMs: systemdLimits.pollFirstMs, lastMs: systemdLimits.pollLastMs } as const;
 
 export interface Systemd {
   /**
@@ -98,22 +103,42 @@ export function startScopeArgv(busctl: string, { cgroup, pid, isHelper = false }
 
 /** The answer names a job; the process is moved when that job is done, a moment later. */
 async function untilInside(clock: ClockPort, unit: string, pid: number, attempted: string): Promise<void> {
-  const deadline = clock.monoMs() + systemdLimits.enterMs;
-  let waitMs: number = systemdLimits.pollFirstMs;
-  for (;;) {
+  const isInside = await poll({ clock, timeoutMs: systemdLimits.enterMs, ...POLLS, attempted }, async () => {
     const cgroup = await cgroupOf(pid);
-    if (cgroup === undefined || cgroup.split('\n').some((line) => line.endsWith(`/${unit}`))) return;
-    if (clock.monoMs() >= deadline)
-      fail(
-        'timedOut',
-        `${attempted}: timed out after ${systemdLimits.enterMs} ms waiting for the process to enter it`,
-        {
-          subject: unit,
-        },
-      );
-    await pause(clock, waitMs);
-    waitMs = Math.min(waitMs * 2, systemdLimits.pollLastMs);
-  }
+    return cgroup === undefined || cgroup.split('\n').some((line) => line.endsWith(`/${unit}`)) || undefined;
+  });
+  if (isInside === undefined)
+    fail(
+      'timedOut',
+      `${attempted}: timed out after ${systemdLimits.enterMs} ms waiting for the process to enter it`,
+      { subject: unit },
+    );
+}
+
+/**
+ * Waits until systemd has removed a scope whose processes have ended. Returns anyway after `systemdLimits.removeMs`,
+ * and at once for a cgroup that is no scope or is in no unified hierarchy. Call it before the cgroup is removed:
+ * systemd ends the unit when it reads `populated 0` from the scope's cgroup.events. The kernel sends that event from a
+ * work queue, at most once in 10 ms, and drops it when the cgroup is removed first (kernel/cgroup/cgroup.c,
+ * fs/kernfs/file.c): the unit would stay active until the next boot.
+ * @throws the clock's `cancelled` when the signal aborts
+ */
+export async function untilScopeRemoved(
+  bound: Omit<WaitBound, 'timeoutMs'>,
+  cgroups: CgroupLayout,
+  cgroup: string,
+): Promise<void> {
+  const hierarchies = cgroups.hierarchies.filter(({ version }) => version === 2);
+  if (!isScope(cgroup) || hierarchies.length === 0) return;
+  await poll(
+    {
+      ...bound,
+      ...POLLS,
+      timeoutMs: systemdLimits.removeMs,
+      attempted: `wait for systemd to remove ${basename(cgroup)}`,
+    },
+    async () => !(await cgroupExists({ ...cgroups, hierarchies }, cgroup)) || undefined,
+  );
 }
 
 /** The process's lines of /proc/PID/cgroup; undefined when it has ended. */

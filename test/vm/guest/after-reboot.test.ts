@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { untilTermed } from '../../e2e/support/pods.ts';
-import { check, Node, ownUnits, recall, served, systemctl } from './node.ts';
+import { check, Node, untilNoUnits, recall, served, systemctl } from './node.ts';
 import { until } from '../../support/eventually.ts';
 
 interface Before {
@@ -79,7 +79,7 @@ describe('after a reboot', () => {
     for (const id of [before.pod, before.stopped]) await node.removePod(id);
     expect((await node.client.runtime.listPodSandbox({})).items).toEqual([]);
     expect((await node.client.runtime.listContainers({})).containers).toEqual([]);
-    await until(async () => (await ownUnits()).length === 0);
+    await untilNoUnits();
     expect(leases()).toEqual([]);
     const found = await check();
     expect([found.code, found.stdout]).toEqual([0, expect.any(String)]);

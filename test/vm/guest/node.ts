@@ -73,6 +73,21 @@ export async function ownUnits(): Promise<string[]> {
     .filter((name) => name.endsWith('.scope'));
 }
 
+/** Waits until systemd has none of them; fails with what systemd reports of those that stay. */
+export async function untilNoUnits(): Promise<void> {
+  try {
+    await until(async () => (await ownUnits()).length === 0);
+  } catch (error) {
+    const left = await ownUnits();
+    const shown = await systemctl(
+      'show',
+      '--property=Id,ActiveState,SubState,Result,ControlGroup,Job',
+      ...left,
+    );
+    throw new Error(`units of troupe stay: ${shown.replaceAll('\n', ' ')}`, { cause: error });
+  }
+}
+
 /** The cgroup of a process on the one hierarchy there is. */
 export const cgroupOf = (pid: number): string =>
   readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim().slice('0::'.length);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Message } from '@bufbuild/protobuf';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { NamespaceMode } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { type ContainerConfig, containerConfig, untilTermed } from '../../e2e/support/pods.ts';
+import { type ContainerConfig, containerConfig, startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import { Node, type Pod, startTroupe, startWithImage, systemctl } from './node.ts';
 import { denials, fileLabels, labelOf } from './selinux.ts';
 
@@ -59,7 +59,7 @@ async function create(pod: Pod, name: string, { volumes = [], security = {}, tty
 
 async function start(pod: Pod, name: string, more: More = {}): Promise<string> {
   const containerId = await create(pod, name, more);
-  await node.client.runtime.startContainer({ containerId });
+  await startUntilUp(node.client, containerId);
   return containerId;
 }
 

@@ -255,6 +255,7 @@ describe(`what is accounted to a pod, driver ${CGROUP_DRIVER}`, () => {
   it('a frozen container has statistics; its stop thaws it, so that it ends by its own trap', async () => {
     const pod = await pods.run('frozen');
     const id = await pod.start('main', untilTermed(0));
+    await pod.said('main', ' F up');
     const cgroup = await pods.cgroup(id);
     writeFileSync(join('/sys/fs/cgroup', cgroup, 'cgroup.freeze'), '1');
     await until(() => control(cgroup, 'cgroup.events').includes('frozen 1'));

@@ -22,6 +22,7 @@ import {
   startTroupe,
   startWithImage,
   systemctl,
+  untilNoUnits,
 } from './node.ts';
 import { until } from '../../support/eventually.ts';
 
@@ -60,7 +61,7 @@ describe('the service', () => {
 describe('the systemd cgroup driver', () => {
   it('puts container and monitor into a scope below the pod’s slice, which is removed with them', async () => {
     const pod = await node.runPod('scopes');
-    const id = await node.start(pod, 'main', untilTermed(0));
+    const id = await node.startUntilUp(pod, 'main', 0);
     const pid = await node.pid(id);
     expect(cgroupOf(pid)).toBe(`${sliceOf('scopes')}/troupe-${id}.scope/container`);
     const monitor = Number(readFileSync(`/run/troupe/containers/${id}/conmon.pid`, 'utf8'));
@@ -74,7 +75,7 @@ describe('the systemd cgroup driver', () => {
     await node.client.runtime.stopContainer({ containerId: id, timeout: 10n });
     expect((await node.status(id)).exitCode).toBe(0);
     await node.removePod(pod.id);
-    await until(async () => (await ownUnits()).length === 0);
+    await untilNoUnits();
   });
 
   it('sets limits of cgroup v2, and others by UpdateContainerResources', async () => {
@@ -166,7 +167,9 @@ describe('the systemd cgroup driver', () => {
     const pod = await node.runPod('execs');
     const id = await node.start(pod, 'main', untilTermed(0));
     const cgroup = cgroupOf(await node.pid(id));
-    const before = control(cgroup, 'pids.current');
+    // the shell and its sleep
+    const areItsOwn = (): boolean => control(cgroup, 'pids.current') === '2';
+    await until(areItsOwn);
     await expect(
       node.client.runtime.execSync({
         containerId: id,
@@ -174,7 +177,7 @@ describe('the systemd cgroup driver', () => {
         timeout: 2n,
       }),
     ).rejects.toThrow();
-    await until(async () => control(cgroup, 'pids.current') === before);
+    await until(areItsOwn);
     expect(await node.exec(id, 'echo', 'still there')).toBe('still there');
     await node.removePod(pod.id);
   });
@@ -190,7 +193,7 @@ describe('the systemd cgroup driver', () => {
     });
     expect(await node.exec(id, 'cat', '/proc/1/comm')).toBe('pause');
     await node.removePod(pod.id);
-    await until(async () => (await ownUnits()).length === 0);
+    await untilNoUnits();
   });
 
   it('works with crun', async () => {
@@ -204,7 +207,7 @@ describe('the systemd cgroup driver', () => {
     const hog = await node.start(pod, 'hog', HOG, limits(BigInt(24 * MIB)));
     expect(await node.ended(hog)).toMatchObject({ exitCode: 137, reason: 'OOMKilled' });
     await node.removePod(pod.id);
-    await until(async () => (await ownUnits()).length === 0);
+    await untilNoUnits();
   });
 
   it('uses the default slice where the client has none, and refuses a parent that is not a slice', async () => {
@@ -236,7 +239,7 @@ describe('a restart of the service', () => {
     await node.client.runtime.stopContainer({ containerId: id, timeout: 10n });
     expect((await node.status(id)).exitCode).toBe(5);
     await node.removePod(pod.id);
-    await until(async () => (await ownUnits()).length === 0);
+    await untilNoUnits();
   });
 
   it('keeps the cgroups of pods when the driver changes', async () => {
@@ -263,7 +266,7 @@ describe('a restart of the service', () => {
     }
     await node.removePod(before.id);
     await node.removePod(after.id);
-    await until(async () => (await ownUnits()).length === 0);
+    await untilNoUnits();
   });
 });
 
@@ -374,7 +377,7 @@ describe('at the end', () => {
     const found = await check();
     expect([found.code, found.stdout]).toEqual([0, expect.any(String)]);
     // systemd removes a scope a moment after its last process has ended
-    await until(async () => (await ownUnits()).length === 0);
+    await untilNoUnits();
     expect((await node.client.runtime.listPodSandbox({})).items).toEqual([]);
   });
 });

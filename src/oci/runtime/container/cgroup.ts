@@ -24,6 +24,7 @@ import { scopeOf } from '../../../host/cgroups/slices.ts';
 import { isProcessEnding } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
+import { untilScopeRemoved } from '../../../host/cgroups/systemd.ts';
 import type { Systemd } from '../../../host/cgroups/systemd.ts';
 import { poll } from '../../../host/clock/wait.ts';
 import { liveIdentity } from './parts.ts';
@@ -207,9 +208,11 @@ export async function dropCgroup(
   fx: EffectContext,
 ): Promise<void> {
   const attempted = `remove cgroup ${path}`;
+  const { cgroups, clock } = parts;
+  await untilScopeRemoved({ clock, signal: fx.signal }, cgroups, path);
   const removed = await poll(
     {
-      clock: parts.clock,
+      clock,
       timeoutMs: Math.min(fx.timeoutMs, driverLimits.cgroupRemoveMs),
       signal: fx.signal,
       firstMs: driverLimits.killPollFirstMs,
@@ -218,7 +221,7 @@ export async function dropCgroup(
     },
     async () => {
       try {
-        await removeCgroup(parts.cgroups, path);
+        await removeCgroup(cgroups, path);
         return true;
       } catch (error) {
         if (codeOf(error) === 'EBUSY' || codeOf(error) === 'ENOTEMPTY') return undefined;
