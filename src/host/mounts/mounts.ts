@@ -5,6 +5,7 @@
  */
 import { closeSync, readSync, readlinkSync } from 'node:fs';
 import { fail } from '../../base/fault.ts';
+import { allSettled } from '../../base/settled.ts';
 import { KernelError, codeOf, errnoName, must } from '../ffi/errno.ts';
 import {
   AT_EMPTY_PATH,
@@ -168,7 +169,7 @@ export interface OverlayRequest extends MountFlags {
 export async function mountOverlay(request: OverlayRequest): Promise<void> {
   const held: number[] = [];
   try {
-    const shortened = await Promise.all(request.lower.map((layer) => shorten(layer, held)));
+    const shortened = await allSettled(request.lower.map((layer) => shorten(layer, held)));
     const upper = request.upper === undefined ? undefined : await shorten(request.upper, held);
     const work = request.work === undefined ? undefined : await shorten(request.work, held);
     const writable =
@@ -240,7 +241,7 @@ export async function mountOverlayOldWay(request: OverlayRequest): Promise<void>
   const held: number[] = [];
   try {
     // short names without colons and commas: 128 layers take 2.5 KiB of the page
-    const lower = await Promise.all(request.lower.map((layer) => byDescriptor(layer, held)));
+    const lower = await allSettled(request.lower.map((layer) => byDescriptor(layer, held)));
     const options: (readonly [string, string | true])[] = [['lowerdir', lower.join(':')]];
     if (request.upper !== undefined) options.push(['upperdir', await byDescriptor(request.upper, held)]);
     if (request.work !== undefined) options.push(['workdir', await byDescriptor(request.work, held)]);

@@ -19,3 +19,7 @@ it('I2: waits for what still runs when one has failed, and rejects with the firs
   await all;
   expect(outcome).toBe('Error: first');
 });
+
+it('returns the values in the order of the list', async () => {
+  expect(await allSettled([Promise.resolve(1), Promise.resolve('two')])).toEqual([1, 'two']);
+});

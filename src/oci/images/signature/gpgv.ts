@@ -8,6 +8,7 @@ import type { ClockPort } from '../../../ports/clock.ts';
 import type { RandomPort } from '../../../ports/random.ts';
 import { Semaphore } from '../../../base/bounded.ts';
 import { fail } from '../../../base/fault.ts';
+import { allSettled } from '../../../base/settled.ts';
 import { signatureLimits } from '../bounds.ts';
 import type { ToolRequest, ToolResult } from '../../../host/process/process-tool.ts';
 import { keyRing } from './armor.ts';
@@ -52,7 +53,7 @@ export class Gpgv {
     await mkdir(home, { recursive: true, mode: 0o700 });
     try {
       const files = rings.map((_ring, at) => join(home, `${at}.gpg`));
-      await Promise.all(rings.map((ring, at) => writeFile(files[at] ?? '', ring, { mode: 0o600 })));
+      await allSettled(rings.map((ring, at) => writeFile(files[at] ?? '', ring, { mode: 0o600 })));
       return await this.#run(message, home, files, signal);
     } finally {
       await rm(home, { recursive: true, force: true });
