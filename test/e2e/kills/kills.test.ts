@@ -1,11 +1,12 @@
-// The short form of `npm run kills`: one kill in RunPodSandbox, at a call drawn by seed.
+// The short form of `npm run kills`: one kill in each operation, at a call drawn by seed.
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { unless } from '../../support/skips/unless.ts';
 import { randomStream } from '../../sim/random.ts';
 import { describePods } from '../support/crictl.ts';
 import { operations } from './operations.ts';
-import { type Base, countCalls, KINDS, makeBase, strike } from './sweep.ts';
+import type { Operation, Standing } from './stage.ts';
+import { type Base, countCalls, type Kind, KINDS, makeBase, strike } from './sweep.ts';
 
 const SEED = 20261122;
 /** Of the calls that were counted: a few may be others the next time, so the last ones are not reached for certain. */
@@ -23,23 +24,45 @@ function noTracing(): string {
   }
 }
 
-describePods('the daemon killed at one of its system calls', () => {
-  let base: Base;
-  beforeAll(async () => {
-    base = await makeBase('a pod');
-  });
-  afterAll(() => base.world.close());
+interface Case {
+  readonly row: string;
+  readonly name: string;
+  readonly kinds: readonly Kind[];
+  readonly operation: Operation;
+}
 
-  // a few seconds; `npm run kills` has all
-  const some = operations.filter(({ name }) => name === 'RunPodSandbox');
-  unless(test, noTracing()).each(some.map((operation) => [operation.name, operation] as const))(
-    'F01 I2 I16 %s: the next instance reports the truth, the same request succeeds, nothing is left',
-    async (name, operation) => {
-      const random = randomStream(SEED, name);
-      const calls = await countCalls(base, operation);
-      const at = 1 + random.int(Math.floor(calls * SURE));
-      const point = await strike(base, operation, { at, kind: random.pick(KINDS) });
-      expect(point).toMatchObject({ operation: name, problem: '' });
-    },
-  );
+/** For each operation a kill on one of the two sides; the client leaves in the one that has the most calls to undo. */
+const KILLS = KINDS.filter((kind) => kind !== 'cancel');
+const casesOf = (operation: Operation): readonly Case[] => {
+  const { name } = operation;
+  const kill = { row: operation.fault.row, name, kinds: KILLS, operation };
+  return name === 'RunPodSandbox' ? [kill, { row: 'F68', name, kinds: ['cancel'], operation }] : [kill];
+};
+
+/** A base is a daemon with what stands: two are enough, since an operation on pods does not mind another pod. */
+const BASES: readonly (readonly [Standing, readonly Operation[]])[] = [
+  ['a pod', operations.filter(({ standing }) => standing !== 'nothing')],
+  ['nothing', operations.filter(({ standing }) => standing === 'nothing')],
+];
+
+describe.each(BASES)('beside %s', (standing, some) => {
+  describePods('the daemon killed at one of its system calls', () => {
+    let base: Base;
+    beforeAll(async () => {
+      base = await makeBase(standing);
+    });
+    afterAll(() => base.world.close());
+
+    // one point of each; `npm run kills` has all
+    unless(test, noTracing()).each(some.flatMap(casesOf))(
+      '$row I2 I16 $name, $kinds: what is reported is true, the same request succeeds, nothing is left',
+      async ({ name, kinds, operation }) => {
+        const random = randomStream(SEED, name);
+        const calls = await countCalls(base, operation);
+        const at = 1 + random.int(Math.floor(calls * SURE));
+        const point = await strike(base, operation, { at, kind: random.pick(kinds) });
+        expect(point).toMatchObject({ operation: name, problem: '' });
+      },
+    );
+  });
 });

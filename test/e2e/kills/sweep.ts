@@ -135,6 +135,9 @@ const shortened = (call: string, { world }: Stage): string =>
     .replace(/[0-9a-f]{64}/gu, 'ID')
     .replace(/\b\d{3,}\b/gu, 'N');
 
+/** The log of a removed container stays, so that no other operation may use its name in the same pod. */
+const labelOf = ({ name }: Operation, what: string): string => `${name.toLowerCase()}-${what}`;
+
 /**
  * Kills the daemon at a call of an operation, starts it again, and checks what it then reports, has left, and does. Or
  * cancels there, and checks the same without a new start.
@@ -146,7 +149,7 @@ export async function strike(
   { at, kind }: Pick<Point, 'at' | 'kind'>,
 ): Promise<Point | undefined> {
   const { instance } = base.world;
-  const act = await operation.prepare(base, `${kind}${at}`);
+  const act = await operation.prepare(base, labelOf(operation, `${kind}${at}`));
   const side: Side = kind === 'cancel' ? 'hold' : kind;
   const traced = await stopAtCall(instance.pid(), at, side);
   const client = new AbortController();
@@ -195,7 +198,7 @@ async function afterKill(base: Base, act: Act): Promise<string> {
 
 /** How many calls of an operation change the world. */
 export async function countCalls(base: Base, operation: Operation): Promise<number> {
-  const act = await operation.prepare(base, 'counted');
+  const act = await operation.prepare(base, labelOf(operation, 'counted'));
   const traced = await stopAtCall(base.world.instance.pid(), 0, 'before');
   await act.call();
   await delay(AFTER_ANSWER_MS);
