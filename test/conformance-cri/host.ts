@@ -1,6 +1,6 @@
 // What of a container can be seen from the host, by its first process: only where the runtime is on this machine.
 import { existsSync, readFileSync, readdirSync, readlinkSync, rmdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { runOrThrow } from '../support/run.ts';
 
 /** Such as `Uid` or `CapEff`. */
@@ -63,12 +63,16 @@ export function cgroupValue(pid: number, limit: Limit): string {
   ).trim();
 }
 
-/** Removes an empty cgroup from every hierarchy; one that is not empty throws. */
-export function removeCgroup(path: string): void {
+/**
+ * Removes an empty cgroup from every hierarchy; one that is not empty throws. A slice is stopped as the kubelet does
+ * it: as long as it is active, systemd may make its cgroup again.
+ */
+export async function removeCgroup(path: string): Promise<void> {
   const mounts = isV1
     ? readdirSync('/sys/fs/cgroup').map((name) => join('/sys/fs/cgroup', name))
     : ['/sys/fs/cgroup'];
   for (const mount of mounts) if (existsSync(join(mount, path))) rmdirSync(join(mount, path));
+  if (path.endsWith('.slice')) await runOrThrow(['systemctl', 'stop', basename(path)]);
 }
 
 /** Whether a process is in the other one's cgroup or below it: on v2 each exec has one of its own there. */

@@ -61,6 +61,8 @@ export interface Instance {
   readonly state: string;
   /** What only this instance's mounts, processes, cgroups, links and rules have in them: for `snapshotMachine`. */
   readonly words: readonly string[];
+  /** The configured parent of its cgroups. */
+  readonly cgroupParent: string;
   /** Starts the daemon and waits until it answers; throws with the end of its log when it doesn't. */
   readonly start: () => Promise<void>;
   /** The exit code of a daemon that ends by itself. */
@@ -187,17 +189,20 @@ interface Made {
   readonly directory: string;
   /** Values of the daemon's options. */
   readonly place: Readonly<Record<'config' | 'root' | 'state' | 'socket', string>>;
+  readonly cgroupParent: string;
 }
 
 /** The directory of an instance with its configuration and network. */
 async function makePlaces(options: InstanceOptions): Promise<Made> {
+  const index = made;
+  made += 1;
   // IFNAMSIZ leaves 15 characters; a process id has up to 7.
   const tag = `tr${options.name}${process.pid}`;
   const directory = await mkdtemp(join(tmpdir(), `${tag}-`));
   // Others may pass through: a container's root in a user namespace has to reach its root file system.
   await chmod(directory, 0o711);
   const paths: Paths = {
-    index: made,
+    index,
     directory,
     bridge: tag,
     cgroupParent: cgroupParentOf(options.beside?.words[0] ?? tag),
@@ -209,18 +214,17 @@ async function makePlaces(options: InstanceOptions): Promise<Made> {
     state: join(stateParent, 'state'),
     socket: join(directory, 'cri.sock'),
   };
-  made += 1;
   await writeFile(place.config, configText(paths, options));
   await writeFile(join(directory, 'registries.conf'), options.registriesConf ?? '');
   await writeNetwork(paths, options);
-  return { tag, directory, place };
+  return { tag, directory, place, cgroupParent: paths.cgroupParent };
 }
 
 /** Prepares an instance without starting it. Needs root. */
 export async function makeInstance(options: InstanceOptions): Promise<Instance> {
   if (!/^[a-z]{1,5}$/.test(options.name))
     throw new Error(`instance name ${options.name}: up to five small letters are wanted`);
-  const { tag, directory, place } = await makePlaces(options);
+  const { tag, directory, place, cgroupParent } = await makePlaces(options);
   const endpoint = `unix://${place.socket}`;
   const logFile = join(directory, 'daemon.log');
   const log = async (): Promise<string> => await readFile(logFile, 'utf8').catch(() => '');
@@ -239,6 +243,7 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
     root: place.root,
     state: place.state,
     words: [tag],
+    cgroupParent,
     start: () => startDaemon(daemon, place.socket, log),
     ended: daemon.ended,
     terminate: async () => await daemon.end('SIGTERM'),

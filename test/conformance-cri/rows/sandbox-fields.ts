@@ -325,7 +325,7 @@ export const sandboxFields: Group = {
         : `${first}/${name}`;
       // the kubelet makes and removes the pod's cgroup, so does this row: it is gone before the row ends or it was not
       // empty
-      t.after(async () => removeCgroup(parent));
+      t.after(async () => await removeCgroup(parent));
       const pod = await t.pod({ linux: { ...sandboxLinux({ pid: 1, network: 2 }), cgroupParent: parent } });
       matches(cgroupOf(await t.pid(await t.start({}, pod)), 'memory'), new RegExp(`^${parent}/`, 'u'));
     }),

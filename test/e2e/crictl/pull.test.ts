@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { imageOf, type Image, layerOf } from '../../../scripts/support/image.ts';
+import { until } from '../../support/eventually.ts';
 import { Crictl, describePods } from '../support/crictl.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
@@ -62,6 +63,8 @@ describePods('a registry that lies', () => {
     const bad = lies.get(name)?.layers[1];
     expect(said).toContain(name === 'lies/diff-id:1' ? bad?.diffId : bad?.blob.digest);
     expect(await crictl.ok('images', '-q')).toBe('');
+    // what a failed pull has unpacked is deleted in the background
+    await until(() => !stored().some((path) => path.includes('/trash/')));
     expect(stored()).toEqual(before);
   });
 

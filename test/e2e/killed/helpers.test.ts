@@ -251,10 +251,7 @@ describePods('helpers of a daemon that was killed', () => {
       ['shim', NamespaceMode.CONTAINER],
     ];
     for (const [at, kind] of kinds.entries()) await runMarked(world, image, `p${at}`, kind);
-    const [, parent] =
-      /^parent = "(.+)"$/mu.exec(readFileSync(join(world.instance.directory, 'troupe.toml'), 'utf8')) ?? [];
-    if (parent === undefined) throw new Error('the configuration names no cgroup parent');
-    const processes = ofCgroup(parent);
+    const processes = ofCgroup(world.instance.cgroupParent);
     const named = (word: string): number => processes.filter(({ command }) => command.includes(word)).length;
     expect([named('/conmon'), named('shim'), named('sleep 3600')].every((count) => count > 0)).toBe(true);
     expect(processes.filter(({ environment }) => environment.includes(HELPER_VARIABLE))).toEqual([]);

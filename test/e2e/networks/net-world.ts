@@ -87,10 +87,12 @@ export async function closeAll(): Promise<void> {
 
 /** Prepares the machine and the daemon, which is not started. */
 export async function makeNetWorld(options: NetWorldOptions): Promise<NetWorld> {
+  // taken before the first wait: worlds that are made at once would have one name, and each would sweep the others
   made += 1;
+  const name = nameOf(made);
   const machine = await makeMachine();
   const instance = await makeInstance({
-    name: nameOf(made),
+    name,
     network: 'host-only',
     before: () => machine.prefix,
     networkSettings: (directory) => [

@@ -83,10 +83,9 @@ describePods('an upgrade of conmon', () => {
     const file = join(world.instance.directory, 'troupe.toml');
     writeFileSync(file, readFileSync(file, 'utf8').replace(packaged, other));
     await world.instance.start();
-    expect(await statusOf(second.id)).toMatchObject({
-      state: ContainerState.CONTAINER_EXITED,
-      exitCode: TERMED,
-    });
+    // the monitor writes the exit file after the process has ended, perhaps after the start as well
+    await until(async () => (await statusOf(second.id)).state === ContainerState.CONTAINER_EXITED);
+    expect(await statusOf(second.id)).toMatchObject({ exitCode: TERMED });
     expect([third, fourth].map(({ id }) => programOf(id))).toEqual([`${packaged} (deleted)`, packaged]);
     expect(monitorOf(third.id)).toBe(monitors[1]);
     const fifth = await start('fifth');
