@@ -2,6 +2,7 @@
 // with the real tools. The last line is plain: `N passed, N failed`. With `--figures` the skips go into
 // docs/figures.md.
 import { join } from 'node:path';
+import { exitNow } from '../src/host/process/exit.ts';
 import { forgetTests } from '../test/support/faults/records.ts';
 import { BUILD_MS } from '../test/support/patience.ts';
 import { checkout } from './support/checkout.ts';
@@ -15,6 +16,7 @@ import { programStep, runSteps, summarize, vitestStep } from './support/steps.ts
 /** Go itself and three programs, each of which has a limit of its own that names it. */
 const TOOLS_MS = 5 * BUILD_MS;
 
+process.once('exit', exitNow);
 forgetTests();
 const results = await runSteps([
   // ahead of the tests, so that a cold build is a step of its own (two minutes, once)

@@ -7,10 +7,11 @@ import type { Troupe } from '../actors/troupe.ts';
 import { FaultError, toFault } from '../base/fault.ts';
 import { escaped, escapedLines, withoutCredentials } from '../base/shown-text.ts';
 import { realClock, watchForStalls } from '../host/clock/clock.ts';
-import { kernelThreadLoaded, startKernelThread } from '../host/kernel-thread/kernel-thread.ts';
+import { startKernelThread } from '../host/kernel-thread/kernel-thread.ts';
 import { realRandom } from '../host/clock/random.ts';
 import { preferSmallHeap, trimMemory } from '../host/tuning/memory.ts';
 import { notify } from '../host/io/sd-notify.ts';
+import { allWritten, exitNow } from '../host/process/exit.ts';
 import { pause } from '../host/clock/wait.ts';
 import { EXIT } from './cli/exit-codes.ts';
 import { keepCommand, keepStart } from './compiled.ts';
@@ -34,23 +35,23 @@ async function main(argv: readonly string[]): Promise<void> {
   const isDaemon = asksForDaemon(argv);
   try {
     const line = parseCommandLine(argv);
-    if (line.command === 'help') process.stdout.write(USAGE);
-    else if (isDaemon) {
+    if (isDaemon) {
       // containers and the runtime's files inherit it: with 077 from a hardened root shell their users had no access
       process.umask(UMASK);
       await serve(line);
-    } else {
-      process.exitCode = await runOnce(line);
-      keepCommand();
+      return;
     }
+    const code = line.command === 'help' ? help() : await runOnce(line);
+    await allWritten([process.stdout, process.stderr]);
+    exitNow(code);
   } catch (thrown) {
     const { message, kind } = toFault(thrown);
     process.stderr.write(`troupe: ${escaped(message)}\n`);
     if (!(thrown instanceof FaultError) && thrown instanceof Error)
       process.stderr.write(`${escapedLines(withoutCredentials(thrown.stack ?? ''))}\n`);
-    await kernelThreadLoaded(realClock());
+    await allWritten([process.stderr]);
     // systemd must not restart with a wrong configuration or command line
-    process.exit(kind !== 'invalidRequest' ? EXIT.failed : isDaemon ? EXIT.config : EXIT.usage);
+    exitNow(kind !== 'invalidRequest' ? EXIT.failed : isDaemon ? EXIT.config : EXIT.usage);
   }
 }
 
@@ -65,14 +66,21 @@ async function runOnce(line: CommandLine): Promise<number> {
   process.once('SIGTERM', () => interrupted.abort());
   // the reader may close the pipe early: head, a pager
   process.stdout.on('error', (error: NodeJS.ErrnoException) =>
-    process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed),
+    exitNow(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed),
   );
-  return runCommand(
+  const code = await runCommand(
     line,
     makeScreen(process.stdout, process.stderr, terminalSettings(), realRandom().id()),
     DEFAULT_CONFIG,
     interrupted.signal,
   );
+  keepCommand();
+  return code;
+}
+
+function help(): number {
+  process.stdout.write(USAGE);
+  return EXIT.ok;
 }
 
 async function serve(line: CommandLine): Promise<void> {
@@ -105,7 +113,7 @@ async function serve(line: CommandLine): Promise<void> {
   daemon.troupe.onFailed((reason) => {
     // a restart rebuilds everything from the journal; this daemon would refuse all calls
     log.fatal({ reason }, 'actors failed: exit');
-    process.exit(1);
+    exitNow(EXIT.failed);
   });
   log.info(
     { socket: config.socket, root: config.root, ms: Math.round(performance.now() - started) },
@@ -151,10 +159,10 @@ function endWhenAsked(daemon: Daemon, log: Logger): void {
     void notifySystemd('STOPPING=1', log)
       .then(() => daemon.stop())
       .then(
-        () => process.exit(code),
+        () => exitNow(code),
         (thrown: unknown) => {
           log.error({ reason: toFault(thrown).message }, 'stop the daemon: failed');
-          process.exit(EXIT.failed);
+          exitNow(EXIT.failed);
         },
       );
   };

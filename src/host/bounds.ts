@@ -73,10 +73,6 @@ export const hostLimits = {
   pinMs: 10_000,
   /** Namespace requests that wait for the kernel thread: as many as pods can start at once. */
   pinsWaiting: 1024,
-  /**
-   * Milliseconds for the kernel thread to load, which takes some 60; afterwards a start goes on without it.
-   */
-  threadLoadMs: 2000,
   /** Requests that wait for the kernel thread: a few for each of the pods that can start or end at once. */
   threadOrders: 8192,
   /**

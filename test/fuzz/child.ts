@@ -4,7 +4,9 @@
  */
 import { readFileSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { exitNow } from '../../src/host/process/exit.ts';
 import { mountFilesystem, remountReadOnly } from '../../src/host/mounts/mounts.ts';
+import { EVENT_MS } from '../support/patience.ts';
 import { caseOf, corpusOf, targets } from './cases.ts';
 import { minimise } from './minimise.ts';
 import type { Stage, Target, TargetName } from './target.ts';
@@ -38,7 +40,7 @@ export type Said =
 
 const TMPFS_MIB = 512;
 /** ms that one input may take: a hundred times what the slowest takes, since a busy machine stretches all of them. */
-const CASE_MS = 60_000;
+const CASE_MS = EVENT_MS;
 
 /**
  * Bytes of an input in a report: a line with more does not get through to the parent whole; the case's number makes
@@ -140,4 +142,5 @@ const { positionals } = parseArgs({ allowPositionals: true });
 const orders = JSON.parse(positionals[0] ?? '{}') as Orders;
 await work(targets[orders.target], orders);
 // a handle that a case has left open must not keep the process
+process.once('exit', exitNow);
 process.exit(0);

@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheDirectory } from '../support/tools/cache.ts';
 import { run } from '../support/run.ts';
+import { EVENT_MS } from '../support/patience.ts';
 import type { Orders, Said } from './child.ts';
 import { targets } from './cases.ts';
 import type { TargetName } from './target.ts';
@@ -14,7 +15,7 @@ import { stageDirectory } from './target.ts';
 /** Cases that one process does: a new one begins with fresh memory. */
 const CASES_PER_CHILD = 20_000;
 /** ms for a whole child beyond its time: longer than any case may take, on a machine that does much else. */
-const GRACE_MS = 120_000;
+const GRACE_MS = EVENT_MS;
 /** Failures after which a run ends: the rest is most often the same. */
 const MOST_FAILURES = 20;
 

@@ -2,7 +2,7 @@
 import { native, SETRESUID, syscall, SYSCALLS } from './native.ts';
 import type { Word } from './native.ts';
 
-/** Spawning, signals, waiting, memory, time. */
+/** Spawning, signals, waiting, ending, memory, time. */
 export const processCalls = {
   waitpid: native<[pid: number, status: Uint8Array, options: number]>('waitpid', ['int', 'void *', 'int']),
   waitid: native<[kind: number, id: number, info: Uint8Array, options: number]>('waitid', [
@@ -12,6 +12,7 @@ export const processCalls = {
     'int',
   ]),
   kill: native<[pid: number, signal: number]>('kill', ['int', 'int']),
+  exit: native<[code: number]>('_exit', ['int'], 'void'),
   posixSpawn: native<
     [
       pid: Uint8Array,

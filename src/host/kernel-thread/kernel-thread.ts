@@ -40,19 +40,6 @@ export async function startKernelThread(): Promise<void> {
   await theThread().catch(() => undefined);
 }
 
-/**
- * Waits until the thread has loaded. When a process exits while the thread loads its native code, Node aborts
- * it ("FATAL ERROR: Error::ThrowAsJavaScriptException") instead of using the exit code. Never rejects.
- */
-export async function kernelThreadLoaded(clock: ClockPort): Promise<void> {
-  if (thread === undefined) return;
-  const bound = { clock, timeoutMs: hostLimits.threadLoadMs };
-  await askKernelThread(
-    { kind: 'mountInfo' },
-    { attempted: 'wait for the kernel thread', subject: '', bound },
-  ).catch(() => undefined);
-}
-
 /** Ends the thread; the next request starts a new one. */
 export async function stopKernelThread(): Promise<void> {
   // a thread that failed to start has nothing to end

@@ -16,6 +16,7 @@ import {
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { exitNow } from '../../../src/host/process/exit.ts';
 import { learners } from '../learners.ts';
 import type { LearnerName } from '../learners.ts';
 import { Coverage } from './coverage.ts';
@@ -116,4 +117,5 @@ async function work(orders: LearnOrders): Promise<void> {
 const { positionals } = parseArgs({ allowPositionals: true });
 await work(JSON.parse(positionals[0] ?? '{}') as LearnOrders);
 // a handle that an input has left open must not keep the process
+process.once('exit', exitNow);
 process.exit(0);

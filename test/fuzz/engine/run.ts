@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { EVENT_MS } from '../../support/patience.ts';
 import { cacheDirectory } from '../../support/tools/cache.ts';
 import type { LearnerName } from '../learners.ts';
 import { targetNames } from '../target.ts';
@@ -15,7 +16,7 @@ import type { LearnOrders, Report } from './child.ts';
 /** MiB of JavaScript's heap: an input that makes the parser keep more ends the process. */
 const HEAP_MIB = 512;
 /** ms without a word from the child, which says something each second: an input that takes so long never ends. */
-const SILENCE_MS = 120_000;
+const SILENCE_MS = EVENT_MS;
 /** Processes that may die in one run. */
 const MOST_DEATHS = 5;
 

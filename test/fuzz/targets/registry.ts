@@ -13,6 +13,7 @@ import { imageOf, indexOf, layerOfTar } from '../../support/registry/images.ts';
 import { amd64, insecure, noAuth } from '../../support/registry/rig.ts';
 import { TestClock, testRandom, testTimeouts } from '../../support/registry/test-clock.ts';
 import { mutateBytes } from '../mutate.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 import type { Stage, Target, Verdict } from '../target.ts';
 import { expectRefusal, violated } from '../target.ts';
 import type { Content, Contents } from './evil-registry.ts';
@@ -30,7 +31,7 @@ const MOST_REQUESTS = 300;
 /** ms of real time in which nothing happened: then time passes for the client. */
 const IDLE_MS = 5;
 /** ms of real time that a case may take, on a machine that does much else. */
-const CASE_MS = 60_000;
+const CASE_MS = EVENT_MS;
 
 export const registryTarget: Target = {
   name: 'registry',

@@ -4,6 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { toFault } from '../../../../base/fault.ts';
+import { exitNow } from '../../../../host/process/exit.ts';
 import { readCheckpointFacts } from './describe.ts';
 import { unpackArchive } from './import.ts';
 import type { ReaderAnswer, Order } from './protocol.ts';
@@ -20,3 +21,4 @@ async function answer(order: Order): Promise<ReaderAnswer> {
 const order = JSON.parse(readFileSync(STDIN, 'utf8')) as Order;
 const said = await answer(order).catch((error: unknown): ReaderAnswer => ({ fault: toFault(error) }));
 writeFileSync(STDOUT, JSON.stringify(said));
+exitNow(0);

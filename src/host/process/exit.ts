@@ -1,0 +1,32 @@
+/** The end of this process. */
+import { processCalls } from '../ffi/processes.ts';
+
+/**
+ * Ends the process with _exit(2). `process.exit`, and an event loop that has nothing left, first wait for V8's threads:
+ * one that compiles may wait for a garbage collection, which the main thread no longer makes, and the process hangs
+ * (nodejs/node#54918; one in 40 processes whose heap grew). Output that a pipe has not taken yet is lost: see
+ * `allWritten`. Listeners of `exit` are not called; as their last one this function ends any process safely.
+ */
+export function exitNow(code: number): never {
+  try {
+    processCalls.exit(code);
+  } catch {
+    // a libc without the call: the self-check has said so
+  }
+  return process.exit(code);
+}
+
+/**
+ * Resolves once the streams have passed on, or failed to pass on, all that was written to them: a pipe whose reader is
+ * slow takes no more for a while.
+ */
+export async function allWritten(streams: readonly NodeJS.WritableStream[]): Promise<void> {
+  await Promise.all(
+    streams.map(
+      (stream) =>
+        new Promise<void>((resolve) => {
+          stream.write('', () => resolve());
+        }),
+    ),
+  );
+}
