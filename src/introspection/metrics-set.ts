@@ -35,7 +35,7 @@ export interface ProcessFacts {
 export interface MetricsOptions {
   readonly clock: Pick<ClockPort, 'monoMs' | 'nowNs'>;
   readonly version: string;
-  readonly charts: readonly Chart[];
+  readonly charts: () => readonly Chart[];
   readonly processFacts: () => Promise<ProcessFacts>;
   /** Conditions that are false: what is degraded and why. */
   readonly conditions: Pick<Conditions, 'listFalse'>;
@@ -175,7 +175,6 @@ export class TroupeMetrics {
     this.#pullBytes.add([], 0);
     this.#syncFailures.add([], 0);
     for (const outcome of ['ok', 'failed', 'cancelled']) this.#pulls.add([outcome], 0);
-    for (const { id } of options.charts) this.#restarts.add([id], 0);
   }
 
   /** Begins to watch the actors, once they exist. */
@@ -261,6 +260,7 @@ export class TroupeMetrics {
     this.#countStates(this.#sandboxes, 'sandbox', directory.sandboxes());
     this.#countStates(this.#containers, 'container', directory.containers());
     this.#countTrouble(directory);
+    for (const { id } of this.#options.charts()) this.#restarts.add([id], 0);
     this.#running.reset();
     this.#oldest.reset();
     const now = this.#options.clock.monoMs();
@@ -275,7 +275,7 @@ export class TroupeMetrics {
   /** States without an actor are 0, so that graphs have no gaps. */
   #countStates(gauge: Gauge, machine: string, views: readonly View[]): void {
     gauge.reset();
-    const chart = this.#options.charts.find((one) => one.id === machine);
+    const chart = this.#options.charts().find((one) => one.id === machine);
     for (const { path, parent, type } of chart?.states ?? [])
       if (parent === '' && type !== 'final') gauge.set([path], 0);
     for (const view of views) gauge.add([view.state], 1);

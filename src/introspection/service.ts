@@ -24,7 +24,7 @@ import type { Change } from './recorder.ts';
 
 export interface IntrospectionOptions extends Describing {
   readonly troupe: Troupe;
-  readonly charts: readonly Chart[];
+  readonly charts: () => readonly Chart[];
   readonly version: string;
   /** The daemon's process, for Status. */
   readonly process: { readonly pid: number; readonly startedNs: bigint; rssBytes(): number };
@@ -44,7 +44,7 @@ export function introspectionRoutes(options: IntrospectionOptions): (router: Con
     list: (request) => list(options, request),
     explain: (request) => explain(options, request),
     watch: (request, context) => watch(options, request, context),
-    charts: () => ({ charts: options.charts.map(plainChart) }) as Partial<ChartsResponse> as never,
+    charts: () => ({ charts: options.charts().map(plainChart) }) as Partial<ChartsResponse> as never,
     images: () => images(options),
     status: () => status(options),
   };

@@ -28,7 +28,6 @@ import { isValidLabel, policyLabels, privilegedOf, selinuxIsEnabled } from '../.
 import { createStatsDriver } from '../../host/usage/stats-driver.ts';
 import type { StatsDriver } from '../../host/usage/stats-driver.ts';
 import { createHostDriver } from '../../host/sandbox/sandbox-driver.ts';
-import type { Chart } from '../../introspection/chart.ts';
 import { troupeCharts } from '../../introspection/charts.ts';
 import { Recorder } from '../../introspection/recorder.ts';
 import { onTransition } from '../../introspection/transitions.ts';
@@ -72,7 +71,6 @@ export interface Assembly {
   readonly ports: Ports;
   readonly troupe: Troupe;
   readonly recorder: Recorder;
-  readonly charts: readonly Chart[];
   readonly observability: Observability;
   readonly streams: StreamsDriver;
   readonly apparmor: ApparmorSetup;
@@ -109,7 +107,7 @@ export async function assemble(
   const handed: Handed = { clock: realClock(), random: realRandom(), log };
   const layout = createLayout(config);
   const start = await takeOver(config, layout, handed);
-  const { lock, charts, observability, part, opened, cgroups } = start;
+  const { lock, observability, part, opened, cgroups } = start;
   const apparmor = setUpApparmor(part, log);
   const drivers = await openDrivers(config, layout, start, handed, apparmor);
   const { nri, store, runtime, network, live, host, stats } = drivers;
@@ -126,7 +124,6 @@ export async function assemble(
     ports,
     troupe,
     recorder,
-    charts,
     observability,
     streams,
     nodeFiles,
@@ -155,8 +152,7 @@ async function takeOver(config: Config, layout: Layout, handed: Handed) {
   await makeRoots(layout);
   const lock = await lockDirectory(layout.root);
   const movedAside = await makeOwnDirectories(layout);
-  const charts = troupeCharts();
-  const observability = createObservability(config, charts, handed);
+  const observability = createObservability(config, troupeCharts, handed);
   const { conditions } = observability;
   const part: PartReport = { clock, conditions };
   const rechecked = new Rechecked(clock, conditions);
@@ -173,7 +169,7 @@ async function takeOver(config: Config, layout: Layout, handed: Handed) {
       Infinity,
     ),
   ]);
-  return { lock, charts, observability, part, rechecked, opened, cgroups, platform };
+  return { lock, observability, part, rechecked, opened, cgroups, platform };
 }
 
 type Start = Awaited<ReturnType<typeof takeOver>>;

@@ -41,7 +41,7 @@ interface Handed {
 /** Traces are made only if a collector is configured, and the event loop is watched only if metrics are served. */
 export function createObservability(
   config: Config,
-  charts: readonly Chart[],
+  charts: () => readonly Chart[],
   { clock, random, log }: Handed,
 ): Observability {
   const conditions = new Conditions(log);

@@ -19,6 +19,7 @@ import { refuseDumps } from '../../host/security/undumpable.ts';
 import { shownSpecs } from '../../oci/runtime/container/shown-spec.ts';
 import { CAPABILITY_NAMES } from '../../oci/runtime/spec/capabilities.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../../oci/runtime/spec/masked.ts';
+import { troupeCharts } from '../../introspection/charts.ts';
 import { startIntrospection } from '../../introspection/server.ts';
 import type { IntrospectionServer } from '../../introspection/server.ts';
 import { startWeb } from '../../introspection/web-server.ts';
@@ -220,7 +221,7 @@ function introspect(config: Config, options: IntrospectionOptions, log: Log): Pr
 
 function introspectionOptions(
   config: Config,
-  { ports, troupe, recorder, charts, lostFacts, observability }: Assembly,
+  { ports, troupe, recorder, lostFacts, observability }: Assembly,
   { configView }: ConfigViews,
 ): IntrospectionOptions {
   const { clock } = ports;
@@ -228,7 +229,7 @@ function introspectionOptions(
     troupe,
     recorder,
     clock,
-    charts,
+    charts: troupeCharts,
     activity: troupe.activity,
     version: VERSION,
     process: { pid: process.pid, startedNs: clock.nowNs(), rssBytes: () => process.memoryUsage.rss() },

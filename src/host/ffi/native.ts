@@ -64,6 +64,9 @@ export const SYSCALLS = {
 /** The number of setresuid, by `process.arch`: syscall_64.tbl and asm-generic/unistd.h. */
 export const SETRESUID = { x64: 117, arm64: 147 } as const;
 
+/** x86-64 alone: the number of getpid with __X32_SYSCALL_BIT (arch/x86/include/uapi/asm/unistd.h). */
+export const X32_GETPID = 0x4000_0000 + 39;
+
 /** The system call of this number, through syscall(2). */
 export function syscall<A extends unknown[]>(number: number, args: string[]): Native<A> {
   const raw = native<[number, ...A]>('syscall', ['long', ...args], 'long');

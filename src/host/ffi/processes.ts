@@ -1,5 +1,5 @@
 /** Prototypes of calls about processes, signals and memory. */
-import { native, SETRESUID, syscall, SYSCALLS } from './native.ts';
+import { native, SETRESUID, syscall, SYSCALLS, X32_GETPID } from './native.ts';
 import type { Word } from './native.ts';
 
 /** Spawning, signals, waiting, ending, memory, time. */
@@ -92,6 +92,9 @@ export const processCalls = {
     SETRESUID[process.arch === 'arm64' ? 'arm64' : 'x64'],
     ['unsigned int', 'unsigned int', 'unsigned int'],
   ),
+
+  /** getpid by the number that programs of the x32 ABI use; -1 where the kernel does not have the ABI. */
+  getpidOfX32: syscall<[]>(X32_GETPID, []),
 
   clockGettime: native<[clock: number, time: Uint8Array]>('clock_gettime', ['int', 'void *']),
 } as const;

@@ -88,7 +88,7 @@ unless(describe, chromium === undefined ? 'needs Chromium' : '')('the page over 
     await page.until("document.querySelector('.box.lit')?.dataset.path === 'ready'");
     expect(await page.value("document.querySelector('h2').textContent")).toBe('pod-123');
     expect(await page.value("document.querySelectorAll('.box').length")).toBe(
-      options.charts.find((chart) => chart.id === 'sandbox')?.states.length,
+      options.charts().find((chart) => chart.id === 'sandbox')?.states.length,
     );
     expect(await page.value("document.querySelector('[aria-selected=true] b').textContent")).toBe('pod-123');
     await key('ArrowDown');

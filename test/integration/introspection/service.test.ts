@@ -48,7 +48,7 @@ async function bench() {
     recorder,
     activity,
     clock,
-    charts: troupeCharts(),
+    charts: troupeCharts,
     version: '1.2.3',
     process: { pid: 42, startedNs: 7n, rssBytes: () => 1024 },
     socket: '/run/cri.sock',

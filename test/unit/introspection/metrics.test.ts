@@ -13,7 +13,6 @@ import { troupeCharts } from '../../../src/introspection/charts.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { container, pull, sandbox, stage } from './stage.ts';
 
-const charts = troupeCharts();
 const facts = {
   rssBytes: 104_857_600,
   heapBytes: 4096,
@@ -28,7 +27,7 @@ const metricsOf = (clock = new HandClock(), conditions = new Conditions(silentLo
   new TroupeMetrics({
     clock,
     conditions,
-    charts,
+    charts: troupeCharts,
     version: '1.2.3',
     processFacts: () => Promise.resolve(facts),
   });

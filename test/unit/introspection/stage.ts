@@ -153,7 +153,7 @@ function optionsOf(
 ): IntrospectionOptions {
   return {
     ...parts,
-    charts: troupeCharts(),
+    charts: troupeCharts,
     version: '0.0.0-test',
     process: { pid: process.pid, startedNs: 1n, rssBytes: () => 1 },
     socket: '/run/test.sock',

@@ -17,7 +17,7 @@ import { runtimeAnnotations } from '../spec/annotations.ts';
 import type { SpecHandler, SpecHost, SpecPaths } from '../spec/input.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../spec/masked.ts';
 import { clampOomScoreAdj, guestHostname, openFilesLimit } from '../spec/process.ts';
-import { defaultSeccomp } from '../spec/seccomp.ts';
+import { pauseSeccomp } from '../spec/seccomp.ts';
 import type { OciNamespace, OciSeccomp, OciSpec } from '../spec/types.ts';
 import { checkMapped, idMappings, userNamespace } from '../spec/userns.ts';
 import { pauseUser } from '../bundle/host/user.ts';
@@ -37,8 +37,8 @@ export interface PauseSpecInput extends PauseInput {
   readonly rootfs: string;
   readonly pins: SpecPaths['pins'];
   /**
-   * The profile that the pod names by file; without it the built-in one, whatever the pod chose, since the program
-   * needs nothing.
+   * The profile that the pod names by file; without it one of our own, whatever the pod chose, since the program
+   * needs next to nothing.
    */
   readonly seccomp?: OciSeccomp | undefined;
   /** Absent if no annotation may be passed on. */
@@ -88,7 +88,7 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
       ...(sandbox.selinuxLabels === undefined ? {} : { mountLabel: sandbox.selinuxLabels.mount }),
       cgroupsPath: runtimeCgroupsPath(pauseCgroup(sandbox.cgroupParent, input.id)),
       resources: { devices: [{ allow: false, access: 'rwm' }], cpu: { shares: CPU_SHARES } },
-      seccomp: input.seccomp ?? defaultSeccomp(host.arch, []),
+      seccomp: input.seccomp ?? pauseSeccomp(host.arch),
       maskedPaths: DEFAULT_MASKED_PATHS,
       readonlyPaths: DEFAULT_READONLY_PATHS,
     },

@@ -71,7 +71,7 @@ function seccompOf(input: SpecInput, bounding: readonly string[]): OciSeccomp | 
     case 'unconfined':
       return undefined;
     case 'runtimeDefault':
-      return input.localSeccomp ?? defaultSeccomp(input.host.arch, bounding);
+      return input.localSeccomp ?? defaultSeccomp(input.host, bounding);
     case 'localhost':
       return (
         input.localSeccomp ??

@@ -9,6 +9,8 @@ export type KernelArch = 'x64' | 'arm64';
 /** Read once at the daemon's start. */
 export interface SpecHost {
   readonly arch: KernelArch;
+  /** Of programs that an x86-64 kernel may run besides its own, those that this one does not. */
+  readonly refusedPrograms: readonly ('ia32' | 'x32')[];
   /** Release of the kernel, such as `6.18.0`, for profiles with a minKernel. */
   readonly kernelRelease: string;
   /**

@@ -2,6 +2,7 @@
 import { access, readFile } from 'node:fs/promises';
 import { hostname, release } from 'node:os';
 import { fail } from '../../../../base/fault.ts';
+import { processCalls } from '../../../../host/ffi/processes.ts';
 import type { Log } from '../../../../base/log.ts';
 import type { MountInfo } from '../../../../host/mounts/mountinfo.ts';
 import { readMountInfo } from '../../../../host/mounts/mountinfo.ts';
@@ -34,6 +35,7 @@ export async function probeSpecHost({ rlimits: configured, log }: HostProbeInput
   for (const condition of conditions) log.warn({}, condition);
   return {
     arch: kernelArch(process.arch),
+    refusedPrograms: process.arch === 'x64' ? await refusedPrograms(status) : [],
     kernelRelease: release(),
     boundingCapabilities: capabilitiesOfMask(fieldOf(status, 'CapBnd')),
     cgroupVersion: version,
@@ -52,6 +54,16 @@ function kernelArch(arch: string): KernelArch {
   return arch === 'x64' || arch === 'arm64'
     ? arch
     : fail('unsupported', `run on ${arch}: only x64 and arm64 are supported`, { subject: arch });
+}
+
+/**
+ * x32 is in few kernels (CONFIG_X86_X32_ABI): a call tells, which is not made where a filter on the daemon might end it
+ * for that. The file is of CONFIG_IA32_EMULATION (arch/x86/entry/vdso/vdso32-setup.c).
+ */
+async function refusedPrograms(status: string): Promise<SpecHost['refusedPrograms']> {
+  const hasX32 = /^Seccomp:\s*[12]$/mu.test(status) || processCalls.getpidOfX32() > 0;
+  const hasIa32 = (await exists('/proc/sys/abi/vsyscall32')) || !(await exists('/proc/sys/kernel'));
+  return [...(hasIa32 ? [] : (['ia32'] as const)), ...(hasX32 ? [] : (['x32'] as const))];
 }
 
 function fieldOf(status: string, name: string): string {

@@ -2,10 +2,11 @@
 import { describe, expect, test } from 'vitest';
 import { generateSpec } from '../../../../../src/oci/runtime/spec/generate.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../../../../../src/oci/runtime/spec/masked.ts';
-import { defaultSeccomp } from '../../../../../src/oci/runtime/spec/seccomp.ts';
+import { defaultSeccomp, pauseSeccomp } from '../../../../../src/oci/runtime/spec/seccomp.ts';
+import type { SpecHost } from '../../../../../src/oci/runtime/spec/input.ts';
 import type { SeccompArg } from '../../../../../src/oci/runtime/spec/types.ts';
 import { encodeSpec } from '../../../../../src/oci/runtime/spec/types.ts';
-import { inputOf, mountOf } from './fixtures.ts';
+import { host, inputOf, mountOf } from './fixtures.ts';
 
 type Changes = Parameters<typeof inputOf>[0];
 
@@ -148,7 +149,7 @@ describe('S35: sockets under the built-in seccomp profile', () => {
   const holds = ({ value, op }: SeccompArg, family: bigint): boolean =>
     op === 'SCMP_CMP_LT' ? family < value : op === 'SCMP_CMP_EQ' && family === value;
   const isAllowed = (family: bigint): boolean =>
-    defaultSeccomp('x64', []).syscalls.some(
+    defaultSeccomp(host, []).syscalls.some(
       ({ names, args, action }) =>
         names.includes('socket') &&
         action === 'SCMP_ACT_ALLOW' &&
@@ -166,6 +167,28 @@ describe('S35: sockets under the built-in seccomp profile', () => {
 });
 
 describe('S73: privileges and seccomp', () => {
+  test('the filter has rules for the programs that the kernel runs', () => {
+    const named = (...refusedPrograms: SpecHost['refusedPrograms']) =>
+      defaultSeccomp({ ...host, refusedPrograms }, []).architectures;
+    expect(named()).toEqual(['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32']);
+    expect(named('x32')).toEqual(['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86']);
+    expect(named('ia32', 'x32')).toEqual(['SCMP_ARCH_X86_64']);
+  });
+
+  test('the pause program may call nothing that RuntimeDefault refuses', () => {
+    const { syscalls, architectures, defaultAction } = pauseSeccomp('x64');
+    const rules = defaultSeccomp(host, []).syscalls;
+    const allowed = new Set(rules.filter(({ args }) => args === undefined).flatMap(({ names }) => names));
+    const [list, ...others] = syscalls;
+    expect(list?.names.filter((name) => !allowed.has(name))).toEqual([]);
+    for (const rule of others) expect(rules).toContainEqual(rule);
+    expect({ architectures, defaultAction }).toEqual({
+      architectures: ['SCMP_ARCH_X86_64'],
+      defaultAction: 'SCMP_ACT_ERRNO',
+    });
+    expect(pauseSeccomp('arm64').architectures).toEqual(['SCMP_ARCH_AARCH64']);
+  });
+
   test('no_new_privs is set as requested, and left out where it is not', () => {
     const processOf = (noNewPrivs: boolean) => generateSpec(inputOf({ security: { noNewPrivs } })).process;
     expect(processOf(true).noNewPrivileges).toBe(true);

@@ -105,6 +105,7 @@ export const host: SpecHost = {
   boundingCapabilities: CAPABILITY_NAMES,
   cgroupVersion: 2,
   swapLimits: true,
+  refusedPrograms: ['x32'],
   hugepageSizes: ['1GB', '2MB'],
   openFilesHard: 524_288,
   oomScoreAdj: -999,

@@ -17,7 +17,7 @@ import { capabilitiesOfMask } from '../../../../../src/oci/runtime/spec/capabili
 import { defaultSeccomp } from '../../../../../src/oci/runtime/spec/seccomp.ts';
 import { parseSeccompProfile } from '../../../../../src/oci/runtime/spec/seccomp-profile.ts';
 import { signalName, signalNames, signalNumber } from '../../../../../src/oci/runtime/spec/signals.ts';
-import { CONTAINER_ID, SANDBOX_ID, mountOf } from './fixtures.ts';
+import { CONTAINER_ID, host, SANDBOX_ID, mountOf } from './fixtures.ts';
 import { faultBy } from '../../../../support/fault-of.ts';
 
 describe('signals', () => {
@@ -76,7 +76,7 @@ describe('signals', () => {
 describe('the built-in seccomp profile', () => {
   const allowed = (caps: readonly string[]): ReadonlySet<string> =>
     new Set(
-      defaultSeccomp('x64', caps)
+      defaultSeccomp(host, caps)
         .syscalls.filter(({ action, args }) => action === 'SCMP_ACT_ALLOW' && args === undefined)
         .flatMap(({ names }) => names),
     );
