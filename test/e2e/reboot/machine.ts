@@ -1,10 +1,12 @@
 // A machine that is started again and again under one instance: what is in the kernel and in memory is gone, disks
 // stay.
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sweepMachine } from '../../support/sweep.ts';
-import { makeWorld, type World } from '../support/world.ts';
+import { until } from '../../support/eventually.ts';
+import { makeWorld, type World, type WorldOptions } from '../support/world.ts';
 
 export interface Machine {
   readonly world: World;
@@ -16,6 +18,11 @@ export interface Machine {
   readonly leases: () => readonly string[];
 }
 
+export interface MachineOptions extends Pick<WorldOptions, 'images'> {
+  /** Size of an ext4 that the daemon's root is, mounted at each start; without it the root is on the machine's disk. */
+  readonly diskBytes?: number;
+}
+
 const BOOT_ID = 'boot-id';
 const PLUGINS = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
 
@@ -23,16 +30,23 @@ const PLUGINS = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
  * Each instance of the daemon has mounts of its own, with a fresh tmpfs as its state directory and another boot id:
  * they are gone with the last process in them. Processes, cgroups, links and rules are taken away by the sweep.
  */
-export async function makeMachine(name: string): Promise<Machine> {
+export async function makeMachine(
+  name: string,
+  { diskBytes, ...options }: MachineOptions = {},
+): Promise<Machine> {
+  const diskOf = (directory: string): string => join(directory, 'disk.img');
   const world = await makeWorld({
     name,
+    ...options,
     before: (directory) => {
       newBoot(directory);
       ownPlugins(directory);
       const memory = join(directory, 'state');
       mkdirSync(memory);
-      const script =
-        'mount -t tmpfs -o mode=711 none "$1" && mount --bind "$2" /proc/sys/kernel/random/boot_id && shift 2 && exec "$@"';
+      const root = join(directory, 'root');
+      if (diskBytes !== undefined) makeDisk(diskOf(directory), diskBytes, root);
+      const mountDisk = diskBytes === undefined ? 'true' : 'mount -o loop "$3" "$4"';
+      const script = `mount -t tmpfs -o mode=711 none "$1" && mount --bind "$2" /proc/sys/kernel/random/boot_id && ${mountDisk} && shift 4 && exec "$@"`;
       return [
         'unshare',
         '--mount',
@@ -44,6 +58,8 @@ export async function makeMachine(name: string): Promise<Machine> {
         'boot',
         memory,
         join(directory, BOOT_ID),
+        diskOf(directory),
+        root,
       ];
     },
   });
@@ -54,6 +70,7 @@ export async function makeMachine(name: string): Promise<Machine> {
     reboot: async (beforeStart = () => undefined) => {
       await instance.kill();
       await sweepMachine(instance.words);
+      if (diskBytes !== undefined) await untilDetached(diskOf(instance.directory));
       newBoot(instance.directory);
       beforeStart();
       await instance.start();
@@ -65,6 +82,19 @@ export async function makeMachine(name: string): Promise<Machine> {
         .filter((file) => /^\d+\.\d+\.\d+\.\d+$/u.test(file));
     },
   };
+}
+
+/** An ext4 for the daemon's root. */
+function makeDisk(disk: string, bytes: number, root: string): void {
+  writeFileSync(disk, '');
+  truncateSync(disk, bytes);
+  execFileSync('mkfs.ext4', ['-q', disk]);
+  mkdirSync(root, { mode: 0o700 });
+}
+
+/** Its file system goes with the last process that has it mounted; mounted twice it would be destroyed. */
+async function untilDetached(disk: string): Promise<void> {
+  await until(() => execFileSync('losetup', ['--associated', disk], { encoding: 'utf8' }) === '');
 }
 
 /** So that a test can take them away. */
