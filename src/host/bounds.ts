@@ -238,6 +238,12 @@ export const clockLimits = {
   stallCheckMs: 1000,
 } as const;
 
+/** Random numbers (src/host/clock/random.ts). */
+export const randomLimits = {
+  /** Bytes that are asked for at once: the ids of some hundred calls. */
+  poolBytes: 1024,
+} as const;
+
 /** Helper processes that a killed daemon left running (src/host/process/helpers.ts). */
 export const helperLimits = {
   /**

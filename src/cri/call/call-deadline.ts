@@ -27,7 +27,8 @@ type Headers = Record<string, string | string[] | undefined>;
  * more (a StopContainer with a grace period of a month) overflow, and the call ends at once with DeadlineExceeded.
  */
 export function noteDeadline(headers: Headers, clock: Pick<ClockPort, 'monoMs'>): void {
-  delete headers[DEADLINE_HEADER];
+  // only where it is there: V8 reads an object from which something was deleted more slowly
+  if (DEADLINE_HEADER in headers) delete headers[DEADLINE_HEADER];
   const timeout = headers['grpc-timeout'];
   const match = typeof timeout === 'string' ? /^(\d{1,8})([HMSmun])$/u.exec(timeout) : null;
   if (match === null) return;

@@ -158,6 +158,10 @@ const ALWAYS: ReadonlySet<string> = new Set(['Version', 'Status', 'RuntimeConfig
  */
 const ENDLESS: ReadonlySet<string> = new Set(['GetContainerEvents']);
 
+/** RPCs that only read. */
+const READ =
+  /^(?:List|Stream|Version$|Status$|RuntimeConfig$|ImageFsInfo$|(?:PodSandbox|Container|Image)Stat(?:us|s)$)/u;
+
 const edges = new WeakMap<EdgeOptions, Edge>();
 
 /**
@@ -203,7 +207,7 @@ class Edge {
       const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
       const message = decode(rpc, request);
       leave = this.#inFlight.admitWaiting(rpc.name, () => this.#options.namespaceOf?.(message) ?? '');
-      const answer = await handler(message, { cause, signal: call.signal, deadlineMonoMs, over: call.over });
+      const answer = await handler(message, contextOf(call, cause, deadlineMonoMs));
       const bytes = answer instanceof MovedMessage ? sendable(rpc, answer) : encode(rpc, answer);
       this.#logAnswer(rpc.name, cause, startedMonoMs, bytes.length);
       observed?.ended('ok', this.#sinceMs(startedMonoMs), undefined);
@@ -240,7 +244,7 @@ class Edge {
         ? this.#admitEndless(rpc.name)
         : this.#inFlight.admit(rpc.name, request.length, () => messagePieces(rpc.input, request));
       const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
-      await handler(decode(rpc, request), { cause, signal: call.signal, deadlineMonoMs }, (message) => {
+      await handler(decode(rpc, request), contextOf(call, cause, deadlineMonoMs), (message) => {
         const encoded = encode(rpc, message);
         bytes += encoded.length;
         return write(encoded);
@@ -298,9 +302,7 @@ class Edge {
 
   #logAnswer(rpc: string, cause: Cause, startedMonoMs: number, bytes: number): void {
     const fields = { ...cause, code: 'ok', bytes, latencyMs: this.#sinceMs(startedMonoMs) };
-    if (ALWAYS.has(rpc) || rpc.startsWith('List') || rpc.startsWith('Stream'))
-      this.#options.log.trace(fields, rpc);
-    else this.#options.log.info(fields, rpc);
+    this.#options.log[levelOfAnswer(rpc)](fields, rpc);
   }
 
   #logFault(rpc: string, cause: Cause, startedMonoMs: number, fault: Fault, thrown: unknown): void {
@@ -314,6 +316,26 @@ class Edge {
   #sinceMs(startedMonoMs: number): number {
     return Math.round((this.#options.clock.monoMs() - startedMonoMs) * 1000) / 1000;
   }
+}
+
+/** Its signals are made when a handler asks for them. */
+function contextOf(call: CallContext, cause: Cause, deadlineMonoMs: number | undefined): RpcContext {
+  return {
+    cause,
+    deadlineMonoMs,
+    get signal() {
+      return call.signal;
+    },
+    get over() {
+      return call.over;
+    },
+  };
+}
+
+/** Reads change nothing, and a kubelet makes dozens a second; of probes one runs each second in each pod. */
+function levelOfAnswer(rpc: string): 'trace' | 'debug' | 'info' {
+  if (READ.test(rpc)) return 'trace';
+  return rpc === 'ExecSync' ? 'debug' : 'info';
 }
 
 /**

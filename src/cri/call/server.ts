@@ -8,7 +8,7 @@ import type { DescMethod } from '@bufbuild/protobuf';
 import type { sendUnaryData, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
 import { Metadata, Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ClockPort } from '../../ports/clock.ts';
-import { unlessAborted } from '../../base/abort.ts';
+import { LazyAbort, unlessAborted } from '../../base/abort.ts';
 import { assert } from '../../base/assert.ts';
 import { fault, FaultError, toFault } from '../../base/fault.ts';
 import { edgeLimits } from '../bounds.ts';
@@ -92,8 +92,8 @@ class GrpcOverSocket implements CriServer {
   readonly #grpc: Server;
   readonly #injector: ReturnType<Server['createConnectionInjector']>;
   readonly #connections: Connections;
-  readonly #inFlight = new Set<AbortController>();
-  readonly #streams = new Set<AbortController>();
+  readonly #inFlight = new Set<LazyAbort>();
+  readonly #streams = new Set<LazyAbort>();
   /** Called when the last call in flight has ended. A drain waits for it. */
   #onIdle: () => void = () => undefined;
   #socket: ListeningSocket | undefined;
@@ -163,7 +163,7 @@ class GrpcOverSocket implements CriServer {
     return this.#stopping;
   }
 
-  #abort(calls: ReadonlySet<AbortController>): void {
+  #abort(calls: ReadonlySet<LazyAbort>): void {
     for (const call of calls) call.abort(new FaultError(fault('notReady', 'troupe is stopping')));
   }
 
@@ -262,14 +262,14 @@ class GrpcOverSocket implements CriServer {
   #begin(
     rpc: string,
     call: UnaryCall | Writable,
-    calls: Set<AbortController>,
-  ): { abort: AbortController; context: CallContext } {
-    const abort = new AbortController();
-    const over = new AbortController();
-    const context = { ...callContext(call, abort.signal), over: over.signal };
+    calls: Set<LazyAbort>,
+  ): { abort: LazyAbort; context: CallContext } {
+    const abort = new LazyAbort();
+    const over = new LazyAbort();
+    const context = callContext(call, abort, over);
     // the library emits "cancelled" after a successful end too, when the stream closes
     call.on('cancelled', () => {
-      over.abort();
+      over.abort(OVER);
       if (calls.has(abort)) abort.abort(new FaultError(this.#gone(rpc, context.deadlineMonoMs)));
     });
     calls.add(abort);
@@ -294,6 +294,9 @@ class GrpcOverSocket implements CriServer {
     return { code: 'internal', message: `${rpc}: internal error` };
   }
 }
+
+/** A reason of our own: Node would make an error with its stack for each call, a fifteenth of a short call's time. */
+const OVER = 'the call is over';
 
 type Answer = sendUnaryData<Buffer>;
 type Writable = ServerWritableStream<Buffer, Buffer>;
@@ -323,11 +326,20 @@ async function written(call: Writable, message: Uint8Array, signal: AbortSignal)
   await unlessAborted(isSent, signal);
 }
 
-function callContext(call: UnaryCall | Writable, signal: AbortSignal): CallContext {
+function callContext(call: UnaryCall | Writable, abort: LazyAbort, over: LazyAbort): CallContext {
   const deadline = call.metadata.get(DEADLINE_HEADER)[0];
   const traceparent = call.metadata.get('traceparent')[0];
   const traced = typeof traceparent === 'string' ? { traceparent } : {};
-  return { signal, ...traced, ...(deadline === undefined ? {} : { deadlineMonoMs: Number(deadline) }) };
+  return {
+    get signal() {
+      return abort.signal;
+    },
+    get over() {
+      return over.signal;
+    },
+    ...traced,
+    ...(deadline === undefined ? {} : { deadlineMonoMs: Number(deadline) }),
+  };
 }
 
 /** The library percent-encodes the text with encodeURI, which throws on lone surrogates. */
