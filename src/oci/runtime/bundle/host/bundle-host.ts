@@ -57,8 +57,8 @@ function kernelArch(arch: string): KernelArch {
 }
 
 /**
- * x32 is in few kernels (CONFIG_X86_X32_ABI): a call shows it, which is not made where a filter on the daemon might end it
- * for that. The file is of CONFIG_IA32_EMULATION (arch/x86/entry/vdso/vdso32-setup.c).
+ * x32 is in few kernels (CONFIG_X86_X32_ABI): a call shows it, which is not made where a filter on the daemon might end
+ * it for that. The file is of CONFIG_IA32_EMULATION (arch/x86/entry/vdso/vdso32-setup.c).
  */
 async function refusedPrograms(status: string): Promise<SpecHost['refusedPrograms']> {
   const hasX32 = /^Seccomp:\s*[12]$/mu.test(status) || processCalls.getpidOfX32() > 0;
