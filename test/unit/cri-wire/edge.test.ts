@@ -281,10 +281,12 @@ describe('context', () => {
 });
 
 describe('log and faults', () => {
-  test('each RPC is logged in one line: at info, but lists, Status and Version at trace', async () => {
+  test('each RPC is logged in one line: at info, but reads at trace and ExecSync at debug', async () => {
     const { call, lines } = edge({
       runtime: {
         version: () => Promise.resolve({}),
+        containerStatus: () => Promise.resolve({}),
+        execSync: () => Promise.resolve({}),
         listContainers: () => Promise.resolve({}),
         runPodSandbox: () => Promise.resolve({ podSandboxId: 'ab' }),
       },
@@ -295,10 +297,13 @@ describe('log and faults', () => {
       toBinary(ListContainersRequestSchema, create(ListContainersRequestSchema)),
     );
     await call(runPod);
+    for (const name of ['ContainerStatus', 'ExecSync']) await call(`runtime.v1.RuntimeService/${name}`);
     expect(lines.map(({ level, message }) => `${level} ${message}`)).toEqual([
       'trace Version',
       'trace ListContainers',
       'info RunPodSandbox',
+      'trace ContainerStatus',
+      'debug ExecSync',
     ]);
     expect(lines[2]?.fields).toEqual({
       requestId: '0000000000000003',
