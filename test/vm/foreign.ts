@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { runOrThrow } from '../support/run.ts';
 import {
+  COMPILED,
   compiledKey,
   compiledSource,
   compilerArguments,
@@ -21,7 +22,6 @@ const RELEASE = 'trixie';
 const RECIPE = 1;
 /** Directories of the cache below `debian/`, each with a package of its name. */
 const IMAGE_PARTS = ['busybox', 'busybox-static', 'docker-registry', 'nginx'];
-const COMPILED = ['pause', 'effective-uid'] as const;
 
 /** Fills `node_modules` of the directory with the packages of the lockfile for arm64. Their scripts do not run. */
 export async function foreignModules(directory: string): Promise<string> {

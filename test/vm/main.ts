@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type StepResult, summarize } from '../../scripts/support/steps.ts';
 import { run } from '../support/run.ts';
-import { imageByDigest } from '../support/images/critest-images.ts';
+import { COMPILED, compiled, imageByDigest } from '../support/images/critest-images.ts';
 import { crictl, critest, runc14 } from '../support/tools/go-tools.ts';
 import { carriedWith, modulesDisk, packCheckout } from './checkout-disk.ts';
 import { type Carried, foreignTools } from './foreign.ts';
@@ -61,7 +61,7 @@ async function hindrance(world: World): Promise<string | undefined> {
 
 /** Built here, run there. */
 async function ownTools(wanted: readonly Part[]): Promise<readonly Carried[]> {
-  await Promise.all([crictl(), runc14(), critest(imageByDigest.manifest.digest)]);
+  await Promise.all([crictl(), runc14(), critest(imageByDigest.manifest.digest), ...COMPILED.map(compiled)]);
   for (const { prepare } of wanted) await prepare?.();
   return carriedWith(wanted.flatMap(({ tools = [] }) => tools));
 }

@@ -40,7 +40,9 @@ export const libraryEntries = (libraries: readonly Library[]): TarEntry[] => [
   ...libraries.map(({ path, source }) => file(path, readFileSync(source), 0o755)),
 ];
 
-type Compiled = 'pause' | 'effective-uid' | 'nmeter';
+/** The C files beside this one; a guest has no compiler, so they are carried there. */
+export const COMPILED = ['pause', 'effective-uid', 'nmeter'] as const;
+type Compiled = (typeof COMPILED)[number];
 
 /** One of the C files beside this one. */
 export const compiledSource = (name: Compiled): string => join(import.meta.dirname, `${name}.c`);
