@@ -2,11 +2,11 @@
 // with the real tools. The last line is plain: `N passed, N failed`. With `--figures` the skips go into
 // docs/figures.md.
 import { join } from 'node:path';
-import { exitNow } from '../src/host/process/exit.ts';
 import { forgetTests } from '../test/support/faults/records.ts';
 import { BUILD_MS } from '../test/support/patience.ts';
 import { checkout } from './support/checkout.ts';
 import { firstSteps } from './support/check-steps.ts';
+import { endSafely } from './support/end-safely.ts';
 import { currentFaultRows, faultSummary, neverHappened, textsOfTests } from './support/fault-rows.ts';
 import { commitAndDate } from './support/figures.ts';
 import { guestStep } from './support/guest-step.ts';
@@ -16,7 +16,7 @@ import { programStep, runSteps, summarize, vitestStep } from './support/steps.ts
 /** Go itself and three programs, each of which has a limit of its own that names it. */
 const TOOLS_MS = 5 * BUILD_MS;
 
-process.once('exit', exitNow);
+endSafely();
 forgetTests();
 const results = await runSteps([
   // ahead of the tests, so that a cold build is a step of its own (two minutes, once)

@@ -1,7 +1,7 @@
 // A reporter of vitest's: how far a step of `npm test` is, as a line now and then, so that who watches a slow machine
 // sees that it works, and on what.
 import type { Reporter, TestCase, TestModule, TestSpecification } from 'vitest/node';
-import { exitNow } from '../../src/host/process/exit.ts';
+import { endSafely } from './end-safely.ts';
 
 /** Milliseconds between two lines: rare enough to leave the tests' own lines readable. */
 const LINE_EVERY_MS = 15_000;
@@ -35,7 +35,7 @@ function reportProgress(): void {
 export default class ProgressReporter implements Reporter {
   constructor() {
     // in the process of vitest, which could hang when it ends
-    process.once('exit', exitNow);
+    endSafely();
   }
 
   #files = 0;

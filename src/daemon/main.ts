@@ -35,7 +35,7 @@ async function main(argv: readonly string[]): Promise<void> {
   const isDaemon = asksForDaemon(argv);
   try {
     const line = parseCommandLine(argv);
-    if (isDaemon) {
+    if (isDaemon && line.command !== 'help') {
       // containers and the runtime's files inherit it: with 077 from a hardened root shell their users had no access
       process.umask(UMASK);
       await serve(line);

@@ -88,7 +88,7 @@ async function endCgroup({ cgroups, clock }: MachinePlace, path: string): Promis
   const left = await killCgroup(cgroups, path, { clock, timeoutMs: cliLimits.killMs });
   if (left.length > 0)
     fail('timedOut', `remove cgroup ${path}: these processes do not end: ${left.join(', ')}`);
-  await untilScopeRemoved({ clock }, cgroups, path);
+  await untilScopeRemoved({ clock, timeoutMs: cliLimits.killMs }, cgroups, path);
   await removeCgroup(cgroups, path);
 }
 

@@ -116,15 +116,15 @@ async function untilInside(clock: ClockPort, unit: string, pid: number, attempte
 }
 
 /**
- * Waits until systemd has removed a scope whose processes have ended. Returns anyway after `systemdLimits.removeMs`,
- * and at once for a cgroup that is no scope or is in no unified hierarchy. Call it before the cgroup is removed:
- * systemd ends the unit when it reads `populated 0` from the scope's cgroup.events. The kernel sends that event from a
- * work queue, at most once in 10 ms, and drops it when the cgroup is removed first (kernel/cgroup/cgroup.c,
- * fs/kernfs/file.c): the unit would stay active until the next boot.
+ * Waits until systemd has removed a scope whose processes have ended. Returns anyway after the bound or
+ * `systemdLimits.removeMs`, and at once for a cgroup that is no scope or is in no unified hierarchy. Call it before the
+ * cgroup is removed: systemd ends the unit when it reads `populated 0` from the scope's cgroup.events. The kernel sends
+ * that event from a work queue, at most once in 10 ms, and drops it when the cgroup is removed first
+ * (kernel/cgroup/cgroup.c, fs/kernfs/file.c): the unit would stay active until the next boot.
  * @throws the clock's `cancelled` when the signal aborts
  */
 export async function untilScopeRemoved(
-  bound: Omit<WaitBound, 'timeoutMs'>,
+  bound: WaitBound,
   cgroups: CgroupLayout,
   cgroup: string,
 ): Promise<void> {
@@ -134,7 +134,7 @@ export async function untilScopeRemoved(
     {
       ...bound,
       ...POLLS,
-      timeoutMs: systemdLimits.removeMs,
+      timeoutMs: Math.min(bound.timeoutMs, systemdLimits.removeMs),
       attempted: `wait for systemd to remove ${basename(cgroup)}`,
     },
     async () => !(await cgroupExists({ ...cgroups, hierarchies }, cgroup)) || undefined,

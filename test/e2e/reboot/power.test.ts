@@ -8,6 +8,7 @@ import { busyboxEntries } from '../../../scripts/support/busybox-image.ts';
 import { type Image, imageOf, layerOf } from '../../../scripts/support/image.ts';
 import { callSync, libc } from '../../../src/host/ffi/ffi.ts';
 import { randomStream } from '../../sim/random.ts';
+import { until } from '../../support/eventually.ts';
 import { injects } from '../../support/faults/injects.ts';
 import { lacking, unless } from '../../support/skips/unless.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
@@ -23,8 +24,8 @@ const GOING_FLAGS_NOLOGFLUSH = 2;
 const SEED = 20261122;
 const ROUNDS = 6;
 const IMAGES = 8;
-/** Milliseconds of work before the cut: some dozen operations. */
-const [LEAST_MS, MORE_MS] = [100, 900];
+/** Milliseconds of work, after the first answers, before the cut: some dozen operations. */
+const LONGEST_MS = 1000;
 
 const images: ReadonlyMap<string, Image> = new Map(
   Array.from({ length: IMAGES }, (_none, at) => [
@@ -70,18 +71,15 @@ describePods('a machine whose power is cut', () => {
     }
   }
 
-  /** Images, removed and pulled again, until a call fails. */
+  /** Images until a call fails: those that are there are removed, those that are not are pulled. */
   async function pulls({ images: pulled, removedImages }: Answered): Promise<void> {
     const { image: service } = machine.world.client;
-    for (let at = random.int(IMAGES); ; at = (at + 1) % IMAGES) {
+    for (let at = random.int(IMAGES); ; at = (at + 1 + random.int(2)) % IMAGES) {
       const image = { image: `${machine.world.registry}/test/image${at}:1` };
-      pulled.delete(image.image);
-      await service.removeImage({ image });
-      removedImages.add(image.image);
-      if (random.chance(0.3)) continue;
-      removedImages.delete(image.image);
-      await service.pullImage({ image });
-      pulled.add(image.image);
+      const [from, to] = pulled.has(image.image) ? [pulled, removedImages] : [removedImages, pulled];
+      from.delete(image.image);
+      await (from === pulled ? service.removeImage({ image }) : service.pullImage({ image }));
+      to.add(image.image);
     }
   }
 
@@ -119,16 +117,19 @@ describePods('a machine whose power is cut', () => {
   unless(test, lacking('/sbin/mkfs.ext4', '/dev/loop-control'))(
     'F20 F94 I7 what was answered is there at each next start, and what is listed is whole',
     async () => {
+      // images stay from round to round
+      let names: readonly string[] = [];
       for (let round = 0; round < ROUNDS; round += 1) {
         const answered: Answered = {
           pods: new Set(),
           removedPods: new Set(),
-          images: new Set(),
+          images: new Set(names),
           removedImages: new Set(),
         };
         const work = [pods(`a${round}`, answered), pods(`b${round}`, answered), pulls(answered)];
         const ended = Promise.allSettled(work);
-        await delay(LEAST_MS + random.int(MORE_MS));
+        await until(() => answered.pods.size > 0 && answered.images.size + answered.removedImages.size > 0);
+        await delay(random.int(LONGEST_MS));
         cutPower();
         await machine.reboot();
         await ended;
@@ -136,7 +137,7 @@ describePods('a machine whose power is cut', () => {
         const listed = (await runtime.listPodSandbox({})).items.map(({ id }) => id);
         expect([...answered.pods].filter((id) => !listed.includes(id))).toEqual([]);
         expect([...answered.removedPods].filter((id) => listed.includes(id))).toEqual([]);
-        const names = (await service.listImages({})).images.flatMap(({ repoTags }) => repoTags);
+        names = (await service.listImages({})).images.flatMap(({ repoTags }) => repoTags);
         expect([...answered.images].filter((name) => !names.includes(name))).toEqual([]);
         expect([...answered.removedImages].filter((name) => names.includes(name))).toEqual([]);
         await runEach(names, round);

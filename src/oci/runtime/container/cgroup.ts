@@ -209,7 +209,7 @@ export async function dropCgroup(
 ): Promise<void> {
   const attempted = `remove cgroup ${path}`;
   const { cgroups, clock } = parts;
-  await untilScopeRemoved({ clock, signal: fx.signal }, cgroups, path);
+  await untilScopeRemoved({ clock, timeoutMs: fx.timeoutMs, signal: fx.signal }, cgroups, path);
   const removed = await poll(
     {
       clock,

@@ -5,7 +5,7 @@
 import { fail } from '../../../base/fault.ts';
 import { resolveCapabilities } from './capabilities.ts';
 import { runtimeAnnotations } from './annotations.ts';
-import type { SpecInput } from './input.ts';
+import type { SpecInput, SpecHost } from './input.ts';
 import { mountsOf, rootfsPropagation } from './mounts.ts';
 import { namespacesOf } from './namespaces.ts';
 import { guestHostname, processOf } from './process.ts';
@@ -64,6 +64,11 @@ function linuxOf(input: SpecInput, seccomp: OciSeccomp | undefined): OciLinux {
   };
 }
 
+/** What is known of the kernel that runs the container: of a virtual machine's only the architecture. */
+function kernelOf({ host, handler }: SpecInput): Pick<SpecHost, 'arch' | 'refusedPrograms'> {
+  return handler.ownKernel === true ? { arch: host.arch, refusedPrograms: [] } : host;
+}
+
 function seccompOf(input: SpecInput, bounding: readonly string[]): OciSeccomp | undefined {
   const { seccomp, privileged } = input.spec.security;
   if (privileged) return undefined;
@@ -71,7 +76,7 @@ function seccompOf(input: SpecInput, bounding: readonly string[]): OciSeccomp | 
     case 'unconfined':
       return undefined;
     case 'runtimeDefault':
-      return input.localSeccomp ?? defaultSeccomp(input.host, bounding);
+      return input.localSeccomp ?? defaultSeccomp(kernelOf(input), bounding);
     case 'localhost':
       return (
         input.localSeccomp ??

@@ -92,13 +92,14 @@ export const ALLOWED_SYSCALLS: readonly (readonly [subject: string, names: strin
 
 /**
  * What a runtime's init and its libraries may call between installing the filter and executing the pause program, and
- * what that calls; all allowed above. The program is 64-bit and waits. Each name costs the runtime 20 µs for each
+ * what that calls; all allowed above. With no_new_privs, which the pause process has, a runtime installs the filter
+ * after users, capabilities and mounts. The program is 64-bit and waits. Each name costs the runtime 20 µs for each
  * architecture: with the whole profile a third of a sandbox's start was libseccomp's.
  */
 export const PAUSE_SYSCALLS = `open openat openat2 close close_range dup dup2 dup3 fcntl lseek read readv pread64 write
     writev pwrite64 access faccessat faccessat2 chdir fchdir getcwd umask readlink readlinkat getdents getdents64 stat
     lstat fstat newfstatat statx statfs fstatfs poll ppoll pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait
-    epoll_pwait2 eventfd2 brk mmap munmap mremap mprotect madvise mincore membarrier execve execveat exit exit_group
+    epoll_pwait2 eventfd2 select brk mmap munmap mremap mprotect madvise mincore membarrier execve execveat exit exit_group
     wait4 waitid getpid getppid gettid kill tgkill prctl arch_prctl set_tid_address set_robust_list rseq
     restart_syscall getuid geteuid getgid getegid getgroups capget sched_yield sched_getaffinity getrlimit setrlimit
     prlimit64 uname getrandom futex rt_sigaction rt_sigprocmask rt_sigreturn rt_sigtimedwait sigaltstack pause

@@ -35,7 +35,7 @@ export function defaultSeccomp(
   return {
     defaultAction: DENY,
     defaultErrnoRet: EPERM,
-    // libseccomp adds all rules again for each; calls of one without rules end the process with SIGSYS
+    // libseccomp adds all rules again for each; calls of one without rules end the thread with SIGSYS
     architectures: ARCHITECTURES[arch].filter((name) => !refused.has(name)),
     syscalls: [
       { names: [...names].sort(), action: ALLOW },

@@ -52,6 +52,15 @@ describe('the exit code', () => {
     },
   );
 
+  it.each([['serve', '--help'], ['start', '-h', '--root', '/nowhere'], ['ps', '--help'], ['help']])(
+    'is 0 for help, which nothing else is done for: %s %s',
+    async (...args) => {
+      const { code, stdout, stderr } = await troupe(...args);
+      expect({ code, stderr }).toEqual({ code: EXIT.ok, stderr: '' });
+      expect(stdout).toContain('troupe serve           serve the CRI');
+    },
+  );
+
   it.each([
     ['ps', '--nonsense'],
     ['serv', '--root'],

@@ -23,7 +23,7 @@ afterEach(() => rmSync(mountPoint, { recursive: true }));
 
 const start = (version: 1 | 2, signal?: AbortSignal, cgroup = scope): Promise<void> =>
   untilScopeRemoved(
-    { clock, ...(signal === undefined ? {} : { signal }) },
+    { clock, timeoutMs: 60_000, ...(signal === undefined ? {} : { signal }) },
     {
       version,
       hybrid: false,

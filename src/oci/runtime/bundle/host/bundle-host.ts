@@ -35,7 +35,15 @@ export async function probeSpecHost({ rlimits: configured, log }: HostProbeInput
   for (const condition of conditions) log.warn({}, condition);
   return {
     arch: kernelArch(process.arch),
-    refusedPrograms: process.arch === 'x64' ? await refusedPrograms(status) : [],
+    refusedPrograms:
+      process.arch === 'x64'
+        ? refusedPrograms({
+            status,
+            runsX32: () => processCalls.getpidOfX32() > 0,
+            showsKernel: await exists('/proc/sys/kernel'),
+            showsIa32: await exists('/proc/sys/abi/vsyscall32'),
+          })
+        : [],
     kernelRelease: release(),
     boundingCapabilities: capabilitiesOfMask(fieldOf(status, 'CapBnd')),
     cgroupVersion: version,
@@ -56,13 +64,29 @@ function kernelArch(arch: string): KernelArch {
     : fail('unsupported', `run on ${arch}: only x64 and arm64 are supported`, { subject: arch });
 }
 
+interface ProgramFacts {
+  /** /proc/self/status. */
+  readonly status: string;
+  /** Whether a call with an x32 number works. */
+  readonly runsX32: () => boolean;
+  /** Whether /proc/sys/kernel is there, and /proc/sys/abi/vsyscall32. */
+  readonly showsKernel: boolean;
+  readonly showsIa32: boolean;
+}
+
 /**
- * x32 is in few kernels (CONFIG_X86_X32_ABI): a call shows it, which is not made where a filter on the daemon might end
- * it for that. The file is of CONFIG_IA32_EMULATION (arch/x86/entry/vdso/vdso32-setup.c).
+ * What an x86-64 kernel does not run. x32 is in few kernels (CONFIG_X86_X32_ABI): a call shows it, which is not made
+ * where a filter on the daemon might end it for that. The file is of CONFIG_IA32_EMULATION
+ * (arch/x86/entry/vdso/vdso32-setup.c). In doubt a program runs.
  */
-async function refusedPrograms(status: string): Promise<SpecHost['refusedPrograms']> {
-  const hasX32 = /^Seccomp:\s*[12]$/mu.test(status) || processCalls.getpidOfX32() > 0;
-  const hasIa32 = (await exists('/proc/sys/abi/vsyscall32')) || !(await exists('/proc/sys/kernel'));
+export function refusedPrograms({
+  status,
+  runsX32,
+  showsKernel,
+  showsIa32,
+}: ProgramFacts): SpecHost['refusedPrograms'] {
+  const hasX32 = /^Seccomp:\s*[12]$/mu.test(status) || runsX32();
+  const hasIa32 = showsIa32 || !showsKernel;
   return [...(hasIa32 ? [] : (['ia32'] as const)), ...(hasX32 ? [] : (['x32'] as const))];
 }
 

@@ -9,7 +9,11 @@ import {
 } from '../../../../../src/host/sandbox/layout.ts';
 import { parseMountInfo } from '../../../../../src/host/mounts/mountinfo.ts';
 import { effectiveLogPath } from '../../../../../src/oci/runtime/bundle/bundle-log.ts';
-import { hardOpenFiles, pageSizeOf } from '../../../../../src/oci/runtime/bundle/host/bundle-host.ts';
+import {
+  hardOpenFiles,
+  pageSizeOf,
+  refusedPrograms,
+} from '../../../../../src/oci/runtime/bundle/host/bundle-host.ts';
 import { mountOver } from '../../../../../src/host/mounts/answering.ts';
 import { checkMounts } from '../../../../../src/oci/runtime/bundle/host/bundle-mounts.ts';
 import { pauseElf } from '../../../../../src/oci/runtime/pause-process/elf.ts';
@@ -321,3 +325,23 @@ test.each([
     expect((elf.length - 32 - entry) % 8).toBe(0);
   },
 );
+
+test.each([
+  ['Seccomp:\t0\n', false, true, true, ['x32']],
+  ['Seccomp:\t0\n', true, true, true, []],
+  ['', false, true, false, ['ia32', 'x32']],
+  ['', false, false, false, ['x32']],
+])(
+  '%j, x32 %j, /proc/sys %j, IA-32 %j: the kernel refuses %j',
+  (status, x32, showsKernel, showsIa32, refused) => {
+    expect(refusedPrograms({ status, runsX32: () => x32, showsKernel, showsIa32 })).toEqual(refused);
+  },
+);
+
+test('a daemon under a seccomp filter makes no call with an x32 number', () => {
+  const facts = { status: 'Seccomp:\t2\n', showsKernel: true, showsIa32: true };
+  const runsX32 = (): boolean => {
+    throw new Error('asked');
+  };
+  expect(refusedPrograms({ ...facts, runsX32 })).toEqual([]);
+});
