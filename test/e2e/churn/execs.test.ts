@@ -11,7 +11,7 @@ describePods('many execs', () => {
   });
   afterAll(async () => await world.close());
 
-  test('S22: a minute of ExecSync calls, some of which hang or leave a child, keeps processes, descriptors and RSS flat', async () => {
+  test('S22: a minute of ExecSync calls, some of which hang or leave a child, keeps processes, descriptors and memory flat', async () => {
     const result = await manyExecs(world, { perSecond: 50, seconds: 60 });
     expect(growth(result)).toEqual([]);
     expect(result.timedOut).toBeGreaterThan(0);

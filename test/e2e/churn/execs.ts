@@ -1,6 +1,7 @@
 /** ExecSync as probes send it, so many a second for minutes; what the daemon keeps of it. */
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { ownMib } from '../../support/own-memory.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { quantile } from '../../bench/stats.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
@@ -11,10 +12,9 @@ const WARM_UP_MS = 15_000;
 /** One in so many hangs until its timeout of 1 s, and one starts a child that outlives it. */
 const HANGS_EACH = 50;
 const FORKS_EACH = 20;
-/** MiB that RSS may differ: V8's heap and malloc's arenas breathe by some ten. */
+/** MiB that it may grow: V8's heap and malloc's arenas breathe by some ten. */
 const GROWTH_MIB = 24;
 const LOOK_MS = 100;
-const MEBI = 1024;
 /** gRPC's DeadlineExceeded. */
 const DEADLINE_EXCEEDED = 4;
 
@@ -27,8 +27,8 @@ export interface Held {
   /** Processes on the machine that the daemon or its container has started. */
   readonly processes: number;
   readonly descriptors: number;
-  /** MiB. */
-  readonly rss: number;
+  /** MiB of the daemon's own memory. */
+  readonly ownMib: number;
 }
 
 export interface ExecResult {
@@ -89,7 +89,7 @@ export function growth({ before, after, wrong }: ExecResult): string[] {
   if (after.processes > before.processes) found.push(`${after.processes - before.processes} processes more`);
   if (after.descriptors > before.descriptors)
     found.push(`${after.descriptors - before.descriptors} descriptors more`);
-  if (after.rss > before.rss + GROWTH_MIB) found.push(`${after.rss - before.rss} MiB more`);
+  if (after.ownMib > before.ownMib + GROWTH_MIB) found.push(`${after.ownMib - before.ownMib} MiB more`);
   return found;
 }
 
@@ -103,7 +103,7 @@ export function execsText({ perSecond, seconds }: ExecOptions, result: ExecResul
     '|---|---|---|',
     `| processes of daemon and container | ${before.processes} | ${after.processes} |`,
     `| open descriptors | ${before.descriptors} | ${after.descriptors} |`,
-    `| RSS, MiB | ${before.rss} | ${after.rss} |`,
+    `| its own memory, MiB | ${before.ownMib} | ${after.ownMib} |`,
     '',
     found.length === 0 ? 'Flat.' : `NOT FLAT: ${found.join(', ')}.`,
   ].join('\n');
@@ -170,7 +170,9 @@ async function settled(world: World, containerId: string, before: Held | undefin
     if (
       before === undefined
         ? calm * LOOK_MS >= 4000
-        : last.processes <= before.processes && last.descriptors <= before.descriptors
+        : last.processes <= before.processes &&
+          last.descriptors <= before.descriptors &&
+          last.ownMib <= before.ownMib + GROWTH_MIB
     )
       break;
     await delay(LOOK_MS);
@@ -195,10 +197,10 @@ async function held(world: World, containerId: string): Promise<Held> {
       );
     }),
   );
-  const [fds, status] = await Promise.all([readdir(`/proc/${pid}/fd`), read(String(pid), 'status')]);
+  const [fds, own] = await Promise.all([readdir(`/proc/${pid}/fd`), ownMib(pid)]);
   return {
     processes: ours.filter(Boolean).length,
     descriptors: fds.length,
-    rss: Math.round(Number(/VmRSS:\s+(\d+)/u.exec(status)?.[1] ?? 0) / MEBI),
+    ownMib: Math.round(own),
   };
 }

@@ -8,25 +8,19 @@ import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 import { injects } from '../../support/faults/injects.ts';
+import { statusMib } from '../../support/own-memory.ts';
 import { until } from '../../support/eventually.ts';
 
 /** The row asks for 500, which take two minutes on two busy cores; the daemon then holds no more than with these. */
 const EXECS = 60;
 /** More than is kept. */
 const WRITES = 'dd if=/dev/zero bs=1M count=17 2>/dev/null';
-const KIB = 1024;
 /**
  * MiB that the daemon may grow to more than at rest: four outputs of 16 MiB, each in some four pieces of memory between
  * pipe and socket until it is collected, and what V8 and malloc keep. Half of the outputs at once would be 480, four
  * times over.
  */
 const BUDGET_MIB = 400;
-
-/** KiB of a line of /proc/PID/status. */
-async function kib(pid: number, line: string): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(new RegExp(String.raw`^${line}:\s+(\d+) kB`, 'mu').exec(status)?.[1]);
-}
 
 /**
  * What runs in the PID namespace of this one; a zombie, which the container's first process would have to reap, runs
@@ -71,7 +65,7 @@ describePods('a flood of execs', () => {
     const { info } = await runtime.containerStatus({ containerId, verbose: true });
     const { pid } = JSON.parse(info['info'] ?? '{}') as { readonly pid: number };
     const daemon = world.instance.pid();
-    const before = await kib(daemon, 'VmRSS');
+    const before = await statusMib(daemon, 'VmRSS');
 
     const answers = await Promise.all(
       Array.from({ length: EXECS }, async (_none, index) => {
@@ -88,7 +82,7 @@ describePods('a flood of execs', () => {
     expect(answers).toEqual(
       Array.from({ length: EXECS }, (_none, index) => (index % 2 === 1 ? 'DEADLINE_EXCEEDED' : whole)),
     );
-    expect(((await kib(daemon, 'VmHWM')) - before) / KIB).toBeLessThan(BUDGET_MIB);
+    expect((await statusMib(daemon, 'VmHWM')) - before).toBeLessThan(BUDGET_MIB);
 
     await until(async () => (await commandsBeside(pid)).join() === 'sleep 7200');
     await until(

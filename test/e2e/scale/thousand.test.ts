@@ -1,6 +1,5 @@
 // F77: a node with a thousand sandboxes. Most stand in the journal only and share the node's network and IPC, so that
 // only the daemon's own work is measured; a hundred are made and removed at once.
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { create } from '@bufbuild/protobuf';
@@ -10,6 +9,7 @@ import {
   PodSandboxState,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { seedSandboxes } from '../../bench/seeded.ts';
+import { ownMib } from '../../support/own-memory.ts';
 import { injects } from '../../support/faults/injects.ts';
 import { describePods } from '../support/crictl.ts';
 import { sandboxConfig } from '../support/pods.ts';
@@ -46,15 +46,14 @@ describePods('a node with a thousand sandboxes', () => {
       })
     ).items.map(({ id }) => id);
   const names = (count: number): string[] => Array.from({ length: count }, (_none, n) => `fresh-${n}`);
-  const rssKib = (): number =>
-    Number(/^VmRSS:\s+(\d+)/mu.exec(readFileSync(`/proc/${world.instance.pid()}/status`, 'utf8'))?.[1]);
+  const ownKib = async (): Promise<number> => (await ownMib(world.instance.pid())) * 1024;
 
   test('F77 a thousand pods are listed and have a status; a hundred more are made at once, survive SIGKILL and are removed at once; memory grows with their number', async () => {
     const {
       instance,
       client: { runtime },
     } = world;
-    const before = rssKib();
+    const before = await ownKib();
     const first = await run('first');
     await seedSandboxes(world, SEEDED);
     await instance.start();
@@ -81,7 +80,7 @@ describePods('a node with a thousand sandboxes', () => {
     expect(new Set(reported)).toEqual(new Set([PodSandboxState.SANDBOX_READY]));
     const pages = await Promise.all(Array.from({ length: AT_ONCE }, list));
     expect(new Set(pages.map((page) => page.length))).toEqual(new Set([all.length]));
-    expect(rssKib() - before).toBeLessThan(all.length * SANDBOX_KIB);
+    expect((await ownKib()) - before).toBeLessThan(all.length * SANDBOX_KIB);
 
     const ends = await Promise.allSettled(
       all.map((podSandboxId) => runtime.removePodSandbox({ podSandboxId })),

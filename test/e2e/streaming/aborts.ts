@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
+import { ownMib } from '../../support/own-memory.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { ContainerConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { spdyHeaders, wsHeaders } from '../../integration/streaming/clients.ts';
@@ -22,7 +23,6 @@ const LOOK_MS = 100;
 const STAY_MS = 120;
 /** MiB that the daemon may be larger in the end: V8's heap and malloc's arenas breathe by some ten. */
 const GROWTH_MIB = 32;
-const MEBI = 1024;
 
 export interface AbortOptions {
   readonly sessions: number;
@@ -35,8 +35,8 @@ export interface Kept {
   readonly processes: number;
   /** Open descriptors of the daemon. */
   readonly descriptors: number;
-  /** MiB. */
-  readonly rss: number;
+  /** MiB of the daemon's own memory. */
+  readonly ownMib: number;
 }
 
 export interface AbortResult {
@@ -126,7 +126,7 @@ export function leaks({ before, after, works }: AbortResult): string[] {
   if (after.processes > before.processes) found.push(`${after.processes - before.processes} processes`);
   if (after.descriptors > before.descriptors)
     found.push(`${after.descriptors - before.descriptors} descriptors`);
-  if (after.rss > before.rss + GROWTH_MIB) found.push(`${after.rss - before.rss} MiB`);
+  if (after.ownMib > before.ownMib + GROWTH_MIB) found.push(`${after.ownMib - before.ownMib} MiB`);
   if (!works) found.push('it serves no exec any more');
   return found;
 }
@@ -141,7 +141,7 @@ export function abortsText({ sessions, atOnce, seed }: AbortOptions, result: Abo
     '|---|---|---|',
     `| processes in the container | ${before.processes} | ${after.processes} |`,
     `| open descriptors | ${before.descriptors} | ${after.descriptors} |`,
-    `| RSS, MiB | ${before.rss} | ${after.rss} |`,
+    `| its own memory, MiB | ${before.ownMib} | ${after.ownMib} |`,
     '',
     `Kinds and points: ${left.size} of ${KINDS.length * POINTS.length} combinations; URLs refused: ${refused}. ${found.length === 0 ? 'Nothing is left.' : `LEFT: ${found.join(', ')}.`}`,
   ].join('\n');
@@ -299,7 +299,9 @@ async function settled(target: StreamTarget, before: Kept | undefined): Promise<
     if (
       before === undefined
         ? calm * LOOK_MS >= 3000
-        : last.processes <= before.processes && last.descriptors <= before.descriptors
+        : last.processes <= before.processes &&
+          last.descriptors <= before.descriptors &&
+          last.ownMib <= before.ownMib + GROWTH_MIB
     )
       break;
     await delay(LOOK_MS);
@@ -312,14 +314,10 @@ async function settled(target: StreamTarget, before: Kept | undefined): Promise<
 
 async function kept({ world, pids }: StreamTarget): Promise<Kept> {
   const pid = world.instance.pid();
-  const [processes, fds, status] = await Promise.all([
-    pids(),
-    readdir(`/proc/${pid}/fd`),
-    readFile(`/proc/${pid}/status`, 'latin1'),
-  ]);
+  const [processes, fds, own] = await Promise.all([pids(), readdir(`/proc/${pid}/fd`), ownMib(pid)]);
   return {
     processes,
     descriptors: fds.length,
-    rss: Math.round(Number(/VmRSS:\s+(\d+)/u.exec(status)?.[1] ?? 0) / MEBI),
+    ownMib: Math.round(own),
   };
 }

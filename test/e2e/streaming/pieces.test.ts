@@ -1,5 +1,4 @@
 // Single bytes, where bounds count bytes: what execs write, and what clients send to a process that does not read.
-import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { memoryLimits } from '../../../src/host/bounds.ts';
@@ -8,6 +7,7 @@ import { ask, connectSpdy, openCommand, wsHeaders } from '../../integration/stre
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { ownMib, statusMib } from '../../support/own-memory.ts';
 import { until } from '../../support/eventually.ts';
 
 const MIB = 1024 * 1024;
@@ -54,34 +54,31 @@ describePods('single bytes', () => {
   });
   afterAll(async () => await world.close());
 
-  /** MiB of a line of the daemon's /proc/PID/status. */
-  async function mib(line: string): Promise<number> {
-    const status = await readFile(`/proc/${world.instance.pid()}/status`, 'utf8');
-    return Number(new RegExp(String.raw`^${line}:\s+(\d+) kB`, 'mu').exec(status)?.[1]) / 1024;
-  }
+  const own = (): Promise<number> => ownMib(world.instance.pid());
+  const all = (): Promise<number> => statusMib(world.instance.pid(), 'VmRSS');
 
   /** What the daemon holds at rest: what a start or a burst has left is given back every 10 s. */
   async function settledMib(): Promise<number> {
-    let least = await mib('VmRSS');
+    let least = await own();
     for (let polls = 0; polls < 2 * memoryLimits.trimEveryMs; polls += LOOK_MS) {
       await delay(LOOK_MS);
-      const now = await mib('VmRSS');
+      const now = await own();
       if (now < least - 0.5) polls = 0;
       least = Math.min(least, now);
     }
     return least;
   }
 
-  /** The most that the line says from now until what is returned is called. */
-  function peakOf(line: string): () => Promise<number> {
+  /** The most that it says from now until what is returned is called. */
+  function peakOf(mib: () => Promise<number>): () => Promise<number> {
     const ended = new AbortController();
     const sampled = (async () => {
       let most = 0;
       while (!ended.signal.aborted) {
-        most = Math.max(most, await mib(line));
+        most = Math.max(most, await mib());
         await delay(SAMPLE_MS);
       }
-      return Math.max(most, await mib(line));
+      return Math.max(most, await mib());
     })();
     return () => {
       ended.abort();
@@ -105,9 +102,9 @@ describePods('single bytes', () => {
 
   test(`S85 I23: ${EXECS} execs of ${WRITES} writes of a byte each: the daemon grows by at most ${EXECS_MIB} MiB`, async () => {
     await settledMib();
-    const lines = ['RssAnon', 'VmRSS'] as const;
-    const before = await Promise.all(lines.map(mib));
-    const peaks = lines.map(peakOf);
+    const kinds = [own, all] as const;
+    const before = await Promise.all(kinds.map((mib) => mib()));
+    const peaks = kinds.map(peakOf);
     const answers = await Promise.all(
       Array.from({ length: EXECS }, async () => {
         const cmd = ['sh', '-c', `dd if=/dev/zero bs=1 count=${WRITES} 2>/dev/null`];
@@ -117,10 +114,10 @@ describePods('single bytes', () => {
     );
     const most = await Promise.all(peaks.map((peak) => peak()));
     // of the difference most are pages of the program's file, which come back with the first calls after a rest
-    const [own = 0, all = 0] = most.map((mostMib, at) => mostMib - (before[at] ?? 0));
-    console.log(`execs: ${own.toFixed(1)} MiB more of its own at most, ${all.toFixed(1)} MiB in all`);
+    const [ownMore = 0, allMore = 0] = most.map((mostMib, at) => mostMib - (before[at] ?? 0));
+    console.log(`execs: ${ownMore.toFixed(1)} MiB more of its own at most, ${allMore.toFixed(1)} MiB in all`);
     expect(answers).toEqual(Array.from({ length: EXECS }, () => [0, WRITES]));
-    expect(own).toBeLessThanOrEqual(EXECS_MIB);
+    expect(ownMore).toBeLessThanOrEqual(EXECS_MIB);
   });
 
   test(`S85 I23: ${SESSIONS} sessions of SPDY with ${FRAMES} frames of a byte each, which no process reads: at most ${SESSION_MIB} MiB for each`, async () => {
@@ -146,7 +143,7 @@ describePods('single bytes', () => {
     );
     // the server has pings of its own for a client that it does not read
     await until(async () => clients.every(({ client }) => client.pongs.includes(1)));
-    const after = await mib('VmRSS');
+    const after = await own();
     console.log(`SPDY: ${((after - before) / SESSIONS).toFixed(2)} MiB a session`);
     expect((after - before) / SESSIONS).toBeLessThanOrEqual(SESSION_MIB);
     for (const { client } of clients) client.socket.destroy();
@@ -173,7 +170,7 @@ describePods('single bytes', () => {
       }),
     );
     await until(async () => sockets.every(({ hasAnswered }) => hasAnswered()));
-    const after = await mib('VmRSS');
+    const after = await own();
     console.log(`WebSocket: ${((after - before) / SESSIONS).toFixed(2)} MiB a session`);
     expect((after - before) / SESSIONS).toBeLessThanOrEqual(SESSION_MIB);
     for (const { socket } of sockets) socket.destroy();
