@@ -6,7 +6,7 @@ import { randomStream } from '../../sim/random.ts';
 import { describePods } from '../support/crictl.ts';
 import { operations } from './operations.ts';
 import type { Operation, Standing } from './stage.ts';
-import { type Base, countCalls, type Kind, KINDS, makeBase, strike } from './sweep.ts';
+import { type Base, countCalls, type Kind, KINDS, makeBase, strike, strikeAgain } from './sweep.ts';
 
 const SEED = 20261122;
 /** Of the calls that were counted: a few may be others the next time, so the last ones are not reached for certain. */
@@ -23,6 +23,11 @@ function noTracing(): string {
     return '';
   }
 }
+
+/** Operations with which the instance after the kill has something to undo or to take up. */
+const AGAIN = ['RunPodSandbox', 'StartContainer', 'PullImage'];
+/** Calls that each start makes. */
+const RECOVERY_CALLS = 40;
 
 interface Case {
   readonly row: string;
@@ -58,10 +63,22 @@ describe.each(BASES)('beside %s', (standing, some) => {
       '$row I2 I16 $name, $kinds: what is reported is true, the same request succeeds, nothing is left',
       async ({ name, kinds, operation }) => {
         const random = randomStream(SEED, name);
-        const calls = await countCalls(base, operation);
+        const calls = await countCalls(base, operation, kinds.join('-'));
         const at = 1 + random.int(Math.floor(calls * SURE));
         const point = await strike(base, operation, { at, kind: random.pick(kinds) });
         expect(point).toMatchObject({ operation: name, problem: '' });
+      },
+    );
+
+    unless(test, noTracing()).each(some.filter(({ name }) => AGAIN.includes(name)))(
+      'F10 I2 I16 $name, and the next instance in its recovery: what is reported is true, the same request succeeds, nothing is left',
+      async (operation) => {
+        const random = randomStream(SEED, `${operation.name}, again`);
+        const calls = await countCalls(base, operation, 'again');
+        const first = 1 + random.int(Math.floor(calls * SURE));
+        const at = 1 + random.int(RECOVERY_CALLS);
+        const point = await strikeAgain(base, operation, { first, at, kind: 'before' });
+        expect(point).toMatchObject({ operation: operation.name, problem: '' });
       },
     );
   });

@@ -3,6 +3,9 @@
 // there. After a call that nobody acts on the world is as before the next one, so that one kill is enough. The points
 // of an operation are kept below `.run/kills`, so that a run that was cut off goes on, and the figures are of all
 // operations.
+//
+// With `--again` the daemon is killed within each operation, and the next instance before and after each such call of
+// its start and recovery (F10); `--parts N`: the first kill is at each N-th part of the operation, but not at its ends.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -10,8 +13,17 @@ import { commitAndDate, writeFigures } from '../../../scripts/support/figures.ts
 import { checkout } from '../../support/tools/cache.ts';
 import { beginRecord } from '../../support/faults/records.ts';
 import { operations } from './operations.ts';
-import { killsText, type Kept, type KeptPoint, wrongOf } from './report.ts';
-import { type Base, type Kind, KINDS, makeBase, type Point, strike } from './sweep.ts';
+import { againText, killsText, type Kept, type KeptPoint, wrongOf } from './report.ts';
+import {
+  type Base,
+  countCalls,
+  type Kind,
+  KINDS,
+  makeBase,
+  type Point,
+  strike,
+  strikeAgain,
+} from './sweep.ts';
 import type { Operation } from './stage.ts';
 
 /** More calls than any operation has: a sweep that gets there does not end by itself. */
@@ -24,6 +36,8 @@ const { values, positionals } = parseArgs({
     to: { type: 'string', default: String(MOST_CALLS) },
     kinds: { type: 'string', default: KINDS.join() },
     anew: { type: 'boolean', default: false },
+    again: { type: 'boolean', default: false },
+    parts: { type: 'string', default: '2' },
   },
 });
 
@@ -45,14 +59,19 @@ async function main(): Promise<void> {
   const chosen = operations.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
   for (const operation of chosen) {
     beginRecord(`test/e2e/kills/${operation.name}`);
-    await sweep(operation);
+    if (values.again) await sweepRecoveries(operation);
+    else await sweep(operation);
   }
-  const all = operations.map(({ name }) => read(name)).filter((kept) => kept !== undefined);
-  const text = killsText(all);
+  const all = operations.map(({ name }) => read(nameOf(name))).filter((kept) => kept !== undefined);
+  const text = values.again ? againText(all) : killsText(all);
   console.log(text);
-  writeFigures('kills', 'Kills of the daemon at its system calls', text);
+  if (values.again) writeFigures('kills again', 'Kills of the daemon in its recovery', text);
+  else writeFigures('kills', 'Kills of the daemon at its system calls', text);
   if (wrongOf(all).length > 0) process.exitCode = 1;
 }
+
+/** Under which the points of an operation are kept. */
+const nameOf = (operation: string): string => (values.again ? `${operation}-again` : operation);
 
 function fileOf(name: string): string {
   return join(checkout, '.run/kills', `${name}.json`);
@@ -69,8 +88,9 @@ function read(name: string): Kept | undefined {
 }
 
 function write(kept: Kept): void {
-  mkdirSync(dirname(fileOf(kept.operation)), { recursive: true });
-  writeFileSync(fileOf(kept.operation), JSON.stringify(kept, undefined, 1));
+  const file = fileOf(nameOf(kept.operation));
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, JSON.stringify(kept, undefined, 1));
 }
 
 /**
@@ -86,40 +106,93 @@ function isSeenAtOnce(points: readonly Point[], at: number): boolean {
   );
 }
 
+/** What is kept of an earlier run, when this one is to go on with it. */
+function begun(name: string, kindsInAll: number): { points: KeptPoint[]; ended: Set<Kind> } {
+  const before = values.anew ? undefined : read(nameOf(name));
+  const goesOn = before !== undefined && before.ended.length < kindsInAll;
+  return { points: goesOn ? [...before.points] : [], ended: new Set(goesOn ? before.ended : []) };
+}
+
+/** A base that is made when it is first asked for, and again after a point with which something was wrong. */
+function baseOf({ standing }: Operation) {
+  let base: Base | undefined;
+  const close = async (): Promise<void> => {
+    await base?.world.close();
+    base = undefined;
+  };
+  return {
+    get: async (): Promise<Base> => (base ??= await makeBase(standing)),
+    close,
+    /** Prints the point, and ends the base when something is wrong: it may be so at the next point, too. */
+    noted: async (point: Point): Promise<void> => {
+      const { operation, first, kind, at, call, problem, settledMs } = point;
+      const where = first === undefined ? kind : `${first}, then ${kind}`;
+      console.log(`${operation} ${where} ${at} ${call}: ${problem || `as it must be after ${settledMs} ms`}`);
+      if (problem === '') return;
+      console.log(((await base?.world.instance.log()) ?? '').slice(-20_000));
+      await close();
+    },
+  };
+}
+
 /** One kind after the other, each until a call is not reached. */
 async function sweep(operation: Operation): Promise<void> {
   const { name } = operation;
-  const before = values.anew ? undefined : read(name);
-  const goesOn = before !== undefined && before.ended.length < KINDS.length;
-  const points: KeptPoint[] = goesOn ? [...before.points] : [];
-  const ended = new Set<Kind>(goesOn ? before.ended : []);
+  const { points, ended } = begun(name, KINDS.length);
   const made = commitAndDate();
-  let base: Base | undefined;
+  const base = baseOf(operation);
   try {
     for (const kind of kinds.filter((one) => !ended.has(one))) {
       const done = points.filter((point) => point.kind === kind).map(({ at }) => at);
       for (let at = Math.max(Number(values.from), ...done.map((one) => one + 1)); at <= LAST; at += 1) {
         if (kind === 'after' && !isSeenAtOnce(points, at)) continue;
-        base ??= await makeBase(operation.standing);
-        const point = await strike(base, operation, { at, kind });
+        const point = await strike(await base.get(), operation, { at, kind });
         if (point === undefined) {
           ended.add(kind);
           break;
         }
         points.push({ ...point, made });
         write({ operation: name, ended: [...ended], points });
-        console.log(
-          `${name} ${kind} ${at} ${point.call}: ${point.problem || `as it must be after ${point.settledMs} ms`}`,
-        );
-        if (point.problem === '') continue;
-        console.log((await base.world.instance.log()).slice(-20_000));
-        // what is wrong in it may be so at the next point, too
-        await base.world.close();
-        base = undefined;
+        await base.noted(point);
       }
       write({ operation: name, ended: [...ended], points });
     }
   } finally {
-    await base?.world.close();
+    await base.close();
+  }
+}
+
+/** From each first kill all of the recovery, before each call and after those that others see at once. */
+async function sweepRecoveries(operation: Operation): Promise<void> {
+  const { name } = operation;
+  const { points, ended } = begun(name, 1);
+  const made = commitAndDate();
+  const base = baseOf(operation);
+  try {
+    const calls = ended.size > 0 ? 0 : await countCalls(await base.get(), operation, 'again');
+    const parts = Number(values.parts);
+    const firsts = Array.from({ length: parts - 1 }, (_none, part) =>
+      Math.ceil((calls * (part + 1)) / parts),
+    );
+    for (const first of ended.size > 0 ? [] : firsts) {
+      const mine = (): readonly KeptPoint[] => points.filter((point) => point.first === first);
+      let isOver = false;
+      for (let at = Math.max(1, ...mine().map((point) => point.at + 1)); at <= LAST && !isOver; at += 1) {
+        for (const kind of ['before', 'after'] as const) {
+          if (kind === 'after' && (isOver || !isSeenAtOnce(mine(), at))) continue;
+          const point = await strikeAgain(await base.get(), operation, { first, at, kind });
+          if (point === undefined) {
+            isOver ||= kind === 'before';
+            continue;
+          }
+          points.push({ ...point, made });
+          write({ operation: name, ended: [...ended], points });
+          await base.noted(point);
+        }
+      }
+    }
+    write({ operation: name, ended: ['before'], points });
+  } finally {
+    await base.close();
   }
 }

@@ -9,6 +9,7 @@ import { EVENT_MS } from '../../support/patience.ts';
 import { stopAtCall, type Side } from '../../support/tracer/tracer.ts';
 import { troupeCheck } from '../churn/churn.ts';
 import { makeWorld } from '../support/world.ts';
+import { holdable, startStoppedAt } from './held-start.ts';
 import {
   type Act,
   imageName,
@@ -27,11 +28,17 @@ export type Kind = 'before' | 'after' | 'cancel';
 export const KINDS: readonly Kind[] = ['before', 'after', 'cancel'];
 
 const cancelled = injects('F68', 'a client cancels while the daemon stands before a system call');
+const killedAgain = injects('F10', 'SIGKILL of the next instance at a system call of its start and recovery');
 
 export interface Point {
   readonly operation: string;
   /** Number of the call among those of the operation that change the world, from 1. */
   readonly at: number;
+  /**
+   * In a sweep of recoveries: the call of the operation before which the daemon was killed, while `at` is one of the
+   * next instance, from the exec of its program.
+   */
+  readonly first?: number;
   readonly kind: Kind;
   /** The call, with its paths shortened. */
   readonly call: string;
@@ -62,7 +69,11 @@ const DEPTH = 3;
 
 /** Starts a daemon and makes what stands. Needs root. */
 export async function makeBase(standing: Standing): Promise<Base> {
-  const world = await makeWorld({ name: 'kills', images: new Map([[SMALL, smallImage()]]) });
+  const world = await makeWorld({
+    name: 'kills',
+    images: new Map([[SMALL, smallImage()]]),
+    before: holdable,
+  });
   try {
     const name = { image: imageName(world) };
     const image = (await world.client.image.pullImage({ image: name })).imageRef;
@@ -171,18 +182,62 @@ export async function strike(
     : kind === 'cancel'
       ? ''
       : afterKill(base, act).catch(String));
-  const problem = failure === '' ? await act.end().then(() => '', String) : failure;
-  const endedAt = performance.now();
-  const left = problem === '' ? await rest(base) : [];
-  if (reached === undefined && problem === '' && left.length === 0) return undefined;
+  const settled = await settle(base, act, failure);
+  if (reached === undefined && settled.problem === '') return undefined;
   if (reached !== undefined) (kind === 'cancel' ? cancelled : operation.fault).happened();
   return {
     operation: operation.name,
     at,
     kind,
     call: shortened(reached ?? 'not reached', base),
+    ...settled,
+  };
+}
+
+/** The request again and removal, unless something is wrong already; then a comparison with what was there before. */
+async function settle(base: Base, act: Act, failure: string): Promise<Pick<Point, 'problem' | 'settledMs'>> {
+  const problem = failure === '' ? await act.end().then(() => '', String) : failure;
+  const endedAt = performance.now();
+  const left = problem === '' ? await rest(base) : [];
+  return {
     problem: [problem, ...left].filter((line) => line !== '').join('; '),
     settledMs: Math.round(performance.now() - endedAt),
+  };
+}
+
+/**
+ * Kills the daemon before the call `first` of an operation, the next instance at a call of its start and recovery, and
+ * checks the one after that as `strike` does.
+ * @returns undefined when the next instance has fewer calls
+ */
+export async function strikeAgain(
+  base: Base,
+  operation: Operation,
+  { first, at, kind }: { readonly first: number; readonly at: number; readonly kind: 'before' | 'after' },
+): Promise<Point | undefined> {
+  const { instance } = base.world;
+  const act = await operation.prepare(base, labelOf(operation, `again${first}${kind}${at}`));
+  const traced = await stopAtCall(instance.pid(), first, 'before');
+  const answer = act.call().then(
+    () => 'the answer',
+    () => 'the daemon is gone',
+  );
+  const begun = await Promise.race([traced.reached, answer.then(() => undefined)]);
+  if (begun === undefined) throw new Error(`${operation.name} has no call ${first}: it got ${await answer}`);
+  await instance.ended();
+  await answer;
+  const reached = await startStoppedAt(instance, at, kind, AFTER_ANSWER_MS);
+  const failure = reached === undefined ? '' : await afterKill(base, act).catch(String);
+  const settled = await settle(base, act, failure);
+  if (reached === undefined && settled.problem === '') return undefined;
+  if (reached !== undefined) killedAgain.happened();
+  return {
+    operation: operation.name,
+    first,
+    at,
+    kind,
+    call: shortened(reached ?? 'not reached', base),
+    ...settled,
   };
 }
 
@@ -196,9 +251,12 @@ async function afterKill(base: Base, act: Act): Promise<string> {
   return await troupeCheck(base.world);
 }
 
-/** How many calls of an operation change the world. */
-export async function countCalls(base: Base, operation: Operation): Promise<number> {
-  const act = await operation.prepare(base, labelOf(operation, 'counted'));
+/**
+ * How many calls of an operation change the world.
+ * @param why another word for each count of the operation on a base
+ */
+export async function countCalls(base: Base, operation: Operation, why: string): Promise<number> {
+  const act = await operation.prepare(base, labelOf(operation, `counted-${why}`));
   const traced = await stopAtCall(base.world.instance.pid(), 0, 'before');
   await act.call();
   await delay(AFTER_ANSWER_MS);

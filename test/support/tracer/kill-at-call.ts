@@ -15,8 +15,9 @@ const INTERRUPT = 0x4207;
 const LISTEN = 0x4208;
 const TO_NEXT_CALL = 24;
 const GET_SYSCALL_INFO = 0x420e;
-/** PTRACE_O_TRACESYSGOOD and PTRACE_O_TRACECLONE: threads, for a child is made by fork or vfork. */
-const OPTIONS = 0x1 | 0x8;
+/** PTRACE_O_TRACESYSGOOD, PTRACE_O_TRACECLONE: threads, for a child is made by fork or vfork; PTRACE_O_TRACEEXEC. */
+const OPTIONS = 0x1 | 0x8 | 0x10;
+const EVENT_EXEC = 4;
 const EVENT_STOP = 128;
 const WALL = 0x4000_0000;
 const SYSCALL_STOP = constants.signals.SIGTRAP | 0x80;
@@ -50,7 +51,7 @@ const [pid = 0, at = 0] = process.argv.slice(2, 4).map(Number);
 const side = process.argv[4];
 const say = (line: string): void => void writeSync(1, `${line}\n`);
 
-const memory = openSync(`/proc/${pid}/mem`, 'r');
+let memory = openSync(`/proc/${pid}/mem`, 'r');
 /** Threads in the call after which the process is to be killed, with that call. */
 const last = new Map<number, string>();
 const waitedFor = new Set<number>();
@@ -101,6 +102,11 @@ for (let isAttached = false; ;) {
   }
   const [signal, event] = [(word >> 8) & 0xff, word >> 16];
   if (signal === SYSCALL_STOP) atCall(tid);
+  if (event === EVENT_EXEC) {
+    // the descriptor is of the memory of the program before
+    closeSync(memory);
+    memory = openSync(`/proc/${pid}/mem`, 'r');
+  }
   const isGroupStop = event === EVENT_STOP && STOP_SIGNALS.includes(signal);
   const passedOn = event !== 0 || signal === SYSCALL_STOP ? 0 : signal;
   ptrace(isGroupStop ? LISTEN : TO_NEXT_CALL, tid, 0, passedOn);
