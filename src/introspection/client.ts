@@ -2,7 +2,7 @@
 import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import type { Client } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
-import { fail } from '../base/fault.ts';
+import { fail, FaultError, fault } from '../base/fault.ts';
 import { Introspection } from '../gen/introspection/v1/introspection_pb.ts';
 
 export type IntrospectionClient = Client<typeof Introspection>;
@@ -19,8 +19,19 @@ export function introspectionClient(socket: string, callMs: number): Introspecti
   return createClient(Introspection, transport);
 }
 
-/** Why a call failed. */
-export type CallProblem = 'unreachable' | 'notFound' | 'usage' | 'overflown' | 'forgotten' | 'failed';
+/**
+ * Why a call failed. `unreachable`: nobody listens, or the connection broke; `forbidden`: the socket may not be opened;
+ * `late`: the daemon did not answer within the client's deadline.
+ */
+export type CallProblem =
+  | 'unreachable'
+  | 'forbidden'
+  | 'late'
+  | 'notFound'
+  | 'usage'
+  | 'overflown'
+  | 'forgotten'
+  | 'failed';
 
 /** True for the errors with which a call of this client rejects. */
 export function isCallError(thrown: unknown): boolean {
@@ -31,6 +42,9 @@ export function isCallError(thrown: unknown): boolean {
 export function problemOf(thrown: unknown): { readonly problem: CallProblem; readonly message: string } {
   const error = ConnectError.from(thrown);
   const message = error.rawMessage;
+  const errno = errnoOf(error);
+  if (errno === 'EACCES' || errno === 'EPERM') return { problem: 'forbidden', message };
+  if (errno !== undefined) return { problem: 'unreachable', message };
   switch (error.code) {
     case Code.NotFound:
       return { problem: 'notFound', message };
@@ -42,20 +56,33 @@ export function problemOf(thrown: unknown): { readonly problem: CallProblem; rea
       return { problem: 'forgotten', message };
     case Code.Unavailable:
     case Code.Aborted:
-    case Code.DeadlineExceeded:
-    case Code.PermissionDenied:
       return { problem: 'unreachable', message };
-    case Code.Unknown:
-    case Code.Internal:
-      // Node's own errors of a connection: ENOENT, ECONNREFUSED, EACCES, ECONNRESET
-      return { problem: isOfSystem(error.cause) ? 'unreachable' : 'failed', message };
+    case Code.DeadlineExceeded:
+      return { problem: 'late', message };
     default:
       return { problem: 'failed', message };
   }
 }
 
-function isOfSystem(cause: unknown): boolean {
-  return cause instanceof Error && typeof (cause as { code?: unknown }).code === 'string';
+/** Node's name for why a connection failed: ENOENT, ECONNREFUSED, EACCES, ECONNRESET. None when the daemon answered. */
+function errnoOf({ cause }: ConnectError): string | undefined {
+  const code = cause instanceof Error ? (cause as { readonly code?: unknown }).code : undefined;
+  return typeof code === 'string' ? code : undefined;
+}
+
+/**
+ * What a call of the CRI rejects with, as a fault where the daemon answered: its PermissionDenied is about a registry, and
+ * says nothing of whether the daemon can be reached.
+ */
+export function answeredFault(thrown: unknown): unknown {
+  if (!(thrown instanceof ConnectError) || errnoOf(thrown) !== undefined) return thrown;
+  const kind =
+    thrown.code === Code.NotFound
+      ? 'notFound'
+      : thrown.code === Code.InvalidArgument
+        ? 'invalidRequest'
+        : 'outside';
+  return new FaultError(fault(kind, thrown.rawMessage));
 }
 
 export type PlainJson = null | boolean | number | string | PlainJson[] | { [key: string]: PlainJson };

@@ -1,5 +1,5 @@
 /** `troupe images` and `troupe gc`: images on the node, what keeps each, and which can be removed. */
-import { plainOf } from '../../introspection/client.ts';
+import { answeredFault, plainOf } from '../../introspection/client.ts';
 import { imageClient } from '../../introspection/image-client.ts';
 import type { Image, ImageLayer, ImagesResponse } from '../../gen/introspection/v1/introspection_pb.ts';
 import type { Command } from './context.ts';
@@ -110,6 +110,8 @@ async function removeAll(command: Command, found: readonly Image[]): Promise<voi
   const cri = imageClient((await command.client.status({})).socket);
   for (const { id } of found) {
     // a container may have been created since the list: then the layers stay on the disk for it
-    await cri.removeImage({ image: { image: id } }, { signal: command.signal });
+    await cri
+      .removeImage({ image: { image: id } }, { signal: command.signal })
+      .catch((thrown: unknown) => Promise.reject(answeredFault(thrown)));
   }
 }

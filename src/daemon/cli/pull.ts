@@ -2,6 +2,7 @@
 import { cliLimits } from '../bounds.ts';
 import { pause } from '../../host/clock/wait.ts';
 import type { Actor, PullLayer } from '../../gen/introspection/v1/introspection_pb.ts';
+import { answeredFault } from '../../introspection/client.ts';
 import { imageClient } from '../../introspection/image-client.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
@@ -26,7 +27,10 @@ export async function pullShown(command: Command, reference: string): Promise<st
   const before = new Set((await client.list({ kind: 'pull' })).actors.map(({ address }) => address));
   const cri = imageClient((await client.status({})).socket);
   const ended = new AbortController();
-  const answer = cri.pullImage({ image: { image: reference } }, { signal }).finally(() => ended.abort());
+  const answer = cri
+    .pullImage({ image: { image: reference } }, { signal })
+    .catch((thrown: unknown) => Promise.reject(answeredFault(thrown)))
+    .finally(() => ended.abort());
   // awaited below; a pull that fails at once must not count as an unhandled rejection until then
   answer.catch(() => undefined);
   const shown = new Set<string>();

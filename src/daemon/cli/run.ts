@@ -1,4 +1,5 @@
 /** Runs the commands other than the daemon: from a command line to an exit code. */
+import { existsSync } from 'node:fs';
 import { toFault } from '../../base/fault.ts';
 import { cliLimits } from '../bounds.ts';
 import { realClock } from '../../host/clock/clock.ts';
@@ -36,6 +37,8 @@ const COMMANDS: Partial<Readonly<Record<CommandName, (command: Command) => Promi
 
 const EXIT_OF: Readonly<Record<CallProblem, number>> = {
   unreachable: EXIT.unreachable,
+  forbidden: EXIT.failed,
+  late: EXIT.failed,
   notFound: EXIT.notFound,
   usage: EXIT.usage,
   overflown: EXIT.failed,
@@ -78,7 +81,16 @@ function reportError(thrown: unknown, line: CommandLine, screen: Screen, socket:
     return kind === 'invalidRequest' ? EXIT.usage : kind === 'notFound' ? EXIT.notFound : EXIT.failed;
   }
   const { problem, message } = problemOf(thrown);
-  const text = problem === 'unreachable' ? `no daemon answers at ${socket}: ${message}` : message;
-  screen.note(`troupe ${line.command}: ${text}`);
+  screen.note(`troupe ${line.command}: ${(TEXT_OF[problem] ?? ((_socket, said) => said))(socket, message)}`);
   return EXIT_OF[problem];
 }
+
+/** What an administrator has to know beside the message. */
+const TEXT_OF: Partial<Readonly<Record<CallProblem, (socket: string, message: string) => string>>> = {
+  unreachable: (socket, message) =>
+    existsSync(socket)
+      ? `no daemon answers at ${socket}, where a socket is: ${message}`
+      : `no daemon answers at ${socket}, where no socket is: ${message}; another one is named by --introspection or --config`,
+  forbidden: (socket, message) => `${socket} may not be opened by this user: ${message}`,
+  late: (socket) => `the daemon at ${socket} did not answer within ${cliLimits.callMs / 1000} s`,
+};

@@ -198,9 +198,11 @@ function checkFiles(): string[] {
  */
 function checkCalls(): string[] {
   const wrong: string[] = [];
+  const refused: string[] = [];
   const expectKnown = <A extends unknown[]>(name: string, fn: Native<A>, ...args: A): void => {
     const { result, errno } = callSync(fn, ...args);
     if (result !== -1) closeSync(result);
+    else if (errnoName(errno) === 'EPERM') refused.push(name);
     else if (errnoName(errno) !== 'EBADF')
       wrong.push(`${name} answers ${errnoName(errno)}: Linux 5.14 or later is needed`);
   };
@@ -213,5 +215,7 @@ function checkCalls(): string[] {
   expectKnown('fsconfig', libc.fsconfig, 0x7fffffff, FSCONFIG_CMD_CREATE, null, null, 0);
   expectKnown('pidfd_send_signal', libc.pidfdSendSignal, -1, 0, null, 0);
   expectKnown('pidfd_open', libc.pidfdOpen, process.pid, 0);
+  // the kernel asks for the capability before it looks at the descriptor
+  if (refused.length > 0) wrong.push(`${refused.join(', ')}: EPERM: root with CAP_SYS_ADMIN is needed`);
   return wrong;
 }

@@ -95,7 +95,7 @@ describe('ps, why, log, status', () => {
     );
   });
 
-  it('exit with 2 for wrong usage, 3 for an unknown pod, 4 without a daemon', async () => {
+  it('exit with 1 for what the daemon refuses, 2 for wrong usage, 3 for what is not there, 4 without a daemon', async () => {
     const codes = async (argv: readonly string[]): Promise<readonly [number, string]> => {
       const { code, stdout, stderr } = await run([program, ...argv]);
       return [code, stdout + stderr];
@@ -115,7 +115,16 @@ describe('ps, why, log, status', () => {
     ]);
     expect(await codes(['ps', '--introspection', '/nowhere.sock'])).toEqual([
       4,
-      expect.stringMatching(/^troupe ps: no daemon answers at \/nowhere\.sock: /u),
+      expect.stringMatching(/^troupe ps: no daemon answers at \/nowhere\.sock, where no socket is: /u),
+    ]);
+    // the daemon answers; it is the registry that does not
+    expect(await codes(['pull', '127.0.0.1:1/no/registry:1', '--state', state])).toEqual([
+      1,
+      expect.stringMatching(/^troupe pull: (?!.*no daemon).*127\.0\.0\.1:1/u),
+    ]);
+    expect(await codes(['pull', `${world.registry}/no/such:1`, '--state', state])).toEqual([
+      3,
+      expect.stringMatching(/^troupe pull: (?!.*no daemon).*no\/such/u),
     ]);
     expect((await codes(['wipe', ...world.instance.argv.slice(2)]))[0]).toBe(1);
   });
