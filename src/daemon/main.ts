@@ -7,6 +7,7 @@ import type { Troupe } from '../actors/troupe.ts';
 import { FaultError, toFault } from '../base/fault.ts';
 import { escaped, escapedLines, withoutCredentials } from '../base/shown-text.ts';
 import { realClock, watchForStalls } from '../host/clock/clock.ts';
+import { hostLimits } from '../host/bounds.ts';
 import { startKernelThread } from '../host/kernel-thread/kernel-thread.ts';
 import { realRandom } from '../host/clock/random.ts';
 import { preferSmallHeap, trimMemory } from '../host/tuning/memory.ts';
@@ -49,7 +50,9 @@ async function main(argv: readonly string[]): Promise<void> {
     process.stderr.write(`troupe: ${escaped(message)}\n`);
     if (!(thrown instanceof FaultError) && thrown instanceof Error)
       process.stderr.write(`${escapedLines(withoutCredentials(thrown.stack ?? ''))}\n`);
-    await allWritten([process.stderr]);
+    const written = allWritten([process.stderr]);
+    // nobody may read what a daemon says, and systemd waits for its end
+    await (isDaemon ? Promise.race([written, pause(realClock(), hostLimits.lastWordsMs)]) : written);
     // systemd must not restart with a wrong configuration or command line
     exitNow(kind !== 'invalidRequest' ? EXIT.failed : isDaemon ? EXIT.config : EXIT.usage);
   }

@@ -2,6 +2,8 @@
 
 /** The kernel: processes, mounts, namespaces, cgroups, files. */
 export const hostLimits = {
+  /** Milliseconds that a daemon which could not start waits for its message to be read. */
+  lastWordsMs: 1000,
   /**
    * Further tries to start a program whose file another child still has open for writing (ETXTBSY); each
    * takes about a millisecond.

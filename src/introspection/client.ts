@@ -2,7 +2,7 @@
 import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import type { Client } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
-import { fail, FaultError, fault } from '../base/fault.ts';
+import { fail } from '../base/fault.ts';
 import { Introspection } from '../gen/introspection/v1/introspection_pb.ts';
 
 export type IntrospectionClient = Client<typeof Introspection>;
@@ -65,24 +65,9 @@ export function problemOf(thrown: unknown): { readonly problem: CallProblem; rea
 }
 
 /** Node's name for why a connection failed: ENOENT, ECONNREFUSED, EACCES, ECONNRESET. None when the daemon answered. */
-function errnoOf({ cause }: ConnectError): string | undefined {
+export function errnoOf({ cause }: ConnectError): string | undefined {
   const code = cause instanceof Error ? (cause as { readonly code?: unknown }).code : undefined;
   return typeof code === 'string' ? code : undefined;
-}
-
-/**
- * What a call of the CRI rejects with, as a fault where the daemon answered: its PermissionDenied is about a registry, and
- * says nothing of whether the daemon can be reached.
- */
-export function answeredFault(thrown: unknown): unknown {
-  if (!(thrown instanceof ConnectError) || errnoOf(thrown) !== undefined) return thrown;
-  const kind =
-    thrown.code === Code.NotFound
-      ? 'notFound'
-      : thrown.code === Code.InvalidArgument
-        ? 'invalidRequest'
-        : 'outside';
-  return new FaultError(fault(kind, thrown.rawMessage));
 }
 
 export type PlainJson = null | boolean | number | string | PlainJson[] | { [key: string]: PlainJson };

@@ -1,9 +1,12 @@
 /** Client of a running daemon's CRI socket, for the commands that change images: introspection is read-only. */
 import { createConnection } from 'node:net';
-import { createClient } from '@connectrpc/connect';
+import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import type { Client } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
+import { fault, FaultError } from '../base/fault.ts';
+import type { FaultKind } from '../base/fault.ts';
 import { ImageService } from '../gen/runtime/v1/api_pb.ts';
+import { errnoOf } from './client.ts';
 
 export type ImageClient = Client<typeof ImageService>;
 
@@ -20,3 +23,20 @@ export function imageClient(socket: string): ImageClient {
     }),
   );
 }
+
+/**
+ * What a call of `imageClient` rejected with, as a fault. The codes of an answer say nothing of whether the daemon can
+ * be reached: PermissionDenied is about a registry.
+ */
+export function imageFault(thrown: unknown, socket: string): FaultError {
+  const error = ConnectError.from(thrown);
+  if (errnoOf(error) !== undefined)
+    return new FaultError(fault('outside', `no answer at the CRI socket ${socket}: ${error.rawMessage}`));
+  return new FaultError(fault(KIND_OF[error.code] ?? 'outside', error.rawMessage));
+}
+
+const KIND_OF: Partial<Readonly<Record<Code, FaultKind>>> = {
+  [Code.NotFound]: 'notFound',
+  [Code.InvalidArgument]: 'invalidRequest',
+  [Code.Canceled]: 'cancelled',
+};

@@ -40,7 +40,7 @@ export type Said =
 
 const TMPFS_MIB = 512;
 /** ms that one input may take: a hundred times what the slowest takes, since a busy machine stretches all of them. */
-const CASE_MS = EVENT_MS;
+const CASE_MS = 2 * EVENT_MS;
 
 /**
  * Bytes of an input in a report: a line with more does not get through to the parent whole; the case's number makes

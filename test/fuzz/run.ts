@@ -15,7 +15,7 @@ import { stageDirectory } from './target.ts';
 /** Cases that one process does: a new one begins with fresh memory. */
 const CASES_PER_CHILD = 20_000;
 /** ms for a whole child beyond its time: longer than any case may take, on a machine that does much else. */
-const GRACE_MS = EVENT_MS;
+const GRACE_MS = 3 * EVENT_MS;
 /** Failures after which a run ends: the rest is most often the same. */
 const MOST_FAILURES = 20;
 

@@ -1,6 +1,6 @@
 /** `troupe images` and `troupe gc`: images on the node, what keeps each, and which can be removed. */
-import { answeredFault, plainOf } from '../../introspection/client.ts';
-import { imageClient } from '../../introspection/image-client.ts';
+import { plainOf } from '../../introspection/client.ts';
+import { imageClient, imageFault } from '../../introspection/image-client.ts';
 import type { Image, ImageLayer, ImagesResponse } from '../../gen/introspection/v1/introspection_pb.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
@@ -107,11 +107,12 @@ export async function gc(command: Command): Promise<number> {
 }
 
 async function removeAll(command: Command, found: readonly Image[]): Promise<void> {
-  const cri = imageClient((await command.client.status({})).socket);
+  const { socket } = await command.client.status({});
+  const cri = imageClient(socket);
   for (const { id } of found) {
     // a container may have been created since the list: then the layers stay on the disk for it
     await cri
       .removeImage({ image: { image: id } }, { signal: command.signal })
-      .catch((thrown: unknown) => Promise.reject(answeredFault(thrown)));
+      .catch((thrown: unknown) => Promise.reject(imageFault(thrown, socket)));
   }
 }

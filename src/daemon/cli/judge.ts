@@ -139,8 +139,7 @@ function ofEndedContainer({ machine, records }: NodeEvidence, facts: ContainerFa
     found.push(finding('I1', object, id, 'it has ended, an image that it had as a volume is still mounted'));
   const parent = records.ledger.sandboxes.get(spec.key.sandboxId)?.intent.spec.cgroupParent ?? '';
   const cgroup = machine.cgroups.some(({ path }) => containerCgroup(parent, id).startsWith(path));
-  // a helper serves the root file system until the container is removed
-  const left = machine.processes.filter((process) => process.id === id && process.role !== 'helper');
+  const left = machine.processes.filter((process) => process.id === id);
   for (const { pid, name } of left)
     found.push(
       finding(

@@ -2,8 +2,7 @@
 import { cliLimits } from '../bounds.ts';
 import { pause } from '../../host/clock/wait.ts';
 import type { Actor, PullLayer } from '../../gen/introspection/v1/introspection_pb.ts';
-import { answeredFault } from '../../introspection/client.ts';
-import { imageClient } from '../../introspection/image-client.ts';
+import { imageClient, imageFault } from '../../introspection/image-client.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
 import { EXIT } from './exit-codes.ts';
@@ -25,11 +24,11 @@ export async function pull(command: Command): Promise<number> {
 export async function pullShown(command: Command, reference: string): Promise<string> {
   const { client, json, signal } = command;
   const before = new Set((await client.list({ kind: 'pull' })).actors.map(({ address }) => address));
-  const cri = imageClient((await client.status({})).socket);
+  const { socket } = await client.status({});
   const ended = new AbortController();
-  const answer = cri
+  const answer = imageClient(socket)
     .pullImage({ image: { image: reference } }, { signal })
-    .catch((thrown: unknown) => Promise.reject(answeredFault(thrown)))
+    .catch((thrown: unknown) => Promise.reject(imageFault(thrown, socket)))
     .finally(() => ended.abort());
   // awaited below; a pull that fails at once must not count as an unhandled rejection until then
   answer.catch(() => undefined);

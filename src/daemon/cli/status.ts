@@ -90,8 +90,10 @@ async function effective(command: Command): Promise<object> {
   try {
     return JSON.parse((await client.status({})).configJson) as object;
   } catch (thrown) {
-    if (problemOf(thrown).problem !== 'unreachable') throw thrown;
-    screen.note('troupe config: no daemon answers; this is the configuration for a start');
+    const { problem } = problemOf(thrown);
+    if (problem !== 'unreachable' && problem !== 'forbidden') throw thrown;
+    const reason = problem === 'unreachable' ? 'no daemon answers' : 'this user may not ask the daemon';
+    screen.note(`troupe config: ${reason}; this is the configuration for a start`);
     return shown(await command.config());
   }
 }

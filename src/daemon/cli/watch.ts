@@ -2,6 +2,7 @@
 import { cliLimits } from '../bounds.ts';
 import { pause } from '../../host/clock/wait.ts';
 import { plainOf, problemOf } from '../../introspection/client.ts';
+import type { CallProblem } from '../../introspection/client.ts';
 import type { Change } from '../../gen/introspection/v1/introspection_pb.ts';
 import { changeText } from './actor-text.ts';
 import type { Command } from './context.ts';
@@ -32,14 +33,17 @@ export async function watch(command: Command): Promise<number> {
         // a gap must be visible
         command.screen.note(`troupe watch: ${message}; continuing with new changes`);
         place.seq = 0n;
-      } else if (problem !== 'overflown' && !(problem === 'unreachable' && wasReached)) throw thrown;
+      } else if (problem !== 'overflown' && !(isAway(problem) && wasReached)) throw thrown;
       tries += 1;
       if (tries > cliLimits.reconnects) throw thrown;
-      if (problem === 'unreachable') await pause(command.clock, cliLimits.reconnectMs);
+      if (isAway(problem)) await pause(command.clock, cliLimits.reconnectMs);
     }
   }
   return EXIT.ok;
 }
+
+/** After a restart the daemon is not there for a while, and then it may be slow. */
+const isAway = (problem: CallProblem): boolean => problem === 'unreachable' || problem === 'late';
 
 async function follow(command: Command, place: WatchPosition, reached: () => void): Promise<void> {
   const { client, signal } = command;

@@ -215,7 +215,7 @@ function checkCalls(): string[] {
   expectKnown('fsconfig', libc.fsconfig, 0x7fffffff, FSCONFIG_CMD_CREATE, null, null, 0);
   expectKnown('pidfd_send_signal', libc.pidfdSendSignal, -1, 0, null, 0);
   expectKnown('pidfd_open', libc.pidfdOpen, process.pid, 0);
-  // the kernel asks for the capability before it looks at the descriptor
+  // the kernel asks for the capability before it checks the descriptor
   if (refused.length > 0) wrong.push(`${refused.join(', ')}: EPERM: root with CAP_SYS_ADMIN is needed`);
   return wrong;
 }

@@ -18,15 +18,18 @@ export function exitNow(code: number): never {
 
 /**
  * Resolves once the streams have passed on, or failed to pass on, all that was written to them: a pipe whose reader is
- * slow takes no more for a while.
+ * slow takes no more for a while. It has no bound: a daemon that ends waits no longer than `hostLimits.lastWordsMs`.
  */
-export async function allWritten(streams: readonly NodeJS.WritableStream[]): Promise<void> {
+export async function allWritten(streams: readonly NodeJS.WriteStream[]): Promise<void> {
   await Promise.all(
-    streams.map(
-      (stream) =>
-        new Promise<void>((resolve) => {
-          stream.write('', () => resolve());
-        }),
-    ),
+    streams
+      .filter(({ writableLength }) => writableLength > 0)
+      .map(
+        (stream) =>
+          new Promise<void>((resolve) => {
+            stream.on('error', () => resolve());
+            stream.write('', () => resolve());
+          }),
+      ),
   );
 }

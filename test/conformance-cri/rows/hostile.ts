@@ -118,11 +118,13 @@ export const hostile: Group = {
     row('names', 'a container name with slashes and dots becomes no path', async (t) => {
       const pod = await t.pod();
       const config = await t.container({ command: ['true'] });
+      const file = t.stage.name('no-path');
+      const name = `../../../../tmp/${file}`;
       const made = await t
-        .createFrom({ ...config, metadata: { name: '../../../../tmp/x', attempt: 0 } }, pod)
+        .createFrom({ ...config, metadata: { name, attempt: 0 } }, pod)
         .catch(() => undefined);
-      if (made !== undefined) same((await t.status(made)).metadata?.name, '../../../../tmp/x');
-      same(readdirSync('/tmp').includes('x'), false);
+      if (made !== undefined) same((await t.status(made)).metadata?.name, name);
+      same(readdirSync('/tmp').includes(file), false);
     }),
     row('numbers', 'attempt 2^32 - 1', async (t) => {
       const pod = await t.pod({

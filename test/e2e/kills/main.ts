@@ -6,6 +6,7 @@
 //
 // With `--again` the daemon is killed within each operation, and the next instance before and after each such call of
 // its start and recovery (F10); `--parts N`: the first kill is at each N-th part of the operation, but not at its ends.
+// `--from` and `--kinds` are not for it.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -107,9 +108,9 @@ function isSeenAtOnce(points: readonly Point[], at: number): boolean {
 }
 
 /** What is kept of an earlier run, when this one is to go on with it. */
-function begun(name: string, kindsInAll: number): { points: KeptPoint[]; ended: Set<Kind> } {
-  const before = values.anew ? undefined : read(nameOf(name));
-  const goesOn = before !== undefined && before.ended.length < kindsInAll;
+function begun(name: string): { points: KeptPoint[]; ended: Set<Kind> } {
+  const before = values.anew ? undefined : read(name);
+  const goesOn = before !== undefined && before.ended.length < KINDS.length;
   return { points: goesOn ? [...before.points] : [], ended: new Set(goesOn ? before.ended : []) };
 }
 
@@ -138,7 +139,7 @@ function baseOf({ standing }: Operation) {
 /** One kind after the other, each until a call is not reached. */
 async function sweep(operation: Operation): Promise<void> {
   const { name } = operation;
-  const { points, ended } = begun(name, KINDS.length);
+  const { points, ended } = begun(name);
   const made = commitAndDate();
   const base = baseOf(operation);
   try {
@@ -165,34 +166,52 @@ async function sweep(operation: Operation): Promise<void> {
 /** From each first kill all of the recovery, before each call and after those that others see at once. */
 async function sweepRecoveries(operation: Operation): Promise<void> {
   const { name } = operation;
-  const { points, ended } = begun(name, 1);
+  const before = values.anew ? undefined : read(nameOf(name));
+  const points: KeptPoint[] = before?.ended.length === 0 ? [...before.points] : [];
   const made = commitAndDate();
   const base = baseOf(operation);
   try {
-    const calls = ended.size > 0 ? 0 : await countCalls(await base.get(), operation, 'again');
+    const calls = await countCalls(await base.get(), operation, 'again');
     const parts = Number(values.parts);
-    const firsts = Array.from({ length: parts - 1 }, (_none, part) =>
-      Math.ceil((calls * (part + 1)) / parts),
-    );
-    for (const first of ended.size > 0 ? [] : firsts) {
-      const mine = (): readonly KeptPoint[] => points.filter((point) => point.first === first);
-      let isOver = false;
-      for (let at = Math.max(1, ...mine().map((point) => point.at + 1)); at <= LAST && !isOver; at += 1) {
-        for (const kind of ['before', 'after'] as const) {
-          if (kind === 'after' && (isOver || !isSeenAtOnce(mine(), at))) continue;
-          const point = await strikeAgain(await base.get(), operation, { first, at, kind });
-          if (point === undefined) {
-            isOver ||= kind === 'before';
-            continue;
-          }
+    let areWhole = true;
+    for (let part = 1; part < parts; part += 1) {
+      const first = Math.ceil((calls * part) / parts);
+      const isOver = await sweepRecovery(
+        operation,
+        base,
+        first,
+        async (point) => {
           points.push({ ...point, made });
-          write({ operation: name, ended: [...ended], points });
+          write({ operation: name, ended: [], points });
           await base.noted(point);
-        }
-      }
+        },
+        points,
+      );
+      areWhole &&= isOver;
     }
-    write({ operation: name, ended: ['before'], points });
+    write({ operation: name, ended: areWhole ? ['before'] : [], points });
   } finally {
     await base.close();
   }
+}
+
+/** @returns whether the recovery has no further call */
+async function sweepRecovery(
+  operation: Operation,
+  base: ReturnType<typeof baseOf>,
+  first: number,
+  onPoint: (point: Point) => Promise<void>,
+  points: readonly KeptPoint[],
+): Promise<boolean> {
+  const mine = (): readonly KeptPoint[] => points.filter((point) => point.first === first);
+  for (let at = 1; at <= LAST; at += 1) {
+    for (const kind of ['before', 'after'] as const) {
+      if (mine().some((point) => point.at === at && point.kind === kind)) continue;
+      if (kind === 'after' && !isSeenAtOnce(mine(), at)) continue;
+      const point = await strikeAgain(await base.get(), operation, { first, at, kind });
+      if (point !== undefined) await onPoint(point);
+      else if (kind === 'before') return true;
+    }
+  }
+  return false;
 }

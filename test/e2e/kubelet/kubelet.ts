@@ -110,6 +110,22 @@ export async function hierarchies(): Promise<string[]> {
   return names.includes('cgroup.controllers') ? [base] : names.map((name) => join(base, name));
 }
 
+/**
+ * A cgroup with all controllers for itself and its children. On v2 the root passes on those that somebody has asked it
+ * for (cgroup-v2.rst, "Enabling and Disabling"): systemd only those that its own units need.
+ */
+async function makeCgroupRoot(hierarchy: string, name: string): Promise<void> {
+  const directory = join(hierarchy, name);
+  const controllers = await readFile(join(hierarchy, 'cgroup.controllers'), 'utf8').catch(() => '');
+  const enable = async (parent: string): Promise<void> => {
+    for (const controller of controllers.split(/\s+/u).filter((one) => one !== ''))
+      await writeFile(join(parent, 'cgroup.subtree_control'), `+${controller}`);
+  };
+  await enable(hierarchy);
+  await mkdir(directory).catch(() => undefined);
+  await enable(directory);
+}
+
 /** Removes cgroups from the deepest up; those with processes stay and show in the differences. */
 export async function removeCgroups(path: string): Promise<void> {
   for (const entry of await readdir(path, { withFileTypes: true }).catch(() => []))
@@ -182,7 +198,7 @@ async function makePlaces(world: World, home: string, incoming: string): Promise
     await mkdir(directory, { recursive: true });
   // It refuses to start without its cgroup root; systemd makes its slices itself.
   for (const hierarchy of CGROUP_DRIVER === 'systemd' ? [] : await hierarchies())
-    await mkdir(join(hierarchy, places.cgroupRoot)).catch(() => undefined);
+    await makeCgroupRoot(hierarchy, places.cgroupRoot);
   await writeFile(join(home, 'config.json'), configText(world, places));
   return places;
 }

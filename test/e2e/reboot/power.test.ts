@@ -48,7 +48,8 @@ interface Answered {
 
 describePods('a machine whose power is cut', () => {
   let machine: Machine;
-  const random = randomStream(SEED, 'power');
+  // one for each user, since the order in which two would ask is chance
+  const [random, whens] = [randomStream(SEED, 'images'), randomStream(SEED, 'cuts')];
 
   beforeAll(async () => {
     machine = await makeMachine('power', { diskBytes: 512 * 1024 * 1024, images });
@@ -72,7 +73,7 @@ describePods('a machine whose power is cut', () => {
   }
 
   /** Images until a call fails: those that are there are removed, those that are not are pulled. */
-  async function pulls({ images: pulled, removedImages }: Answered): Promise<void> {
+  async function pulls({ images: pulled, removedImages }: Answered, onAnswer: () => void): Promise<void> {
     const { image: service } = machine.world.client;
     for (let at = random.int(IMAGES); ; at = (at + 1 + random.int(2)) % IMAGES) {
       const image = { image: `${machine.world.registry}/test/image${at}:1` };
@@ -80,6 +81,7 @@ describePods('a machine whose power is cut', () => {
       from.delete(image.image);
       await (from === pulled ? service.removeImage({ image }) : service.pullImage({ image }));
       to.add(image.image);
+      onAnswer();
     }
   }
 
@@ -126,10 +128,24 @@ describePods('a machine whose power is cut', () => {
           images: new Set(names),
           removedImages: new Set(),
         };
-        const work = [pods(`a${round}`, answered), pods(`b${round}`, answered), pulls(answered)];
-        const ended = Promise.allSettled(work);
-        await until(() => answered.pods.size > 0 && answered.images.size + answered.removedImages.size > 0);
-        await delay(random.int(LONGEST_MS));
+        let imageAnswers = 0;
+        const work = [
+          pods(`a${round}`, answered),
+          pods(`b${round}`, answered),
+          pulls(answered, () => (imageAnswers += 1)),
+        ];
+        const cut = new AbortController();
+        // what fails before the cut is a failure of the test
+        const early: unknown[] = [];
+        const ended = Promise.all(
+          work.map((one) =>
+            one.catch((error: unknown) => void (cut.signal.aborted || early.push(String(error)))),
+          ),
+        );
+        await until(() => early.length > 0 || (answered.pods.size > 0 && imageAnswers > 0));
+        await delay(whens.int(LONGEST_MS));
+        expect(early).toEqual([]);
+        cut.abort();
         cutPower();
         await machine.reboot();
         await ended;

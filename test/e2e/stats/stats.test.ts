@@ -1,5 +1,5 @@
 // Statistics and metrics of a pod that has done a known amount of everything, beside the kernel's own files.
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -87,12 +87,28 @@ describePods('statistics of a pod with a known load', () => {
     await world.close();
   });
 
+  /** CPU time of the container's first process: utime and stime of proc_pid_stat(5). */
+  const burntNs = async (containerId: string): Promise<number> => {
+    const { info } = await world.client.runtime.containerStatus({ containerId, verbose: true });
+    const { pid } = JSON.parse(info['info'] ?? '{}') as { readonly pid: number };
+    const stat = await readFile(`/proc/${pid}/stat`, 'latin1');
+    const [utime = 0, stime = 0] = stat
+      .slice(stat.lastIndexOf(')') + 2)
+      .split(' ')
+      .slice(11, 13)
+      .map(Number);
+    return ((utime + stime) / TICKS_A_SECOND) * SECOND_NS;
+  };
+
   const statsOf = async (load: Load): Promise<ContainerStats | undefined> =>
     (await world.client.runtime.containerStats({ containerId: ids.get(load) ?? '' })).stats;
 
   test('ContainerStats: CPU time, memory and written bytes agree with the container’s work to 5 %', async () => {
+    // between two reads of its own time a busy machine may give the program more than it waits for
+    const burnt = await burntNs(ids.get('cpu') ?? '');
+    expect(burnt).toBeGreaterThanOrEqual(BURNT_SECONDS * SECOND_NS);
     const cpu = await statsOf('cpu');
-    near(cpu?.cpu?.usageCoreNanoSeconds?.value, BURNT_SECONDS * SECOND_NS);
+    near(cpu?.cpu?.usageCoreNanoSeconds?.value, burnt);
     const memory = await statsOf('memory');
     near(memory?.memory?.workingSetBytes?.value, ALLOCATED);
     near(memory?.memory?.usageBytes?.value, ALLOCATED);

@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
+import { memoryLimits } from '../../../src/host/bounds.ts';
 import { ownMib } from '../../support/own-memory.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { ContainerConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
@@ -17,6 +18,8 @@ import type { World } from '../support/world.ts';
 
 /** Sessions before the baseline is taken: what is loaded and compiled once is no leak. */
 const WARM_UP = 100;
+/** ms of calm before the baseline is taken: what the start has left is given back within. */
+const CALM_MS = memoryLimits.trimEveryMs + 1000;
 /** ms between two polls. */
 const LOOK_MS = 100;
 /** ms after the upgrade within which a client goes: a session is whole after some 50. */
@@ -298,7 +301,7 @@ async function settled(target: StreamTarget, before: Kept | undefined): Promise<
   for (let waited = 0; waited < EVENT_MS; waited += LOOK_MS) {
     if (
       before === undefined
-        ? calm * LOOK_MS >= 3000
+        ? calm * LOOK_MS >= CALM_MS
         : last.processes <= before.processes &&
           last.descriptors <= before.descriptors &&
           last.ownMib <= before.ownMib + GROWTH_MIB

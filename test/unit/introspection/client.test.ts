@@ -2,7 +2,8 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { describe, expect, it } from 'vitest';
 import { toFault } from '../../../src/base/fault.ts';
-import { answeredFault, problemOf } from '../../../src/introspection/client.ts';
+import { problemOf } from '../../../src/introspection/client.ts';
+import { imageFault } from '../../../src/introspection/image-client.ts';
 
 /** As connect-node makes it of an error of Node's. */
 function ofSystem(errno: string, code: Code): ConnectError {
@@ -37,14 +38,16 @@ describe('what the CRI answered', () => {
     [Code.NotFound, 'notFound'],
     [Code.InvalidArgument, 'invalidRequest'],
   ])('code %s is a fault of kind %s with its message', (code, kind) => {
-    expect(toFault(answeredFault(new ConnectError('pull image x: denied', code)))).toMatchObject({
+    expect(
+      toFault(imageFault(new ConnectError('pull image x: denied', code), '/run/cri.sock')),
+    ).toMatchObject({
       kind,
       message: 'pull image x: denied',
     });
   });
 
-  it('an error of the connection stays as it is', () => {
-    const broken = ofSystem('ECONNRESET', Code.Aborted);
-    expect(answeredFault(broken)).toBe(broken);
+  it('an error of the connection names the socket that was asked', () => {
+    const { message } = toFault(imageFault(ofSystem('ECONNRESET', Code.Aborted), '/run/cri.sock'));
+    expect(message).toBe('no answer at the CRI socket /run/cri.sock: connect ECONNRESET /run/x.sock');
   });
 });

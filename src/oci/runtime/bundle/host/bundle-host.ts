@@ -2,6 +2,7 @@
 import { access, readFile } from 'node:fs/promises';
 import { hostname, release } from 'node:os';
 import { fail } from '../../../../base/fault.ts';
+import { codeOf } from '../../../../host/ffi/errno.ts';
 import { processCalls } from '../../../../host/ffi/processes.ts';
 import type { Log } from '../../../../base/log.ts';
 import type { MountInfo } from '../../../../host/mounts/mountinfo.ts';
@@ -41,7 +42,7 @@ export async function probeSpecHost({ rlimits: configured, log }: HostProbeInput
             status,
             runsX32: () => processCalls.getpidOfX32() > 0,
             showsKernel: await exists('/proc/sys/kernel'),
-            showsIa32: await exists('/proc/sys/abi/vsyscall32'),
+            lacksIa32: await isMissing('/proc/sys/abi/vsyscall32'),
           })
         : [],
     kernelRelease: release(),
@@ -69,9 +70,9 @@ interface ProgramFacts {
   readonly status: string;
   /** Whether a call with an x32 number works. */
   readonly runsX32: () => boolean;
-  /** Whether /proc/sys/kernel is there, and /proc/sys/abi/vsyscall32. */
+  /** Whether /proc/sys/kernel is there, and /proc/sys/abi/vsyscall32 is not. */
   readonly showsKernel: boolean;
-  readonly showsIa32: boolean;
+  readonly lacksIa32: boolean;
 }
 
 /**
@@ -83,10 +84,10 @@ export function refusedPrograms({
   status,
   runsX32,
   showsKernel,
-  showsIa32,
+  lacksIa32,
 }: ProgramFacts): SpecHost['refusedPrograms'] {
   const hasX32 = /^Seccomp:\s*[12]$/mu.test(status) || runsX32();
-  const hasIa32 = showsIa32 || !showsKernel;
+  const hasIa32 = !lacksIa32 || !showsKernel;
   return [...(hasIa32 ? [] : (['ia32'] as const)), ...(hasX32 ? [] : (['x32'] as const))];
 }
 
@@ -139,6 +140,14 @@ export function pageSizeOf(name: string): string | undefined {
   if (Number.isNaN(kib)) return undefined;
   if (kib >= 1024 * 1024) return `${kib / (1024 * 1024)}GB`;
   return kib >= 1024 ? `${kib / 1024}MB` : `${kib}KB`;
+}
+
+/** False also when the file can't be reached. */
+async function isMissing(path: string): Promise<boolean> {
+  return access(path).then(
+    () => false,
+    (error: unknown) => codeOf(error) === 'ENOENT',
+  );
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -327,19 +327,19 @@ test.each([
 );
 
 test.each([
-  ['Seccomp:\t0\n', false, true, true, ['x32']],
-  ['Seccomp:\t0\n', true, true, true, []],
-  ['', false, true, false, ['ia32', 'x32']],
-  ['', false, false, false, ['x32']],
+  ['Seccomp:\t0\n', false, true, false, ['x32']],
+  ['Seccomp:\t0\n', true, true, false, []],
+  ['', false, true, true, ['ia32', 'x32']],
+  ['', false, false, true, ['x32']],
 ])(
-  '%j, x32 %j, /proc/sys %j, IA-32 %j: the kernel refuses %j',
-  (status, x32, showsKernel, showsIa32, refused) => {
-    expect(refusedPrograms({ status, runsX32: () => x32, showsKernel, showsIa32 })).toEqual(refused);
+  '%j, x32 %j, /proc/sys %j, no file of IA-32 %j: the kernel refuses %j',
+  (status, x32, showsKernel, lacksIa32, refused) => {
+    expect(refusedPrograms({ status, runsX32: () => x32, showsKernel, lacksIa32 })).toEqual(refused);
   },
 );
 
 test('a daemon under a seccomp filter makes no call with an x32 number', () => {
-  const facts = { status: 'Seccomp:\t2\n', showsKernel: true, showsIa32: true };
+  const facts = { status: 'Seccomp:\t2\n', showsKernel: true, lacksIa32: false };
   const runsX32 = (): boolean => {
     throw new Error('asked');
   };
