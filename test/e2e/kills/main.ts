@@ -72,7 +72,9 @@ async function main(): Promise<void> {
 }
 
 /** Under which the points of an operation are kept. */
-const nameOf = (operation: string): string => (values.again ? `${operation}-again` : operation);
+function nameOf(operation: string): string {
+  return values.again ? `${operation}-again` : operation;
+}
 
 function fileOf(name: string): string {
   return join(checkout, '.run/kills', `${name}.json`);
