@@ -58,10 +58,15 @@ async function main(): Promise<void> {
       `unknown: ${unknown.join(', ')}; there are: ${operations.map(({ name }) => name).join(', ')}`,
     );
   const chosen = operations.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  let stop = async (): Promise<void> => {};
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void stop().finally(() => process.exit(130)));
   for (const operation of chosen) {
+    const base = baseOf(operation);
+    stop = base.close;
     beginRecord(`test/e2e/kills/${operation.name}`);
-    if (values.again) await sweepRecoveries(operation);
-    else await sweep(operation);
+    if (values.again) await sweepRecoveries(operation, base);
+    else await sweep(operation, base);
   }
   const all = operations.map(({ name }) => read(nameOf(name))).filter((kept) => kept !== undefined);
   const text = values.again ? againText(all) : killsText(all);
@@ -116,8 +121,15 @@ function begun(name: string): { points: KeptPoint[]; ended: Set<Kind> } {
   return { points: goesOn ? [...before.points] : [], ended: new Set(goesOn ? before.ended : []) };
 }
 
+interface SweptBase {
+  readonly get: () => Promise<Base>;
+  readonly close: () => Promise<void>;
+  /** Prints the point, and ends the base when something is wrong: it may be so at the next point, too. */
+  readonly noted: (point: Point) => Promise<void>;
+}
+
 /** A base that is made when it is first asked for, and again after a point with which something was wrong. */
-function baseOf({ standing }: Operation) {
+function baseOf({ standing }: Operation): SweptBase {
   let base: Base | undefined;
   const close = async (): Promise<void> => {
     await base?.world.close();
@@ -126,7 +138,6 @@ function baseOf({ standing }: Operation) {
   return {
     get: async (): Promise<Base> => (base ??= await makeBase(standing)),
     close,
-    /** Prints the point, and ends the base when something is wrong: it may be so at the next point, too. */
     noted: async (point: Point): Promise<void> => {
       const { operation, first, kind, at, call, problem, settledMs } = point;
       const where = first === undefined ? kind : `${first}, then ${kind}`;
@@ -139,11 +150,10 @@ function baseOf({ standing }: Operation) {
 }
 
 /** One kind after the other, each until a call is not reached. */
-async function sweep(operation: Operation): Promise<void> {
+async function sweep(operation: Operation, base: SweptBase): Promise<void> {
   const { name } = operation;
   const { points, ended } = begun(name);
   const made = commitAndDate();
-  const base = baseOf(operation);
   try {
     for (const kind of kinds.filter((one) => !ended.has(one))) {
       const done = points.filter((point) => point.kind === kind).map(({ at }) => at);
@@ -166,12 +176,11 @@ async function sweep(operation: Operation): Promise<void> {
 }
 
 /** From each first kill all of the recovery, before each call and after those that others see at once. */
-async function sweepRecoveries(operation: Operation): Promise<void> {
+async function sweepRecoveries(operation: Operation, base: SweptBase): Promise<void> {
   const { name } = operation;
   const before = values.anew ? undefined : read(nameOf(name));
   const points: KeptPoint[] = before?.ended.length === 0 ? [...before.points] : [];
   const made = commitAndDate();
-  const base = baseOf(operation);
   try {
     const calls = await countCalls(await base.get(), operation, 'again');
     const parts = Number(values.parts);
@@ -200,7 +209,7 @@ async function sweepRecoveries(operation: Operation): Promise<void> {
 /** @returns whether the recovery has no further call */
 async function sweepRecovery(
   operation: Operation,
-  base: ReturnType<typeof baseOf>,
+  base: SweptBase,
   first: number,
   onPoint: (point: Point) => Promise<void>,
   points: readonly KeptPoint[],
