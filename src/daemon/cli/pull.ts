@@ -79,13 +79,13 @@ async function follow(
 /** On a terminal the bars are redrawn; elsewhere each layer has one line, when it is complete. */
 function show({ screen }: Command, layers: readonly PullLayer[], shown: Set<string>): void {
   if (screen.redraw !== undefined) {
-    screen.redraw(layers.map((layer) => bar(layer, screen.columns)));
+    screen.redraw(layers.map((layer) => bar(layer, screen.noteColumns)));
     return;
   }
   for (const layer of layers) {
     if (!layer.present || shown.has(layer.digest)) continue;
     shown.add(layer.digest);
-    screen.note(bar(layer, screen.columns));
+    screen.note(bar(layer, screen.noteColumns));
   }
 }
 
@@ -93,7 +93,7 @@ const HEX_AT = 'sha256:'.length;
 const MS_NS = 1_000_000n;
 
 /**
- * One line: the layer, bytes downloaded, rate, time left, and a bar that fills the rest of the line.
+ * One line: the layer, bytes downloaded, rate, time left, and a bar that fills the rest of the line if there is room.
  */
 export function bar(
   { digest, sizeBytes, downloadedBytes, present, bytesPerSecond, remainingMs }: PullLayer,

@@ -18,7 +18,10 @@ export interface Screen {
   readonly redraw: ((lines: readonly string[]) => void) | undefined;
   /** The text in a colour, if colours are on. */
   tone(tone: Tone, text: string): string;
+  /** Of stdout. In a pipe or a file nothing is cut, unless COLUMNS asks for it. */
   readonly columns: number;
+  /** Of stderr; 0 when it is not a terminal. */
+  readonly noteColumns: number;
 }
 
 const CODES: Readonly<Record<Tone, readonly [number, number]>> = {
@@ -36,7 +39,7 @@ export interface TextOutput {
 }
 
 /**
- * Colours only on a terminal that has not refused them (no-color.org); 80 columns if the width is unknown. `mark` is a
+ * Colours only on a terminal that has not refused them (no-color.org); 80 columns if its width is unknown. `mark` is a
  * word that nobody else can know: it distinguishes the colours of `tone` from escape sequences in a text.
  */
 export function makeScreen(
@@ -46,14 +49,18 @@ export function makeScreen(
   mark: string,
 ): Screen {
   const colours = stdout.isTTY === true && !terminal.noColor;
-  const columns = (stdout.isTTY === true ? stdout.columns : undefined) ?? terminal.columns;
+  const columnsOf = (output: TextOutput): number =>
+    Math.max(cliLimits.columnsMin, output.columns || terminal.columns || cliLimits.columns);
+  const piped =
+    terminal.columns > 0 ? Math.max(cliLimits.columnsMin, terminal.columns) : Number.MAX_SAFE_INTEGER;
   return {
     line: (text) => void stdout.write(`${coloured(text, mark)}\n`),
     block: (text) => void stdout.write(`${escapedLines(text)}\n`),
     note: (text) => void stderr.write(`${escaped(text)}\n`),
     redraw: stderr.isTTY === true ? redrawing(stderr) : undefined,
     tone: (tone, text) => (colours && text !== '' ? `<${mark}${tone}>${text}<${mark}/${tone}>` : text),
-    columns: Math.max(cliLimits.columnsMin, columns > 0 ? columns : cliLimits.columns),
+    columns: stdout.isTTY === true ? columnsOf(stdout) : piped,
+    noteColumns: stderr.isTTY === true ? columnsOf(stderr) : 0,
   };
 }
 

@@ -49,7 +49,7 @@ const json = async (...args: string[]): Promise<unknown> =>
   JSON.parse((await troupe(...args, '--json')).stdout) as unknown;
 
 describe('ps, why, log, status', () => {
-  it('show the pod and its container as a tree of 80 columns, without colours in a pipe', async () => {
+  it('show the pod and its container as a tree, whole and without colours in a pipe, cut where COLUMNS asks for it', async () => {
     const { stdout, code } = await troupe('ps');
     expect(code).toBe(0);
     const [head, first, second] = stdout.split('\n');
@@ -57,7 +57,14 @@ describe('ps, why, log, status', () => {
     expect(first).toMatch(new RegExp(`^default/web +${pod.slice(0, 13)} +ready +`, 'u'));
     expect(second).toMatch(new RegExp(`^└─ app +${container.slice(0, 13)} +running +`, 'u'));
     expect(stdout).not.toContain('\u001b');
-    expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+    const width = (text: string): number => Math.max(...text.split('\n').map((line) => line.length));
+    const why = (await troupe('why', 'app')).stdout;
+    expect(width(why)).toBeGreaterThan(60);
+    expect(why).not.toContain('…');
+    const narrow = await run([program, 'why', 'app', '--state', world.instance.state], {
+      env: { COLUMNS: '60' },
+    });
+    expect(width(narrow.stdout)).toBeLessThanOrEqual(60);
   });
 
   it('find an actor by name, pod/name or prefix of an id', async () => {

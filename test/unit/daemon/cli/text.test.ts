@@ -120,12 +120,17 @@ describe('the screen', () => {
     ]);
   });
 
-  it('is as wide as the terminal, else as COLUMNS, else 80, and never below the minimum', () => {
-    const width = (isTTY: boolean, columns: number, wished: number): number =>
-      makeScreen(output(isTTY, columns), output(false), { noColor: false, columns: wished }, 'mark').columns;
-    expect([width(true, 132, 0), width(false, 132, 0), width(false, 0, 100), width(true, 10, 0)]).toEqual([
-      132, 80, 100, 40,
-    ]);
+  it('is as wide as the terminal, else as COLUMNS, else 80, and never below the minimum; a pipe cuts by COLUMNS alone', () => {
+    const widths = (isTTY: boolean, columns: number, wished: number): readonly number[] => {
+      const one = output(isTTY, columns);
+      const screen = makeScreen(one, one, { noColor: false, columns: wished }, 'mark');
+      return [screen.columns, screen.noteColumns];
+    };
+    expect(widths(true, 132, 0)).toEqual([132, 132]);
+    expect(widths(true, 0, 0)).toEqual([80, 80]);
+    expect(widths(true, 10, 0)).toEqual([40, 40]);
+    expect(widths(false, 132, 0)).toEqual([Number.MAX_SAFE_INTEGER, 0]);
+    expect(widths(false, 0, 100)).toEqual([100, 0]);
   });
 
   it('writes lines to stdout and notes to stderr', () => {
