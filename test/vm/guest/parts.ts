@@ -1,6 +1,7 @@
 // What runs in a guest, part by part. Each part has a guest of its own, so that none finds the remains of another.
 import { join } from 'node:path';
 import { checkout } from '../../support/tools/cache.ts';
+import { shimRuncV2 } from '../../support/tools/go-tools.ts';
 import { kubernetes } from '../../support/tools/kubernetes.ts';
 import type { World } from '../world.ts';
 
@@ -70,7 +71,7 @@ const kubelet = {
   // its cAdvisor does not start otherwise
   needsClockSpeed: true,
 };
-/** Of the projects that run on the machine as well; what is not in the cache is skipped with its reason. */
+/** Of the projects that run on the machine as well; what is not in the cache is skipped with its reason, but the shim. */
 const TOOLS = ['nri-plugin', 'image-policy', 'stream-client', 'containerd-shim-runc-v2', 'cni-plugins'].map(
   (name) => `tools/${name}`,
 );
@@ -141,8 +142,8 @@ export const parts: readonly Part[] = [
   { name: 'conformance-cgroupfs', boots: [program('test/conformance-cri/main.ts')] },
   { name: 'kubelet', ...kubelet, env: systemd },
   { name: 'kubelet-cgroupfs', ...kubelet },
-  { name: 'integration', boots: [vitest('integration')], tools: TOOLS },
-  { name: 'e2e', boots: [vitest('e2e')], tools: TOOLS },
+  { name: 'integration', boots: [vitest('integration')], tools: TOOLS, prepare: shimRuncV2 },
+  { name: 'e2e', boots: [vitest('e2e')], tools: TOOLS, prepare: shimRuncV2 },
   { name: 'security', boots: [vitest('security')], tools: TOOLS },
   // of `npm run power-loss`: no world runs them as its parts
   { name: 'power-load', boots: [program('test/vm/power/load.ts')], worlds: [], hasService: true },
