@@ -44,6 +44,10 @@ const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/needs the images? ([\w./, -]+)/u, 'the public registry, for $1'],
   [/public registr/u, 'the public registry'],
   [/CAP_SYS_RESOURCE/u, 'a machine that grants CAP_SYS_RESOURCE'],
+  [
+    /recursive readonly mounts/u,
+    'a runtime whose `features` lists them: runc 1.1 or later, a crun that has the command',
+  ],
   [/supports user namespaces/u, 'a runtime with idmapped mounts: runc 1.2 or later, or crun'],
   [/getsubids|userns/u, '`apt-get install uidmap`, and mappings for the kubelet'],
   [/configuration of containerd or CRI-O/u, 'containerd or CRI-O'],

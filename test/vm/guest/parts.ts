@@ -71,7 +71,7 @@ const kubelet = {
   // its cAdvisor does not start otherwise
   needsClockSpeed: true,
 };
-/** Of the projects that run on the machine as well; what is not in the cache is skipped with its reason, but the shim. */
+/** Of the projects that run on the machine as well; what is not in the cache is skipped with its reason. */
 const TOOLS = ['nri-plugin', 'image-policy', 'stream-client', 'containerd-shim-runc-v2', 'cni-plugins'].map(
   (name) => `tools/${name}`,
 );
