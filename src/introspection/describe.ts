@@ -7,7 +7,7 @@ import type { Troupe } from '../actors/troupe.ts';
 import type { ClockPort } from '../ports/clock.ts';
 import { introspectionLimits } from './bounds.ts';
 import { printable } from '../base/fault.ts';
-import type { View } from '../actors/directory/views.ts';
+import type { ContainerView, GraceView, View } from '../actors/directory/views.ts';
 import type {
   ActorSchema,
   ChangeSchema,
@@ -31,9 +31,40 @@ export interface Describing {
 
 /** One actor with what it waits for; the processes it waits for are read from /proc. */
 export async function describeActor(stage: Describing, view: View): Promise<ActorMessage> {
-  const running = stage.recorder.past(view.address)?.end === undefined ? stage.activity.of(view.address) : [];
-  return actorWith(stage, view, await Promise.all(running.map((one) => describeWait(stage.clock, one))));
+  const isThere = stage.recorder.past(view.address)?.end === undefined;
+  const running = isThere ? stage.activity.of(view.address) : [];
+  const waits = await Promise.all(running.map((one) => describeWait(stage.clock, one)));
+  const grace = isThere && hasGrace(view) ? [await describeGrace(stage, view)] : [];
+  return actorWith(stage, view, [...waits, ...grace]);
 }
+
+/** A container that has got its stop signal: no effect of ours is under way, and yet it waits. */
+export function hasGrace(view: View): view is InGrace {
+  return view.kind === 'container' && view.grace !== undefined;
+}
+
+type InGrace = ContainerView & { readonly grace: GraceView };
+
+/** The wait for a container's first process. Those below it are the user's, and are not shown (S91). */
+async function describeGrace(
+  { clock, recorder }: Describing,
+  { address, grace, init }: InGrace,
+): Promise<WaitMessage> {
+  const { signal, askedAtMonoMs, leftMs } = grace;
+  const sinceNs =
+    askedAtMonoMs === undefined
+      ? (recorder.past(address)?.sinceNs ?? clock.nowNs())
+      : clock.nowNs() - nanoseconds(clock.monoMs() - askedAtMonoMs);
+  return {
+    effect: 'grace',
+    on: `its process to exit: ${signal} was sent, SIGKILL follows`,
+    sinceNs,
+    deadlineNs: sinceNs + nanoseconds(leftMs),
+    ...(init === undefined ? {} : { pid: BigInt(init.pid), ...(await processFacts(init.pid)) }),
+  };
+}
+
+const nanoseconds = (ms: number): bigint => BigInt(Math.round(ms * 1e6));
 
 /** One actor with these waits. */
 export function actorWith(stage: Describing, view: View, waits: WaitMessage[]): ActorMessage {
@@ -79,6 +110,7 @@ function identityOf(stage: Describing, view: View): ActorMessage {
         pid: BigInt(view.exit === undefined ? (view.init?.pid ?? 0) : 0),
         hasExited: view.exit !== undefined,
         exitCode: view.exit?.exitCode ?? 0,
+        exitReason: view.exit?.reason ?? '',
       };
     }
     case 'pull':
@@ -111,7 +143,7 @@ function pullLayer({
 async function describeWait(clock: ClockPort, running: RunningEffect): Promise<WaitMessage> {
   const nowNs = clock.nowNs();
   const nowMono = clock.monoMs();
-  const atWall = (monoMs: number): bigint => nowNs + BigInt(Math.round((monoMs - nowMono) * 1e6));
+  const atWall = (monoMs: number): bigint => nowNs + nanoseconds(monoMs - nowMono);
   const pid = running.waiting?.pid;
   return {
     effect: running.effect,

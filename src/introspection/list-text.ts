@@ -11,7 +11,7 @@ import { ByteBlocks } from '../base/byte-blocks.ts';
 import { introspectionLimits } from './bounds.ts';
 import type { View } from '../actors/directory/views.ts';
 import { ActorSchema, ListRequestSchema } from '../gen/introspection/v1/introspection_pb.ts';
-import { actorWith, describeActor } from './describe.ts';
+import { actorWith, describeActor, hasGrace } from './describe.ts';
 import { listedViews } from './service.ts';
 import type { IntrospectionOptions } from './service.ts';
 
@@ -96,7 +96,7 @@ export class ListTexts {
     const texts: string[] = [];
     let made = 0;
     for (const view of listedViews(this.#options, kind)) {
-      const isBusy = this.#options.activity.isBusy(view.address);
+      const isBusy = this.#options.activity.isBusy(view.address) || hasGrace(view);
       const kept = isBusy ? undefined : this.#unchanged(view);
       if (kept === undefined) {
         if (made > 0 && made % introspectionLimits.actorsPerTurn === 0) await this.#nextTurn();

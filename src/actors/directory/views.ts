@@ -71,6 +71,8 @@ export interface ContainerView extends Common, Named {
   readonly criState: CriState;
   /** Set once the exit is recorded. */
   readonly exit: ExitFact | undefined;
+  /** While it has its grace period. */
+  readonly grace: GraceView | undefined;
   readonly init: ProcessIdentity | undefined;
   readonly effective: EffectiveContainer | undefined;
   readonly startFault: Fault | undefined;
@@ -83,6 +85,15 @@ export interface ContainerView extends Common, Named {
   readonly updated: readonly UpdateOutcome[];
   /** Names of the steps whose undo failed and is tried again. */
   readonly pendingCleanup: readonly string[];
+}
+
+/** A stop signal was sent, and the process may end by itself. */
+export interface GraceView {
+  readonly signal: string;
+  /** Monotonic milliseconds of the stop command; undefined for one that an earlier instance got. */
+  readonly askedAtMonoMs: number | undefined;
+  /** Milliseconds that were left then, or at the start of this instance, until KILL. */
+  readonly leftMs: number;
 }
 
 export interface PullView extends Common {
@@ -154,6 +165,7 @@ export function containerView(snapshot: SnapshotFrom<ContainerMachine>): Contain
     claimed: context.claimed,
     committed: context.committed,
     exit: ended ? context.exit : undefined,
+    grace: snapshot.matches({ stopping: 'waiting' }) ? graceView(context) : undefined,
     init: context.init,
     effective: context.effective,
     startFault: context.startFault,
@@ -164,6 +176,14 @@ export function containerView(snapshot: SnapshotFrom<ContainerMachine>): Contain
     updating: context.updates.map((update) => update.opId),
     updated: context.updated,
     fault: context.fault,
+  };
+}
+
+function graceView({ killAtMonoMs = 0, askedAtMonoMs, effective }: ContainerContext): GraceView {
+  return {
+    signal: effective?.stopSignal ?? 'SIGTERM',
+    askedAtMonoMs: askedAtMonoMs === 0 ? undefined : askedAtMonoMs,
+    leftMs: killAtMonoMs - askedAtMonoMs,
   };
 }
 

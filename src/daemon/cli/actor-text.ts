@@ -1,4 +1,5 @@
 /** One actor in words: its state, what it waits on, which cleanup is pending. Pure. */
+import { constants } from 'node:os';
 import type { Actor, Change, Wait } from '../../gen/introspection/v1/introspection_pb.ts';
 import { QUARANTINED } from '../../actors/directory/states.ts';
 import type { ContainerState, SandboxState } from '../../actors/directory/states.ts';
@@ -31,8 +32,20 @@ export function summary(actor: Actor, nowNs: bigint): string {
   if (actor.debts.length > 0)
     return `cleanup pending: ${actor.debts.join(', ')}${actor.fault === '' ? '' : `: ${actor.fault}`}`;
   if (actor.fault !== '') return actor.fault;
-  if (actor.hasExited) return `exit code ${actor.exitCode}`;
+  if (actor.hasExited) return exitText(actor);
   return actor.settled ? '' : 'its next step';
+}
+
+/** `exit code 137, SIGKILL: OOMKilled`. A shell's code for a process that a signal has ended is 128 and its number. */
+export function exitText({ exitCode, exitReason }: Actor): string {
+  const signal = signalName(exitCode - 128);
+  const code = `exit code ${exitCode}${signal === undefined ? '' : `, ${signal}`}`;
+  // the other two say no more than the code
+  return ['', 'Completed', 'Error'].includes(exitReason) ? code : `${code}: ${exitReason}`;
+}
+
+function signalName(number: number): string | undefined {
+  return Object.entries(constants.signals).find(([, value]) => value === number)?.[0];
 }
 
 function waitLine(wait: Wait, nowNs: bigint): string {

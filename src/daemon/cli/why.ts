@@ -2,7 +2,16 @@
 import { cliLimits } from '../bounds.ts';
 import { plainOf } from '../../introspection/client.ts';
 import type { Actor, Change, ExplainResponse, Wait } from '../../gen/introspection/v1/introspection_pb.ts';
-import { changeText, leftUntil, nameOf, processStateWord, summary, titleOf, toneOf } from './actor-text.ts';
+import {
+  changeText,
+  exitText,
+  leftUntil,
+  nameOf,
+  processStateWord,
+  summary,
+  titleOf,
+  toneOf,
+} from './actor-text.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
 import { EXIT } from './exit-codes.ts';
@@ -53,7 +62,7 @@ function stateLines(actor: Actor, nowNs: bigint, screen: Screen): readonly strin
     lines.push(entry('removed', `${age(nowNs - actor.removedNs)} ago, at ${timeOfDay(actor.removedNs)}`));
   else if (actor.settled && actor.waits.length === 0) lines.push(entry('waits', 'on nothing: it is settled'));
   if (actor.pid !== 0n) lines.push(entry('pid', String(actor.pid)));
-  if (actor.hasExited) lines.push(entry('exit code', String(actor.exitCode)));
+  if (actor.hasExited) lines.push(entry('ended', exitText(actor)));
   if (actor.debts.length > 0)
     lines.push(entry('cleanup', `${actor.debts.join(', ')}: pending, tried again`, 'bad'));
   if (actor.fault !== '') lines.push(...wrap('fault', actor.fault, screen));

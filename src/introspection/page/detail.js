@@ -12,7 +12,7 @@ import {
   spanText,
   tickText,
 } from './format.js';
-import { SLOW_MS, toneOf } from './model.js';
+import { saysMore, SLOW_MS, toneOf } from './model.js';
 
 export class Detail {
   #element = document.getElementById('detail');
@@ -287,7 +287,11 @@ function factsOf(actor) {
   if (actor.sandboxId !== undefined)
     rows.push(['pod', shortId(actor.sandboxId), `sandbox/${actor.sandboxId}`]);
   if (actor.pid !== undefined && actor.pid !== '0') rows.push(['pid', actor.pid]);
-  if (actor.hasExited === true) rows.push(['exit code', String(actor.exitCode ?? 0)]);
+  if (actor.hasExited === true)
+    rows.push([
+      'exit code',
+      `${actor.exitCode ?? 0} ${saysMore(actor.exitReason) ? actor.exitReason : ''}`.trim(),
+    ]);
   if (actor.kind !== 'pull') rows.push(['attempt', String(actor.attempt ?? 0)]);
   if ((actor.createdNs ?? '0') !== '0') rows.push(['created', clockText(msOf(actor.createdNs))]);
   if (actor.kind !== 'pull')

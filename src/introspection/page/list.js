@@ -1,7 +1,7 @@
 /** The tree of actors. Only visible rows are in the document, so that 500 pods cost as much as 20. */
 import { h, setText } from './dom.js';
 import { msOf, tickText } from './format.js';
-import { toneOf, waitText } from './model.js';
+import { saysMore, toneOf, waitText } from './model.js';
 
 /** Pixels; style.css has the same value. */
 const ROW_HEIGHT = 46;
@@ -142,5 +142,6 @@ function whereText(actor) {
 }
 
 function stateText(actor) {
-  return actor.hasExited === true && actor.state === 'exited' ? `exited ${actor.exitCode ?? 0}` : actor.state;
+  if (actor.hasExited !== true || actor.state !== 'exited') return actor.state;
+  return saysMore(actor.exitReason) ? actor.exitReason : `exited ${actor.exitCode ?? 0}`;
 }

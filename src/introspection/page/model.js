@@ -145,3 +145,8 @@ export function waitText(actor) {
   if (wait === undefined) return '';
   return (wait.on ?? '') === '' ? wait.effect : wait.on;
 }
+
+/** Whether the reason of an exit says more than its code. */
+export function saysMore(reason) {
+  return reason !== undefined && !['', 'Completed', 'Error'].includes(reason);
+}

@@ -8,7 +8,7 @@ import { create } from '@bufbuild/protobuf';
 import { ContainerConfigSchema, KeyValueSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { run } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
-import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
+import { containerConfig, sandboxConfig, startUntilUp, untilTermed } from '../support/pods.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 
@@ -85,6 +85,34 @@ describe('ps, why, log, status', () => {
       ],
     });
     expect((await troupe('why', 'app')).stdout).toContain('waits     on nothing: it is settled');
+  });
+
+  it('say what a container in its grace period waits for, and by what it has ended', async () => {
+    const { runtime } = world.client;
+    const config = sandboxConfig({ name: 'deaf', logDirectory: join(world.logs, 'deaf') });
+    const { podSandboxId } = await runtime.runPodSandbox({ config });
+    const request = containerConfig({
+      name: 'deaf',
+      image: world.imageName,
+      command: ['sh', '-c', "trap '' TERM; echo up; while :; do sleep 1; done"],
+    });
+    const { containerId } = await runtime.createContainer({
+      podSandboxId,
+      sandboxConfig: config,
+      config: request,
+    });
+    await startUntilUp(world.client, containerId);
+    const stopped = runtime.stopContainer({ containerId, timeout: 600n });
+    await expect
+      .poll(async () => (await troupe('why', containerId)).stdout)
+      .toMatch(
+        /waits on {2}its process to exit: SIGTERM was sent, SIGKILL follows \(grace\)\n.*(?:9m|10m)\S* left\)\n +pid \d+, /u,
+      );
+    expect((await troupe('ps')).stdout).toMatch(/deaf .*SIGKILL follows \(pid \d+\)/u);
+    await runtime.stopContainer({ containerId, timeout: 0n });
+    await stopped;
+    expect((await troupe('why', containerId)).stdout).toContain('exit code 137, SIGKILL');
+    await runtime.removePodSandbox({ podSandboxId });
   });
 
   it('show the daemon and its configuration', async () => {

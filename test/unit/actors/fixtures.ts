@@ -234,6 +234,7 @@ export function containerView(state: ContainerState, part: Partial<ContainerView
     startedAtNs: undefined,
     criState: 'created',
     exit: undefined,
+    grace: undefined,
     init: undefined,
     effective: undefined,
     startFault: undefined,

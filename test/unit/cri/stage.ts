@@ -157,6 +157,7 @@ export function containerView(id: ContainerId, more: Partial<ContainerView> = {}
     startedAtNs: 1_600_000_000_000_000_003n,
     criState: 'running',
     exit: undefined,
+    grace: undefined,
     init: { pid: 4711, startTicks: 12n, bootId: 'b' },
     effective: {
       uid: 1000,

@@ -118,7 +118,16 @@ describe('an actor’s summary line', () => {
       'cleanup pending: network: CNI DEL: no plugin',
     ],
     ['its fault', pod('a', 'web', { fault: 'no space' }), 'no space'],
-    ['its end', container('c', 'app', 'a', { hasExited: true, exitCode: 137 }), 'exit code 137'],
+    [
+      'its end',
+      container('c', 'app', 'a', { hasExited: true, exitCode: 3, exitReason: 'Error' }),
+      'exit code 3',
+    ],
+    [
+      'its end by a signal',
+      container('c', 'app', 'a', { hasExited: true, exitCode: 137, exitReason: 'OOMKilled' }),
+      'exit code 137, SIGKILL: OOMKilled',
+    ],
     ['nothing', pod('a', 'web'), ''],
   ])('%s', (_what, actor, text) => expect(summary(actor, NOW)).toBe(text));
 });
