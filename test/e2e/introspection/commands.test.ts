@@ -89,10 +89,10 @@ describe('ps, why, log, status', () => {
 
   it('say what a container in its grace period waits for, and by what it has ended', async () => {
     const { runtime } = world.client;
-    const config = sandboxConfig({ name: 'deaf', logDirectory: join(world.logs, 'deaf') });
+    const config = sandboxConfig({ name: 'stays', logDirectory: join(world.logs, 'stays') });
     const { podSandboxId } = await runtime.runPodSandbox({ config });
     const request = containerConfig({
-      name: 'deaf',
+      name: 'stays',
       image: world.imageName,
       command: ['sh', '-c', "trap '' TERM; echo up; while :; do sleep 1; done"],
     });
@@ -108,7 +108,7 @@ describe('ps, why, log, status', () => {
       .toMatch(
         /waits on {2}its process to exit: SIGTERM was sent, SIGKILL follows \(grace\)\n.*(?:9m|10m)\S* left\)\n +pid \d+, /u,
       );
-    expect((await troupe('ps')).stdout).toMatch(/deaf .*SIGKILL follows \(pid \d+\)/u);
+    expect((await troupe('ps')).stdout).toMatch(/stays .*SIGKILL follows \(pid \d+\)/u);
     await runtime.stopContainer({ containerId, timeout: 0n });
     await stopped;
     expect((await troupe('why', containerId)).stdout).toContain('exit code 137, SIGKILL');
