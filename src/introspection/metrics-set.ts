@@ -7,6 +7,7 @@ import type { Directory } from '../actors/directory/directory.ts';
 import { CONDITION_TYPES } from '../base/conditions.ts';
 import type { Conditions } from '../base/conditions.ts';
 import type { ClockPort } from '../ports/clock.ts';
+import { whyNotReady } from '../actors/readiness.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import { isQuarantined } from '../actors/directory/phases.ts';
 import type { View } from '../actors/directory/views.ts';
@@ -154,7 +155,7 @@ export class TroupeMetrics {
   );
   readonly #ready = this.registry.gauge(
     'troupe_ready',
-    '1 when CRI calls are served, 0 while recovering or draining.',
+    '1 when the runtime is ready, as in Status: calls are served and recorded, and the default handler works.',
   );
   readonly #build = this.registry.gauge('troupe_build_info', 'Always 1; the version is its label.', [
     'version',
@@ -254,8 +255,9 @@ export class TroupeMetrics {
     this.#pulls.add([view.present ? 'ok' : view.fault?.kind === 'cancelled' ? 'cancelled' : 'failed']);
   }
 
-  #count({ directory, activity, images, notReadyReason }: Troupe): void {
-    this.#ready.set([], notReadyReason() === undefined ? 1 : 0);
+  #count(troupe: Troupe): void {
+    const { directory, activity, images } = troupe;
+    this.#ready.set([], whyNotReady(troupe) === undefined ? 1 : 0);
     this.#images.set([], images().length);
     this.#countStates(this.#sandboxes, 'sandbox', directory.sandboxes());
     this.#countStates(this.#containers, 'container', directory.containers());

@@ -7,6 +7,7 @@ import type { Conditions } from '../base/conditions.ts';
 import { FaultError, toFault } from '../base/fault.ts';
 import { introspectionLimits } from './bounds.ts';
 import type { KeptLayer } from '../actors/images/keepers.ts';
+import { whyNotReady } from '../actors/readiness.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { View } from '../actors/directory/views.ts';
 import { Introspection } from '../gen/introspection/v1/introspection_pb.ts';
@@ -32,6 +33,8 @@ export interface IntrospectionOptions extends Describing {
   readonly socket: string;
   /** The effective configuration, without secrets. */
   readonly configView: () => object;
+  /** Why the running configuration is not that of the files; undefined when it is (F32). */
+  readonly configRefusal: () => string | undefined;
   /** What a damaged journal may have lost, and where it is kept; undefined when the journal was not damaged. */
   readonly lostFacts: string | undefined;
   /** Conditions that are false: what is degraded and why. */
@@ -156,7 +159,7 @@ function status(options: IntrospectionOptions) {
     version: options.version,
     pid: BigInt(process.pid),
     startedNs: process.startedNs,
-    notReadyReason: troupe.notReadyReason() ?? '',
+    notReadyReason: whyNotReady(troupe) ?? '',
     sandboxes: troupe.directory.sandboxes().length,
     containers: troupe.directory.containers().length,
     pulls: troupe.directory.pulls().length,
@@ -168,8 +171,16 @@ function status(options: IntrospectionOptions) {
     configJson: JSON.stringify(options.configView()),
     socket: options.socket,
     lostFacts: options.lostFacts ?? '',
-    conditions: [...options.conditions.listFalse()],
+    conditions: [...reloadCondition(options), ...options.conditions.listFalse()],
   };
+}
+
+/** As in Status of the CRI. */
+function reloadCondition({ configRefusal }: IntrospectionOptions) {
+  const message = configRefusal();
+  return message === undefined
+    ? []
+    : [{ type: 'ConfigurationReloaded', reason: 'ConfigurationRefused', message, count: 1 }];
 }
 
 function plainChart(chart: Chart) {

@@ -1,4 +1,5 @@
 import type { HandlerStatus } from '../../ports/runtime.ts';
+import { whyNotReady } from '../../actors/readiness.ts';
 import { encodePlain } from '../../base/codec.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../call/edge.ts';
@@ -46,13 +47,8 @@ function handlerInfo({
   return { name, target, ready, reason, features: { recursiveReadOnlyMounts, userNamespaces } };
 }
 
-/** Ready when commands are accepted and can be recorded, and the default handler works. */
 function runtimeCondition({ troupe }: Options) {
-  const standard = troupe.handlers().find(({ name }) => name === '');
-  const handlerReason = standard === undefined ? 'default runtime handler: not found' : standard.reason;
-  const isHandlerReady = standard?.ready ?? false;
-  const notReady =
-    troupe.notReadyReason() ?? troupe.writeRefusal() ?? (isHandlerReady ? undefined : handlerReason);
+  const notReady = whyNotReady(troupe);
   return condition('RuntimeReady', notReady === undefined, 'RuntimeNotReady', notReady ?? '');
 }
 

@@ -222,7 +222,7 @@ function introspect(config: Config, options: IntrospectionOptions, log: Log): Pr
 function introspectionOptions(
   config: Config,
   { ports, troupe, recorder, lostFacts, observability }: Assembly,
-  { configView }: ConfigViews,
+  { configView, configRefusal }: ConfigViews,
 ): IntrospectionOptions {
   const { clock } = ports;
   return {
@@ -235,6 +235,7 @@ function introspectionOptions(
     process: { pid: process.pid, startedNs: clock.nowNs(), rssBytes: () => process.memoryUsage.rss() },
     socket: config.socket,
     configView,
+    configRefusal,
     lostFacts,
     conditions: observability.conditions,
   };

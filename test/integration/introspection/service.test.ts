@@ -39,6 +39,7 @@ async function bench() {
   const clock = new HandClock(1000);
   const [recorder, directory, activity] = [new Recorder(clock), new Directory(), new Activity(clock)];
   recorder.attach(directory);
+  const troupe = { handler: { ready: true, reason: '' }, refusal: undefined as string | undefined };
   const conditions = new Conditions(silentLog);
   conditions.report({ type: 'DebrisRemoved', subject: '/trash/a', reason: 'EPERM' });
   const home = await mkdtemp(join(tmpdir(), 'troupe-introspection-'));
@@ -53,16 +54,16 @@ async function bench() {
     process: { pid: 42, startedNs: 7n, rssBytes: () => 1024 },
     socket: '/run/cri.sock',
     configView: () => ({ root: '/var/lib/troupe' }),
+    configRefusal: () => troupe.refusal,
     lostFacts: 'the journal was damaged',
     conditions,
     troupe: {
       directory,
       activity,
       notReadyReason: () => undefined,
+      writeRefusal: () => undefined,
       networkStatus: () => ({ ready: false, reason: 'NetworkPluginNotReady', message: 'no configuration' }),
-      handlers: () => [
-        { name: 'runc', ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: true },
-      ],
+      handlers: () => [{ name: '', ...troupe.handler, recursiveReadOnlyMounts: true, userNamespaces: true }],
       images: () => [],
     } as Partial<Troupe> as Troupe,
     listen: (onConnection) =>
@@ -72,6 +73,7 @@ async function bench() {
   const step = (address: string, from: string, to: string): void =>
     recorder.note({ address, from, to, on: 'test', cause: 'StopContainer r1', settled: true, final: false });
   return {
+    parts: troupe,
     clock,
     recorder,
     directory,
@@ -270,12 +272,23 @@ describe('the rest', () => {
       networkReady: false,
       networkMessage: 'no configuration',
       rssBytes: 1024,
-      handlers: [{ name: 'runc', ready: true, reason: '' }],
+      handlers: [{ name: '', ready: true, reason: '' }],
       configJson: '{"root":"/var/lib/troupe"}',
       socket: '/run/cri.sock',
       lostFacts: 'the journal was damaged',
       conditions: [{ type: 'DebrisRemoved', reason: 'DebrisLeft', message: '/trash/a: EPERM', count: 1 }],
     });
+  });
+
+  it('Status is not ready where that of the CRI is not, and names a refused configuration', async () => {
+    const { client, parts } = await bench();
+    parts.handler = { ready: false, reason: 'handler runc: /usr/sbin/runc: not found' };
+    parts.refusal = 'unknown key log.colour';
+    const { notReadyReason, conditions } = await client.status({});
+    expect(notReadyReason).toBe('handler runc: /usr/sbin/runc: not found');
+    expect(conditions.map(({ type, message }) => `${type}: ${message}`)).toContain(
+      'ConfigurationReloaded: unknown key log.colour',
+    );
   });
 
   it('a client reports an unreachable daemon: a missing socket, and one without a listener', async () => {

@@ -142,8 +142,11 @@ function troupeOf(directory: Directory, activity: Activity): Troupe {
     images: () => [],
     pullLayers: () => [],
     notReadyReason: () => undefined,
+    writeRefusal: () => undefined,
     networkStatus: () => ({ ready: true, message: '' }) as ReturnType<Troupe['networkStatus']>,
-    handlers: () => [],
+    handlers: () => [
+      { name: '', ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: true },
+    ],
   };
   return parts as Troupe;
 }
@@ -158,6 +161,7 @@ function optionsOf(
     process: { pid: process.pid, startedNs: 1n, rssBytes: () => 1 },
     socket: '/run/test.sock',
     configView: () => ({}),
+    configRefusal: () => undefined,
     lostFacts: undefined,
     conditions: new Conditions(silentLog),
   };
