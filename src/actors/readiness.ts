@@ -1,8 +1,8 @@
 import type { Troupe } from './troupe.ts';
 
 /**
- * Why the node is not ready for pods of the default handler: the one source of RuntimeReady in Status, of `troupe status`
- * and of the metric `troupe_ready`. Undefined when commands are accepted and recorded, and the default handler works.
+ * Why the node is not ready for pods of the default handler: the one source of RuntimeReady in Status, of `troupe
+ * status` and of the metric `troupe_ready`. Undefined when commands are accepted and recorded, and that handler works.
  */
 export function whyNotReady(
   troupe: Pick<Troupe, 'notReadyReason' | 'writeRefusal' | 'handlers'>,
