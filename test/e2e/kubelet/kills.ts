@@ -12,6 +12,8 @@ export interface Kills {
 /** ms after the last start in which the kubelet may still report the last kill; then it must be quiet for as long. */
 const SETTLE_MS = 15_000;
 const LOOK_AGAIN_MS = 20;
+/** Of the last ones in a failure. */
+const EVENTS_SAID = 40;
 
 /**
  * Kills and starts; answers for each kill the ms from the start of the daemon until the kubelet's own list of running
@@ -55,11 +57,17 @@ export async function checkAfterKills(
   await delay(2 * SETTLE_MS);
   const lifeAfter = await lifeOf(stage);
   const changed = lifeBefore.filter((line) => !lifeAfter.includes(line));
-  if (changed.length > 0)
-    throw new Error(`changed by the kills: ${changed.join('; ')}; now: ${lifeAfter.join('; ')}`);
-  const warnings = (await stage.kubelet.events()).filter(
-    ({ type, pod }) => type === 'Warning' && (steadyNames.includes(pod) || pod === 'localhost'),
+  const events = (await stage.kubelet.events()).filter(
+    ({ pod }) => steadyNames.includes(pod) || pod === 'localhost',
   );
+  if (changed.length > 0) {
+    // the kubelet's own reason for what it did to them
+    const said = events.slice(-EVENTS_SAID).map(({ pod, reason, message }) => `${pod} ${reason}: ${message}`);
+    throw new Error(
+      `changed by the kills: ${changed.join('; ')}; now: ${lifeAfter.join('; ')}; events: ${said.join('; ')}`,
+    );
+  }
+  const warnings = events.filter(({ type }) => type === 'Warning');
   const staying = warnings.filter(({ atMs }) => atMs > overAtMs + SETTLE_MS);
   if (staying.length > 0)
     throw new Error(
