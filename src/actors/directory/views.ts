@@ -165,7 +165,7 @@ export function containerView(snapshot: SnapshotFrom<ContainerMachine>): Contain
     claimed: context.claimed,
     committed: context.committed,
     exit: ended ? context.exit : undefined,
-    grace: snapshot.matches({ stopping: 'waiting' }) ? graceView(context) : undefined,
+    grace: state === 'stopping' && snapshot.matches({ stopping: 'waiting' }) ? graceView(context) : undefined,
     init: context.init,
     effective: context.effective,
     startFault: context.startFault,
