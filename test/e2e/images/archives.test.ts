@@ -54,7 +54,7 @@ describePods('troupe import, export', () => {
   const optionOf = (name: string): string => world.instance.argv[world.instance.argv.indexOf(name) + 1] ?? '';
   const good = async (...args: string[]): Promise<string> => {
     const { code, stdout, stderr } = await troupe(...args);
-    expect([code, stderr.replaceAll(/^\w+ \[=+\] .* done\n/gmu, '')], args.join(' ')).toEqual([0, '']);
+    expect([code, stderr.replaceAll(/^\w+ [\d.]+ \w+ done\n/gmu, '')], args.join(' ')).toEqual([0, '']);
     return stdout.trim();
   };
   const copy = (from: string, to: string, ...more: string[]): Promise<void> => tools.copy(from, to, ...more);

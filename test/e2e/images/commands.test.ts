@@ -28,7 +28,7 @@ describePods('troupe images, gc, pull, inspect', () => {
 
   const troupe = async (...args: string[]): Promise<string> => {
     const { code, stdout, stderr } = await run([program, ...args, '--state', world.instance.state]);
-    expect(stderr.replaceAll(/^\w+ \[=+\] .* done\n/gmu, ''), args.join(' ')).toBe('');
+    expect(stderr.replaceAll(/^\w+ [\d.]+ \w+ done\n/gmu, ''), args.join(' ')).toBe('');
     expect(code, args.join(' ')).toBe(0);
     return stdout;
   };
