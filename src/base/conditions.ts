@@ -32,6 +32,9 @@ export interface Degradation {
   readonly reason: string;
 }
 
+/** Of a configuration that a reload has refused (F32), in Status and in `troupe status`. */
+export const RELOAD_REFUSED = { type: 'ConfigurationReloaded', reason: 'ConfigurationRefused' } as const;
+
 /** A condition that is false, ready to be shown. */
 export interface FalseCondition {
   readonly type: ConditionType;

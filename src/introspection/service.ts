@@ -3,6 +3,7 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import type { ConnectRouter, HandlerContext, ServiceImpl } from '@connectrpc/connect';
 import { onAbort } from '../base/abort.ts';
 import { Fifo } from '../base/fifo.ts';
+import { RELOAD_REFUSED } from '../base/conditions.ts';
 import type { Conditions } from '../base/conditions.ts';
 import { FaultError, toFault } from '../base/fault.ts';
 import { introspectionLimits } from './bounds.ts';
@@ -178,9 +179,7 @@ function status(options: IntrospectionOptions) {
 /** As in Status of the CRI. */
 function reloadCondition({ configRefusal }: IntrospectionOptions) {
   const message = configRefusal();
-  return message === undefined
-    ? []
-    : [{ type: 'ConfigurationReloaded', reason: 'ConfigurationRefused', message, count: 1 }];
+  return message === undefined ? [] : [{ ...RELOAD_REFUSED, message, count: 1 }];
 }
 
 function plainChart(chart: Chart) {

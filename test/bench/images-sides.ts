@@ -1,11 +1,12 @@
 // The two who pull, and what one pull costs them: time with the last byte on the disk, and processor time of their own.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { criClient } from '../../scripts/support/cri-client.ts';
 import { type Instance, makeInstance } from '../support/instance.ts';
+import { statusMib } from '../support/own-memory.ts';
 import { run, runOrThrow } from '../support/run.ts';
 import { childrenCpu, type Cpu, cpuOf } from './cpu.ts';
 import type { BenchDisk } from './images-disk.ts';
@@ -70,7 +71,7 @@ async function measurePull(instance: Instance, name: string, count: number): Pro
   try {
     await client.image.listImages({});
     const pid = instance.pid();
-    const idle = rssMiB(pid, 'VmRSS');
+    const idle = await statusMib(pid, 'VmRSS');
     // proc(5): the peak starts anew
     writeFileSync(`/proc/${pid}/clear_refs`, '5');
     const before = cpuOf(pid);
@@ -82,7 +83,7 @@ async function measurePull(instance: Instance, name: string, count: number): Pro
     );
     await syncOf(instance.root);
     const seconds = (performance.now() - startedAt) / 1000;
-    return { seconds, cpu: between(before, cpuOf(pid)), rssMiB: rssMiB(pid, 'VmHWM') - idle };
+    return { seconds, cpu: between(before, cpuOf(pid)), rssMiB: (await statusMib(pid, 'VmHWM')) - idle };
   } finally {
     client.close();
   }
@@ -125,9 +126,3 @@ const between = (before: Cpu, after: Cpu): Cpu => ({
   user: after.user - before.user,
   system: after.system - before.system,
 });
-
-/** proc(5), /proc/pid/status: in kB. */
-function rssMiB(pid: number, name: 'VmRSS' | 'VmHWM'): number {
-  const text = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) / 1024;
-}

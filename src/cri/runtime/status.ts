@@ -1,6 +1,7 @@
 import type { HandlerStatus } from '../../ports/runtime.ts';
 import { whyNotReady } from '../../actors/readiness.ts';
 import { encodePlain } from '../../base/codec.ts';
+import { RELOAD_REFUSED } from '../../base/conditions.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../call/edge.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
@@ -63,9 +64,7 @@ function networkCondition({ troupe }: Options) {
  */
 function configConditions({ configRefusal }: Options) {
   const refusal = configRefusal();
-  return refusal === undefined
-    ? []
-    : [condition('ConfigurationReloaded', false, 'ConfigurationRefused', refusal)];
+  return refusal === undefined ? [] : [condition(RELOAD_REFUSED.type, false, RELOAD_REFUSED.reason, refusal)];
 }
 
 /**

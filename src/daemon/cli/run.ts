@@ -81,16 +81,22 @@ function reportError(thrown: unknown, line: CommandLine, screen: Screen, socket:
     return kind === 'invalidRequest' ? EXIT.usage : kind === 'notFound' ? EXIT.notFound : EXIT.failed;
   }
   const { problem, message } = problemOf(thrown);
-  screen.note(`troupe ${line.command}: ${(TEXT_OF[problem] ?? ((_socket, said) => said))(socket, message)}`);
+  screen.note(`troupe ${line.command}: ${textOf(problem, socket, message)}`);
   return EXIT_OF[problem];
 }
 
 /** What an administrator has to know beside the message. */
-const TEXT_OF: Partial<Readonly<Record<CallProblem, (socket: string, message: string) => string>>> = {
-  unreachable: (socket, message) =>
-    existsSync(socket)
-      ? `no daemon answers at ${socket}, where a socket is: ${message}`
-      : `no daemon answers at ${socket}, where no socket is: ${message}; another one is named by --introspection or --config`,
-  forbidden: (socket, message) => `${socket} may not be opened by this user: ${message}`,
-  late: (socket) => `the daemon at ${socket} did not answer within ${cliLimits.callMs / 1000} s`,
-};
+function textOf(problem: CallProblem, socket: string, message: string): string {
+  switch (problem) {
+    case 'unreachable':
+      return existsSync(socket)
+        ? `no daemon answers at ${socket}, where a socket is: ${message}`
+        : `no daemon answers at ${socket}, where no socket is: ${message}; another one is named by --introspection or --config`;
+    case 'forbidden':
+      return `${socket} may not be opened by this user: ${message}`;
+    case 'late':
+      return `the daemon at ${socket} did not answer within ${cliLimits.callMs / 1000} s`;
+    default:
+      return message;
+  }
+}

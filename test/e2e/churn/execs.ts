@@ -2,8 +2,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ownMib } from '../../support/own-memory.ts';
-import { EVENT_MS } from '../../support/patience.ts';
 import { quantile } from '../../bench/stats.ts';
+import { calmHeld, type Held, heldAsBefore } from '../support/held.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import type { World } from '../support/world.ts';
 
@@ -14,21 +14,14 @@ const HANGS_EACH = 50;
 const FORKS_EACH = 20;
 /** MiB that it may grow: V8's heap and malloc's arenas breathe by some ten. */
 const GROWTH_MIB = 24;
-const LOOK_MS = 100;
+/** ms of calm before the baseline is taken. */
+const CALM_MS = 4000;
 /** gRPC's DeadlineExceeded. */
 const DEADLINE_EXCEEDED = 4;
 
 export interface ExecOptions {
   readonly perSecond: number;
   readonly seconds: number;
-}
-
-export interface Held {
-  /** Processes on the machine that the daemon or its container has started. */
-  readonly processes: number;
-  readonly descriptors: number;
-  /** MiB of the daemon's own memory. */
-  readonly ownMib: number;
 }
 
 export interface ExecResult {
@@ -50,12 +43,12 @@ export async function manyExecs(world: World, { perSecond, seconds }: ExecOption
   const pod = await reapingPod(world);
   const tally = { done: 0, timedOut: 0, wrong: [] as string[], latencies: [] as number[] };
   await load(world, pod.containerId, { perSecond, seconds: WARM_UP_MS / 1000 }, tally);
-  const before = await settled(world, pod.containerId, undefined);
+  const before = await calmHeld(() => held(world, pod.containerId), CALM_MS);
   Object.assign(tally, { done: 0, timedOut: 0, latencies: [] });
   const startedAt = performance.now();
   await load(world, pod.containerId, { perSecond, seconds }, tally);
   const rate = tally.done / ((performance.now() - startedAt) / 1000);
-  const after = await settled(world, pod.containerId, before);
+  const after = await heldAsBefore(() => held(world, pod.containerId), before, GROWTH_MIB);
   await pod.stop();
   return { before, after, ...tally, rate };
 }
@@ -160,27 +153,6 @@ async function probe(world: World, containerId: string, index: number, tally: Ta
 
 function note({ wrong }: Tally, what: string): void {
   if (wrong.length < 5) wrong.push(what);
-}
-
-/** Once it is as little as before, or has been the same for a while. */
-async function settled(world: World, containerId: string, before: Held | undefined): Promise<Held> {
-  let last = await held(world, containerId);
-  let calm = 0;
-  for (let waited = 0; waited < EVENT_MS; waited += LOOK_MS) {
-    if (
-      before === undefined
-        ? calm * LOOK_MS >= 4000
-        : last.processes <= before.processes &&
-          last.descriptors <= before.descriptors &&
-          last.ownMib <= before.ownMib + GROWTH_MIB
-    )
-      break;
-    await delay(LOOK_MS);
-    const now = await held(world, containerId);
-    calm = now.processes === last.processes && now.descriptors === last.descriptors ? calm + 1 : 0;
-    last = now;
-  }
-  return last;
 }
 
 /** A process counts when its parent is the daemon, or a cgroup of its is the container's. */

@@ -1,10 +1,10 @@
 // A daemon that is traced from the exec of its program on.
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { processStat } from '../../../src/host/process/process-identity.ts';
 import { until } from '../../support/eventually.ts';
 import type { Instance } from '../../support/instance.ts';
-import { stopAtCall } from '../../support/tracer/tracer.ts';
+import { reachedOrOver, stopAtCall } from '../../support/tracer/tracer.ts';
 
 /** Where this file is, the next start stops itself before it becomes the daemon. */
 const HOLD = 'hold';
@@ -30,15 +30,11 @@ export async function startStoppedAt(
 ): Promise<string | undefined> {
   await writeFile(join(instance.directory, HOLD), '');
   const started = instance.start();
-  const over = started.then(
-    () => delay(afterMs),
-    () => delay(afterMs),
-  );
   const pid = instance.pid();
-  await until(async () => (await stateOf(pid)) === 'T');
+  await until(async () => processStat(pid)?.state === 'T');
   const traced = await stopAtCall(pid, at, side);
   process.kill(pid, 'SIGCONT');
-  const reached = await Promise.race([traced.reached, over.then(() => undefined)]);
+  const reached = await reachedOrOver(traced, started, afterMs);
   if (reached !== undefined) {
     // `started` asks on for a while, and may hear the instance after this one
     await instance.ended();
@@ -47,10 +43,4 @@ export async function startStoppedAt(
   await traced.leave();
   await started;
   return undefined;
-}
-
-/** The letter of proc_pid_stat(5). */
-async function stateOf(pid: number): Promise<string> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'latin1');
-  return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3);
 }

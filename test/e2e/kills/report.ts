@@ -23,29 +23,29 @@ export const wrongOf = (all: readonly Kept[]): readonly string[] =>
     }),
   );
 
-/** Commits and days of points. */
-const madeOf = (points: readonly KeptPoint[]): string =>
-  [...new Set(points.map(({ made }) => made.replace('commit ', '')))].join('; ');
+/** A row of the table: the operation, the cells between, points with a failure, commits and days of the points. */
+function rowOf({ operation, points }: Kept, cells: readonly (string | number)[]): string {
+  const failed = points.filter(({ problem }) => problem !== '').length;
+  const made = [...new Set(points.map((point) => point.made.replace('commit ', '')))].join('; ');
+  return `| ${[operation, ...cells, failed, made].join(' | ')} |`;
+}
+
+const ofKind = ({ points }: Kept, wanted: Kind): number =>
+  points.filter(({ kind }) => kind === wanted).length;
 
 const list = (wrong: readonly string[]): readonly string[] =>
   wrong.length > 0 ? ['', ...wrong.map((line) => `- ${line}`)] : [];
 
 /** Markdown. */
 export function againText(all: readonly Kept[]): string {
-  const rows = all.map(({ operation, ended, points }) => {
+  const rows = all.map((kept) => {
+    const { ended, points } = kept;
     const firsts = [...new Set(points.map(({ first }) => first))];
-    const count = (holds: (point: Point) => boolean): number => points.filter(holds).length;
-    return `| ${[
-      operation,
-      firsts.join(', '),
-      firsts
-        .map((one) => Math.max(...points.filter(({ first }) => first === one).map(({ at }) => at)))
-        .join(', '),
-      `${count(({ kind }) => kind === 'before')}${ended.length > 0 ? '' : ', not all'}`,
-      count(({ kind }) => kind === 'after'),
-      count(({ problem }) => problem !== ''),
-      madeOf(points),
-    ].join(' | ')} |`;
+    const calls = firsts.map((one) =>
+      Math.max(...points.filter(({ first }) => first === one).map(({ at }) => at)),
+    );
+    const before = `${ofKind(kept, 'before')}${ended.length > 0 ? '' : ', not all'}`;
+    return rowOf(kept, [firsts.join(', '), calls.join(', '), before, ofKind(kept, 'after')]);
   });
   return [
     'SIGKILL within an operation, then SIGKILL of the next instance at each system call of its start and recovery that',
@@ -60,16 +60,10 @@ export function againText(all: readonly Kept[]): string {
 
 /** Markdown. */
 export function killsText(all: readonly Kept[]): string {
-  const rows = all.map(({ operation, ended, points }) => {
-    const count = (holds: (point: Point) => boolean): number => points.filter(holds).length;
-    const calls = Math.max(0, ...points.map(({ at }) => at));
-    return `| ${[
-      operation,
-      calls,
-      ...KINDS.map((one) => `${count(({ kind }) => kind === one)}${ended.includes(one) ? '' : ', not all'}`),
-      count(({ problem }) => problem !== ''),
-      madeOf(points),
-    ].join(' | ')} |`;
+  const rows = all.map((kept) => {
+    const calls = Math.max(0, ...kept.points.map(({ at }) => at));
+    const kinds = KINDS.map((one) => `${ofKind(kept, one)}${kept.ended.includes(one) ? '' : ', not all'}`);
+    return rowOf(kept, [calls, ...kinds]);
   });
   return [
     'SIGKILL of the daemon at each of its system calls that another process or the next instance sees, then a start and',

@@ -6,7 +6,7 @@ import { injects } from '../../support/faults/injects.ts';
 import { eventually } from '../../support/eventually.ts';
 import { differences, type Machine, snapshotMachine } from '../../support/baseline.ts';
 import { EVENT_MS } from '../../support/patience.ts';
-import { stopAtCall, type Side } from '../../support/tracer/tracer.ts';
+import { reachedOrOver, stopAtCall, type Side } from '../../support/tracer/tracer.ts';
 import { troupeCheck } from '../churn/churn.ts';
 import { makeWorld } from '../support/world.ts';
 import { holdable, startStoppedAt } from './held-start.ts';
@@ -168,10 +168,7 @@ export async function strike(
     () => '',
     (error: unknown) => `the operation failed: ${String(error)}`,
   );
-  const reached = await Promise.race([
-    traced.reached,
-    answer.then(() => delay(AFTER_ANSWER_MS)).then(() => undefined),
-  ]);
+  const reached = await reachedOrOver(traced, answer, AFTER_ANSWER_MS);
   if (kind === 'cancel' && reached !== undefined) {
     client.abort();
     await answer;
@@ -222,19 +219,13 @@ export async function strikeAgain(
     () => 'the answer',
     () => 'the daemon is gone',
   );
-  // the tracer kills before it says so
-  const begun = await Promise.race([
-    traced.reached,
-    answer.then(() => delay(AFTER_ANSWER_MS)).then(() => undefined),
-  ]);
+  const where = { operation: operation.name, first, at, kind };
+  const begun = await reachedOrOver(traced, answer, AFTER_ANSWER_MS);
   if (begun === undefined) {
     await traced.leave();
     const { problem } = await settle(base, act, '');
     return {
-      operation: operation.name,
-      first,
-      at,
-      kind,
+      ...where,
       call: 'none',
       problem: `it has no call ${first}: it got ${await answer}; ${problem}`,
       settledMs: 0,
@@ -247,14 +238,7 @@ export async function strikeAgain(
   const settled = await settle(base, act, failure);
   if (reached === undefined && settled.problem === '') return undefined;
   if (reached !== undefined) killedAgain.happened();
-  return {
-    operation: operation.name,
-    first,
-    at,
-    kind,
-    call: shortened(reached ?? 'not reached', base),
-    ...settled,
-  };
+  return { ...where, call: shortened(reached ?? 'not reached', base), ...settled };
 }
 
 /** The next instance: it starts, what it reports is true, and the machine agrees with its records. */

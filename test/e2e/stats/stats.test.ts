@@ -1,5 +1,5 @@
 // Statistics and metrics of a pod that has done a known amount of everything, beside the kernel's own files.
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -8,6 +8,7 @@ import type {
   ListPodSandboxMetricsResponse,
   PodSandboxStats,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { cpuOf } from '../../bench/cpu.ts';
 import { Crictl, describePods, untilHolds } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
@@ -16,6 +17,7 @@ const MIB = 1024 * 1024;
 /** USER_HZ, on every Linux. */
 const TICKS_A_SECOND = 100;
 const SECOND_NS = 1_000_000_000;
+const MS_NS = 1_000_000;
 const ALLOCATED = 100 * MIB;
 const WRITTEN = 50 * MIB;
 const SENT = 10 * MIB;
@@ -87,17 +89,12 @@ describePods('statistics of a pod with a known load', () => {
     await world.close();
   });
 
-  /** CPU time of the container's first process: utime and stime of proc_pid_stat(5). */
+  /** CPU time of the container's first process. */
   const burntNs = async (containerId: string): Promise<number> => {
     const { info } = await world.client.runtime.containerStatus({ containerId, verbose: true });
     const { pid } = JSON.parse(info['info'] ?? '{}') as { readonly pid: number };
-    const stat = await readFile(`/proc/${pid}/stat`, 'latin1');
-    const [utime = 0, stime = 0] = stat
-      .slice(stat.lastIndexOf(')') + 2)
-      .split(' ')
-      .slice(11, 13)
-      .map(Number);
-    return ((utime + stime) / TICKS_A_SECOND) * SECOND_NS;
+    const { user, system } = cpuOf(pid);
+    return (user + system) * MS_NS;
   };
 
   const statsOf = async (load: Load): Promise<ContainerStats | undefined> =>

@@ -8,11 +8,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
 import { memoryLimits } from '../../../src/host/bounds.ts';
 import { ownMib } from '../../support/own-memory.ts';
-import { EVENT_MS } from '../../support/patience.ts';
 import { ContainerConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { spdyHeaders, wsHeaders } from '../../integration/streaming/clients.ts';
 import { SpdyClient } from '../../integration/streaming/clients.ts';
 import { type Random, randomStream } from '../../sim/random.ts';
+import { calmHeld, type Held, heldAsBefore } from '../support/held.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import type { World } from '../support/world.ts';
 
@@ -20,8 +20,6 @@ import type { World } from '../support/world.ts';
 const WARM_UP = 100;
 /** ms of calm before the baseline is taken: what the start has left is given back within. */
 const CALM_MS = memoryLimits.trimEveryMs + 1000;
-/** ms between two polls. */
-const LOOK_MS = 100;
 /** ms after the upgrade within which a client goes: a session is whole after some 50. */
 const STAY_MS = 120;
 /** MiB that the daemon may be larger in the end: V8's heap and malloc's arenas breathe by some ten. */
@@ -33,18 +31,9 @@ export interface AbortOptions {
   readonly seed: number;
 }
 
-export interface Kept {
-  /** Processes in the container beside its first. */
-  readonly processes: number;
-  /** Open descriptors of the daemon. */
-  readonly descriptors: number;
-  /** MiB of the daemon's own memory. */
-  readonly ownMib: number;
-}
-
 export interface AbortResult {
-  readonly before: Kept;
-  readonly after: Kept;
+  readonly before: Held;
+  readonly after: Held;
   /** How many sessions of each kind were left at each point. */
   readonly left: ReadonlyMap<string, number>;
   /** URLs that were refused since too many waited, which is no fault. */
@@ -96,10 +85,10 @@ export async function abortSessions(
     await Promise.all(Array.from({ length: atOnce }, worker));
   };
   await some(WARM_UP);
-  const before = await settled(target, undefined);
+  const before = await calmHeld(() => held(target), CALM_MS);
   left.clear();
   await some(sessions);
-  const after = await settled(target, before);
+  const after = await heldAsBefore(() => held(target), before, GROWTH_MIB);
   const { stdout } = await world.client.runtime.execSync({
     containerId: target.containerId,
     cmd: ['echo', 'up'],
@@ -294,28 +283,7 @@ function answered(socket: Socket): Promise<Buffer | undefined> {
   });
 }
 
-/** What the daemon has once that is as little as before, or does not become less in time. */
-async function settled(target: StreamTarget, before: Kept | undefined): Promise<Kept> {
-  let last = await kept(target);
-  let calm = 0;
-  for (let waited = 0; waited < EVENT_MS; waited += LOOK_MS) {
-    if (
-      before === undefined
-        ? calm * LOOK_MS >= CALM_MS
-        : last.processes <= before.processes &&
-          last.descriptors <= before.descriptors &&
-          last.ownMib <= before.ownMib + GROWTH_MIB
-    )
-      break;
-    await delay(LOOK_MS);
-    const now = await kept(target);
-    calm = now.processes === last.processes && now.descriptors === last.descriptors ? calm + 1 : 0;
-    last = now;
-  }
-  return last;
-}
-
-async function kept({ world, pids }: StreamTarget): Promise<Kept> {
+async function held({ world, pids }: StreamTarget): Promise<Held> {
   const pid = world.instance.pid();
   const [processes, fds, own] = await Promise.all([pids(), readdir(`/proc/${pid}/fd`), ownMib(pid)]);
   return {

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 
 export type Side = 'before' | 'after' | 'hold';
 
@@ -44,4 +45,20 @@ export async function stopAtCall(pid: number, at: number, side: Side): Promise<T
       await ended;
     },
   };
+}
+
+/**
+ * The call at which the process was stopped; undefined when it was not for that long after `over` has ended, one way or
+ * the other. The tracer kills before it says so, and a client may hear of the death first.
+ */
+export async function reachedOrOver(
+  { reached }: Traced,
+  over: Promise<unknown>,
+  afterMs: number,
+): Promise<string | undefined> {
+  const late = over.then(
+    () => delay(afterMs),
+    () => delay(afterMs),
+  );
+  return await Promise.race([reached, late.then(() => undefined)]);
 }
