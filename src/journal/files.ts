@@ -11,6 +11,7 @@ import type { Log } from '../base/log.ts';
 import { FORMAT, frame, header } from './format.ts';
 import { Refusals } from './refusals.ts';
 import { isFull, Reserve } from './reserve.ts';
+import { LeftFiles } from './left-files.ts';
 import { closeUnused, noteLeft, writtenWhole } from './whole-file.ts';
 
 export const NAME = /^journal\.(\d{1,15})$/u;
@@ -67,6 +68,7 @@ export class JournalFiles<S> {
   #cutIsGood = false;
   /** Whether a refused file of the next number may exist, or come back after a power loss. */
   #nextInDoubt = false;
+  readonly #left: LeftFiles;
 
   /** `number`: the newest existing file, 0 for none. */
   constructor({ disk, fold, log }: FilesOptions<S>, state: S, number: number, reserved: boolean) {
@@ -77,6 +79,7 @@ export class JournalFiles<S> {
     this.#number = number;
     this.#refusals = new Refusals(log);
     this.#reserve = new Reserve({ disk, refusals: this.#refusals }, reserved);
+    this.#left = new LeftFiles(disk, this.#refusals);
   }
 
   /**
@@ -158,6 +161,7 @@ export class JournalFiles<S> {
       try {
         await this.#disk.unlink(name);
       } catch (thrown) {
+        this.#left.add(name);
         this.#log.warn(
           { name, reason: toFault(thrown).message },
           'journal: could not delete a left-over file',
@@ -189,6 +193,7 @@ export class JournalFiles<S> {
     // on a full disk a record that ends something may fit while one that begins something does not: the
     // notice would repeat with each
     if (!mayUseReserve) this.#refusals.end();
+    await this.#left.drop();
   }
 
   /**
@@ -363,11 +368,13 @@ export class JournalFiles<S> {
   /** The new file is in effect already: a failure here costs space, no records. */
   async #dropOld(number: number, file: DiskFile | undefined, hadSecrets: boolean): Promise<void> {
     await closeUnused(this.#refusals, file);
+    const name = `journal.${number}`;
     try {
-      if (number > 0) await this.#disk.unlink(`journal.${number}`);
+      if (number > 0) await this.#disk.unlink(name);
       // synced, since a power loss must not bring the secrets back
       if (hadSecrets) await this.#disk.syncDirectory();
     } catch (thrown) {
+      this.#left.add(name);
       noteLeft(this.#refusals, thrown);
     }
   }

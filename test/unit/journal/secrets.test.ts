@@ -89,6 +89,31 @@ describe('a journal with the programs of containers in it', () => {
     expect(textOf((await new Rig(model).open()).state)).toBe(textOf(state));
   });
 
+  it('S91 is deleted with the first records that follow where the disk refused that at the start', async () => {
+    const model = diskWith({ 'journal.6': bytesOf(older), 'journal.7': bytesOf(older) });
+    const rig = new Rig(model);
+    // a new file is made only where its name could be cleared
+    let cleared = false;
+    rig.trouble = (_at, operation) => {
+      if (operation !== 'unlink') return undefined;
+      const isFirst = !cleared;
+      cleared = true;
+      return isFirst ? undefined : 'EIO';
+    };
+    const { journal, state } = await rig.open();
+    expect(leaks(model)).toContain('journal.6');
+    expect(leaks(model)).toContain('journal.7');
+    await journal.append(records(1), { sync: true });
+    expect(leaks(model)).toContain('journal.7');
+    rig.trouble = () => undefined;
+    await journal.append(records(1), { sync: true });
+    expect(leaks(model)).toEqual([]);
+    const before = rig.operations.length;
+    await journal.append(records(1), { sync: true });
+    expect(rig.operations.slice(before)).not.toContain('unlink');
+    expect(textOf((await new Rig(model).open()).state)).toBe(textOf(state));
+  });
+
   it('S91 has none of them in the folded state and its snapshot', () => {
     const state = ledgerFold.empty();
     for (const record of older) ledgerFold.apply(state, record);
