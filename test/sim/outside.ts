@@ -28,7 +28,6 @@ export interface Target {
 /** Milliseconds after which a driver finds out by itself that nothing moves: downloads, whose whole bound is hours. */
 const STALL_MS = 180_000;
 
-const NO_TARGET: Target = { prefix: '', error: 0, slowMs: 0 };
 /** Share of the calls of a slow kind that are. */
 const SLOW = 0.7;
 
@@ -48,7 +47,8 @@ export class Outside {
   readonly scheduler: Scheduler;
   readonly #random: Random;
   readonly rates: FaultRates = { error: 0, hang: 0 };
-  target: Target | undefined;
+  /** Of kinds that do not overlap. */
+  targets: readonly Target[] = [];
   /** The mutant: what is aborted or given up lands all the same, later. */
   landsLate = false;
   /** The mutant: effects of a dead daemon's helpers land at any time, also after the next one's scan. */
@@ -158,8 +158,8 @@ export class Outside {
   /** Makes it happen from now on, or later where this kind is slow. */
   soon(epoch: number, label: string, happen: () => void): void {
     const add = (): void => this.scheduler.add(epoch, label, happen);
-    const { slowMs, prefix } = this.target ?? NO_TARGET;
-    if (slowMs === 0 || !label.startsWith(prefix) || !this.#random.chance(SLOW)) {
+    const slowMs = this.#targetOf(label)?.slowMs ?? 0;
+    if (slowMs === 0 || !this.#random.chance(SLOW)) {
       add();
       return;
     }
@@ -167,10 +167,14 @@ export class Outside {
     this.scheduler.after(epoch, this.#random.next() * slowMs, add);
   }
 
+  #targetOf(label: string): Target | undefined {
+    return this.targets.find(({ prefix }) => label.startsWith(prefix));
+  }
+
   #ending(label: string, fx: EffectContext | undefined): 'done' | 'error' | 'hang' | 'aborted' {
     if (fx?.signal.aborted === true) return 'aborted';
-    if (this.target !== undefined && label.startsWith(this.target.prefix))
-      if (this.#random.chance(this.target.error)) return 'error';
+    const target = this.#targetOf(label);
+    if (target !== undefined && this.#random.chance(target.error)) return 'error';
     if (this.#random.chance(this.rates.error)) return 'error';
     if (fx !== undefined && this.#random.chance(this.rates.hang)) return 'hang';
     return 'done';

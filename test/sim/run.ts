@@ -165,7 +165,7 @@ class Course {
     const { outside, disk } = this.#world;
     outside.rates.error = 0;
     outside.rates.hang = 0;
-    outside.target = undefined;
+    outside.targets = [];
     this.#world.onView = undefined;
     this.#world.quietSinceMs = this.#world.scheduler.nowMs;
     this.#world.scheduler.timerFirst = 0;

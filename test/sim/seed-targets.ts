@@ -8,36 +8,54 @@ import type { World } from './world.ts';
 
 /** Longer than each bound that a stop waits for. */
 const SLOW_MS = 20_000;
+const SLOW_DISK: Target = { prefix: 'disk.sync', error: 0, slowMs: SLOW_MS };
 /** Of stops: such that a slow call ends within them, or not. */
 const GRACES_MS = [0, 300, 30_000] as const;
 
-/** One kind of call is slow or fails, and pods and clients are such that it matters. */
+/** One or two kinds of call are slow or fail, and pods and clients are such that it matters. */
 export interface Aim {
-  readonly target: Target;
+  readonly targets: readonly Target[];
   readonly pod?: Partial<PodPlan>;
   readonly hasPlugins?: boolean;
   /** Least chance that a sync of the disk fails. */
   readonly diskError?: number;
   readonly isStubborn?: boolean;
+  /** Of the seeker's view of an actor: the state from which on these targets count in place of the others. */
+  readonly from?: { readonly path: string; readonly targets: readonly Target[] };
 }
 
 const AIMS: readonly Aim[] = [
   // starts that a stop overtakes, in each of their steps
-  { target: { prefix: 'nri.', error: 0, slowMs: SLOW_MS }, hasPlugins: true },
-  { target: { prefix: 'criu.restore', error: 0, slowMs: SLOW_MS }, pod: { checkpoints: 'image' } },
-  { target: { prefix: 'runtime.start', error: 0, slowMs: SLOW_MS } },
+  { targets: [{ prefix: 'nri.', error: 0, slowMs: SLOW_MS }], hasPlugins: true },
+  { targets: [{ prefix: 'criu.restore', error: 0, slowMs: SLOW_MS }], pod: { checkpoints: 'image' } },
+  { targets: [{ prefix: 'runtime.start', error: 0, slowMs: SLOW_MS }] },
   // a stop that waits for the thaw
-  { target: { prefix: 'criu.thaw', error: 0, slowMs: SLOW_MS } },
+  { targets: [{ prefix: 'criu.thaw', error: 0, slowMs: SLOW_MS }] },
   // updates that fail, whose records then fail as well, also within the grace of a stop
   {
-    target: { prefix: 'runtime.update', error: 0.5, slowMs: 0 },
+    targets: [{ prefix: 'runtime.update', error: 0.5, slowMs: 0 }],
     pod: { resizes: true, graceMs: 30_000, teardown: 'tidy' },
     diskError: 0.15,
     isStubborn: true,
   },
   // records that are late, and those that are refused and tried again
-  { target: { prefix: 'disk.sync', error: 0, slowMs: SLOW_MS }, pod: { resizes: true, graceMs: 500 } },
-  { target: { prefix: 'disk.sync', error: 0, slowMs: 1000 }, diskError: 0.3 },
+  { targets: [SLOW_DISK], pod: { resizes: true, graceMs: 500 } },
+  { targets: [{ prefix: 'disk.sync', error: 0, slowMs: 1000 }], diskError: 0.3 },
+  // two faults, one after the other: the record of a reverted update is late when a stop comes, and a stop whose record
+  // is late fails
+  {
+    targets: [{ prefix: 'runtime.update', error: 0.5, slowMs: 0 }],
+    pod: { resizes: true, graceMs: 30_000, teardown: 'tidy' },
+    from: { path: 'updating.closing', targets: [SLOW_DISK] },
+    isStubborn: true,
+  },
+  {
+    targets: [],
+    from: { path: 'stopping.leaving', targets: [SLOW_DISK] },
+    pod: { teardown: 'sandboxOnly' },
+    diskError: 0.3,
+    isStubborn: true,
+  },
 ];
 
 /** What a fifth of the seeds aim at. */
@@ -60,8 +78,10 @@ export class Seeker {
     this.#checkpoints = new CheckpointClient(world, () => 240_000);
   }
 
-  work(): void {
+  work(from: Aim['from']): void {
     this.#world.onView = (view) => {
+      if (from !== undefined && view.path === from.path) this.#world.outside.targets = from.targets;
+      if (from !== undefined && view.path !== from.path) return;
       if (view.kind !== 'container' || !this.#random.chance(0.6)) return;
       const act = this.#actOn(view.path, view.id);
       if (act === undefined) return;

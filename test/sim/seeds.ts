@@ -157,15 +157,19 @@ function begin(world: World, seed: number, troubles: Troubles): void {
   world.scheduler.timerFirst = troubles.timerFirst;
 }
 
-function takeAim(world: World, { target, diskError = 0, isStubborn = false }: Aim, rare: Random): void {
+function takeAim(
+  world: World,
+  { targets, from, diskError = 0, isStubborn = false }: Aim,
+  rare: Random,
+): void {
   const { kernel } = world;
-  world.outside.target = target;
+  world.outside.targets = targets;
   world.diskErrorRate = Math.max(diskError, world.diskErrorRate);
   if (isStubborn) {
     const { program } = kernel;
     kernel.program = (id) => ({ ...program(id), livesMs: undefined, stubborn: true });
   }
-  new Seeker(world, rare).work();
+  new Seeker(world, rare).work(from);
 }
 
 /** What a container's program does follows from the seed and its id. */
@@ -224,12 +228,14 @@ function hangDisk(world: World, dice: Random): void {
 
 async function probe(world: World, id: ContainerId, dice: Random): Promise<void> {
   const client = new Client(world, () => 240_000);
-  const beganMs = world.scheduler.nowMs;
+  const { nowMs: beganMs, hurried } = world.scheduler;
   const answered = await client.exec(id).then(
     () => true,
     (thrown: unknown) => kindOf(thrown) !== 'cancelled',
   );
-  if (answered) world.answers.execAnswered(id, world.scheduler.nowMs - beganMs);
+  // a timer that ran before what was due took the clock far ahead of an answer that was on its way
+  if (answered && world.scheduler.hurried === hurried)
+    world.answers.execAnswered(id, world.scheduler.nowMs - beganMs);
   if (dice.chance(0.5)) await client.reopenLog(id).catch(() => undefined);
 }
 
