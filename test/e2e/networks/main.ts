@@ -1,6 +1,6 @@
 // `sudo npm run networks [-- GROUP... --only WORDS,WORDS --at-once 3]`: pods in every network that can be had, each on
 // a daemon and a machine (a network namespace) of its own. Prints a table for each group of networks and, where the
-// whole group has run, writes it into docs/figures.md.
+// whole group has run, writes it into docs/figures.md. The last line has the totals of all.
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
 import { tableText, totals } from '../kubelet/report.ts';
@@ -41,15 +41,18 @@ async function main(): Promise<void> {
       `no group ${unknown.join(', ')}; there are: ${groups.map(({ name }) => name).join(', ')}`,
     );
   const words = options.only.split(',');
+  const all: Row[] = [];
   for (const { name, title, parts } of groups) {
     if (positionals.length > 0 && !positionals.includes(name)) continue;
     const rows = await playAll(parts.filter((part) => words.some((word) => part.title.includes(word))));
     if (rows.length === 0) continue;
+    all.push(...rows);
     const text = tableText(rows);
     console.log(`\n${title}\n\n${text}\n\nnetworks ${name}: ${totals(rows)}\n`);
     if (options.only === '') writeFigures(`networks ${name}`, `Networks: ${title}`, text);
     if (rows.some(({ state }) => state === 'failed')) process.exitCode = 1;
   }
+  console.log(`networks: ${totals(all)}`);
 }
 
 if (process.getuid?.() === 0) await main();

@@ -1,6 +1,7 @@
 // What runs in a guest, part by part. Each part has a guest of its own, so that none finds the remains of another.
 import { join } from 'node:path';
 import { checkout } from '../../support/tools/cache.ts';
+import { referencePlugins } from '../../support/tools/cni-tools.ts';
 import { shimRuncV2 } from '../../support/tools/go-tools.ts';
 import { kubernetes } from '../../support/tools/kubernetes.ts';
 import type { World } from '../world.ts';
@@ -142,6 +143,15 @@ export const parts: readonly Part[] = [
   { name: 'conformance-cgroupfs', boots: [program('test/conformance-cri/main.ts')] },
   { name: 'kubelet', ...kubelet, env: systemd },
   { name: 'kubelet-cgroupfs', ...kubelet },
+  {
+    // links that the machine's own kernel may lack; macvlan beside them, whose title has the same letters
+    name: 'networks',
+    boots: [
+      program('test/e2e/networks/main.ts', 'debian', 'newest', '--only', 'vlan,vrf,dummy', '--at-once', '1'),
+    ],
+    tools: ['tools/cni-plugins'],
+    prepare: referencePlugins,
+  },
   { name: 'integration', boots: [vitest('integration')], tools: TOOLS, prepare: shimRuncV2 },
   { name: 'e2e', boots: [vitest('e2e')], tools: TOOLS, prepare: shimRuncV2 },
   { name: 'security', boots: [vitest('security')], tools: TOOLS },
