@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { run } from '../../support/run.ts';
 import { REFERENCE_VERSION, referencePlugins } from '../../support/tools/cni-tools.ts';
 import { Skipped } from '../support/parts.ts';
-import type { NetWorld, Pod } from './net-world.ts';
-import type { Conflist, NetworkCase } from './proof.ts';
+import { type NetWorld, type Pod, SERVED_PORT } from './net-world.ts';
+import { type Conflist, type NetworkCase, reaches } from './proof.ts';
 
 /** One release of the reference plugins, and the version of the specification that its networks are written in. */
 export interface Release {
@@ -200,7 +200,21 @@ const shapes: readonly Shape[] = [
     title: 'bridge, vrf',
     link: 'vrf',
     plugins: (dir) => [bridge(dir, [V4]), { type: 'vrf', vrfname: 'blue' }],
-    ...chained,
+    ips: [IS_V4],
+    pods: 1,
+    stays: BRIDGE_STAYS,
+    hidden: 'to listeners outside of the VRF',
+    check: async ({ machine }, pod) => {
+      const link = await inPod(pod, 'ip', 'link', 'show', 'dev', 'eth0');
+      if (!link.includes('master blue')) throw new Error(link);
+      const routes = await inPod(pod, 'ip', 'route', 'show', 'vrf', 'blue');
+      // the default route is taken along by the newest plugin alone
+      if (!routes.includes('dev eth0')) throw new Error(routes);
+      // Documentation/networking/vrf.rst: else only sockets that are bound to the VRF accept its connections
+      await inPod(pod, 'sysctl', '-w', 'net.ipv4.tcp_l3mdev_accept=1');
+      for (const ip of pod.ips) await reaches([`--net=${machine.netns}`], ip, SERVED_PORT);
+      return 'link and routes are of the VRF, host to pod through it';
+    },
   },
   {
     title: 'bridge, static',
