@@ -49,8 +49,6 @@ const program =
 const RUNC = '/usr/sbin/runc';
 const CRUN = '/usr/bin/crun';
 const critest = program('test/e2e/critest/main.ts', '--runtime', RUNC, '--report', 'REPORT');
-/** Specs of critest that lead into the kernel's processes, namespaces and filters; not those of images and networks. */
-const OF_PROCESSOR = 'Security Context|basic operations|OOM|Mount|Streaming';
 /** What calls the kernel by src/host/ffi. Not the helpers' tests: their scan has 2 s, the thread's start included. */
 const KERNEL_TESTS = [
   ...['files', 'mounts', 'namespaces', 'process', 'process-owner', 'sandbox-files', 'userns', 'watch'].map(
@@ -100,14 +98,6 @@ export const parts: readonly Part[] = [
   {
     name: 'crictl',
     boots: [vitest('e2e', 'test/e2e/crictl/life.test.ts', 'test/e2e/crictl/restart.test.ts')],
-    worlds: ['arm64'],
-  },
-  {
-    name: 'critest-slice',
-    boots: [
-      program('test/e2e/critest/main.ts', '--runtime', RUNC, '--focus', OF_PROCESSOR, '--report', 'REPORT'),
-    ],
-    env: systemd,
     worlds: ['arm64'],
   },
   {
