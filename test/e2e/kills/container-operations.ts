@@ -72,7 +72,11 @@ export const startContainer: Operation = {
       },
       end: async () => {
         if ((await statusOf(stage, containerId)).state === ContainerState.CONTAINER_CREATED)
-          await runtime.startContainer({ containerId });
+          await runtime.startContainer({ containerId }).catch(async (refused: unknown) => {
+            // a cancelled start goes on, and may have ended since the status was read
+            if ((await statusOf(stage, containerId)).state !== ContainerState.CONTAINER_RUNNING)
+              throw refused;
+          });
         await untilHolds((await statusOf(stage, containerId)).logPath, 'up');
         const again = await runtime
           .startContainer({ containerId })

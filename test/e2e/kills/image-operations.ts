@@ -1,6 +1,6 @@
 // Pull and removal of an image, for the sweep.
 import { injects } from '../../support/faults/injects.ts';
-import { wrongLayers } from './small-image.ts';
+import { presentLayers, wrongLayers } from './small-image.ts';
 import { imageName, must, type Operation } from './stage.ts';
 
 export const pullImage: Operation = {
@@ -10,8 +10,9 @@ export const pullImage: Operation = {
   prepare: async (stage) => {
     const { image: images } = stage.world.client;
     const image = { image: imageName(stage.world) };
+    const { root } = stage.world.instance;
     const mustBeWhole = (): void => {
-      const wrong = wrongLayers(stage.world.instance.root);
+      const wrong = wrongLayers(root);
       must(wrong === '', `an image is listed, but ${wrong}`);
     };
     return await Promise.resolve({
@@ -19,7 +20,8 @@ export const pullImage: Operation = {
       seen: async () => {
         const { length } = (await images.listImages({})).images;
         if (length > 0) mustBeWhole();
-        return length === 0;
+        // whole layers of an interrupted pull are kept for a client that pulls again (F07); `end` does
+        return length === 0 && presentLayers(root) === 0;
       },
       end: async () => {
         const { imageRef } = await images.pullImage({ image });

@@ -31,11 +31,16 @@ export const smallImage = (): Image =>
     ]),
   ]);
 
+const unpacked = (root: string): readonly string[] =>
+  smallImage().layers.map(({ diffId }) => join(root, 'layers', diffId.slice('sha256:'.length), 'diff'));
+
+/** How many of the image's layers are unpacked below a root. */
+export const presentLayers = (root: string): number =>
+  unpacked(root).filter((layer) => existsSync(layer)).length;
+
 /** What is wrong with the unpacked layers below a root; '' when nothing is. */
 export function wrongLayers(root: string): string {
-  const [lower = '', upper = ''] = smallImage().layers.map(({ diffId }) =>
-    join(root, 'layers', diffId.slice('sha256:'.length), 'diff'),
-  );
+  const [lower = '', upper = ''] = unpacked(root);
   const program = join(lower, 'bin/busybox');
   if (!existsSync(program) || !readFileSync(program).equals(readFileSync(staticBusybox())))
     return 'the program of the first layer is not whole';
