@@ -72,6 +72,55 @@ const ofGvisor: readonly Explanation[] = [
     reason: /Read-only file system/u,
     why: 'gVisor sees a volume with all that is mounted below it as one mount, so that read-only counts for all of it',
   },
+  {
+    of: gvisor,
+    suite: 'critest',
+    name: /readonly mounts should/u,
+    reason: /runtime does not implement recursive readonly mounts/u,
+    why: 'runsc features lists no recursive read-only mounts',
+  },
+  {
+    of: ['runsc'],
+    suite: 'critest',
+    name: /should support (?:HostPID|PodPID)/u,
+    reason: /pidof nginx|master process/u,
+    why: "each container has a kernel of its own here, and the host's processes are in none: no other processes are seen",
+  },
+  {
+    of: gvisor,
+    suite: 'critest',
+    name: /UserNamespaces .* NamespaceMode_POD/u,
+    reason: /gofer: error setting namespace of type user/u,
+    why: 'runsc features lists idmapped mounts, but its gofer cannot join a user namespace that exists already',
+  },
+  {
+    of: ['runsc'],
+    suite: 'critest',
+    name: /execSync with timeout/u,
+    reason: /to be empty/u,
+    why: "the killed runsc exec leaves its process in gVisor's kernel, where no signal of the host reaches it",
+  },
+  {
+    of: ['runsc'],
+    suite: 'critest',
+    name: /OOMKilled/u,
+    reason: /waiting for sandbox to start: EOF/u,
+    why: "the spec's limit is less memory than gVisor's kernel, which counts as well, needs to start",
+  },
+  {
+    of: gvisor,
+    suite: 'critest',
+    name: /sysctls/u,
+    reason: /can't open '\/proc\/sys\/(?:kernel\/shm_rmid_forced|fs\/mqueue\/msg_max)'/u,
+    why: "gVisor's /proc/sys has no such names",
+  },
+  {
+    of: ['runsc'],
+    suite: 'left',
+    name: /null-netns/u,
+    reason: /\/null-netns nsfs/u,
+    why: 'runsc keeps one empty network namespace in its state directory, for all containers',
+  },
 ];
 
 const ofYouki: readonly Explanation[] = [
@@ -104,9 +153,9 @@ const ofYouki: readonly Explanation[] = [
     why: 'youki features lists no recursive read-only mounts',
   },
   {
-    of: ['youki'],
+    of: ['youki', ...gvisor],
     suite: 'left',
-    name: /./u,
+    name: /\/mnt /u,
     reason: /\+ mounts: \S+\/trctest/u,
     why: 'critest leaves its own mount where its specs of mount propagation fail',
   },
