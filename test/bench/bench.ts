@@ -1,18 +1,17 @@
 // What the bench measures, and how the pairs are interleaved.
-import { cpus, loadavg } from 'node:os';
-import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../scripts/support/figures.ts';
-import { makeWorld, type World } from '../e2e/support/world.ts';
-import { runOrThrow } from '../support/run.ts';
+import { makeWorld } from '../e2e/support/world.ts';
 import { runc14 } from '../support/tools/go-tools.ts';
 import { HangingRuntime } from '../e2e/hung/support.ts';
 import { whyNoDeadMount } from '../support/dead-mount.ts';
 import { type Cpu, cpuPerPod } from './cpu.ts';
 import { type DaemonPod, latencies, type Memory, memoryOf, startPod } from './daemon-pods.ts';
-import { cniPluginDirectory, Floor, type FloorPod, type Parts, total } from './floor.ts';
+import { type Floor, templateName } from './floor.ts';
 import { whileHanging } from './hanging.ts';
+import { execPairs, named, openFloor, pairs, type Sides, times, versions } from './pairs.ts';
 import { cpuText, type Pair, pairsText, type Report, reportText } from './report.ts';
+import { PLAIN } from './setting.ts';
 import { type Collector, startCollector } from './waterfall.ts';
 
 /** Pods that are started and ended before anything is counted: images, caches, JIT. */
@@ -65,7 +64,7 @@ export async function bench(args: readonly string[]): Promise<void> {
       pod: await startPod(world, image, 'pod'),
       host: await startPod(world, image, 'host'),
     };
-    floor = await openFloor(world, runtimePath, templates);
+    floor = await openFloor(world, runtimePath, byName(templates));
     const sides = { world, image, floor };
     const sizes = { rounds: Number(values.rounds), groups: Number(values.groups), pods: Number(values.pods) };
     if (values.only === '') await measureAll({ sides, templates, empty, hanging, runtimePath, sizes });
@@ -84,6 +83,12 @@ interface Sizes {
 
 type Templates = Readonly<Record<'pod' | 'host', DaemonPod>>;
 
+const byName = ({ pod, host }: Templates): ReadonlyMap<string, DaemonPod> =>
+  new Map([
+    [templateName('pod', PLAIN), pod],
+    [templateName('host', PLAIN), host],
+  ]);
+
 interface Whole {
   readonly sides: Sides;
   readonly templates: Templates;
@@ -96,11 +101,17 @@ interface Whole {
 async function measureAll({ sides, templates, empty, hanging, runtimePath, sizes }: Whole): Promise<void> {
   const all: Record<string, Pair> = {};
   for (const network of ['pod', 'host'] as const) {
-    await pairs(sides, network, WARM_UP, 1);
+    await pairs(sides, { network, rounds: WARM_UP, width: 1 });
     console.log(`${network} network, alone: ${sizes.rounds} rounds`);
-    Object.assign(all, named(network, 'alone', await pairs(sides, network, sizes.rounds, 1)));
+    Object.assign(
+      all,
+      named(network, 'alone', await pairs(sides, { network, rounds: sizes.rounds, width: 1 })),
+    );
     console.log(`${network} network, ${GROUP} at once: ${sizes.groups} rounds`);
-    Object.assign(all, named(network, `${GROUP} at once`, await pairs(sides, network, sizes.groups, GROUP)));
+    Object.assign(
+      all,
+      named(network, `${GROUP} at once`, await pairs(sides, { network, rounds: sizes.groups, width: GROUP })),
+    );
   }
   const report: Report = {
     pairs: all,
@@ -129,19 +140,37 @@ async function measureSome(
   { sides, templates, sizes, collector }: Some,
 ): Promise<void> {
   const rowsOf: Readonly<Record<string, () => Promise<string>>> = {
-    pod: async () => pairsText(named('pod', 'alone', await pairs(sides, 'pod', sizes.rounds, 1))),
+    pod: async () =>
+      pairsText(
+        named('pod', 'alone', await pairs(sides, { network: 'pod', rounds: sizes.rounds, width: 1 })),
+      ),
     pod10: async () =>
-      pairsText(named('pod', `${GROUP} at once`, await pairs(sides, 'pod', sizes.groups, GROUP))),
-    host: async () => pairsText(named('host', 'alone', await pairs(sides, 'host', sizes.rounds, 1))),
+      pairsText(
+        named(
+          'pod',
+          `${GROUP} at once`,
+          await pairs(sides, { network: 'pod', rounds: sizes.groups, width: GROUP }),
+        ),
+      ),
+    host: async () =>
+      pairsText(
+        named('host', 'alone', await pairs(sides, { network: 'host', rounds: sizes.rounds, width: 1 })),
+      ),
     host10: async () =>
-      pairsText(named('host', `${GROUP} at once`, await pairs(sides, 'host', sizes.groups, GROUP))),
+      pairsText(
+        named(
+          'host',
+          `${GROUP} at once`,
+          await pairs(sides, { network: 'host', rounds: sizes.groups, width: GROUP }),
+        ),
+      ),
     exec: async () =>
       pairsText({
         'ExecSync of true (floor: runc exec)': await execPairs(sides, templates.pod, sizes.rounds),
       }),
     cpu: async () => cpuText(await cpuRows(sides, sizes.pods)),
   };
-  await pairs(sides, 'pod', WARM_UP, 1);
+  await pairs(sides, { network: 'pod', rounds: WARM_UP, width: 1 });
   await collector?.settle();
   for (const name of names) {
     const measure = rowsOf[name];
@@ -153,83 +182,6 @@ async function measureSome(
     if (collector !== undefined) console.log(`\n${collector.text()}\n`);
   }
 }
-
-interface Sides {
-  readonly world: World;
-  readonly image: string;
-  readonly floor: Floor;
-}
-
-async function openFloor(
-  { instance }: World,
-  runtimePath: string,
-  templates: { readonly pod: DaemonPod; readonly host: DaemonPod },
-): Promise<Floor> {
-  const configOf = ({ containerId }: DaemonPod): string =>
-    join(instance.state, 'containers', containerId, 'bundle/config.json');
-  const floor = new Floor({
-    // beside the daemon's state: what the runtime and the monitor write goes to memory on both sides
-    directory: join(dirname(instance.state), 'floor'),
-    cgroupParent: `/${instance.words[0] ?? ''}`,
-    runtimePath,
-    monitorPath: '/usr/bin/conmon',
-    conflist: join(instance.directory, 'cni/10-test.conflist'),
-    pluginDir: cniPluginDirectory(),
-    templates: { pod: configOf(templates.pod), host: configOf(templates.host) },
-  });
-  await floor.open();
-  return floor;
-}
-
-interface Lives {
-  readonly start: Pair;
-  readonly stop: Pair;
-}
-
-function named(network: 'pod' | 'host', how: string, { start, stop }: Lives): Record<string, Pair> {
-  const where = network === 'pod' ? 'CNI' : 'host network';
-  return { [`pod start, ${where}, ${how}`]: start, [`stop and remove, ${where}, ${how}`]: stop };
-}
-
-/** A B A B: the daemon's pods and the floor's in turn, `width` at once; which side goes first changes each round. */
-async function pairs(
-  { world, image, floor }: Sides,
-  network: 'pod' | 'host',
-  rounds: number,
-  width: number,
-): Promise<Lives> {
-  const empty = () => ({
-    daemon: [] as number[],
-    floor: [] as number[],
-    daemonParts: [] as Parts[],
-    floorParts: [] as Parts[],
-  });
-  const start = empty();
-  const stop = empty();
-  const daemonTurn = async (): Promise<void> => {
-    const pods: DaemonPod[] = await Promise.all(times(width, () => startPod(world, image, network)));
-    const ends = await Promise.all(pods.map((pod) => pod.stop()));
-    start.daemonParts.push(...pods.map((pod) => pod.startParts));
-    stop.daemonParts.push(...ends);
-    start.daemon.push(...pods.map((pod) => total(pod.startParts)));
-    stop.daemon.push(...ends.map(total));
-  };
-  const floorTurn = async (): Promise<void> => {
-    const pods: FloorPod[] = await Promise.all(times(width, () => floor.start(network)));
-    const ends = await Promise.all(pods.map((pod) => pod.stop()));
-    start.floorParts.push(...pods.map((pod) => pod.startParts));
-    stop.floorParts.push(...ends);
-    start.floor.push(...pods.map((pod) => total(pod.startParts)));
-    stop.floor.push(...ends.map(total));
-  };
-  for (let round = 0; round < rounds; round += 1) {
-    const turns = round % 2 === 0 ? [daemonTurn, floorTurn] : [floorTurn, daemonTurn];
-    for (const turn of turns) await turn();
-  }
-  return { start, stop };
-}
-
-const times = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make);
 
 /** Processor time of `count` pods each: alone and many at once, with a network of their own and without. */
 async function cpuRows({ world, image }: Sides, count: number): Promise<Report['cpu']> {
@@ -267,31 +219,4 @@ async function crowded(
   for (let done = 0; done < count; done += GROUP)
     await Promise.all(pods.slice(done, done + GROUP).map((pod) => pod.stop()));
   return measured;
-}
-
-/** ExecSync of true against `runc exec` of true. */
-async function execPairs({ world, floor }: Sides, pod: DaemonPod, rounds: number): Promise<Pair> {
-  const beside = await floor.start('pod');
-  const exec = { daemon: [] as number[], floor: [] as number[] };
-  const call = { containerId: pod.containerId, cmd: ['true'], timeout: 10n };
-  await world.client.runtime.execSync(call);
-  await floor.exec(beside.id, ['true']);
-  for (let round = 0; round < rounds; round += 1) {
-    exec.daemon.push(...(await latencies(1, () => world.client.runtime.execSync(call))));
-    exec.floor.push(await floor.exec(beside.id, ['true']));
-  }
-  await beside.stop();
-  return { ...exec, daemonParts: [], floorParts: [] };
-}
-
-async function versions(runtimePath: string): Promise<string> {
-  const first = async (argv: readonly string[]): Promise<string> =>
-    (await runOrThrow(argv)).split('\n')[0] ?? '';
-  return [
-    await first([runtimePath, '--version']),
-    await first(['conmon', '--version']),
-    `Node ${process.versions.node}`,
-    `${cpus().length} CPUs`,
-    `load average ${(loadavg()[0] ?? 0).toFixed(1)} at the end (2 is what this bench itself makes)`,
-  ].join(', ');
 }

@@ -43,3 +43,10 @@ export async function cpuPerPod(
   const after = cpuOf(pid);
   return { user: (after.user - before.user) / done, system: (after.system - before.system) / done };
 }
+
+/** Of all processes of the machine, in ms: proc(5), /proc/stat without idle, iowait and what a hypervisor took. */
+export function busyMs(): number {
+  const [first = ''] = readFileSync('/proc/stat', 'utf8').split('\n');
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = first.split(/\s+/u).slice(1).map(Number);
+  return (user + nice + system + irq + softirq) * MS_PER_TICK;
+}

@@ -1,9 +1,16 @@
 // The daemon's side of the bench: pods through its socket, each step timed, and the memory of its process.
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { containerConfig, sandboxConfig } from '../e2e/support/pods.ts';
+import { NamespaceMode, SecurityProfile_ProfileType } from '../../src/gen/runtime/v1/api_pb.ts';
+import {
+  type ContainerConfig,
+  containerConfig,
+  type SandboxConfig,
+  sandboxConfig,
+} from '../e2e/support/pods.ts';
 import type { World } from '../e2e/support/world.ts';
 import type { Parts } from './floor.ts';
+import { MAPPED, PLAIN, type Setting } from './setting.ts';
 
 export interface DaemonPod {
   readonly podSandboxId: string;
@@ -12,6 +19,9 @@ export interface DaemonPod {
   /** StopContainer, RemoveContainer, StopPodSandbox, RemovePodSandbox. */
   readonly stop: () => Promise<Parts>;
 }
+
+const seccomp = { profileType: SecurityProfile_ProfileType.RuntimeDefault };
+const usernsOptions = { mode: NamespaceMode.POD, uids: [MAPPED], gids: [MAPPED] };
 
 let number = 0;
 
@@ -34,6 +44,7 @@ export async function startPod(
   { client, logs, imageName, cgroupParent }: PodPlace,
   image: string,
   network: 'pod' | 'host',
+  setting = PLAIN,
 ): Promise<DaemonPod> {
   number += 1;
   const name = `bench-${number}`;
@@ -42,26 +53,32 @@ export async function startPod(
   mkdirSync(join(logDirectory, 'main'), { recursive: true });
   const { runtime } = client;
   const hostNetwork = network === 'host';
-  const config = sandboxConfig({
-    name,
-    logDirectory,
-    hostNetwork,
-    ...(cgroupParent === undefined ? {} : { cgroupParent }),
-  });
+  const config = secured(
+    sandboxConfig({
+      name,
+      logDirectory,
+      hostNetwork,
+      ...(cgroupParent === undefined ? {} : { cgroupParent }),
+    }),
+    setting,
+  );
   const startParts: Record<string, number> = {};
   const { podSandboxId } = await timed(startParts, 'RunPodSandbox', () => runtime.runPodSandbox({ config }));
   const { containerId } = await timed(startParts, 'CreateContainer', () =>
     runtime.createContainer({
       podSandboxId,
       sandboxConfig: config,
-      config: containerConfig({
-        name: 'main',
-        image,
-        imageName,
-        command: PROGRAM,
-        hostNetwork,
-        hugepageLimits: [],
-      }),
+      config: secured(
+        containerConfig({
+          name: 'main',
+          image,
+          imageName,
+          command: PROGRAM,
+          hostNetwork,
+          hugepageLimits: [],
+        }),
+        setting,
+      ),
     }),
   );
   await timed(startParts, 'StartContainer', () => runtime.startContainer({ containerId }));
@@ -74,6 +91,22 @@ export async function startPod(
     return parts;
   };
   return { podSandboxId, containerId, startParts, stop };
+}
+
+/** The request with what its setting adds to the security context. */
+function secured<C extends SandboxConfig | ContainerConfig>(config: C, { hasSeccomp, hasUsers }: Setting): C {
+  const context = config.linux?.securityContext;
+  return {
+    ...config,
+    linux: {
+      ...config.linux,
+      securityContext: {
+        ...context,
+        ...(hasSeccomp ? { seccomp } : {}),
+        namespaceOptions: { ...context?.namespaceOptions, ...(hasUsers ? { usernsOptions } : {}) },
+      },
+    },
+  };
 }
 
 async function timed<T>(parts: Record<string, number>, name: string, work: () => Promise<T>): Promise<T> {

@@ -17,6 +17,7 @@ import { realRandom } from '../../src/host/clock/random.ts';
 import { watchDirectory } from '../../src/host/process/watch.ts';
 import { createMonitorArgv, monitorEnv } from '../../src/oci/runtime/monitor/conmon.ts';
 import { launchMonitor } from '../../src/oci/runtime/monitor/launch.ts';
+import { MAPPED, PLAIN, type Setting } from './setting.ts';
 
 /** ms that each part took. */
 export type Parts = Readonly<Record<string, number>>;
@@ -36,11 +37,16 @@ export interface FloorOptions {
   readonly monitorPath: string;
   readonly conflist: string;
   readonly pluginDir: string;
-  /** config.json of the daemon's container whose pod stays up meanwhile: with the pod network, and without. */
-  readonly templates: { readonly pod: string; readonly host: string };
+  /** config.json of the daemon's container whose pod stays up meanwhile, by `templateName`. */
+  readonly templates: ReadonlyMap<string, string>;
 }
 
+/** Of pods that differ in their configuration. */
+export const templateName = (network: 'pod' | 'host', { name }: Setting): string => `${network}, ${name}`;
+
 const TOOL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** Those of the daemon's pods. */
+const MAPPINGS = { uids: MAPPED, gids: MAPPED };
 const TOOL_TIMEOUT_MS = 60_000;
 
 interface SpecTemplate {
@@ -98,20 +104,21 @@ export class Floor {
   }
 
   /** netns → CNI ADD → conmon and runtime create → runtime start. */
-  async start(network: 'pod' | 'host'): Promise<FloorPod> {
+  async start(network: 'pod' | 'host', setting = PLAIN): Promise<FloorPod> {
     const id = this.#random.id();
     const parts: Record<string, number> = {};
-    const kinds: Pick<PinRequest, 'net' | 'ipc' | 'uts'> = {
+    const kinds: Pick<PinRequest, 'net' | 'ipc' | 'uts' | 'user'> = {
       net: network === 'pod',
       ipc: true,
       uts: network === 'pod',
+      ...(setting.hasUsers ? { user: { program: this.#path('userns'), mappings: MAPPINGS } } : {}),
     };
     await timed(parts, 'namespaces', () =>
       pinNamespaces({ directory: this.#path('ns', id), ...kinds, sysctls: [] }, this.#clock),
     );
     let result: object | undefined;
     if (network === 'pod') result = await timed(parts, 'CNI ADD', () => this.#add(id));
-    await timed(parts, 'conmon + create', () => this.#create(id, network));
+    await timed(parts, 'conmon + create', () => this.#create(id, templateName(network, setting)));
     await timed(parts, 'start', () => this.#runtime('start', id));
     return { id, startParts: parts, stop: () => this.#stop(id, network, result) };
   }
@@ -171,10 +178,10 @@ export class Floor {
     });
   }
 
-  async #create(id: string, network: 'pod' | 'host'): Promise<void> {
+  async #create(id: string, template: string): Promise<void> {
     const bundle = this.#path('bundles', id);
     mkdirSync(bundle);
-    writeFileSync(join(bundle, 'config.json'), JSON.stringify(this.#spec(id, network)));
+    writeFileSync(join(bundle, 'config.json'), JSON.stringify(this.#spec(id, template)));
     const { monitorPath, runtimePath } = this.#options;
     const { sync, stderr } = await launchMonitor({
       argv: createMonitorArgv({
@@ -205,9 +212,11 @@ export class Floor {
     }
   }
 
-  #spec(id: string, network: 'pod' | 'host'): object {
-    const template = JSON.parse(readFileSync(this.#options.templates[network], 'utf8')) as SpecTemplate;
-    const kindOf: Readonly<Record<string, string>> = { network: 'net', ipc: 'ipc', uts: 'uts' };
+  #spec(id: string, name: string): object {
+    const template = JSON.parse(
+      readFileSync(this.#options.templates.get(name) ?? '', 'utf8'),
+    ) as SpecTemplate;
+    const kindOf: Readonly<Record<string, string>> = { network: 'net', ipc: 'ipc', uts: 'uts', user: 'user' };
     const namespaces = template.linux.namespaces.map((namespace) => {
       const kind = kindOf[namespace.type];
       return namespace.path === undefined || kind === undefined
