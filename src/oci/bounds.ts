@@ -201,6 +201,8 @@ export const storageLimits = {
   measureAgeMs: 30_000,
   /** ms that an older measurement is returned while a new one runs: the kubelet sees it once more. */
   measureStaleMs: 60_000,
+  /** ms that a caller waits for a new measurement where it may have the last one: statistics allow two seconds. */
+  measurePatienceMs: 1_500,
   /** ms that the figures of the file system are reused for all of its containers. */
   capacityAgeMs: 1_000,
   /** Mounts stacked on one directory that are unmounted. */

@@ -37,7 +37,8 @@ export async function stopContainer(
       if (gone) return { ok: true };
       if (now === undefined) return undefined;
       if (isExited(now) || isBeingRemoved(now)) return { ok: true };
-      if (isCleanupPending(now))
+      // one that is quarantined meanwhile has no actor that would end it; the next call does without
+      if (isCleanupPending(now) || isQuarantined(now))
         return { fault: now.fault ?? fault('outside', `${attempted}: cleanup pending`) };
       return undefined;
     },

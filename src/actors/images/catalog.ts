@@ -13,9 +13,10 @@ type Candidates = (reference: string) => readonly string[];
 const PREFIX_DIGITS = 5;
 
 /**
- * The image by id (`sha256:<hex>`, `<hex>` or a unique prefix of it), by tag or by digest. `candidates` gives the
- * full forms of a reference, as a pull tries them. It may throw for text that is not a reference; then only ids are
- * tried.
+ * The image by id (`sha256:<hex>` or `<hex>`), by tag or by digest, and else by a unique prefix of its id: who makes an
+ * image can choose the first digits of its id, and must not take a name such as `facade` from another one (S30).
+ * `candidates` gives the full forms of a reference, as a pull tries them. It may throw for text that is not a
+ * reference; then only ids are tried.
  */
 export function findImage<I extends Names>(
   images: Iterable<I>,
@@ -23,13 +24,13 @@ export function findImage<I extends Names>(
   candidates: Candidates,
 ): I | undefined {
   const all = [...images];
-  const byId = imageById(all, name);
-  if (byId !== undefined) return byId;
+  const whole = parseImageId(name) ?? parseImageId(`sha256:${name}`);
+  if (whole !== undefined) return all.find((image) => image.id === whole);
   for (const reference of candidatesOf(name, candidates)) {
     const named = all.find((image) => image.repoTags.includes(reference) || hasDigest(image, reference));
     if (named !== undefined) return named;
   }
-  return undefined;
+  return imageByPrefix(all, name);
 }
 
 /**
@@ -57,9 +58,7 @@ export function isIdText(name: string): boolean {
   return parseImageId(name) !== undefined || parseImageId(`sha256:${name}`) !== undefined;
 }
 
-function imageById<I extends Names>(images: readonly I[], name: string): I | undefined {
-  const whole = parseImageId(name) ?? parseImageId(`sha256:${name}`);
-  if (whole !== undefined) return images.find((image) => image.id === whole);
+function imageByPrefix<I extends Names>(images: readonly I[], name: string): I | undefined {
   const hex = name.startsWith('sha256:') ? name.slice('sha256:'.length) : name;
   if (hex.length < PREFIX_DIGITS || !/^[0-9a-f]+$/u.test(hex)) return undefined;
   const matches = images.filter((image) => image.id.startsWith(`sha256:${hex}`));

@@ -14,6 +14,7 @@ import type { RootfsOwners } from './drivers/rootfs-driver.ts';
 import type { LayerStore } from './layer-store.ts';
 import { namesIn } from './records/names-in.ts';
 import { rootfsPaths } from './records/layer-layout.ts';
+import { Renewed } from './renewed.ts';
 import { mountRootfs, removeRootfs, unmountRootfs } from './rootfs.ts';
 import { WholeFigures, sumOf } from '../../trees/whole-figures.ts';
 import { withDeadline } from '../../../host/clock/deadline.ts';
@@ -33,7 +34,12 @@ export interface StorageDriverOptions {
 export function createStorageDriver(options: StorageDriverOptions): StoragePort {
   const { store, clock } = options;
   const containers = new KeyedMutex('root file system', storageLimits.layerWaiting);
-  const usage = new ContainerUsage(options);
+  const figures = new WholeFigures(store.log, store.conditions);
+  const containerUsage = new Renewed({
+    clock,
+    ageMs: options.measureAgeMs ?? storageLimits.measureAgeMs,
+    find: () => measureContainers(store, figures),
+  });
 
   const onContainer = (
     id: ContainerId,
@@ -44,7 +50,7 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
     const attempted = `${what} root file system of container ${id}`;
     fx.note({ on: `${what} root file system` });
     return withDeadline(clock, fx, attempted, (signal) => containers.with(id, work, signal)).finally(() => {
-      usage.forget();
+      containerUsage.outdate();
     });
   };
 
@@ -67,7 +73,7 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
     observe: (fx) => withDeadline(clock, fx, 'observe storage', () => observe(store)),
     usage: (fx) =>
       withDeadline(clock, fx, 'measure storage', async () => {
-        const [images, written] = await Promise.all([imageUsage(store), usage.now()]);
+        const [images, written] = await Promise.all([imageUsage(store), containerUsage.now()]);
         return { images, containers: written };
       }),
   };
@@ -168,58 +174,25 @@ async function imageUsage(store: LayerStore): Promise<FilesystemUsage> {
   return { mountpoint: store.paths.root, usedBytes: BigInt(usedBytes), inodesUsed: BigInt(inodes) };
 }
 
-/** Measures what all containers wrote. Concurrent callers share a measurement, and a recent result is reused. */
-class ContainerUsage {
-  readonly #store: LayerStore;
-  readonly #clock: ClockPort;
-  readonly #ageMs: number;
-  readonly #figures: WholeFigures;
-  #last: { readonly at: number; readonly usage: FilesystemUsage } | undefined;
-  #counting: Promise<FilesystemUsage> | undefined;
-
-  constructor(options: StorageDriverOptions) {
-    this.#store = options.store;
-    this.#clock = options.clock;
-    this.#figures = new WholeFigures(options.store.log, options.store.conditions);
-    this.#ageMs = options.measureAgeMs ?? storageLimits.measureAgeMs;
-  }
-
-  now(): Promise<FilesystemUsage> {
-    if (this.#last !== undefined && this.#clock.monoMs() - this.#last.at < this.#ageMs)
-      return Promise.resolve(this.#last.usage);
-    this.#counting ??= this.#count().finally(() => {
-      this.#counting = undefined;
-    });
-    return this.#counting;
-  }
-
-  /** Discards the last result, because a container was added or removed. */
-  forget(): void {
-    this.#last = undefined;
-  }
-
-  async #count(): Promise<FilesystemUsage> {
-    const at = this.#clock.monoMs();
-    const { driver, paths } = this.#store;
-    const { containersRoot, containers } = paths;
-    const ids = (await this.#store.onContainers(() => namesIn(containers))).flatMap(
-      (name) => parseContainerId(name) ?? [],
-    );
-    // the measurement does not enter other devices: mounted root file systems, and trees of drivers that list them
-    // separately
-    const trees = ids.flatMap((id) => [
-      join(containers, id),
-      ...(driver.writtenTrees?.(rootfsPaths(paths, id)) ?? []),
-    ]);
-    const sizes = trees.length === 0 ? [] : await this.#store.measure(trees);
-    this.#figures.keepOnly(new Set(trees));
-    const size = sumOf(sizes.map((measured, tree) => this.#figures.settle(trees[tree] ?? '', measured)));
-    const usage = {
-      mountpoint: containersRoot,
-      usedBytes: BigInt(size.usedBytes),
-      inodesUsed: BigInt(size.inodes),
-    };
-    this.#last = { at, usage };
-    return usage;
-  }
+/** What all containers wrote. */
+async function measureContainers(store: LayerStore, figures: WholeFigures): Promise<FilesystemUsage> {
+  const { driver, paths } = store;
+  const { containersRoot, containers } = paths;
+  const ids = (await store.onContainers(() => namesIn(containers))).flatMap(
+    (name) => parseContainerId(name) ?? [],
+  );
+  // the measurement does not enter other devices: mounted root file systems, and trees of drivers that list them
+  // separately
+  const trees = ids.flatMap((id) => [
+    join(containers, id),
+    ...(driver.writtenTrees?.(rootfsPaths(paths, id)) ?? []),
+  ]);
+  const sizes = trees.length === 0 ? [] : await store.measure(trees);
+  figures.keepOnly(new Set(trees));
+  const size = sumOf(sizes.map((measured, tree) => figures.settle(trees[tree] ?? '', measured)));
+  return {
+    mountpoint: containersRoot,
+    usedBytes: BigInt(size.usedBytes),
+    inodesUsed: BigInt(size.inodes),
+  };
 }

@@ -7,23 +7,19 @@ import type { ContainerId } from '../../../base/ids.ts';
 import { storageLimits } from '../../bounds.ts';
 import { filesystemSpace } from '../../../host/files/directory-lock.ts';
 import { rootfsPaths } from './records/layer-layout.ts';
+import { Renewed } from './renewed.ts';
 import type { LayerStore } from './layer-store.ts';
 import { WholeFigures } from '../../trees/whole-figures.ts';
 import { withDeadline } from '../../../host/clock/deadline.ts';
-
-interface CachedUsage {
-  readonly atMonoMs: number;
-  readonly usage: WrittenUsage;
-}
 
 /** Disk usage of containers' writable layers. */
 export class WritableUsage {
   readonly #store: LayerStore;
   readonly #clock: ClockPort;
-  readonly #last = new Map<ContainerId, CachedUsage>();
+  /** The most recently asked for come last. */
+  readonly #usages = new Map<ContainerId, Renewed<WrittenUsage>>();
   readonly #figures: WholeFigures;
   #filesystem: { readonly atMonoMs: number; readonly usage: ReturnType<typeof filesystemSpace> } | undefined;
-  readonly #counting = new Map<ContainerId, Promise<WrittenUsage>>();
 
   constructor(store: LayerStore, clock: ClockPort) {
     this.#store = store;
@@ -36,30 +32,26 @@ export class WritableUsage {
    * background.
    */
   writtenLately(id: ContainerId): WrittenUsage | undefined {
-    const last = this.#last.get(id);
-    if (last === undefined) return undefined;
-    const ageMs = this.#clock.monoMs() - last.atMonoMs;
-    if (ageMs > storageLimits.measureStaleMs) return undefined;
-    // a failure is reported by the next call that waits for the measurement
-    if (ageMs >= storageLimits.measureAgeMs) this.#counted(id).catch(() => undefined);
-    return last.usage;
+    return this.#usages.get(id)?.lately(storageLimits.measureStaleMs);
   }
 
   /**
-   * A result that is at most `storageLimits.measureAgeMs` old. Concurrent callers for a container share one
-   * measurement.
+   * A result that is at most `storageLimits.measureAgeMs` old, or the last one where a new one takes long. Concurrent
+   * callers for a container share one measurement.
    */
   async written(id: ContainerId, fx: EffectContext): Promise<WrittenUsage> {
-    const last = this.#last.get(id);
-    if (last !== undefined && this.#clock.monoMs() - last.atMonoMs < storageLimits.measureAgeMs)
-      return last.usage;
-    return withDeadline(this.#clock, fx, `measure disk usage of container ${id}`, () => this.#counted(id));
-  }
-
-  #counted(id: ContainerId): Promise<WrittenUsage> {
-    const counting = this.#counting.get(id) ?? this.#count(id);
-    this.#counting.set(id, counting);
-    return counting;
+    const usage =
+      this.#usages.get(id) ??
+      new Renewed({
+        clock: this.#clock,
+        ageMs: storageLimits.measureAgeMs,
+        find: () => this.#count(id),
+      });
+    this.#usages.delete(id);
+    this.#usages.set(id, usage);
+    if (this.#usages.size > storageLimits.countsKept)
+      this.#usages.delete(this.#usages.keys().next().value ?? id);
+    return withDeadline(this.#clock, fx, `measure disk usage of container ${id}`, () => usage.now());
   }
 
   /** Usage of the containers' file system, cached briefly, since a hundred containers may be measured at once. */
@@ -73,27 +65,18 @@ export class WritableUsage {
   }
 
   async #count(id: ContainerId): Promise<WrittenUsage> {
-    const atMonoMs = this.#clock.monoMs();
-    try {
-      const [measured] = await this.#store.measure([rootfsPaths(this.#store.paths, id).upper]);
-      const size = this.#figures.settle(
-        id,
-        measured ?? fail('bug', `measure disk usage of container ${id}: no result`),
-      );
-      const { capacityBytes, inodes, inodesUsed } = await this.#capacity();
-      const usage = {
-        usedBytes: BigInt(size.usedBytes),
-        inodesUsed: BigInt(size.inodes),
-        mountpoint: this.#store.paths.containersRoot,
-        atNs: this.#clock.nowNs(),
-        capacity: { bytes: capacityBytes, inodes, inodesFree: inodes - inodesUsed },
-      };
-      this.#last.delete(id);
-      this.#last.set(id, { atMonoMs, usage });
-      if (this.#last.size > storageLimits.countsKept) this.#last.delete(this.#last.keys().next().value ?? id);
-      return usage;
-    } finally {
-      this.#counting.delete(id);
-    }
+    const [measured] = await this.#store.measure([rootfsPaths(this.#store.paths, id).upper]);
+    const size = this.#figures.settle(
+      id,
+      measured ?? fail('bug', `measure disk usage of container ${id}: no result`),
+    );
+    const { capacityBytes, inodes, inodesUsed } = await this.#capacity();
+    return {
+      usedBytes: BigInt(size.usedBytes),
+      inodesUsed: BigInt(size.inodes),
+      mountpoint: this.#store.paths.containersRoot,
+      atNs: this.#clock.nowNs(),
+      capacity: { bytes: capacityBytes, inodes, inodesFree: inodes - inodesUsed },
+    };
   }
 }

@@ -52,6 +52,17 @@ describe('findImage', () => {
     expect(find('docker.io/library/busybox', [other, searched])).toBe(imageId('2'));
   });
 
+  it('S30 by its name, also where the id of another image begins with the same letters', () => {
+    const facade = imageRecord({
+      id: imageId('4'),
+      repoTags: ['docker.io/library/facade:latest'],
+      repoDigests: [],
+    });
+    const taker = imageRecord({ id: `sha256:facade${'0'.repeat(58)}` as typeof nginx.id, repoTags: [] });
+    expect(find('facade', [taker, facade])).toBe(facade.id);
+    expect(find('facade', [taker])).toBe(taker.id);
+  });
+
   it('not by a prefix that two images share', () => {
     const twin = imageRecord({ id: `${imageId('1').slice(0, -1)}2` as typeof nginx.id });
     expect(find('11111', [nginx, twin])).toBeUndefined();
