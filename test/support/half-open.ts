@@ -31,17 +31,30 @@ const literal = (name: string, value: string): Buffer =>
     Buffer.from(value),
   ]);
 
-/** The headers of a call, and the first byte of its message's five-byte head; no END_STREAM. */
-export function halfCall(path: string): Buffer {
-  const block = Buffer.concat([
+const headersOf = (path: string): Buffer =>
+  Buffer.concat([
     Buffer.from([0x83, 0x86]),
     literal(':path', path),
     literal(':authority', 'localhost'),
     literal('content-type', 'application/grpc'),
     literal('te', 'trailers'),
   ]);
-  return Buffer.concat([frame(1, 4, 1, block), frame(0, 0, 1, Buffer.from([0]))]);
-}
+
+/** The headers of a call, and the first byte of its message's five-byte head; no END_STREAM. */
+export const halfCall = (path: string): Buffer =>
+  Buffer.concat([frame(1, 4, 1, headersOf(path)), frame(0, 0, 1, Buffer.from([0]))]);
+
+/**
+ * A call with an empty message.
+ * @param stream odd, and above that of the call before
+ */
+export const wholeCall = (path: string, stream: number): Buffer =>
+  Buffer.concat([frame(1, 4, stream, headersOf(path)), frame(0, 1, stream, Buffer.alloc(5))]);
+/** RST_STREAM with the code CANCEL. */
+export const reset = (stream: number): Buffer => frame(3, 0, stream, Buffer.from([0, 0, 0, 8]));
+/** A ping, and what answers it once all before it was read. */
+export const PING = frame(6, 0, 0, Buffer.from('all read'));
+export const PONG = frame(6, 1, 0, Buffer.from('all read'));
 
 export interface Silent {
   readonly socket: Socket;

@@ -19,6 +19,7 @@ const AT_ONCE = 50;
 const FLOOD_KIB = 256;
 const FLOODS = 128;
 
+const killed = injects('F11', 'SIGKILL of the daemon while an attach stream is open');
 const slowReader = injects('F75', 'a client of attach that stops to read');
 
 describePods('crictl attach', () => {
@@ -134,6 +135,31 @@ describePods('crictl attach', () => {
     expect(slow.streams.stdout.size()).toBeLessThan(FLOODS * FLOOD_KIB * 1024);
     for (const { client } of [slow, other]) client.socket.destroy();
     expect((await crictl.container(id)).status.state).toBe('CONTAINER_RUNNING');
+  });
+
+  it('F11 after a SIGKILL the container goes on without the daemon, its log has no gap, and clients attach anew', async () => {
+    const script = 'i=0; while :; do i=$((i+1)); echo "line $i"; sleep 0.01; done';
+    const id = await container('killed', script, { stdin: true });
+    const lines = async (): Promise<string[]> =>
+      (await readFile(log('killed'), 'utf8')).split('\n').slice(0, -1);
+    const more = async (): Promise<void> => {
+      const before = (await lines()).length;
+      await until(async () => (await lines()).length > before + 10);
+    };
+    const lost = await attach(id);
+    await until(() => Promise.resolve(lost.streams.stdout.size() > 0));
+    await world.instance.kill();
+    killed.happened();
+    await expect(lost.streams.stdout.all).rejects.toThrow('the connection has closed');
+    await more();
+    await world.instance.start();
+    const next = await attach(id);
+    await until(() => Promise.resolve(next.streams.stdout.size() > 0));
+    await more();
+    next.client.socket.destroy();
+    await crictl.ok('stop', '-t', '0', id);
+    const written = await lines();
+    expect(written.map((line) => line.split(' F ')[1])).toEqual(written.map((_line, at) => `line ${at + 1}`));
   });
 
   it(`${ROUNDS} clients that come and go leave nothing (S27)`, async () => {

@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { createServer, connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -15,8 +15,13 @@ import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { crictlStarted } from './support.ts';
 import { until } from '../../support/eventually.ts';
+import { injects } from '../../support/faults/injects.ts';
 
 const CONNECTIONS = 30;
+/** A connection of 127.0.0.1 with port 7001, either end of it (proc_pid_net(5)). */
+const ESTABLISHED = /0100007F:(1B59 0100007F:[0-9A-F]{4}|[0-9A-F]{4} 0100007F:1B59) 01 /u;
+
+const killed = injects('F11', 'SIGKILL of the daemon while a connection is forwarded');
 
 describePods('crictl port-forward', () => {
   let world: World;
@@ -126,6 +131,28 @@ describePods('crictl port-forward', () => {
     );
     client.close();
     server.close();
+  });
+
+  it('F11 after a SIGKILL a forwarded connection is closed at both ends, and the next instance forwards anew', async () => {
+    const { url } = await world.client.runtime.portForward({ podSandboxId: pod.id });
+    const { client } = await connectSpdy(url, 'portforward.k8s.io');
+    await client.open({ streamType: 'error', port: '7001', requestID: '1' });
+    const data = await client.open({ streamType: 'data', port: '7001', requestID: '1' });
+    data.write('x');
+    await until(() => Promise.resolve(data.size() > 0));
+    const connections = async (): Promise<number> => {
+      const tcp = await readFile(`/proc/${servers.pid}/net/tcp`, 'utf8');
+      return tcp.split('\n').filter((line) => ESTABLISHED.test(line)).length;
+    };
+    await until(async () => (await connections()) === 2);
+    await world.instance.kill();
+    killed.happened();
+    await expect(data.all).rejects.toThrow('the connection has closed');
+    await until(async () => (await connections()) === 0);
+    await world.instance.start();
+    const session = await forward(pod.id, 'spdy', 7001);
+    expect(String(await talk(session.local[0] ?? 0, Buffer.from('again')))).toBe('again');
+    await session.stop();
   });
 
   it('connections that are reset leave nothing', async () => {

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { status } from '@grpc/grpc-js';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { ByteBlocks } from '../../../src/base/byte-blocks.ts';
 import { FaultError } from '../../../src/base/fault.ts';
 import { edgeLimits } from '../../../src/cri/bounds.ts';
@@ -10,7 +10,12 @@ import { MovedMessage } from '../../../src/cri/call/moved-message.ts';
 import type { CallContext, UnaryHandler } from '../../../src/cri/call/server.ts';
 import { RpcError } from '../../../src/cri/call/status.ts';
 import { ImageService, RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { injects } from '../../support/faults/injects.ts';
+import { PING, PONG, PREFACE, reset, SETTINGS, SETTINGS_ACK, wholeCall } from '../../support/half-open.ts';
 import { clientOn, rawCall, serve, version } from './harness.ts';
+
+const largeMessage = injects('F87', 'a request of more than 16 MiB, sent or unpacked');
+const manyStreams = injects('F87', 'ten thousand calls of one connection at once, kept open or reset');
 
 const echo: UnaryHandler = (request) => Promise.resolve(request);
 const runPod = 'runtime.v1.RuntimeService/RunPodSandbox';
@@ -118,6 +123,7 @@ describe('calls', () => {
     expect(await rawCall(socketPath, `/${version}`, { 'grpc-encoding': 'gzip' }, frame)).toBe(
       String(status.UNIMPLEMENTED),
     );
+    largeMessage.happened(2);
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
   });
 
@@ -145,6 +151,46 @@ describe('calls', () => {
     );
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
   });
+
+  test.each([
+    ['open at once: beyond the bound their connection is closed', (): Buffer => Buffer.alloc(0), true],
+    ['reset as they come', reset, false],
+  ] as const)(
+    'F87 ten thousand calls of one connection, %s; others are served',
+    async (_how, then, isClosed) => {
+      let begun = 0;
+      let atWork = 0;
+      const { client, socketPath } = await serve({
+        [version]: echo,
+        [runPod]: async (_request, { signal }) => {
+          begun += 1;
+          atWork += 1;
+          await new Promise((resolve) => signal.addEventListener('abort', resolve));
+          atWork -= 1;
+          throw new RpcError({ code: 'cancelled', message: '' });
+        },
+      });
+      const connection = connect(socketPath);
+      onTestFinished(() => void connection.destroy());
+      const said: Buffer[] = [];
+      const isOver = new Promise<boolean>((resolve) => {
+        connection.on('close', () => resolve(true)).on('error', () => undefined);
+        connection.on('data', (bytes) => {
+          said.push(bytes);
+          if (Buffer.concat(said).includes(PONG)) resolve(false);
+        });
+      });
+      const calls = Array.from({ length: 10_000 }, (_none, at) =>
+        Buffer.concat([wholeCall(`/${runPod}`, 2 * at + 1), then(2 * at + 1)]),
+      );
+      connection.write(Buffer.concat([PREFACE, SETTINGS, SETTINGS_ACK, ...calls, PING]));
+      expect(await isOver).toBe(isClosed);
+      manyStreams.happened();
+      expect(await client.unary(version)).toMatchObject({ code: status.OK });
+      // no handler waits for a caller that has gone
+      await expect.poll(() => [begun > 0, atWork]).toEqual([true, 0]);
+    },
+  );
 });
 
 describe('deadlines and cancels', () => {

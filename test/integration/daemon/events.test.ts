@@ -4,10 +4,19 @@ import type { CriStream } from '../../../scripts/support/cri-client.ts';
 import type { World } from '../../e2e/support/world.ts';
 import type { ContainerEventResponse } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { ContainerEventType, ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
+import { injects } from '../../support/faults/injects.ts';
+import { closeWorld, hostOnlyWorld, makePod, processesIn, removePod } from './pod.ts';
+
+const endedEarly = injects(
+  'F42',
+  'a container of a daemon ends before its start, or as soon as it is started',
+);
 
 /** gRPC's code Unavailable. */
 const UNAVAILABLE = 14;
+
+/** Of each type of event. */
+const WORDS = ['created', 'started', 'stopped', 'deleted'];
 
 let world: World;
 
@@ -52,8 +61,7 @@ describe('GetContainerEvents', () => {
       [sandboxId, 'pod'],
       [containerId, 'main'],
     ]);
-    const words = ['created', 'started', 'stopped', 'deleted'];
-    expect(seen.map((event) => `${names.get(event.containerId)} ${words[event.containerEventType]}`)).toEqual(
+    expect(seen.map((event) => `${names.get(event.containerId)} ${WORDS[event.containerEventType]}`)).toEqual(
       [
         'pod created',
         'pod started',
@@ -115,6 +123,37 @@ describe('GetContainerEvents', () => {
     ]);
     await removePod(world, sandboxId);
   });
+
+  it.each([
+    ['killed before its start', 137, ['created', 'stopped', 'deleted']],
+    ['that ends at once', 0, ['created', 'started', 'stopped', 'deleted']],
+  ])(
+    'F42: a container %s has one exit, and each event once and in order',
+    async (_how, exitCode, expected) => {
+      const { runtime, runtimeStreams } = world.client;
+      const events = runtimeStreams.getContainerEvents({});
+      await events.opened;
+      const { sandboxId, containerId } = await makePod(world, 'early', { command: ['true'] });
+      const statusNow = async () => (await runtime.containerStatus({ containerId })).status;
+      if (exitCode === 0) await runtime.startContainer({ containerId });
+      else for (const pid of processesIn(containerId)) process.kill(pid, 'SIGKILL');
+      await expect.poll(async () => (await statusNow())?.state).toBe(ContainerState.CONTAINER_EXITED);
+      endedEarly.happened();
+      if (exitCode !== 0) await expect(runtime.startContainer({ containerId })).rejects.toThrow(containerId);
+      const status = await statusNow();
+      expect(status?.exitCode).toBe(exitCode);
+      expect((status?.startedAt ?? 1n) <= (status?.finishedAt ?? 0n)).toBe(true);
+      await removePod(world, sandboxId);
+      const seen = await until(
+        events,
+        (event) =>
+          event.containerId === sandboxId &&
+          event.containerEventType === ContainerEventType.CONTAINER_DELETED_EVENT,
+      );
+      const ofContainer = seen.filter((event) => event.containerId === containerId);
+      expect(ofContainer.map(({ containerEventType }) => WORDS[containerEventType])).toEqual(expected);
+    },
+  );
 
   it('F86: a client that reconnects gets new events only', async () => {
     const { sandboxId, containerId } = await makePod(world, 'again');

@@ -10,9 +10,12 @@ import { parseList } from '../../../src/network/conflist.ts';
 import { chainName, Firewall } from '../../../src/network/firewall.ts';
 import type { Answer, FakePlugins, Seen } from './fake-plugins.ts';
 import { faultOf } from '../../support/fault-of.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { fakePlugins, pluginFailure, sandboxId } from './fake-plugins.ts';
 import type { World } from './attachments-world.ts';
 import { context, good, id, inNetns, netns, network, noGuess, worldOf } from './attachments-world.ts';
+
+const bothFail = injects('F52', 'a plugin whose ADD fails, and then its DEL');
 
 let plugins: FakePlugins;
 afterEach(() => plugins.close());
@@ -126,6 +129,24 @@ describe('DEL', () => {
       'three',
       'three',
     ]);
+    expect(await cache.list()).toEqual([]);
+  });
+
+  it('F52: after a failed ADD a failed DEL stays pending, too, until one succeeds', async () => {
+    let isBroken = true;
+    const { attachments, attachment, cache } = world((seen) =>
+      isBroken && seen.tool === 'two' ? pluginFailure(11, `no ${seen.command}`) : good(seen),
+    );
+    expect((await faultOf(attachments.add(attachment, netns, context))).message).toContain('no ADD');
+    for (let round = 0; round < 3; round += 1) {
+      expect((await faultOf(attachments.del(id, inNetns, context, noGuess))).message).toContain('no DEL');
+      bothFail.happened();
+      expect(await cache.list()).toEqual([id]);
+    }
+    isBroken = false;
+    plugins.seen.length = 0;
+    await attachments.del(id, inNetns, context, noGuess);
+    expect(plugins.order()).toEqual(['DEL three', 'DEL two', 'DEL one']);
     expect(await cache.list()).toEqual([]);
   });
 
