@@ -244,7 +244,7 @@ function fillDisk(world: World, dice: Random): void {
   world.disk.capacityBytes = world.disk.usedBytes() + dice.int(2000);
 }
 
-/** A monitor is killed (F42): its container goes on, and its exit code is lost. */
+/** A monitor is killed (F38): its container goes on, and its exit code is lost. */
 function killMonitor(world: World, dice: Random): void {
   const monitors = [...world.kernel.processes.values()].filter((one) => one.kind === 'monitor');
   if (monitors.length === 0) return;

@@ -9,11 +9,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { Finding } from '../../../src/daemon/cli/findings.ts';
 import { chainName } from '../../../src/network/firewall.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { run } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
+
+const damagedJournal = injects('F18', 'a flipped bit in the journal of a killed daemon whose container runs');
 
 const LOST = 'e'.repeat(64);
 
@@ -218,6 +221,7 @@ describe('after a journal was damaged', () => {
         message: expect.stringMatching(kept) as string,
       }),
     );
+    damagedJournal.happened();
     expect((await troupe('status')).stdout).toMatch(kept);
     const found = await check('--now');
     expect(found.findings.filter(({ id }) => id === containerId).map(({ invariant }) => invariant)).toContain(

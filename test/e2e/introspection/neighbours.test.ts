@@ -4,11 +4,18 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { run } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
+
+const neighbour = injects(
+  'F84',
+  'SIGKILL and start of a daemon beside one with its cgroup parent and network',
+);
+const wipedNeighbour = injects('F84', 'a daemon is wiped beside one with its cgroup parent and network');
 
 interface Pods {
   /** With a container, and without one. */
@@ -93,12 +100,14 @@ describePods('F84 two instances with the same cgroup parent and network', () => 
     for (const world of [first, second]) {
       await world.instance.kill();
       await world.instance.start();
+      neighbour.happened();
       expect([...(await addressesOf(first, left)), ...(await addressesOf(second, right))]).toEqual(addresses);
     }
 
     await first.instance.kill();
     const wiped = await troupe(first, 'wipe', '--force', '--json');
     expect([wiped.code, JSON.parse(wiped.stdout)]).toMatchObject([0, { stays: [] }]);
+    wipedNeighbour.happened();
     expect(await addressesOf(second, right)).toEqual(addresses.slice(2));
     expect(await leases()).toEqual(addresses.slice(2).toSorted());
     expect(await checked(second)).toMatchObject({ clean: true, findings: [] });

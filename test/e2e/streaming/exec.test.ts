@@ -12,6 +12,9 @@ import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { crictlWith, inTerminal } from './support.ts';
 import { until } from '../../support/eventually.ts';
+import { injects } from '../../support/faults/injects.ts';
+
+const killed = injects('F11', 'SIGKILL of the daemon while exec streams are open');
 
 /** More than the 10 000 of the long form take: what leaks with each shows with these. */
 const ROUNDS = 500;
@@ -277,6 +280,7 @@ describePods('crictl exec', () => {
       await until(() => Promise.resolve(stdout.size() > 0));
     }
     await world.instance.kill();
+    killed.happened();
     await world.instance.start();
     await until(async () => !(await run(['exec', id, 'ps'])).stdout.toString().includes('76543'));
     expect((await crictl.container(id)).status.state).toBe('CONTAINER_RUNNING');

@@ -20,8 +20,11 @@ import {
   halfCall,
   silent,
 } from '../../support/half-open.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { clientOn, rawCall, serve, version } from './harness.ts';
 import { loopTurn } from '../../support/turns.ts';
+
+const halfOpen = injects('F87', 'a thousand connections that stay half open, of each kind');
 
 const echo: UnaryHandler = (request) => Promise.resolve(request);
 
@@ -139,7 +142,7 @@ describe('connections that are half open (S94)', () => {
     expect(await outcome).toMatchObject({ code: status.OK });
   });
 
-  test('S94 1000 of each kind leave the kubelet served, on its old connection and on a new one', async () => {
+  test('S94 F87 1000 of each kind leave the kubelet served, on its old connection and on a new one', async () => {
     const { socketPath, client } = await serve({ [version]: echo });
     await client.unary(version);
     const kinds = [
@@ -159,6 +162,7 @@ describe('connections that are half open (S94)', () => {
         );
       }
       await arrived(socketPath);
+      halfOpen.happened(peers.length);
       expect(await client.unary(version)).toMatchObject({ code: status.OK });
       expect(peers.filter(({ isCut }) => !isCut).length).toBeLessThanOrEqual(halfOpenLimits.connections);
       for (const { socket } of peers) socket.destroy();

@@ -23,8 +23,13 @@ import { silentLog } from '../../../src/base/log.ts';
 import { nameOtherUsers } from '../../../src/daemon/wiring/cri-socket.ts';
 import type { SocketPeer } from '../../../src/host/io/socket-peer.ts';
 import { peerOf } from '../../../src/host/io/socket-peer.ts';
+import { injects } from '../../support/faults/injects.ts';
 import type { HandTimers } from '../../support/hand-clock.ts';
 import { clientOn, scratchDirectory, serve, version } from './harness.ts';
+
+const removedFile = injects('F90', 'the file of the CRI socket is removed while it is served');
+const otherFile = injects('F90', 'another file, a stale socket among them, in the place of the CRI socket');
+const otherDaemon = injects('F90', 'another process listens in the place of the CRI socket');
 
 const methods = { [version]: (request: Uint8Array): Promise<Uint8Array> => Promise.resolve(request) };
 
@@ -62,6 +67,7 @@ describe('the file of the socket', () => {
     await client.unary(version);
     for (let round = 0; round < 2; round += 1) {
       unlinkSync(socketPath);
+      removedFile.happened();
       await check(clock);
       expect(await served(socketPath)).toBe(status.OK);
       expect(statSync(socketPath).mode & 0o7777).toBe(0o600);
@@ -74,6 +80,7 @@ describe('the file of the socket', () => {
     const path = join(scratchDirectory(), 'run', 'cri.sock');
     const { clock } = await serve(methods, { socketPath: path });
     rmSync(dirname(path), { recursive: true });
+    removedFile.happened();
     await check(clock);
     expect(await served(path)).toBe(status.OK);
     expect(statSync(dirname(path)).mode & 0o7777).toBe(0o700);
@@ -85,6 +92,7 @@ describe('the file of the socket', () => {
     await new Promise<void>((resolve) => other.listen(`${socketPath}.old`, resolve));
     renameSync(`${socketPath}.old`, socketPath);
     await new Promise((resolve) => other.close(resolve));
+    otherFile.happened();
     await check(clock);
     expect(await served(socketPath)).toBe(status.OK);
   });
@@ -98,6 +106,7 @@ describe('the file of the socket', () => {
     });
     unlinkSync(socketPath);
     await listenerOfAnother(socketPath);
+    otherDaemon.happened();
     const { ino } = lstatSync(socketPath);
     for (let round = 0; round < 3; round += 1) await check(clock);
     expect(taken).toEqual([{ pid: expect.any(Number) as number, uid: 0, gid: 0 }]);
@@ -117,6 +126,7 @@ describe('the file of the socket', () => {
     ]) {
       rmSync(socketPath, { recursive: true, force: true });
       make();
+      otherFile.happened();
       for (let round = 0; round < 2; round += 1) await check(clock);
       expect(lstatSync(socketPath).isSocket()).toBe(false);
     }

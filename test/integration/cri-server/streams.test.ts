@@ -18,8 +18,13 @@ import { listenPrivately } from '../../../src/host/io/private-socket.ts';
 import { RpcError, toStatus } from '../../../src/cri/call/status.ts';
 import { ContainerEventResponseSchema, ContainerEventType } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { containerId, containerView } from '../../unit/cri/stage.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { HandTimers } from '../../support/hand-clock.ts';
 import { scratchDirectory } from './harness.ts';
+
+const goneClient = injects('F86', 'a client of events goes while the stream is open');
+const slowClient = injects('F86', 'a client of a stream does not read');
+const burst = injects('F86', 'more events at once than are queued for a client');
 
 const NAME = 'runtime.v1.RuntimeService/GetContainerEvents';
 
@@ -98,6 +103,7 @@ describe('a stream', () => {
     const [reason, late] = await ended;
     expect(reason).toBeInstanceOf(FaultError);
     expect((reason as FaultError).fault.kind).toBe('cancelled');
+    goneClient.happened();
     expect(late).toBe(reason);
   });
 
@@ -127,6 +133,7 @@ describe('a stream', () => {
     });
     await stuck;
     expect(written).toBeLessThan(MANY);
+    slowClient.happened();
   });
 
   test('F12: ends with Unavailable as soon as a drain begins', async () => {
@@ -171,6 +178,7 @@ describe('GetContainerEvents', () => {
       code: status.RESOURCE_EXHAUSTED,
       details: `send events: the client is more than ${edgeLimits.eventQueue} events behind, list again`,
     });
+    burst.happened();
 
     directory.put({ ...view, listed: false }, ref);
     const next = open();

@@ -18,9 +18,13 @@ import { must } from '../../../src/host/ffi/errno.ts';
 import { callSync, libc } from '../../../src/host/ffi/ffi.ts';
 import { MS_BIND } from '../../../src/host/ffi/constants.ts';
 import { makeDeepAside } from '../../support/deep-tree.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { PROGRAM_MS } from '../../support/patience.ts';
 import { hostOnlyWorld, makePod, removePod } from './pod.ts';
 import { notRoot, unless } from '../../support/skips/unless.ts';
+
+const deepTree = injects('F89', 'a tree of 100000 nested directories in the trash of a killed daemon');
+const oddDebris = injects('F89', 'immutable, mounted, wrong and oddly named files below root and state');
 
 /** Levels of the tree that a container leaves: the figure of the row. */
 const LEVELS = 100_000;
@@ -139,6 +143,7 @@ unless(describe, notRoot())('debris', () => {
     await instance.kill();
     // the kill came before the deletion was through, on any machine that is not a hundred times as fast
     expect(readdirSync(trash)).toHaveLength(1);
+    deepTree.happened();
     await instance.start();
     expect((await runtime.listContainers({})).containers).toEqual([]);
     await expect.poll(() => readdirSync(trash), { interval: 250, timeout: PROGRAM_MS }).toEqual([]);
@@ -183,6 +188,7 @@ unless(describe, notRoot())('debris', () => {
       await expect
         .poll(async () => (await falseConditions()).get('DebrisRemoved'))
         .toMatch(/ingest\/e{64}: .*EPERM/u);
+      oddDebris.happened();
       const conditions = await falseConditions();
       expect(conditions.get('DebrisRemoved')).toContain('sandboxes.not-a-directory');
       expect(conditions.get('PartsStarted')).toContain('helpers of an earlier boot');

@@ -5,8 +5,11 @@ import { create } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { criClient, type CriClient } from '../../../scripts/support/cri-client.ts';
 import { PodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { type Instance, makeInstance } from '../../support/instance.ts';
 import { notRoot, unless } from '../../support/skips/unless.ts';
+
+const tornFiles = injects('F95', 'torn files of the node at the start of a daemon');
 
 const TORN = '[[registry]]\nlocation = "r.exam';
 
@@ -62,6 +65,7 @@ unless(describe, notRoot())('F95 a node with bad files', () => {
           .split('\n')
           .filter((line) => line.includes('"degraded"') && line.includes(`"subject":"${directory}/${name}"`)),
       ).toHaveLength(1);
+      tornFiles.happened();
     }
   });
 

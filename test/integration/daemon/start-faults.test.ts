@@ -8,10 +8,13 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { World } from '../../e2e/support/world.ts';
 import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { run } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { hostOnlyWorld, makePod, removePod } from './pod.ts';
 import { notRoot, unless } from '../../support/skips/unless.ts';
+
+const fifos = injects('F89', 'a FIFO in the place of each directory below root and state');
 
 async function falseConditions({ client: { runtime } }: World): Promise<Map<string, string>> {
   const { status } = await runtime.status({});
@@ -153,6 +156,7 @@ unless(describe, notRoot())('a start', () => {
     await expect
       .poll(async () => (await falseConditions(world)).get('DebrisRemoved') ?? '')
       .toContain('more');
+    fifos.happened(places.length);
     const { stdout } = await run([join(checkout, 'bin/troupe'), 'status', '--state', state]);
     expect(stdout).toContain('DebrisRemoved is false: ');
     expect((await falseConditions(world)).get('PartsStarted')).toContain('handlers');

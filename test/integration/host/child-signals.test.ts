@@ -2,7 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { hostLimits } from '../../../src/host/bounds.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { runTool } from '../../../src/host/process/process-tool.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+
+const manyOrphans = injects('F44', 'more orphans end at once than one pass reaps');
 
 const helper = new URL('./child-signals.ts', import.meta.url).pathname;
 
@@ -37,5 +40,6 @@ describe('signals about children', () => {
       orphans: hostLimits.orphansPerPass + 40,
       statuses: [KILLED, KILLED, KILLED],
     });
+    manyOrphans.happened();
   });
 });

@@ -14,8 +14,12 @@ import { runTool } from '../../../src/host/process/process-tool.ts';
 import type { ToolRequest, ToolResult } from '../../../src/host/process/process-tool.ts';
 import { spawnProcess } from '../../../src/host/process/process.ts';
 import { SocketReader } from '../../../src/host/io/socket-reader.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { unless } from '../../support/skips/unless.ts';
+
+const shortRuns = injects('F44', 'a thousand programs that end at once, fifty at a time');
+const orphaned = injects('F44', 'orphans that a reaper of its own inherits are killed');
 
 const clock = realClock();
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
@@ -203,6 +207,7 @@ describe('one run of a tool', () => {
     for (let round = 0; round < 20; round += 1) {
       const results = await Promise.all(Array.from({ length: 50 }, () => run(['/bin/true'])));
       expect(results.every((result) => result.exitCode === 0)).toBe(true);
+      shortRuns.happened(results.length);
     }
     const stats = await listProcessStats();
     expect(stats.filter((stat) => stat.parentPid === process.pid && stat.state === 'Z')).toEqual([]);
@@ -215,7 +220,9 @@ describe('orphans', () => {
     const helper = new URL('./reaper.ts', import.meta.url).pathname;
     const result = await run([process.execPath, helper]);
     expect(text(result.stderr)).toBe('');
-    expect(JSON.parse(text(result.stdout))).toEqual({ orphans: 20, zombies: 0, codes: [7, 7, 7] });
+    const reported = JSON.parse(text(result.stdout)) as { readonly orphans: number };
+    orphaned.happened(reported.orphans);
+    expect(reported).toEqual({ orphans: 20, zombies: 0, codes: [7, 7, 7] });
   });
 });
 

@@ -10,5 +10,6 @@ export const faults = {
   wrongState: injects('F36', 'a state file of the runtime cut short, or with another pid or id'),
   deadInit: injects('F37', 'init killed between create and start'),
   badExit: injects('F40', 'an exit file that is late, or not a number'),
+  earlyExit: injects('F42', 'a container ends as soon as it is started'),
   lostEvents: injects('F41', 'the queue of inotify overflows, or its directory is replaced'),
 } as const;

@@ -12,6 +12,7 @@ import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FaultError } from '../../../src/base/fault.ts';
 import { containerCgroup, sandboxCgroup } from '../../../src/host/sandbox/layout.ts';
+import { faults } from './injected.ts';
 import { cgroupPaths, cgroups } from './kernel.ts';
 import { World, fx, gone, logged, missing, processesNaming } from './support.ts';
 import { until } from '../../support/eventually.ts';
@@ -79,6 +80,7 @@ unless(describe, reason)('the runtime driver with runc and conmon', () => {
         exitCode: 0,
         observedBy: 'exitFile',
       });
+      faults.earlyExit.happened();
       await world.driver.delete(container.bundle, fx);
     }
   });

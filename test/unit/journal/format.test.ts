@@ -5,7 +5,12 @@ import { maskedBytes } from '../../../src/journal/damaged.ts';
 import { FORMAT, frame, header, parse } from '../../../src/journal/format.ts';
 import { DiskModel } from '../../sim/disk-model.ts';
 import { EXHAUSTIVE } from '../../support/exhaustive.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { prefixTexts, records, Rig, textOf } from './support.ts';
+
+const flippedByte = injects('F18', 'a flipped byte in the middle of a journal');
+const zeroSector = injects('F18', 'a sector of zeros in the middle of a journal');
+const newerFormat = injects('F30', 'a journal of a newer format');
 
 const all = records(50);
 const whole = new Uint8Array(Buffer.concat([header(), ...all.map(frame)]));
@@ -54,6 +59,7 @@ describe('journal damage', () => {
     'F18 a flip of every byte gives a prefix, never a wrong fact, and the damaged file is kept',
     { tags: [EXHAUSTIVE] },
     async () => {
+      let found = 0;
       for (let at = 0; at < whole.length; at += 1) {
         const bytes = whole.slice();
         bytes[at] = (bytes[at] ?? 0) ^ (at % 3 === 0 ? 0x80 : at % 3 === 1 ? 0xff : 0x01);
@@ -64,12 +70,15 @@ describe('journal damage', () => {
         const last = at >= (ends[49] ?? 0);
         // a wrong last record cannot be distinguished from a torn write
         expect([at, report.keptAs]).toStrictEqual([at, last ? '' : 'journal.7.damaged']);
-        if (!last)
+        if (!last) {
           expect(model.read('journal.7.damaged')).toStrictEqual(maskedBytes(bytes, (record) => record));
+          found += 1;
+        }
         if (at % 97 !== 0) continue;
         await journal.append(all.slice(expected), { sync: true });
         expect([at, textOf((await new Rig(model).open()).state)]).toStrictEqual([at, texts[50]]);
       }
+      flippedByte.happened(found);
     },
   );
 
@@ -77,6 +86,7 @@ describe('journal damage', () => {
     const middle = whole.slice();
     middle.fill(0, ends[20], (ends[20] ?? 0) + 512);
     expect(parse(middle)).toMatchObject({ end: 'damaged', validBytes: ends[20] });
+    zeroSector.happened();
     const tail = Buffer.concat([whole.subarray(0, ends[20]), new Uint8Array(512)]);
     expect(parse(tail).records).toHaveLength(20);
   });
@@ -119,6 +129,7 @@ describe('journal damage', () => {
     rig.model.put('journal.6', whole.slice());
     rig.model.put('journal.8.new', new Uint8Array(3));
     await expect(rig.open()).rejects.toMatchObject({ fault: { kind: 'unsupported' } });
+    newerFormat.happened();
     await expect(rig.next().open()).rejects.toThrow(
       `format ${FORMAT + 1} by a newer troupe, this one reads up to ${FORMAT}`,
     );

@@ -4,8 +4,12 @@ import { crc32c } from '../../../src/journal/crc32c.ts';
 import { FORMAT, frame, header, parse } from '../../../src/journal/format.ts';
 import { DiskModel } from '../../sim/disk-model.ts';
 import { randomStream } from '../../sim/random.ts';
+import { injecting, injects } from '../../support/faults/injects.ts';
 import { prefixTexts, recordNumber, records, Rig, textOf } from './support.ts';
 import { loopTurn } from '../../support/turns.ts';
+
+const olderFormat = injects('F30', 'a journal of an older format');
+const interrupted = injects('F31', 'death or EIO at a disk operation of the migration');
 
 const COUNT = 12;
 const all = records(COUNT);
@@ -44,6 +48,7 @@ describe('a journal of an older version', () => {
     expect(textOf(state)).toBe(texts[COUNT]);
     expect(newest(model)).toBe('journal.8');
     expect(formatOf(model, 'journal.8')).toBe(FORMAT);
+    olderFormat.happened();
     expect(model.list()).not.toContain('journal.7');
   });
 
@@ -52,9 +57,10 @@ describe('a journal of an older version', () => {
     async (trouble) => {
       const calm = new Rig(olderDisk());
       await calm.open();
+      const strike = injecting(interrupted, () => trouble);
       for (let at = 0; at < calm.operations.length; at += 1) {
         const rig = new Rig(olderDisk());
-        rig.trouble = (now) => (now === at ? trouble : undefined);
+        rig.trouble = (now) => (now === at ? strike() : undefined);
         const opening = rig.open().then(
           () => true,
           () => true,

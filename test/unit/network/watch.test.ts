@@ -16,10 +16,15 @@ import { loadConfDir } from '../../../src/network/conf-dir.ts';
 import { defaultNetwork } from '../../../src/network/default-conflist.ts';
 import type { WatchOptions } from '../../../src/network/watch.ts';
 import { NetworkWatch } from '../../../src/network/watch.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { loopTurn } from '../../support/turns.ts';
 import type { Answer, FakePlugins, Seen } from './fake-plugins.ts';
 import { fakePlugins, pluginFailure } from './fake-plugins.ts';
+
+const badFiles = injects('F56', 'CNI files that are half-written, a loop of links, or invalid');
+const tornFile = injects('F56', 'the file of the network in use is half-written');
+const manyFiles = injects('F56', 'more CNI files than are read');
 
 let plugins: FakePlugins;
 let watching: NetworkWatch | undefined;
@@ -104,6 +109,7 @@ describe('NetworkReady', () => {
     expect(watch.state().message).toContain('20-loop.conf: ELOOP');
     expect(watch.state().message).toContain('10-half.conflist: not a JSON object');
     expect(watch.state().message).toContain('30-s50.conflist: plugins[0]: type "../../bin/touch"');
+    badFiles.happened(3);
     put('40-good.conflist', list('good'));
     await watch.rescan();
     expect(watch.state()).toMatchObject({ ready: true, reason: '', message: '', network: { name: 'good' } });
@@ -166,6 +172,7 @@ describe('NetworkReady', () => {
       put('10-own.conflist', half);
       await watch.rescan();
       expect(watch.state()).toMatchObject({ ready: true, network: { name: 'own', disableGc: false } });
+      tornFile.happened();
     }
     put('10-own.conflist', list('own', { disableGC: true }));
     await watch.rescan();
@@ -347,6 +354,7 @@ describe('a directory of configurations', () => {
     const loaded = await loadConfDir(confDir);
     expect(loaded).toMatchObject({ networks: [], empty: false });
     expect(loaded.problem).toBe(`${confDir} has more than ${networkLimits.confDirEntries} entries`);
+    manyFiles.happened();
   });
 
   it('F56: skips files that are not regular or too large, without hanging', async () => {

@@ -13,8 +13,12 @@ import { NodeFiles, watchNodeFiles } from '../../../../src/daemon/wiring/node-fi
 import { realClock } from '../../../../src/host/clock/clock.ts';
 import { loadConfDir } from '../../../../src/network/conf-dir.ts';
 import { LiveRegistries } from '../../../../src/oci/images/registry/live-registries.ts';
+import { injects } from '../../../support/faults/injects.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 import { turns } from '../../../support/turns.ts';
+
+const badText = injects('F95', 'an unknown key, a torn end or a wrong type in a file of the node');
+const badKind = injects('F95', 'a FIFO or 20 MiB in the place of a file of the node');
 
 let root: string;
 let conditions: Conditions;
@@ -166,6 +170,7 @@ describe('F95 a file of the node', () => {
     async ({ path, good, text, reason }) => {
       plant(path, text);
       expect(await scanned()).toEqual({ [path]: expect.stringMatching(reason) });
+      badText.happened();
       plant(path, good);
       expect(await scanned()).toEqual({});
     },
@@ -180,6 +185,7 @@ describe('F95 a file of the node', () => {
       expect(Object.keys(await scanned())).toEqual([path]);
       plant(path, ' '.repeat(20 * 1024 * 1024));
       expect(Object.keys(await scanned())).toEqual([path]);
+      badKind.happened(2);
       plant(path, good);
       expect(await scanned()).toEqual({});
     },
