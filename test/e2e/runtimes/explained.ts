@@ -62,7 +62,7 @@ const ofGvisor: readonly Explanation[] = [
     of: gvisor,
     suite: 'critest',
     name: /'rshared' should support propagation/u,
-    reason: /root mount propagation option must specify private or slave/u,
+    reason: /root mou(?:nt propagation option must specify private or slave|…)/u,
     why: 'gVisor refuses a root file system with shared propagation: its mounts never reach the host',
   },
   {
@@ -106,6 +106,20 @@ const ofGvisor: readonly Explanation[] = [
     name: /OOMKilled/u,
     reason: /waiting for sandbox to start: EOF/u,
     why: "the spec's limit is less memory than gVisor's kernel, which counts as well, needs to start",
+  },
+  {
+    of: ['runsc-shim'],
+    suite: 'critest',
+    name: /OOMKilled/u,
+    reason: /Timed out after/u,
+    why: "the pod's containers share one kernel of gVisor, whose memory no limit of a single container bounds",
+  },
+  {
+    of: ['runsc-shim', 'runc-shim'],
+    suite: 'critest',
+    name: /UserNamespaces/u,
+    reason: /no runtime handler found which supports user namespaces/u,
+    why: 'handlers of type vm have no user namespaces',
   },
   {
     of: gvisor,
@@ -161,4 +175,28 @@ const ofYouki: readonly Explanation[] = [
   },
 ];
 
-export const explanations: readonly Explanation[] = [...ofMachine, ...ofGvisor, ...ofYouki];
+const ofOthers: readonly Explanation[] = [
+  {
+    of: ['runc-debian', 'crun-debian'],
+    suite: 'critest',
+    name: /UserNamespaces/u,
+    reason: /no runtime handler found which supports user namespaces/u,
+    why: 'runc 1.1 and crun 1.8 have no idmapped mounts, which a pod with users of its own needs',
+  },
+  {
+    of: ['crun-debian'],
+    suite: 'critest',
+    name: /readonly mounts/u,
+    reason: /runtime does not implement recursive readonly mounts/u,
+    why: 'crun 1.8 has no command features, which would list recursive read-only mounts',
+  },
+  {
+    of: ['runc-shim'],
+    suite: 'critest',
+    name: /readonly mounts/u,
+    reason: /runtime does not implement recursive readonly mounts/u,
+    why: 'nothing says whether the runtime behind a shim has recursive read-only mounts',
+  },
+];
+
+export const explanations: readonly Explanation[] = [...ofMachine, ...ofGvisor, ...ofYouki, ...ofOthers];

@@ -74,6 +74,8 @@ function start(): void {
 
 /** As gVisor's shim: before start a container has no process, so that a kill ends nothing; it can be deleted. */
 const keepsCreated = action === 'serve' && podName() === 'unstarted';
+/** As gVisor's of 2026: such a kill leaves a stopped task without a time, which nobody can wait for or delete. */
+const losesCreated = action === 'serve' && podName() === 'lost';
 
 /** What is in the machine. */
 class Guest {
@@ -170,7 +172,8 @@ function lives(guest: Guest, name: string): TtrpcRoute[] {
     }),
     ttrpcRoute(Task.method.wait, async (request) => {
       const one = guest.of(request);
-      if (one.status !== Status.STOPPED) await new Promise<void>((resolve) => one.waiters.push(resolve));
+      if (one.status !== Status.STOPPED || one.atMs === 0)
+        await new Promise<void>((resolve) => one.waiters.push(resolve));
       return exitOf(one);
     }),
     ttrpcRoute(Task.method.kill, async (request) => {
@@ -178,11 +181,18 @@ function lives(guest: Guest, name: string): TtrpcRoute[] {
       if (one.status === Status.STOPPED) fail('notFound', 'process already finished');
       if (request.signal === OOM) await reportOom(request.id);
       if (keepsCreated && one.status === Status.CREATED) return {};
+      if (losesCreated && one.status === Status.CREATED) {
+        one.status = Status.STOPPED;
+        return {};
+      }
       if (one.child === undefined) ended(one, 137);
       else process.kill(-(one.child.pid ?? 0), request.signal === OOM ? 'SIGKILL' : request.signal);
       return {};
     }),
-    ttrpcRoute(Task.method.delete, (request) => Promise.resolve(exitOf(guest.delete(request)))),
+    ttrpcRoute(Task.method.delete, async (request) => {
+      if (losesCreated && guest.of(request).atMs === 0) await new Promise(() => undefined);
+      return exitOf(guest.delete(request));
+    }),
   ];
 }
 

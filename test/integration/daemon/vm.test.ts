@@ -106,10 +106,13 @@ describe('a handler of type vm', () => {
     return made.containerId;
   }
 
-  it('a container that was never started is stopped and removed where the shim cannot kill it before', async () => {
+  it.each([
+    ['unstarted', 'cannot kill it before'],
+    ['lost', 'has neither an exit of it nor an answer to its deletion'],
+  ])('a container that was never started is stopped and removed where the shim (%s) %s', async (name) => {
     const { runtime } = world.client;
-    const { sandboxId, containerId } = await pod('unstarted');
-    const other = await makeSecond('unstarted', sandboxId);
+    const { sandboxId, containerId } = await pod(name);
+    const other = await makeSecond(name, sandboxId);
     await runtime.stopContainer({ containerId, timeout: 30n });
     expect(await statusOf(containerId)).toMatchObject({
       state: ContainerState.CONTAINER_EXITED,
@@ -118,7 +121,7 @@ describe('a handler of type vm', () => {
     await runtime.removeContainer({ containerId });
     // with the pod, which kills it
     await runtime.startContainer({ containerId: other });
-    await makeThird('unstarted', sandboxId);
+    await makeThird(name, sandboxId);
     await removePod(world, sandboxId);
   });
 

@@ -7,6 +7,7 @@ import type { ContainerInput, DestroyInput } from '../../../ports/runtime.ts';
 import type { Resources } from '../../../ports/specs.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { fail, toFault } from '../../../base/fault.ts';
+import { writeOwnFile } from '../../../host/files/state-files.ts';
 import { shimLimits } from '../bounds.ts';
 import { Status, Task } from '../../../gen/shim/task_pb.ts';
 import { dropCgroup, emptyCgroup } from '../container/cgroup.ts';
@@ -16,6 +17,7 @@ import { liveIdentity, toPortIdentity } from '../container/parts.ts';
 import type { DriverParts } from '../container/parts.ts';
 import { readNote } from '../container/record.ts';
 import type { ContainerNote } from '../container/record.ts';
+import { exists } from '../container/state.ts';
 import { refuseTooSmall } from '../container/update.ts';
 import type { Handler } from '../handlers/handlers.ts';
 import { signalNumber } from '../spec/signals.ts';
@@ -67,7 +69,7 @@ export async function createTask(
       ? fail('outside', `${attempted}: process ${pid} exited at once`, { subject: id })
       : toPortIdentity(identity);
   } catch (error) {
-    await removeTask(shim, id, fx).catch((thrown: unknown) =>
+    await removeTask(parts, shim, id, fx).catch((thrown: unknown) =>
       parts.log.warn({ id, fault: toFault(thrown) }, 'delete failed task of container failed'),
     );
     await killWorkers(parts, handler, id, note.cgroup);
@@ -106,7 +108,7 @@ export async function killTask(
 
 /**
  * Sends SIGKILL to all processes of the container. Those left by a dead shim are killed by its watch. True if the task
- * was never started and is deleted now: then its shim has no exit to report.
+ * was never started and has ended now: then its shim has no exit to report.
  */
 export async function killTaskAll(
   { parts, shims }: ShimParts,
@@ -115,20 +117,31 @@ export async function killTaskAll(
 ): Promise<boolean> {
   const note = await readNote(parts.layout, id);
   if (note === undefined) return false;
-  const isDeleted = await shims.orKill(note.sandboxId, async (shim) => {
+  const isOver = await shims.orKill(note.sandboxId, async (shim) => {
     await shim.callUnlessGone(Task.method.kill, { id, signal: SIGKILL, all: true }, soon(fx));
-    return deleteUnstarted(shim, id, fx);
+    return endUnstarted(parts, shim, id, fx);
   });
-  return isDeleted === true;
+  return isOver === true;
 }
 
 /**
- * Deletes a task that a kill has left in the state created, as gVisor's does: before start it has no process there.
- * False for a task that was started, and for one whose process (runc's init) is about to end.
+ * Ends a task that was killed before its start, where its shim has no process yet, as gVisor's. The kill leaves it in
+ * the state created, and it is deleted; or (gVisor of 2026) stopped without a time, where Delete would wait for its
+ * streams for ever: that task is left to the end of its shim. False for a task that was started, and for one whose
+ * process (runc's init) is about to end.
  */
-async function deleteUnstarted(shim: Shim, id: ContainerId, fx: EffectContext): Promise<boolean> {
+async function endUnstarted(
+  { layout }: Pick<DriverParts, 'layout'>,
+  shim: Shim,
+  id: ContainerId,
+  fx: EffectContext,
+): Promise<boolean> {
   const call = soon(fx);
   const state = await shim.callUnlessGone(Task.method.state, { id }, call);
+  if (state?.status === Status.STOPPED && (state.exitedAt?.seconds ?? 0n) <= 0n) {
+    await writeOwnFile(undeletable(layout, id), '', 0o600);
+    return true;
+  }
   if (state?.status !== Status.CREATED) return false;
   try {
     return (await shim.callUnlessGone(Task.method.delete, { id }, call)) !== undefined;
@@ -138,6 +151,11 @@ async function deleteUnstarted(shim: Shim, id: ContainerId, fx: EffectContext): 
   }
 }
 
+/** Marker file, empty: the task was never started, and its shim would never answer its deletion. */
+function undeletable(layout: DriverParts['layout'], id: ContainerId): string {
+  return join(layout.containerDir(id), 'undeletable');
+}
+
 /** Deletes an exited task; its exit code was recorded before. */
 export async function deleteTask(
   { parts, shims }: ShimParts,
@@ -145,7 +163,8 @@ export async function deleteTask(
   fx: EffectContext,
 ): Promise<void> {
   const note = await readNote(parts.layout, id);
-  const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
+  if (note === undefined || (await exists(undeletable(parts.layout, id)))) return;
+  const shim = await shims.find(note.sandboxId);
   await shim?.callUnlessGone(Task.method.delete, { id }, bound(fx));
 }
 
@@ -179,7 +198,10 @@ export async function destroyTask(
   const note = await readNote(layout, id);
   fx.note({ on: 'the end of the processes' });
   const isRemoved =
-    note === undefined ? undefined : await shims.orKill(note.sandboxId, (shim) => removeTask(shim, id, fx));
+    note === undefined
+      ? undefined
+      : (await exists(undeletable(layout, id))) ||
+        (await shims.orKill(note.sandboxId, (shim) => removeTask(parts, shim, id, fx)));
   if (isRemoved !== true) await deleteDead(parts, handler, id, layout.bundleDir(id));
   await killWorkers(parts, handler, id, undefined);
   if (note !== undefined) {
@@ -192,10 +214,10 @@ export async function destroyTask(
 }
 
 /** Kills and deletes a task in any state. */
-async function removeTask(shim: Shim, id: ContainerId, fx: EffectContext): Promise<true> {
+async function removeTask(parts: DriverParts, shim: Shim, id: ContainerId, fx: EffectContext): Promise<true> {
   const call = soon(fx);
   const killed = await shim.callUnlessGone(Task.method.kill, { id, signal: SIGKILL, all: true }, call);
-  if (await deleteUnstarted(shim, id, fx)) return true;
+  if (await endUnstarted(parts, shim, id, fx)) return true;
   // a deleted task has no exit to wait for
   if (killed !== undefined) await shim.callUnlessGone(Task.method.wait, { id }, call);
   await shim.callUnlessGone(Task.method.delete, { id }, call);
