@@ -142,6 +142,7 @@ export const parts: readonly Part[] = [
     tools: ['tools/cni-plugins'],
     prepare: referencePlugins,
   },
+  { name: 'streams', boots: [vitest('e2e', 'test/e2e/streaming')], tools: TOOLS, prepare: shimRuncV2 },
   { name: 'integration', boots: [vitest('integration')], tools: TOOLS, prepare: shimRuncV2 },
   { name: 'e2e', boots: [vitest('e2e')], tools: TOOLS, prepare: shimRuncV2 },
   { name: 'security', boots: [vitest('security')], tools: TOOLS },
