@@ -9,6 +9,7 @@ import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 import { ownMib, statusMib } from '../../support/own-memory.ts';
 import { until } from '../../support/eventually.ts';
+import { PROGRAM_MS } from '../../support/patience.ts';
 
 const MIB = 1024 * 1024;
 const EXECS = 4;
@@ -108,7 +109,8 @@ describePods('single bytes', () => {
     const answers = await Promise.all(
       Array.from({ length: EXECS }, async () => {
         const cmd = ['sh', '-c', `dd if=/dev/zero bs=1 count=${WRITES} 2>/dev/null`];
-        const { exitCode, stdout } = await world.client.runtime.execSync({ containerId, cmd, timeout: 240n });
+        const timeout = BigInt(PROGRAM_MS / 1000);
+        const { exitCode, stdout } = await world.client.runtime.execSync({ containerId, cmd, timeout });
         return [exitCode, stdout.length];
       }),
     );
