@@ -1,4 +1,5 @@
 /** Bars as SVG, drawn by hand: small, and readable on a light and on a dark page. */
+import { escaped } from '../e2e/soak/picture.ts';
 
 export interface Bar {
   /** Bars of a group stand together below its name. */
@@ -53,6 +54,3 @@ export function barsText(title: string, bars: readonly Bar[]): string {
     '',
   ].join('\n');
 }
-
-const escaped = (text: string): string =>
-  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');

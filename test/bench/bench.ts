@@ -9,14 +9,10 @@ import { type Cpu, cpuPerPod } from './cpu.ts';
 import { type DaemonPod, latencies, type Memory, memoryOf, startPod } from './daemon-pods.ts';
 import { type Floor, templateName } from './floor.ts';
 import { whileHanging } from './hanging.ts';
-import { execPairs, named, openFloor, pairs, type Sides, times, versions } from './pairs.ts';
+import { execPairs, GROUP, named, openFloor, pairs, type Sides, times, versions, WARM_UP } from './pairs.ts';
 import { cpuText, type Pair, pairsText, type Report, reportText } from './report.ts';
 import { PLAIN } from './setting.ts';
 import { type Collector, startCollector } from './waterfall.ts';
-
-/** Pods that are started and ended before anything is counted: images, caches, JIT. */
-const WARM_UP = 3;
-const GROUP = 10;
 
 /** Runs all of it. */
 export async function bench(args: readonly string[]): Promise<void> {
@@ -89,6 +85,18 @@ const byName = ({ pod, host }: Templates): ReadonlyMap<string, DaemonPod> =>
     [templateName('host', PLAIN), host],
   ]);
 
+type Rows = Readonly<Record<string, Pair>>;
+
+/** Start and end of one pod after the other. */
+async function aloneRows(sides: Sides, network: 'pod' | 'host', { rounds }: Sizes): Promise<Rows> {
+  return named(network, 'alone', await pairs(sides, { network, rounds, width: 1 }));
+}
+
+/** Start and end of `GROUP` pods at once. */
+async function groupRows(sides: Sides, network: 'pod' | 'host', { groups }: Sizes): Promise<Rows> {
+  return named(network, `${GROUP} at once`, await pairs(sides, { network, rounds: groups, width: GROUP }));
+}
+
 interface Whole {
   readonly sides: Sides;
   readonly templates: Templates;
@@ -103,15 +111,9 @@ async function measureAll({ sides, templates, empty, hanging, runtimePath, sizes
   for (const network of ['pod', 'host'] as const) {
     await pairs(sides, { network, rounds: WARM_UP, width: 1 });
     console.log(`${network} network, alone: ${sizes.rounds} rounds`);
-    Object.assign(
-      all,
-      named(network, 'alone', await pairs(sides, { network, rounds: sizes.rounds, width: 1 })),
-    );
+    Object.assign(all, await aloneRows(sides, network, sizes));
     console.log(`${network} network, ${GROUP} at once: ${sizes.groups} rounds`);
-    Object.assign(
-      all,
-      named(network, `${GROUP} at once`, await pairs(sides, { network, rounds: sizes.groups, width: GROUP })),
-    );
+    Object.assign(all, await groupRows(sides, network, sizes));
   }
   const report: Report = {
     pairs: all,
@@ -140,30 +142,10 @@ async function measureSome(
   { sides, templates, sizes, collector }: Some,
 ): Promise<void> {
   const rowsOf: Readonly<Record<string, () => Promise<string>>> = {
-    pod: async () =>
-      pairsText(
-        named('pod', 'alone', await pairs(sides, { network: 'pod', rounds: sizes.rounds, width: 1 })),
-      ),
-    pod10: async () =>
-      pairsText(
-        named(
-          'pod',
-          `${GROUP} at once`,
-          await pairs(sides, { network: 'pod', rounds: sizes.groups, width: GROUP }),
-        ),
-      ),
-    host: async () =>
-      pairsText(
-        named('host', 'alone', await pairs(sides, { network: 'host', rounds: sizes.rounds, width: 1 })),
-      ),
-    host10: async () =>
-      pairsText(
-        named(
-          'host',
-          `${GROUP} at once`,
-          await pairs(sides, { network: 'host', rounds: sizes.groups, width: GROUP }),
-        ),
-      ),
+    pod: async () => pairsText(await aloneRows(sides, 'pod', sizes)),
+    pod10: async () => pairsText(await groupRows(sides, 'pod', sizes)),
+    host: async () => pairsText(await aloneRows(sides, 'host', sizes)),
+    host10: async () => pairsText(await groupRows(sides, 'host', sizes)),
     exec: async () =>
       pairsText({
         'ExecSync of true (floor: runc exec)': await execPairs(sides, templates.pod, sizes.rounds),

@@ -9,7 +9,7 @@ import {
   sandboxConfig,
 } from '../e2e/support/pods.ts';
 import type { World } from '../e2e/support/world.ts';
-import type { Parts } from './floor.ts';
+import { type Parts, timed } from './floor.ts';
 import { MAPPED, PLAIN, type Setting } from './setting.ts';
 
 export interface DaemonPod {
@@ -107,13 +107,6 @@ function secured<C extends SandboxConfig | ContainerConfig>(config: C, { hasSecc
       },
     },
   };
-}
-
-async function timed<T>(parts: Record<string, number>, name: string, work: () => Promise<T>): Promise<T> {
-  const startedAt = performance.now();
-  const result = await work();
-  parts[name] = performance.now() - startedAt;
-  return result;
 }
 
 /** ms of each call. */

@@ -262,7 +262,12 @@ export class Floor {
   }
 }
 
-async function timed<T>(parts: Record<string, number>, name: string, work: () => Promise<T>): Promise<T> {
+/** Runs the work; its ms become a part. */
+export async function timed<T>(
+  parts: Record<string, number>,
+  name: string,
+  work: () => Promise<T>,
+): Promise<T> {
   const startedAt = performance.now();
   const result = await work();
   parts[name] = performance.now() - startedAt;

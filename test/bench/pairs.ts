@@ -9,6 +9,11 @@ import { cniPluginDirectory, Floor, type FloorPod, type Parts, total } from './f
 import type { Pair } from './report.ts';
 import { PLAIN, type Setting } from './setting.ts';
 
+/** Pods that are started and ended before anything is counted: images, caches, JIT. */
+export const WARM_UP = 3;
+/** Pods at once in the rows of many. */
+export const GROUP = 10;
+
 export interface Sides {
   readonly world: World;
   readonly image: string;
@@ -135,7 +140,8 @@ export function spending(pid: number) {
   };
 }
 
-export const times = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make);
+export const times = <T>(count: number, make: (at: number) => T): T[] =>
+  Array.from({ length: count }, (_none, at) => make(at));
 
 /** ExecSync of true against `runc exec` of true. */
 export async function execPairs(

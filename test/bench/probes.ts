@@ -56,7 +56,6 @@ async function inRhythm(pid: number, probe: (n: number) => Promise<void>) {
       took.push(performance.now() - startedAt);
     }
   };
-  let n = 0;
-  await Promise.all(times(PROBED.pods, () => ofPod(n++)));
+  await Promise.all(times(PROBED.pods, ofPod));
   return { took, spent: spent() };
 }

@@ -62,13 +62,15 @@ export function reportText(report: Report): string {
   ].join('\n');
 }
 
+export const PAIR_HEAD = 'n | p50 | p99 | floor p50 | floor p99 | ratio';
+
 /** The rows of the pairs, and the inputs of each. */
 export function pairsText(pairs: Readonly<Record<string, Pair>>): string {
   const inParts = Object.entries(pairs).filter(([, { daemonParts }]) => daemonParts.length > 0);
   return [
-    '| what | n | p50 | p99 | floor p50 | floor p99 | ratio |',
+    `| what | ${PAIR_HEAD} |`,
     '|---|---|---|---|---|---|---|',
-    ...Object.entries(pairs).map(([name, pair]) => pairRow(name, pair)),
+    ...Object.entries(pairs).map(([name, pair]) => `| ${name} | ${pairCells(pair)} |`),
     ...(inParts.length === 0 ? [] : ['', 'Parts, median:', '']),
     ...inParts.map(
       ([name, pair]) => `- ${name}: ${partsText(pair.daemonParts)}; floor: ${partsText(pair.floorParts)}`,
@@ -106,16 +108,16 @@ function hangingRows({ listContainers, listSandboxes, status, explain, podStart 
   ];
 }
 
-function pairRow(name: string, { daemon, floor }: Pair): string {
-  const cells = [
+/** The row below `PAIR_HEAD`, without the columns before it. */
+export function pairCells({ daemon, floor }: Pick<Pair, 'daemon' | 'floor'>): string {
+  return [
     daemon.length,
     ms(quantile(daemon, 0.5)),
     ms(quantile(daemon, 0.99)),
     ms(quantile(floor, 0.5)),
     ms(quantile(floor, 0.99)),
     medianRatio(daemon, floor).toFixed(2),
-  ];
-  return `| ${name} | ${cells.join(' | ')} |`;
+  ].join(' | ');
 }
 
 function partsText(parts: readonly Parts[]): string {

@@ -11,14 +11,11 @@ import { runc14 } from '../support/tools/go-tools.ts';
 import { type Bar, barsText } from './bars.ts';
 import { type DaemonPod, startPod } from './daemon-pods.ts';
 import { type Floor, templateName } from './floor.ts';
-import { execPairs, type LifeCpu, openFloor, pairs, type Sides, versions } from './pairs.ts';
+import { execPairs, GROUP, type LifeCpu, openFloor, pairs, type Sides, versions, WARM_UP } from './pairs.ts';
 import { PROBED, type Probes, probes } from './probes.ts';
-import type { Pair } from './report.ts';
+import { PAIR_HEAD, type Pair, pairCells } from './report.ts';
 import { type Setting, SETTINGS } from './setting.ts';
-import { medianRatio, ms, quantile } from './stats.ts';
-
-const WARM_UP = 3;
-const GROUP = 10;
+import { ms, quantile } from './stats.ts';
 
 /** What was measured in one setting. */
 interface Measured {
@@ -94,12 +91,13 @@ function report(runtime: string, about: string, measured: readonly Measured[]): 
   const text = [
     `${about}. ms; the floor has the same configuration, and the ratio is the median of pairs. Pods with a network of CNI.`,
     '',
-    '| setting | what | n | p50 | p99 | floor p50 | floor p99 | ratio |',
+    `| setting | what | ${PAIR_HEAD} |`,
     '|---|---|---|---|---|---|---|---|',
-    ...measured.flatMap((one) => [
-      ...Object.entries(one.rows).map(([what, pair]) => row(one.setting, what, pair)),
-      row(one.setting, probed, one.probes),
-    ]),
+    ...measured.flatMap(({ setting, rows, probes: ofProbes }) =>
+      [...Object.entries(rows), [probed, ofProbes] as const].map(
+        ([what, pair]) => `| ${setting.name} | ${what} | ${pairCells(pair)} |`,
+      ),
+    ),
     '',
     '| processor time, ms | of | the daemon | all on its side | floor |',
     '|---|---|---|---|---|',
@@ -115,15 +113,6 @@ function report(runtime: string, about: string, measured: readonly Measured[]): 
   console.log(`\n${text}`);
   writeFigures(`bench settings, ${runtime}`, `Bench: the settings of clusters, ${runtime}`, text);
   draw(runtime, measured);
-}
-
-function row({ name }: Setting, what: string, { daemon, floor }: Pick<Pair, 'daemon' | 'floor'>): string {
-  const cells = [
-    daemon.length,
-    ...[daemon, floor].flatMap((side) => [ms(quantile(side, 0.5)), ms(quantile(side, 0.99))]),
-    medianRatio(daemon, floor).toFixed(2),
-  ];
-  return `| ${name} | ${what} | ${cells.join(' | ')} |`;
 }
 
 function draw(runtime: string, measured: readonly Measured[]): void {

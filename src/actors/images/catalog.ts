@@ -1,5 +1,6 @@
 /** Finds the image that a name refers to. Pure. */
 import { parseImageId } from '../../base/ids.ts';
+import type { ImageId } from '../../base/ids.ts';
 import type { ImageRecord, ImageSource } from '../../ports/specs.ts';
 
 /** The fields of an image by which it is found. */
@@ -24,7 +25,7 @@ export function findImage<I extends Names>(
   candidates: Candidates,
 ): I | undefined {
   const all = [...images];
-  const whole = parseImageId(name) ?? parseImageId(`sha256:${name}`);
+  const whole = wholeId(name);
   if (whole !== undefined) return all.find((image) => image.id === whole);
   for (const reference of candidatesOf(name, candidates)) {
     const named = all.find((image) => image.repoTags.includes(reference) || hasDigest(image, reference));
@@ -55,7 +56,11 @@ export function sourceNamed(
 
 /** Whether the text is a complete image id, with or without its algorithm. */
 export function isIdText(name: string): boolean {
-  return parseImageId(name) !== undefined || parseImageId(`sha256:${name}`) !== undefined;
+  return wholeId(name) !== undefined;
+}
+
+function wholeId(name: string): ImageId | undefined {
+  return parseImageId(name) ?? parseImageId(`sha256:${name}`);
 }
 
 function imageByPrefix<I extends Names>(images: readonly I[], name: string): I | undefined {

@@ -80,7 +80,8 @@ function colourOf(lines: readonly Line[], index: number): string {
 
 const at = (value: number): string => value.toFixed(1);
 const plain = (value: number): string => String(Number(value.toPrecision(6)));
-const escaped = (text: string): string =>
+/** Text as it stands in an SVG. */
+export const escaped = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 
 /** Pixels for a letter of the legend. */

@@ -41,6 +41,17 @@ async function until(
   return seen;
 }
 
+/** Removes the pod; the events up to the last of it. */
+async function untilRemoved(events: CriStream<ContainerEventResponse>, sandboxId: string) {
+  await removePod(world, sandboxId);
+  return await until(
+    events,
+    (event) =>
+      event.containerId === sandboxId &&
+      event.containerEventType === ContainerEventType.CONTAINER_DELETED_EVENT,
+  );
+}
+
 describe('GetContainerEvents', () => {
   it('I11: sends each step of a pod once and in order, with the pod’s state at that time', async () => {
     const events = world.client.runtimeStreams.getContainerEvents({});
@@ -49,13 +60,7 @@ describe('GetContainerEvents', () => {
     await world.client.runtime.startContainer({ containerId });
     await world.client.runtime.stopContainer({ containerId, timeout: 0n });
     await world.client.runtime.removeContainer({ containerId });
-    await removePod(world, sandboxId);
-    const seen = await until(
-      events,
-      (event) =>
-        event.containerId === sandboxId &&
-        event.containerEventType === ContainerEventType.CONTAINER_DELETED_EVENT,
-    );
+    const seen = await untilRemoved(events, sandboxId);
 
     const names = new Map([
       [sandboxId, 'pod'],
@@ -143,13 +148,7 @@ describe('GetContainerEvents', () => {
       const status = await statusNow();
       expect(status?.exitCode).toBe(exitCode);
       expect((status?.startedAt ?? 1n) <= (status?.finishedAt ?? 0n)).toBe(true);
-      await removePod(world, sandboxId);
-      const seen = await until(
-        events,
-        (event) =>
-          event.containerId === sandboxId &&
-          event.containerEventType === ContainerEventType.CONTAINER_DELETED_EVENT,
-      );
+      const seen = await untilRemoved(events, sandboxId);
       const ofContainer = seen.filter((event) => event.containerId === containerId);
       expect(ofContainer.map(({ containerEventType }) => WORDS[containerEventType])).toEqual(expected);
     },
