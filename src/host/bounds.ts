@@ -187,6 +187,14 @@ export const hostLimits = {
    * (F54).
    */
   toolOutputBytes: 1024 * 1024,
+  /**
+   * Milliseconds until the output of a running tool is read: longer than almost all run, whose output fits into the
+   * pipe, and short for one that waits for its reader.
+   */
+  lateReadMs: 200,
+  /** Bytes of one read of a tool's output; reads of an ended tool's output before the event loop continues. */
+  toolReadBytes: 16 * 1024,
+  toolReads: 8,
   /** Bytes of a Unix socket's path: sun_path has 108 with the final NUL (unix(7)). */
   socketPathBytes: 107,
   /** Bytes of one read from a terminal or socket, and reads before the event loop continues. */

@@ -48,6 +48,7 @@ export const STATX_ATTR_MOUNT_ROOT = 0x2000;
 export const STATX_BYTES = 256;
 
 export const F_DUPFD_CLOEXEC = 1030;
+export const F_SETFL = 4;
 export const MFD_CLOEXEC = 0x1;
 export const MFD_NOEXEC_SEAL = 0x8;
 export const LOCK_EX = 2;

@@ -3,16 +3,17 @@
  * requires it.
  */
 import type { ClockPort } from '../../ports/clock.ts';
-import { ByteBlocks } from '../../base/byte-blocks.ts';
+import { closeSync } from 'node:fs';
 import { fail } from '../../base/fault.ts';
 import { hostLimits } from '../bounds.ts';
+import { makePipe } from '../io/descriptors.ts';
+import { LateOutput } from '../io/late-output.ts';
 import { killTree } from './process-kill.ts';
 import type { HostIdentity } from './process-identity.ts';
 import { holdZombie } from './process-reaper.ts';
 import type { ExitStatus } from './process-reaper.ts';
 import { spawnProcess } from './process.ts';
 import type { Child, ExtraFd } from './process.ts';
-import type { SocketReader } from '../io/socket-reader.ts';
 import { nextTurn, within } from '../clock/wait.ts';
 
 export interface ToolRequest {
@@ -56,39 +57,71 @@ export async function runTool(request: ToolRequest): Promise<ToolResult> {
   const { clock, signal, argv } = request;
   refuseAborted(argv, signal);
   const startedMs = clock.monoMs();
-  const child = await spawnProcess({
-    argv,
-    env: request.env ?? {},
-    stdin: request.stdin ?? 'null',
-    stdout: 'pipe',
-    stderr: 'pipe',
-    ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
-    ...(request.isHelper === undefined ? {} : { isHelper: request.isHelper }),
-    ...(request.extraFds === undefined ? {} : { extraFds: request.extraFds }),
-  });
   const bytesMax = request.outputBytesMax ?? hostLimits.toolOutputBytes;
-  const stdout = new Output(child.stdout, bytesMax);
-  const stderr = new Output(child.stderr, bytesMax);
+  const { child, stdout, stderr } = await startTool(request, bytesMax);
+  const outputs = [stdout, stderr];
+  // one that writes more than a pipe holds waits for its reader until then
+  const reading = clock.setTimeout(() => outputs.forEach((one) => one.readOn()), hostLimits.lateReadMs);
   try {
     request.onSpawn?.(child.pid);
     const { status, timedOut } = await untilExit(child, request);
-    const drainMs = request.drainMs ?? hostLimits.drainMs;
-    const drained = await within({ clock, timeoutMs: drainMs }, Promise.all([stdout.ended, stderr.ended]));
-    if (drained === 'timedOut') await nextTurn();
+    for (const one of outputs) one.readRest();
+    const cut = outputs.every((one) => one.hasEnded) ? false : await isCut(outputs, request);
     refuseAborted(argv, signal);
     return {
       ...status,
       stdout: stdout.takeBytes(),
       stderr: stderr.takeBytes(),
-      truncated: stdout.isTruncated || stderr.isTruncated || drained === 'timedOut',
+      truncated: stdout.isTruncated || stderr.isTruncated || cut,
       timedOut,
       pid: child.pid,
       durationMs: clock.monoMs() - startedMs,
     };
   } finally {
-    stdout.close();
-    stderr.close();
+    clock.clearTimeout(reading);
+    for (const one of outputs) one.close();
   }
+}
+
+async function startTool(request: ToolRequest, bytesMax: number) {
+  const { argv, env = {}, stdin = 'null', cwd, isHelper, extraFds } = request;
+  const writeEnds: number[] = [];
+  const outputs: LateOutput[] = [];
+  const output = (): LateOutput => {
+    const { read, write } = makePipe();
+    writeEnds.push(write);
+    const made = new LateOutput(read, bytesMax);
+    outputs.push(made);
+    return made;
+  };
+  try {
+    const [stdout, stderr] = [output(), output()];
+    const [stdoutFd = 0, stderrFd = 0] = writeEnds;
+    const child = await spawnProcess({
+      argv,
+      env,
+      stdin,
+      stdout: stdoutFd,
+      stderr: stderrFd,
+      ...(cwd === undefined ? {} : { cwd }),
+      ...(isHelper === undefined ? {} : { isHelper }),
+      ...(extraFds === undefined ? {} : { extraFds }),
+    });
+    return { child, stdout, stderr };
+  } catch (error) {
+    for (const one of outputs) one.close();
+    throw error;
+  } finally {
+    for (const fd of writeEnds) closeSync(fd);
+  }
+}
+
+/** Waits for the end of the output, which a grandchild may hold open; true when it did not come in time. */
+async function isCut(outputs: readonly LateOutput[], { clock, drainMs }: ToolRequest): Promise<boolean> {
+  const ended = Promise.all(outputs.map((one) => one.ended));
+  const drained = await within({ clock, timeoutMs: drainMs ?? hostLimits.drainMs }, ended);
+  if (drained === 'timedOut') await nextTurn();
+  return drained === 'timedOut';
 }
 
 function refuseAborted(argv: readonly string[], signal: AbortSignal | undefined): void {
@@ -123,35 +156,4 @@ async function untilExit(
       subject: name,
     },
   );
-}
-
-/** Collects a stream up to a cap and reads on, so that the writer never blocks. */
-class Output {
-  /** Resolves when every holder of the pipe's write end has closed it. */
-  readonly ended: Promise<void>;
-  isTruncated = false;
-  readonly #reader: SocketReader | undefined;
-  readonly #kept: ByteBlocks;
-
-  constructor(reader: SocketReader | undefined, bytesMax: number) {
-    this.#reader = reader;
-    this.#kept = new ByteBlocks("keep a program's output", bytesMax);
-    this.ended = reader?.closed ?? Promise.resolve();
-    reader?.start((bytes) => this.#keep(bytes));
-  }
-
-  #keep(bytes: Uint8Array): void {
-    const { room } = this.#kept;
-    if (bytes.length > room) this.isTruncated = true;
-    this.#kept.appendCopy(bytes.length <= room ? bytes : bytes.subarray(0, room));
-  }
-
-  /** Can be called once: it frees the blocks. */
-  takeBytes(): Uint8Array {
-    return this.#kept.takeAll();
-  }
-
-  close(): void {
-    this.#reader?.destroy();
-  }
 }

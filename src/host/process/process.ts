@@ -76,7 +76,7 @@ export async function spawnProcess(request: SpawnRequest): Promise<Child> {
   try {
     const table = descriptorTable(request, opened, streams);
     const variables = [
-      ...(request.isHelper === false ? [] : helperVariable(pipeOf(streams))),
+      ...(request.isHelper === false ? [] : helperVariable(pipeOf(request, streams))),
       ...Object.entries(request.env),
     ];
     const env = stringTable(
@@ -94,9 +94,14 @@ export async function spawnProcess(request: SpawnRequest): Promise<Child> {
 }
 
 /** The inode of the pipe of its stdout or stderr; 0 for none. */
-function pipeOf({ stdout, stderr }: Partial<Record<'stdout' | 'stderr', number>>): number {
-  const fd = stdout ?? stderr;
-  return fd === undefined ? 0 : fstatSync(fd).ino;
+function pipeOf(
+  { stdout, stderr }: SpawnRequest,
+  made: Partial<Record<'stdout' | 'stderr', number>>,
+): number {
+  const given = [stdout, stderr].find((one) => typeof one === 'number');
+  const fd = made.stdout ?? made.stderr ?? given;
+  const stat = fd === undefined ? undefined : fstatSync(fd);
+  return stat?.isFIFO() === true ? stat.ino : 0;
 }
 
 /**

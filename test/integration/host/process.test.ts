@@ -164,6 +164,18 @@ describe('one run of a tool', () => {
     expect(text(result.stderr)).toBe('done\n');
   });
 
+  test('more output than a pipe holds is read while the program runs, and all of it is kept', async () => {
+    const result = await sh('head -c 1000000 /dev/zero; head -c 300000 /dev/zero >&2; exit 4');
+    expect(result).toMatchObject({ exitCode: 4, truncated: false });
+    expect([result.stdout.length, result.stderr.length]).toEqual([1_000_000, 300_000]);
+  });
+
+  test('output that fills the pipe without blocking its writer is whole', async () => {
+    const result = await sh('head -c 65536 /dev/zero; head -c 65535 /dev/zero >&2');
+    expect(result).toMatchObject({ exitCode: 0, truncated: false });
+    expect([result.stdout.length, result.stderr.length]).toEqual([65_536, 65_535]);
+  });
+
   test('a grandchild that holds the pipe does not hold the run', async () => {
     let pid = 0;
     const result = await sh('sleep 1000 & echo out', { drainMs: 1, onSpawn: (spawned) => (pid = spawned) });
