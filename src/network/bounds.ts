@@ -27,6 +27,8 @@ export const networkLimits = {
   delegateDepth: 4,
   /** Plugin directories that are searched; each costs one stat per plugin. */
   pluginDirs: 16,
+  /** Executables whose place is remembered between two scans. */
+  executables: 64,
   /** Bytes of a plugin's stdout and of its stderr; a result with 64 addresses has 10 KiB (F54). */
   pluginOutputBytes: 1024 * 1024,
   /** Characters of a plugin's output that are quoted in a message. */

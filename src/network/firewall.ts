@@ -13,7 +13,7 @@ import type { Attachment, KeptResult } from './attachment-cache.ts';
 import type { CniJsonObject } from './json.ts';
 import { asArray, asObject, asString, member } from './json.ts';
 import type { RunTool, NetworkToolResult } from './plugin.ts';
-import { decode, findExecutable, quote, runNamed, TOOL_DIRS } from './plugin.ts';
+import { decode, knownExecutable, quote, runNamed, TOOL_DIRS } from './plugin.ts';
 
 /** Length of the plugins' chain names (iptables itself allows 28 without the terminating zero). */
 const CHAIN_CHARS = 28;
@@ -185,7 +185,7 @@ export class Firewall {
   }
 
   async #tool(family: Family, rest: string): Promise<string | undefined> {
-    return findExecutable(`${family === 4 ? 'ip' : 'ip6'}${rest}`, this.#toolDirs);
+    return knownExecutable(`${family === 4 ? 'ip' : 'ip6'}${rest}`, this.#toolDirs);
   }
 
   async #run(

@@ -7,6 +7,7 @@ import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FaultKind } from '../base/fault.ts';
 import { fail, FaultError, printable, toFault } from '../base/fault.ts';
+import { codeOf, isAbsent } from '../host/ffi/errno.ts';
 import { networkLimits } from './bounds.ts';
 import type { CniVersion, PluginConf } from './conflist.ts';
 import type { CniJson, CniJsonObject } from './json.ts';
@@ -89,6 +90,55 @@ export const TOOL_DIRS = [
   '/bin',
 ] as const;
 
+/**
+ * Where executables were found last, by directories and name. A search costs three calls in the thread pool for each
+ * run of a plugin; the network's scan forgets all every 5 s, so that a new file in an earlier directory counts.
+ */
+const found = new Map<string, string>();
+
+/** Each executable is searched in the directories again when it is next needed. */
+export function forgetExecutables(): void {
+  found.clear();
+}
+
+/**
+ * Runs the executable `name` of `dirs`: the one that was found last, and one that is searched anew where that is not
+ * there any more. `absent` where none has it.
+ */
+async function withExecutable<T>(
+  name: string,
+  dirs: readonly string[],
+  run: (path: string) => Promise<T>,
+): Promise<T | 'absent'> {
+  const key = keyOf(name, dirs);
+  const known = found.get(key);
+  if (known !== undefined) {
+    try {
+      return await run(known);
+    } catch (error) {
+      // EACCES: another file has its place, or its mode was changed
+      if (!isAbsent(error) && codeOf(error) !== 'EACCES') throw error;
+    }
+  }
+  found.delete(key);
+  const path = await knownExecutable(name, dirs);
+  return path === undefined ? 'absent' : run(path);
+}
+
+/** The path that was found last, or that is found now; undefined when none has it. */
+export async function knownExecutable(name: string, dirs: readonly string[]): Promise<string | undefined> {
+  const key = keyOf(name, dirs);
+  const known = found.get(key);
+  if (known !== undefined) return known;
+  const path = await findExecutable(name, dirs);
+  if (path === undefined) return undefined;
+  if (found.size >= networkLimits.executables) found.clear();
+  found.set(key, path);
+  return path;
+}
+
+const keyOf = (name: string, dirs: readonly string[]): string => [name, ...dirs].join('\0');
+
 /** Path of the first executable regular file `name` in `dirs`; undefined when none has it. */
 export async function findExecutable(name: string, dirs: readonly string[]): Promise<string | undefined> {
   for (const dir of dirs.slice(0, networkLimits.pluginDirs)) {
@@ -112,20 +162,23 @@ export async function findExecutable(name: string, dirs: readonly string[]): Pro
 export async function runPlugin(runTool: RunTool, call: PluginCall): Promise<{ stdout: string }> {
   const what = `${call.attempted}: plugin ${call.type}`;
   const options = { subject: call.subject };
-  const path = await findExecutable(call.type, call.pluginDirs);
-  if (path === undefined)
-    fail('outside', `${what}: executable not found in ${call.pluginDirs.join(', ')}`, options);
-  const argv = [path];
   const { onSpawn } = call;
-  const result = await runNamed(runTool, what, {
-    argv,
-    env: environment(call),
-    stdin: Buffer.from(JSON.stringify(call.stdin)),
-    timeoutMs: call.timeoutMs,
-    outputBytesMax: networkLimits.pluginOutputBytes,
-    ...(call.signal === undefined ? {} : { signal: call.signal }),
-    ...(onSpawn === undefined ? {} : { onSpawn: (pid: number) => onSpawn(argv, pid) }),
-  });
+  const result = await named(what, () =>
+    withExecutable(call.type, call.pluginDirs, (path) => {
+      const argv = [path];
+      return runTool({
+        argv,
+        env: environment(call),
+        stdin: Buffer.from(JSON.stringify(call.stdin)),
+        timeoutMs: call.timeoutMs,
+        outputBytesMax: networkLimits.pluginOutputBytes,
+        ...(call.signal === undefined ? {} : { signal: call.signal }),
+        ...(onSpawn === undefined ? {} : { onSpawn: (pid: number) => onSpawn(argv, pid) }),
+      });
+    }),
+  );
+  if (result === 'absent')
+    return fail('outside', `${what}: executable not found in ${call.pluginDirs.join(', ')}`, options);
   call.onEnd?.(result.durationMs);
   if (result.timedOut)
     fail('timedOut', `${what}: timed out after ${call.timeoutMs} ms and was killed`, options);
@@ -145,8 +198,12 @@ export async function runNamed(
   what: string,
   call: NetworkToolCall,
 ): Promise<NetworkToolResult> {
+  return named(what, () => runTool(call));
+}
+
+async function named<T>(what: string, run: () => Promise<T>): Promise<T> {
   try {
-    return await runTool(call);
+    return await run();
   } catch (error) {
     throw new FaultError(toFault(error, what));
   }

@@ -21,7 +21,7 @@ import { loadConfDir } from './conf-dir.ts';
 import type { Network } from './conflist.ts';
 import { chooseNetwork } from './conflist.ts';
 import type { RunTool } from './plugin.ts';
-import { findExecutable } from './plugin.ts';
+import { findExecutable, forgetExecutables } from './plugin.ts';
 
 export interface WatchOptions {
   readonly confDir: string;
@@ -143,6 +143,7 @@ export class NetworkWatch {
 
   async #once(): Promise<void> {
     await this.#watchDirectory();
+    forgetExecutables();
     const dir = await loadConfDir(this.#options.confDir);
     if (this.#stopped || this.#isBeingWritten(dir)) return;
     this.#problems = problemsOf(this.#options.confDir, dir);

@@ -1,4 +1,4 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { networkLimits } from '../../../src/network/bounds.ts';
@@ -6,6 +6,7 @@ import type { PluginCall } from '../../../src/network/plugin.ts';
 import {
   cniArgs,
   findExecutable,
+  forgetExecutables,
   pluginRequest,
   runPlugin,
   supportedVersions,
@@ -54,6 +55,42 @@ describe('one run of a plugin', () => {
       CNI_PATH: `/nowhere:${fake.dir}`,
     });
     expect(fake.seen[0]?.stdin).toEqual({ cniVersion: '1.0.0', name: 'net', type: 'bridge' });
+  });
+
+  it('finds it again where it was moved to another directory since the last run', async () => {
+    const { plugins: fake, call } = setUp({ stdout: '{}' });
+    const other = join(fake.dir, 'other');
+    mkdirSync(other);
+    const both = { ...call, pluginDirs: [other, fake.dir] };
+    const gone = new Set<string>();
+    const runTool: typeof fake.runTool = async (request) => {
+      const [path = ''] = request.argv;
+      if (gone.has(path)) throw Object.assign(new Error(`start ${path}`), { code: 'ENOENT' });
+      return fake.runTool(request);
+    };
+    await runPlugin(runTool, both);
+    const first = join(fake.dir, 'bridge');
+    renameSync(first, join(other, 'bridge'));
+    gone.add(first);
+    await runPlugin(runTool, both);
+    expect(fake.seen.map(({ argv }) => argv[0])).toEqual([first, join(other, 'bridge')]);
+  });
+
+  it('uses a file of an earlier directory once the executables are forgotten', async () => {
+    const { plugins: fake, call } = setUp({ stdout: '{}' });
+    const other = join(fake.dir, 'other');
+    mkdirSync(other);
+    const both = { ...call, pluginDirs: [other, fake.dir] };
+    await runPlugin(fake.runTool, both);
+    symlinkSync(join(fake.dir, 'bridge'), join(other, 'bridge'));
+    await runPlugin(fake.runTool, both);
+    forgetExecutables();
+    await runPlugin(fake.runTool, both);
+    expect(fake.seen.map(({ argv }) => argv[0])).toEqual([
+      join(fake.dir, 'bridge'),
+      join(fake.dir, 'bridge'),
+      join(other, 'bridge'),
+    ]);
   });
 
   it('names the plugin and the directories when it is absent', async () => {
