@@ -39,6 +39,7 @@ async function handlerOf(
     ...(configPath ? { configPath } : {}),
     ...(seccompProfile ? { seccompProfile } : {}),
     options: settings.options ?? [],
+    shortcuts: settings.shortcuts ?? true,
     noPivot: settings.no_pivot ?? false,
     allowedAnnotations: settings.allowed_annotations ?? [],
     defaultAnnotations: settings.default_annotations ?? {},

@@ -126,6 +126,8 @@ export const driverLimits = {
   cgroupRemoveMs: 10_000,
   /** ms between two scans of the exits directory while its watch is lost (F41). */
   rescanMs: 1000,
+  /** Milliseconds between two checks that an init which has not left its FIFO is alive, as in runc. */
+  initCheckMs: 100,
   /**
    * ms that a stop signal waits for a started init to become the container's program: under 1 is usual, more on a
    * loaded node.

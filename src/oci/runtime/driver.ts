@@ -11,6 +11,7 @@ import { KeyedMutex } from '../../base/bounded.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
 import { monitorLimits } from './bounds.ts';
 import { onUserPath } from '../../host/mounts/answering.ts';
+import { startByFifo } from './container/shortcuts.ts';
 import { WarmCgroupMoves } from '../../host/tuning/warm-cgroup-moves.ts';
 import { readMountInfo } from '../../host/mounts/mountinfo.ts';
 import { reapOrphans } from '../../host/process/process-reaper.ts';
@@ -204,6 +205,7 @@ async function endRestore(parts: DriverParts, exits: Exits, input: ContainerInpu
 
 async function start(parts: DriverParts, input: ContainerInput, fx: EffectContext): Promise<void> {
   const handler = parts.table.resolve(input.handler);
+  if (await startByFifo(parts, handler, input.id, fx)) return;
   const attempted = `start container ${input.id}`;
   const stage = `${handler.name} start`;
   const argv = startArgv({ path: handler.path, globals: ownGlobals(handler), id: input.id });

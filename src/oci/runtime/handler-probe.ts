@@ -1,6 +1,6 @@
 /** Checks whether a handler's program works on this machine, and which features it has. */
 import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
+import { access, open } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
 import { fail, printable, toFault } from '../../base/fault.ts';
 import { driverLimits, monitorLimits } from './bounds.ts';
@@ -11,6 +11,10 @@ import { nothingProbed } from './handlers/handlers.ts';
 import type { HandlerConfig, ProbeResult } from './handlers/handlers.ts';
 import { hybridControllers, writeStandIn } from './handlers/hide-unified.ts';
 import { knownFlaws } from './handlers/known-flaws.ts';
+import { hasKnownState } from './container/shortcuts.ts';
+
+/** Enough to see whether it is a program or a script. */
+const FIRST_BYTES = 4;
 
 export interface ProbeOptions {
   readonly clock: ClockPort;
@@ -46,11 +50,22 @@ export async function probeHandler(handler: HandlerConfig, options: ProbeOptions
       execCgroup,
       // gVisor's; its shim has one sandbox for a pod
       ownSandbox: version.text.startsWith('runsc '),
+      knownState: hasKnownState(version.text, await firstBytes(handler.path)),
       ...standIn,
       flaws: knownFlaws(version.text),
     };
   } catch (error) {
     return no(toFault(error).message);
+  }
+}
+
+async function firstBytes(path: string): Promise<Uint8Array> {
+  const file = await open(path, 'r');
+  try {
+    const { buffer } = await file.read(Buffer.alloc(FIRST_BYTES), 0, FIRST_BYTES, 0);
+    return buffer;
+  } finally {
+    await file.close();
   }
 }
 

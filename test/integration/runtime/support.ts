@@ -83,7 +83,7 @@ export interface Running extends Container {
 
 /** One temporary world; `close` proves that it is clean. */
 export class World {
-  readonly root = mkdtempSync(join(tmpdir(), 'troupe-rt-'));
+  readonly root: string;
   readonly layout: Layout;
   readonly parent: string;
   readonly sandboxId: SandboxId;
@@ -93,7 +93,8 @@ export class World {
   readonly #waiters = new Set<() => void>();
   readonly ids: ContainerId[] = [];
 
-  constructor(change: Partial<RuntimeDriverOptions> = {}) {
+  constructor(change: Partial<RuntimeDriverOptions> = {}, base = tmpdir()) {
+    this.root = mkdtempSync(join(base, 'troupe-rt-'));
     this.layout = createLayout({ root: join(this.root, 'root'), state: join(this.root, 'state') });
     this.sandboxId = this.#random.id() as SandboxId;
     this.parent = `/troupe-test-${this.#random.token(6)}`;

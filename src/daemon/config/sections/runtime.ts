@@ -12,6 +12,8 @@ export interface HandlerSettings {
   readonly options?: readonly string[];
   /** Overrides `runtime.monitor`; empty: that one. */
   readonly monitor?: string;
+  /** Start and delete of a known release of runc without running it. */
+  readonly shortcuts?: boolean;
   readonly no_pivot?: boolean;
   /** The shim's own configuration file; empty: its default. */
   readonly config_path?: string;
@@ -73,6 +75,7 @@ const handlerRules: Readonly<Record<string, Rule>> = {
     must: 'be a list of options such as "--debug" or "--platform=kvm"',
   },
   monitor: { is: 'text' },
+  shortcuts: { is: 'yesOrNo' },
   no_pivot: { is: 'yesOrNo' },
   config_path: { is: 'optionalPath' },
   allowed_annotations: {

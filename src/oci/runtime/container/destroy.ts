@@ -18,6 +18,7 @@ import { readNote } from './record.ts';
 import { dropRuntimeState, exists, hasRuntimeState, readRuntimeState } from './state.ts';
 import { dropNotedState } from './foreign-state.ts';
 import type { Handler } from '../handlers/handlers.ts';
+import { deleteByHand } from './shortcuts.ts';
 import { deleteArgv, forceDeleteArgv, saysNoContainer } from './runc.ts';
 
 /** Deletes the runtime's state of an exited container. Starts no process if there is no state. */
@@ -29,6 +30,7 @@ export async function deleteState(
   const handler = parts.table.resolve(input.handler);
   const attempted = `delete container ${input.id}`;
   if (!(await hasRuntimeState(handler.root, input.id))) return;
+  if (await deleteByHand(parts, handler, input.id)) return;
   const argv = deleteArgv({ path: handler.path, globals: ownGlobals(handler), id: input.id });
   const stage = `${handler.name} delete`;
   const answer = await runIfThere(parts, { argv, attempted, stage, subject: input.id, fx });

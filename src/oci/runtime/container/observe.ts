@@ -7,14 +7,15 @@ import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import { parseContainerId, parseSandboxId } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
-import { processExists } from '../../../host/process/process-identity.ts';
+import { isForkedOnly, processExists } from '../../../host/process/process-identity.ts';
 import { FILES } from '../../documents/checkpoint-documents.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
 import { toPortIdentity } from './parts.ts';
 import type { DriverParts } from './parts.ts';
-import { awaitsStart, exists, hasRuntimeState, namesIn, readRuntimeState } from './state.ts';
+import { awaitsStart, exists, hasFifo, hasRuntimeState, namesIn, readRuntimeState } from './state.ts';
 import { PAUSE_SUFFIX } from '../handlers/handlers.ts';
 import { rootArg } from './runc.ts';
+import type { RuntimeState } from './runc.ts';
 import { clearUnreadable, reportUnreadable } from './unreadable.ts';
 
 export type ReadExit = (id: ContainerId) => Promise<ExitFact | undefined>;
@@ -89,6 +90,14 @@ async function pauseOrNone(parts: DriverParts, roots: readonly string[], id: San
   }
 }
 
+/**
+ * Whether init has executed the container's program although its FIFO is there: the daemon was killed between reading
+ * the FIFO and removing it (shortcuts.ts). Before that init is a fork of the runtime.
+ */
+async function wasStarted(root: string, id: ContainerId, state: RuntimeState | undefined): Promise<boolean> {
+  return state !== undefined && (await hasFifo(root, id)) && processExists(state) && !isForkedOnly(state);
+}
+
 async function factsOf(
   parts: DriverParts,
   { readExit, roots, restores }: Scan,
@@ -99,7 +108,8 @@ async function factsOf(
   const state = root === undefined ? undefined : await readRuntimeState(root, id);
   // The start FIFO is read before the process: if it exists and init is alive afterwards, init was not started at
   // that moment.
-  const isCreated = root !== undefined && (await awaitsStart(root, id));
+  const isCreated =
+    root !== undefined && (await awaitsStart(root, id)) && !(await wasStarted(root, id, state));
   const init = state !== undefined && processExists(state) ? toPortIdentity(state) : undefined;
   const isMonitorAlive = await anyMonitor(parts, root === undefined ? roots : [root], id);
   return {

@@ -38,7 +38,12 @@ export async function hasRuntimeState(root: string, id: string): Promise<boolean
 
 /** Whether init waits for start. */
 export async function awaitsStart(root: string, id: string): Promise<boolean> {
-  return (await exists(join(root, id, EXEC_FIFO))) || (await readNotedState(root, id))?.started === false;
+  return (await hasFifo(root, id)) || (await readNotedState(root, id))?.started === false;
+}
+
+/** Whether the state directory has the FIFO of a container that was not started, or whose start was cut short. */
+export function hasFifo(root: string, id: string): Promise<boolean> {
+  return exists(join(root, id, EXEC_FIFO));
 }
 
 /**

@@ -22,6 +22,8 @@ export interface HandlerConfig {
   readonly options?: readonly string[];
   /** Instead of the machine's monitor. */
   readonly monitorPath?: string;
+  /** False: the runtime's program is run for each start and delete, too (container/shortcuts.ts). */
+  readonly shortcuts?: boolean;
   /** MS_MOVE instead of pivot_root: for a root file system on a ramdisk. */
   readonly noPivot?: boolean;
   /** The shim's own configuration file. */
@@ -53,6 +55,8 @@ export interface ProbeResult {
   readonly execCgroup: boolean;
   /** Each container is in a sandbox with a kernel of its own (gVisor). */
   readonly ownSandbox: boolean;
+  /** It is runc itself, in a release whose state directory is known (container/shortcuts.ts). */
+  readonly knownState: boolean;
   /** A program to call instead of the runtime; undefined for the runtime itself. */
   readonly standIn?: string;
   /** Known vulnerabilities of its version. Not recorded for a later start, which probes again. */
@@ -64,6 +68,7 @@ export const nothingProbed = {
   userNamespaces: false,
   execCgroup: false,
   ownSandbox: false,
+  knownState: false,
 };
 const notProbed: ProbeResult = { ready: false, reason: 'not probed yet', ...nothingProbed };
 
@@ -159,6 +164,15 @@ export class HandlerTable {
     return this.#results.get(name)?.execCgroup ?? false;
   }
 
+  /** Whether start and delete may be done without the runtime's program; false until probed. */
+  hasShortcuts(name: string): boolean {
+    const handler = this.#handlers.find((one) => one.name === name);
+    // options of the runtime may change what its verbs do
+    if (handler === undefined || handler.shortcuts === false || (handler.options ?? []).length > 0)
+      return false;
+    return this.#results.get(name)?.knownState ?? false;
+  }
+
   /** Whether each container of the handler is in a sandbox of its own; false until probed. */
   #hasOwnSandbox(name: string): boolean {
     return this.#results.get(name)?.ownSandbox ?? false;
@@ -191,6 +205,7 @@ export class HandlerTable {
         execCgroup: _exec,
         standIn: _standIn,
         ownSandbox: _own,
+        knownState: _known,
         ...result
       } = this.#results.get(name) ?? notProbed;
       return { name, target: name, needsPause: kind === 'vm', ...result };

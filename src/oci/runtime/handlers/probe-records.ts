@@ -56,9 +56,8 @@ export function parseProbe(text: string, mark: string): ProbeResult | undefined 
   if (text.length > driverLimits.recordBytes) return undefined;
   const record = fieldsOf(JSON.parse(text));
   if (record['version'] !== 1 || record['mark'] !== mark) return undefined;
-  const { ready, recursiveReadOnlyMounts, userNamespaces, execCgroup, ownSandbox, standIn } = fieldsOf(
-    record['result'],
-  );
+  const { ready, recursiveReadOnlyMounts, userNamespaces, execCgroup, ownSandbox, standIn, knownState } =
+    fieldsOf(record['result']);
   if (ready !== true || typeof recursiveReadOnlyMounts !== 'boolean') return undefined;
   if (typeof userNamespaces !== 'boolean' || typeof execCgroup !== 'boolean') return undefined;
   if (typeof ownSandbox !== 'boolean') return undefined;
@@ -70,6 +69,8 @@ export function parseProbe(text: string, mark: string): ProbeResult | undefined 
     userNamespaces,
     execCgroup,
     ownSandbox,
+    // absent in records of older versions
+    knownState: knownState === true,
     ...(standIn === undefined ? {} : { standIn }),
   };
 }

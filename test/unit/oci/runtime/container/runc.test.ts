@@ -202,6 +202,7 @@ describe('runtime handlers', () => {
       userNamespaces: false,
       execCgroup: true,
       ownSandbox: false,
+      knownState: false,
     });
     expect(handlers.statuses().map(({ name, ready, reason }) => [name, ready, reason])).toEqual([
       ['', true, ''],

@@ -18,6 +18,7 @@ const found: ProbeResult = {
   userNamespaces: false,
   execCgroup: true,
   ownSandbox: false,
+  knownState: false,
 };
 
 let directory: string;
