@@ -7,6 +7,7 @@ import { codeOf } from '../ffi/errno.ts';
 import { readMountInfo } from '../mounts/mountinfo.ts';
 import type { MountInfo } from '../mounts/mountinfo.ts';
 import { readSmallFile } from '../files/small-file.ts';
+import { readAtOnce } from '../files/state-files.ts';
 import type { CgroupHierarchy, CgroupLayout } from '../kernel-thread/thread-protocol.ts';
 
 /** The machine's current layout. Throws `unsupported` when no cgroup file system is mounted. */
@@ -99,6 +100,23 @@ export async function readControl(
   try {
     const bounds = { usualBytes: hostLimits.controlUsualBytes, bytesMax: hostLimits.controlBytes };
     return (await readSmallFile(join(directory, file), bounds))?.trim();
+  } catch (error) {
+    if (['ENODEV', 'EOPNOTSUPP'].includes(codeOf(error) ?? '')) return undefined;
+    throw error;
+  }
+}
+
+/** The same without the way through the thread pool: for a file whose value the kernel only has to print. */
+export function readControlAtOnce(
+  layout: CgroupLayout,
+  path: string,
+  controller: string,
+  file: string,
+): string | undefined {
+  const directory = cgroupDirectory(layout, path, controller);
+  if (directory === undefined) return undefined;
+  try {
+    return readAtOnce(join(directory, file), hostLimits.controlBytes)?.toString('utf8').trim();
   } catch (error) {
     if (['ENODEV', 'EOPNOTSUPP'].includes(codeOf(error) ?? '')) return undefined;
     throw error;

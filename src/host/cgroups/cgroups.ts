@@ -7,7 +7,7 @@
  */
 import { readdir } from 'node:fs/promises';
 import { hostLimits } from '../bounds.ts';
-import { checkCgroupPath, readControl } from './cgroup-layout.ts';
+import { checkCgroupPath, readControlAtOnce } from './cgroup-layout.ts';
 import type { CgroupHierarchy, CgroupLayout } from '../kernel-thread/thread-protocol.ts';
 import { onlyAbsent } from '../ffi/errno.ts';
 import { askKernelThread } from '../kernel-thread/kernel-thread.ts';
@@ -86,10 +86,10 @@ export function withCgroup(
  * How many processes of the cgroup the OOM killer ended (F47), without those in cgroups below it (an exec's);
  * undefined where the kernel does not report it or the cgroup is gone.
  */
-export async function oomKills(layout: CgroupLayout, path: string): Promise<number | undefined> {
+export function oomKills(layout: CgroupLayout, path: string): number | undefined {
   const memory = layout.hierarchies.find((hierarchy) => hierarchy.controllers.includes('memory'));
   const file = memory?.version === 2 ? 'memory.events.local' : 'memory.oom_control';
-  return parseOomKills((await readControl(layout, path, 'memory', file)) ?? '');
+  return parseOomKills(readControlAtOnce(layout, path, 'memory', file) ?? '');
 }
 
 /** The `oom_kill` line of memory.events or memory.oom_control. */

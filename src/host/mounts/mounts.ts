@@ -3,10 +3,9 @@
  * of in one page of 4096 bytes, a mount appears in one step with all its attributes, and errors have the file
  * system's own message. Calls that may wait for a dead disk or server run in the pool.
  */
-import { closeSync, readSync, readlinkSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import { fail } from '../../base/fault.ts';
-import { allSettled } from '../../base/settled.ts';
-import { KernelError, codeOf, errnoName, must } from '../ffi/errno.ts';
+import { KernelError, errnoName, must } from '../ffi/errno.ts';
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -22,17 +21,11 @@ import {
   MOUNT_ATTR_NOSUID,
   MOUNT_ATTR_RDONLY,
   MOVE_MOUNT_F_EMPTY_PATH,
-  MS_NODEV,
-  MS_NOEXEC,
-  MS_NOSUID,
   MS_PRIVATE,
-  MS_RDONLY,
   MS_SHARED,
   MS_SLAVE,
   MS_UNBINDABLE,
   O_CLOEXEC,
-  O_DIRECTORY,
-  O_PATH,
   OPEN_TREE_CLONE,
   UMOUNT_NOFOLLOW,
   mountAttr,
@@ -44,7 +37,11 @@ import { callInPool } from '../ffi/pool.ts';
  * All mount calls share one key, so that a dead disk blocks only some threads of the pool and spawning goes
  * on.
  */
-const POOL_KEY = 'mounts';
+export const MOUNT_KEY = 'mounts';
+
+type MountCall = typeof callInPool;
+
+const callAtOnce: MountCall = (_key, fn, ...args) => Promise.resolve(callSync(fn, ...args));
 
 export interface MountFlags {
   readonly readOnly?: boolean;
@@ -78,24 +75,28 @@ export interface FilesystemRequest extends MountFlags {
   readonly source: string;
   /** In order; true stands for a flag. The kernel refuses values longer than 255 bytes. */
   readonly options?: readonly (readonly [key: string, value: string | true])[];
+  /** Neither the file system nor the target can wait for a device: mounted without the thread pool. */
+  readonly isInMemory?: boolean;
 }
 
 /** Mounts a new file system on an existing directory. Throws a KernelError with the file system's message. */
 export async function mountFilesystem(request: FilesystemRequest): Promise<void> {
   const { type, target } = request;
   const attempted = `mount ${type} on`;
-  const context = must(await callInPool(POOL_KEY, libc.fsopen, type, FSOPEN_CLOEXEC), attempted, target);
+  // nothing of it can wait for a device, and four ways through the pool take longer than the mount
+  const call = request.isInMemory === true ? callAtOnce : callInPool;
+  const context = must(await call(MOUNT_KEY, libc.fsopen, type, FSOPEN_CLOEXEC), attempted, target);
   try {
     const options: readonly (readonly [string, string | true])[] = [
       ['source', request.source],
       ...(request.options ?? []),
     ];
     for (const [key, value] of options) await configure(context, key, value, attempted, target);
-    const created = await callInPool(POOL_KEY, libc.fsconfig, context, FSCONFIG_CMD_CREATE, null, null, 0);
+    const created = await call(MOUNT_KEY, libc.fsconfig, context, FSCONFIG_CMD_CREATE, null, null, 0);
     if (created.result === -1)
       throw new KernelError(`${attempted} ${target}`, created.errno, target, messages(context));
-    const made = await callInPool(POOL_KEY, libc.fsmount, context, FSMOUNT_CLOEXEC, attributesOf(request));
-    await attachMount(must(made, attempted, target), attempted, target);
+    const made = await call(MOUNT_KEY, libc.fsmount, context, FSMOUNT_CLOEXEC, attributesOf(request));
+    await attachMount(must(made, attempted, target), attempted, target, call);
   } finally {
     closeSync(context);
   }
@@ -112,7 +113,7 @@ async function configure(
   const argument = value === true ? null : value;
   const isPath = typeof value === 'string' && value.startsWith('/');
   const set = isPath
-    ? await callInPool(POOL_KEY, libc.fsconfig, context, command, key, argument, 0)
+    ? await callInPool(MOUNT_KEY, libc.fsconfig, context, command, key, argument, 0)
     : // other values are only stored in the context: no path is resolved, so nothing can block
       callSync(libc.fsconfig, context, command, key, argument, 0);
   if (set.result === 0) return;
@@ -120,17 +121,14 @@ async function configure(
 }
 
 /** Moves a detached mount to its target and closes its descriptor. */
-export async function attachMount(mount: number, attempted: string, target: string): Promise<void> {
+export async function attachMount(
+  mount: number,
+  attempted: string,
+  target: string,
+  call: MountCall = callInPool,
+): Promise<void> {
   try {
-    const moved = await callInPool(
-      POOL_KEY,
-      libc.moveMount,
-      mount,
-      '',
-      AT_FDCWD,
-      target,
-      MOVE_MOUNT_F_EMPTY_PATH,
-    );
+    const moved = await call(MOUNT_KEY, libc.moveMount, mount, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
     must(moved, attempted, target);
   } finally {
     closeSync(mount);
@@ -153,123 +151,7 @@ function messages(context: number): string {
   return lines.join(', ');
 }
 
-export interface OverlayRequest extends MountFlags {
-  readonly target: string;
-  /** Highest layer first. */
-  readonly lower: readonly string[];
-  /** Both or none; without them the overlay is read-only. */
-  readonly upper?: string;
-  readonly work?: string;
-  readonly source: string;
-  /** Further options such as ['volatile', true] or ['index', 'off']. */
-  readonly options?: readonly (readonly [key: string, value: string | true])[];
-}
-
-/** Mounts an overlay with as many layers as the kernel allows (500). */
-export async function mountOverlay(request: OverlayRequest): Promise<void> {
-  const held: number[] = [];
-  try {
-    const shortened = await allSettled(request.lower.map((layer) => shorten(layer, held)));
-    const upper = request.upper === undefined ? undefined : await shorten(request.upper, held);
-    const work = request.work === undefined ? undefined : await shorten(request.work, held);
-    const writable =
-      upper === undefined || work === undefined
-        ? []
-        : ([
-            ['upperdir', upper],
-            ['workdir', work],
-          ] as const);
-    const options = [
-      ...shortened.map((layer) => ['lowerdir+', layer] as const),
-      ...writable,
-      ...(request.options ?? []),
-    ];
-    await mountFilesystem({ ...request, type: 'overlay', options });
-  } catch (error) {
-    // Linux before 6.8 does not have lowerdir+; mount(2) takes one page of options
-    if (!isUnknownOption(error, 'lowerdir+')) throw error;
-    await mountOverlayOldWay(request);
-  } finally {
-    for (const fd of held) closeSync(fd);
-  }
-}
-
-/** Bytes that fsconfig accepts as a value, without the NUL (fs/fsopen.c: strndup_user of 256). */
-const OPTION_BYTES = 255;
-
-/**
- * A path that fits into an option: a long one is replaced by that of a descriptor, which `held` collects for
- * the caller to close.
- */
-async function shorten(path: string, held: number[]): Promise<string> {
-  return Buffer.byteLength(path) <= OPTION_BYTES ? path : byDescriptor(path, held);
-}
-
-async function byDescriptor(path: string, held: number[]): Promise<string> {
-  const opened = await callInPool(POOL_KEY, libc.openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  const fd = must(opened, 'open layer', path);
-  held.push(fd);
-  return descriptorPath(fd);
-}
-
-/**
- * The path of one of our descriptors, for a mount's option. Mount tables show it as long as the mount exists,
- * and some tools count lines with /proc in a container (Kubernetes' e2e tests of unmasked mounts): so it
- * begins with /dev/fd where that link exists, as udev creates it.
- */
-export function descriptorPath(fd: number): string {
-  hasDevFd ??= linkOf('/dev/fd') === '/proc/self/fd';
-  return `${hasDevFd ? '/dev' : '/proc/self'}/fd/${fd}`;
-}
-
-let hasDevFd: boolean | undefined;
-
-function linkOf(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return '';
-  }
-}
-
-function isUnknownOption(error: unknown, key: string): boolean {
-  return codeOf(error) === 'EINVAL' && error instanceof Error && error.message.includes(`option ${key}:`);
-}
-
-/** For Linux before 6.8, by mount(2); exported so that its test runs on any kernel. */
-export async function mountOverlayOldWay(request: OverlayRequest): Promise<void> {
-  const held: number[] = [];
-  try {
-    // short names without colons and commas: 128 layers take 2.5 KiB of the page
-    const lower = await allSettled(request.lower.map((layer) => byDescriptor(layer, held)));
-    const options: (readonly [string, string | true])[] = [['lowerdir', lower.join(':')]];
-    if (request.upper !== undefined) options.push(['upperdir', await byDescriptor(request.upper, held)]);
-    if (request.work !== undefined) options.push(['workdir', await byDescriptor(request.work, held)]);
-    options.push(...(request.options ?? []));
-    // a comma ends an option except within quotes, which SELinux removes again (mount(8), context=)
-    const written = (value: string): string => (value.includes(',') ? `"${value}"` : value);
-    const data = options.map(([key, value]) => (value === true ? key : `${key}=${written(value)}`)).join(',');
-    const flags =
-      (request.readOnly === true ? MS_RDONLY : 0) |
-      (request.nosuid === true ? MS_NOSUID : 0) |
-      (request.nodev === true ? MS_NODEV : 0) |
-      (request.noexec === true ? MS_NOEXEC : 0);
-    const done = await callInPool(
-      POOL_KEY,
-      libc.mount,
-      request.source,
-      request.target,
-      'overlay',
-      flags,
-      data,
-    );
-    must(done, 'mount overlay on', request.target);
-  } finally {
-    for (const fd of held) closeSync(fd);
-  }
-}
-
-export interface TmpfsRequest extends MountFlags {
+export interface TmpfsRequest extends MountFlags, Pick<FilesystemRequest, 'isInMemory'> {
   readonly target: string;
   readonly source: string;
   readonly sizeBytes: number | bigint;
@@ -320,7 +202,7 @@ export async function mountBind(request: BindRequest): Promise<void> {
   const attempted = `bind ${source} on`;
   const recursive = request.recursive === true ? AT_RECURSIVE : 0;
   const opened = await callInPool(
-    POOL_KEY,
+    MOUNT_KEY,
     libc.openTree,
     AT_FDCWD,
     source,
@@ -376,7 +258,7 @@ export async function setAttributes(
   target: string,
 ): Promise<void> {
   must(
-    await callInPool(POOL_KEY, libc.mountSetattr, fd, path, flags, attributes, attributes.length),
+    await callInPool(MOUNT_KEY, libc.mountSetattr, fd, path, flags, attributes, attributes.length),
     attempted,
     target,
   );
@@ -391,7 +273,7 @@ export async function unmount(path: string, options: { lazy?: boolean } = {}): P
   if (!path.startsWith('/')) fail('bug', `unmount ${path}: not an absolute path`, { subject: path });
   // never follows a link as the last component: it could lead to another mount
   const flags = UMOUNT_NOFOLLOW | (options.lazy === true ? MNT_DETACH : 0);
-  const outcome = await callInPool(POOL_KEY, libc.umount, path, flags);
+  const outcome = await callInPool(MOUNT_KEY, libc.umount, path, flags);
   if (outcome.result === 0) return true;
   // EINVAL: not a mount point
   if (['EINVAL', 'ENOENT', 'ENOTDIR'].includes(errnoName(outcome.errno))) return false;

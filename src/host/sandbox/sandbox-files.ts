@@ -17,7 +17,7 @@ import type { Layout, SandboxFiles } from './layout.ts';
 import { findMount, readMountInfo } from '../mounts/mountinfo.ts';
 import { mountTmpfs, unmount } from '../mounts/mounts.ts';
 import type { TmpfsRequest } from '../mounts/mounts.ts';
-import { linkOwn, makeOwnDirectory, readOwnLink, writeOwnFile } from '../files/state-files.ts';
+import { isInMemory, linkOwn, makeOwnDirectory, readOwnLink, writeOwnFile } from '../files/state-files.ts';
 
 export interface SandboxFilesOptions {
   readonly layout: Layout;
@@ -124,7 +124,7 @@ async function mountOnce(request: TmpfsRequest): Promise<void> {
   // nothing can be mounted on a directory that was just created
   const isNew = await makeOwnDirectory(request.target, 0o700);
   if (!isNew && findMount(await readMountInfo(), request.target) !== undefined) return;
-  await mountTmpfs(request);
+  await mountTmpfs({ ...request, isInMemory: isInMemory(request.target) });
 }
 
 /**

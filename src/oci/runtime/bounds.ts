@@ -106,6 +106,10 @@ export const driverLimits = {
    * over by then.
    */
   probeAgainMs: 10_000,
+  /** Milliseconds for the watch to report an exit file once init or the monitor has ended, before it is searched. */
+  exitFileNoticeMs: 20,
+  /** Milliseconds to wait for a killed init, which ends its PID namespace, before its cgroup is killed, too. */
+  initEndMs: 20,
   /** ms from init's exit until its exit file must exist while the monitor is alive (F40). */
   exitFileMs: 10_000,
   /** ms between two polls for a late exit file. */
@@ -217,6 +221,10 @@ export const specLimits = {
    * fewer (S10).
    */
   passwdLines: 262_144,
+  /** Resolved users that are kept, with at most so many characters of request or home, and groups each. */
+  knownUsers: 256,
+  knownUserChars: 1024,
+  knownUserGroups: 64,
   /** Groups of one user: the kernel's NGROUPS_MAX. */
   groups: 65_536,
   /** Characters of a user's or group's name: useradd allows 32, directory services up to 256. */

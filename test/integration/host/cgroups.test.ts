@@ -183,7 +183,7 @@ for (const [name, prepare] of suites) {
       await createCgroup(layout, limited);
       const memory = cgroupDirectory(layout, limited, 'memory');
       if (memory === undefined) {
-        expect(await oomKills(layout, limited)).toBeUndefined();
+        expect(oomKills(layout, limited)).toBeUndefined();
         await removeSoon(layout, fresh('limits'));
         skipHere(context, 'no memory controller in this layout');
       } else {
@@ -191,13 +191,13 @@ for (const [name, prepare] of suites) {
           join(memory, layout.version === 1 ? 'memory.limit_in_bytes' : 'memory.max'),
           String(8 * 1024 * 1024),
         );
-        expect(await oomKills(layout, limited)).toBe(0);
+        expect(oomKills(layout, limited)).toBe(0);
         // tail keeps what it may have to print
         const child = await startIn(layout, limited, 'head -c 200000000 /dev/zero | tail -c 100000000');
         // newer shells run the last program of a pipe in their own place
         const { exitCode, signal } = await child.exited;
         expect(signal ?? exitCode).toBe(signal === null ? 128 + 9 : 9);
-        expect(await oomKills(layout, limited)).toBe(1);
+        expect(oomKills(layout, limited)).toBe(1);
         expect(await readControl(layout, limited, 'memory', 'no.such.file')).toBeUndefined();
         await removeSoon(layout, fresh('limits'));
       }

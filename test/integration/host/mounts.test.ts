@@ -13,13 +13,12 @@ import { findMount, readMountInfo } from '../../../src/host/mounts/mountinfo.ts'
 import {
   mountBind,
   mountFilesystem,
-  mountOverlay,
-  mountOverlayOldWay,
   mountTmpfs,
   remountReadOnly,
   setPropagation,
   unmount,
 } from '../../../src/host/mounts/mounts.ts';
+import { mountOverlay, mountOverlayOldWay } from '../../../src/host/mounts/overlay.ts';
 import { describeAsRoot, mountPointsBelow, scratchDirectory } from './support.ts';
 import { injects } from '../../support/faults/injects.ts';
 

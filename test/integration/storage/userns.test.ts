@@ -7,7 +7,8 @@ import { parseContainerId, parseSandboxId } from '../../../src/base/ids.ts';
 import type { Digest, ImageId } from '../../../src/base/ids.ts';
 import { createLayout } from '../../../src/host/sandbox/layout.ts';
 import { parseMountInfo } from '../../../src/host/mounts/mountinfo.ts';
-import { attachMount, mountOverlay } from '../../../src/host/mounts/mounts.ts';
+import { attachMount } from '../../../src/host/mounts/mounts.ts';
+import { mountOverlay } from '../../../src/host/mounts/overlay.ts';
 import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
 import {
   pinNamespaces,

@@ -1,7 +1,8 @@
 /** What overlayfs shows of layers of our store. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { mountOverlay, unmount } from '../../../src/host/mounts/mounts.ts';
+import { unmount } from '../../../src/host/mounts/mounts.ts';
+import { mountOverlay } from '../../../src/host/mounts/overlay.ts';
 import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
 import { digestOf } from '../../unit/oci/layers/tar-builder.ts';
 import { put } from '../unpack/support.ts';

@@ -43,6 +43,7 @@ import { signalName, signalNumber } from '../spec/signals.ts';
 import { encodeSpec } from '../spec/types.ts';
 import { updateDocument } from '../spec/update.ts';
 import type { OciLimits, OciSpec } from '../spec/types.ts';
+import { KnownUsers } from './host/known-users.ts';
 import { resolveUserIn } from './host/user.ts';
 
 /**
@@ -90,20 +91,25 @@ export interface BundleFiles {
   updateDocument(resources: Resources, from: Resources): string;
 }
 
+interface Parts extends BundleWriterOptions {
+  readonly users: KnownUsers;
+}
+
 /**
  * The bundle writer for one layout. Errors: `invalidRequest` with the field's name, `timedOut` for a host path that
  * does not answer.
  */
 export function createBundleWriter(options: BundleWriterOptions): BundleFiles {
+  const parts: Parts = { ...options, users: new KnownUsers() };
   return {
-    writeBundle: (input, fx) => writeBundle(options, input, fx),
+    writeBundle: (input, fx) => writeBundle(parts, input, fx),
     writePauseBundle: (input, fx) => writePauseBundle(options, input, fx),
     updateDocument: (resources, from) => encodeSpec(updateDocument(resources, from, options.host)),
   };
 }
 
 async function writeBundle(
-  options: BundleWriterOptions,
+  options: Parts,
   input: BundleInput,
   fx: EffectContext,
 ): Promise<EffectiveContainer> {
@@ -124,7 +130,7 @@ async function writeBundle(
 
   const rootfs = layout.rootfs(input.id);
   fx.note({ on: "the image's passwd and group" });
-  const user = await resolveUserIn(rootfs, spec.security.user, image.user, readFileInRoot);
+  const user = await userOf(options, input, rootfs);
   const handler = options.handlerFeatures(input.handler);
   const mountInfo = await readMountInfo();
   const onPath = pathCaller(options.clock, fx, mountInfo);
@@ -157,6 +163,14 @@ async function writeBundle(
   for (const condition of resourceConditions(spec.resources, host))
     options.log.warn({ container: input.id }, condition);
   return effective(user, stopSignal, logPath, limits);
+}
+
+function userOf({ users }: Parts, { spec, image }: BundleInput, rootfs: string): Promise<ResolvedUser> {
+  const choice = spec.security.user;
+  const read = (): Promise<ResolvedUser> => resolveUserIn(rootfs, choice, image.user, readFileInRoot);
+  // files of a checkpoint's container may have changed
+  if (spec.restore !== undefined) return read();
+  return users.of({ imageId: spec.imageId, imageUser: image.user, choice }, read);
 }
 
 /** The inputs that need no lookup; the sources of mounts are still the request's paths. */

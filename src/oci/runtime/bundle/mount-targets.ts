@@ -57,13 +57,15 @@ export async function checkMountTargets(
  * the host (CVE-2026-41579; S07, S39).
  */
 async function checkRuntimeMounts(rootfs: string): Promise<void> {
-  for (const target of RUNTIME_MOUNTS) {
-    const found = await missingAs(lstat(posix.join(rootfs, target)), undefined);
-    if (found !== undefined && !found.isDirectory())
-      fail('invalidRequest', `mount ${target}: the image has a symbolic link or a file in its place`, {
-        subject: 'image',
-      });
-  }
+  await Promise.all(
+    RUNTIME_MOUNTS.map(async (target) => {
+      const found = await missingAs(lstat(posix.join(rootfs, target)), undefined);
+      if (found !== undefined && !found.isDirectory())
+        fail('invalidRequest', `mount ${target}: the image has a symbolic link or a file in its place`, {
+          subject: 'image',
+        });
+    }),
+  );
 }
 
 /**

@@ -144,7 +144,7 @@ export function refuseSurvivors(id: SandboxOrContainerId, pids: readonly number[
  * conmon reads memory.events last, before it writes the exit file, and leaves an empty file `oom` in the bundle.
  */
 async function oomKillsIn({ cgroups, layout }: DriverParts, id: ContainerId, path: string): Promise<number> {
-  const counted = await oomKills(cgroups, path);
+  const counted = oomKills(cgroups, path);
   if (counted !== undefined && counted > 0) return counted;
   // in a virtual machine the guest's kernel counts; the shim reports its OOM kills
   if (await exists(oomMarker(layout, id))) return 1;

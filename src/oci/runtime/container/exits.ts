@@ -13,7 +13,7 @@ import { toFault } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
 import { killProcess, processExists } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
-import { poll } from '../../../host/clock/wait.ts';
+import { pause, poll } from '../../../host/clock/wait.ts';
 import { watchDirectory, watchProcess } from '../../../host/process/watch.ts';
 import type { Watch } from '../../../host/process/watch.ts';
 import { KILLED_EXIT_CODE, UNKNOWN_EXIT_CODE, exitFactOf, readExitFile } from '../monitor/exit-file.ts';
@@ -219,11 +219,16 @@ export class Exits {
    * Waits for the first of: the exit file, an exit reported meanwhile, the monitor's exit. Undefined when none occurs
    * in time.
    */
-  #untilFileOrLoss(
+  async #untilFileOrLoss(
     input: ContainerInput,
     handler: Handler,
   ): Promise<'file' | 'reported' | 'lost' | undefined> {
     const { clock, layout } = this.#parts;
+    if (this.#directoryWatch !== undefined) {
+      // usually the watch reports the file that the monitor writes now
+      await pause(clock, driverLimits.exitFileNoticeMs);
+      if (this.#ending.get(input.id) !== input) return 'reported';
+    }
     const monitorLives = async (): Promise<boolean> =>
       (await monitorIdentity(layout.monitorPidFile(input.id), marksOf(handler, input.id))) !== undefined;
     return poll(

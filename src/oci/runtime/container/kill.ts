@@ -11,6 +11,7 @@ import { driverLimits } from '../bounds.ts';
 import { isForkedOnly, killProcess, processExists } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
+import { watchProcess } from '../../../host/process/watch.ts';
 import { poll, within } from '../../../host/clock/wait.ts';
 import { KILLED_EXIT_CODE } from '../monitor/exit-file.ts';
 import { scanFor } from '../monitor/monitor-process.ts';
@@ -105,9 +106,20 @@ export async function killAll(
   if (init !== undefined) {
     await recordOomKills(parts, input.id, init);
     killProcess(init, SIGKILL);
+    // init becomes a zombie when all other processes of its PID namespace are gone, and then a list of the cgroup is
+    // enough: on v1 it would be frozen, killed and thawed
+    if (input.spec.security.namespaces.pid === 'container') await untilEnded(parts, init);
   }
   const cgroup = await cgroupOf(parts, input.id);
   if (cgroup !== undefined) await signalCgroup(parts, cgroup);
+}
+
+/** Waits until the process has ended, at most `driverLimits.initEndMs`. */
+async function untilEnded({ clock }: DriverParts, init: HostIdentity): Promise<void> {
+  const ended = Promise.withResolvers<void>();
+  const watch = watchProcess(init, () => ended.resolve());
+  await within({ clock, timeoutMs: driverLimits.initEndMs }, ended.promise);
+  watch.close();
 }
 
 /**

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { fail } from '../../../../base/fault.ts';
 import { storageLimits } from '../../../bounds.ts';
 import { codeOf } from '../../../../host/ffi/errno.ts';
-import { attachMount, descriptorPath, unmount } from '../../../../host/mounts/mounts.ts';
+import { attachMount, unmount } from '../../../../host/mounts/mounts.ts';
+import { descriptorPath } from '../../../../host/mounts/overlay.ts';
 import { idmappedTree } from '../../../../host/mounts/userns-idmap.ts';
 import { PRIVATE_MODE } from './modes.ts';
 
