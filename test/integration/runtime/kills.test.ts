@@ -7,7 +7,7 @@ import type { ContainerInput } from '../../../src/ports/runtime.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { withCgroup } from '../../../src/host/cgroups/cgroups.ts';
 import { containerCgroup, sandboxCgroup } from '../../../src/host/sandbox/layout.ts';
-import { cgroups } from './kernel.ts';
+import { cgroups, freezeAll } from './kernel.ts';
 import { World, fx, logged, missing, processesNaming } from './support.ts';
 import { until } from '../../support/eventually.ts';
 import { unless } from '../../support/skips/unless.ts';
@@ -131,7 +131,7 @@ unless(describe, reason)('kills with runc and conmon', () => {
     ]);
     await logged(container.logPath, 'up');
     const cgroup = containerCgroup(world.parent, container.id);
-    await until(async () => (await withCgroup('freeze', cgroups, cgroup)) === true);
+    await freezeAll(cgroup);
     await world.driver.kill({ ...container.bundle, init: container.init, signal: 'SIGTERM' }, fx);
     expect((await world.exitOf(container.id)).exitCode).toBe(7);
   });
@@ -147,7 +147,7 @@ unless(describe, reason)('kills with runc and conmon', () => {
   stuck('F38 F45 the end of init is reported though its monitor neither reports it nor ends', async () => {
     const container = await world.run(['sleep', '1000']);
     const monitors = `${sandboxCgroup(world.parent, world.sandboxId)}/monitors`;
-    await until(async () => (await withCgroup('freeze', cgroups, monitors)) === true);
+    await freezeAll(monitors);
     try {
       await world.driver.kill({ ...container.bundle, init: container.init, signal: 'SIGKILL' }, fx);
       expect(await world.exitOf(container.id)).toMatchObject({
@@ -171,7 +171,7 @@ unless(describe, reason)('kills with runc and conmon', () => {
     const freezer =
       cgroups.hierarchies.find(({ controllers }) => controllers.includes('freezer'))?.mountPoint ?? '';
     writeFileSync(join(freezer, 'cgroup.procs'), String(monitor));
-    await until(async () => (await withCgroup('freeze', cgroups, own.parent)) === true);
+    await freezeAll(own.parent);
     try {
       process.kill(monitor, 'SIGKILL');
       await until(() =>

@@ -12,7 +12,7 @@ import { EXEC_FIFO } from '../../../src/oci/runtime/container/runc.ts';
 import { runc14, runcNewest } from '../../support/tools/go-tools.ts';
 import { unless } from '../../support/skips/unless.ts';
 import { until } from '../../support/eventually.ts';
-import { cgroupPaths, cgroups } from './kernel.ts';
+import { cgroupPaths, cgroups, freezeAll } from './kernel.ts';
 import { type Container, fx, gone, missing, RUNC, World } from './support.ts';
 
 /** A tmpfs, as /run is on a node. */
@@ -101,7 +101,7 @@ unless(describe, missing())('runc’s verbs without runc', () => {
       const init = await world.create(container);
       world.driver.watch({ ...container.bundle, init });
       const cgroup = containerCgroup(world.parent, container.id);
-      await until(async () => (await withCgroup('freeze', cgroups, cgroup)) === true);
+      await freezeAll(cgroup);
       await expect(world.driver.start(container.bundle, noting(300))).rejects.toThrow(
         /timed out after 300 ms waiting for init/u,
       );
