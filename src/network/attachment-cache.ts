@@ -70,14 +70,14 @@ export class AttachmentCache {
         retryable: false,
       });
     }
-    await this.#write(attachment.id, `${attachment.id}.json`, text);
+    await this.#write(attachment.id, `${attachment.id}.json`, text, true);
     await syncPath(this.#dir);
   }
 
   /**
-   * Stores the answer of ADD, or of a part of its chain. The directory is not synced: should the file be lost,
-   * DEL runs without `prevResult`, which plugins must accept. A part's answer is not synced at all: it is for a
-   * DEL after the daemon was killed, and a power loss takes links and rules away anyway.
+   * Stores the answer of ADD, or of a part of its chain, for a DEL after the daemon was killed. Not synced: a power
+   * loss takes links and rules away anyway, and should the file be lost or torn, DEL runs without `prevResult`, which
+   * plugins must accept (spec 1.1.0, section 3).
    */
   async keepResult(id: SandboxId, kept: KeptResult): Promise<void> {
     const { complete, result } = kept;
@@ -87,7 +87,7 @@ export class AttachmentCache {
       cniVersion: result.cniVersion,
       result: result.raw,
     });
-    await this.#write(id, `${id}.result`, text, complete);
+    await this.#write(id, `${id}.result`, text, false);
   }
 
   /**
@@ -164,9 +164,8 @@ export class AttachmentCache {
     return ids.toSorted();
   }
 
-  // writes under another name and renames once the bytes are durable, so that no partial file ever has the
-  // name
-  async #write(id: SandboxId, name: string, text: string, isSynced = true): Promise<void> {
+  // writes under another name and renames once the bytes are written, or durable: an intent is never torn
+  async #write(id: SandboxId, name: string, text: string, isSynced: boolean): Promise<void> {
     const temporary = join(this.#dir, `.${name}${UNFINISHED}`);
     try {
       const handle = await this.#openNew(temporary);

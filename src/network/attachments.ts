@@ -4,6 +4,7 @@
  * a failed DEL repeated.
  */
 import { fail, toFault, FaultError } from '../base/fault.ts';
+import { allSettled } from '../base/settled.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { networkLimits } from './bounds.ts';
 import type { Attachment, AttachmentCache, KeptResult } from './attachment-cache.ts';
@@ -59,12 +60,19 @@ export class Attachments {
    * DEL must run first), `outside` for an invalid result (F54), and what `runPlugin` throws. Every failure
    * leaves the intent for DEL.
    */
-  async add(attachment: Attachment, netnsPath: string, context: ChainContext): Promise<readonly string[]> {
+  async add(
+    attachment: Attachment,
+    netns: string | Promise<string>,
+    context: ChainContext,
+  ): Promise<readonly string[]> {
     const { id, network, ifName } = attachment;
     const attempted = `CNI ADD of sandbox ${id} to network ${network.name}`;
+    // side by side: the intent is synced, and the namespace mounted where plugins find it
+    const [isNew, netnsPath] = await allSettled([this.#begin(attachment), Promise.resolve(netns)]);
+    // nothing ran, so no DEL is pending
+    if (netnsPath === '' && isNew) await this.#cache.end(id);
     if (netnsPath === '') fail('outside', `${attempted}: its network namespace is gone`, { subject: id });
-    if ((await this.#cache.read(id)) !== undefined) return this.#addAgain(id, ifName, attempted);
-    await this.#cache.begin(attachment);
+    if (!isNew) return this.#addAgain(id, ifName, attempted);
     const chain = this.#chain(attachment, 'ADD', netnsPath, attempted, context);
     let result: CniResult | undefined;
     for (const [at, plugin] of network.plugins.entries()) {
@@ -81,6 +89,13 @@ export class Attachments {
     if (result === undefined) return fail('bug', `${attempted}: the chain is empty`);
     await this.#cache.keepResult(id, { complete: true, result });
     return ipsOf(result, ifName, id, attempted);
+  }
+
+  /** False where an intent is stored already. */
+  async #begin(attachment: Attachment): Promise<boolean> {
+    if ((await this.#cache.read(attachment.id)) !== undefined) return false;
+    await this.#cache.begin(attachment);
+    return true;
   }
 
   async #addAgain(id: SandboxId, ifName: string, attempted: string): Promise<readonly string[]> {

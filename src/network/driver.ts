@@ -135,7 +135,7 @@ class CniDriver implements NetworkDriver {
   async add(input: NetworkInput, fx: EffectContext): Promise<{ readonly ips: readonly string[] }> {
     const attachment = this.#attachment(input, 'ADD');
     const ips = await this.#gate.pass(`CNI ADD of sandbox ${input.id}`, fx.signal, async () =>
-      this.#attachments.add(attachment, await this.#netns.mount(input.id), chainContext(fx)),
+      this.#attachments.add(attachment, this.#netns.mount(input.id), chainContext(fx)),
     );
     await this.#setSysctls(input, fx);
     return { ips };
