@@ -10,6 +10,7 @@ export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
 export const AT_RECURSIVE = 0x8000;
 export const AT_NO_AUTOMOUNT = 0x800;
+export const AT_STATX_DONT_SYNC = 0x4000;
 
 export const O_RDONLY = 0;
 export const O_CLOEXEC = 0o2000000;

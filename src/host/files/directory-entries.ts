@@ -7,6 +7,7 @@ import { codeOf, errnoName, KernelError, must } from '../ffi/errno.ts';
 import {
   AT_FDCWD,
   AT_NO_AUTOMOUNT,
+  AT_STATX_DONT_SYNC,
   AT_SYMLINK_NOFOLLOW,
   FS_APPEND_FL,
   FS_IMMUTABLE_FL,
@@ -188,22 +189,17 @@ export function statEntry(fd: number, name: string): EntryStats | undefined {
   };
 }
 
-/** Whether something is mounted at a path, of any file system type. Runs in libuv's pool. */
-export async function isMountRoot(path: Uint8Array): Promise<boolean> {
+/**
+ * Whether something is mounted at a path, of any file system type, without asking its server. Runs in libuv's
+ * pool; `atOnce`: for a path whose parent is in memory.
+ */
+export async function isMountRoot(path: Uint8Array, atOnce = false): Promise<boolean> {
   const own = Buffer.alloc(STATX_BYTES);
   const name = Buffer.concat([path, Buffer.alloc(1)]);
-  must(
-    await callAsync(
-      libc.statx,
-      AT_FDCWD,
-      name,
-      AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
-      STATX_BASIC_STATS,
-      own,
-    ),
-    'stat',
-    Buffer.from(path).toString(),
-  );
+  const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+  const call = [libc.statx, AT_FDCWD, name, flags, STATX_BASIC_STATS, own] as const;
+  const done = atOnce ? callSync(...call) : await callAsync(...call);
+  must(done, 'stat', Buffer.from(path).toString());
   return (own.readUInt32LE(8) & STATX_ATTR_MOUNT_ROOT) !== 0;
 }
 

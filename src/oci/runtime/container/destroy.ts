@@ -1,16 +1,17 @@
 /** Undoes writeBundle and create, from any state that they or a crash have left. */
+import { join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ContainerInput, DestroyInput } from '../../../ports/runtime.ts';
 import type { ContainerId, SandboxOrContainerId } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
-import { codeOf } from '../../../host/ffi/errno.ts';
-import { readMountInfo } from '../../../host/mounts/mountinfo.ts';
+import { codeOf, missingAs } from '../../../host/ffi/errno.ts';
+import { isMountRoot } from '../../../host/files/directory-entries.ts';
 import { processExists } from '../../../host/process/process-identity.ts';
 import { scopeOf } from '../../../host/cgroups/slices.ts';
-import { removeFile } from '../../../host/files/state-files.ts';
+import { isInMemory, readOwnDirectory, removeFile } from '../../../host/files/state-files.ts';
 import { removeDirectory } from '../../../host/files/remove-tree.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
-import { cgroupOf, dropCgroup, emptyCgroup } from './cgroup.ts';
+import { cgroupOf, dropCgroup, emptyCgroup, removedAtOnce } from './cgroup.ts';
 import { endProcess, killWorkers } from './kill.ts';
 import { marksOf, ownGlobals, runRuntime } from './parts.ts';
 import type { DriverParts, RuntimeAnswer, RuntimeRun } from './parts.ts';
@@ -52,10 +53,14 @@ export async function destroy(parts: DriverParts, input: DestroyInput, fx: Effec
   const note = await readNote(layout, id);
   const handler = parts.table.resolve(note?.handler ?? input.handler);
   const cgroup = note?.cgroup ?? (await cgroupOf(parts, id));
-  await endProcesses(parts, handler, input, cgroup, fx);
+  await endProcesses(parts, handler, input, fx);
+  // the kernel removes a cgroup without processes only, and so this usually does the work of the two
+  const isEmpty = cgroup === undefined || (await removedAtOnce(parts, cgroup));
+  if (!isEmpty) await emptyCgroup(parts, id, cgroup, fx.timeoutMs);
   await purgeState(parts, handler, id, fx);
   // systemd removes an empty scope, but on v1 only from the hierarchy that it manages
-  if (cgroup !== undefined) await dropCgroup(parts, id, scopeOf(cgroup) ?? cgroup, fx);
+  const whole = cgroup === undefined ? undefined : (scopeOf(cgroup) ?? cgroup);
+  if (whole !== undefined && !(isEmpty && whole === cgroup)) await dropCgroup(parts, id, whole, fx);
   await removeUnmountedTree(layout.containerDir(id), id);
   if (input.spec.restore !== undefined) await removeDirectory(layout.restoreDir(id));
   await forgetExit(parts, id);
@@ -84,7 +89,6 @@ async function endProcesses(
   parts: DriverParts,
   handler: Handler,
   { id, ended }: DestroyInput,
-  cgroup: string | undefined,
   fx: EffectContext,
 ): Promise<void> {
   const { layout } = parts;
@@ -100,7 +104,6 @@ async function endProcesses(
     fx.note({ on: 'the end of the processes', pid: state.pid });
     await endProcess(parts, id, state);
   }
-  if (cgroup !== undefined) await emptyCgroup(parts, id, cgroup, fx.timeoutMs);
 }
 
 /**
@@ -138,14 +141,25 @@ export async function purgeState(
  */
 export async function removeUnmountedTree(path: string, id: string): Promise<void> {
   if (!(await exists(path))) return;
-  const below = (await readMountInfo()).find(
-    (mount) => mount.mountPoint === path || mount.mountPoint.startsWith(`${path}/`),
-  );
+  const below = await firstMount(path);
   if (below !== undefined) {
-    fail('outside', `remove directory ${path}: ${below.mountPoint} is still mounted`, {
+    fail('outside', `remove directory ${path}: ${below} is still mounted`, {
       subject: id,
       retryable: true,
     });
   }
   await removeDirectory(path);
+}
+
+/** The first mount at the path or below it. Each entry is checked: the table of all mounts grows with the pods. */
+async function firstMount(path: string): Promise<string | undefined> {
+  if (await missingAs(isMountRoot(Buffer.from(path), isInMemory(path)), false)) return path;
+  for (const entry of (await readOwnDirectory(path)) ?? []) {
+    const child = join(path, entry.name);
+    const isMount = (): Promise<boolean> =>
+      missingAs(isMountRoot(Buffer.from(child), isInMemory(child)), false);
+    const found = entry.isDirectory() ? await firstMount(child) : (await isMount()) ? child : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }

@@ -12,7 +12,6 @@ import { fail, toFault } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { pollReadable } from '../../../host/io/poll.ts';
-import { removeCgroup } from '../../../host/cgroups/cgroups.ts';
 import { scopeOf } from '../../../host/cgroups/slices.ts';
 import { within } from '../../../host/clock/wait.ts';
 import { processExists } from '../../../host/process/process-identity.ts';
@@ -23,6 +22,7 @@ import {
   removeEmpty,
   removeFile,
 } from '../../../host/files/state-files.ts';
+import { removedAtOnce } from './cgroup.ts';
 import type { DriverParts } from './parts.ts';
 import { readNote } from './record.ts';
 import { readRuntimeState } from './state.ts';
@@ -142,7 +142,7 @@ const NEEDS_RUNC = ['"poststop"', '"intelRdt"'];
  * and the runtime is to be called.
  */
 export async function deleteByHand(parts: DriverParts, handler: Handler, id: ContainerId): Promise<boolean> {
-  const { layout, cgroups, log } = parts;
+  const { layout, log } = parts;
   if (!isKnown(parts, handler)) return false;
   const note = await readNote(layout, id);
   // a scope is systemd's: runc asks it to forget a failed one
@@ -152,8 +152,8 @@ export async function deleteByHand(parts: DriverParts, handler: Handler, id: Con
   const document = readAtOnce(layout.configJson(id), driverLimits.stateFileBytes);
   if (document === undefined || NEEDS_RUNC.some((word) => document.includes(word))) return false;
   try {
-    // EBUSY with processes in it: the runtime kills what outlived an init without a PID namespace of its own
-    await removeCgroup(cgroups, note.cgroup);
+    // the runtime kills what outlived an init without a PID namespace of its own
+    if (!(await removedAtOnce(parts, note.cgroup))) return false;
     const directory = join(handler.root, id);
     for (const { name } of (await readOwnDirectory(directory)) ?? []) await removeFile(join(directory, name));
     await removeEmpty(directory);
