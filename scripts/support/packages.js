@@ -61,6 +61,8 @@ export const unpacked = {
   'fuse-overlayfs': { packages: ['fuse-overlayfs'], withLibraries: true },
   'btrfs-progs': { packages: ['btrfs-progs'], withLibraries: true },
   'erofs-utils': { packages: ['erofs-utils'], withLibraries: true },
+  // the masquerade rule is made with nft where the machine has it
+  nftables: { packages: ['nftables'], withLibraries: true },
   // makes the guest of test:vm; its QEMU and its kernel come the same way
   mmdebstrap: { packages: ['mmdebstrap'], withLibraries: false },
   // makes the disk of power-loss

@@ -13,6 +13,8 @@ export const CONDITION_REASONS = {
   DebrisRemoved: 'DebrisLeft',
   /** All files of the node that others own (registries.conf, policy.json, CDI, hooks, CNI) could be used completely. */
   NodeFilesUsable: 'NodeFileRefused',
+  /** Pods of troupe's own network reach addresses outside of it: their masquerade rules exist. */
+  PodsMasqueraded: 'MasqueradeMissing',
   /** The disk usage of all containers could be counted completely: no figure is a lower bound. */
   UsageCounted: 'UsageIsLowerBound',
   /** All optional parts of the daemon (code cache, page, NRI, traces) started. */

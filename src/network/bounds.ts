@@ -58,6 +58,20 @@ export const networkLimits = {
    */
   firewallTimeoutMs: 30_000,
   /**
+   * Milliseconds for one call of nft or iptables for the masquerade rule, including the wait for the xtables lock: 5 ms
+   * usual. The first pod's ADD waits for it, and goes on without the rule.
+   */
+  masqueradeToolMs: 5000,
+  /**
+   * Milliseconds between two checks of the masquerade rule, which cost a process of 4 ms each: with a scan every 5 s,
+   * that is every second scan. `troupe check` waits 12 s for it.
+   */
+  masqueradeCheckMs: 9000,
+  /** The same while the rule could not be made: each scan tries again, but not each event (S89). */
+  masqueradeRetryMs: 4000,
+  /** Bytes of the file with the name of the bridge, which has at most 15. */
+  masqueradeFileBytes: 64,
+  /**
    * Milliseconds for the GC of one plugin, for which a pod's ADD or DEL may have to wait: 5 ms usual, more while
    * a plugin compares its reservations with the API server.
    */

@@ -3,6 +3,8 @@ import { fail } from '../base/fault.ts';
 import { networkLimits } from './bounds.ts';
 import type { Network } from './conflist.ts';
 import { parseList } from './conflist.ts';
+import type { CniJsonObject } from './json.ts';
+import type { MasqueradeRule } from './masquerade-rules.ts';
 import type { RunTool } from './plugin.ts';
 import { decode, findExecutable, quote, runNamed, TOOL_DIRS } from './plugin.ts';
 import { familyOf } from './result.ts';
@@ -26,11 +28,7 @@ export interface DefaultNetworkOptions {
 const DEFAULT_BRIDGE = 'troupe0';
 const DEFAULT_SUBNET = '10.62.0.0/16';
 
-interface Subnet {
-  readonly family: 4 | 6;
-  /** With its prefix length. */
-  readonly subnet: string;
-}
+type Subnet = Pick<MasqueradeRule, 'family' | 'subnet'>;
 
 /** Throws `invalidRequest` unless the text has one subnet, or one of each address family. */
 function parseSubnets(text: string): readonly Subnet[] {
@@ -58,15 +56,18 @@ function refuse(text: string, reason: string): never {
   });
 }
 
+function bridgeOf({ bridge = DEFAULT_BRIDGE }: Pick<DefaultNetworkOptions, 'bridge'>): string {
+  if (INTERFACE_NAME.test(bridge)) return bridge;
+  return fail('invalidRequest', `default network: invalid interface name ${bridge}`, { subject: bridge });
+}
+
 /**
  * The default network as the text of a *.conflist. Version 0.4.0 is the oldest with `prevResult` at DEL, so that
- * plugins 0.8 of older distributions work too.
+ * plugins 0.8 of older distributions work too. Without `ipMasq`, for which bridge runs iptables with each ADD and
+ * DEL: one rule for the subnet does the same (`Masquerade`).
  */
 export function defaultConflist(options: DefaultNetworkOptions): string {
-  const bridge = options.bridge ?? DEFAULT_BRIDGE;
-  if (!INTERFACE_NAME.test(bridge)) {
-    fail('invalidRequest', `default network: invalid interface name ${bridge}`, { subject: bridge });
-  }
+  const bridge = bridgeOf(options);
   const subnets = parseSubnets(options.subnet ?? DEFAULT_SUBNET);
   const conflist = {
     cniVersion: '0.4.0',
@@ -76,7 +77,6 @@ export function defaultConflist(options: DefaultNetworkOptions): string {
         type: 'bridge',
         bridge,
         isGateway: true,
-        ipMasq: true,
         hairpinMode: true,
         ipam: {
           type: 'host-local',
@@ -98,9 +98,28 @@ export function defaultNetwork(options: DefaultNetworkOptions): Network {
   return parsed.ok ? parsed.network : fail('bug', `default network: ${parsed.reason}`);
 }
 
+/** The rules that let pods of the default network reach addresses outside of it: one for each address family. */
+export function masqueradeRules(
+  options: Pick<DefaultNetworkOptions, 'bridge' | 'subnet'>,
+): readonly MasqueradeRule[] {
+  const bridge = bridgeOf(options);
+  return parseSubnets(options.subnet ?? DEFAULT_SUBNET).map((subnet) => ({ bridge, ...subnet }));
+}
+
+/**
+ * The default network's chain for one pod: without the plugins that would get no value of their capabilities, which is
+ * portmap for a pod without host ports. Portmap would change nothing, and takes a third of ADD and DEL.
+ */
+export function chainForPod(network: Network, values: CniJsonObject): Network {
+  const plugins = network.plugins.filter(
+    ({ capabilities }) => capabilities.length === 0 || capabilities.some((key) => values[key] !== undefined),
+  );
+  return { ...network, plugins };
+}
+
 /**
  * Deletes the bridge of the default network; succeeds when it does not exist. For an instance that is removed
- * for good (demo, tests): its pods must be gone.
+ * for good (tests): its pods must be gone. The rules go with `removeMasquerade`.
  */
 export async function removeBridge(runTool: RunTool, bridge: string, signal?: AbortSignal): Promise<void> {
   const attempted = `remove bridge ${bridge}`;

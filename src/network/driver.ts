@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { ClockPort } from '../ports/clock.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { NetworkInput, NetworkPort } from '../ports/network.ts';
+import { unlessAborted } from '../base/abort.ts';
 import { fail, toFault } from '../base/fault.ts';
 import { networkLimits } from './bounds.ts';
 import type { SandboxId } from '../base/ids.ts';
@@ -20,6 +21,8 @@ import { GcGate } from './gc-gate.ts';
 import { NetnsMounts } from './netns-mounts.ts';
 import type { RunTool } from './plugin.ts';
 import { cniArgs } from './plugin.ts';
+import { chainForPod } from './default-conflist.ts';
+import type { Masquerade } from './masquerade.ts';
 import { declaredValues, runtimeValues } from './runtime-config.ts';
 import { NetworkWatch } from './watch.ts';
 
@@ -45,6 +48,8 @@ export interface NetworkDriverOptions {
   readonly netnsDir?: string;
   /** The network for a machine without CNI configuration: see `defaultNetwork`. */
   readonly fallback?: Network;
+  /** The rules that pods of `fallback` need. */
+  readonly masquerade?: Masquerade;
   readonly runTool: RunTool;
   readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout' | 'monoMs'>;
   readonly log: Log;
@@ -85,7 +90,8 @@ class CniDriver implements NetworkDriver {
     this.#attachments = new Attachments(options.runTool, this.#cache, firewall, async (netnsPath, ifName) =>
       hasInterface(await netDevOf(netnsPath, options.clock), ifName),
     );
-    this.#watch = new NetworkWatch(options);
+    const { masquerade } = options;
+    this.#watch = new NetworkWatch({ ...options, onScan: () => void masquerade?.check() });
     this.#gate = new GcGate(options.clock);
     this.#netns = new NetnsMounts({ pin: options.netnsPath, directory: options.netnsDir ?? '' });
   }
@@ -93,6 +99,12 @@ class CniDriver implements NetworkDriver {
   async start(): Promise<void> {
     await this.#tidy();
     await this.#watch.start();
+    await this.#options.masquerade?.resume();
+  }
+
+  #isFallback(): boolean {
+    const { network } = this.#watch.state();
+    return network !== undefined && network === this.#options.fallback;
   }
 
   /** A failure to delete left-over files must not prevent the start. */
@@ -121,6 +133,7 @@ class CniDriver implements NetworkDriver {
 
   async stop(): Promise<void> {
     await this.#watch.stop();
+    await this.#options.masquerade?.stop();
   }
 
   problems(): ReadonlyMap<string, string> {
@@ -133,6 +146,11 @@ class CniDriver implements NetworkDriver {
   }
 
   async add(input: NetworkInput, fx: EffectContext): Promise<{ readonly ips: readonly string[] }> {
+    const { masquerade } = this.#options;
+    if (masquerade?.isMade === false && this.#isFallback()) {
+      fx.note({ on: 'masquerade rule' });
+      await unlessAborted(masquerade.ensure(), fx.signal);
+    }
     const attachment = this.#attachment(input, 'ADD');
     const ips = await this.#gate.pass(`CNI ADD of sandbox ${input.id}`, fx.signal, async () =>
       this.#attachments.add(attachment, this.#netns.mount(input.id), chainContext(fx)),
@@ -210,14 +228,15 @@ class CniDriver implements NetworkDriver {
     const { network } = state;
     if (network === undefined)
       return fail('notReady', `CNI ${command} of sandbox ${id}: ${state.message}`, { subject: id });
+    const values = declaredValues(runtimeValues(input), network.plugins);
     const { namespace: podNamespace, name: podName, uid: podUid } = spec.key;
     return {
       id,
       ifName: IF_NAME,
-      network,
+      network: this.#isFallback() ? chainForPod(network, values) : network,
       pluginDirs: this.#options.pluginDirs,
       cniArgs: cniArgs({ podNamespace, podName, podUid, sandboxId: id }),
-      runtimeConfig: declaredValues(runtimeValues(input), network.plugins),
+      runtimeConfig: values,
     };
   }
 }

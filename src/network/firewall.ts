@@ -31,7 +31,7 @@ export const NO_TABLE =
  * What iptables prints for an absent chain: the nft variant "incompatible" or "does not exist", the legacy
  * one "No chain".
  */
-const NO_CHAIN = /No chain|does not exist|is incompatible/iu;
+export const NO_CHAIN = /No chain|does not exist|is incompatible/iu;
 
 /** Name of one container's masquerade chain (prefix `''`) or of portmap's DNAT chain (`'DN-'`). */
 export function chainName(networkName: string, containerId: string, prefix: '' | 'DN-' = ''): string {

@@ -41,6 +41,8 @@ export interface WatchOptions {
   readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout' | 'monoMs'>;
   readonly runTool: RunTool;
   readonly log: Log;
+  /** Called after each scan. */
+  readonly onScan?: () => void;
 }
 
 export interface NetworkState extends NetworkStatus {
@@ -135,6 +137,7 @@ export class NetworkWatch {
         );
       });
     } while (this.#again && !this.#stopped);
+    this.#options.onScan?.();
     this.#scan = undefined;
     this.#soon = this.#changed;
     this.#changed = false;

@@ -15,6 +15,7 @@ export function debianTree(
     | 'btrfs-progs'
     | 'xfsprogs'
     | 'erofs-utils'
+    | 'nftables'
     | 'skopeo'
     | 'buildah'
     | 'image-programs',

@@ -135,13 +135,14 @@ describe('the CNI example', () => {
 
   it('is troupe’s built-in network, as a file to start from', () => {
     interface Conflist {
-      plugins: [{ bridge: string; ipam: Record<string, unknown> }, object];
+      plugins: [{ bridge: string; ipMasq?: boolean; ipam: Record<string, unknown> }, object];
     }
     const example = JSON.parse(read('10-troupe.conflist')) as Conflist;
     const own = JSON.parse(defaultConflist({ leaseDir: '/leases' })) as Conflist;
-    expect({ ...example.plugins[0], ipam: { ...example.plugins[0].ipam, dataDir: '/leases' } }).toEqual(
-      own.plugins[0],
-    );
+    // the daemon makes the masquerade rule for its own network only
+    const { ipMasq, ...bridge } = example.plugins[0];
+    expect(ipMasq).toBe(true);
+    expect({ ...bridge, ipam: { ...bridge.ipam, dataDir: '/leases' } }).toEqual(own.plugins[0]);
     expect(example.plugins[1]).toEqual(own.plugins[1]);
   });
 });
