@@ -87,6 +87,9 @@ async function packetRules(): Promise<string[]> {
     for (const line of linesOf(stdout))
       if (!line.startsWith('#')) found.push(`${tool}: ${line.replace(/ \[\d+:\d+\]$/, '')}`);
   }
+  // those of iptables are above
+  const { stdout } = await run(['nft', 'list', 'tables']).catch(() => ({ stdout: '' }));
+  for (const line of linesOf(stdout)) if (line.includes('troupe-')) found.push(`nft: ${line}`);
   return found;
 }
 

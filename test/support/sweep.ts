@@ -87,7 +87,14 @@ const ruleWords = (rule: string): string[] =>
     word.startsWith('"') ? word.slice(1, -1).replace(/\\(.)/g, '$1') : word,
   );
 
-/** Rules that hold a word, and the chains of CNI plugins that such rules jump to. */
+/** Tables of nftables whose name holds a word: the masquerade rules of an instance's own network. */
+async function sweepTables(words: readonly string[]): Promise<void> {
+  const { stdout } = await run(['nft', 'list', 'tables']).catch(() => ({ stdout: '' }));
+  for (const line of stdout.split('\n').filter((one) => holdsAny(one, words)))
+    await run(['nft', 'delete', ...line.split(' ')]);
+}
+
+/** Rules that hold a word, and the chains of CNI plugins and of ours that such rules jump to. */
 async function sweepPacketRules(words: readonly string[]): Promise<void> {
   for (const tool of ['iptables', 'ip6tables']) {
     for (const table of ['nat', 'filter']) {
@@ -100,7 +107,7 @@ async function sweepPacketRules(words: readonly string[]): Promise<void> {
       const chains = new Set(
         rules
           .map((rule) => rule[rule.indexOf('-j') + 1] ?? '')
-          .filter((chain) => /^CNI-([0-9a-f]{24}|DN-|SN-)/.test(chain)),
+          .filter((chain) => /^(?:CNI-([0-9a-f]{24}|DN-|SN-)|TROUPE-MASQ-)/.test(chain)),
       );
       for (const chain of chains) {
         await run([tool, '-w', '-t', table, '-F', chain]);
@@ -123,5 +130,6 @@ export async function sweepMachine(words: readonly string[]): Promise<void> {
   for (const link of (await readdir('/sys/class/net')).filter((name) => holdsAny(name, words)))
     await run(['ip', 'link', 'delete', link]);
   await sweepPacketRules(words);
+  await sweepTables(words);
   await sweepCgroups(words);
 }

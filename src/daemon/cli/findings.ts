@@ -16,6 +16,7 @@ export type Leak =
   | { readonly kind: 'cgroup'; readonly cgroup: SeenCgroup }
   | { readonly kind: 'attachment'; readonly id: SandboxId }
   | { readonly kind: 'rules'; readonly rule: NatRule }
+  | { readonly kind: 'masquerade'; readonly bridge: string }
   | { readonly kind: 'mount'; readonly path: string }
   | { readonly kind: 'pins'; readonly path: string }
   | { readonly kind: 'files'; readonly path: string };
@@ -25,6 +26,7 @@ export const LEAK_ORDER: readonly Leak['kind'][] = [
   'cgroup',
   'attachment',
   'rules',
+  'masquerade',
   'mount',
   'pins',
   'files',

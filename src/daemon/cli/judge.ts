@@ -243,7 +243,25 @@ function network(evidence: NodeEvidence): readonly Finding[] {
       }),
     );
   }
-  return [...found, ...addresses(evidence)];
+  return [...found, ...missingMasquerades(evidence), ...addresses(evidence)];
+}
+
+/** One finding for each family, not for each pod: they lack the same rule. */
+function missingMasquerades(evidence: NodeEvidence): readonly Finding[] {
+  const { masqueraded, masquerades } = evidence.machine;
+  const { sandboxes } = evidence.records.ledger;
+  const needed = masqueraded.flatMap((id) => {
+    const facts = sandboxes.get(id);
+    const isReady = facts !== undefined && !facts.stopping && rests(evidence, id, ['ready']);
+    return isReady ? (facts.ready?.ips ?? []).map((ip) => (ip.includes(':') ? 6 : 4)) : [];
+  });
+  const made = new Set(masquerades.flatMap(({ rule, isWhole }) => (isWhole ? [rule.family] : [])));
+  return [...new Set(needed)]
+    .filter((family) => !made.has(family))
+    .map((family) => {
+      const message = 'it is missing, so pods reach nothing outside of the node';
+      return finding('I3', `IPv${family} masquerade rule`, '', message);
+    });
 }
 
 function addresses(evidence: NodeEvidence): readonly Finding[] {

@@ -14,8 +14,13 @@ import { AttachmentCache } from '../../network/attachment-cache.ts';
 import { loadConfDir } from '../../network/conf-dir.ts';
 import { chooseNetwork } from '../../network/conflist.ts';
 import type { Network } from '../../network/conflist.ts';
+import { defaultNetwork, masqueradeRules } from '../../network/default-conflist.ts';
 import { NO_TABLE } from '../../network/firewall.ts';
 import { asObject, asString, member } from '../../network/json.ts';
+import { MASQUERADE_FILE, masqueradedBridge } from '../../network/masquerade.ts';
+import type { MasqueradeRule } from '../../network/masquerade-rules.ts';
+import { masqueradeTools } from '../../network/masquerade-tools.ts';
+import type { MasqueradeToolName } from '../../network/masquerade-tools.ts';
 import { decode, findExecutable, quote, TOOL_DIRS } from '../../network/plugin.ts';
 import type { Config } from '../config/config-schema.ts';
 
@@ -34,6 +39,13 @@ export interface NatRule {
   readonly network: string;
 }
 
+/** What troupe's own network has of a masquerade rule. */
+export interface SeenMasquerade {
+  readonly tool: MasqueradeToolName;
+  readonly rule: MasqueradeRule;
+  readonly isWhole: boolean;
+}
+
 export interface NetworkPlace {
   readonly config: Config;
   readonly clock: ClockPort;
@@ -50,6 +62,9 @@ export interface SeenNetworks {
   readonly attachments: readonly SandboxId[];
   readonly leases: readonly Lease[];
   readonly rules: readonly NatRule[];
+  /** Sandboxes whose addresses leave the node by `masquerades` only. */
+  readonly masqueraded: readonly SandboxId[];
+  readonly masquerades: readonly SeenMasquerade[];
 }
 
 /** Directory of the attachments, of which each has a CNI DEL pending. */
@@ -82,6 +97,7 @@ export async function seenNetworks(
   };
   const attachments = await orUnread(kept, () => cache.list(), []);
   const networks = new Map<string, Network>();
+  const masqueraded: SandboxId[] = [];
   const loaded = await loadConfDir(config.network.config_dir);
   if (loaded.problem !== '')
     unread.push({ path: config.network.config_dir, problem: `not read: ${loaded.problem}` });
@@ -89,18 +105,19 @@ export async function seenNetworks(
   if (configured !== undefined) networks.set(configured.name, configured);
   for (const id of attachments) {
     const attachment = await orUnread(join(kept, `${id}.json`), () => cache.read(id), undefined);
-    if (attachment !== undefined && attachment !== 'damaged')
-      networks.set(attachment.network.name, attachment.network);
+    if (attachment === undefined || attachment === 'damaged') continue;
+    networks.set(attachment.network.name, attachment.network);
+    if (isOwnNetwork(attachment.network, config)) masqueraded.push(id);
   }
   const leaseDirectories = new Set([...networks.values()].flatMap((network) => leaseDirectoriesOf(network)));
-  const own = ownLeaseDirectory(config);
-  for (const name of await orUnread(own, () => namesIfDirectory(own), []))
-    leaseDirectories.add(join(own, name));
+  const ownLeases = ownLeaseDirectory(config);
+  for (const name of await orUnread(ownLeases, () => namesIfDirectory(ownLeases), []))
+    leaseDirectories.add(join(ownLeases, name));
   const names = new Set([...networks.keys(), config.network.default_bridge]);
-  const [leases, rules] = await Promise.all([
+  const [leases, rules, masquerades] = await Promise.all([
     Promise.all(
       [...leaseDirectories].map((directory) =>
-        orUnread(directory, () => leasesIn(directory, own, orUnread), []),
+        orUnread(directory, () => leasesIn(directory, ownLeases, orUnread), []),
       ),
     ),
     Promise.all(
@@ -110,8 +127,40 @@ export async function seenNetworks(
         return tool === undefined ? [] : orUnread(tool, () => rulesOf(tool, family, names, place.clock), []);
       }),
     ),
+    orUnread(markOf(config), () => seenMasquerades(place, toolDirs, orUnread), []),
   ]);
-  return { unread, attachments, leases: leases.flat(), rules: rules.flat() };
+  return { unread, attachments, leases: leases.flat(), rules: rules.flat(), masqueraded, masquerades };
+}
+
+/** Whether ADD used troupe's own network as it is now; pods of earlier versions have rules of their own. */
+function isOwnNetwork({ name, plugins }: Network, config: Config): boolean {
+  const { default_bridge: bridge, default_subnet: subnet } = config.network;
+  if (name !== bridge) return false;
+  const own = defaultNetwork({ bridge, subnet, leaseDir: ownLeaseDirectory(config) });
+  return JSON.stringify(plugins[0]?.raw) === JSON.stringify(own.plugins[0]?.raw);
+}
+
+const markOf = ({ state }: Config): string => join(state, MASQUERADE_FILE);
+
+/** Of both tools and both families, since configuration and tools may have changed since the rule was made. */
+async function seenMasquerades(
+  { config, clock }: NetworkPlace,
+  toolDirs: readonly string[],
+  orUnread: OrUnread,
+): Promise<readonly SeenMasquerade[]> {
+  const bridge = await masqueradedBridge(markOf(config));
+  if (bridge === undefined) return [];
+  const wanted = masqueradeRules({ bridge, subnet: config.network.default_subnet });
+  const found: SeenMasquerade[] = [];
+  for (const tool of masqueradeTools({ runTool: (call) => runTool({ ...call, clock }), toolDirs })) {
+    for (const family of [4, 6] as const) {
+      if (!(await tool.has(family))) continue;
+      const rule = wanted.find((one) => one.family === family) ?? { bridge, family, subnet: '' };
+      const state = await orUnread(`masquerade rule of ${tool.name}`, () => tool.read(rule), 'absent');
+      if (state !== 'absent') found.push({ tool: tool.name, rule, isWhole: state === 'whole' });
+    }
+  }
+  return found;
 }
 
 /** The directories of host-local: `<dataDir>/<network>`, by default in /var/lib/cni/networks. */

@@ -23,7 +23,7 @@ import { layerDir, storePaths } from '../../oci/images/store/records/layer-layou
 import type { StorePaths } from '../../oci/images/store/records/layer-layout.ts';
 import { readLayerRecord } from '../../oci/images/store/records/layer-record.ts';
 import { seenNetworks } from './machine-network.ts';
-import type { Lease, NetworkPlace, NatRule, Unread } from './machine-network.ts';
+import type { Lease, NetworkPlace, NatRule, SeenMasquerade, Unread } from './machine-network.ts';
 
 export interface SeenProcess {
   readonly pid: number;
@@ -88,6 +88,9 @@ export interface Machine {
   readonly attachments: readonly SandboxId[];
   readonly leases: readonly Lease[];
   readonly rules: readonly NatRule[];
+  /** As in `SeenNetworks`. */
+  readonly masqueraded: readonly SandboxId[];
+  readonly masquerades: readonly SeenMasquerade[];
   readonly layers: readonly SeenLayer[];
   readonly partials: readonly string[];
   /** Files of partial downloads, by hex of the blob's digest. */
@@ -128,6 +131,8 @@ export async function inspectMachine(place: MachinePlace): Promise<Machine> {
     attachments: network.attachments,
     leases: network.leases.filter(({ id }) => id === undefined || !others.has(id)),
     rules: network.rules.filter(({ id }) => !others.has(id)),
+    masqueraded: network.masqueraded,
+    masquerades: network.masquerades,
     layers,
     partials: (await namesIfDirectory(partial)).map((name) => join(partial, name)),
     ingests: (await namesIfDirectory(ingest)).map((name) => join(ingest, name)),

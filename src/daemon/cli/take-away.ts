@@ -18,6 +18,7 @@ import { nextTurn } from '../../host/clock/wait.ts';
 import { AttachmentCache } from '../../network/attachment-cache.ts';
 import { Attachments } from '../../network/attachments.ts';
 import { chainName, Firewall, jumpsTo, removal } from '../../network/firewall.ts';
+import { removeMasquerade } from '../../network/masquerade-tools.ts';
 import { NetnsMounts } from '../../network/netns-mounts.ts';
 import { decode, findExecutable, TOOL_DIRS } from '../../network/plugin.ts';
 import type { RunTool, NetworkToolResult } from '../../network/plugin.ts';
@@ -63,6 +64,8 @@ async function takeOne(place: MachinePlace, leak: Leak): Promise<void> {
       return detach(place, leak.id);
     case 'rules':
       return dropRules(place, leak.rule);
+    case 'masquerade':
+      return removeMasquerade({ runTool: toolOf(place), toolDirs: TOOL_DIRS }, leak.bridge);
     case 'mount':
       return unmountAll(leak.path);
     case 'pins':
@@ -215,6 +218,7 @@ export function isGoneSince(
       return !after.names.has(nameOfLeak(leak));
     case 'attachment':
     case 'rules':
+    case 'masquerade':
     case 'pins':
       return false;
   }
@@ -231,6 +235,8 @@ export function nameOfLeak(leak: Leak): string {
       return `network of sandbox ${leak.id}`;
     case 'rules':
       return `rules of sandbox ${leak.rule.id}`;
+    case 'masquerade':
+      return `masquerade rule of bridge ${leak.bridge}`;
     case 'mount':
       return `mount ${leak.path}`;
     case 'pins':

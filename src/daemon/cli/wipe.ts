@@ -12,6 +12,7 @@ import { releasePinRoot } from '../../host/namespaces/namespaces.ts';
 import { realRandom } from '../../host/clock/random.ts';
 import { isSlice } from '../../host/cgroups/slices.ts';
 import { problemOf } from '../../introspection/client.ts';
+import { MASQUERADE_FILE } from '../../network/masquerade.ts';
 import { endStarts } from '../../oci/images/store/drivers/fuse-starts.ts';
 import { introspectionSocket } from '../config/config.ts';
 import { lockIfThere } from './check.ts';
@@ -61,9 +62,11 @@ const OF_STATE = [
   'helpers.json',
   'introspection.token',
   'network.proven',
+  MASQUERADE_FILE,
   'helpers.json.new',
   'introspection.token.new',
   'network.proven.new',
+  `${MASQUERADE_FILE}.new`,
 ];
 /** Containers named in a refusal. */
 const NAMED = 5;
@@ -135,6 +138,10 @@ function everything(machine: Machine): readonly Leak[] {
     ...machine.processes.map((process): Leak => ({ kind: 'process', process })),
     ...machine.cgroups.map((cgroup): Leak => ({ kind: 'cgroup', cgroup })),
     ...machine.attachments.map((id): Leak => ({ kind: 'attachment', id })),
+    ...[...new Set(machine.masquerades.map(({ rule }) => rule.bridge))].map((bridge): Leak => ({
+      kind: 'masquerade',
+      bridge,
+    })),
     ...machine.mounts.map(({ path }): Leak => ({ kind: 'mount', path })),
     ...machine.entries.flatMap(({ kind, path }): readonly Leak[] =>
       kind === 'namespace pins' ? [{ kind: 'pins', path }] : [],

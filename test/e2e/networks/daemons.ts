@@ -35,7 +35,8 @@ const ownNetworks: readonly NetworkCase[] = [
     ips,
     pods: 2,
     hostPort: true,
-    stays: BRIDGE_STAYS,
+    // one rule for the subnet, which stays with the bridge
+    stays: new RegExp(`${BRIDGE_STAYS.source}|^\\+ ip6?tables: .*TROUPE-MASQ-br0`, 'u'),
   })),
 );
 

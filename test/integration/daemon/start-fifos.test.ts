@@ -33,6 +33,7 @@ unless(describe, notRoot())('a start', () => {
       join(root, 'storage-driver'),
       join(state, 'helpers.json'),
       join(state, 'network.proven'),
+      join(state, 'network.masquerade'),
       join(state, 'introspection.token'),
       join(state, 'handlers/runc.json'),
       join(state, 'handlers/runc.json.new'),

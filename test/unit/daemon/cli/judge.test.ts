@@ -55,6 +55,8 @@ const MACHINE: Machine = {
   attachments: [POD],
   leases: [{ path: '/leases/net/10.62.0.2', ip: '10.62.0.2', id: POD, isOwn: true }],
   rules: [{ family: 4, id: POD, network: 'net' }],
+  masqueraded: [],
+  masquerades: [],
   layers: [{ diffId: digest('5'), path: '/layers/5', isWhole: true }],
   partials: [],
   ingests: [],
@@ -95,6 +97,25 @@ describe('a healthy instance', () => {
   it('has no findings, with its daemon and without', () => {
     expect(reported()).toEqual([]);
     expect(reported({ live: undefined })).toEqual([]);
+  });
+});
+
+describe('I3: pods of troupe’s own network reach addresses outside of it', () => {
+  const rule = { bridge: 'troupe0', family: 4, subnet: '10.62.0.0/16' } as const;
+  const made = { tool: 'nft', rule, isWhole: true } as const;
+  const missing = 'I3 IPv4 masquerade rule: it is missing, so pods reach nothing outside of the node';
+
+  it.each([
+    ['the rule', [made], []],
+    ['no rule', [], [missing]],
+    ['a table without the rule', [{ ...made, isWhole: false }], [missing]],
+    ['the rule of the other family', [{ ...made, rule: { ...rule, family: 6 as const } }], [missing]],
+  ])('with %s', (_, masquerades, wanted) => {
+    const machine = { masqueraded: [POD], masquerades };
+    expect(reported({ machine })).toEqual(wanted);
+    expect(reported({ machine: { masquerades } })).toEqual([]);
+    // the next start makes it
+    expect(reported({ machine, live: undefined })).toEqual([]);
   });
 });
 

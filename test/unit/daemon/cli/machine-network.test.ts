@@ -8,6 +8,10 @@ import { seenNetworks } from '../../../../src/daemon/cli/machine-network.ts';
 import { defaultConfig } from '../../../../src/daemon/config/config-schema.ts';
 import { realClock } from '../../../../src/host/clock/clock.ts';
 import { stopKernelThread } from '../../../../src/host/kernel-thread/kernel-thread.ts';
+import { AttachmentCache } from '../../../../src/network/attachment-cache.ts';
+import type { Network } from '../../../../src/network/conflist.ts';
+import { defaultNetwork } from '../../../../src/network/default-conflist.ts';
+import { sandboxId } from '../../network/fake-plugins.ts';
 
 let root: string;
 beforeEach(() => {
@@ -19,6 +23,7 @@ const seen = (toolDirs: readonly string[] = []): ReturnType<typeof seenNetworks>
   const config = {
     ...defaultConfig,
     root,
+    state: root,
     network: { ...defaultConfig.network, config_dir: join(root, 'none') },
   };
   return seenNetworks({ config, clock: realClock() }, toolDirs);
@@ -98,4 +103,70 @@ test('I3 a directory of networks that can’t be read counts as unread', async (
   expect((await seen()).unread).toEqual([
     { path: join(root, 'none'), problem: expect.stringMatching(/^not read: .*ENOTDIR/u) as string },
   ]);
+});
+
+describe('masquerade rules', () => {
+  const nft = (script: string): ReturnType<typeof seenNetworks> => {
+    writeFileSync(join(root, 'nft'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    return seen([root]);
+  };
+  const rule = 'hook postrouting; masquerade comment \\"troupe: 10.62.0.0/16\\"';
+
+  it('I3 are not searched where this instance has made none', async () => {
+    expect((await nft('echo "asked" >&2; exit 1')).unread).toEqual([]);
+  });
+
+  it.each([
+    [
+      'whole',
+      `case "$*" in *" ip "*) echo "${rule}";; *) echo "No such file or directory" >&2; exit 1;; esac`,
+      [[4, true]],
+    ],
+    [
+      'a table that was flushed',
+      'echo "table {}"',
+      [
+        [4, false],
+        [6, false],
+      ],
+    ],
+    ['absent', 'echo "Error: No such file or directory" >&2; exit 1', []],
+  ])('I3 are found by the bridge that the state directory names: %s', async (_, script, wanted) => {
+    writeFileSync(join(root, 'network.masquerade'), 'br9\n');
+    const { masquerades, unread } = await nft(script);
+    expect(unread).toEqual([]);
+    expect(masquerades.map(({ rule: { family }, isWhole }) => [family, isWhole])).toEqual(wanted);
+    expect(masquerades.every(({ tool, rule: { bridge } }) => tool === 'nft' && bridge === 'br9')).toBe(true);
+  });
+
+  it('I3 that can’t be listed count as unread', async () => {
+    writeFileSync(join(root, 'network.masquerade'), 'br9\n');
+    const problem = expect.stringMatching(
+      /^not read: nft list: exit code 1: Operation not permitted/u,
+    ) as string;
+    expect((await nft('echo "Operation not permitted" >&2; exit 1')).unread).toEqual([
+      { path: 'masquerade rule of nft', problem },
+      { path: 'masquerade rule of nft', problem },
+    ]);
+  });
+
+  it('I3 are needed by pods that ADD attached without rules of their own', async () => {
+    const { network } = defaultConfig;
+    const own = defaultNetwork({ bridge: network.default_bridge, leaseDir: join(root, 'cni/leases') });
+    const cache = new AttachmentCache(join(root, 'cni/cache'));
+    const attach = (digit: string, used: Network): Promise<void> =>
+      cache.begin({
+        id: sandboxId(digit),
+        ifName: 'eth0',
+        network: used,
+        pluginDirs: [],
+        cniArgs: '',
+        runtimeConfig: {},
+      });
+    await attach('a', own);
+    const earlier = own.plugins.map((plugin) => ({ ...plugin, raw: { ...plugin.raw, ipMasq: true } }));
+    await attach('b', { ...own, plugins: earlier });
+    await attach('c', { ...own, name: 'other' });
+    expect((await seen()).masqueraded).toEqual([sandboxId('a')]);
+  });
 });
