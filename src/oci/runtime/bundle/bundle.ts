@@ -11,6 +11,7 @@ import type { Resources, SandboxSpec, UserChoice } from '../../../ports/specs.ts
 import type { SandboxId } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
 import type { Log } from '../../../base/log.ts';
+import { allSettled } from '../../../base/settled.ts';
 import { readFileInRoot, symlinkInRoot } from '../../../host/files/files.ts';
 import { containerCgroup } from '../../../host/sandbox/layout.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
@@ -150,16 +151,17 @@ async function writeBundle(
   await checkMountTargets(rootfs, mounts, onPath);
   const planned = await withNode(generateSpec({ ...request, mounts }));
   const { document, limits } = await adjusted(options, { ...input, user, onPath }, planned, fx);
-  // the whole path: a file system mounted below the directory may hang, too
-  if (logPath !== '')
-    await onPath(logPath, `log to ${logPath}`, () =>
-      prepareLog(logDirectory, logPath).then(() => makeLog(logPath)),
-    );
-  await makeWorkingDirectory(rootfs, cwd, rootOf(input.sandbox));
-  await makeVolumes(rootfs, image.volumes, mounts, rootOf(input.sandbox));
-  // as CRI-O and Docker do: mount(8), df(1) and similar programs read it
-  await symlinkInRoot(rootfs, '/etc', 'mtab', '/proc/mounts', rootOf(input.sandbox));
-  await writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), document);
+  const makeInRootfs = async (): Promise<void> => {
+    await makeWorkingDirectory(rootfs, cwd, rootOf(input.sandbox));
+    await makeVolumes(rootfs, image.volumes, mounts, rootOf(input.sandbox));
+    // as CRI-O and Docker do: mount(8), df(1) and similar programs read it
+    await symlinkInRoot(rootfs, '/etc', 'mtab', '/proc/mounts', rootOf(input.sandbox));
+  };
+  await allSettled([
+    makeLogOf(logDirectory, logPath, onPath),
+    makeInRootfs(),
+    writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), document),
+  ]);
   for (const condition of resourceConditions(spec.resources, host))
     options.log.warn({ container: input.id }, condition);
   return effective(user, stopSignal, logPath, limits);
@@ -171,6 +173,12 @@ function userOf({ users }: Parts, { spec, image }: BundleInput, rootfs: string):
   // files of a checkpoint's container may have changed
   if (spec.restore !== undefined) return read();
   return users.of({ imageId: spec.imageId, imageUser: image.user, choice }, read);
+}
+
+async function makeLogOf(directory: string, path: string, onPath: OnPath): Promise<void> {
+  if (path === '') return;
+  // the whole path: a file system mounted below the directory may hang, too
+  await onPath(path, `log to ${path}`, () => prepareLog(directory, path).then(() => makeLog(path)));
 }
 
 /** The inputs that need no lookup; the sources of mounts are still the request's paths. */
