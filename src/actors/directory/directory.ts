@@ -33,9 +33,13 @@ export class Directory {
   readonly #everyChange = new Set<ViewListener>();
   #sandboxes: readonly SandboxView[] | undefined;
   #containers: readonly ContainerView[] | undefined;
+  /** Addresses in order of creation: of the containers of a sandbox, and of the sandboxes of a pod. */
+  readonly #ofSandbox = new Map<SandboxId, Set<ContainerAddress>>();
+  readonly #ofPod = new Map<string, Set<SandboxAddress>>();
 
   /** Stores the actor's new view. Only the supervisor calls it, and `replace`. */
   put(view: View, ref: AnyActorRef): void {
+    if (!this.#entries.has(view.address)) this.#index(view);
     this.#entries.set(view.address, { view, ref });
     this.#changed(view, false);
     const exit = this.#exits.get(view.address);
@@ -48,6 +52,7 @@ export class Directory {
   drop(view: View): void {
     this.#entries.delete(view.address);
     this.#exits.delete(view.address);
+    this.#unindex(view);
     this.#changed(view, true);
   }
 
@@ -126,14 +131,18 @@ export class Directory {
   }
 
   containersOf(id: SandboxId): readonly ContainerView[] {
-    return this.containers().filter((view) => view.spec.key.sandboxId === id);
+    return [...(this.#ofSandbox.get(id) ?? [])].flatMap((address) => {
+      const view = this.view(address);
+      return view?.kind === 'container' ? [view] : [];
+    });
   }
 
   /** Sandboxes of this pod, of any attempt; more than one of an attempt only while the cleanup of others is pending. */
-  sandboxesByName({ name, namespace, uid }: SandboxKey): readonly SandboxView[] {
-    return this.sandboxes().filter(
-      ({ spec: { key } }) => key.name === name && key.namespace === namespace && key.uid === uid,
-    );
+  sandboxesByName(key: SandboxKey): readonly SandboxView[] {
+    return [...(this.#ofPod.get(podOf(key)) ?? [])].flatMap((address) => {
+      const view = this.view(address);
+      return view?.kind === 'sandbox' ? [view] : [];
+    });
   }
 
   /** Containers of this name in their sandbox, of any attempt. */
@@ -143,16 +152,28 @@ export class Directory {
 
   /** Finds a sandbox or container by a unique prefix of its id; an unlisted one only by its whole id. */
   findSandbox(prefix: string): FoundView<SandboxView> {
-    return find(this.sandboxes(), prefix);
+    const whole = this.view(sandboxAddress(prefix as SandboxId));
+    return whole?.kind === 'sandbox' ? { found: 'one', view: whole } : find(this.sandboxes(), prefix);
   }
 
   /** Finds a sandbox or container by a unique prefix of its id; an unlisted one only by its whole id. */
   findContainer(prefix: string): FoundView<ContainerView> {
-    return find(this.containers(), prefix);
+    const whole = this.view(containerAddress(prefix as ContainerId));
+    return whole?.kind === 'container' ? { found: 'one', view: whole } : find(this.containers(), prefix);
   }
 
   #all(): View[] {
     return [...this.#entries.values()].map((entry) => entry.view);
+  }
+
+  #index(view: View): void {
+    if (view.kind === 'container') addTo(this.#ofSandbox, view.spec.key.sandboxId, view.address);
+    if (view.kind === 'sandbox') addTo(this.#ofPod, podOf(view.spec.key), view.address);
+  }
+
+  #unindex(view: View): void {
+    if (view.kind === 'container') deleteFrom(this.#ofSandbox, view.spec.key.sandboxId, view.address);
+    if (view.kind === 'sandbox') deleteFrom(this.#ofPod, podOf(view.spec.key), view.address);
   }
 
   #changed(view: View, gone: boolean): void {
@@ -163,15 +184,27 @@ export class Directory {
   }
 }
 
+function addTo<K, V>(sets: Map<K, Set<V>>, key: K, value: V): void {
+  const set = sets.get(key) ?? new Set();
+  sets.set(key, set.add(value));
+}
+
+function deleteFrom<K, V>(sets: Map<K, Set<V>>, key: K, value: V): void {
+  const set = sets.get(key);
+  set?.delete(value);
+  if (set?.size === 0) sets.delete(key);
+}
+
 function hasCrashed(ref: AnyActorRef): boolean {
   return (ref.getSnapshot() as { readonly status: string }).status === 'error';
 }
 
+/** A text that names one pod. */
+const podOf = ({ namespace, name, uid }: SandboxKey): string => JSON.stringify([namespace, name, uid]);
+
 function find<V extends SandboxView | ContainerView>(views: readonly V[], prefix: string): FoundView<V> {
-  const matches = views.filter((view) => view.id === prefix || (view.listed && view.id.startsWith(prefix)));
+  const matches = views.filter((view) => view.listed && view.id.startsWith(prefix));
   const [first] = matches;
   if (first === undefined) return { found: 'none' };
-  const whole = matches.find((view) => view.id === prefix);
-  if (whole !== undefined) return { found: 'one', view: whole };
   return matches.length === 1 ? { found: 'one', view: first } : { found: 'many' };
 }
