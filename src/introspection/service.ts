@@ -167,7 +167,9 @@ function status(options: IntrospectionOptions) {
     images: troupe.images().length,
     networkReady: network.ready,
     networkMessage: network.message,
-    handlers: troupe.handlers().map(({ name, ready, reason }) => ({ name, ready, reason })),
+    handlers: troupe
+      .handlers()
+      .map(({ name, ready, reason, choice = '' }) => ({ name, ready, reason, choice })),
     rssBytes: BigInt(process.rssBytes()),
     configJson: JSON.stringify(options.configView()),
     socket: options.socket,

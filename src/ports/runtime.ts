@@ -17,6 +17,8 @@ export interface HandlerStatus {
   readonly userNamespaces: boolean;
   /** The handler that this name (an alias) currently stands for; absent when it is no alias. */
   readonly target?: string;
+  /** Of the default handler `auto`: which one it chose, and why not the other; absent for all others. */
+  readonly choice?: string;
   /**
    * Pods of this handler have a runtime process from their start on, such as a virtual machine; absent for
    * no.

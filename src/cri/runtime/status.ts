@@ -40,12 +40,14 @@ export function status(options: Options): RpcHandler<typeof RuntimeService.metho
 function handlerInfo({
   name,
   target = name,
+  choice,
   ready,
   reason,
   recursiveReadOnlyMounts,
   userNamespaces,
 }: HandlerStatus) {
-  return { name, target, ready, reason, features: { recursiveReadOnlyMounts, userNamespaces } };
+  const features = { recursiveReadOnlyMounts, userNamespaces };
+  return { name, target, ready, reason, features, ...(choice === undefined ? {} : { choice }) };
 }
 
 function runtimeCondition({ troupe }: Options) {

@@ -42,12 +42,10 @@ function statusLines(answer: StatusResponse, nowNs: bigint, screen: Screen): rea
       entry('degraded', screen.tone('bad', `${type} is false: ${message}`)),
     ),
     entry('network', yes(answer.networkReady, answer.networkMessage)),
-    ...answer.handlers.map((handler) =>
-      entry(
-        'handler',
-        `${handler.name === '' ? 'default' : handler.name} ${yes(handler.ready, handler.reason)}`,
-      ),
-    ),
+    ...answer.handlers.flatMap(({ name, ready, reason, choice }) => [
+      entry('handler', `${name === '' ? 'default' : name} ${yes(ready, reason)}`),
+      ...(choice === '' ? [] : [entry('', choice)]),
+    ]),
     entry(
       'alive',
       `${answer.sandboxes} pods, ${answer.containers} containers, ${answer.pulls} pulls, ${answer.images} images`,

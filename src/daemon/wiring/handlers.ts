@@ -3,16 +3,29 @@
  * handler.
  */
 import { toFault } from '../../base/fault.ts';
+import { AUTO, AUTO_CRUN, AUTO_RUNC } from '../../oci/runtime/handlers/handlers.ts';
 import type { HandlerConfig } from '../../oci/runtime/handlers/handlers.ts';
 import type { Config } from '../config/config-schema.ts';
 import type { HandlerSettings } from '../config/sections/runtime.ts';
 import { findProgram } from './find-program.ts';
 
 /** Never rejects: a handler whose program is missing is listed with the reason, and the others work. */
-export function handlersOf({ runtime }: Config): Promise<readonly HandlerConfig[]> {
-  return Promise.all(
-    Object.entries(runtime.handlers).map(([name, settings]) => handlerOf(name, settings, runtime.monitor)),
+export async function handlersOf({ runtime }: Config): Promise<readonly HandlerConfig[]> {
+  const { handlers, monitor } = runtime;
+  const configured = await Promise.all(
+    Object.entries(handlers).map(([name, settings]) => handlerOf(name, settings, monitor)),
   );
+  if (runtime.default_handler !== AUTO || handlers[AUTO_CRUN] !== undefined) return configured;
+  const added = await handlerOf(AUTO_CRUN, likeRunc(handlers[AUTO_RUNC] ?? {}), monitor);
+  return added.missing === undefined ? [...configured, added] : configured;
+}
+
+/**
+ * What runc's handler allows its pods and withholds from them. Not its options, which may mean another thing to crun:
+ * where it has some, `auto` keeps runc.
+ */
+function likeRunc(runc: HandlerSettings): HandlerSettings {
+  return { ...runc, path: AUTO_CRUN, type: 'oci', root: '', config_path: '', options: [] };
 }
 
 /** The monitor of handlers that name none. If it is missing, they are not ready with the reason; the start goes on. */

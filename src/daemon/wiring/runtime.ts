@@ -62,6 +62,7 @@ export async function runtimeDriver(
     ...(config.runtime.log_size_max === 'unlimited' ? {} : { logBytesMax: config.runtime.log_size_max }),
     toolPath: TOOL_DIRECTORIES.join(':'),
     defaultHandler: config.runtime.default_handler,
+    checkpoints: { taken: config.runtime.criu !== '', restored: config.runtime.restore },
     ...(await systemdOf(config, clock)),
     userNamespaces: async () => {
       const problem = await userNamespacesProblem({

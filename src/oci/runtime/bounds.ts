@@ -99,6 +99,8 @@ export const driverLimits = {
   /** Arguments of an exec, and their bytes together: the kernel's ARG_MAX is 2 MiB with the environment. */
   execArguments: 4096,
   execArgumentBytes: 1024 * 1024,
+  /** Words taken of one list that a runtime's `features` prints, such as its seccomp actions: they have some ten. */
+  featureWords: 64,
   /** ms for a handler's probe (`features`, `--version`): 5 ms is usual. */
   probeMs: 10_000,
   /**

@@ -10,7 +10,8 @@ import { probeShim } from './shim/probe.ts';
 import { nothingProbed } from './handlers/handlers.ts';
 import type { HandlerConfig, ProbeResult } from './handlers/handlers.ts';
 import { hybridControllers, writeStandIn } from './handlers/hide-unified.ts';
-import { knownFlaws } from './handlers/known-flaws.ts';
+import { parseFeatures } from './handlers/features.ts';
+import { versionLine } from './handlers/known-flaws.ts';
 import { hasKnownState } from './container/shortcuts.ts';
 
 /** Enough to see whether it is a program or a script. */
@@ -46,13 +47,13 @@ export async function probeHandler(handler: HandlerConfig, options: ProbeOptions
     return {
       ready: true,
       reason: '',
+      version: printable(versionLine(version.text)),
       ...parseFeatures(features.exitCode === 0 ? features.text : ''),
       execCgroup,
       // gVisor's; its shim has one sandbox for a pod
       ownSandbox: version.text.startsWith('runsc '),
       knownState: hasKnownState(version.text, await firstBytes(handler.path)),
       ...standIn,
-      flaws: knownFlaws(version.text),
     };
   } catch (error) {
     return no(toFault(error).message);
@@ -101,28 +102,4 @@ async function ask(
     text: Buffer.from(result.stdout).toString('utf8'),
     problem: `exit code ${exitCode}: ${said}`,
   };
-}
-
-/**
- * Parses the output of `features` (OCI runtime spec, features.md). A runtime without that verb, or with other output,
- * has neither feature.
- */
-export function parseFeatures(text: string): Pick<ProbeResult, 'recursiveReadOnlyMounts' | 'userNamespaces'> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return { recursiveReadOnlyMounts: false, userNamespaces: false };
-  }
-  const options = member(value, 'mountOptions');
-  const idmap = member(member(member(member(value, 'linux'), 'mountExtensions'), 'idmap'), 'enabled');
-  return {
-    recursiveReadOnlyMounts: Array.isArray(options) && options.includes('rro'),
-    userNamespaces: idmap === true,
-  };
-}
-
-function member(value: unknown, key: string): unknown {
-  if (typeof value !== 'object' || value === null) return undefined;
-  return Object.getOwnPropertyDescriptor(value, key)?.value;
 }

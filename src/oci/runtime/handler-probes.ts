@@ -7,18 +7,23 @@ import { toFault } from '../../base/fault.ts';
 import { driverLimits } from './bounds.ts';
 import type { DriverParts } from './container/parts.ts';
 import { probeHandler } from './handler-probe.ts';
+import { chooseHandler } from './handlers/auto-handler.ts';
+import { AUTO_CRUN, AUTO_RUNC } from './handlers/handlers.ts';
 import type { Handler } from './handlers/handlers.ts';
+import { knownFlaws } from './handlers/known-flaws.ts';
 import { keepProbe, programMark, recallProbe } from './handlers/probe-records.ts';
 
 export class HandlerProbes {
   readonly #parts: DriverParts;
   #timer: TimerHandle | undefined;
+  /** The choice that the log has last. */
+  #logged = '';
 
   constructor(parts: DriverParts) {
     this.#parts = parts;
   }
 
-  /** Sets each handler's result in the table. Never rejects. */
+  /** Sets each handler's result in the table, and the default if that is `auto`. Never rejects. */
   async open(): Promise<void> {
     const { table, layout, clock } = this.#parts;
     const recalled = await Promise.all(
@@ -27,28 +32,54 @@ export class HandlerProbes {
         .map(async (handler) => ({ handler, result: await recallProbe(layout.handlersDir, handler) })),
     );
     for (const { handler, result } of recalled) if (result !== undefined) table.set(handler.name, result);
-    if (recalled.some(({ result }) => result === undefined)) await this.probe();
+    if (recalled.some(({ result }) => result === undefined)) {
+      await this.probe();
+      return;
+    }
+    this.#chooseDefault();
     // something that a program needs beside its own file may have changed
-    else this.#timer = clock.setTimeout(() => void this.probe(), driverLimits.probeAgainMs);
+    this.#timer = clock.setTimeout(() => void this.probe(), driverLimits.probeAgainMs);
   }
 
   /** Probes all handlers now. Never rejects. */
   async probe(): Promise<void> {
     const ofMachine = this.#parts.userNamespaces?.() ?? Promise.resolve(false);
     await Promise.all(this.#parts.table.all().map((handler) => this.#probeOne(handler, ofMachine)));
+    this.#chooseDefault();
   }
 
   close(): void {
     if (this.#timer !== undefined) this.#parts.clock.clearTimeout(this.#timer);
   }
 
+  /** After all results are set, since with some of them a choice would change twice. */
+  #chooseDefault(): void {
+    const { table, log, cgroups, systemd, checkpoints } = this.#parts;
+    const runc = table.probed(AUTO_RUNC);
+    if (!table.isAuto() || runc === undefined) {
+      this.#logged = '';
+      return;
+    }
+    const choice = chooseHandler(table.probed(AUTO_CRUN), runc, {
+      cgroupVersion: cgroups.version,
+      systemd: systemd !== undefined,
+      checkpoints: checkpoints?.taken ?? false,
+      restores: checkpoints?.restored ?? false,
+    });
+    table.settle(choice);
+    if (choice.text === this.#logged) return;
+    this.#logged = choice.text;
+    log.info({ handler: choice.name, choice: choice.text }, 'default runtime handler chosen');
+  }
+
   async #probeOne(handler: Handler, userNamespaces: Promise<boolean>): Promise<void> {
     const { table, layout, log } = this.#parts;
     const mark = await programMark(handler);
-    const { flaws = [], ...found } = await probeHandler(handler, {
+    const found = await probeHandler(handler, {
       ...this.#parts,
       standInDir: layout.standInsDir,
     });
+    const flaws = knownFlaws(found.version);
     const result = { ...found, userNamespaces: found.userNamespaces && (await userNamespaces) };
     if (flaws.length > 0) {
       log.warn(

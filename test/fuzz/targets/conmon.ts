@@ -10,7 +10,7 @@ import { inodeIn, parsePid } from '../../../src/oci/runtime/monitor/monitor-proc
 import { parseCreateReport } from '../../../src/oci/runtime/monitor/sync-pipe.ts';
 import { parseNote } from '../../../src/oci/runtime/container/record.ts';
 import { parseNotedState } from '../../../src/oci/runtime/container/foreign-state.ts';
-import { parseFeatures } from '../../../src/oci/runtime/handler-probe.ts';
+import { parseFeatures } from '../../../src/oci/runtime/handlers/features.ts';
 import { parseHandlerRecord } from '../../../src/oci/runtime/container/handler-records.ts';
 import { lastError, parseState } from '../../../src/oci/runtime/container/runc.ts';
 import { parseShimRecord } from '../../../src/oci/runtime/shim/record.ts';

@@ -32,6 +32,7 @@ export interface RlimitSettings {
 }
 
 export interface RuntimeSettings {
+  /** A name of `handlers`, or `auto`: crun where it can do what runc does on this machine, else runc. */
   readonly default_handler: string;
   readonly monitor: string;
   readonly handlers: Readonly<Record<string, HandlerSettings>>;

@@ -7,13 +7,11 @@ import type { ClockPort } from '../../../ports/clock.ts';
 import { fail, printable } from '../../../base/fault.ts';
 import { checkpointLimits, monitorLimits } from '../bounds.ts';
 import { runTool } from '../../../host/process/process-tool.ts';
+import { CHECKPOINT_ANNOTATION } from '../handlers/features.ts';
 import type { Handler } from '../handlers/handlers.ts';
 
 /** The CRIU program, or why it was not found. */
 export type Criu = { readonly path: string } | { readonly missing: string };
-
-/** Annotation in the output of `features`, used by runc and crun (runtime-spec, features.md, "Annotations"). */
-const ANNOTATION = 'org.opencontainers.runc.checkpoint.enabled';
 
 export class Ability {
   readonly #criu: Criu;
@@ -91,7 +89,7 @@ function saysYes(features: string): boolean {
     const { annotations } = JSON.parse(features) as {
       readonly annotations?: Readonly<Record<string, unknown>>;
     };
-    return annotations?.[ANNOTATION] === 'true';
+    return annotations?.[CHECKPOINT_ANNOTATION] === 'true';
   } catch {
     return false;
   }

@@ -48,7 +48,10 @@ export interface RuntimeDriverOptions {
   /** PATH of conmon and the runtimes; they get no other environment variable. */
   readonly toolPath: string;
   readonly handlers: readonly HandlerConfig[];
+  /** A handler's name, or `auto`. */
   readonly defaultHandler: string;
+  /** Which of them the configuration permits; by default none. */
+  readonly checkpoints?: { readonly taken: boolean; readonly restored: boolean };
   /** Creates the scopes of pods below a slice; undefined on a machine without systemd. */
   readonly systemd?: Systemd;
   readonly bundles: BundleWriter;

@@ -36,6 +36,19 @@ export interface HandlerConfig {
   readonly seccompProfile?: string;
 }
 
+/** In place of a handler's name as the default: a choice between the two handlers below (auto-handler.ts). */
+export const AUTO = 'auto';
+export const AUTO_CRUN = 'crun';
+export const AUTO_RUNC = 'runc';
+
+/** The outcome of `auto`. */
+export interface AutoChoice {
+  /** Of the chosen handler. */
+  readonly name: string;
+  /** For operators: which one, and why not the other. */
+  readonly text: string;
+}
+
 /** Suffix of pause containers' state directories: recovery distinguishes their ids from other containers' by it. */
 export const PAUSE_SUFFIX = '.pause';
 
@@ -59,8 +72,15 @@ export interface ProbeResult {
   readonly knownState: boolean;
   /** A program to call instead of the runtime; undefined for the runtime itself. */
   readonly standIn?: string;
-  /** Known vulnerabilities of its version. Not recorded for a later start, which probes again. */
-  readonly flaws?: readonly string[];
+  /** Such as `crun version 1.28`: the first line of `--version`; empty when unknown. */
+  readonly version: string;
+  /** What its `features` lists of the words in features.ts. */
+  readonly features: readonly string[];
+}
+
+export interface ProbedHandler {
+  readonly handler: Handler;
+  readonly result: ProbeResult;
 }
 
 export const nothingProbed = {
@@ -69,6 +89,8 @@ export const nothingProbed = {
   execCgroup: false,
   ownSandbox: false,
   knownState: false,
+  version: '',
+  features: [],
 };
 const notProbed: ProbeResult = { ready: false, reason: 'not probed yet', ...nothingProbed };
 
@@ -79,6 +101,8 @@ export class HandlerTable {
   readonly #rootOf: (name: string) => string;
   #handlers: readonly Handler[] = [];
   #defaultName = '';
+  /** Of `auto`; undefined until the first probe is over, or with another default. */
+  #choice: AutoChoice | undefined;
   /** Handlers of earlier configurations: not listed, not for new pods, but their pods can be stopped and removed. */
   readonly #retired = new Map<string, Handler>();
   readonly #results = new Map<string, ProbeResult>();
@@ -100,17 +124,15 @@ export class HandlerTable {
         });
       }
     }
-    if (!configs.some(({ name }) => name === defaultName)) {
-      fail('invalidRequest', `use runtime handler ${defaultName} as the default: not configured`, {
-        subject: defaultName,
-      });
-    }
+    refuseDefault(configs, defaultName);
     const handlers = configs.map((config) => this.#located(config));
     for (const handler of handlers) this.#refuseChange(handler);
     for (const old of this.#handlers) this.#retired.set(old.name, old);
     for (const { name } of handlers) this.#retired.delete(name);
     this.#handlers = handlers;
     this.#defaultName = defaultName;
+    const chosen = this.#choice?.name;
+    if (!this.isAuto() || !handlers.some(({ name }) => name === chosen)) this.#choice = undefined;
     for (const name of [...this.#results.keys()])
       if (!handlers.some((handler) => handler.name === name)) this.#results.delete(name);
   }
@@ -142,7 +164,7 @@ export class HandlerTable {
 
   /** The handler of this name, configured now or earlier; an empty name means the default. Throws `notFound`. */
   resolve(name: string): Handler {
-    const wanted = name === '' ? this.#defaultName : name;
+    const wanted = name === '' ? this.#standard() : name;
     const found = this.#handlers.find((handler) => handler.name === wanted) ?? this.#retired.get(wanted);
     if (found === undefined)
       return fail('notFound', `use runtime handler ${wanted}: not configured`, { subject: wanted });
@@ -198,6 +220,27 @@ export class HandlerTable {
     if (this.#handlers.some((handler) => handler.name === name)) this.#results.set(name, result);
   }
 
+  /** A configured handler with the result of its last probe. */
+  probed(name: string): ProbedHandler | undefined {
+    const handler = this.#handlers.find((one) => one.name === name);
+    return handler && { handler, result: this.#results.get(name) ?? notProbed };
+  }
+
+  /** Whether the default is to be chosen after each probe. */
+  isAuto(): boolean {
+    return this.#defaultName === AUTO;
+  }
+
+  /** Sets the default of new pods; ignored if a reload has named one meanwhile. */
+  settle(choice: AutoChoice): void {
+    if (this.isAuto()) this.#choice = choice;
+  }
+
+  /** The default handler: of `auto`, runc until the choice is made. */
+  #standard(): string {
+    return this.isAuto() ? (this.#choice?.name ?? AUTO_RUNC) : this.#defaultName;
+  }
+
   /** As the port lists them: the default handler first under the empty name, then each under its own. */
   statuses(): readonly HandlerStatus[] {
     const own = this.#handlers.map(({ name, kind }): HandlerStatus => {
@@ -206,11 +249,28 @@ export class HandlerTable {
         standIn: _standIn,
         ownSandbox: _own,
         knownState: _known,
+        version: _version,
+        features: _features,
         ...result
       } = this.#results.get(name) ?? notProbed;
       return { name, target: name, needsPause: kind === 'vm', ...result };
     });
-    const standard = own.find((status) => status.name === this.#defaultName);
-    return standard === undefined ? own : [{ ...standard, name: '' }, ...own];
+    const standard = own.find((status) => status.name === this.#standard());
+    const choice = this.#choice === undefined ? {} : { choice: this.#choice.text };
+    return standard === undefined ? own : [{ ...standard, name: '', ...choice }, ...own];
   }
+}
+
+/** Throws `invalidRequest` for a default that is not configured, and for an ambiguous `auto`. */
+function refuseDefault(configs: readonly HandlerConfig[], defaultName: string): void {
+  const isConfigured = (wanted: string): boolean => configs.some(({ name }) => name === wanted);
+  const refuse = (why: string): never =>
+    fail('invalidRequest', `use runtime handler ${defaultName} as the default: ${why}`, {
+      subject: defaultName,
+    });
+  if (defaultName !== AUTO) {
+    if (!isConfigured(defaultName)) refuse('not configured');
+  } else if (isConfigured(AUTO))
+    refuse('the word is for a choice between runc and crun, and a handler has it as its name');
+  else if (!isConfigured(AUTO_RUNC)) refuse(`${AUTO_RUNC} is not configured`);
 }

@@ -69,6 +69,15 @@ const FLAWS: readonly Flaw[] = [
   },
 ];
 
+/**
+ * The line of `--version` that names the runtime; the first one if none does. A program that runs another one, such as
+ * NVIDIA's, prints the line of that one, too, whose flaws it has.
+ */
+export function versionLine(text: string): string {
+  const lines = text.split('\n');
+  return lines.find((line) => /^(?:runc|crun) version /u.test(line)) ?? lines[0] ?? '';
+}
+
 /** Phrases such as `runc 1.1.5 has CVE-…`, one for each flaw of a program with this `--version`. */
 export function knownFlaws(versionText: string): readonly string[] {
   const [, program, number] = /^(runc|crun) version (\S+)/mu.exec(versionText) ?? [];

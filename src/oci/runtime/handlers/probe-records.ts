@@ -12,6 +12,9 @@ import { readSmallFile } from '../../../host/files/small-file.ts';
 import { writeWhole } from '../../../host/files/whole-file.ts';
 import type { Handler, ProbeResult } from './handlers.ts';
 
+/** 2: with version and features, by which `auto` chooses. */
+const RECORD_VERSION = 2;
+
 /**
  * Identifies the program file as it is now; undefined if it cannot be read. Taken before the probe, so that a change
  * during the probe is noticed.
@@ -34,7 +37,11 @@ export async function keepProbe(
 ): Promise<void> {
   if (!result.ready) return;
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  await writeWhole(join(directory, `${name}.probe`), JSON.stringify({ version: 1, mark, result }), 0o600);
+  await writeWhole(
+    join(directory, `${name}.probe`),
+    JSON.stringify({ version: RECORD_VERSION, mark, result }),
+    0o600,
+  );
 }
 
 /** The recorded result for the current program file; undefined if it has to be probed. Never rejects. */
@@ -55,12 +62,14 @@ export async function recallProbe(directory: string, handler: Handler): Promise<
 export function parseProbe(text: string, mark: string): ProbeResult | undefined {
   if (text.length > driverLimits.recordBytes) return undefined;
   const record = fieldsOf(JSON.parse(text));
-  if (record['version'] !== 1 || record['mark'] !== mark) return undefined;
-  const { ready, recursiveReadOnlyMounts, userNamespaces, execCgroup, ownSandbox, standIn, knownState } =
+  if (record['version'] !== RECORD_VERSION || record['mark'] !== mark) return undefined;
+  const { ready, recursiveReadOnlyMounts, userNamespaces, execCgroup, ownSandbox, standIn, ...said } =
     fieldsOf(record['result']);
+  const { version, features, knownState } = said;
   if (ready !== true || typeof recursiveReadOnlyMounts !== 'boolean') return undefined;
   if (typeof userNamespaces !== 'boolean' || typeof execCgroup !== 'boolean') return undefined;
   if (typeof ownSandbox !== 'boolean') return undefined;
+  if (typeof version !== 'string' || !isWords(features)) return undefined;
   if (standIn !== undefined && typeof standIn !== 'string') return undefined;
   return {
     ready,
@@ -69,10 +78,16 @@ export function parseProbe(text: string, mark: string): ProbeResult | undefined 
     userNamespaces,
     execCgroup,
     ownSandbox,
+    version,
+    features,
     // absent in records of older versions
     knownState: knownState === true,
     ...(standIn === undefined ? {} : { standIn }),
   };
+}
+
+function isWords(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string');
 }
 
 function fieldsOf(value: unknown): Partial<Record<string, unknown>> {

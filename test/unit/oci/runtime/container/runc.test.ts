@@ -4,7 +4,6 @@ import type { ContainerId, SandboxId } from '../../../../../src/base/ids.ts';
 import type { BundleInput } from '../../../../../src/ports/runtime.ts';
 import { checkArgv, execProcess } from '../../../../../src/oci/runtime/container/exec-process.ts';
 import { stdioOwner } from '../../../../../src/oci/runtime/container/stdio-owner.ts';
-import { parseFeatures } from '../../../../../src/oci/runtime/handler-probe.ts';
 import { parseNotedState } from '../../../../../src/oci/runtime/container/foreign-state.ts';
 import { parseHandlerRecord } from '../../../../../src/oci/runtime/container/handler-records.ts';
 import { HandlerTable } from '../../../../../src/oci/runtime/handlers/handlers.ts';
@@ -203,6 +202,8 @@ describe('runtime handlers', () => {
       execCgroup: true,
       ownSandbox: false,
       knownState: false,
+      version: '',
+      features: [],
     });
     expect(handlers.statuses().map(({ name, ready, reason }) => [name, ready, reason])).toEqual([
       ['', true, ''],
@@ -304,19 +305,6 @@ describe('runtime handlers', () => {
       'run.oci.handler': 'krun',
     });
     expect(runtimeAnnotations({ recursiveReadOnlyMounts: false }, given)).toEqual({});
-  });
-
-  it('report their features', () => {
-    expect(
-      parseFeatures('{"mountOptions":["ro","rro"],"linux":{"mountExtensions":{"idmap":{"enabled":true}}}}'),
-    ).toEqual({
-      recursiveReadOnlyMounts: true,
-      userNamespaces: true,
-    });
-    const neither = { recursiveReadOnlyMounts: false, userNamespaces: false };
-    for (const text of ['', 'unknown command features', '{}', '{"mountOptions":"rro","linux":5}']) {
-      expect(parseFeatures(text), text).toEqual(neither);
-    }
   });
 });
 

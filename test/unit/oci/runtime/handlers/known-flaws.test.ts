@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { knownFlaws } from '../../../../../src/oci/runtime/handlers/known-flaws.ts';
+import { knownFlaws, versionLine } from '../../../../../src/oci/runtime/handlers/known-flaws.ts';
 
 const runc = (version: string): string =>
   knownFlaws(`runc version ${version}\ncommit: v1\nspec: 1.2.0\n`).join('; ');
@@ -53,4 +53,17 @@ describe('flaws of runtimes by their versions', () => {
     for (const text of ['', 'youki version 0.1.0', 'runc', 'runc version ', 'not runc version 1.0.0'])
       expect(knownFlaws(text)).toEqual([]);
   });
+});
+
+it.each([
+  ['crun version 1.28\ncommit: 54f1\nrundir: /run/crun\n', 'crun version 1.28'],
+  [
+    'NVIDIA Container Runtime version 1.17.4\ncommit: 9b69\n\nrunc version 1.1.9\nspec: 1.0\n',
+    'runc version 1.1.9',
+  ],
+  ['runsc version release-20260905\nspec: 1.1.0\n', 'runsc version release-20260905'],
+  ['', ''],
+])('the runtime in %j is %j', (text, line) => {
+  expect(versionLine(text)).toBe(line);
+  expect(knownFlaws(versionLine(text))).toEqual(knownFlaws(text));
 });

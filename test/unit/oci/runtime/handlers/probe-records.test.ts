@@ -19,6 +19,8 @@ const found: ProbeResult = {
   execCgroup: true,
   ownSandbox: false,
   knownState: false,
+  version: 'runc version 1.4.3',
+  features: ['cgroup v2', 'seccomp'],
 };
 
 let directory: string;
@@ -73,29 +75,35 @@ test('a result whose stand-in is missing does not count', async () => {
 });
 
 test.each([
-  ['a result of another version', { version: 2, mark: 'm', result: found }],
-  ['a result without its mark', { version: 1, result: found }],
+  ['a result of another version', { version: 1, mark: 'm', result: found }],
+  ['a result without its mark', { version: 2, result: found }],
   [
     'a result that lacks a field',
-    { version: 1, mark: 'm', result: { ready: true, userNamespaces: true, execCgroup: true } },
+    { version: 2, mark: 'm', result: { ready: true, userNamespaces: true, execCgroup: true } },
   ],
   [
     'a result that does not say whether each container has a sandbox, as earlier releases wrote it,',
-    { version: 1, mark: 'm', result: { ...found, ownSandbox: undefined } },
+    { version: 2, mark: 'm', result: { ...found, ownSandbox: undefined } },
   ],
   [
     'a result with a field of another type',
-    { version: 1, mark: 'm', result: { ...found, execCgroup: 'yes' } },
+    { version: 2, mark: 'm', result: { ...found, execCgroup: 'yes' } },
   ],
-  ['no result', { version: 1, mark: 'm' }],
+  [
+    'a result without version and features, as earlier releases wrote it,',
+    { version: 2, mark: 'm', result: { ...found, version: undefined, features: undefined } },
+  ],
+  ['a result with a feature of another type', { version: 2, mark: 'm', result: { ...found, features: [1] } }],
+  ['no result', { version: 2, mark: 'm' }],
   ['a number', 1],
   ['null', null],
 ])('%s is not used', (_what, record) => {
+  expect(parseProbe(JSON.stringify({ version: 2, mark: 'm', result: found }), 'm')).toEqual(found);
   expect(parseProbe(JSON.stringify(record), 'm')).toBeUndefined();
 });
 
 test('a damaged file is not used', async () => {
   await keep(found);
-  writeFileSync(join(directory, 'runc.probe'), '{"version":1,');
+  writeFileSync(join(directory, 'runc.probe'), '{"version":2,');
   expect(await recallProbe(directory, handler)).toBeUndefined();
 });
