@@ -5,6 +5,7 @@
 const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/\broot\b(?! file)/u, 'root: `sudo npm test`'],
   [/apparmor/iu, 'a kernel with AppArmor enabled: `npm run test:vm`'],
+  [/npm run runtimes/u, '`sudo npm run runtimes` once, which makes it'],
   [/a policy is loaded/u, 'a machine without an SELinux policy'],
   [/no newer variant|runs no newer/u, 'a processor of a newer variant (x86-64-v2 or later)'],
   [/linux-libc-dev/u, '`apt-get install linux-libc-dev`'],
