@@ -11,6 +11,7 @@ import type { Attachment, AttachmentCache, KeptResult } from './attachment-cache
 import type { Network, PluginConf } from './conflist.ts';
 import { atLeast } from './conflist.ts';
 import { deleteAll, onlyNoNamespace } from './delete-chain.ts';
+import { addressOfTidy } from './firewall.ts';
 import type { Budget, Firewall } from './firewall.ts';
 import type { GcGate } from './gc-gate.ts';
 import type { CniJsonObject } from './json.ts';
@@ -30,6 +31,9 @@ export interface ChainContext {
 /** Whether the network namespace at the path has an interface of this name. */
 export type HasInterface = (netnsPath: string, ifName: string) => Promise<boolean>;
 
+/** The IPv4 address of an interface in the network namespace at the path. */
+export type AddressOf = (netnsPath: string, ifName: string) => Promise<string | undefined>;
+
 /**
  * What plugins say of an interface that is not there: the text of Go's netlink library, and that of iproute2 and the
  * kernel.
@@ -41,17 +45,20 @@ export class Attachments {
   readonly #cache: AttachmentCache;
   readonly #firewall: Firewall;
   readonly #hasInterface: HasInterface;
+  readonly #addressOf: AddressOf;
 
   constructor(
     runTool: RunTool,
     cache: AttachmentCache,
     firewall: Firewall,
     hasInterface: HasInterface = async () => Promise.resolve(true),
+    addressOf: AddressOf = async () => Promise.resolve(undefined),
   ) {
     this.#runTool = runTool;
     this.#cache = cache;
     this.#firewall = firewall;
     this.#hasInterface = hasInterface;
+    this.#addressOf = addressOf;
   }
 
   /**
@@ -145,6 +152,7 @@ export class Attachments {
       const chain = this.#chain(attachment, 'DEL', path, attempted, context, budget);
       return chain(plugin, prevResult, delShareMs(budget.leftMs, pluginsLeft));
     };
+    let leavesNothing = await this.#hasItsAddress(attachment, kept, netnsPath);
     await deleteAll(
       network,
       async (plugin, pluginsLeft) => {
@@ -153,19 +161,37 @@ export class Attachments {
         } catch (error) {
           if (netnsPath === '') return onlyNoNamespace(error, plugin);
           if (!(await this.#isDetached(attachment, netnsPath, error))) throw error;
+          leavesNothing = false;
           await del('', plugin, pluginsLeft).catch((second: unknown) => onlyNoNamespace(second, plugin));
         }
       },
       attempted,
     );
     const on = 'firewall rules left by CNI plugins';
-    context.note?.(on);
-    await this.#firewall.clean(attachment, kept, {
-      budget,
-      ...(context.signal === undefined ? {} : { signal: context.signal }),
-      onSpawn: (argv, pid) => context.note?.(on, argv, pid),
-    });
+    if (!leavesNothing) {
+      context.note?.(on);
+      await this.#firewall.clean(attachment, kept, {
+        budget,
+        ...(context.signal === undefined ? {} : { signal: context.signal }),
+        onSpawn: (argv, pid) => context.note?.(on, argv, pid),
+      });
+    }
     await this.#cache.end(id);
+  }
+
+  /**
+   * Whether the plugins will remove their own rules: the pod's processes have ended, so that what its interface has now
+   * is what they will find. The search for left-over rules is a process.
+   */
+  async #hasItsAddress(
+    attachment: Attachment,
+    kept: KeptResult | undefined,
+    netnsPath: string,
+  ): Promise<boolean> {
+    const address = netnsPath === '' ? undefined : addressOfTidy(attachment, kept);
+    if (address === undefined) return false;
+    const found = await this.#addressOf(netnsPath, attachment.ifName).catch(() => undefined);
+    return found === address;
   }
 
   /**

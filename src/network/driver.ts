@@ -8,7 +8,7 @@ import { fail, toFault } from '../base/fault.ts';
 import { networkLimits } from './bounds.ts';
 import type { SandboxId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
-import { netDevOf, setSysctlsInNamespace } from '../host/namespaces/namespaces.ts';
+import { ipv4Of, netDevOf, setSysctlsInNamespace } from '../host/namespaces/namespaces.ts';
 import { sysctlInterface } from '../host/namespaces/sysctl.ts';
 import type { Attachment } from './attachment-cache.ts';
 import { AttachmentCache } from './attachment-cache.ts';
@@ -87,8 +87,12 @@ class CniDriver implements NetworkDriver {
     this.#options = options;
     this.#cache = new AttachmentCache(options.cacheDir);
     const firewall = new Firewall(options.runTool);
-    this.#attachments = new Attachments(options.runTool, this.#cache, firewall, async (netnsPath, ifName) =>
-      hasInterface(await netDevOf(netnsPath, options.clock), ifName),
+    this.#attachments = new Attachments(
+      options.runTool,
+      this.#cache,
+      firewall,
+      async (netnsPath, ifName) => hasInterface(await netDevOf(netnsPath, options.clock), ifName),
+      (netnsPath, ifName) => ipv4Of(netnsPath, ifName, options.clock),
     );
     const { masquerade } = options;
     this.#watch = new NetworkWatch({ ...options, onScan: () => void masquerade?.check() });

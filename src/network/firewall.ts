@@ -58,6 +58,25 @@ function ownChains(
   return families(kept).flatMap((family) => [...chains].map((chain) => ({ family, chain })));
 }
 
+/** Plugins that remove their own masquerade chain where they find the pod's interface with its address. */
+const TIDY = new Set(['bridge', 'ptp']);
+
+/**
+ * Whether all chains of the attachment are removed by its plugins, as long as the pod's interface still has the
+ * returned address; undefined where that is not known, as for plugins that run others.
+ */
+export function addressOfTidy(attachment: Attachment, kept: KeptResult | undefined): string | undefined {
+  const [ip, ...others] = kept?.result.ips ?? [];
+  if (kept?.complete !== true || ip?.family !== 4 || others.length > 0) return undefined;
+  const { network, runtimeConfig } = attachment;
+  if ((asArray(member(runtimeConfig, 'portMappings')) ?? []).length > 0) return undefined;
+  const isTidy = network.plugins.every(({ type, raw }) => {
+    const nested = [...withDelegates(raw, network.name, networkLimits.delegateDepth)].length > 1;
+    return !nested && type !== 'flannel' && (member(raw, 'ipMasq') !== true || TIDY.has(type));
+  });
+  return isTidy ? ip.ip : undefined;
+}
+
 /**
  * A plugin's configuration and those of the plugins that it runs itself (Multus), each with the name of its network,
  * from which the names of chains are derived.

@@ -135,11 +135,14 @@ export const SHUT_WR = 1;
 export const TIOCSWINSZ = 0x5414;
 export const SIOCGIFFLAGS = 0x8913;
 export const SIOCSIFFLAGS = 0x8914;
+export const SIOCGIFADDR = 0x8915;
 export const IFF_UP = 0x1;
 export const IFF_LOOPBACK = 0x8;
 /** struct ifreq: name[16], then the flags as a short; 40 bytes in all. */
 export const IFREQ_BYTES = 40;
 export const IFREQ_FLAGS_OFFSET = 16;
+/** After the name a struct sockaddr_in: family, port, then the four bytes of the address. */
+export const IFREQ_IPV4_OFFSET = 20;
 
 export const CLOCK_REALTIME = 0;
 export const CLOCK_MONOTONIC = 1;

@@ -9,6 +9,7 @@
  * and drops the old root; services with a private view keep it). That copy disappears when the pin's file is
  * removed: since Linux 3.18 this detaches every mount on it, in all mount namespaces, without EBUSY.
  */
+import { closeSync } from 'node:fs';
 import { mkdir, realpath, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -16,7 +17,16 @@ import { Semaphore } from '../../base/bounded.ts';
 import { fail } from '../../base/fault.ts';
 import { hostLimits } from '../bounds.ts';
 import { codeOf, fromNode, onlyAbsent } from '../ffi/errno.ts';
-import { NSFS_MAGIC } from '../ffi/constants.ts';
+import {
+  AF_INET,
+  IFREQ_BYTES,
+  IFREQ_IPV4_OFFSET,
+  NSFS_MAGIC,
+  SIOCGIFADDR,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+} from '../ffi/constants.ts';
+import { callSync, libc } from '../ffi/ffi.ts';
 import { askKernelThread } from '../kernel-thread/kernel-thread.ts';
 import { findMount, readMountInfo } from '../mounts/mountinfo.ts';
 import { mountBind, setPropagation, unmount } from '../mounts/mounts.ts';
@@ -26,6 +36,8 @@ import { sysctlNamespace } from './sysctl.ts';
 import type { Sysctl } from '../../ports/specs.ts';
 import { withUserNamespace } from './userns-process.ts';
 import type { UserNamespaceRequest } from './userns-process.ts';
+
+type NamespaceClock = Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
 
 export interface PinRequest {
   /** Absolute, in a prepared pin root; created when it does not exist. */
@@ -165,7 +177,7 @@ export async function socketInNamespace(
   netns: string,
   family: number,
   type: number,
-  clock: ClockPort,
+  clock: NamespaceClock,
 ): Promise<number> {
   const attempted = `create a socket in network namespace ${netns}`;
   const bound = { clock, timeoutMs: hostLimits.pinMs };
@@ -178,13 +190,32 @@ export async function socketInNamespace(
 }
 
 /**
+ * The first IPv4 address of an interface in the network namespace pinned at `netns`; undefined when the interface is
+ * gone or has none. Throws `outside` when the namespace is gone.
+ */
+export async function ipv4Of(
+  netns: string,
+  name: string,
+  clock: NamespaceClock,
+): Promise<string | undefined> {
+  const socket = await socketInNamespace(netns, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, clock);
+  try {
+    const request = Buffer.alloc(IFREQ_BYTES);
+    request.write(name, 'latin1');
+    const asked = callSync(libc.ioctl, socket, SIOCGIFADDR, request);
+    // ENODEV, EADDRNOTAVAIL (netdevice(7))
+    if (asked.result === -1) return undefined;
+    return [...request.subarray(IFREQ_IPV4_OFFSET, IFREQ_IPV4_OFFSET + 4)].join('.');
+  } finally {
+    closeSync(socket);
+  }
+}
+
+/**
  * The text of net/dev in the network namespace pinned at `netns`. Throws `outside` when the namespace is
  * gone.
  */
-export async function netDevOf(
-  netns: string,
-  clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>,
-): Promise<string> {
+export async function netDevOf(netns: string, clock: NamespaceClock): Promise<string> {
   const attempted = `read the interfaces of network namespace ${netns}`;
   const bound = { clock, timeoutMs: hostLimits.pinMs };
   const text = await turn.with(() =>

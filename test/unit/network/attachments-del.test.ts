@@ -284,6 +284,34 @@ describe('rules left by plugins', () => {
   });
 
   it.each([
+    ['the interface has the address of ADD', '10.0.0.5', {}, 0],
+    ['the interface has another address', '10.0.0.6', {}, 1],
+    ['the interface is gone', undefined, {}, 1],
+    ['the plugin is another than bridge or ptp', '10.0.0.5', { type: 'own' }, 1],
+    ['the plugin runs another', '10.0.0.5', { delegate: { type: 'bridge' } }, 1],
+  ])('are searched by %s: %s', async (_title, address, more, times) => {
+    const { cache, attachment } = world(
+      (seen) =>
+        seen.argv.includes('-S')
+          ? { exitCode: 1, stderr: 'iptables: No chain/target/match by that name.' }
+          : good(seen),
+      network({ plugins: [{ type: 'bridge', ipMasq: true, ...more }] }),
+    );
+    plugins.install('bridge', 'own', 'iptables');
+    const attachments = new Attachments(
+      plugins.runTool,
+      cache,
+      new Firewall(plugins.runTool, [plugins.dir]),
+      undefined,
+      async () => address,
+    );
+    const { runtimeConfig: _ports, ...rest } = attachment;
+    await attachments.add({ ...rest, runtimeConfig: {} }, netns, context);
+    await attachments.del(id, inNetns, context, noGuess);
+    expect(plugins.seen.filter(({ argv }) => argv.includes('-S'))).toHaveLength(times);
+  });
+
+  it.each([
     ['bridge behind Flannel', { type: 'flannel', delegate: { bridge: 'cni0' } }, ['net']],
     ['bridge behind a delegate', { type: 'one', delegate: { type: 'bridge', ipMasq: true } }, ['net']],
     [
