@@ -26,9 +26,14 @@ describe('the launcher', () => {
   });
   afterAll(() => rmSync(directory, { recursive: true }));
 
-  const launch = async (name: string, args: string[] = []): Promise<Record<string, unknown>> => {
-    const env = { NODE_OPTIONS: '--no-such-option', UV_THREADPOOL_SIZE: '4', PATH: '/usr/bin:/bin' };
-    const ended = await run([join(directory, name), ...args], { env, cwd: '/' });
+  const launch = async (name: string, args: string[] = [], cwd = '/'): Promise<Record<string, unknown>> => {
+    const env = {
+      NODE_OPTIONS: '--no-such-option',
+      UV_THREADPOOL_SIZE: '4',
+      CDPATH: '/usr',
+      PATH: '/usr/bin:/bin',
+    };
+    const ended = await run([cwd === '/' ? join(directory, name) : name, ...args], { env, cwd });
     expect(ended.stderr).toBe('');
     return JSON.parse(ended.stdout) as Record<string, unknown>;
   };
@@ -44,6 +49,22 @@ describe('the launcher', () => {
         which: 'source',
       });
     }
+  });
+
+  it('finds itself below a linked directory, and by a relative path in spite of CDPATH', async () => {
+    const link = `${directory}-link`;
+    symlinkSync(directory, link);
+    try {
+      const ended = await run([join(link, 'bin/troupe'), 'serve'], {
+        env: { PATH: '/usr/bin:/bin' },
+        cwd: '/',
+      });
+      expect(ended).toMatchObject({ code: 0, stderr: '' });
+    } finally {
+      rmSync(link);
+    }
+    expect(await launch('bin/troupe', [], directory)).toMatchObject({ which: 'source' });
+    expect(await launch('./troupe', [], join(directory, 'bin'))).toMatchObject({ which: 'source' });
   });
 
   it('prefers an existing bundle', async () => {
