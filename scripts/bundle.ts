@@ -66,7 +66,11 @@ await build({
   // CommonJS: an `import` of node:http reads every export of it, and one of them loads undici (20 ms, 3 MiB)
   format: 'cjs',
   outExtension: { '.js': '.cjs' },
-  banner: { js: "const troupeUrl = require('node:url').pathToFileURL(__filename).href;" },
+  // a function of what the launcher hands over: wrapped there, V8 would copy the whole text
+  banner: {
+    js: "(function(exports,require,module,__filename,__dirname,troupeCompiled,troupeThreadWorker){const troupeUrl=require('node:url').pathToFileURL(__filename).href;",
+  },
+  footer: { js: '})' },
   define: {
     'import.meta.url': 'troupeUrl',
     'import.meta.dirname': '__dirname',

@@ -11,6 +11,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Script, constants } from 'node:vm';
 import { crc32 } from 'node:zlib';
+import { startThreadWorker } from '../host/kernel-thread/thread-worker.ts';
+import type { ThreadWorker } from '../host/kernel-thread/thread-worker.ts';
 import { launchLimits } from './bounds.ts';
 
 /** The file's first line, as JSON; V8's data follows. */
@@ -26,21 +28,19 @@ interface Header {
 const here = dirname(fileURLToPath(import.meta.url));
 const path = join(here, 'troupe.cjs');
 const command = process.argv[2] ?? '';
+const isDaemon = command === 'serve' || command === 'start';
 // commands and the daemon use different code
-const cachePath = join(
-  here,
-  'code-cache',
-  command === 'serve' || command === 'start' ? 'daemon.bin' : 'commands.bin',
-);
+const cachePath = join(here, 'code-cache', isDaemon ? 'daemon.bin' : 'commands.bin');
 
 start();
 
 function start(): void {
+  const threadWorker = isDaemon ? earlyWorker() : undefined;
   const { size, mtimeMs } = statSync(path);
   const bundle = `${size} ${mtimeMs}`;
   const cache = readCache(bundle);
-  // latin1 is enough: the bundle without comments is ASCII
-  const source = `(function(exports,require,module,__filename,__dirname,troupeCompiled){${readFileSync(path, 'latin1')}\n})`;
+  // latin1 is enough: the bundle without comments is ASCII. Its text is a function (scripts/bundle.ts)
+  const source = readFileSync(path, 'latin1');
   const script = new Script(source, {
     filename: path,
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
@@ -54,7 +54,22 @@ function start(): void {
   };
   const made = { exports: {} };
   const run = script.runInThisContext() as (...given: readonly unknown[]) => void;
-  run(made.exports, createRequire(path), made, path, here, keep);
+  run(made.exports, createRequire(path), made, path, here, keep, threadWorker);
+}
+
+/**
+ * The kernel thread's worker, which takes as long to start as the bundle takes to be read: the start needs both.
+ * Undefined when it can't be started: kernel-thread.ts tries again, and reports the reason.
+ */
+function earlyWorker(): ThreadWorker | undefined {
+  try {
+    const started = startThreadWorker();
+    // kernel-thread.ts listens, too, from its first use on; a wrong command line ends the process before
+    started.worker.on('error', () => undefined).unref();
+    return started;
+  } catch {
+    return undefined;
+  }
 }
 
 function readCache(bundle: string): { header: Header; data: Buffer } | undefined {

@@ -1,12 +1,15 @@
 /** The main thread's side of kernel-worker.ts: sends requests and manages the thread. */
-import { closeSync, openSync, readlinkSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { Worker } from 'node:worker_threads';
+import { closeSync } from 'node:fs';
+import type { Worker } from 'node:worker_threads';
 import type { ClockPort } from '../../ports/clock.ts';
 import { FaultError, fail, fault } from '../../base/fault.ts';
 import { hostLimits } from '../bounds.ts';
-import { PIN_KINDS } from './thread-protocol.ts';
-import type { ThreadAnswer, ThreadOrder, ThreadRequest, WorkerStart } from './thread-protocol.ts';
+import type { ThreadAnswer, ThreadOrder, ThreadRequest } from './thread-protocol.ts';
+import { startThreadWorker } from './thread-worker.ts';
+import type { ThreadWorker } from './thread-worker.ts';
+
+/** Set by the launcher, which starts the worker first (src/daemon/launch.ts); undefined when it does not. */
+declare const troupeThreadWorker: ThreadWorker | undefined;
 
 export interface Asking {
   /** Beginning of an error message. */
@@ -120,30 +123,14 @@ function theThread(): Promise<Thread> {
 }
 
 async function startThread(): Promise<Thread> {
-  // libuv starts all threads of its pool at first use, in the namespaces of the thread that uses it first
-  await stat('/');
-  const host: WorkerStart['host'][number][] = [];
-  try {
-    for (const kind of PIN_KINDS) {
-      const path = `/proc/self/ns/${kind}`;
-      host.push({ kind, fd: openSync(path, 'r'), name: readlinkSync(path) });
-    }
-    return runThread(host);
-  } catch (error) {
-    for (const { fd } of host) closeSync(fd);
-    throw error;
-  }
+  const early = handed;
+  handed = undefined;
+  return runThread(early ?? startThreadWorker());
 }
 
-function runThread(host: WorkerStart['host']): Thread {
-  const file = import.meta.url.endsWith('.ts') ? '../kernel-worker/kernel-worker.ts' : './kernel-worker.js';
-  const worker = new Worker(new URL(file, import.meta.url), {
-    workerData: { host } satisfies WorkerStart,
-    // Node does not track descriptors that libc opened, and would warn at each that is closed
-    trackUnmanagedFds: false,
-    // the worker keeps no data: the least memory with which Node starts
-    resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },
-  });
+let handed = typeof troupeThreadWorker === 'undefined' ? undefined : troupeThreadWorker;
+
+function runThread({ worker, host }: ThreadWorker): Thread {
   const started: Thread = { worker, waiting: new Map() };
   const ended = (reason: string): void => {
     leave(started);

@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { PIN_KINDS } from '../../../src/host/kernel-thread/thread-protocol.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { run } from '../../support/run.ts';
 import { EVENT_MS } from '../../support/patience.ts';
@@ -23,8 +24,11 @@ import { EVENT_MS } from '../../support/patience.ts';
 const directory = mkdtempSync(join(tmpdir(), 'troupe-launch-'));
 const cache = join(directory, 'code-cache/daemon.bin');
 const bundle = join(directory, 'troupe.cjs');
-const TEXT =
-  "const late = () => require('node:path').basename(__filename);\nconsole.log(late(), __dirname === require('node:path').dirname(__filename));\nif (process.argv[3] !== undefined) troupeCompiled(process.argv[3]);\n";
+const asFunction = (text: string): string =>
+  `(function(exports,require,module,__filename,__dirname,troupeCompiled,troupeThreadWorker){\n${text}})\n`;
+const TEXT = asFunction(
+  "const late = () => require('node:path').basename(__filename);\nconsole.log(late(), __dirname === require('node:path').dirname(__filename));\nif (process.argv[3] !== undefined) troupeCompiled(process.argv[3]);\n",
+);
 
 beforeAll(async () => {
   await build({
@@ -108,4 +112,20 @@ it('F89 the launcher runs with a directory in the place of the cache', async () 
   mkdirSync(join(cache, 'below'), { recursive: true });
   await launch('start');
   expect(existsSync(join(cache, 'below'))).toBe(true);
+});
+
+it('hands the worker of the kernel thread to the daemon alone, and the program ends without it', async () => {
+  writeFileSync(
+    bundle,
+    asFunction('console.log(troupeThreadWorker?.host.map(({ kind }) => kind).join());\n'),
+  );
+  const stdoutOf = async (command: string): Promise<string> => {
+    const ended = await run([process.execPath, join(directory, 'launch.cjs'), command]);
+    // no worker lies beside this launcher, so it fails meanwhile: that is reported with the first request
+    expect(ended).toMatchObject({ code: 0, stderr: '' });
+    return ended.stdout.trim();
+  };
+  expect(await stdoutOf('serve')).toBe(PIN_KINDS.join());
+  expect(await stdoutOf('start')).toBe(PIN_KINDS.join());
+  expect(await stdoutOf('version')).toBe('undefined');
 });
