@@ -13,7 +13,7 @@ import { toFault } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
 import { killProcess, processExists } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
-import { pause, poll } from '../../../host/clock/wait.ts';
+import { nextTurn, pause, poll } from '../../../host/clock/wait.ts';
 import { watchDirectory, watchProcess } from '../../../host/process/watch.ts';
 import type { Watch } from '../../../host/process/watch.ts';
 import { KILLED_EXIT_CODE, UNKNOWN_EXIT_CODE, exitFactOf, readExitFile } from '../monitor/exit-file.ts';
@@ -51,6 +51,8 @@ export class Exits {
   /** Ids whose exit file is to be read. An id that is added twice before that is read once. */
   readonly #pending = new Set<ContainerId>();
   #reading: Promise<void> | undefined;
+  /** When the latest container's processes may be watched. */
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(parts: DriverParts) {
     this.#parts = parts;
@@ -115,12 +117,16 @@ export class Exits {
     return exitFactOf(file, note === undefined ? 0 : await fatalOomKills(this.#parts, id, note.cgroup));
   }
 
-  /** Watches init and its monitor until one of them has exited. */
+  /**
+   * Watches init and its monitor until one of them has exited. One container in each turn of the event loop: a start
+   * watches those of all pods, and the first calls need not wait for that.
+   */
   watch(input: ContainerInput & { readonly init: ProcessIdentity }): void {
     if (this.#isClosed || this.#watched.has(input.id)) return;
     const watched: Watched = { input, watches: [] };
     this.#watched.set(input.id, watched);
-    this.#background(this.#watchProcesses(watched, input.init));
+    this.#turn = this.#turn.then(nextTurn);
+    this.#background(this.#turn.then(() => this.#watchProcesses(watched, input.init)));
   }
 
   /** Reports an exit that has no exit file. */
@@ -138,6 +144,7 @@ export class Exits {
   }
 
   async #watchProcesses(watched: Watched, init: ProcessIdentity): Promise<void> {
+    if (this.#watched.get(watched.input.id) !== watched) return;
     const { layout, table } = this.#parts;
     const { id, handler } = watched.input;
     const monitor = await monitorIdentity(layout.monitorPidFile(id), marksOf(table.resolve(handler), id));
