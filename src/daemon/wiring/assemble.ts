@@ -157,10 +157,12 @@ async function takeOver(config: Config, layout: Layout, handed: Handed) {
   const part: PartReport = { clock, conditions };
   const rechecked = new Rechecked(clock, conditions);
   for (const moved of movedAside) rechecked.report(moved, whileThere(moved));
-  const [opened, cgroups, platform] = await Promise.all([
+  const [opened, cgroups, platform, live] = await Promise.all([
     journalOf(layout, clock, log, observability),
     detectCgroups(),
     platformOrPlain(part),
+    // reads the node's files and starts no program, so it need not come after the helpers
+    liveRegistries(config, clock, log),
     orWithout(
       part,
       'helpers of an earlier boot',
@@ -169,7 +171,7 @@ async function takeOver(config: Config, layout: Layout, handed: Handed) {
       Infinity,
     ),
   ]);
-  return { lock, observability, part, rechecked, opened, cgroups, platform };
+  return { lock, observability, part, rechecked, opened, cgroups, platform, live };
 }
 
 type Start = Awaited<ReturnType<typeof takeOver>>;
@@ -193,7 +195,7 @@ async function openDrivers(
   { clock, random, log }: Handed,
   apparmor: Promise<ApparmorSetup>,
 ): Promise<Drivers> {
-  const { observability, part, rechecked, cgroups } = start;
+  const { observability, part, rechecked, cgroups, live } = start;
   const nri = await createNri(config, layout, part, log);
   const store = await openStore(config, {
     clock,
@@ -203,10 +205,9 @@ async function openDrivers(
     conditions: observability.conditions,
     rechecked,
   });
-  const [runtime, network, live] = await Promise.all([
+  const [runtime, network] = await Promise.all([
     runtimeDriver(config, layout, cgroups, part, log, apparmor, nri),
     networkDriver(config, layout, part, log),
-    liveRegistries(config, clock, log),
     orLater(part, 'directory of namespaces', () => makePins(layout.pinsDir, rechecked)),
   ]);
   const host = watchedHost(layout, cgroups, store.paths.root, clock, log);
