@@ -17,7 +17,9 @@ import { quantile } from './stats.ts';
 
 const PODS = 100;
 const AT_ONCE = 10;
-const RECOVERIES = 12;
+/** With which a start is measured, too: a node that was just added has some of its own. */
+const FEW_PODS = 2;
+const RECOVERIES = 15;
 const CONTAINERS = 1000;
 const CALLS = 500;
 const LOOKS = 20;
@@ -32,7 +34,8 @@ interface Pods {
   readonly full: Memory;
   readonly later: Memory;
   readonly lag: { readonly daemon: Lag; readonly idle: Lag };
-  readonly recovered: readonly Recovered[];
+  /** By the number of running pods. */
+  readonly starts: ReadonlyMap<number, readonly Recovered[]>;
 }
 
 interface Containers {
@@ -85,15 +88,19 @@ const manyPods = (): Promise<Pods> =>
     const full = memoryOf(instance.pid());
     await delay(QUIET_MS);
     const later = memoryOf(instance.pid());
-    console.log(`${RECOVERIES} recoveries`);
-    const recovered = await recoveries(instance, RECOVERIES);
-    await instance.start();
-    // ended in the daemon's own way: what it leaves would be the next run's
-    while (pods.length > 0) await Promise.all(pods.splice(0, AT_ONCE).map((pod) => pod.stop()));
+    const starts = new Map<number, readonly Recovered[]>();
+    for (const count of [PODS, FEW_PODS, 0]) {
+      // ended in the daemon's own way: what it leaves would be the next run's
+      while (pods.length > count)
+        await Promise.all(pods.splice(0, Math.min(AT_ONCE, pods.length - count)).map((pod) => pod.stop()));
+      console.log(`${RECOVERIES} starts with ${count} pods`);
+      starts.set(count, await recoveries(instance, RECOVERIES));
+      await instance.start();
+    }
     const program = readFileSync(`/proc/${instance.pid()}/cmdline`, 'utf8').includes('dist/launch.cjs')
       ? 'the bundle'
       : 'its sources, since the bundle is older than they are';
-    return { program, empty, full, later, lag, recovered };
+    return { program, empty, full, later, lag, starts };
   });
 
 const manyContainers = (): Promise<Containers> =>
@@ -144,9 +151,11 @@ function scaleText(pods: Pods, containers: Containers): string {
     '',
     '| ms | n | p50 | p99 |',
     '|---|---|---|---|',
-    row(
-      `from exec after a SIGKILL to the first whole lists, ${PODS} running pods${whole(pods.recovered, PODS)}`,
-      pods.recovered.map((one) => one.ms),
+    ...[...pods.starts].map(([count, all]) =>
+      row(
+        `from exec to the first whole lists after a SIGKILL, ${count} running pods${whole(all, count)}`,
+        all.map((one) => one.ms),
+      ),
     ),
     row(
       `the same with ${CONTAINERS} ended containers${whole(containers.recovered, CONTAINERS)}`,
