@@ -305,8 +305,7 @@ describe('rules left by plugins', () => {
       undefined,
       async () => address,
     );
-    const { runtimeConfig: _ports, ...rest } = attachment;
-    await attachments.add({ ...rest, runtimeConfig: {} }, netns, context);
+    await attachments.add({ ...attachment, runtimeConfig: {} }, netns, context);
     await attachments.del(id, inNetns, context, noGuess);
     expect(plugins.seen.filter(({ argv }) => argv.includes('-S'))).toHaveLength(times);
   });
