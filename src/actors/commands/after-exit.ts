@@ -28,6 +28,8 @@ export async function holdRefusalUntilExit<T>(
     await askContainer(stage, call, {
       address: view.address,
       attempted: `${attempted}: waiting for the end of container ${id} to be recorded`,
+      // its process is gone, and the monitor has not reported the exit yet
+      waitsOn: 'its exit code',
       answer: (now, gone) => (gone || now?.criState === 'exited' ? { ok: true } : undefined),
     });
     throw thrown;

@@ -37,6 +37,8 @@ export interface Question<T, V extends View = View, E extends ActorEvent = Actor
   readonly attempted: string;
   /** Sent once the listener is registered, and again if the actor was rebuilt. Undefined: `ask` only waits. */
   readonly command?: E | undefined;
+  /** Named by the answer at the deadline when the actor has no effect in progress. */
+  readonly waitsOn?: string;
   /**
    * The answer, or undefined to keep waiting. When `gone`, the view is the actor's last one; undefined if it never
    * existed.
@@ -209,7 +211,7 @@ function stillThere<T>(
   kind: 'timedOut' | 'cancelled',
 ): string {
   const path = asker.directory.view(question.address)?.path ?? 'unknown';
-  const waiting = waitingOn(asker, question.address);
+  const waiting = waitingOn(asker, question.address) || (question.waitsOn ?? '');
   const ended = kind === 'timedOut' ? 'deadline passed' : 'the caller has gone';
   const on = waiting === '' ? '' : `, waiting on ${waiting}`;
   return `${question.attempted}: ${ended} in state ${path}${on}; the work goes on, the same call joins it`;

@@ -204,6 +204,27 @@ describe('UpdateContainerResources', () => {
   });
 });
 
+describe('a refusal that waits for the exit', () => {
+  it('I10: names it at the deadline, also before the exit is reported (sim seed 352)', async () => {
+    const { world, troupe, spec } = await withSandbox();
+    const id = await troupe.createContainer(spec, world.call());
+    await troupe.startContainer(id, world.call());
+    world.fail('runtime.update');
+    world.pauseAlive = false;
+    const updated = troupe.updateContainer(id, spec.resources, world.call(1000)).catch(caught);
+    await turns();
+    await world.clock.advance(1000);
+    expect(await updated).toMatchObject({
+      fault: {
+        kind: 'timedOut',
+        message: expect.stringMatching(
+          /deadline passed in state running, waiting on its exit code;/,
+        ) as string,
+      },
+    });
+  });
+});
+
 describe('ExecSync', () => {
   it('I12 F71: is refused once the end is known, also while its record is written, and answers with the end when status shows it (sim seed 12172)', async () => {
     const { world, troupe, spec } = await withSandbox();
