@@ -26,7 +26,7 @@ describe('container', () => {
     const [at, held] = [places.filter((place) => isMet(place) && !isHeld(place)), places.filter(isHeld)];
     expect([at.length > 0, held.length > 0]).toEqual([true, true]);
     expect([...new Set(afterIts(at).map((place) => place?.path))]).toEqual([
-      'finishing.{record.recording,release.deleting}',
+      'finishing.{record.recording,release.notifying}',
     ]);
     const follows = canReach(
       exploration,

@@ -206,7 +206,12 @@ export class PodWorker {
       from === undefined
         ? this.#client.create(spec(imageId))
         : this.#checkpoints.createFrom(sandboxId, from, spec),
-    );
+    ).catch((thrown: unknown) => {
+      // its target has ended and was collected since the list was read: a refusal is right
+      if (targetId !== undefined && this.#world.troupe?.directory.container(targetId) === undefined)
+        fail('wrongState', String(thrown));
+      throw thrown;
+    });
     await this.#maybeTwice(() => this.#client.start(id));
   }
 

@@ -265,15 +265,16 @@ describe('bugs found by the simulation', () => {
   });
 
   it.each([
-    ['its root file system', 'storage.unmountRootfs'],
-    ['its checkpoint', 'criu.dropImages'],
+    // StartContainer has been answered: the exit is shown before the release has ended
+    ['its root file system', 'idle storage.unmountRootfs'],
+    ['its checkpoint', 'StartContainer criu.dropImages'],
   ])(
     'I1 a container whose restore failed has ended, also after a kill between the deletion of %s and the record of its end (seeds 5652, 16560)',
     async (_what, step) => {
       const hook = first(
         at('StartContainer criu.unmark', 'before', 1, refused),
         at('StartContainer journal.append', 'before', 1, refused),
-        at(`StartContainer ${step}`, 'after', 1, (_number, _when, _pair, world) => die(world)),
+        at(step, 'after', 1, (_number, _when, _pair, world) => die(world)),
       );
       const { failure, world } = await runScenario(33, hook);
       expect([world.crashes, reported(failure)]).toStrictEqual([1, '']);

@@ -50,8 +50,9 @@ const EXIT = {
 
 const LIMITS = { memoryLimitBytes: 64n, hugepageLimits: [], unified: {}, cpusetCpus: '', cpusetMems: '' };
 /** As the spec says it, which is not compared as a whole: `isRestored` separates such states from others. */
+const SECURITY = { namespaces: { pid: 'container' } };
 const RESTORED = {
-  spec: { resources: LIMITS, restore: { from: { archive: '/c.tar' }, digest: '' } },
+  spec: { resources: LIMITS, security: SECURITY, restore: { from: { archive: '/c.tar' }, digest: '' } },
   isRestored: true,
 };
 const UPDATE = { opId: 'u', change: { ...LIMITS, memoryLimitBytes: 32n } };
@@ -80,12 +81,20 @@ const container: Charted = {
       interrupted: UPDATE,
     },
     { entry: 'ended', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, exit: EXIT },
+    {
+      entry: 'ended',
+      begun: ['rootfs', 'runtime'],
+      init: PROCESS,
+      startedAtNs: 5n,
+      exit: EXIT,
+      spec: { resources: LIMITS, security: { namespaces: { pid: 'pod' } } },
+    },
     { entry: 'exited', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, exit: EXIT },
     { entry: 'new', begun: [], ...RESTORED },
     { entry: 'created', begun: ['rootfs', 'runtime'], ...RESTORED },
   ].map((part) => ({
     id: 'c',
-    spec: { resources: LIMITS },
+    spec: { resources: LIMITS, security: SECURITY },
     handler: 'runc',
     image: { layers: [] },
     graceMs: 0,

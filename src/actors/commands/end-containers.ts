@@ -16,8 +16,8 @@ export async function endAll(
     stage.directory.containersOf(sandboxId).map((view) => {
       if (how === 'remove') return removeContainer(stage, view.id, call);
       // the CRI: containers still running are forcibly terminated. The kubelet has stopped them before, with their
-      // grace
-      return stopContainer(stage, view.id, 0, call);
+      // grace. Its network and namespaces are undone next, so what they still hold must be released
+      return stopContainer(stage, view.id, 0, call, 'released');
     }),
   );
   for (const result of results) if (result.status === 'rejected') throw result.reason;

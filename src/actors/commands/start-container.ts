@@ -3,7 +3,7 @@ import { fault, fail } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { askContainer, forCall } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
-import { isExited, isStarting, waitsForStart } from '../directory/phases.ts';
+import { isExitShown, isStarting, waitsForStart } from '../directory/phases.ts';
 import { holdRefusalUntilExit } from './after-exit.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { existingContainer, readySandbox } from './container-stage.ts';
@@ -38,7 +38,7 @@ async function start(stage: ContainerStage, id: ContainerId, attempted: string, 
       if (now?.startedAtNs !== undefined && now.criState !== 'created') return { ok: true };
       if (now === undefined || gone)
         return { fault: fault('notFound', `${attempted}: the container was removed`) };
-      if (isExited(now) && now.startFault !== undefined) {
+      if (isExitShown(now) && now.startFault !== undefined) {
         return {
           fault: forCall(
             { ...now.startFault, message: `${attempted}: ${now.startFault.message}` },
@@ -48,7 +48,7 @@ async function start(stage: ContainerStage, id: ContainerId, attempted: string, 
         };
       }
       // it exited while the start waited for an update of its limits
-      if (now.criState === 'exited')
+      if (isExitShown(now))
         return {
           fault: fault('wrongState', `${attempted}: the container is ${now.path}, not created`, {
             subject: id,

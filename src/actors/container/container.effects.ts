@@ -195,13 +195,13 @@ export function containerEffects(ports: Ports, activity: Activity) {
       limits.runtimeEndMs,
       (input, fx) => runtime.forgetExit(input, fx),
     ),
-    deleteRuntime: effectLogic<ContainerEffectInput & { readonly exit: ExitFact | undefined }, void>(
+    // for every exit, also without a StopContainer call
+    notifyStopped: nri.notify('StopContainer'),
+    deleteRuntime: effectLogic<ContainerEffectInput, void>(
       activity,
       'delete',
       limits.runtimeEndMs,
       (input, fx) => runtime.delete(input, fx),
-      // for every exit, also without a StopContainer call
-      nri.notifyBefore('StopContainer'),
     ),
     unmountRootfs: effectLogic<ContainerEffectInput, void>(
       activity,

@@ -29,6 +29,9 @@ export const containerGuards = {
   isUnclaimed: ({ context }: Args): boolean => !context.claimed,
   /** The exit arrived before a state that acts on it was reached. */
   exitIsKnown: ({ context }: Args): boolean => context.exit !== undefined,
+  /** It had a PID namespace of its own, or never a process: no process of it is left after its first one has exited. */
+  ownedItsPids: ({ context: { spec, init } }: Args): boolean =>
+    spec.security.namespaces.pid === 'container' || init === undefined,
   wantsRemovalNow: ({ context }: Args): boolean => context.removal && context.fault === undefined,
   isRemoval: ({ context }: Args): boolean => context.removal,
   isUnrecorded: ({ context }: Args): boolean => context.unrecorded,

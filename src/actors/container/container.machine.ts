@@ -20,8 +20,10 @@
  *                 time until it is thawed. Without a checkpoint the state is left at once
  * stopping        stop signal, grace period, KILL, more KILLs. A later stop can only shorten the grace period. Limits
  *                 can be updated during the grace period; an exit that arrives during such an update is kept
- * finishing       records the exit; in parallel, deletes the runtime state and unmounts the root file system
- * exited          settled; entered once the record is durable or was refused; if refused, the exit file is the record
+ * finishing       records the exit. In parallel, releases what the container holds: kills the processes that are left,
+ *                 notifies the NRI plugins, deletes the runtime state, unmounts the root file system. Clients see
+ *                 the exit, and a stop is answered, once its record is durable or refused and the plugins are notified
+ * exited          settled; if the record was refused, the exit file is the record
  * recordingExit   retries a refused exit record, so that the container does not depend on its exit file for good
  * removing        undoes every step, then records the removal
  * unwinding       undoes a create that failed or is no longer wanted
@@ -82,7 +84,7 @@ export function containerMachine(effects: ContainerEffects, activity: Pick<Activ
       context: {} as ContainerContext,
       input: {} as ContainerMachineInput,
       events: {} as ContainerEvent,
-      tags: {} as 'settled' | 'listed' | 'removable' | 'updatable',
+      tags: {} as 'settled' | 'listed' | 'removable' | 'updatable' | 'exitHidden',
     },
     actors: effects,
     guards: containerGuards,
@@ -428,6 +430,7 @@ export function containerMachine(effects: ContainerEffects, activity: Pick<Activ
             initial: 'recording',
             states: {
               recording: {
+                tags: ['exitHidden'],
                 invoke: {
                   src: 'recordExit',
                   input: withExit,
@@ -448,12 +451,29 @@ export function containerMachine(effects: ContainerEffects, activity: Pick<Activ
             },
           },
           release: {
-            initial: 'deleting',
+            initial: 'killing',
             states: {
+              // before the exit is shown: the next attempt must not find the ports of this one in use. The driver kills
+              // what outlives the first process too, but not while no daemon is there
+              killing: {
+                tags: ['exitHidden'],
+                always: { guard: 'ownedItsPids', target: 'notifying' },
+                invoke: { src: 'killAll', input: withInit, onDone: 'notifying', onError: 'notifying' },
+              },
+              // before the exit is shown: the next attempt may need what the plugins take back, such as whole CPUs
+              notifying: {
+                tags: ['exitHidden'],
+                invoke: {
+                  src: 'notifyStopped',
+                  input: withExit,
+                  onDone: 'deleting',
+                  onError: 'deleting',
+                },
+              },
               deleting: {
                 invoke: {
                   src: 'deleteRuntime',
-                  input: withExit,
+                  input: self,
                   onDone: 'unmounting',
                   onError: { target: 'unmounting', actions: 'noteReleaseFault' },
                 },

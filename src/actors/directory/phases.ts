@@ -41,7 +41,7 @@ export function isAlive({ state, criState }: ContainerView): boolean {
   return criState === 'running' && state !== 'finishing';
 }
 
-/** It is being killed, or its exit is being recorded. False within the grace period of a stop. */
+/** It is being killed, or its exit is known and what it held is released. False within the grace period of a stop. */
 export function isEnding({ state, updatable }: ContainerView): boolean {
   return state === 'finishing' || (state === 'stopping' && !updatable);
 }
@@ -51,19 +51,27 @@ export function awaitsExit({ state }: ContainerView): boolean {
   return state === 'stopping' || state === 'thawing';
 }
 
-/** Its exit was recorded, or the disk refused the record; Remove has not begun. */
+/**
+ * Its exit was recorded, or the disk refused the record, and what it held was released or could not be; Remove has not
+ * begun.
+ */
 export function isExited(view: ContainerView): boolean {
   return view.state === 'exited';
 }
 
-/** RemoveContainer is under way. */
-export function isBeingRemoved(view: ContainerView): boolean {
-  return view.state === 'removing';
+/** Clients are shown its exit. What it held may still be under release, or its removal under way. */
+export function isExitShown({ criState }: ContainerView): boolean {
+  return criState === 'exited';
 }
 
 /** Its record may already be written: the pull can no longer be cancelled. */
 export function isCommitting(view: PullView): boolean {
   return view.state === 'committing';
+}
+
+/** Its exit is known, and what it held is being released. */
+export function isReleasing({ state }: ContainerView): boolean {
+  return state === 'finishing';
 }
 
 /**

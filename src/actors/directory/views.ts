@@ -69,7 +69,7 @@ export interface ContainerView extends Common, Named {
   readonly createdAtNs: bigint;
   readonly startedAtNs: bigint | undefined;
   readonly criState: CriState;
-  /** Set once the exit is recorded. */
+  /** Set once the exit is recorded, also while what the container held is being released. */
   readonly exit: ExitFact | undefined;
   /** While it has its grace period. */
   readonly grace: GraceView | undefined;
@@ -146,7 +146,7 @@ export function sandboxView(snapshot: SnapshotFrom<SandboxMachine>): SandboxView
 export function containerView(snapshot: SnapshotFrom<ContainerMachine>): ContainerView {
   const { context, value } = snapshot;
   const state = topLevel(value);
-  const ended = hasExited(state, context);
+  const ended = hasExited(state, snapshot);
   return {
     address: context.owner,
     path: statePath(value),
@@ -159,7 +159,7 @@ export function containerView(snapshot: SnapshotFrom<ContainerMachine>): Contain
     image: context.image,
     createdAtNs: context.createdAtNs,
     startedAtNs: context.startedAtNs,
-    criState: criState(state, context),
+    criState: criState(ended, state, context),
     // while it is rebuilt after a crash it counts as claimed, as after a restart: a client may have got its id (I7)
     listed: snapshot.hasTag('listed') && (context.claimed || snapshot.status === 'error'),
     claimed: context.claimed,
@@ -171,7 +171,9 @@ export function containerView(snapshot: SnapshotFrom<ContainerMachine>): Contain
     startFault: context.startFault,
     pendingCleanup: state === 'cleanupPending' ? context.begun : [],
     cleanupPending:
-      state === 'cleanupPending' || (state === 'exited' && (context.removal || context.unrecorded)),
+      state === 'cleanupPending' ||
+      (state === 'exited' && context.removal) ||
+      (ended && state !== 'removing' && context.unrecorded),
     updatable: snapshot.hasTag('updatable'),
     updating: context.updates.map((update) => update.opId),
     updated: context.updated,
@@ -187,16 +189,20 @@ function graceView({ killAtMonoMs = 0, askedAtMonoMs, effective }: ContainerCont
   };
 }
 
-/** An exit that an earlier boot recorded and reported stays visible while the container's resources are released. */
-function hasExited(state: ContainerState, context: ContainerContext): boolean {
+/** An exit that an earlier boot recorded and reported is shown from the first moment on. */
+function hasExited(state: ContainerState, snapshot: SnapshotFrom<ContainerMachine>): boolean {
   return (
-    state === 'exited' || state === 'recordingExit' || state === 'removing' || context.entry === 'unreleased'
+    state === 'exited' ||
+    state === 'recordingExit' ||
+    state === 'removing' ||
+    (state === 'finishing' && !snapshot.hasTag('exitHidden')) ||
+    snapshot.context.entry === 'unreleased'
   );
 }
 
 /** The CRI has three states for containers; transitional states report the last recorded one. */
-function criState(state: ContainerState, context: ContainerContext): CriState {
-  if (hasExited(state, context)) return 'exited';
+function criState(ended: boolean, state: ContainerState, context: ContainerContext): CriState {
+  if (ended) return 'exited';
   if (context.startedAtNs !== undefined && state !== 'starting' && !context.startInDoubt) return 'running';
   return 'created';
 }

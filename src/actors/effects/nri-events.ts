@@ -59,6 +59,11 @@ function notificationsOf<Id, NriEvent>(
       fromPromise(({ input, signal }) =>
         ports.nri.isActive() ? run(notifyOf(event), input, signal) : Promise.resolve(),
       ),
+    /** An effect that notifies the plugins; it succeeds whatever they answer, and at once without plugins. */
+    notify: (event: NriEvent): PromiseActorLogic<void, Of<Id>> =>
+      fromPromise(({ input, signal }) =>
+        ports.nri.isActive() ? runIgnoringFaults(notifyOf(event), input, signal) : Promise.resolve(),
+      ),
     /** Asks the plugins first; the effect begins only if none refuses. */
     askBefore: (event: NriEvent): Around<Of<Id>> => ({
       before: (input, signal) => (ports.nri.isActive() ? run(notifyOf(event), input, signal) : undefined),

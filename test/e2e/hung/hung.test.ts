@@ -1,20 +1,31 @@
 // Helpers that hang (F33, F34, F45, F50): eight pods on file systems that never answer, one on a runtime, one on a CNI
 // plugin. They hold up nobody else, say what they wait on, and end on request.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { SecurityProfile_ProfileType } from '../../../src/gen/runtime/v1/api_pb.ts';
+import {
+  ContainerState,
+  NamespaceMode,
+  SecurityProfile_ProfileType,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { Actor } from '../../../src/gen/introspection/v1/introspection_pb.ts';
 import { introspectionClient } from '../../../src/introspection/client.ts';
 import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
 import type { DeadMount } from '../../support/dead-mount.ts';
 import { describePods } from '../support/crictl.ts';
-import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
+import { containerConfig, sandboxConfig, startUntilUp, untilTermed } from '../support/pods.ts';
 import type { ContainerConfig, SandboxConfig } from '../support/pods.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
-import { HangingRuntime, Insistent, PLUGIN_HANGS_FOR, hangPlugin, helpers } from './support.ts';
+import {
+  HangingRuntime,
+  Insistent,
+  PLUGIN_HANGS_FOR,
+  hangPlugin,
+  helpers,
+  processesWith,
+} from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { until } from '../../support/eventually.ts';
 
@@ -266,6 +277,85 @@ describeHung('helpers that hang', () => {
       await until(() => Promise.resolve(helpers().length === 0));
     },
   );
+
+  test('F34 I10: while a runtime hangs in delete the exit is shown, its stop is answered and the next attempt runs; a restart of the daemon releases it', async () => {
+    const client = world.client.runtime;
+    const config = pod('in-release');
+    const { podSandboxId } = await client.runPodSandbox({ config, runtimeHandler: 'hanging' });
+    const create = async (attempt: number) =>
+      await client.createContainer({
+        podSandboxId,
+        config: container({ metadata: { name: 'c', attempt }, command: untilTermed(7) }),
+        sandboxConfig: config,
+      });
+    const { containerId } = await create(0);
+    await startUntilUp(world.client, containerId);
+    runtime.hangIn('delete');
+    // far below the bounds of the runtime's delete and the unmount
+    await client.stopContainer({ containerId, timeout: 20n }, { deadlineMs: 25_000 });
+    const exited = { state: ContainerState.CONTAINER_EXITED, exitCode: 7, reason: 'Error' };
+    const { status } = await client.containerStatus({ containerId });
+    expect(status).toMatchObject(exited);
+    await until(() => Promise.resolve(helpers().length === 1));
+    expect((await explain(containerId))?.state).toContain('release.deleting');
+    await expect(client.execSync({ containerId, cmd: ['true'] })).rejects.toMatchObject({ code: 9 });
+
+    const { containerId: next } = await create(1);
+    await client.startContainer({ containerId: next });
+    expect((await client.execSync({ containerId: next, cmd: ['true'] })).exitCode).toBe(0);
+
+    await world.instance.kill();
+    runtime.fix('delete');
+    await world.instance.start();
+    expect((await client.containerStatus({ containerId })).status).toMatchObject({
+      ...exited,
+      finishedAt: status?.finishedAt,
+    });
+    await until(async () => (await explain(containerId))?.state === 'exited');
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(containerId);
+    await client.removePodSandbox({ podSandboxId });
+    expect((await client.listPodSandbox({})).items).toEqual([]);
+  });
+
+  test('F34: in a PID namespace of the pod no process of a container is left once its exit is shown, though delete hangs and it ended while no daemon was there', async () => {
+    const client = world.client.runtime;
+    const linux = { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } };
+    const config = pod('in-pids', { linux });
+    const { podSandboxId } = await client.runPodSandbox({ config, runtimeHandler: 'hanging' });
+    const orphan = String(20_000_000 + process.pid);
+    const signs = join(world.instance.directory, 'signs');
+    mkdirSync(signs);
+    // with output the monitor would wait for it, and the daemon would find no exit file
+    const script = `exec >/dev/null 2>&1; sleep ${orphan} & while [ ! -e /signs/go ]; do sleep 0.1; done; exit 3`;
+    const { containerId } = await client.createContainer({
+      podSandboxId,
+      config: container({
+        linux,
+        command: ['sh', '-c', script],
+        mounts: [{ hostPath: signs, containerPath: '/signs' }],
+      }),
+      sandboxConfig: config,
+    });
+    await client.startContainer({ containerId });
+    await until(() => Promise.resolve(processesWith(orphan).length === 1));
+    runtime.hangIn('delete');
+    await world.instance.kill();
+    writeFileSync(join(signs, 'go'), '');
+    await until(() => Promise.resolve(existsSync(join(world.instance.state, 'exits', containerId))));
+    expect(processesWith(orphan)).toHaveLength(1);
+    await world.instance.start();
+    await until(async () => {
+      const { status } = await client.containerStatus({ containerId });
+      return status?.state === ContainerState.CONTAINER_EXITED && status.exitCode === 3;
+    });
+    expect(processesWith(orphan)).toEqual([]);
+    expect((await explain(containerId))?.state).toContain('release.deleting');
+    runtime.fix('delete');
+    await until(() => Promise.resolve(helpers().length === 1));
+    for (const { pid } of helpers()) process.kill(pid, 'SIGKILL');
+    await client.removePodSandbox({ podSandboxId });
+    expect((await client.listPodSandbox({})).items).toEqual([]);
+  });
 
   test('a FIFO is taken as a volume, and refused at once as a log or a profile', async () => {
     const client = world.client.runtime;

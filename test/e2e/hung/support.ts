@@ -85,6 +85,11 @@ export function helpers(): { readonly pid: number; readonly words: readonly stri
     });
 }
 
+/** Pids of the processes with this word in their command line. */
+export function processesWith(word: string): string[] {
+  return readdirSync('/proc').filter((name) => /^\d+$/u.test(name) && commandLine(name).includes(word));
+}
+
 function commandLine(pid: string): string[] {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8')

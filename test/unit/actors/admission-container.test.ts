@@ -144,7 +144,7 @@ describe('StopContainer and RemoveContainer', () => {
     expect(world.count('runtime.killAll')).toBe(1);
     world.exits(id, exit);
     await Promise.all([long, short]);
-    expect(troupe.directory.container(id)).toMatchObject({ state: 'exited', criState: 'exited', exit });
+    expect(troupe.directory.container(id)).toMatchObject({ criState: 'exited', exit });
   });
 
   it('the exit is visible only after its record, and the exit file goes last', async () => {

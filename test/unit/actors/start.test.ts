@@ -39,7 +39,7 @@ describe('StartContainer', () => {
     world.exits(id, exit);
     await stopped;
     expect(troupe.directory.container(id)).toMatchObject({
-      state: 'exited',
+      criState: 'exited',
       exit: { exitCode: 128, reason: 'StartError' },
     });
     expect(await started).toEqual(ofKind('superseded'));
@@ -163,7 +163,7 @@ describe('StartContainer', () => {
     world.exits(id, exit);
     expect(await started).toEqual(ofKind('outside'));
     expect(troupe.directory.container(id)).toMatchObject({
-      state: 'exited',
+      criState: 'exited',
       exit: { exitCode: 128, reason: 'StartError', finishedAtNs: exit.finishedAtNs },
     });
   });
