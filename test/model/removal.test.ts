@@ -1,9 +1,16 @@
 // What a client may count on, from every state that a sandbox or container can be in.
 import { describe, expect, it } from 'vitest';
 import { explore } from '../../scripts/support/charts/explore.ts';
-import type { Place } from '../../scripts/support/charts/explore.ts';
+import type { Exploration, Place } from '../../scripts/support/charts/explore.ts';
 import { charted } from '../../scripts/support/charts/machines.ts';
 import { afterCommand, canReach, isResting } from './support.ts';
+
+/** Sent again when an effect had failed before the command came: the caller gets that fault and tries again. */
+function twice(exploration: Exploration, place: Place, command: string): Place {
+  const end = afterCommand(exploration, place, command);
+  const hasFault = (end.snapshot.context as { readonly fault: unknown }).fault !== undefined;
+  return end.path === 'gone' || !hasFault ? end : afterCommand(exploration, end, command);
+}
 
 const machineOf = (name: string): (typeof charted)[number] =>
   charted.find((one) => one.name === name) ?? expect.fail(`no machine ${name}`);
@@ -52,9 +59,7 @@ describe('container', () => {
         ['exited', 'cleanupPending'].includes(place.path) ||
         /^(removing|unwinding|recordingIntent)/u.test(place.path),
     );
-    const wrong = calm.filter(
-      (place) => afterCommand(exploration, place, 'container.remove').path !== 'gone',
-    );
+    const wrong = calm.filter((place) => twice(exploration, place, 'container.remove').path !== 'gone');
     expect([...new Set(wrong.map((place) => place.path))]).toEqual([]);
   });
 
@@ -87,21 +92,14 @@ describe('sandbox', () => {
   const begunOf = (place: Place): readonly string[] =>
     (place.snapshot.context as { readonly begun: readonly string[] }).begun;
 
-  /** Sent again when an effect had failed before the command came: the caller gets that fault and tries again. */
-  const twice = (place: Place, command: string): Place => {
-    const end = afterCommand(exploration, place, command);
-    const hasFault = (end.snapshot.context as { readonly fault: unknown }).fault !== undefined;
-    return end.path === 'gone' || !hasFault ? end : afterCommand(exploration, end, command);
-  };
-
   it('Remove leads to gone when every effect works, from every state', () => {
-    const wrong = places.filter((place) => twice(place, 'sandbox.remove').path !== 'gone');
+    const wrong = places.filter((place) => twice(exploration, place, 'sandbox.remove').path !== 'gone');
     expect([...new Set(wrong.map((place) => place.key))]).toEqual([]);
   });
 
   it('Stop leads to notReady or gone, with nothing left that Stop undoes', () => {
     const wrong = places.filter((place) => {
-      const end = twice(place, 'sandbox.stop');
+      const end = twice(exploration, place, 'sandbox.stop');
       const cleanupPending = begunOf(end).some((step) => ['pause', 'network', 'namespaces'].includes(step));
       return end.path !== 'gone' && (end.path !== 'notReady' || cleanupPending);
     });

@@ -2,6 +2,8 @@ import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../ports/journal.ts';
+import { undoableSteps } from '../effects/undo.ts';
+import type { UndoOrder } from '../effects/undo.ts';
 import type { ContainerSpec, ImageConfig, ImageUse, Resources, SandboxSpec } from '../../ports/specs.ts';
 
 /**
@@ -93,6 +95,10 @@ export interface ContainerContext extends ContainerMachineInput {
   readonly fault: Fault | undefined;
   /** Why runtime state or mount could not be released at the exit; reported, and retried by Remove. */
   readonly releaseFault: Fault | undefined;
+  /** The release at the exit has succeeded. */
+  readonly released: boolean;
+  /** Steps whose undo has failed in the undo under way; it goes on with the others. */
+  readonly undoFailed: readonly ContainerStep[];
   /** In order of arrival; the first one is in progress. */
   readonly updates: readonly Update[];
   /** Outcomes of the last updates, at most `updatesKept`. */
@@ -148,6 +154,8 @@ export function containerContext(input: ContainerMachineInput): ContainerContext
     unrecorded: false,
     fault: undefined,
     releaseFault: undefined,
+    released: false,
+    undoFailed: [],
     updates: input.interrupted === undefined ? [] : [input.interrupted],
     updated: [],
     checkpoints: [],
@@ -155,7 +163,15 @@ export function containerContext(input: ContainerMachineInput): ContainerContext
   };
 }
 
-/** The next step to undo, last begun first. */
-export function nextContainerUndo(begun: readonly ContainerStep[]): ContainerStep | undefined {
-  return CONTAINER_STEPS.toReversed().find((step) => begun.includes(step));
+/** The root file system is in use until the processes are gone, which the undo of `runtime` sees to. */
+const IN_USE: UndoOrder<ContainerStep> = { rootfs: ['runtime'], runtime: [] };
+/** Of a released container no process is left and nothing is mounted: the steps share nothing. */
+const RELEASED: UndoOrder<ContainerStep> = { rootfs: [], runtime: [] };
+
+/** What of the context is read for an undo. */
+type UndoFacts = Pick<ContainerContext, 'begun' | 'undoFailed' | 'released'>;
+
+/** The steps that are undone now, at the same time. */
+export function containerStepsToUndo({ begun, undoFailed, released }: UndoFacts): readonly ContainerStep[] {
+  return undoableSteps(released ? RELEASED : IN_USE, begun, undoFailed);
 }

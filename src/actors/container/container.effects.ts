@@ -3,6 +3,7 @@ import { recordedExit, recordedSpec } from '../effects/recorded.ts';
 import { effectLogic } from '../effects/effect-logic.ts';
 import type { Owned } from '../effects/effect-logic.ts';
 import { containerNri } from '../effects/nri-events.ts';
+import { undoLogic } from '../effects/undo.ts';
 import { assert, unreachable } from '../../base/assert.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { actorLimits } from '../bounds.ts';
@@ -32,10 +33,10 @@ interface Restored {
 }
 type WithInit = ContainerEffectInput & { readonly init: ProcessIdentity | undefined };
 
-interface UndoRequest {
-  readonly step: ContainerStep | undefined;
+type UndoRequest = ContainerEffectInput & {
+  readonly steps: readonly ContainerStep[];
   readonly ended: boolean;
-}
+};
 
 /**
  * The effects of a container: each calls one port once. Effects that start a process also register its watch, which
@@ -209,11 +210,8 @@ export function containerEffects(ports: Ports, activity: Activity) {
       limits.rootfsMs,
       (input, fx) => storage.unmountRootfs({ id: input.id, layers: input.image.layers }, fx),
     ),
-    undo: effectLogic<ContainerEffectInput & UndoRequest, void>(
-      activity,
-      'undo',
-      limits.removeRootfsMs,
-      (input, fx) => undoStep(ports, input, fx),
+    undo: undoLogic<ContainerStep, UndoRequest>(activity, limits.removeRootfsMs, (step, input, fx) =>
+      undoStep(ports, step, input, fx),
     ),
     recordRemoved: effectLogic<ContainerEffectInput, void>(
       activity,
@@ -255,9 +253,7 @@ function writeBundle(
 }
 
 /** Undoes one step; idempotent. */
-function undoStep(ports: Ports, input: ContainerEffectInput & UndoRequest, fx: EffectContext): Promise<void> {
-  const { step } = input;
-  assert(step !== undefined, 'undo without a step');
+function undoStep(ports: Ports, step: ContainerStep, input: UndoRequest, fx: EffectContext): Promise<void> {
   switch (step) {
     case 'runtime':
       return ports.runtime.destroy(input, fx);

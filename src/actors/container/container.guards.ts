@@ -1,6 +1,6 @@
 import { actorLimits } from '../bounds.ts';
 import type { ContainerContext, ContainerEvent } from './container.context.ts';
-import { nextContainerUndo } from './container.context.ts';
+import { containerStepsToUndo } from './container.context.ts';
 
 type Args = { readonly context: ContainerContext };
 type WithEvent = Args & { readonly event: ContainerEvent };
@@ -35,7 +35,9 @@ export const containerGuards = {
   wantsRemovalNow: ({ context }: Args): boolean => context.removal && context.fault === undefined,
   isRemoval: ({ context }: Args): boolean => context.removal,
   isUnrecorded: ({ context }: Args): boolean => context.unrecorded,
-  nothingToUndo: ({ context }: Args): boolean => nextContainerUndo(context.begun) === undefined,
+  nothingToUndo: ({ context }: Args): boolean => context.begun.length === 0,
+  /** The rest has failed, or needs what has failed. */
+  noMoreToUndo: ({ context }: Args): boolean => containerStepsToUndo(context).length === 0,
   /** The last stop leaves no grace period: KILL at once. */
   killIsDue: ({ context: { killAtMonoMs, askedAtMonoMs } }: Args): boolean =>
     killAtMonoMs !== undefined && killAtMonoMs <= askedAtMonoMs,

@@ -1,6 +1,6 @@
 /** The input of each effect of a container, taken from its context. Pure. */
 import type { ContainerContext } from './container.context.ts';
-import { nextContainerUndo } from './container.context.ts';
+import { containerStepsToUndo } from './container.context.ts';
 import { containerDelays } from './container.delays.ts';
 import type { UpdateInput } from './container.effects.ts';
 import { back, forward } from './container.updates.ts';
@@ -28,7 +28,7 @@ export const withStart = ({ context }: Has) => ({
 export const withExit = ({ context }: Has) => ({ ...withStart({ context }), exit: context.exit });
 export const withUndo = ({ context }: Has) => ({
   ...self({ context }),
-  step: nextContainerUndo(context.begun),
+  steps: containerStepsToUndo(context),
   ended: context.init !== undefined && context.exit !== undefined,
 });
 export const withUpdate = ({ context }: Has): UpdateInput => ({ ...self({ context }), ...forward(context) });

@@ -25,7 +25,8 @@
  *                 the exit, and a stop is answered, once its record is durable or refused and the plugins are notified
  * exited          settled; if the record was refused, the exit file is the record
  * recordingExit   retries a refused exit record, so that the container does not depend on its exit file for good
- * removing        undoes every step, then records the removal
+ * removing        undoes every step, then records the removal. Of a released container the steps are undone side by
+ *                 side, else the runtime's before the root file system
  * unwinding       undoes a create that failed or is no longer wanted
  * cleanupPending  settled; the unwinding failed too. Never listed; the janitor retries. The name is free, unless the
  *                 journal may still hold a commit that was not withdrawn
@@ -46,9 +47,10 @@ import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
 import type { Activity } from '../effects/activity.ts';
 import { errorOf } from '../effects/effect-logic.ts';
+import { dropUndone, noteUndoFailed } from '../effects/undo.ts';
 import { endedAfter } from '../effects/times.ts';
 import type { ContainerContext, ContainerEvent, ContainerMachineInput } from './container.context.ts';
-import { containerContext, nextContainerUndo } from './container.context.ts';
+import { containerContext, containerStepsToUndo } from './container.context.ts';
 import { containerDelays } from './container.delays.ts';
 import type { ContainerEffects } from './container.effects.ts';
 import { abortReason, checkpointsAfter, exitOf, outputOf, startOf } from './container.events.ts';
@@ -63,10 +65,10 @@ import {
   withMaking,
   withSignal,
   withStart,
-  withUndo,
 } from './container.inputs.ts';
 import { noteCheckpoints, thawing } from './container.checkpoint-states.ts';
 import { startSteps } from './container.start-states.ts';
+import { undoSteps } from './container.undo-states.ts';
 import { noticeLateRecord, stopOverridesLateRecord, updatingStates } from './container.update-states.ts';
 import { claim, endHead, leaveHead, queue, limitsAfterUpdate } from './container.updates.ts';
 
@@ -103,15 +105,18 @@ export function containerMachine(effects: ContainerEffects, activity: Pick<Activ
       beginRuntime: assign({
         begun: ({ context }) => [...context.begun.filter((step) => step !== 'runtime'), 'runtime' as const],
       }),
-      dropUndone: assign({
-        begun: ({ context }) => context.begun.filter((step) => step !== nextContainerUndo(context.begun)),
-      }),
+      dropUndone: assign(({ context }) => dropUndone(context, containerStepsToUndo(context))),
+      noteUndoFailed: assign(({ context, event }) =>
+        noteUndoFailed(context, containerStepsToUndo(context), event),
+      ),
+      endUndo: assign({ undoFailed: [] }),
       dropMaking: assign({ making: undefined }),
       clearFault: assign({ fault: undefined }),
       noteFault: assign({ fault: ({ context, event }) => context.fault ?? toFault(errorOf(event)) }),
       noteUnrecorded: assign({ unrecorded: true }),
       noteRecorded: assign({ unrecorded: false }),
       noteReleaseFault: assign({ releaseFault: ({ event }) => toFault(errorOf(event)) }),
+      noteReleased: assign({ released: ({ context }) => context.releaseFault === undefined }),
       noteStartFault: assign({ startFault: ({ event }) => toFault(errorOf(event)) }),
       noteUnwanted: assign({
         fault: ({ context }) =>
@@ -424,7 +429,7 @@ export function containerMachine(effects: ContainerEffects, activity: Pick<Activ
           'container.remove': { actions: 'wantRemoval' },
         },
         type: 'parallel',
-        onDone: { target: 'exited', actions: 'endStartInDoubt' },
+        onDone: { target: 'exited', actions: ['endStartInDoubt', 'noteReleased'] },
         states: {
           record: {
             initial: 'recording',
@@ -520,51 +525,13 @@ export function containerMachine(effects: ContainerEffects, activity: Pick<Activ
         tags: ['listed'],
         initial: 'undoing',
         onDone: 'gone',
-        states: {
-          undoing: {
-            always: { guard: 'nothingToUndo', target: 'recording' },
-            invoke: {
-              src: 'undo',
-              input: withUndo,
-              onDone: { target: 'undoing', reenter: true, actions: 'dropUndone' },
-              onError: { target: '#container.exited', actions: 'noteFault' },
-            },
-          },
-          recording: {
-            invoke: {
-              src: 'recordRemoved',
-              input: self,
-              onDone: 'done',
-              onError: { target: '#container.exited', actions: 'noteFault' },
-            },
-          },
-          done: { type: 'final' },
-        },
+        states: undoSteps('#container.exited'),
       },
       unwinding: {
         entry: 'noteUnwanted',
         initial: 'undoing',
         onDone: 'gone',
-        states: {
-          undoing: {
-            always: { guard: 'nothingToUndo', target: 'recording' },
-            invoke: {
-              src: 'undo',
-              input: withUndo,
-              onDone: { target: 'undoing', reenter: true, actions: 'dropUndone' },
-              onError: '#container.cleanupPending',
-            },
-          },
-          recording: {
-            invoke: {
-              src: 'recordRemoved',
-              input: self,
-              onDone: 'done',
-              onError: '#container.cleanupPending',
-            },
-          },
-          done: { type: 'final' },
-        },
+        states: undoSteps('#container.cleanupPending'),
       },
       cleanupPending: {
         tags: ['settled'],

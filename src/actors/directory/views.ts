@@ -7,7 +7,7 @@ import type { PullAddress } from '../image-pull/image-pull.context.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../ports/journal.ts';
 import type { ContainerSpec, ImageUse, SandboxSpec } from '../../ports/specs.ts';
 import type { SandboxAddress } from '../sandbox/sandbox.context.ts';
-import { nextUndo, STOP_STEPS } from '../sandbox/sandbox.context.ts';
+import { stopSteps } from '../sandbox/sandbox.context.ts';
 import { statePath } from './state-path.ts';
 import { topLevel } from './states.ts';
 import type {
@@ -113,7 +113,7 @@ export type View = SandboxView | ContainerView | PullView;
 export function sandboxView(snapshot: SnapshotFrom<SandboxMachine>): SandboxView {
   const { context, value } = snapshot;
   const state = topLevel(value);
-  const stopCleanupPending = state === 'notReady' && nextUndo(context.begun, true) !== undefined;
+  const stopCleanupPending = state === 'notReady' && stopSteps(context.begun).length > 0;
   return {
     address: context.owner,
     path: statePath(value),
@@ -131,11 +131,7 @@ export function sandboxView(snapshot: SnapshotFrom<SandboxMachine>): SandboxView
     pause: context.pause,
     stopCleanupPending,
     pendingCleanup:
-      state === 'cleanupPending'
-        ? context.begun
-        : stopCleanupPending
-          ? context.begun.filter((step) => STOP_STEPS.has(step))
-          : [],
+      state === 'cleanupPending' ? context.begun : stopCleanupPending ? stopSteps(context.begun) : [],
     cleanupPending:
       stopCleanupPending || state === 'cleanupPending' || (state === 'notReady' && context.removal),
     fault: context.fault,

@@ -3,13 +3,30 @@ import type { Fault } from '../../base/fault.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import type { ProcessIdentity } from '../../ports/journal.ts';
 import type { SandboxSpec } from '../../ports/specs.ts';
+import { undoableSteps } from '../effects/undo.ts';
+import type { UndoOrder } from '../effects/undo.ts';
 
 /** The steps of making a sandbox, in order. Each has an undo of the same name. */
 export const SANDBOX_STEPS = ['files', 'cgroup', 'namespaces', 'network', 'pause'] as const;
 export type SandboxStep = (typeof SANDBOX_STEPS)[number];
 
-/** Steps that Stop undoes; Remove undoes the rest, so that a stopped sandbox can still be inspected. */
-export const STOP_STEPS: ReadonlySet<SandboxStep> = new Set<SandboxStep>(['pause', 'network', 'namespaces']);
+/**
+ * For each step, those that are undone before it. The pause process runs in the sandbox's cgroup and namespaces, and
+ * its bundle is one of the files; CNI DEL needs the network namespace. Containers are gone before any step is undone.
+ */
+export const UNDO_AFTER: UndoOrder<SandboxStep> = {
+  files: ['pause'],
+  cgroup: ['pause'],
+  namespaces: ['network', 'pause'],
+  network: [],
+  pause: [],
+};
+
+/**
+ * Steps that Stop undoes, with all that are undone before them. Remove undoes the rest, so that a stopped sandbox can
+ * still be inspected.
+ */
+const STOP_STEPS: ReadonlySet<SandboxStep> = new Set<SandboxStep>(['pause', 'network', 'namespaces']);
 
 export interface SandboxContext {
   readonly id: SandboxId;
@@ -20,6 +37,8 @@ export interface SandboxContext {
   readonly entry: SandboxEntry;
   /** Steps that were begun and not yet undone. A failed step counts as begun: it may have left something. */
   readonly begun: readonly SandboxStep[];
+  /** Steps whose undo has failed in the undo under way; it goes on with the others. */
+  readonly undoFailed: readonly SandboxStep[];
   readonly ips: readonly string[];
   readonly pause: ProcessIdentity | undefined;
   /** A client has got the id. */
@@ -75,6 +94,7 @@ export function sandboxContext(input: SandboxMachineInput): SandboxContext {
     removal: false,
     unwanted: false,
     committed,
+    undoFailed: [],
     fault: undefined,
   };
 }
@@ -93,11 +113,17 @@ export function handlerOf(spec: SandboxSpec): string {
   return spec.runtime?.name ?? spec.handler;
 }
 
-/** The next step to undo, last begun first; with `stopOnly`, only steps that Stop undoes. */
-export function nextUndo(begun: readonly SandboxStep[], stopOnly: boolean): SandboxStep | undefined {
-  return SANDBOX_STEPS.toReversed().find(
-    (step) => begun.includes(step) && (!stopOnly || STOP_STEPS.has(step)),
-  );
+/** Those of the begun steps that Stop undoes. */
+export function stopSteps(begun: readonly SandboxStep[]): readonly SandboxStep[] {
+  return begun.filter((step) => STOP_STEPS.has(step));
+}
+
+/** The steps that are undone now, at the same time; with `stopOnly`, only steps that Stop undoes. */
+export function stepsToUndo(
+  { begun, undoFailed }: Pick<SandboxContext, 'begun' | 'undoFailed'>,
+  stopOnly: boolean,
+): readonly SandboxStep[] {
+  return undoableSteps(UNDO_AFTER, stopOnly ? stopSteps(begun) : begun, undoFailed);
 }
 
 /** Why the effects of a start are aborted: the command that makes them unwanted. */

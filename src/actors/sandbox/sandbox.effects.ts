@@ -2,7 +2,8 @@ import type { Activity } from '../effects/activity.ts';
 import { effectLogic } from '../effects/effect-logic.ts';
 import type { Around, Owned } from '../effects/effect-logic.ts';
 import { podNri } from '../effects/nri-events.ts';
-import { assert, unreachable } from '../../base/assert.ts';
+import { undoLogic } from '../effects/undo.ts';
+import { unreachable } from '../../base/assert.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { actorLimits } from '../bounds.ts';
 import type { EffectContext } from '../../ports/effect.ts';
@@ -17,7 +18,7 @@ export interface SandboxEffectInput extends Owned {
 }
 
 export interface UndoInput extends SandboxEffectInput {
-  readonly step: SandboxStep | undefined;
+  readonly steps: readonly SandboxStep[];
 }
 
 /**
@@ -119,8 +120,8 @@ export function sandboxEffects(ports: Ports, activity: Activity, containers: Con
       CONTAINERS_MS,
       ({ id }, fx) => containers.removeAll(id, fx),
     ),
-    undo: effectLogic<UndoInput, void>(activity, 'undo', actorLimits.networkDelMs, (input, fx) =>
-      undoStep(ports, input, fx),
+    undo: undoLogic<SandboxStep, UndoInput>(activity, actorLimits.networkDelMs, (step, input, fx) =>
+      undoStep(ports, step, input, fx),
     ),
     recordRemoved: record(
       'recordRemoved',
@@ -131,9 +132,12 @@ export function sandboxEffects(ports: Ports, activity: Activity, containers: Con
 }
 
 /** Undoes one step; idempotent. The effect that makes it is above. */
-function undoStep(ports: Ports, input: UndoInput, fx: EffectContext): Promise<void> {
-  const { step } = input;
-  assert(step !== undefined, 'undo without a step');
+function undoStep(
+  ports: Ports,
+  step: SandboxStep,
+  input: SandboxEffectInput,
+  fx: EffectContext,
+): Promise<void> {
   switch (step) {
     case 'files':
       return ports.host.removeSandboxFiles(input, fx);

@@ -1,5 +1,5 @@
 import type { SandboxContext } from './sandbox.context.ts';
-import { nextUndo, stepsOf } from './sandbox.context.ts';
+import { stepsOf, stepsToUndo, stopSteps } from './sandbox.context.ts';
 
 type Args = { readonly context: SandboxContext };
 
@@ -14,7 +14,9 @@ export const sandboxGuards = {
   wantsRemovalNow: ({ context }: Args): boolean => context.removal && context.fault === undefined,
   needsNetwork: ({ context }: Args): boolean => context.spec.namespaces.network === 'pod',
   needsPause: ({ context }: Args): boolean => stepsOf(context.spec).includes('pause'),
-  nothingToStop: ({ context }: Args): boolean => nextUndo(context.begun, true) === undefined,
-  nothingToUndo: ({ context }: Args): boolean => nextUndo(context.begun, false) === undefined,
-  stopCleanupPending: ({ context }: Args): boolean => nextUndo(context.begun, true) !== undefined,
+  nothingToUndo: ({ context }: Args): boolean => context.begun.length === 0,
+  /** The rest has failed, or needs what has failed. */
+  noMoreToStop: ({ context }: Args): boolean => stepsToUndo(context, true).length === 0,
+  noMoreToUndo: ({ context }: Args): boolean => stepsToUndo(context, false).length === 0,
+  stopCleanupPending: ({ context }: Args): boolean => stopSteps(context.begun).length > 0,
 };

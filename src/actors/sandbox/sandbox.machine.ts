@@ -9,10 +9,12 @@
  * committing      records the commit; once it is durable, clients see the sandbox
  * withdrawing     unwanted although committed: a second intent record cancels the commit
  * ready           settled; a claim only marks that a client has got the id
- * stopping        stops the containers, undoes pause, network and namespaces, then records the stop
+ * stopping        stops the containers, undoes pause, network and namespaces, then records the stop. Steps are undone
+ *                 side by side, each after those that use it (UNDO_AFTER). A failure keeps no other step from being
+ *                 undone: `undoing` is entered anew until only what failed, and what that uses, is left
  * notReady        settled; `begun` lists the steps whose cleanup is pending. The janitor and every Stop retry it
  * removing        removes the containers, undoes the remaining steps, then records the removal
- * unwinding       undoes the begun steps of a start that failed or is no longer wanted, in reverse order
+ * unwinding       undoes the begun steps of a start that failed or is no longer wanted
  * cleanupPending  settled; the unwinding failed too. Never listed; the janitor retries. The name is free, unless the
  *                 journal may still hold a commit that was not withdrawn
  * gone            final; the name is free
@@ -29,8 +31,9 @@ import { fault, toFault } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
 import type { Activity } from '../effects/activity.ts';
 import { errorOf } from '../effects/effect-logic.ts';
-import type { SandboxContext, SandboxEvent, SandboxMachineInput, SandboxStep } from './sandbox.context.ts';
-import { abortReason, nextUndo, sandboxContext, stepsOf } from './sandbox.context.ts';
+import { dropUndone, noteUndoFailed } from '../effects/undo.ts';
+import type { SandboxContext, SandboxEvent, SandboxMachineInput } from './sandbox.context.ts';
+import { abortReason, sandboxContext, stepsOf, stepsToUndo } from './sandbox.context.ts';
 import type { SandboxEffects, UndoInput } from './sandbox.effects.ts';
 import { sandboxGuards } from './sandbox.guards.ts';
 
@@ -41,11 +44,11 @@ const withResult = ({ context }: Has) => ({ ...self({ context }), ips: context.i
 const withPending = ({ context }: Has) => ({ ...self({ context }), owed: context.begun });
 const stopUndo = ({ context }: Has): UndoInput => ({
   ...self({ context }),
-  step: nextUndo(context.begun, true),
+  steps: stepsToUndo(context, true),
 });
 const anyUndo = ({ context }: Has): UndoInput => ({
   ...self({ context }),
-  step: nextUndo(context.begun, false),
+  steps: stepsToUndo(context, false),
 });
 
 /** While it is being made: the step under way is aborted, so that the undo begins at once (F50). */
@@ -93,10 +96,15 @@ export function sandboxMachine(effects: SandboxEffects, activity: Pick<Activity,
         ips: ({ context, event }) => outputOf<{ ips: readonly string[] }>(event)?.ips ?? context.ips,
       }),
       keepPause: assign({ pause: ({ event }) => outputOf<NonNullable<SandboxContext['pause']>>(event) }),
-      dropStopUndone: assign({
-        begun: ({ context }) => without(context.begun, nextUndo(context.begun, true)),
-      }),
-      dropUndone: assign({ begun: ({ context }) => without(context.begun, nextUndo(context.begun, false)) }),
+      dropStopUndone: assign(({ context }) => dropUndone(context, stepsToUndo(context, true))),
+      dropUndone: assign(({ context }) => dropUndone(context, stepsToUndo(context, false))),
+      noteStopUndoFailed: assign(({ context, event }) =>
+        noteUndoFailed(context, stepsToUndo(context, true), event),
+      ),
+      noteUndoFailed: assign(({ context, event }) =>
+        noteUndoFailed(context, stepsToUndo(context, false), event),
+      ),
+      endUndo: assign({ undoFailed: [] }),
     },
   }).createMachine({
     id: 'sandbox',
@@ -299,12 +307,12 @@ export function sandboxMachine(effects: SandboxEffects, activity: Pick<Activity,
             },
           },
           undoing: {
-            always: { guard: 'nothingToStop', target: 'recordingEnd' },
+            always: { guard: 'noMoreToStop', target: 'recordingEnd', actions: 'endUndo' },
             invoke: {
               src: 'undo',
               input: stopUndo,
               onDone: { target: 'undoing', reenter: true, actions: 'dropStopUndone' },
-              onError: { target: 'recordingEnd', actions: 'noteFault' },
+              onError: { target: 'undoing', reenter: true, actions: 'noteStopUndoFailed' },
             },
           },
           recordingEnd: {
@@ -348,12 +356,15 @@ export function sandboxMachine(effects: SandboxEffects, activity: Pick<Activity,
             },
           },
           undoing: {
-            always: { guard: 'nothingToUndo', target: 'recording' },
+            always: [
+              { guard: 'nothingToUndo', target: 'recording' },
+              { guard: 'noMoreToUndo', target: '#sandbox.notReady', actions: 'endUndo' },
+            ],
             invoke: {
               src: 'undo',
               input: anyUndo,
               onDone: { target: 'undoing', reenter: true, actions: 'dropUndone' },
-              onError: { target: '#sandbox.notReady', actions: 'noteFault' },
+              onError: { target: 'undoing', reenter: true, actions: 'noteUndoFailed' },
             },
           },
           recording: {
@@ -373,12 +384,15 @@ export function sandboxMachine(effects: SandboxEffects, activity: Pick<Activity,
         onDone: 'gone',
         states: {
           undoing: {
-            always: { guard: 'nothingToUndo', target: 'recording' },
+            always: [
+              { guard: 'nothingToUndo', target: 'recording' },
+              { guard: 'noMoreToUndo', target: '#sandbox.cleanupPending', actions: 'endUndo' },
+            ],
             invoke: {
               src: 'undo',
               input: anyUndo,
               onDone: { target: 'undoing', reenter: true, actions: 'dropUndone' },
-              onError: '#sandbox.cleanupPending',
+              onError: { target: 'undoing', reenter: true, actions: 'noteUndoFailed' },
             },
           },
           recording: {
@@ -399,10 +413,6 @@ export function sandboxMachine(effects: SandboxEffects, activity: Pick<Activity,
       gone: { type: 'final' },
     },
   });
-}
-
-function without(begun: readonly SandboxStep[], step: SandboxStep | undefined): readonly SandboxStep[] {
-  return begun.filter((other) => other !== step);
 }
 
 function outputOf<T>(event: object): T | undefined {

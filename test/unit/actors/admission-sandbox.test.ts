@@ -74,10 +74,10 @@ describe('RunPodSandbox', () => {
     expect(world.asked.slice(from)).toEqual([
       'journal sandbox.ready',
       'journal sandbox.intent',
+      'host.removeSandboxFiles',
+      'host.removeSandboxCgroup',
       'network.del',
       'host.unpinNamespaces',
-      'host.removeSandboxCgroup',
-      'host.removeSandboxFiles',
       'journal sandbox.removed',
     ]);
   });
@@ -138,7 +138,7 @@ describe('RunPodSandbox', () => {
     expect(await higher).toEqual(ofKind('superseded'));
   });
 
-  it('a failed step leads to the undo of every step in reverse, and the name is free', async () => {
+  it('a failed step leads to the undo of every step, each after those that use it, and the name is free', async () => {
     const world = await EasyWorld.serving();
     world.fail('network.add');
     // begins with what was asked for and of whom, ends with the reason
@@ -149,10 +149,10 @@ describe('RunPodSandbox', () => {
       fault: { kind: 'outside', message },
     });
     expect(world.asked.slice(-5)).toEqual([
+      'host.removeSandboxFiles',
+      'host.removeSandboxCgroup',
       'network.del',
       'host.unpinNamespaces',
-      'host.removeSandboxCgroup',
-      'host.removeSandboxFiles',
       'journal sandbox.removed',
     ]);
     world.fix('network.add');
