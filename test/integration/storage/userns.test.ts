@@ -133,6 +133,14 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     expect(existsSync(layout.storageDir(one.id))).toBe(false);
   });
 
+  /** That of the next daemon. */
+  const nextDriver = () =>
+    createStorageDriver({
+      store: openStore(layout.root),
+      clock,
+      usernsPin: (id) => layout.pin(id, 'user'),
+    });
+
   test('S19: the path is open to the root of that user namespace, and only where it must be', async () => {
     const one = input();
     await driver.mountRootfs(one, context());
@@ -146,12 +154,7 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     for (const closed of [store.paths.layers, store.paths.partial, store.paths.trash])
       expect(mode(closed)).toBe(0o700);
     // a daemon that starts closes it, and opens it again when it is needed
-    const next = createStorageDriver({
-      store: openStore(layout.root),
-      clock,
-      usernsPin: (id) => layout.pin(id, 'user'),
-    });
-    await next.mountRootfs(one, context());
+    await nextDriver().mountRootfs(one, context());
     expect(mode(store.paths.containers)).toBe(0o711);
     await driver.removeRootfs(one, context());
   });
@@ -207,7 +210,7 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     // killed within that moment, twice: what is removed then are the mounts, not the layers
     for (let deaths = 0; deaths < 2; deaths += 1)
       await attachMount(await idmappedTree(store.paths.layers, pin), 'attach', join(paths.lower, '0'));
-    await driver.removeRootfs(one, context());
+    await nextDriver().removeRootfs(one, context());
     expect(mountsBelow().filter((path) => path.startsWith(paths.lower))).toEqual([]);
     expect(existsSync(join(store.paths.layers, top ?? '', 'diff/top'))).toBe(true);
   });

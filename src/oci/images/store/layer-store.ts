@@ -8,7 +8,7 @@ import type { ClockPort } from '../../../ports/clock.ts';
 import { KeyedMutex } from '../../../base/bounded.ts';
 import { Conditions } from '../../../base/conditions.ts';
 import { fail, toFault } from '../../../base/fault.ts';
-import type { Digest } from '../../../base/ids.ts';
+import type { ContainerId, Digest } from '../../../base/ids.ts';
 import { parseDigest } from '../../../base/ids.ts';
 import type { DebrisReport } from '../../../base/left-debris.ts';
 import { storageLimits, unpackLimits } from '../../bounds.ts';
@@ -50,6 +50,11 @@ export class LayerStore {
   readonly paths: StorePaths;
   readonly driver: RootfsDriver;
   readonly directories: StoreDirectories;
+  /**
+   * Containers whose root and volumes this process has unmounted and not mounted again: their removal need not try it.
+   * Each leaves with its removal.
+   */
+  readonly unmounted = new Set<ContainerId>();
   readonly #options: LayerStoreOptions;
   readonly #others: OtherStores;
   readonly #disks: StoreDisks;

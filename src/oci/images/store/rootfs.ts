@@ -41,6 +41,7 @@ export async function mountRootfs(
 ): Promise<void> {
   await store.prepare();
   await store.takeOver();
+  store.unmounted.delete(input.id);
   const paths = rootfsPaths(store.paths, input.id);
   const { owners } = options;
   // root of the user namespace is an unprivileged user on the host and must be able to traverse the directories (S19)
@@ -140,6 +141,7 @@ export async function unmountRootfs(store: LayerStore, id: ContainerId): Promise
   await unmountAttached(paths.lower);
   await unmountAll(paths.rootfs);
   await store.driver.unmounted?.(paths);
+  store.unmounted.add(id);
 }
 
 async function unmountAll(path: string): Promise<void> {
@@ -164,11 +166,12 @@ async function unmountOnce(path: string): Promise<boolean> {
 /** Unmounts the root and deletes everything that the container wrote. */
 export async function removeRootfs(store: LayerStore, id: ContainerId): Promise<void> {
   const { driver } = store;
-  await unmountRootfs(store, id);
+  if (!store.unmounted.has(id)) await unmountRootfs(store, id);
   const paths = rootfsPaths(store.paths, id);
   if (driver.removingRoot !== undefined && (await store.onContainers(() => isThere(paths.dir))))
     await driver.removingRoot(paths, id);
   await store.discard(paths.dir);
+  store.unmounted.delete(id);
 }
 
 function isMounted(store: LayerStore, path: string): Promise<boolean> {
