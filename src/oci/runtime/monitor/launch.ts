@@ -1,9 +1,9 @@
 /** Starts a monitor and reads its reports. */
 import { writeSync } from 'node:fs';
-import type { ClockPort } from '../../../ports/clock.ts';
-import { ByteBlocks } from '../../../base/byte-blocks.ts';
+import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
 import { fail, printable } from '../../../base/fault.ts';
 import { Fifo } from '../../../base/fifo.ts';
+import { hostLimits } from '../../../host/bounds.ts';
 import { monitorLimits } from '../bounds.ts';
 import { LineCutter } from '../../../base/line-cutter.ts';
 import { closeFd, makePipe } from '../../../host/io/descriptors.ts';
@@ -11,6 +11,7 @@ import { codeOf } from '../../../host/ffi/errno.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
 import { spawnProcess } from '../../../host/process/process.ts';
 import type { Child } from '../../../host/process/process.ts';
+import { LateOutput } from '../../../host/io/late-output.ts';
 import { SocketReader } from '../../../host/io/socket-reader.ts';
 import { within } from '../../../host/clock/wait.ts';
 import type { WaitBound } from '../../../host/clock/wait.ts';
@@ -72,23 +73,31 @@ export class SyncPipe {
   }
 }
 
-/** The first bytes of a monitor's stderr; the rest is read and dropped. */
+/**
+ * The first bytes of a monitor's stderr, usually none. They are read when somebody asks, and from a monitor that
+ * writes more than a pipe holds once it has run for a while.
+ */
 export class StderrHead {
-  readonly #reader: SocketReader | undefined;
-  readonly #kept = new ByteBlocks('keep stderr of a monitor', monitorLimits.quotedChars);
+  readonly #output: LateOutput;
+  readonly #clock: ClockPort;
+  readonly #reading: TimerHandle;
 
-  constructor(reader: SocketReader | undefined) {
-    this.#reader = reader;
-    reader?.start((bytes) => this.#kept.appendCopy(bytes.subarray(0, this.#kept.room)));
+  /** Takes ownership of the descriptor. */
+  constructor(fd: number, clock: ClockPort) {
+    this.#output = new LateOutput(fd, monitorLimits.quotedChars);
+    this.#clock = clock;
+    this.#reading = clock.setTimeout(() => this.#output.readOn(), hostLimits.lateReadMs);
   }
 
-  /** What was read, as one printable line. */
+  /** What was written, as one printable line; can be called once. */
   text(): string {
-    return printable(Buffer.from(this.#kept.peek(this.#kept.size)).toString('utf8'));
+    this.#output.readRest();
+    return printable(Buffer.from(this.#output.takeBytes()).toString('utf8'));
   }
 
   close(): void {
-    this.#reader?.destroy();
+    this.#clock.clearTimeout(this.#reading);
+    this.#output.close();
   }
 }
 
@@ -114,6 +123,7 @@ export interface LaunchRequest {
 export async function launchMonitor(request: LaunchRequest): Promise<Launched> {
   const sync = makePipe();
   const start = makePipe();
+  const stderr = makePipe();
   let launched: Launched | undefined;
   try {
     const child = await spawnProcess({
@@ -123,19 +133,21 @@ export async function launchMonitor(request: LaunchRequest): Promise<Launched> {
       // hooks
       isHelper: false,
       cwd: request.cwd,
-      stderr: 'pipe',
+      stderr: stderr.write,
       extraFds: [
         { childFd: SYNC_FD, fd: sync.write },
         { childFd: START_FD, fd: start.read },
       ],
     });
-    launched = { child, sync: new SyncPipe(sync.read), stderr: new StderrHead(child.stderr) };
+    launched = { child, sync: new SyncPipe(sync.read), stderr: new StderrHead(stderr.read, request.clock) };
     await request.beforeStart(child.pid);
     release(start.write, request.argv);
     return launched;
   } catch (error) {
-    if (launched === undefined) closeFd(sync.read);
-    else {
+    if (launched === undefined) {
+      closeFd(sync.read);
+      closeFd(stderr.read);
+    } else {
       // before the start pipe is closed, since its end releases the monitor, too
       await killTree(launched.child.identity, request.clock);
       launched.sync.close();
@@ -146,6 +158,7 @@ export async function launchMonitor(request: LaunchRequest): Promise<Launched> {
     closeFd(sync.write);
     closeFd(start.read);
     closeFd(start.write);
+    closeFd(stderr.write);
   }
 }
 
