@@ -272,7 +272,7 @@ describe('the rest', () => {
       networkReady: false,
       networkMessage: 'no configuration',
       rssBytes: 1024,
-      handlers: [{ name: '', ready: true, reason: '' }],
+      handlers: [{ name: '', ready: true, reason: '', choice: '' }],
       configJson: '{"root":"/var/lib/troupe"}',
       socket: '/run/cri.sock',
       lostFacts: 'the journal was damaged',
