@@ -71,6 +71,7 @@ const DEPTH = 3;
 export async function makeBase(standing: Standing): Promise<Base> {
   const world = await makeWorld({
     name: 'kills',
+    stateInMemory: true,
     images: new Map([[SMALL, smallImage()]]),
     before: holdable,
   });
