@@ -45,7 +45,7 @@ function ownChains(
   kept: KeptResult | undefined,
 ): readonly { family: Family; chain: string }[] {
   const { network, id, runtimeConfig } = attachment;
-  const hasPorts = (asArray(member(runtimeConfig, 'portMappings')) ?? []).length > 0;
+  const hasPorts = hasHostPorts(runtimeConfig);
   const chains = new Set<string>();
   for (const { raw } of network.plugins) {
     for (const [name, plugin] of withDelegates(raw, network.name, networkLimits.delegateDepth)) {
@@ -56,6 +56,10 @@ function ownChains(
     }
   }
   return families(kept).flatMap((family) => [...chains].map((chain) => ({ family, chain })));
+}
+
+function hasHostPorts(runtimeConfig: CniJsonObject): boolean {
+  return (asArray(member(runtimeConfig, 'portMappings')) ?? []).length > 0;
 }
 
 /** Plugins that remove their own masquerade chain where they find the pod's interface with its address. */
@@ -69,7 +73,7 @@ export function addressOfTidy(attachment: Attachment, kept: KeptResult | undefin
   const [ip, ...others] = kept?.result.ips ?? [];
   if (kept?.complete !== true || ip?.family !== 4 || others.length > 0) return undefined;
   const { network, runtimeConfig } = attachment;
-  if ((asArray(member(runtimeConfig, 'portMappings')) ?? []).length > 0) return undefined;
+  if (hasHostPorts(runtimeConfig)) return undefined;
   const isTidy = network.plugins.every(({ type, raw }) => {
     const nested = [...withDelegates(raw, network.name, networkLimits.delegateDepth)].length > 1;
     return !nested && type !== 'flannel' && (member(raw, 'ipMasq') !== true || TIDY.has(type));

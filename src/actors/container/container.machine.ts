@@ -48,6 +48,7 @@ import { fault, toFault } from '../../base/fault.ts';
 import type { Activity } from '../effects/activity.ts';
 import { errorOf } from '../effects/effect-logic.ts';
 import { dropUndone, noteUndoFailed } from '../effects/undo.ts';
+import { undoStates } from '../effects/undo-states.ts';
 import { endedAfter } from '../effects/times.ts';
 import type { ContainerContext, ContainerEvent, ContainerMachineInput } from './container.context.ts';
 import { containerContext, containerStepsToUndo } from './container.context.ts';
@@ -65,10 +66,10 @@ import {
   withMaking,
   withSignal,
   withStart,
+  withUndo,
 } from './container.inputs.ts';
 import { noteCheckpoints, thawing } from './container.checkpoint-states.ts';
 import { startSteps } from './container.start-states.ts';
-import { undoSteps } from './container.undo-states.ts';
 import { noticeLateRecord, stopOverridesLateRecord, updatingStates } from './container.update-states.ts';
 import { claim, endHead, leaveHead, queue, limitsAfterUpdate } from './container.updates.ts';
 
@@ -78,6 +79,8 @@ const whileBeingMade = {
   'container.remove': { actions: ['notWanted', 'abortEffects'] },
   'container.abandon': { actions: ['notWanted', 'abortEffects'] },
 } as const;
+
+const undoInputs = { undo: withUndo, recordRemoved: self };
 
 /** The container's machine, given its effects and the way to abort those in progress. */
 export function containerMachine(effects: ContainerEffects, activity: Pick<Activity, 'abort'>) {
@@ -525,13 +528,13 @@ export function containerMachine(effects: ContainerEffects, activity: Pick<Activ
         tags: ['listed'],
         initial: 'undoing',
         onDone: 'gone',
-        states: undoSteps('#container.exited'),
+        states: undoStates(undoInputs, '#container.exited'),
       },
       unwinding: {
         entry: 'noteUnwanted',
         initial: 'undoing',
         onDone: 'gone',
-        states: undoSteps('#container.cleanupPending'),
+        states: undoStates(undoInputs, '#container.cleanupPending'),
       },
       cleanupPending: {
         tags: ['settled'],

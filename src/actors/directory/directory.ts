@@ -33,9 +33,9 @@ export class Directory {
   readonly #everyChange = new Set<ViewListener>();
   #sandboxes: readonly SandboxView[] | undefined;
   #containers: readonly ContainerView[] | undefined;
-  /** Addresses in order of creation: of the containers of a sandbox, and of the sandboxes of a pod. */
-  readonly #ofSandbox = new Map<SandboxId, Set<ContainerAddress>>();
-  readonly #ofPod = new Map<string, Set<SandboxAddress>>();
+  /** In order of creation: the containers of a sandbox, and the sandboxes of a pod. */
+  readonly #ofSandbox = new Map<SandboxId, Set<ContainerId>>();
+  readonly #ofPod = new Map<string, Set<SandboxId>>();
 
   /** Stores the actor's new view. Only the supervisor calls it, and `replace`. */
   put(view: View, ref: AnyActorRef): void {
@@ -131,18 +131,12 @@ export class Directory {
   }
 
   containersOf(id: SandboxId): readonly ContainerView[] {
-    return [...(this.#ofSandbox.get(id) ?? [])].flatMap((address) => {
-      const view = this.view(address);
-      return view?.kind === 'container' ? [view] : [];
-    });
+    return [...(this.#ofSandbox.get(id) ?? [])].flatMap((one) => this.container(one) ?? []);
   }
 
   /** Sandboxes of this pod, of any attempt; more than one of an attempt only while the cleanup of others is pending. */
   sandboxesByName(key: SandboxKey): readonly SandboxView[] {
-    return [...(this.#ofPod.get(podOf(key)) ?? [])].flatMap((address) => {
-      const view = this.view(address);
-      return view?.kind === 'sandbox' ? [view] : [];
-    });
+    return [...(this.#ofPod.get(podOf(key)) ?? [])].flatMap((one) => this.sandbox(one) ?? []);
   }
 
   /** Containers of this name in their sandbox, of any attempt. */
@@ -152,14 +146,14 @@ export class Directory {
 
   /** Finds a sandbox or container by a unique prefix of its id; an unlisted one only by its whole id. */
   findSandbox(prefix: string): FoundView<SandboxView> {
-    const whole = this.view(sandboxAddress(prefix as SandboxId));
-    return whole?.kind === 'sandbox' ? { found: 'one', view: whole } : find(this.sandboxes(), prefix);
+    const whole = this.sandbox(prefix as SandboxId);
+    return whole === undefined ? find(this.sandboxes(), prefix) : { found: 'one', view: whole };
   }
 
   /** Finds a sandbox or container by a unique prefix of its id; an unlisted one only by its whole id. */
   findContainer(prefix: string): FoundView<ContainerView> {
-    const whole = this.view(containerAddress(prefix as ContainerId));
-    return whole?.kind === 'container' ? { found: 'one', view: whole } : find(this.containers(), prefix);
+    const whole = this.container(prefix as ContainerId);
+    return whole === undefined ? find(this.containers(), prefix) : { found: 'one', view: whole };
   }
 
   #all(): View[] {
@@ -167,13 +161,13 @@ export class Directory {
   }
 
   #index(view: View): void {
-    if (view.kind === 'container') addTo(this.#ofSandbox, view.spec.key.sandboxId, view.address);
-    if (view.kind === 'sandbox') addTo(this.#ofPod, podOf(view.spec.key), view.address);
+    if (view.kind === 'container') addTo(this.#ofSandbox, view.spec.key.sandboxId, view.id);
+    if (view.kind === 'sandbox') addTo(this.#ofPod, podOf(view.spec.key), view.id);
   }
 
   #unindex(view: View): void {
-    if (view.kind === 'container') deleteFrom(this.#ofSandbox, view.spec.key.sandboxId, view.address);
-    if (view.kind === 'sandbox') deleteFrom(this.#ofPod, podOf(view.spec.key), view.address);
+    if (view.kind === 'container') deleteFrom(this.#ofSandbox, view.spec.key.sandboxId, view.id);
+    if (view.kind === 'sandbox') deleteFrom(this.#ofPod, podOf(view.spec.key), view.id);
   }
 
   #changed(view: View, gone: boolean): void {

@@ -32,6 +32,7 @@ import { actorLimits } from '../bounds.ts';
 import type { Activity } from '../effects/activity.ts';
 import { errorOf } from '../effects/effect-logic.ts';
 import { dropUndone, noteUndoFailed } from '../effects/undo.ts';
+import { undoStates } from '../effects/undo-states.ts';
 import type { SandboxContext, SandboxEvent, SandboxMachineInput } from './sandbox.context.ts';
 import { abortReason, sandboxContext, stepsOf, stepsToUndo } from './sandbox.context.ts';
 import type { SandboxEffects, UndoInput } from './sandbox.effects.ts';
@@ -50,6 +51,8 @@ const anyUndo = ({ context }: Has): UndoInput => ({
   ...self({ context }),
   steps: stepsToUndo(context, false),
 });
+
+const undoInputs = { undo: anyUndo, recordRemoved: self };
 
 /** While it is being made: the step under way is aborted, so that the undo begins at once (F50). */
 const whileBeingMade = {
@@ -355,51 +358,14 @@ export function sandboxMachine(effects: SandboxEffects, activity: Pick<Activity,
               onError: { target: '#sandbox.notReady', actions: 'noteFault' },
             },
           },
-          undoing: {
-            always: [
-              { guard: 'nothingToUndo', target: 'recording' },
-              { guard: 'noMoreToUndo', target: '#sandbox.notReady', actions: 'endUndo' },
-            ],
-            invoke: {
-              src: 'undo',
-              input: anyUndo,
-              onDone: { target: 'undoing', reenter: true, actions: 'dropUndone' },
-              onError: { target: 'undoing', reenter: true, actions: 'noteUndoFailed' },
-            },
-          },
-          recording: {
-            invoke: {
-              src: 'recordRemoved',
-              input: self,
-              onDone: 'done',
-              onError: { target: '#sandbox.notReady', actions: 'noteFault' },
-            },
-          },
-          done: { type: 'final' },
+          ...undoStates(undoInputs, '#sandbox.notReady'),
         },
       },
       unwinding: {
         entry: 'noteUnwanted',
         initial: 'undoing',
         onDone: 'gone',
-        states: {
-          undoing: {
-            always: [
-              { guard: 'nothingToUndo', target: 'recording' },
-              { guard: 'noMoreToUndo', target: '#sandbox.cleanupPending', actions: 'endUndo' },
-            ],
-            invoke: {
-              src: 'undo',
-              input: anyUndo,
-              onDone: { target: 'undoing', reenter: true, actions: 'dropUndone' },
-              onError: { target: 'undoing', reenter: true, actions: 'noteUndoFailed' },
-            },
-          },
-          recording: {
-            invoke: { src: 'recordRemoved', input: self, onDone: 'done', onError: '#sandbox.cleanupPending' },
-          },
-          done: { type: 'final' },
-        },
+        states: undoStates(undoInputs, '#sandbox.cleanupPending'),
       },
       cleanupPending: {
         tags: ['settled'],

@@ -2,9 +2,10 @@
  * The output of a program that usually ends soon and writes little: it stays in the pipe until the program has ended,
  * and is then read at once. Readers that poll the pipe meanwhile cost a socket of Node for each pipe, some 0.3 ms of
  * processor time, and a turn of the event loop for its end. A program that writes more than the pipe holds (64 KiB,
- * pipe(7)) waits until somebody reads: whoever owns this calls `readOn` after a while.
+ * pipe(7)) waits for `hostLimits.lateReadMs`: from then on its output is read as it comes.
  */
 import { closeSync, readSync } from 'node:fs';
+import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { hostLimits } from '../bounds.ts';
 import { F_SETFL, O_NONBLOCK } from '../ffi/constants.ts';
@@ -14,6 +15,8 @@ import { SocketReader } from './socket-reader.ts';
 
 /** Buffer of one read, shared by all: what is kept is copied at once. */
 const scratch = new Uint8Array(hostLimits.toolReadBytes);
+
+type Timers = Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
 
 export class LateOutput {
   /** Resolves when every holder of the pipe's write end has closed it, or by `close`. */
@@ -25,14 +28,23 @@ export class LateOutput {
   #fd: number | undefined;
   #reader: SocketReader | undefined;
   #hasEnded = false;
+  readonly #clock: Timers;
+  /** Runs until the output is read. */
+  readonly #late: TimerHandle;
 
-  /** Owns the descriptor from now on. Bytes beyond `bytesMax` are read and dropped. */
-  constructor(fd: number, bytesMax: number) {
+  /**
+   * Owns the descriptor, the read end of a pipe, from now on; undefined for no output. Bytes beyond `bytesMax` are read
+   * and dropped.
+   */
+  constructor(fd: number | undefined, bytesMax: number, clock: Timers) {
     this.#kept = new ByteBlocks("keep a program's output", bytesMax);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
     this.#end = resolve;
     this.#fd = fd;
+    this.#clock = clock;
+    this.#late = clock.setTimeout(() => this.#readOn(), hostLimits.lateReadMs);
+    if (fd === undefined) this.close();
   }
 
   get hasEnded(): boolean {
@@ -40,7 +52,8 @@ export class LateOutput {
   }
 
   /** Reads from now on as bytes come, so that the writer never waits for long. */
-  readOn(): void {
+  #readOn(): void {
+    this.#clock.clearTimeout(this.#late);
     if (this.#fd === undefined) return;
     this.#reader = new SocketReader(this.#fd);
     this.#fd = undefined;
@@ -63,7 +76,7 @@ export class LateOutput {
       if (count === undefined) break;
       this.#keep(scratch.subarray(0, count));
     }
-    this.readOn();
+    this.#readOn();
   }
 
   #keep(bytes: Uint8Array): void {
@@ -79,6 +92,7 @@ export class LateOutput {
 
   /** Repeatable. */
   close(): void {
+    this.#clock.clearTimeout(this.#late);
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
     this.#reader?.destroy();

@@ -3,17 +3,15 @@
  * requires it.
  */
 import type { ClockPort } from '../../ports/clock.ts';
-import { closeSync } from 'node:fs';
 import { fail } from '../../base/fault.ts';
 import { hostLimits } from '../bounds.ts';
-import { makePipe } from '../io/descriptors.ts';
 import { LateOutput } from '../io/late-output.ts';
 import { killTree } from './process-kill.ts';
 import type { HostIdentity } from './process-identity.ts';
 import { holdZombie } from './process-reaper.ts';
 import type { ExitStatus } from './process-reaper.ts';
-import { spawnProcess } from './process.ts';
-import type { Child, ExtraFd } from './process.ts';
+import { spawnWithPipes } from './process.ts';
+import type { ExtraFd, Spawned } from './process.ts';
 import { nextTurn, within } from '../clock/wait.ts';
 
 export interface ToolRequest {
@@ -57,11 +55,20 @@ export async function runTool(request: ToolRequest): Promise<ToolResult> {
   const { clock, signal, argv } = request;
   refuseAborted(argv, signal);
   const startedMs = clock.monoMs();
+  const child = await spawnWithPipes({
+    argv,
+    env: request.env ?? {},
+    stdin: request.stdin ?? 'null',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
+    ...(request.isHelper === undefined ? {} : { isHelper: request.isHelper }),
+    ...(request.extraFds === undefined ? {} : { extraFds: request.extraFds }),
+  });
   const bytesMax = request.outputBytesMax ?? hostLimits.toolOutputBytes;
-  const { child, stdout, stderr } = await startTool(request, bytesMax);
+  const stdout = new LateOutput(child.stdout, bytesMax, clock);
+  const stderr = new LateOutput(child.stderr, bytesMax, clock);
   const outputs = [stdout, stderr];
-  // one that writes more than a pipe holds waits for its reader until then
-  const reading = clock.setTimeout(() => outputs.forEach((one) => one.readOn()), hostLimits.lateReadMs);
   try {
     request.onSpawn?.(child.pid);
     const { status, timedOut } = await untilExit(child, request);
@@ -78,41 +85,7 @@ export async function runTool(request: ToolRequest): Promise<ToolResult> {
       durationMs: clock.monoMs() - startedMs,
     };
   } finally {
-    clock.clearTimeout(reading);
     for (const one of outputs) one.close();
-  }
-}
-
-async function startTool(request: ToolRequest, bytesMax: number) {
-  const { argv, env = {}, stdin = 'null', cwd, isHelper, extraFds } = request;
-  const writeEnds: number[] = [];
-  const outputs: LateOutput[] = [];
-  const output = (): LateOutput => {
-    const { read, write } = makePipe();
-    writeEnds.push(write);
-    const made = new LateOutput(read, bytesMax);
-    outputs.push(made);
-    return made;
-  };
-  try {
-    const [stdout, stderr] = [output(), output()];
-    const [stdoutFd = 0, stderrFd = 0] = writeEnds;
-    const child = await spawnProcess({
-      argv,
-      env,
-      stdin,
-      stdout: stdoutFd,
-      stderr: stderrFd,
-      ...(cwd === undefined ? {} : { cwd }),
-      ...(isHelper === undefined ? {} : { isHelper }),
-      ...(extraFds === undefined ? {} : { extraFds }),
-    });
-    return { child, stdout, stderr };
-  } catch (error) {
-    for (const one of outputs) one.close();
-    throw error;
-  } finally {
-    for (const fd of writeEnds) closeSync(fd);
   }
 }
 
@@ -131,7 +104,7 @@ function refuseAborted(argv: readonly string[], signal: AbortSignal | undefined)
 }
 
 async function untilExit(
-  child: Child,
+  child: Spawned,
   request: ToolRequest,
 ): Promise<{ status: ExitStatus; timedOut: boolean }> {
   const { clock } = request;

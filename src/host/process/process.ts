@@ -57,18 +57,37 @@ export interface SpawnRequest {
   readonly extraFds?: readonly ExtraFd[];
 }
 
-export interface Child {
+export interface Spawned {
   readonly pid: number;
   readonly identity: HostIdentity;
-  /** Set when 'pipe' was requested. */
-  readonly stdout?: SocketReader;
-  readonly stderr?: SocketReader;
   /** Never rejects. */
   readonly exited: Promise<ExitStatus>;
 }
 
+/** Set when 'pipe' was requested. */
+export interface Child extends Spawned {
+  readonly stdout?: SocketReader;
+  readonly stderr?: SocketReader;
+}
+
+/** Set when 'pipe' was requested: read ends, which the caller owns. */
+interface ChildWithPipes extends Spawned {
+  readonly stdout?: number;
+  readonly stderr?: number;
+}
+
 /** Starts a program. Throws a KernelError with the error of exec (ENOENT, EACCES, E2BIG …). */
 export async function spawnProcess(request: SpawnRequest): Promise<Child> {
+  const { stdout, stderr, ...spawned } = await spawnWithPipes(request);
+  return {
+    ...spawned,
+    ...(stdout === undefined ? {} : { stdout: new SocketReader(stdout) }),
+    ...(stderr === undefined ? {} : { stderr: new SocketReader(stderr) }),
+  };
+}
+
+/** The same for a caller that reads the pipes in its own way. */
+export async function spawnWithPipes(request: SpawnRequest): Promise<ChildWithPipes> {
   const binary = checkRequest(request);
   const argv = stringTable(request.argv, binary);
   const opened: number[] = [];
@@ -76,7 +95,7 @@ export async function spawnProcess(request: SpawnRequest): Promise<Child> {
   try {
     const table = descriptorTable(request, opened, streams);
     const variables = [
-      ...(request.isHelper === false ? [] : helperVariable(pipeOf(request, streams))),
+      ...(request.isHelper === false ? [] : helperVariable(pipeOf(streams))),
       ...Object.entries(request.env),
     ];
     const env = stringTable(
@@ -94,14 +113,9 @@ export async function spawnProcess(request: SpawnRequest): Promise<Child> {
 }
 
 /** The inode of the pipe of its stdout or stderr; 0 for none. */
-function pipeOf(
-  { stdout, stderr }: SpawnRequest,
-  made: Partial<Record<'stdout' | 'stderr', number>>,
-): number {
-  const given = [stdout, stderr].find((one) => typeof one === 'number');
-  const fd = made.stdout ?? made.stderr ?? given;
-  const stat = fd === undefined ? undefined : fstatSync(fd);
-  return stat?.isFIFO() === true ? stat.ino : 0;
+function pipeOf({ stdout, stderr }: Partial<Record<'stdout' | 'stderr', number>>): number {
+  const fd = stdout ?? stderr;
+  return fd === undefined ? 0 : fstatSync(fd).ino;
 }
 
 /**
@@ -120,14 +134,11 @@ function identityOfNew(pid: number): HostIdentity {
   }
 }
 
-function takeStreams(fds: Partial<Record<'stdout' | 'stderr', number>>): Pick<Child, 'stdout' | 'stderr'> {
-  const { stdout, stderr } = fds;
+function takeStreams(fds: Partial<Record<'stdout' | 'stderr', number>>): typeof fds {
+  const taken = { ...fds };
   delete fds.stdout;
   delete fds.stderr;
-  return {
-    ...(stdout === undefined ? {} : { stdout: new SocketReader(stdout) }),
-    ...(stderr === undefined ? {} : { stderr: new SocketReader(stderr) }),
-  };
+  return taken;
 }
 
 function checkRequest(request: SpawnRequest): string {

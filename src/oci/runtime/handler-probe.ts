@@ -1,6 +1,6 @@
 /** Checks whether a handler's program works on this machine, and which features it has. */
 import { constants } from 'node:fs';
-import { access, open } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
 import { fail, printable, toFault } from '../../base/fault.ts';
 import { driverLimits, monitorLimits } from './bounds.ts';
@@ -13,9 +13,6 @@ import { hybridControllers, writeStandIn } from './handlers/hide-unified.ts';
 import { parseFeatures } from './handlers/features.ts';
 import { versionLine } from './handlers/known-flaws.ts';
 import { hasKnownState } from './container/shortcuts.ts';
-
-/** Enough to see whether it is a program or a script. */
-const FIRST_BYTES = 4;
 
 export interface ProbeOptions {
   readonly clock: ClockPort;
@@ -52,21 +49,11 @@ export async function probeHandler(handler: HandlerConfig, options: ProbeOptions
       execCgroup,
       // gVisor's; its shim has one sandbox for a pod
       ownSandbox: version.text.startsWith('runsc '),
-      knownState: hasKnownState(version.text, await firstBytes(handler.path)),
+      knownState: await hasKnownState(handler.path, version.text),
       ...standIn,
     };
   } catch (error) {
     return no(toFault(error).message);
-  }
-}
-
-async function firstBytes(path: string): Promise<Uint8Array> {
-  const file = await open(path, 'r');
-  try {
-    const { buffer } = await file.read(Buffer.alloc(FIRST_BYTES), 0, FIRST_BYTES, 0);
-    return buffer;
-  } finally {
-    await file.close();
   }
 }
 

@@ -54,13 +54,13 @@ export async function destroy(parts: DriverParts, input: DestroyInput, fx: Effec
   const handler = parts.table.resolve(note?.handler ?? input.handler);
   const cgroup = note?.cgroup ?? (await cgroupOf(parts, id));
   await endProcesses(parts, handler, input, fx);
-  // the kernel removes a cgroup without processes only, and so this usually does the work of the two
-  const isEmpty = cgroup === undefined || (await removedAtOnce(parts, cgroup));
-  if (!isEmpty) await emptyCgroup(parts, id, cgroup, fx.timeoutMs);
+  // the kernel removes a cgroup without processes only: usually nothing has to be killed
+  const isRemoved = cgroup === undefined || (await removedAtOnce(parts, cgroup));
+  if (!isRemoved) await emptyCgroup(parts, id, cgroup, fx.timeoutMs);
   await purgeState(parts, handler, id, fx);
   // systemd removes an empty scope, but on v1 only from the hierarchy that it manages
-  const whole = cgroup === undefined ? undefined : (scopeOf(cgroup) ?? cgroup);
-  if (whole !== undefined && !(isEmpty && whole === cgroup)) await dropCgroup(parts, id, whole, fx);
+  const left = (cgroup === undefined ? undefined : scopeOf(cgroup)) ?? (isRemoved ? undefined : cgroup);
+  if (left !== undefined) await dropCgroup(parts, id, left, fx);
   await removeUnmountedTree(layout.containerDir(id), id);
   if (input.spec.restore !== undefined) await removeDirectory(layout.restoreDir(id));
   await forgetExit(parts, id);
@@ -153,13 +153,16 @@ export async function removeUnmountedTree(path: string, id: string): Promise<voi
 
 /** The first mount at the path or below it. Each entry is checked: the table of all mounts grows with the pods. */
 async function firstMount(path: string): Promise<string | undefined> {
-  if (await missingAs(isMountRoot(Buffer.from(path), isInMemory(path)), false)) return path;
+  if (await isMounted(path)) return path;
   for (const entry of (await readOwnDirectory(path)) ?? []) {
     const child = join(path, entry.name);
-    const isMount = (): Promise<boolean> =>
-      missingAs(isMountRoot(Buffer.from(child), isInMemory(child)), false);
-    const found = entry.isDirectory() ? await firstMount(child) : (await isMount()) ? child : undefined;
-    if (found !== undefined) return found;
+    const below = entry.isDirectory() ? await firstMount(child) : undefined;
+    if (below !== undefined) return below;
+    if (!entry.isDirectory() && (await isMounted(child))) return child;
   }
   return undefined;
+}
+
+function isMounted(path: string): Promise<boolean> {
+  return missingAs(isMountRoot(Buffer.from(path), isInMemory(path)), false);
 }

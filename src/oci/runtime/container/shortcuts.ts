@@ -5,6 +5,7 @@
  * what is wrong. (start.go, delete.go, libcontainer/container_linux.go and state_linux.go, the same from 1.1 to 1.5.)
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ContainerId } from '../../../base/ids.ts';
@@ -35,9 +36,19 @@ const KNOWN = /^runc version 1\.[1-5]\.\d/u;
 /** First bytes of a program (elf(5)); a script that calls runc may add to what it does. */
 const ELF = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
 
-/** Whether the program is runc itself, in a release whose state directory is known. */
-export function hasKnownState(versionText: string, firstBytes: Uint8Array): boolean {
-  return KNOWN.test(versionText) && ELF.equals(firstBytes.subarray(0, ELF.length));
+/** Whether the program is runc itself, in a release whose state directory is known. Never rejects. */
+export async function hasKnownState(path: string, versionText: string): Promise<boolean> {
+  return KNOWN.test(versionText) && (await isElf(path).catch(() => false));
+}
+
+async function isElf(path: string): Promise<boolean> {
+  const file = await open(path, 'r');
+  try {
+    const { buffer } = await file.read(Buffer.alloc(ELF.length), 0, ELF.length, 0);
+    return ELF.equals(buffer);
+  } finally {
+    await file.close();
+  }
 }
 
 /** What both verbs need: false where they are left to the runtime. */

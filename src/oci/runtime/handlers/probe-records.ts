@@ -68,7 +68,7 @@ export function parseProbe(text: string, mark: string): ProbeResult | undefined 
   const { version, features, knownState } = said;
   if (ready !== true || typeof recursiveReadOnlyMounts !== 'boolean') return undefined;
   if (typeof userNamespaces !== 'boolean' || typeof execCgroup !== 'boolean') return undefined;
-  if (typeof ownSandbox !== 'boolean') return undefined;
+  if (typeof ownSandbox !== 'boolean' || typeof knownState !== 'boolean') return undefined;
   if (typeof version !== 'string' || !isWords(features)) return undefined;
   if (standIn !== undefined && typeof standIn !== 'string') return undefined;
   return {
@@ -80,8 +80,7 @@ export function parseProbe(text: string, mark: string): ProbeResult | undefined 
     ownSandbox,
     version,
     features,
-    // absent in records of older versions
-    knownState: knownState === true,
+    knownState,
     ...(standIn === undefined ? {} : { standIn }),
   };
 }

@@ -1,16 +1,15 @@
 /** Starts a monitor and reads its reports. */
 import { writeSync } from 'node:fs';
-import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
+import type { ClockPort } from '../../../ports/clock.ts';
 import { fail, printable } from '../../../base/fault.ts';
 import { Fifo } from '../../../base/fifo.ts';
-import { hostLimits } from '../../../host/bounds.ts';
 import { monitorLimits } from '../bounds.ts';
 import { LineCutter } from '../../../base/line-cutter.ts';
 import { closeFd, makePipe } from '../../../host/io/descriptors.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
-import { spawnProcess } from '../../../host/process/process.ts';
-import type { Child } from '../../../host/process/process.ts';
+import { spawnWithPipes } from '../../../host/process/process.ts';
+import type { Spawned } from '../../../host/process/process.ts';
 import { LateOutput } from '../../../host/io/late-output.ts';
 import { SocketReader } from '../../../host/io/socket-reader.ts';
 import { within } from '../../../host/clock/wait.ts';
@@ -73,20 +72,13 @@ export class SyncPipe {
   }
 }
 
-/**
- * The first bytes of a monitor's stderr, usually none. They are read when somebody asks, and from a monitor that
- * writes more than a pipe holds once it has run for a while.
- */
+/** The first bytes of a monitor's stderr, usually none. */
 export class StderrHead {
   readonly #output: LateOutput;
-  readonly #clock: ClockPort;
-  readonly #reading: TimerHandle;
 
   /** Takes ownership of the descriptor. */
-  constructor(fd: number, clock: ClockPort) {
-    this.#output = new LateOutput(fd, monitorLimits.quotedChars);
-    this.#clock = clock;
-    this.#reading = clock.setTimeout(() => this.#output.readOn(), hostLimits.lateReadMs);
+  constructor(fd: number | undefined, clock: ClockPort) {
+    this.#output = new LateOutput(fd, monitorLimits.quotedChars, clock);
   }
 
   /** What was written, as one printable line; can be called once. */
@@ -96,13 +88,12 @@ export class StderrHead {
   }
 
   close(): void {
-    this.#clock.clearTimeout(this.#reading);
     this.#output.close();
   }
 }
 
 export interface Launched {
-  readonly child: Child;
+  readonly child: Spawned;
   readonly sync: SyncPipe;
   readonly stderr: StderrHead;
 }
@@ -123,31 +114,28 @@ export interface LaunchRequest {
 export async function launchMonitor(request: LaunchRequest): Promise<Launched> {
   const sync = makePipe();
   const start = makePipe();
-  const stderr = makePipe();
   let launched: Launched | undefined;
   try {
-    const child = await spawnProcess({
+    const child = await spawnWithPipes({
       argv: request.argv,
       env: request.env,
       // the mark of helpers would be inherited by what the monitor starts: the runtime's create and processes of its
       // hooks
       isHelper: false,
       cwd: request.cwd,
-      stderr: stderr.write,
+      stderr: 'pipe',
       extraFds: [
         { childFd: SYNC_FD, fd: sync.write },
         { childFd: START_FD, fd: start.read },
       ],
     });
-    launched = { child, sync: new SyncPipe(sync.read), stderr: new StderrHead(stderr.read, request.clock) };
+    launched = { child, sync: new SyncPipe(sync.read), stderr: new StderrHead(child.stderr, request.clock) };
     await request.beforeStart(child.pid);
     release(start.write, request.argv);
     return launched;
   } catch (error) {
-    if (launched === undefined) {
-      closeFd(sync.read);
-      closeFd(stderr.read);
-    } else {
+    if (launched === undefined) closeFd(sync.read);
+    else {
       // before the start pipe is closed, since its end releases the monitor, too
       await killTree(launched.child.identity, request.clock);
       launched.sync.close();
@@ -158,7 +146,6 @@ export async function launchMonitor(request: LaunchRequest): Promise<Launched> {
     closeFd(sync.write);
     closeFd(start.read);
     closeFd(start.write);
-    closeFd(stderr.write);
   }
 }
 

@@ -1,11 +1,19 @@
-/** The states of an undo and the record of the removal, in the container's machine: `removing` and `unwinding`. */
-import { self, withUndo } from './container.inputs.ts';
+/** The states of an undo and the record of the removal: `removing` and `unwinding` of sandboxes and containers. */
+
+/** What each effect gets, from the machine's context. */
+interface UndoInputs<Undo, Self> {
+  readonly undo: Undo;
+  readonly recordRemoved: Self;
+}
 
 /**
  * The states of one undo.
- * @param pending the state in which the container waits for another try, after a step or the record has failed
+ * @param pending the state that waits for another try, after a step or the record has failed
  */
-export const undoSteps = <T extends '#container.exited' | '#container.cleanupPending'>(pending: T) =>
+export const undoStates = <Undo, Self, Pending extends `#${string}`>(
+  inputs: UndoInputs<Undo, Self>,
+  pending: Pending,
+) =>
   ({
     // entered anew until nothing is left, or only what failed and what that uses
     undoing: {
@@ -15,7 +23,7 @@ export const undoSteps = <T extends '#container.exited' | '#container.cleanupPen
       ],
       invoke: {
         src: 'undo',
-        input: withUndo,
+        input: inputs.undo,
         onDone: { target: 'undoing', reenter: true, actions: 'dropUndone' },
         onError: { target: 'undoing', reenter: true, actions: 'noteUndoFailed' },
       },
@@ -23,7 +31,7 @@ export const undoSteps = <T extends '#container.exited' | '#container.cleanupPen
     recording: {
       invoke: {
         src: 'recordRemoved',
-        input: self,
+        input: inputs.recordRemoved,
         onDone: 'done',
         onError: { target: pending, actions: 'noteFault' },
       },
