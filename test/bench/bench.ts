@@ -21,7 +21,7 @@ export async function bench(args: readonly string[]): Promise<void> {
     options: {
       rounds: { type: 'string', default: '20' },
       groups: { type: 'string', default: '4' },
-      pods: { type: 'string', default: '50' },
+      crowd: { type: 'string', default: '50' },
       runtime: { type: 'string' },
       only: { type: 'string', default: '' },
       waterfall: { type: 'boolean', default: false },
@@ -62,7 +62,11 @@ export async function bench(args: readonly string[]): Promise<void> {
     };
     floor = await openFloor(world, runtimePath, byName(templates));
     const sides = { world, image, floor };
-    const sizes = { rounds: Number(values.rounds), groups: Number(values.groups), pods: Number(values.pods) };
+    const sizes = {
+      rounds: Number(values.rounds),
+      groups: Number(values.groups),
+      crowd: Number(values.crowd),
+    };
     if (values.only === '') await measureAll({ sides, templates, empty, hanging, runtimePath, sizes });
     else await measureSome(values.only.split(','), { sides, templates, sizes, collector });
     for (const pod of Object.values(templates)) await pod.stop();
@@ -74,7 +78,7 @@ export async function bench(args: readonly string[]): Promise<void> {
 interface Sizes {
   readonly rounds: number;
   readonly groups: number;
-  readonly pods: number;
+  readonly crowd: number;
 }
 
 type Templates = Readonly<Record<'pod' | 'host', DaemonPod>>;
@@ -117,9 +121,9 @@ async function measureAll({ sides, templates, empty, hanging, runtimePath, sizes
   }
   const report: Report = {
     pairs: all,
-    cpu: await cpuRows(sides, sizes.pods),
+    cpu: await cpuRows(sides, sizes.crowd),
     empty,
-    ...(await crowded(sides, sizes.pods)),
+    ...(await crowded(sides, sizes.crowd)),
     exec: await execPairs(sides, templates.pod, sizes.rounds),
     hanging: whyNoDeadMount() === '' ? await whileHanging(sides.world, sides.image, hanging) : undefined,
     versions: await versions(runtimePath),
@@ -150,7 +154,7 @@ async function measureSome(
       pairsText({
         'ExecSync of true (floor: runc exec)': await execPairs(sides, templates.pod, sizes.rounds),
       }),
-    cpu: async () => cpuText(await cpuRows(sides, sizes.pods)),
+    cpu: async () => cpuText(await cpuRows(sides, sizes.crowd)),
   };
   await pairs(sides, { network: 'pod', rounds: WARM_UP, width: 1 });
   await collector?.settle();

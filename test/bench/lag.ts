@@ -26,7 +26,8 @@ export async function lagDuring(
   return { daemon: lagIn(await metricsText(origin)), idle: await idle() };
 }
 
-async function pageOf({ instance }: World): Promise<string> {
+/** Origin of the daemon's page. */
+export async function pageOf({ instance }: Pick<World, 'instance'>): Promise<string> {
   const pages = [...(await instance.log()).matchAll(/"page":"([^"]+)"/gu)];
   return (
     pages.at(-1)?.[1] ??
