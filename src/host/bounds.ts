@@ -2,6 +2,12 @@
 
 /** The kernel: processes, mounts, namespaces, cgroups, files. */
 export const hostLimits = {
+  /** Ids of mounts that one call of listmount(2) gives: a node of 1000 pods has some thousands. */
+  mountIdsAtOnce: 4096,
+  /** Such calls for one list: more mounts than the kernel allows in a namespace (fs.mount-max is 100000). */
+  mountIdParts: 32,
+  /** Bytes for struct statmount with its texts: a mount point has at most 4096 (PATH_MAX). */
+  statmountBytes: 8192,
   /** Milliseconds that a daemon which could not start waits for its message to be read. */
   lastWordsMs: 1000,
   /**

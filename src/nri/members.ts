@@ -8,7 +8,7 @@ import { fail, toFault } from '../base/fault.ts';
 import { nriLimits } from './bounds.ts';
 import type { Log } from '../base/log.ts';
 import { onUserPath } from '../host/mounts/answering.ts';
-import { readMountInfo } from '../host/mounts/mountinfo.ts';
+import { readMountPlaces } from '../host/mounts/mount-places.ts';
 import { killProcess } from '../host/process/process-identity.ts';
 import { signalNumber } from '../oci/runtime/spec/signals.ts';
 import type { Child } from '../host/process/process.ts';
@@ -209,7 +209,7 @@ export class Members {
       note: () => undefined,
     };
     return onUserPath(
-      { path, attempted, mounts: await readMountInfo(), clock: this.#options.clock, fx },
+      { path, attempted, mounts: await readMountPlaces(), clock: this.#options.clock, fx },
       work,
     );
   }

@@ -170,6 +170,35 @@ export function openHow(flags: number, mode: number, resolve: number): Uint8Arra
   return how;
 }
 
+/** listmount(2): from the root of the caller's mount namespace. */
+export const LSMT_ROOT = 0xffff_ffff_ffff_ffffn;
+/** statmount(2): what is asked for. */
+export const STATMOUNT_MNT_POINT = 0x10;
+export const STATMOUNT_FS_TYPE = 0x20;
+
+/** struct mnt_id_req of listmount(2) and statmount(2), in its first version: size, id, and a parameter of each. */
+export function mountIdRequest(id: bigint, parameter: bigint): Uint8Array {
+  const request = Buffer.alloc(24);
+  request.writeUInt32LE(request.length, 0);
+  request.writeBigUInt64LE(id, 8);
+  request.writeBigUInt64LE(parameter, 16);
+  return request;
+}
+
+/** Of struct statmount: offsets of `fs_type` and `mnt_point`, which are offsets in `str`, and of that. */
+const STATMOUNT_FS_TYPE_OFFSET = 36;
+const STATMOUNT_POINT_OFFSET = 108;
+const STATMOUNT_STR_OFFSET = 512;
+
+/** What statmount(2) has written, when asked for both. */
+export function statmountOf(struct: Buffer): { readonly mountPoint: string; readonly fsType: string } {
+  const text = (field: number): string => {
+    const begin = STATMOUNT_STR_OFFSET + struct.readUInt32LE(field);
+    return struct.toString('utf8', begin, struct.indexOf(0, begin));
+  };
+  return { mountPoint: text(STATMOUNT_POINT_OFFSET), fsType: text(STATMOUNT_FS_TYPE_OFFSET) };
+}
+
 /** struct mount_attr: attr_set, attr_clr, propagation, userns_fd, 8 bytes each (mount_setattr(2)). */
 export function mountAttr(set: number, clear: number, propagation: number, usernsFd = 0): Uint8Array {
   const attributes = Buffer.alloc(32);

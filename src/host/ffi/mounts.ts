@@ -35,6 +35,16 @@ export const mountCalls = {
     SYSCALLS.mountSetattr,
     ['int', 'const char *', 'unsigned int', 'void *', 'size_t'],
   ),
+  /** Since Linux 6.8. */
+  statmount: syscall<[request: Uint8Array, struct: Uint8Array, size: number, flags: number]>(
+    SYSCALLS.statmount,
+    ['void *', 'void *', 'size_t', 'unsigned int'],
+  ),
+  /** Since Linux 6.8; returns a number of ids. */
+  listmount: syscall<[request: Uint8Array, ids: Uint8Array, count: number, flags: number]>(
+    SYSCALLS.listmount,
+    ['void *', 'void *', 'size_t', 'unsigned int'],
+  ),
 
   unshare: native<[flags: number]>('unshare', ['int']),
   setns: native<[fd: number, type: number]>('setns', ['int', 'int']),

@@ -59,6 +59,8 @@ export const SYSCALLS = {
   openat2: 437,
   mountSetattr: 442,
   quotactlFd: 443,
+  statmount: 457,
+  listmount: 458,
 } as const;
 
 /** The number of setresuid, by `process.arch`: syscall_64.tbl and asm-generic/unistd.h. */

@@ -120,6 +120,26 @@ export interface MountInfoOrder {
   readonly kind: 'mountInfo';
 }
 
+/** What has changed among the mounts since this thread was asked last; `PlacesChange`, or undefined. */
+export interface MountPlacesOrder {
+  readonly kind: 'mountPlaces';
+}
+
+export interface FoundPlace {
+  /** The kernel's unique id, never given again. */
+  readonly id: number;
+  readonly mountPoint: string;
+  readonly fsType: string;
+}
+
+export interface PlacesChange {
+  /** `found` has all mounts: this thread was asked for the first time, or failed the last time. */
+  readonly isWhole: boolean;
+  readonly gone: readonly number[];
+  /** New ones, and known ones that are elsewhere now. */
+  readonly found: readonly FoundPlace[];
+}
+
 export type ThreadOrder =
   | PinOrder
   | UnpinOrder
@@ -128,6 +148,7 @@ export type ThreadOrder =
   | NetDevOrder
   | CgroupOrder
   | MountInfoOrder
+  | MountPlacesOrder
   | HelpersOrder;
 
 export interface ThreadRequest {

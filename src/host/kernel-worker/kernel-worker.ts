@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { toFault } from '../../base/fault.ts';
 import { cgroupInThread } from './cgroup-thread.ts';
+import { MountScan } from './mount-places-thread.ts';
 import { codeOf } from '../ffi/errno.ts';
 import { findHelpers } from '../process/helper-scan.ts';
 import {
@@ -17,6 +18,8 @@ import {
   unpinInThread,
 } from './namespaces-thread.ts';
 import type { ThreadAnswer, ThreadOrder, ThreadRequest } from '../kernel-thread/thread-protocol.ts';
+
+const scan = new MountScan();
 
 parentPort?.on('message', ({ id, order }: ThreadRequest) => {
   parentPort?.postMessage({ ...carryOut(order), id } satisfies ThreadAnswer);
@@ -40,6 +43,8 @@ function carryOut(order: ThreadOrder): Omit<ThreadAnswer, 'id'> {
       return giving(() => findHelpers(order));
     case 'mountInfo':
       return giving(() => readFileSync('/proc/self/mountinfo', 'utf8'));
+    case 'mountPlaces':
+      return giving(() => scan.read());
   }
 }
 

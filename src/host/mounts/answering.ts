@@ -14,56 +14,12 @@ import { KeyedSemaphore } from '../../base/bounded.ts';
 import { fail } from '../../base/fault.ts';
 import { hostLimits } from '../bounds.ts';
 import { codeOf } from '../ffi/errno.ts';
-import type { MountInfo } from './mountinfo.ts';
+import type { MountPlace, MountPlaces } from './mount-places.ts';
+import { isRemote } from './remote-types.ts';
 import { inPool } from '../ffi/pool.ts';
 import { killProcess } from '../process/process-identity.ts';
 import { spawnProcess } from '../process/process.ts';
 import { within } from '../clock/wait.ts';
-
-/** File systems that wait only for a disk or memory of this machine. Any other type is probed first. */
-const LOCAL: ReadonlySet<string> = new Set([
-  'ext2',
-  'ext3',
-  'ext4',
-  'xfs',
-  'btrfs',
-  'zfs',
-  'f2fs',
-  'bcachefs',
-  'jfs',
-  'vfat',
-  'exfat',
-  'iso9660',
-  'squashfs',
-  'erofs',
-  'overlay',
-  'tmpfs',
-  'ramfs',
-  'devtmpfs',
-  'rootfs',
-  'proc',
-  'sysfs',
-  'cgroup',
-  'cgroup2',
-  'cpuset',
-  'devpts',
-  'mqueue',
-  'hugetlbfs',
-  'bpf',
-  'tracefs',
-  'debugfs',
-  'securityfs',
-  'selinuxfs',
-  'configfs',
-  'efivarfs',
-  'fusectl',
-  'rpc_pipefs',
-  'nfsd',
-  'pstore',
-  'resctrl',
-  'nsfs',
-  'binfmt_misc',
-]);
 
 /** From coreutils, which is essential on Debian and Ubuntu. */
 const STAT = '/usr/bin/stat';
@@ -73,37 +29,15 @@ export interface UserPath {
   readonly path: string;
   /** Beginning of error messages, such as `mount /data at /srv`. */
   readonly attempted: string;
-  readonly mounts: readonly MountInfo[];
+  readonly mounts: MountPlaces;
   readonly clock: ClockPort;
   readonly fx: EffectContext;
 }
 
-/**
- * The mount that a path lies on: the longest mount point above it; of equal ones the last, which is on top.
- */
-export function mountOver(path: string, mounts: readonly MountInfo[]): MountInfo | undefined {
-  let found: MountInfo | undefined;
-  for (const mount of mounts) {
-    const { mountPoint } = mount;
-    const isAbove = mountPoint === '/' || path === mountPoint || path.startsWith(`${mountPoint}/`);
-    if (isAbove && (found === undefined || mountPoint.length >= found.mountPoint.length)) found = mount;
-  }
-  return found;
-}
-
-/** Whether a mount may wait for another machine or for a program. */
-export function isRemote({ fsType, mountPoint }: MountInfo): boolean {
-  // systemd's automount of binfmt_misc exists on nearly every machine and waits for process 1 alone
-  return !LOCAL.has(fsType) && !(fsType === 'autofs' && mountPoint.startsWith('/proc/'));
-}
-
 /** The first mount along the path, links followed, that is not local. Accesses only local mounts itself. */
-export async function firstRemote(
-  path: string,
-  mounts: readonly MountInfo[],
-): Promise<MountInfo | undefined> {
+export async function firstRemote(path: string, mounts: MountPlaces): Promise<MountPlace | undefined> {
   // most machines have none, and then no file is accessed
-  if (!mounts.some(isRemote)) return undefined;
+  if (mounts.remote.length === 0) return undefined;
   let rest = posix.normalize(path).split('/').filter(Boolean);
   let at = '/';
   for (let step = 0; step < hostLimits.pathComponents && rest.length > 0; step += 1) {
@@ -113,7 +47,7 @@ export async function firstRemote(
       continue;
     }
     const next = posix.join(at, name);
-    const mount = mountOver(next, mounts);
+    const mount = mounts.over(next);
     if (mount !== undefined && isRemote(mount)) return mount;
     const target = await linkTarget(next);
     if (target === undefined) [at, rest] = [next, after];
@@ -144,7 +78,7 @@ export async function onUserPath<T>(request: UserPath, work: (mountPoint: string
   const { path, attempted, mounts, fx } = request;
   fx.note({ on: attempted });
   const remote = await firstRemote(path, mounts);
-  const mount = remote ?? mountOver(path, mounts);
+  const mount = remote ?? mounts.over(path);
   const where =
     mount === undefined ? 'the file system' : `the ${mount.fsType} file system at ${mount.mountPoint}`;
   const mountPoint = mount?.mountPoint ?? '/';
@@ -188,7 +122,7 @@ const asking = new KeyedSemaphore('questions to', hostLimits.askedPerMount, host
  */
 async function ask(
   { path, attempted, fx }: UserPath,
-  { mountPoint }: MountInfo,
+  { mountPoint }: MountPlace,
   where: string,
   signal: AbortSignal,
 ): Promise<void> {

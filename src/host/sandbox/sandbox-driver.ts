@@ -1,5 +1,5 @@
 /** The host port: what a pod sandbox needs of the kernel and the file system, one effect per call. */
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, realpath, stat } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { EffectContext } from '../../ports/effect.ts';
 import type { HostFacts, HostPort, HostSandbox, SandboxInput } from '../../ports/host.ts';
@@ -17,7 +17,7 @@ import { hasSandboxCgroup, sandboxCgroup } from './layout.ts';
 import { makeDirectories } from '../files/make-directories.ts';
 import { makeOwnDirectory, statOwn } from '../files/state-files.ts';
 import { removeDirectory } from '../files/remove-tree.ts';
-import { readMountInfo } from '../mounts/mountinfo.ts';
+import { readMountPlaces } from '../mounts/mount-places.ts';
 import { namesOf } from '../files/names-of.ts';
 import { isNamespacePin, pinNamespaces, unpinNamespaces } from '../namespaces/namespaces.ts';
 import { makeSharedFiles, sandboxHostname, unmountSharedFiles } from './sandbox-files.ts';
@@ -97,7 +97,7 @@ async function checkProfile(
   if (seccomp.type !== 'localhost' || privileged) return;
   const { path } = seccomp;
   const attempted = `read seccomp profile ${path}`;
-  const found = await onUserPath({ path, attempted, mounts: await readMountInfo(), clock, fx }, () =>
+  const found = await onUserPath({ path, attempted, mounts: await readMountPlaces(), clock, fx }, () =>
     stat(path).catch(onlyAbsent),
   );
   if (found?.isFile() !== true)
@@ -118,7 +118,7 @@ async function makeLogDirectory(
   const request = {
     path,
     attempted: `create log directory ${path}`,
-    mounts: await readMountInfo(),
+    mounts: await readMountPlaces(),
     clock,
     fx,
   };
@@ -161,13 +161,16 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
   const directories = await idsIn(layout.sandboxesDir);
   const pinned = await idsIn(layout.pinsDir);
   const ids = [...new Set([...directories, ...pinned])];
-  // one read of all mounts instead of four checks for each pod
-  const mounted = new Set(
-    (await readMountInfo()).filter(({ fsType }) => fsType === 'nsfs').map(({ mountPoint }) => mountPoint),
-  );
-  // the kernel reports real paths, and the state directory may be reached by a link: then each pin is checked
+  // one list of all mounts instead of four checks for each pod
+  const places = await readMountPlaces();
+  const isMounted = (path: string): boolean => {
+    const place = places.over(path);
+    return place?.mountPoint === path && place.fsType === 'nsfs';
+  };
+  // the kernel reports real paths: where a link leads to the state directory, each pin is checked
+  const isReal = ids.length > 0 && (await realpath(layout.pinsDir).catch(onlyAbsent)) === layout.pinsDir;
   const isHeld = async (path: string): Promise<boolean> =>
-    mounted.has(path) || ((await statOwn(path)) !== undefined && isNamespacePin(path));
+    isMounted(path) || (!isReal && (await statOwn(path)) !== undefined && (await isNamespacePin(path)));
   const sandboxes = await Promise.all(
     ids.map(async (id): Promise<HostSandbox> => {
       const kinds = ['net', 'ipc', 'uts', 'user'] as const;

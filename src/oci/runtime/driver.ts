@@ -13,7 +13,7 @@ import { monitorLimits } from './bounds.ts';
 import { onUserPath } from '../../host/mounts/answering.ts';
 import { startByFifo } from './container/shortcuts.ts';
 import { WarmCgroupMoves } from '../../host/tuning/warm-cgroup-moves.ts';
-import { readMountInfo } from '../../host/mounts/mountinfo.ts';
+import { readMountPlaces } from '../../host/mounts/mount-places.ts';
 import { reapOrphans } from '../../host/process/process-reaper.ts';
 import { createCheckpointDriver } from './checkpoint/driver.ts';
 import type { CheckpointDriver, CheckpointOptions } from './checkpoint/driver.ts';
@@ -226,7 +226,7 @@ async function reopenLog(parts: DriverParts, input: ContainerInput, fx: EffectCo
   if (logPath === '') return undefined;
   const attempted = `reopen log of container ${id} at ${logPath}`;
   const onLog = async <T>(work: () => Promise<T>): Promise<T> =>
-    onUserPath({ path: logPath, attempted, mounts: await readMountInfo(), clock, fx }, () =>
+    onUserPath({ path: logPath, attempted, mounts: await readMountPlaces(), clock, fx }, () =>
       work().catch((thrown: unknown) => {
         throw new FaultError(toFault(thrown, attempted));
       }),

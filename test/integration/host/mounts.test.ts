@@ -9,6 +9,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
+import { readMountPlaces } from '../../../src/host/mounts/mount-places.ts';
 import { findMount, readMountInfo } from '../../../src/host/mounts/mountinfo.ts';
 import {
   mountBind,
@@ -55,6 +57,23 @@ describeAsRoot('mounts', () => {
     expect(mount?.options).toEqual(expect.arrayContaining(['rw', 'nosuid', 'nodev', 'noexec']));
     expect(mount?.superOptions).toContain('size=64k');
     expect(await unmount(target)).toBe(true);
+  });
+
+  test('a path is on the mount that was made last, until that is gone; a new thread knows them all', async () => {
+    const target = makeDirectory('places \\ é');
+    const on = async (): Promise<string | undefined> =>
+      (await readMountPlaces()).over(join(target, 'x/y'))?.mountPoint;
+    const before = await on();
+    expect(target.startsWith(before ?? 'nothing')).toBe(true);
+    await mountTmpfs({ target, source: 'troupe', sizeBytes: 65536, mode: 0o755 });
+    expect(await on()).toBe(target);
+    await mountTmpfs({ target, source: 'troupe', sizeBytes: 65536, mode: 0o755 });
+    expect(await unmount(target)).toBe(true);
+    expect(await on()).toBe(target);
+    await stopKernelThread();
+    expect(await on()).toBe(target);
+    expect(await unmount(target)).toBe(true);
+    expect(await on()).toBe(before);
   });
 
   test('unmount can be repeated: a path that is not mounted or missing is no error', async () => {

@@ -9,7 +9,7 @@ import type { Mount } from '../../../src/ports/specs.ts';
 import { hostLimits } from '../../../src/host/bounds.ts';
 import { onUserPath } from '../../../src/host/mounts/answering.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
-import { readMountInfo } from '../../../src/host/mounts/mountinfo.ts';
+import { readMountPlaces } from '../../../src/host/mounts/mount-places.ts';
 import { processExists, processIdentity } from '../../../src/host/process/process-identity.ts';
 import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
 import type { DeadMount } from '../../support/dead-mount.ts';
@@ -55,7 +55,7 @@ unless(describe, reason)('F33 F45 a path on a mount that does not answer', () =>
 
   const touch = async (path: string, fx: Watcher, work: () => Promise<unknown>): Promise<unknown> =>
     onUserPath(
-      { path, attempted: `mount ${path} at /srv`, mounts: await readMountInfo(), clock: realClock(), fx },
+      { path, attempted: `mount ${path} at /srv`, mounts: await readMountPlaces(), clock: realClock(), fx },
       work,
     );
   const neverRun = (): Promise<never> => Promise.reject(new Error('the path was touched in the pool'));

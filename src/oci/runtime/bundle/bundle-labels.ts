@@ -2,8 +2,7 @@
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ContainerSpec, SelinuxLabels } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
-import { mountOver } from '../../../host/mounts/answering.ts';
-import type { MountInfo } from '../../../host/mounts/mountinfo.ts';
+import type { MountPlaces } from '../../../host/mounts/mount-places.ts';
 import { isValidLabel, relabel } from '../../../host/security/selinux.ts';
 
 /** The unconfined container type: its processes may access files with any label (container-selinux). */
@@ -25,11 +24,11 @@ export async function checkLabels(labels: SelinuxLabels | undefined): Promise<vo
 /** The function that labels a volume for this container; undefined if no label is needed. */
 export function relabelOf(
   { selinuxLabels: labels }: Pick<ContainerSpec, 'selinuxLabels'>,
-  mounts: readonly MountInfo[],
+  mounts: MountPlaces,
   fx: EffectContext,
 ): ((path: string) => Promise<void>) | undefined {
   if (labels === undefined || labels.process.split(':')[2] === FREE_TYPE) return undefined;
-  return (path) => relabel(path, labels.mount, fx.signal, mountOver(path, mounts)?.mountPoint ?? '/');
+  return (path) => relabel(path, labels.mount, fx.signal, mounts.over(path)?.mountPoint ?? '/');
 }
 
 /**

@@ -15,9 +15,9 @@ import { allSettled } from '../../../base/settled.ts';
 import { readFileInRoot, symlinkInRoot } from '../../../host/files/files.ts';
 import { containerCgroup } from '../../../host/sandbox/layout.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
-import { isRemote, onUserPath } from '../../../host/mounts/answering.ts';
-import { readMountInfo } from '../../../host/mounts/mountinfo.ts';
-import type { MountInfo } from '../../../host/mounts/mountinfo.ts';
+import { onUserPath } from '../../../host/mounts/answering.ts';
+import { readMountPlaces } from '../../../host/mounts/mount-places.ts';
+import type { MountPlaces } from '../../../host/mounts/mount-places.ts';
 import { bootId, processExists } from '../../../host/process/process-identity.ts';
 import { makeOwnDirectory, setOwnMode } from '../../../host/files/state-files.ts';
 import { sourcesOf } from '../../../host/sandbox/sandbox-files.ts';
@@ -133,12 +133,12 @@ async function writeBundle(
   fx.note({ on: "the image's passwd and group" });
   const user = await userOf(options, input, rootfs);
   const handler = options.handlerFeatures(input.handler);
-  const mountInfo = await readMountInfo();
-  const onPath = pathCaller(options.clock, fx, mountInfo);
+  const places = await readMountPlaces();
+  const onPath = pathCaller(options.clock, fx, places);
   const request: SpecInput = {
     ...requested(input),
     user,
-    devices: await devicesOf(options, input, handler, { onPath, mountInfo }),
+    devices: await devicesOf(options, input, handler, { onPath, places }),
     localSeccomp: await localSeccomp(options, input, handler, onPath),
     paths: await pathsOf(options, input),
     host,
@@ -147,7 +147,7 @@ async function writeBundle(
   // only to find refusals: an impossible request must not leave a directory at a host path
   generateSpec(request);
   const withNode = await nodeEdits(options.node, input, user, onPath);
-  const mounts = await mountSources(layout, input, fx, { onPath, mountInfo });
+  const mounts = await mountSources(layout, input, fx, { onPath, places });
   await checkMountTargets(rootfs, mounts, onPath);
   const planned = await withNode(generateSpec({ ...request, mounts }));
   const { document, limits } = await adjusted(options, { ...input, user, onPath }, planned, fx);
@@ -202,19 +202,19 @@ function requested({
 /** Access to host paths. */
 interface HostPaths {
   readonly onPath: OnPath;
-  readonly mountInfo: readonly MountInfo[];
+  readonly places: MountPlaces;
 }
 
 function devicesOf(
   options: BundleWriterOptions,
   { spec }: BundleInput,
   handler: SpecHandler,
-  { onPath, mountInfo }: HostPaths,
+  { onPath, places }: HostPaths,
 ): ReturnType<typeof resolveDevices> {
   const { privileged, user } = spec.security;
   return resolveDevices(spec.devices, privileged && handler.privilegedWithoutHostDevices !== true, {
     onPath,
-    remote: remoteMounts(mountInfo),
+    remote: new Set(places.remote.map(({ mountPoint }) => mountPoint)),
     owner: deviceOwner(options, user),
   });
 }
@@ -223,13 +223,12 @@ function mountSources(
   layout: Layout,
   { id, spec }: BundleInput,
   fx: EffectContext,
-  { onPath, mountInfo }: HostPaths,
+  { onPath, places }: HostPaths,
 ): ReturnType<typeof resolveMounts> {
   return resolveMounts(spec.mounts, {
     onPath,
-    mountInfo,
     rootfses: layout.rootfsesDir,
-    relabel: relabelOf(spec, mountInfo, fx),
+    relabel: relabelOf(spec, places, fx),
     imageVolume: (image) => layout.imageVolume(id, image),
   });
 }
@@ -349,13 +348,8 @@ function deviceOwner(
   return { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) };
 }
 
-/** Mount points that a search for devices must not enter. */
-function remoteMounts(mountInfo: readonly MountInfo[]): ReadonlySet<string> {
-  return new Set(mountInfo.filter(isRemote).map(({ mountPoint }) => mountPoint));
-}
-
-function pathCaller(clock: ClockPort, fx: EffectContext, mountInfo: readonly MountInfo[]): OnPath {
-  return (path, attempted, work) => onUserPath({ path, attempted, mounts: mountInfo, clock, fx }, work);
+function pathCaller(clock: ClockPort, fx: EffectContext, mounts: MountPlaces): OnPath {
+  return (path, attempted, work) => onUserPath({ path, attempted, mounts, clock, fx }, work);
 }
 
 /**
@@ -381,7 +375,7 @@ async function writePauseBundle(
   const { seccomp, privileged } = input.sandbox;
   const isOwn = seccomp.type === 'localhost' && !privileged;
   const profile = isOwn
-    ? await readSeccomp(options, seccomp.path, [], pathCaller(options.clock, fx, await readMountInfo()))
+    ? await readSeccomp(options, seccomp.path, [], pathCaller(options.clock, fx, await readMountPlaces()))
     : undefined;
   const document = pauseSpec({
     ...input,

@@ -16,7 +16,7 @@ import { closeInPool } from '../../../host/io/close-in-pool.ts';
 import { inPool } from '../../../host/ffi/pool.ts';
 import { codeOf, isAbsent, onlyAbsent } from '../../../host/ffi/errno.ts';
 import { isThere } from '../../../host/files/is-there.ts';
-import { readMountInfo } from '../../../host/mounts/mountinfo.ts';
+import { readMountPlaces } from '../../../host/mounts/mount-places.ts';
 import { within } from '../../../host/clock/wait.ts';
 
 const SUFFIX = '.partial';
@@ -280,7 +280,7 @@ async function onArchive<T>(
     {
       path: dirname(archive),
       attempted: `${attempted}: ${what} ${archive}`,
-      mounts: await readMountInfo(),
+      mounts: await readMountPlaces(),
       clock,
       fx,
     },

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { ClockPort } from '../../../../src/ports/clock.ts';
 import type { Waiting } from '../../../../src/ports/effect.ts';
-import { firstRemote, isRemote, onUserPath } from '../../../../src/host/mounts/answering.ts';
+import { firstRemote, onUserPath } from '../../../../src/host/mounts/answering.ts';
+import { placesOf } from '../../../../src/host/mounts/mount-places.ts';
 import { parseMountInfo } from '../../../../src/host/mounts/mountinfo.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 import { loopTurn } from '../../../support/turns.ts';
@@ -14,10 +15,12 @@ afterAll(() => rmSync(base, { recursive: true }));
 
 /** The root, and one mount of each pair. */
 const mountsOf = (...mounts: readonly (readonly [type: string, at: string])[]) =>
-  parseMountInfo(
-    [['ext4', '/'] as const, ...mounts]
-      .map(([type, at], index) => `${index} 1 8:1 / ${at} rw - ${type} source rw`)
-      .join('\n'),
+  placesOf(
+    parseMountInfo(
+      [['ext4', '/'] as const, ...mounts]
+        .map(([type, at], index) => `${index} 1 8:1 / ${at} rw - ${type} source rw`)
+        .join('\n'),
+    ),
   );
 
 describe('mounts that may not answer', () => {
@@ -34,16 +37,16 @@ describe('mounts that may not answer', () => {
     'autofs',
     'never-heard-of',
   ])('%s', (type) => {
-    expect(mountsOf([type, '/srv']).filter(isRemote)).toHaveLength(1);
+    expect(mountsOf([type, '/srv']).remote).toHaveLength(1);
   });
   test.each(['ext4', 'xfs', 'btrfs', 'overlay', 'tmpfs', 'proc', 'sysfs', 'cgroup2', 'fusectl'])(
     'do not include %s',
     (type) => {
-      expect(mountsOf([type, '/srv']).filter(isRemote)).toEqual([]);
+      expect(mountsOf([type, '/srv']).remote).toEqual([]);
     },
   );
   test('do not include systemd’s automatic mount of binfmt_misc', () => {
-    expect(mountsOf(['autofs', '/proc/sys/fs/binfmt_misc']).filter(isRemote)).toEqual([]);
+    expect(mountsOf(['autofs', '/proc/sys/fs/binfmt_misc']).remote).toEqual([]);
   });
 });
 

@@ -5,11 +5,10 @@ import type { ImageVolume, Mount } from '../../../../ports/specs.ts';
 import { fail } from '../../../../base/fault.ts';
 import type { ImageId } from '../../../../base/ids.ts';
 import { specLimits } from '../../bounds.ts';
-import { mountOver } from '../../../../host/mounts/answering.ts';
 import { codeOf } from '../../../../host/ffi/errno.ts';
 import { resolveInRoot } from '../../../../host/files/files.ts';
 import { makeDirectories } from '../../../../host/files/make-directories.ts';
-import type { MountInfo } from '../../../../host/mounts/mountinfo.ts';
+import { mountOver, readMountInfo } from '../../../../host/mounts/mountinfo.ts';
 import type { ResolvedMount } from '../../spec/input.ts';
 import { containerPath, sourceName } from '../../spec/mounts.ts';
 
@@ -58,7 +57,6 @@ export function checkMounts(mounts: readonly Mount[]): void {
 
 export interface MountContext {
   readonly onPath: OnPath;
-  readonly mountInfo: readonly MountInfo[];
   /** Where an image volume is mounted for this container. */
   readonly imageVolume: (image: ImageId) => string;
   /** Directory of the root file systems of all containers. */
@@ -75,7 +73,7 @@ export async function resolveMounts(
   mounts: readonly Mount[],
   context: MountContext,
 ): Promise<readonly ResolvedMount[]> {
-  const { onPath, mountInfo } = context;
+  const { onPath } = context;
   const resolved: ResolvedMount[] = [];
   for (const mount of mounts) {
     const attempted = `mount ${sourceName(mount)} at ${mount.containerPath}`;
@@ -84,7 +82,7 @@ export async function resolveMounts(
       continue;
     }
     const source = await onPath(mount.hostPath, attempted, () => sourceOf(mount.hostPath, attempted));
-    checkPropagation(mount, source, mountInfo, attempted);
+    await checkPropagation(mount, source, attempted);
     const { relabel } = context;
     if (mount.selinuxRelabel && relabel !== undefined) await relabel(source);
     resolved.push({ mount, source, holdsOurs: isAbove(source, context.rootfses) });
@@ -150,14 +148,9 @@ function refuse(attempted: string, error: unknown): never {
  * Throws `invalidRequest` if the source's mount cannot provide the requested propagation, which would silently have
  * no effect (mount_namespaces(7)).
  */
-function checkPropagation(
-  mount: Mount,
-  source: string,
-  mountInfo: readonly MountInfo[],
-  attempted: string,
-): void {
+async function checkPropagation(mount: Mount, source: string, attempted: string): Promise<void> {
   if (mount.propagation === 'private') return;
-  const over = mountOver(source, mountInfo);
+  const over = mountOver(source, await readMountInfo());
   const isShared = over?.sharedGroup !== undefined;
   const isSlave = over?.masterGroup !== undefined;
   if (mount.propagation === 'bidirectional' && !isShared) {

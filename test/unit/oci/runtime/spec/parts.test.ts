@@ -14,7 +14,7 @@ import {
   pageSizeOf,
   refusedPrograms,
 } from '../../../../../src/oci/runtime/bundle/host/bundle-host.ts';
-import { mountOver } from '../../../../../src/host/mounts/answering.ts';
+import { mountOver } from '../../../../../src/host/mounts/mountinfo.ts';
 import { checkMounts } from '../../../../../src/oci/runtime/bundle/host/bundle-mounts.ts';
 import { pauseElf } from '../../../../../src/oci/runtime/pause-process/elf.ts';
 import { capabilitiesOfMask } from '../../../../../src/oci/runtime/spec/capabilities.ts';
