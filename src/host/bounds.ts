@@ -135,6 +135,8 @@ export const hostLimits = {
    * figures change.
    */
   usageAgeMs: 1000,
+  /** Milliseconds in one turn of the event loop for reading usage: other calls wait no longer for a list. */
+  usageSliceMs: 4,
   /** Bytes of an accounting file: memory.stat of a cgroup, the largest, has some 2 KiB. */
   kernelFileBytes: 64 * 1024,
   /**

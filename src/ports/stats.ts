@@ -118,8 +118,8 @@ export interface WrittenUsage {
 
 export interface StatsPort {
   /**
-   * Usage of the container's own cgroup, at once, or of its guest, as the guest reports it; undefined when it
-   * is gone. A reading younger than a second is returned again.
+   * Usage of the container's own cgroup, some in each turn of the event loop, or of its guest, as the guest
+   * reports it; undefined when it is gone. A reading younger than a second is returned again, at once.
    */
   container(input: {
     readonly id: ContainerId;

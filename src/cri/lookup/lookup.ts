@@ -121,3 +121,38 @@ export function labelTest(
   const wanted = Object.entries(stringMap(field, selector));
   return (labels) => wanted.every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
 }
+
+/** What lists of containers are filtered by. */
+interface ContainerChoice {
+  readonly id: string;
+  readonly podSandboxId: string;
+  readonly labelSelector: { readonly [key: string]: string };
+}
+
+/**
+ * The listed containers that match a filter's id, pod and labels; an unknown id matches none. A filter by id or by pod
+ * is answered without going through all containers.
+ */
+export function chosenContainers(
+  directory: Directory,
+  rpc: string,
+  { id, podSandboxId, labelSelector }: ContainerChoice,
+): readonly ContainerView[] {
+  const wanted = id === '' ? undefined : findContainer(directory, rpc, id, 'filter.id');
+  const sandbox =
+    podSandboxId === '' ? undefined : findSandbox(directory, rpc, podSandboxId, 'filter.pod_sandbox_id');
+  const hasLabels = labelTest(`${rpc}: filter.label_selector`, labelSelector);
+  const ofSandbox = (): readonly ContainerView[] =>
+    podSandboxId === ''
+      ? directory.containers()
+      : sandbox === undefined
+        ? []
+        : directory.containersOf(sandbox.id);
+  const views = id === '' ? ofSandbox() : wanted === undefined ? [] : [wanted];
+  return views.filter(
+    (view) =>
+      view.listed &&
+      (podSandboxId === '' || view.spec.key.sandboxId === sandbox?.id) &&
+      hasLabels(view.spec.labels),
+  );
+}

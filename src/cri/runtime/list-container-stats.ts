@@ -3,7 +3,7 @@ import type { ContainerView } from '../../actors/directory/views.ts';
 import type { ContainerStatsFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../call/edge.ts';
 import { gatherContainers } from '../stats/gather-stats.ts';
-import { findContainer, findSandbox, labelTest } from '../lookup/lookup.ts';
+import { chosenContainers } from '../lookup/lookup.ts';
 import { containerStatsMessage } from '../present/stats.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
@@ -24,17 +24,5 @@ export function containersMeasured(
   filter: ContainerStatsFilter | undefined,
 ): readonly ContainerView[] {
   const { id = '', podSandboxId = '', labelSelector = {} } = filter ?? {};
-  const wanted = id === '' ? undefined : findContainer(directory, rpc, id, 'filter.id');
-  const sandbox =
-    podSandboxId === '' ? undefined : findSandbox(directory, rpc, podSandboxId, 'filter.pod_sandbox_id');
-  const hasLabels = labelTest(`${rpc}: filter.label_selector`, labelSelector);
-  return directory
-    .containers()
-    .filter(
-      (view) =>
-        view.listed &&
-        (id === '' || view === wanted) &&
-        (podSandboxId === '' || view.spec.key.sandboxId === sandbox?.id) &&
-        hasLabels(view.spec.labels),
-    );
+  return chosenContainers(directory, rpc, { id, podSandboxId, labelSelector });
 }

@@ -2,7 +2,7 @@ import type { ContainerView } from '../../actors/directory/views.ts';
 import type { ContainerFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import { ContainerState } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../call/edge.ts';
-import { findContainer, findSandbox, labelTest } from '../lookup/lookup.ts';
+import { chosenContainers } from '../lookup/lookup.ts';
 import { containerList, containerState } from '../present/container.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 import { word } from '../validate/check.ts';
@@ -27,26 +27,10 @@ export function containersListed(
   rpc: string,
   filter: ContainerFilter | undefined,
 ): readonly ContainerView[] {
-  const listed = directory.containers().filter((view) => view.listed);
-  return filter === undefined ? listed : select(rpc, listed, filter, directory);
-}
-
-function select(
-  rpc: string,
-  views: readonly ContainerView[],
-  { id, podSandboxId, state, labelSelector }: ContainerFilter,
-  directory: ServiceOptions['troupe']['directory'],
-): readonly ContainerView[] {
+  if (filter === undefined) return directory.containers().filter((view) => view.listed);
+  const { state } = filter;
   if (state !== undefined) word(`${rpc}: filter.state`, state.state, STATES);
-  const wanted = id === '' ? undefined : findContainer(directory, rpc, id, 'filter.id');
-  const sandbox =
-    podSandboxId === '' ? undefined : findSandbox(directory, rpc, podSandboxId, 'filter.pod_sandbox_id');
-  const hasLabels = labelTest(`${rpc}: filter.label_selector`, labelSelector);
-  return views.filter(
-    (view) =>
-      (id === '' || view === wanted) &&
-      (podSandboxId === '' || view.spec.key.sandboxId === sandbox?.id) &&
-      (state === undefined || containerState(view) === state.state) &&
-      hasLabels(view.spec.labels),
+  return chosenContainers(directory, rpc, filter).filter(
+    (view) => state === undefined || containerState(view) === state.state,
   );
 }

@@ -25,22 +25,23 @@ export function sandboxesListed(
   rpc: string,
   filter: PodSandboxFilter | undefined,
 ): readonly SandboxView[] {
-  const listed = directory.sandboxes().filter((view) => view.listed);
-  return filter === undefined ? listed : select(rpc, listed, filter, directory);
+  return filter === undefined
+    ? directory.sandboxes().filter((view) => view.listed)
+    : select(rpc, filter, directory);
 }
 
 function select(
   rpc: string,
-  views: readonly SandboxView[],
   { id, state, labelSelector }: PodSandboxFilter,
   directory: ServiceOptions['troupe']['directory'],
 ): readonly SandboxView[] {
   if (state !== undefined) word(`${rpc}: filter.state`, state.state, STATES);
   const wanted = id === '' ? undefined : findSandbox(directory, rpc, id, 'filter.id');
   const hasLabels = labelTest(`${rpc}: filter.label_selector`, labelSelector);
+  const views = id === '' ? directory.sandboxes() : wanted === undefined ? [] : [wanted];
   return views.filter(
     (view) =>
-      (id === '' || view === wanted) &&
+      view.listed &&
       (state === undefined || sandboxState(view) === state.state) &&
       hasLabels(view.spec.labels),
   );

@@ -13,6 +13,7 @@ import type { ReadControl } from './usage-details.ts';
 import { KernelFiles, readKernelFile, readNetDev } from './kernel-files.ts';
 import { hugepageSizes, readDetails } from './usage-details.ts';
 import { isSlice } from '../cgroups/slices.ts';
+import { SlicesOfTime } from './slices-of-time.ts';
 import { parseChosen, parseNetDev, parseNumber, parsePressure } from './usage-files.ts';
 import { pause } from '../clock/wait.ts';
 
@@ -53,12 +54,15 @@ export function createStatsDriver(options: StatsDriverOptions): StatsDriver {
     return turn;
   };
   const files = new KernelFiles(options.clock);
+  const slices = new SlicesOfTime(options.clock, hostLimits.usageSliceMs);
   const usageOf = (path: string): Usage | undefined => readKept(options, files, last, path);
+  const usageInSlice = (path: string): Usage | Promise<Usage | undefined> =>
+    freshOf(options.clock, last, path) ?? slices.run(() => usageOf(path));
   return {
     container: ({ id, sandbox }) =>
       sandbox.runtime?.needsPause === true && options.guest !== undefined
         ? askGuest(options, last, id)
-        : usageOf(containerCgroup(sandbox.cgroupParent, id)),
+        : usageInSlice(containerCgroup(sandbox.cgroupParent, id)),
     details: ({ id, sandbox, pid }) =>
       inTurn(() =>
         readDetails(
@@ -102,7 +106,8 @@ function readKept(
 ): Usage | undefined {
   const now = clock.monoMs();
   const before = last.get(path);
-  if (before !== undefined && now - before.atMonoMs < hostLimits.usageAgeMs) return before.usage;
+  const fresh = freshOf(clock, last, path);
+  if (fresh !== undefined) return fresh;
   const usage = readUsage(controlsOf(files, cgroups, path), cgroups.version, {
     atNs: clock.nowNs(),
     atMonoMs: now,
@@ -111,6 +116,18 @@ function readKept(
   last.delete(path);
   if (usage !== undefined) keep(last, path, { usage, atMonoMs: now });
   return usage;
+}
+
+/** A reading that is young enough to be given again. */
+function freshOf(
+  clock: Pick<ClockPort, 'monoMs'>,
+  last: ReadonlyMap<string, Kept>,
+  key: string,
+): Usage | undefined {
+  const kept = last.get(key);
+  return kept !== undefined && clock.monoMs() - kept.atMonoMs < hostLimits.usageAgeMs
+    ? kept.usage
+    : undefined;
 }
 
 function keep(last: Map<string, Kept>, key: string, reading: Kept): void {
@@ -127,7 +144,8 @@ async function askGuest(
   id: ContainerId,
 ): Promise<Usage | undefined> {
   const before = last.get(id);
-  if (before !== undefined && clock.monoMs() - before.atMonoMs < hostLimits.usageAgeMs) return before.usage;
+  const fresh = freshOf(clock, last, id);
+  if (fresh !== undefined) return fresh;
   const answer = await guest?.(id).catch(() => undefined);
   if (answer === undefined) return undefined;
   const atMonoMs = clock.monoMs();
