@@ -13,6 +13,8 @@ export function introspectionClient(socket: string, callMs: number): Introspecti
     // the host is ignored: the socket decides
     baseUrl: 'http://troupe',
     httpVersion: '1.1',
+    // the daemon keeps the texts of List, and would encode thousands of binary actors at once (list-text.ts)
+    useBinaryFormat: false,
     nodeOptions: { socketPath: socket },
     defaultTimeoutMs: callMs,
   });
