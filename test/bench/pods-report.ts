@@ -96,7 +96,7 @@ const ratio = (of: number, base: number): string => (Number.isNaN(of / base) ? '
 
 function memoryRows(crowds: readonly Crowd[], base: Crowd | undefined, { idleMs }: Sizes): string[] {
   return [
-    `| memory, MiB, and idle for ${idleMs / 1000} s | RSS | PSS | anonymous | PSS for each more, MiB | met | idle, % of a core | met |`,
+    `| memory, MiB, and idle for ${idleMs / 1000} s after a restart, without metrics | RSS | PSS | anonymous | PSS for each more, MiB | met | idle, % of a core | met |`,
     '|---|---|---|---|---|---|---|---|',
     ...crowds.map(({ pods, memory: { rss, pss, anonymous }, idlePercent }) => {
       const more = pods - (base?.pods ?? 0);
