@@ -3,7 +3,7 @@ import { actorLimits } from '../bounds.ts';
 import type { Directory } from '../directory/directory.ts';
 import { isCleanupPending } from '../directory/phases.ts';
 import type { EffectContext } from '../../ports/effect.ts';
-import type { HostFacts } from '../../ports/host.ts';
+import type { HostSandbox } from '../../ports/host.ts';
 import type { Ports } from '../../ports/ports.ts';
 import { pinsOf } from '../recovery/plan.ts';
 import type { SandboxView } from '../directory/views.ts';
@@ -89,8 +89,9 @@ async function stopBroken({ directory, ports }: Sweeping, fx: EffectContext): Pr
   if (ready.length === 0) return;
   fx.note({ on: 'namespaces and pause processes of ready sandboxes' });
   const facts = await ports.host.observe(fx);
+  const seen = new Map(facts.sandboxes.map((one) => [one.id, one]));
   for (const view of ready) {
-    const why = lossOf(view, facts, ports);
+    const why = lossOf(view, seen.get(view.id), ports);
     const now = directory.sandbox(view.id);
     if (why === undefined || now === undefined || !isAtRest(now)) continue;
     ports.log.warn({ sandbox: view.id, reason: why }, 'stop broken sandbox');
@@ -103,8 +104,11 @@ function isAtRest({ ready, settled }: SandboxView): boolean {
   return ready && settled;
 }
 
-function lossOf({ id, spec, pause }: SandboxView, facts: HostFacts, { runtime }: Ports): string | undefined {
-  const seen = facts.sandboxes.find((one) => one.id === id);
+function lossOf(
+  { spec, pause }: SandboxView,
+  seen: HostSandbox | undefined,
+  { runtime }: Ports,
+): string | undefined {
   const lost = pinsOf(spec).filter((pin) => seen?.pins.includes(pin) !== true);
   if (lost.length > 0) return `namespaces no longer pinned: ${lost.join(', ')}`;
   return pause === undefined || runtime.isAlive(pause) ? undefined : `pause process ${pause.pid} has exited`;

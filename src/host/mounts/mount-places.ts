@@ -26,6 +26,8 @@ export interface MountPlaces {
   readonly remote: readonly MountPlace[];
   /** The mount that an absolute path lies on, without following links; of several at one point that on top. */
   readonly over: (path: string) => MountPlace | undefined;
+  /** What is mounted at exactly this path, on top. */
+  readonly at: (mountPoint: string) => MountPlace | undefined;
 }
 
 /** The places of a whole list of mounts, later ones on top. */
@@ -61,9 +63,13 @@ class PlaceTable implements MountPlaces {
     return [...this.#remote.values()];
   }
 
+  at(mountPoint: string): MountPlace | undefined {
+    return this.#at.get(mountPoint)?.at(-1);
+  }
+
   over(path: string): MountPlace | undefined {
     for (let at = path; ; at = at.slice(0, at.lastIndexOf('/'))) {
-      const found = this.#at.get(at === '' ? '/' : at)?.at(-1);
+      const found = this.at(at === '' ? '/' : at);
       if (found !== undefined || at === '') return found;
     }
   }

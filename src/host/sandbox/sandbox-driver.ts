@@ -158,29 +158,29 @@ async function removeOwnCgroup(
 
 async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
-  const directories = await idsIn(layout.sandboxesDir);
-  const pinned = await idsIn(layout.pinsDir);
-  const ids = [...new Set([...directories, ...pinned])];
+  const directories = new Set(await idsIn(layout.sandboxesDir));
+  const ids = [...new Set([...directories, ...(await idsIn(layout.pinsDir))])];
   // one list of all mounts instead of four checks for each pod
   const places = await readMountPlaces();
-  const isMounted = (path: string): boolean => {
-    const place = places.over(path);
-    return place?.mountPoint === path && place.fsType === 'nsfs';
-  };
+  const isMounted = (path: string): boolean => places.at(path)?.fsType === 'nsfs';
   // the kernel reports real paths: where a link leads to the state directory, each pin is checked
-  const isReal = ids.length > 0 && (await realpath(layout.pinsDir).catch(onlyAbsent)) === layout.pinsDir;
+  const isReal = (await realpath(layout.pinsDir).catch(onlyAbsent)) === layout.pinsDir;
   const isHeld = async (path: string): Promise<boolean> =>
-    isMounted(path) || (!isReal && (await statOwn(path)) !== undefined && (await isNamespacePin(path)));
-  const sandboxes = await Promise.all(
-    ids.map(async (id): Promise<HostSandbox> => {
-      const kinds = ['net', 'ipc', 'uts', 'user'] as const;
-      // a pin that can't be checked holds no namespace
-      const held = await Promise.all(kinds.map((kind) => isHeld(layout.pin(id, kind)).catch(() => false)));
-      return { id, pins: kinds.filter((_kind, at) => held[at]), files: directories.includes(id) };
-    }),
-  );
+    isMounted(path) || ((await statOwn(path)) !== undefined && (await isNamespacePin(path)));
+  const pinsOf = async (id: SandboxId): Promise<HostSandbox['pins']> => {
+    // a pin that can't be checked holds no namespace
+    const held = await Promise.all(PINS.map((kind) => isHeld(layout.pin(id, kind)).catch(() => false)));
+    return PINS.filter((_kind, at) => held[at]);
+  };
+  const sandboxes: HostSandbox[] = [];
+  for (const id of ids) {
+    const pins = isReal ? PINS.filter((kind) => isMounted(layout.pin(id, kind))) : await pinsOf(id);
+    sandboxes.push({ id, pins, files: directories.has(id) });
+  }
   return { bootId, sandboxes };
 }
+
+const PINS = ['net', 'ipc', 'uts', 'user'] as const;
 
 async function idsIn(directory: string): Promise<SandboxId[]> {
   return (await namesOf(directory)).flatMap((name) => parseSandboxId(name) ?? []);
