@@ -14,6 +14,8 @@ import { codeOf } from '../ffi/errno.ts';
  * ENOENT where none can be created, EEXIST or ENOTDIR where something else has the name.
  */
 export async function makeDirectories(path: string, mode: number): Promise<void> {
+  // most are there: one call in the pool
+  if (await isDirectory(path)) return;
   const missing: string[] = [];
   let at = posix.resolve(path);
   while (!(await makeOne(at, mode))) {

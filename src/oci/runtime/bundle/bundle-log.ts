@@ -51,20 +51,31 @@ export async function prepareLog(logDirectory: string, path: string): Promise<vo
   const steps = posix.relative(logDirectory, path).split('/');
   const name = steps.pop();
   let at = logDirectory;
+  let isNew = false;
   for (const step of steps) {
     at = posix.join(at, step);
-    await mkdir(at, { mode: 0o755 }).catch((error: unknown) => {
-      if (codeOf(error) !== 'EEXIST') throw error;
-    });
-    if (!(await lstat(at)).isDirectory()) {
+    isNew = await makeNew(at);
+    if (!isNew && !(await lstat(at)).isDirectory()) {
       fail('invalidRequest', `log to ${path}: ${at} is not a directory but a link or a file`, {
         subject: 'log_path',
       });
     }
   }
+  if (isNew) return;
   const found = await missingAs(lstat(posix.join(at, name ?? '')), undefined);
   if (found !== undefined && !found.isFile()) {
     fail('invalidRequest', `log to ${path}: not a regular file`, { subject: 'log_path' });
+  }
+}
+
+/** False if something of this name is there. */
+async function makeNew(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: 0o755 });
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
   }
 }
 

@@ -127,23 +127,36 @@ export async function makeUpper(
   top: LowerTree | undefined,
   limit: ContainerLimit,
 ): Promise<void> {
-  // overlayfs refuses the work directory of an earlier volatile mount (work/incompat/volatile); its content is not
-  // needed
-  await rm(paths.work, { recursive: true, force: true });
   // in parallel, since each call goes through the pool
   let root: Stats | undefined;
+  let isNew = false;
   await allSettled([
     ...(top === undefined ? [] : [lstat(join(top.tree, top.below)).then((stats) => (root = stats))]),
-    ...[paths.upper, paths.work].map((path) => mkdir(path, { recursive: true, mode: PRIVATE_MODE })),
+    makePrivate(paths.upper).then((made) => (isNew = made)),
+    makeEmpty(paths.work),
   ]);
   await limit.apply(id, [paths.upper, paths.work]);
   // `/` gets the attributes of the upper directory: without chown and chmod only root could use it
-  await chown(
-    paths.upper,
-    onHost(root?.uid ?? 0, owners?.mappings.uids, attempted),
-    onHost(root?.gid ?? 0, owners?.mappings.gids, attempted),
-  );
+  const uid = onHost(root?.uid ?? 0, owners?.mappings.uids, attempted);
+  const gid = onHost(root?.gid ?? 0, owners?.mappings.gids, attempted);
+  // what the daemon makes is root's
+  if (!isNew || uid !== 0 || gid !== 0) await chown(paths.upper, uid, gid);
   await chmod(paths.upper, root === undefined ? ROOT_MODE : root.mode & 0o7777);
+}
+
+/** True if the directory was not there. */
+async function makePrivate(path: string): Promise<boolean> {
+  return (await mkdir(path, { recursive: true, mode: PRIVATE_MODE })) !== undefined;
+}
+
+/**
+ * overlayfs refuses the work directory of an earlier volatile mount (work/incompat/volatile), whose content is not
+ * needed.
+ */
+async function makeEmpty(path: string): Promise<void> {
+  if (await makePrivate(path)) return;
+  await rm(path, { recursive: true, force: true });
+  await makePrivate(path);
 }
 
 function onHost(id: number, mapping: IdMapping | undefined, attempted: string): number {
