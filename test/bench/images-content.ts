@@ -22,11 +22,21 @@ const TYPES: Readonly<Record<Compression, string>> = {
   zstd: 'application/vnd.oci.image.layer.v1.tar+zstd',
 };
 
+/** A layer for the floor, in memory that threads share. */
+export interface FloorLayer {
+  readonly blob: SharedArrayBuffer;
+  readonly compression: Compression;
+  /** Bytes when inflated: one buffer takes all of them, so that nothing is copied. */
+  readonly tarBytes: number;
+}
+
 export interface Content {
   readonly image: Image;
   readonly files: number;
   readonly tarBytes: number;
   readonly blobBytes: number;
+  /** The same layers for the floor. */
+  readonly floor: readonly FloorLayer[];
 }
 
 /**
@@ -36,16 +46,20 @@ export interface Content {
 export async function makeContent(sizes: readonly number[], compression: Compression): Promise<Content> {
   const paths = shuffled();
   const layers: Layer[] = [];
+  const floor: FloorLayer[] = [];
   let files = 0;
   let tarBytes = 0;
   for (const megabytes of sizes) {
     const packed = await packLayer(paths, megabytes * MEGABYTE, compression);
     layers.push(packed.layer);
+    const blob = new SharedArrayBuffer(packed.layer.blob.bytes.length);
+    new Uint8Array(blob).set(packed.layer.blob.bytes);
+    floor.push({ blob, compression, tarBytes: packed.tarBytes });
     files += packed.files;
     tarBytes += packed.tarBytes;
   }
   const blobBytes = layers.reduce((sum, { blob }) => sum + blob.bytes.length, 0);
-  return { image: imageOf({ Cmd: ['true'] }, layers), files, tarBytes, blobBytes };
+  return { image: imageOf({ Cmd: ['true'] }, layers), files, tarBytes, blobBytes, floor };
 }
 
 /**

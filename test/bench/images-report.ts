@@ -2,12 +2,19 @@
 import type { Cost, DaemonCost } from './images-sides.ts';
 import { median, medianRatio } from './stats.ts';
 
+/** What is wanted (issue 17): a pull in at most so many times its floor. */
+const WANTED_RATIO = 1.2;
+
 /** One image; the n-th of both sides were measured in the same round. */
 export interface ImageRow {
   readonly title: string;
   readonly what: string;
   readonly ours: readonly DaemonCost[];
   readonly theirs: readonly Cost[];
+  /** Two threads that inflate and write; nothing where one layer keeps but one of them busy. */
+  readonly floor: readonly Cost[];
+  /** The same with both digests of each layer. */
+  readonly floorWithDigests: readonly Cost[];
 }
 
 /** Seconds and requests of one pull, and of ten at once of the same image. */
@@ -39,20 +46,45 @@ export function imagesText({ rows, ten, isCold, versions }: ImagesReport): strin
     ...rows.map(imageRow),
     '',
     ...rows.map(({ title, what }) => `- ${title}: ${what}`),
+    ...floorRows(rows),
     ...(ten === undefined ? [] : ['', tenText(ten)]),
   ].join('\n');
 }
 
 function imageRow({ title, ours, theirs }: ImageRow): string {
-  const seconds = [ours, theirs].map((costs) => costs.map((cost) => cost.seconds)) as [number[], number[]];
-  const cpu = [ours, theirs].map((costs) =>
-    costs.map((cost) => (cost.cpu.user + cost.cpu.system) / 1000),
-  ) as [number[], number[]];
-  const figures = [seconds, cpu].flatMap(([a, b]) =>
-    [median(a), median(b), medianRatio(a, b)].map((value) => value.toFixed(2)),
-  );
+  const figures = [secondsOf, cpuSeconds].flatMap((of) => {
+    const [a, b] = [ours.map(of), theirs.map(of)];
+    return [median(a), median(b), medianRatio(a, b)].map((value) => value.toFixed(2));
+  });
   return `| ${title} | ${ours.length} | ${figures.join(' | ')} | ${Math.max(...ours.map(({ rssMiB }) => rssMiB)).toFixed(0)} |`;
 }
+
+/** The pull over the time in which two cores inflate and write; `ratio` is that of the medians. */
+function floorRows(rows: readonly ImageRow[]): string[] {
+  const measured = rows.filter(({ floor }) => floor.length > 0);
+  if (measured.length === 0) return [];
+  const cells = (ours: readonly Cost[], floor: readonly Cost[]): string => {
+    const [pull, least] = [median(ours.map(secondsOf)), median(floor.map(secondsOf))];
+    const [pullCpu, leastCpu] = [median(ours.map(cpuSeconds)), median(floor.map(cpuSeconds))];
+    return [pull, least, pull / least, pullCpu, leastCpu, pullCpu / leastCpu]
+      .map((value) => value.toFixed(2))
+      .join(' | ');
+  };
+  return [
+    '',
+    "The floor, in turn with the pulls: two threads with Node's own zlib, a whole layer at a time from memory, write its files and links to the same disk with the final sync, without owners, modes and times; and the same with the sha256 of blob and tar.",
+    '',
+    `| pull over its floor | n | s | floor s | ratio of medians (wanted: ${WANTED_RATIO}) | CPU s | floor CPU s | ratio |`,
+    '|---|---|---|---|---|---|---|---|',
+    ...measured.flatMap(({ title, ours, floor, floorWithDigests }) => [
+      `| ${title}: inflate and write | ${ours.length} | ${cells(ours, floor)} |`,
+      `| ${title}: the same and both digests | ${ours.length} | ${cells(ours, floorWithDigests)} |`,
+    ]),
+  ];
+}
+
+const secondsOf = ({ seconds }: Cost): number => seconds;
+const cpuSeconds = ({ cpu }: Cost): number => (cpu.user + cpu.system) / 1000;
 
 function tenText({ one, ten, requestsOfOne, requestsOfTen }: TenRow): string {
   return [

@@ -8,6 +8,7 @@ import { criClient } from '../../scripts/support/cri-client.ts';
 import { type Instance, makeInstance } from '../support/instance.ts';
 import { statusMib } from '../support/own-memory.ts';
 import { run, runOrThrow } from '../support/run.ts';
+import { ContainersTools } from '../support/tools/skopeo.ts';
 import { childrenCpu, type Cpu, cpuOf } from './cpu.ts';
 import type { BenchDisk } from './images-disk.ts';
 
@@ -38,7 +39,7 @@ export async function dropCaches(): Promise<boolean> {
 }
 
 /** Until everything that was written to the directory's file system is on its disk. */
-async function syncOf(directory: string): Promise<void> {
+export async function syncOf(directory: string): Promise<void> {
   await runOrThrow(['sync', '--file-system', directory], { timeoutMs: DEADLINE_MS });
 }
 
@@ -94,23 +95,13 @@ export async function skopeoPull(disk: BenchDisk, name: string): Promise<Cost> {
   const directory = await mkdtemp(join(tmpdir(), 'troupe-bench-skopeo-'));
   await disk.mount(directory);
   const target = `containers-storage:[overlay@${join(directory, 'graph')}+${join(directory, 'run')}]${name}`;
-  const argv = [
-    'skopeo',
-    'copy',
-    '--quiet',
-    '--insecure-policy',
-    '--src-tls-verify=false',
-    `docker://${name}`,
-    target,
-  ];
   try {
     // it keeps blobs there until they are unpacked
-    const temporary = join(directory, 'tmp');
-    await mkdir(temporary);
+    const tools = new ContainersTools(join(directory, 'tools'));
     await dropCaches();
     const before = childrenCpu();
     const startedAt = performance.now();
-    await runOrThrow(argv, { timeoutMs: DEADLINE_MS, env: { TMPDIR: temporary } });
+    await tools.copy(`docker://${name}`, target);
     const cpu = between(before, childrenCpu());
     await syncOf(directory);
     return { seconds: (performance.now() - startedAt) / 1000, cpu };

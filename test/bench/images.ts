@@ -10,9 +10,10 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../scripts/support/figures.ts';
 import { pushImage, startRegistry } from '../support/docker-registry/start.ts';
-import { runOrThrow } from '../support/run.ts';
-import { type Compression, makeContent } from './images-content.ts';
+import { ContainersTools } from '../support/tools/skopeo.ts';
+import { type Compression, type FloorLayer, makeContent } from './images-content.ts';
 import { BenchDisk } from './images-disk.ts';
+import { writeFloor } from './images-floor.ts';
 import { type ImageRow, imagesText, type TenRow } from './images-report.ts';
 import { type Cost, type DaemonCost, daemonPull, dropCaches, skopeoPull } from './images-sides.ts';
 
@@ -58,7 +59,7 @@ export async function imagesBench(args: readonly string[]): Promise<void> {
     const rows: ImageRow[] = [];
     for (const name of wanted.filter((one) => one !== 'ten')) rows.push(await measureImage(world, name));
     const ten = wanted.includes('ten') ? await measureTen(world) : undefined;
-    const text = imagesText({ rows, ten, isCold: await dropCaches(), versions: await versions() });
+    const text = imagesText({ rows, ten, isCold: await dropCaches(), versions: await versions(directory) });
     console.log(`\n${text}`);
     if (values.only === '') writeFigures('bench images', 'Bench: images', text);
   } finally {
@@ -77,23 +78,34 @@ interface World {
 
 /** In turn; who goes first changes each round. */
 async function measureImage({ disk, registry, rounds }: World, name: string): Promise<ImageRow> {
-  const { title, reference, what } = await push(registry, name);
+  const { title, reference, what, layers } = await push(registry, name);
   const ours: DaemonCost[] = [];
   const theirs: Cost[] = [];
+  const floor: Cost[] = [];
+  const floorWithDigests: Cost[] = [];
   const turns = [
     async () => void ours.push(await daemonPull(disk, reference)),
     async () => void theirs.push(await skopeoPull(disk, reference)),
   ];
+  // one layer keeps one thread busy: that is no floor for a pull, which has more
+  if (layers.length > 1) {
+    turns.push(
+      async () => void floor.push(await writeFloor(disk, layers, false)),
+      async () => void floorWithDigests.push(await writeFloor(disk, layers, true)),
+    );
+  }
   for (let round = 0; round < rounds; round += 1) {
     for (const turn of round % 2 === 0 ? turns : turns.toReversed()) await turn();
-    console.log(`${title}, round ${round + 1}: ${shown(ours.at(-1))}; skopeo ${shown(theirs.at(-1))}`);
+    const sides = { skopeo: theirs, floor, 'floor with digests': floorWithDigests };
+    const others = Object.entries(sides).map(([side, costs]) => `; ${side} ${shown(costs.at(-1))}`);
+    console.log(`${title}, round ${round + 1}: ${shown(ours.at(-1))}${others.join('')}`);
   }
-  return { title, what, ours, theirs };
+  return { title, what, ours, theirs, floor, floorWithDigests };
 }
 
 const shown = (cost: Cost | undefined): string =>
   cost === undefined
-    ? ''
+    ? 'none'
     : `${cost.seconds.toFixed(2)} s, CPU ${(cost.cpu.user / 1000).toFixed(2)} + ${(cost.cpu.system / 1000).toFixed(2)} s`;
 
 async function measureTen({ disk, registry, counting, rounds }: World): Promise<TenRow> {
@@ -114,19 +126,29 @@ async function measureTen({ disk, registry, counting, rounds }: World): Promise<
   return row;
 }
 
-async function push(
-  registry: string,
-  name: string,
-): Promise<{ readonly title: string; readonly reference: string; readonly what: string }> {
+interface Pushed {
+  readonly title: string;
+  readonly reference: string;
+  readonly what: string;
+  readonly layers: readonly FloorLayer[];
+}
+
+async function push(registry: string, name: string): Promise<Pushed> {
   const plan = IMAGES[name];
   if (plan === undefined)
     throw new Error(`--only ${name}: some of ${Object.keys(IMAGES).join(', ')}, ten are wanted`);
-  const { image, files, tarBytes, blobBytes } = await makeContent(plan.sizes, plan.compression);
+  const {
+    image,
+    files,
+    tarBytes,
+    blobBytes,
+    floor: layers,
+  } = await makeContent(plan.sizes, plan.compression);
   await pushImage(registry, `bench/image-${name}:1`, image);
   const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
   const what = `${megabytes(blobBytes)} MB, unpacked ${megabytes(tarBytes)} MB in ${files} files and links`;
   console.log(`${plan.title}: ${what}`);
-  return { title: plan.title, reference: `${registry}/bench/image-${name}:1`, what };
+  return { title: plan.title, reference: `${registry}/bench/image-${name}:1`, what, layers };
 }
 
 interface Counting {
@@ -152,7 +174,7 @@ async function countingProxy(target: string): Promise<Counting> {
   return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, server, requests: () => requests };
 }
 
-async function versions(): Promise<string> {
-  const skopeo = (await runOrThrow(['skopeo', '--version'])).trim();
+async function versions(directory: string): Promise<string> {
+  const skopeo = await new ContainersTools(join(directory, 'tools')).version();
   return `${skopeo}, Node ${process.versions.node}, ${cpus().length} CPUs, load average ${(loadavg()[0] ?? 0).toFixed(1)} at the end (2 is what this bench itself makes)`;
 }

@@ -63,6 +63,11 @@ export class ContainersTools {
     return runOrThrow([...this.#skopeo(), 'inspect', '--tls-verify=false', ...args]);
   }
 
+  /** skopeo's own words about its version. */
+  async version(): Promise<string> {
+    return (await runOrThrow([join(this.#directory, 'bin/skopeo'), '--version'])).trim();
+  }
+
   /** `buildah` with storage of its own; its output. */
   async buildah(verb: string, ...args: readonly string[]): Promise<string> {
     const place = [
