@@ -53,6 +53,7 @@ async function handlerOf(
     ...(seccompProfile ? { seccompProfile } : {}),
     options: settings.options ?? [],
     shortcuts: settings.shortcuts ?? true,
+    shortSeccomp: settings.short_seccomp ?? true,
     noPivot: settings.no_pivot ?? false,
     allowedAnnotations: settings.allowed_annotations ?? [],
     defaultAnnotations: settings.default_annotations ?? {},

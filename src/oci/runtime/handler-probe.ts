@@ -10,9 +10,11 @@ import { probeShim } from './shim/probe.ts';
 import { nothingProbed } from './handlers/handlers.ts';
 import type { HandlerConfig, ProbeResult } from './handlers/handlers.ts';
 import { hybridControllers, writeStandIn } from './handlers/hide-unified.ts';
-import { parseFeatures } from './handlers/features.ts';
+import { filteringLauncher } from './handlers/filtering.ts';
+import { hasLibseccomp, parseFeatures } from './handlers/features.ts';
 import { versionLine } from './handlers/known-flaws.ts';
 import { hasKnownState } from './container/shortcuts.ts';
+import { OLDEST_LIBSECCOMP } from './spec/seccomp-denied.ts';
 
 export interface ProbeOptions {
   readonly clock: ClockPort;
@@ -50,6 +52,10 @@ export async function probeHandler(handler: HandlerConfig, options: ProbeOptions
       // gVisor's; its shim has one sandbox for a pod
       ownSandbox: version.text.startsWith('runsc '),
       knownState: await hasKnownState(handler.path, version.text),
+      shortSeccomp:
+        version.text.startsWith('runc version ') &&
+        hasLibseccomp(features.text, OLDEST_LIBSECCOMP) &&
+        (await runsFiltered(handler, options)),
       ...standIn,
     };
   } catch (error) {
@@ -67,6 +73,17 @@ async function standInFor(handler: HandlerConfig, options: ProbeOptions): Promis
       `crun does not support mixed cgroups, and ${path} cannot hide cgroup v2: ${answer.problem}`,
     );
   return path;
+}
+
+/** Whether the runtime starts under the outer filter: not on other machines, nor where the launcher cannot be run. */
+async function runsFiltered(handler: HandlerConfig, options: ProbeOptions): Promise<boolean> {
+  if (process.arch !== 'x64') return false;
+  try {
+    const path = await filteringLauncher(options.standInDir, handler.path);
+    return (await ask({ ...handler, path }, options, '--version')).exitCode === 0;
+  } catch {
+    return false;
+  }
 }
 
 async function ask(

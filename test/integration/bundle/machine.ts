@@ -24,7 +24,7 @@ import type { BundleFiles } from '../../../src/oci/runtime/bundle/bundle.ts';
 import { CdiRegistry } from '../../../src/oci/runtime/bundle/cdi/registry.ts';
 import { HookDirectories } from '../../../src/oci/runtime/bundle/hooks/hook-directories.ts';
 import { probeSpecHost } from '../../../src/oci/runtime/bundle/host/bundle-host.ts';
-import type { SpecHost } from '../../../src/oci/runtime/spec/input.ts';
+import type { SpecHandler, SpecHost } from '../../../src/oci/runtime/spec/input.ts';
 import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
 import { CONTAINER_ID, SANDBOX_ID, inputOf } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { fxOf } from '../../support/fx.ts';
@@ -70,7 +70,7 @@ export interface Machine {
   remove(): void;
 }
 
-export async function makeMachine(): Promise<Machine> {
+export async function makeMachine(handler: Partial<SpecHandler> = {}): Promise<Machine> {
   const dir = mkdtempSync(join(tmpdir(), 'troupe-bundle-'));
   const layout = createLayout({ root: join(dir, 'root'), state: join(dir, 'state') });
   const host = await probeSpecHost({ rlimits: {}, log: silentLog });
@@ -80,7 +80,7 @@ export async function makeMachine(): Promise<Machine> {
   mkdirSync(files.shm, { recursive: true });
   for (const path of [files.resolvConf, files.hosts, files.hostname]) writeFileSync(path, 'made by a test\n');
   const cgroupParent = `/${dir.split('/').at(-1) ?? ''}`;
-  const handlerFeatures = (): { recursiveReadOnlyMounts: boolean } => ({ recursiveReadOnlyMounts: true });
+  const handlerFeatures = (): SpecHandler => ({ recursiveReadOnlyMounts: true, ...handler });
   const runc = (...args: string[]): string => runcSync(layout, args);
   const node = {
     hooks: new HookDirectories([join(dir, 'hooks.d')]),

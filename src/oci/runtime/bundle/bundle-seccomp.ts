@@ -1,13 +1,14 @@
-/** Seccomp profiles in files of the node. */
+/** Seccomp profiles in files of the node, and the short form of the built-in one. */
 import type { BundleInput } from '../../../ports/runtime.ts';
 import { fail } from '../../../base/fault.ts';
 import { specLimits } from '../bounds.ts';
 import { readFileInRoot } from '../../../host/files/files.ts';
 import type { OnPath } from './host/bundle-mounts.ts';
 import { resolveCapabilities } from '../spec/capabilities.ts';
-import type { SpecHandler, SpecHost } from '../spec/input.ts';
+import type { SpecHandler, SpecHost, SpecInput } from '../spec/input.ts';
 import { parseSeccompProfile } from '../spec/seccomp-profile.ts';
-import type { OciSeccomp } from '../spec/types.ts';
+import { canBeShort, shortSeccomp } from '../spec/seccomp-short.ts';
+import type { OciSeccomp, OciSpec } from '../spec/types.ts';
 
 interface HostOption {
   readonly host: SpecHost;
@@ -56,4 +57,20 @@ export async function readSeccomp(
     kernelRelease: host.kernelRelease,
     capabilities,
   });
+}
+
+/**
+ * The document with the short form of the built-in profile, where it means the same and the handler can be given the
+ * outer filter. For the last step: plugins, validators and hooks are shown the allow-list.
+ */
+export function withShortSeccomp(document: OciSpec, { host, handler, spec }: SpecInput): OciSpec {
+  const { seccomp, privileged } = spec.security;
+  const { bounding } = document.process.capabilities;
+  if (handler.shortSeccomp !== true || handler.ownKernel === true) return document;
+  if (seccomp.type !== 'runtimeDefault' || privileged || !canBeShort(host, bounding)) return document;
+  return {
+    ...document,
+    linux: { ...document.linux, seccomp: shortSeccomp(host, bounding) },
+    troupeShortSeccomp: true,
+  };
 }

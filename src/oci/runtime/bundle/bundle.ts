@@ -33,7 +33,7 @@ import { checkLabels, labelPause, relabelOf } from './bundle-labels.ts';
 import { checkMounts, resolveMounts } from './host/bundle-mounts.ts';
 import type { OnPath } from './host/bundle-mounts.ts';
 import { checkMountTargets, makeVolumes, makeWorkingDirectory } from './mount-targets.ts';
-import { localSeccomp, readSeccomp } from './bundle-seccomp.ts';
+import { localSeccomp, readSeccomp, withShortSeccomp } from './bundle-seccomp.ts';
 import { checkCpusets } from './host/cpusets.ts';
 import { makePauseRootfs, pauseSpec } from '../pause-process/bundle.ts';
 import { generateSpec } from '../spec/generate.ts';
@@ -151,6 +151,8 @@ async function writeBundle(
   await checkMountTargets(rootfs, mounts, onPath);
   const planned = await withNode(generateSpec({ ...request, mounts }));
   const { document, limits } = await adjusted(options, { ...input, user, onPath }, planned, fx);
+  const isBuiltIn = request.localSeccomp === undefined && document.linux.seccomp === planned.linux.seccomp;
+  const written = isBuiltIn ? withShortSeccomp(document, request) : document;
   const makeInRootfs = async (): Promise<void> => {
     await makeWorkingDirectory(rootfs, cwd, rootOf(input.sandbox));
     await makeVolumes(rootfs, image.volumes, mounts, rootOf(input.sandbox));
@@ -160,7 +162,7 @@ async function writeBundle(
   await allSettled([
     makeLogOf(logDirectory, logPath, onPath),
     makeInRootfs(),
-    writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), document),
+    writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), written),
   ]);
   for (const condition of resourceConditions(spec.resources, host))
     options.log.warn({ container: input.id }, condition);

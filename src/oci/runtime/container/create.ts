@@ -4,7 +4,8 @@ import type { EffectContext } from '../../../ports/effect.ts';
 import type { EffectiveContainer, ProcessIdentity } from '../../../ports/journal.ts';
 import type { BundleInput, ContainerInput } from '../../../ports/runtime.ts';
 import { fail, toFault } from '../../../base/fault.ts';
-import { monitorLimits } from '../bounds.ts';
+import { driverLimits, monitorLimits } from '../bounds.ts';
+import { readSmallFile } from '../../../host/files/small-file.ts';
 import { makeOwnDirectory } from '../../../host/files/state-files.ts';
 import { processExists } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
@@ -23,6 +24,7 @@ import { readRuntimeState, readTail } from './state.ts';
 import { learnState } from './foreign-state.ts';
 import type { Handler } from '../handlers/handlers.ts';
 import { globalArgs, lastError } from './runc.ts';
+import { runtimeProgram } from './runtime-program.ts';
 import { chownStdio } from './stdio-owner.ts';
 
 /** Writes troupe.json, which the undo needs, then the bundle. */
@@ -59,10 +61,13 @@ export async function create(
   const handler = parts.table.resolve(input.handler);
   const verb = restore === undefined ? 'create' : 'restore';
   const attempted = `${verb} container ${input.id}`;
-  const note = await readNote(layout, input.id);
+  const [note, runtimePath] = await Promise.all([
+    readNote(layout, input.id),
+    restore === undefined ? programOf(parts, handler, input.id) : handler.path,
+  ]);
   if (note === undefined) fail('notFound', `${attempted}: bundle not found`, { subject: input.id });
   await Promise.all([handler.root, layout.exitsDir].map((directory) => makeOwnDirectory(directory, 0o700)));
-  const argv = monitorArgv(parts, handler, input, restore);
+  const argv = monitorArgv(parts, { ...handler, path: runtimePath }, input, restore);
   const on = `${handler.name} ${verb}`;
   fx.note({ on, argv });
   let launched: Launched | undefined;
@@ -92,6 +97,13 @@ export async function create(
     launched?.sync.close();
     launched?.stderr.close();
   }
+}
+
+/** A restore needs none of this: CRIU gives a process the filters that it had. */
+async function programOf(parts: DriverParts, handler: Handler, id: ContainerInput['id']): Promise<string> {
+  const { stateFileUsualBytes: usualBytes, stateFileBytes: bytesMax } = driverLimits;
+  const config = await readSmallFile(parts.layout.configJson(id), { usualBytes, bytesMax });
+  return runtimeProgram(parts, handler, config ?? '', id);
 }
 
 /**

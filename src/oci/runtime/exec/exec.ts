@@ -56,7 +56,7 @@ async function execInSlot(
   slot: OutputSlot,
   fx: EffectContext,
 ): Promise<ExecResult> {
-  const { handler, config, directory } = await prepareExec(parts, input);
+  const { handler, config, directory, program } = await prepareExec(parts, input);
   let leaf: ExecLeaf | undefined;
   try {
     const process = execProcess(config, input.argv, input.id);
@@ -67,6 +67,7 @@ async function execInSlot(
     return await new Exec({
       parts,
       handler,
+      program,
       input,
       slot,
       fx,
@@ -83,6 +84,7 @@ async function execInSlot(
 interface ExecRun {
   readonly parts: DriverParts;
   readonly handler: Handler;
+  readonly program: string;
   readonly input: ExecInput;
   readonly slot: OutputSlot;
   readonly fx: EffectContext;
@@ -143,10 +145,10 @@ class Exec {
   }
 
   async #launch(): Promise<Started> {
-    const { parts, handler, input, slot, fx, directory, leaf, pipeOwner } = this.#run;
+    const { parts, handler, program, input, slot, fx, directory, leaf, pipeOwner } = this.#run;
     const pidFile = execPidFile(directory);
     const argv = execArgv(
-      { path: handler.path, globals: globalArgs(handler.root, this.#logFile, handler.options), id: input.id },
+      { path: program, globals: globalArgs(handler.root, this.#logFile, handler.options), id: input.id },
       { processFile: execProcessFile(directory), pidFile, options: leaf === undefined ? [] : [leaf.option] },
     );
     fx.note({ on: `${handler.name} exec`, argv });

@@ -16,6 +16,7 @@ import { isProcessAlive } from '../container/parts.ts';
 import type { DriverParts } from '../container/parts.ts';
 import { readNote } from '../container/record.ts';
 import { checkArgv, readBundleConfig } from '../container/exec-process.ts';
+import { runtimeProgram } from '../container/runtime-program.ts';
 import type { Handler } from '../handlers/handlers.ts';
 
 /** Prefix of the directory's name; mkdtemp appends six characters. The exec's cgroup has the same name. */
@@ -29,21 +30,36 @@ export type ExecParameters = ContainerInput & {
   readonly onArgvRead?: () => void;
 };
 
+export interface PreparedExec {
+  readonly handler: Handler;
+  /** To be called for the exec: the runtime, or the launcher that gives it the outer seccomp filter. */
+  readonly program: string;
+  /** Text of the bundle's config.json. */
+  readonly config: string;
+  readonly directory: string;
+}
+
 /**
- * Checks that the exec is possible and makes its directory. `config` is the text of the bundle's config.json. Throws
+ * Checks that the exec is possible and makes its directory. Throws
  * `invalidRequest` for an invalid argv, `wrongState` when the container is not running, `notFound` when it has no
  * bundle.
  */
 export async function prepareExec(
   parts: DriverParts,
   { id, handler: name, argv, init }: ExecParameters,
-): Promise<{ readonly handler: Handler; readonly config: string; readonly directory: string }> {
+): Promise<PreparedExec> {
   const handler = parts.table.resolve(name);
   checkArgv(argv, id);
   if (!isProcessAlive(init))
     fail('wrongState', `exec in container ${id}: the container is not running`, { subject: id });
   const config = await readBundleConfig(parts.layout.configJson(id), id);
-  return { handler, config, directory: await mkdtemp(join(parts.layout.containerDir(id), EXEC_PREFIX)) };
+  const program = await runtimeProgram(parts, handler, config, id);
+  return {
+    handler,
+    program,
+    config,
+    directory: await mkdtemp(join(parts.layout.containerDir(id), EXEC_PREFIX)),
+  };
 }
 
 /** The OCI process object. */

@@ -46,7 +46,7 @@ export async function streamExec(
   client: ClientStreams,
   fx: EffectContext,
 ): Promise<{ readonly exitCode: number }> {
-  const { handler, config, directory } = await prepareExec(parts, input);
+  const { handler, config, directory, program } = await prepareExec(parts, input);
   let leaf: ExecLeaf | undefined;
   let console: ConsoleSocket | undefined;
   try {
@@ -62,6 +62,7 @@ export async function streamExec(
     const run = {
       parts,
       handler,
+      program,
       input,
       client,
       fx,
@@ -86,6 +87,7 @@ function consoleName(id: string, directory: string): string {
 interface Run {
   readonly parts: DriverParts;
   readonly handler: Handler;
+  readonly program: string;
   readonly input: StreamExecInput;
   readonly client: ClientStreams;
   readonly fx: EffectContext;
@@ -147,14 +149,14 @@ class StreamedExec {
   }
 
   async #launch(): Promise<Started> {
-    const { parts, handler, input, fx, client, directory, leaf, console, pipeOwner } = this.#run;
+    const { parts, handler, program, input, fx, client, directory, leaf, console, pipeOwner } = this.#run;
     const pidFile = execPidFile(directory);
     const options = [
       ...(leaf === undefined ? [] : [leaf.option]),
       ...(console === undefined ? [] : [`--console-socket=${console.path}`]),
     ];
     const argv = execArgv(
-      { path: handler.path, globals: globalArgs(handler.root, this.#logFile, handler.options), id: input.id },
+      { path: program, globals: globalArgs(handler.root, this.#logFile, handler.options), id: input.id },
       { processFile: execProcessFile(directory), pidFile, options },
     );
     fx.note({ on: `${handler.name} exec`, argv });

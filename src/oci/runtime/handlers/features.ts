@@ -1,4 +1,5 @@
 /** What a runtime lists with `features` (OCI runtime spec, features.md), as far as a pod of ours can use it. */
+import { jsonObject } from '../../../base/json-object.ts';
 import { driverLimits } from '../bounds.ts';
 import type { ProbeResult } from './handlers.ts';
 
@@ -53,6 +54,19 @@ export function parseFeatures(
     ...(at(value, 'annotations', CHECKPOINT_ANNOTATION) === 'true' ? [FEATURE.checkpoints] : []),
   ];
   return { recursiveReadOnlyMounts, userNamespaces: features.includes('idmapped mounts'), features };
+}
+
+/** Annotation of runc's `features` (runc, features.go). */
+const LIBSECCOMP_ANNOTATION = 'io.github.seccomp.libseccomp.version';
+
+/** Whether runc's `features` names a libseccomp of this version or a later one; another form does not count. */
+export function hasLibseccomp(text: string, oldest: readonly [number, number, number]): boolean {
+  const said = at(jsonObject(text), 'annotations', LIBSECCOMP_ANNOTATION);
+  const match = typeof said === 'string' ? /^(\d{1,4})\.(\d{1,4})\.(\d{1,4})$/u.exec(said) : null;
+  if (match === null) return false;
+  const found = match.slice(1).map(Number);
+  const differs = oldest.findIndex((number, part) => number !== found[part]);
+  return differs === -1 || (found[differs] ?? 0) > (oldest[differs] ?? 0);
 }
 
 /** The words of a list: what a program prints is recorded and shown, so only that many and in that form. */

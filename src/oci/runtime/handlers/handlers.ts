@@ -24,6 +24,8 @@ export interface HandlerConfig {
   readonly monitorPath?: string;
   /** False: the runtime's program is run for each start and delete, too (container/shortcuts.ts). */
   readonly shortcuts?: boolean;
+  /** False: RuntimeDefault is always the allow-list (spec/seccomp-short.ts). */
+  readonly shortSeccomp?: boolean;
   /** MS_MOVE instead of pivot_root: for a root file system on a ramdisk. */
   readonly noPivot?: boolean;
   /** The shim's own configuration file. */
@@ -72,6 +74,8 @@ export interface ProbeResult {
   readonly knownState: boolean;
   /** A program to call instead of the runtime; undefined for the runtime itself. */
   readonly standIn?: string;
+  /** Whether containers may have the short form of RuntimeDefault (spec/seccomp-short.ts). */
+  readonly shortSeccomp: boolean;
   /** Such as `crun version 1.28`: the first line of `--version`; empty when unknown. */
   readonly version: string;
   /** What its `features` lists of the words in features.ts. */
@@ -89,6 +93,7 @@ export const nothingProbed = {
   execCgroup: false,
   ownSandbox: false,
   knownState: false,
+  shortSeccomp: false,
   version: '',
   features: [],
 };
@@ -212,6 +217,8 @@ export class HandlerTable {
       ownSandbox,
       ownKernel: handler.kind === 'vm' || ownSandbox,
       seccompProfile: handler.seccompProfile ?? '',
+      shortSeccomp:
+        handler.shortSeccomp !== false && (this.#results.get(handler.name)?.shortSeccomp ?? false),
     };
   }
 
@@ -249,6 +256,7 @@ export class HandlerTable {
         standIn: _standIn,
         ownSandbox: _own,
         knownState: _known,
+        shortSeccomp: _short,
         version: _version,
         features: _features,
         ...result

@@ -7,6 +7,8 @@
  * compiler or a shell. Only for x86-64.
  */
 import { staticElf } from '../../../host/process/elf.ts';
+import { EXECUTE, assembled, dataParts } from '../../../host/process/machine-code.ts';
+import type { CodePart } from '../../../host/process/machine-code.ts';
 
 export interface Hiding {
   /** Absolute path of the program. */
@@ -17,19 +19,11 @@ export interface Hiding {
   readonly parent: string;
 }
 
-/** Bytes; an instruction that ends with the distance to a label; or a label. */
-type Part =
-  | readonly number[]
-  | { readonly bytes: readonly number[]; readonly to: string }
-  | { readonly place: string };
-
-const DISTANCE_BYTES = 4;
-
 /**
  * Intel SDM volume 2; system call numbers from arch/x86/entry/syscalls/syscall_64.tbl. Arguments are in rdi, rsi,
  * rdx, r10, r8.
  */
-const CODE: readonly Part[] = [
+const CODE: readonly CodePart[] = [
   [0xb8, 0x10, 0x01, 0x00, 0x00], //        mov  eax, 272        unshare
   [0xbf, 0x00, 0x00, 0x02, 0x00], //        mov  edi, 0x20000    CLONE_NEWNS
   [0x0f, 0x05], //                          syscall
@@ -50,59 +44,18 @@ const CODE: readonly Part[] = [
   [0x0f, 0x05], //                          syscall
   [0x85, 0xc0], //                          test eax, eax
   { bytes: [0x0f, 0x85], to: 'failed' }, // jnz  failed
-  // the stack begins with argc, argv, a null pointer, the environment (System V ABI for x86-64, 3.4.1)
-  [0xb8, 0x3b, 0x00, 0x00, 0x00], //        mov  eax, 59         execve
-  { bytes: [0x48, 0x8d, 0x3d], to: 'program' }, // lea rdi, program
-  [0x48, 0x8d, 0x74, 0x24, 0x08], //        lea  rsi, [rsp+8]    argv
-  [0x48, 0x8b, 0x0c, 0x24], //              mov  rcx, [rsp]      argc
-  [0x48, 0x8d, 0x54, 0xcc, 0x10], //        lea  rdx, [rsp+rcx*8+16]   environment
-  [0x0f, 0x05], //                          syscall              returns only on failure
-  { place: 'failed' },
-  [0xb8, 0x01, 0x00, 0x00, 0x00], //        mov  eax, 1          write
-  [0xbf, 0x02, 0x00, 0x00, 0x00], //        mov  edi, 2          stderr
-  { bytes: [0x48, 0x8d, 0x35], to: 'complaint' }, // lea rsi, complaint
-  { bytes: [0x48, 0x8d, 0x15], to: 'end' }, //       lea rdx, end
-  [0x48, 0x29, 0xf2], //                    sub  rdx, rsi        length
-  [0x0f, 0x05], //                          syscall
-  [0xb8, 0x3c, 0x00, 0x00, 0x00], //        mov  eax, 60         exit
-  [0xbf, 0x7f, 0x00, 0x00, 0x00], //        mov  edi, 127        as a shell does
-  [0x0f, 0x05], //                          syscall
+  ...EXECUTE,
 ];
 
 /** The bytes of the executable, some 500. */
 export function hidingElf({ program, unified, parent }: Hiding): Uint8Array {
   const complaint = `troupe: hide ${unified} or run ${program} failed\n`;
-  const words = [
+  const data = dataParts([
     ['parent', `${parent}\0`],
     ['unified', `${unified}\0`],
     ['program', `${program}\0`],
     ['complaint', complaint],
     ['end', ''],
-  ] as const;
-  const parts: readonly Part[] = [
-    ...CODE,
-    ...words.flatMap(([place, text]): Part[] => [{ place }, [...Buffer.from(text, 'utf8')]]),
-  ];
-  return staticElf('x64', assembled(parts));
-}
-
-function assembled(parts: readonly Part[]): Uint8Array {
-  const places = new Map<string, number>();
-  let length = 0;
-  for (const part of parts) {
-    if ('place' in part) places.set(part.place, length);
-    else length += 'to' in part ? part.bytes.length + DISTANCE_BYTES : part.length;
-  }
-  const bytes = Buffer.alloc(length);
-  let at = 0;
-  for (const part of parts) {
-    if ('place' in part) continue;
-    const own = 'to' in part ? part.bytes : part;
-    bytes.set(own, at);
-    at += own.length;
-    if (!('to' in part)) continue;
-    // relative to the end of the instruction
-    at = bytes.writeInt32LE((places.get(part.to) ?? 0) - (at + DISTANCE_BYTES), at);
-  }
-  return bytes;
+  ]);
+  return staticElf('x64', assembled([...CODE, ...data]));
 }

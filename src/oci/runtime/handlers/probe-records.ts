@@ -12,8 +12,8 @@ import { readSmallFile } from '../../../host/files/small-file.ts';
 import { writeWhole } from '../../../host/files/whole-file.ts';
 import type { Handler, ProbeResult } from './handlers.ts';
 
-/** 2: with version and features, by which `auto` chooses. */
-const RECORD_VERSION = 2;
+/** 3: whether the seccomp profile may be short. */
+const RECORD_VERSION = 3;
 
 /**
  * Identifies the program file as it is now; undefined if it cannot be read. Taken before the probe, so that a change
@@ -65,10 +65,11 @@ export function parseProbe(text: string, mark: string): ProbeResult | undefined 
   if (record['version'] !== RECORD_VERSION || record['mark'] !== mark) return undefined;
   const { ready, recursiveReadOnlyMounts, userNamespaces, execCgroup, ownSandbox, standIn, ...said } =
     fieldsOf(record['result']);
-  const { version, features, knownState } = said;
+  const { version, features, knownState, shortSeccomp } = said;
   if (ready !== true || typeof recursiveReadOnlyMounts !== 'boolean') return undefined;
   if (typeof userNamespaces !== 'boolean' || typeof execCgroup !== 'boolean') return undefined;
   if (typeof ownSandbox !== 'boolean' || typeof knownState !== 'boolean') return undefined;
+  if (typeof shortSeccomp !== 'boolean') return undefined;
   if (typeof version !== 'string' || !isWords(features)) return undefined;
   if (standIn !== undefined && typeof standIn !== 'string') return undefined;
   return {
@@ -81,6 +82,7 @@ export function parseProbe(text: string, mark: string): ProbeResult | undefined 
     version,
     features,
     knownState,
+    shortSeccomp,
     ...(standIn === undefined ? {} : { standIn }),
   };
 }

@@ -54,6 +54,8 @@ export interface SpecHandler {
   readonly ownSandbox?: boolean;
   /** The processes run on another kernel than the host's; absent for no. */
   readonly ownKernel?: boolean;
+  /** The built-in profile may be written in its short form (seccomp-short.ts); absent for no. */
+  readonly shortSeccomp?: boolean;
   /** Profile used for RuntimeDefault; empty or absent for the built-in one. */
   readonly seccompProfile?: string;
 }

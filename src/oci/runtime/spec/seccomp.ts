@@ -13,11 +13,32 @@ import {
 import type { KernelArch, SpecHost } from './input.ts';
 import type { OciSeccomp, SeccompArg, SeccompRule } from './types.ts';
 
-const EPERM = 1;
+export const SECCOMP_EPERM = 1;
 const ENOSYS = 38;
-const ALLOW = 'SCMP_ACT_ALLOW';
-const DENY = 'SCMP_ACT_ERRNO';
+export const SECCOMP_ALLOW = 'SCMP_ACT_ALLOW';
+export const SECCOMP_DENY = 'SCMP_ACT_ERRNO';
 const PROGRAMS = { ia32: 'SCMP_ARCH_X86', x32: 'SCMP_ARCH_X32' } as const;
+
+/** Its flags are in memory, which the filter cannot read; after ENOSYS every libc falls back to clone. */
+export const clone3Rule: SeccompRule = { names: ['clone3'], action: SECCOMP_DENY, errnoRet: ENOSYS };
+
+/**
+ * libseccomp allows of the IA-32 multiplexer each call that is allowed by its own name, and `socket` with any family,
+ * since the arguments are in memory (arch.c, abi_rule_add, of 2.5): a rule without arguments for the multiplexer
+ * itself takes the place of those, wherever it stands. Not EPERM: runtimes skip rules with the default action.
+ */
+export const socketcallRule: SeccompRule = {
+  names: ['socketcall'],
+  action: SECCOMP_DENY,
+  errnoRet: ENOSYS,
+};
+
+/** libseccomp's names of the architectures whose programs the kernel does not run. */
+export function refusedArchitectures({
+  refusedPrograms,
+}: Pick<SpecHost, 'refusedPrograms'>): ReadonlySet<string> {
+  return new Set<string>(refusedPrograms.map((kind) => PROGRAMS[kind]));
+}
 
 /** RuntimeDefault for a process with these capabilities in its bounding set. */
 export function defaultSeccomp(
@@ -25,22 +46,23 @@ export function defaultSeccomp(
   capabilities: readonly string[],
 ): OciSeccomp {
   const names = new Set([
-    ...ALLOWED_SYSCALLS.flatMap(([, list]) => words(list)),
-    ...words(ARCH_SYSCALLS[arch]),
+    ...ALLOWED_SYSCALLS.flatMap(([, list]) => syscallNames(list)),
+    ...syscallNames(ARCH_SYSCALLS[arch]),
   ]);
-  const refused = new Set<string>(refusedPrograms.map((kind) => PROGRAMS[kind]));
+  const refused = refusedArchitectures({ refusedPrograms });
   for (const [capability, list] of CAPABILITY_SYSCALLS) {
-    if (capabilities.includes(capability)) for (const name of words(list)) names.add(name);
+    if (capabilities.includes(capability)) for (const name of syscallNames(list)) names.add(name);
   }
   return {
-    defaultAction: DENY,
-    defaultErrnoRet: EPERM,
+    defaultAction: SECCOMP_DENY,
+    defaultErrnoRet: SECCOMP_EPERM,
     // libseccomp adds all rules again for each; calls of one without rules end the thread with SIGSYS
     architectures: ARCHITECTURES[arch].filter((name) => !refused.has(name)),
     syscalls: [
-      { names: [...names].sort(), action: ALLOW },
+      { names: [...names].sort(), action: SECCOMP_ALLOW },
       ...PERSONALITIES.map((value) => allowIf('personality', { index: 0, value, op: 'SCMP_CMP_EQ' })),
       ...socketRules(),
+      ...(arch === 'x64' ? [socketcallRule] : []),
       ...(capabilities.includes('CAP_SYS_ADMIN') ? [] : cloneRules()),
     ],
   };
@@ -49,10 +71,10 @@ export function defaultSeccomp(
 /** For the pause program, which needs little: part of RuntimeDefault, for 64-bit programs alone. */
 export function pauseSeccomp(arch: KernelArch): OciSeccomp {
   return {
-    defaultAction: DENY,
-    defaultErrnoRet: EPERM,
+    defaultAction: SECCOMP_DENY,
+    defaultErrnoRet: SECCOMP_EPERM,
     architectures: [ARCHITECTURES[arch][0]],
-    syscalls: [{ names: [...words(PAUSE_SYSCALLS)].sort(), action: ALLOW }, ...cloneRules()],
+    syscalls: [{ names: [...syscallNames(PAUSE_SYSCALLS)].sort(), action: SECCOMP_ALLOW }, ...cloneRules()],
   };
 }
 
@@ -66,15 +88,15 @@ function socketRules(): SeccompRule[] {
 function cloneRules(): SeccompRule[] {
   return [
     allowIf('clone', { index: 0, value: NAMESPACE_FLAGS, valueTwo: 0n, op: 'SCMP_CMP_MASKED_EQ' }),
-    // its flags are in memory, which the filter cannot read; after ENOSYS every libc falls back to clone
-    { names: ['clone3'], action: DENY, errnoRet: ENOSYS },
+    clone3Rule,
   ];
 }
 
 function allowIf(name: string, arg: SeccompArg): SeccompRule {
-  return { names: [name], action: ALLOW, args: [arg] };
+  return { names: [name], action: SECCOMP_ALLOW, args: [arg] };
 }
 
-function words(list: string): readonly string[] {
+/** A list of names. */
+export function syscallNames(list: string): readonly string[] {
   return list.split(/\s+/u).filter((word) => word !== '');
 }

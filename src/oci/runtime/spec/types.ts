@@ -215,6 +215,11 @@ export interface OciSpec {
   readonly annotations: Readonly<Record<string, string>>;
   readonly hooks?: OciHooks;
   readonly linux: OciLinux;
+  /**
+   * An extension of ours (OCI runtime spec, config.md, "Extensibility"): linux.seccomp is the short form, and whoever
+   * runs the runtime's create or exec puts the outer filter around it. Not an annotation, which a pod could set.
+   */
+  readonly troupeShortSeccomp?: true;
 }
 
 /**

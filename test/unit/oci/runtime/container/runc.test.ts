@@ -202,6 +202,7 @@ describe('runtime handlers', () => {
       execCgroup: true,
       ownSandbox: false,
       knownState: false,
+      shortSeccomp: false,
       version: '',
       features: [],
     });

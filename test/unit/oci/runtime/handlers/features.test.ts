@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { parseFeatures } from '../../../../../src/oci/runtime/handlers/features.ts';
+import { hasLibseccomp, parseFeatures } from '../../../../../src/oci/runtime/handlers/features.ts';
 
 it('of a runtime are read from its own list', () => {
   const listed = {
@@ -50,4 +50,23 @@ it.each([
 it('are bounded, whatever a program prints', () => {
   const hooks = Array.from({ length: 10_000 }, (_, index) => `hook-${index}`);
   expect(parseFeatures(JSON.stringify({ hooks })).features).toHaveLength(64);
+});
+
+it.each([
+  ['2.5.4', true],
+  ['2.6.0', true],
+  ['3.0.0', true],
+  ['2.10.1', true],
+  ['2.5.3', false],
+  ['1.9.9', false],
+  ['2.5', false],
+  ['2.5.4-rc1', false],
+  [2.6, false],
+])('libseccomp %s is recent enough: %s', (version, expected) => {
+  const listed = { annotations: { 'io.github.seccomp.libseccomp.version': version } };
+  expect(hasLibseccomp(JSON.stringify(listed), [2, 5, 4])).toBe(expected);
+});
+
+it('a libseccomp that is not named is not recent enough', () => {
+  for (const text of ['', '{}', 'no json']) expect(hasLibseccomp(text, [2, 5, 4])).toBe(false);
 });

@@ -19,6 +19,7 @@ const found: ProbeResult = {
   execCgroup: true,
   ownSandbox: false,
   knownState: false,
+  shortSeccomp: true,
   version: 'runc version 1.4.3',
   features: ['cgroup v2', 'seccomp'],
 };
@@ -76,34 +77,38 @@ test('a result whose stand-in is missing does not count', async () => {
 
 test.each([
   ['a result of another version', { version: 1, mark: 'm', result: found }],
-  ['a result without its mark', { version: 2, result: found }],
+  ['a result without its mark', { version: 3, result: found }],
   [
     'a result that lacks a field',
-    { version: 2, mark: 'm', result: { ready: true, userNamespaces: true, execCgroup: true } },
+    { version: 3, mark: 'm', result: { ready: true, userNamespaces: true, execCgroup: true } },
   ],
   [
     'a result that does not say whether each container has a sandbox, as earlier releases wrote it,',
-    { version: 2, mark: 'm', result: { ...found, ownSandbox: undefined } },
+    { version: 3, mark: 'm', result: { ...found, ownSandbox: undefined } },
+  ],
+  [
+    'a result that does not say whether the seccomp profile may be short, as earlier releases wrote it,',
+    { version: 3, mark: 'm', result: { ...found, shortSeccomp: undefined } },
   ],
   [
     'a result with a field of another type',
-    { version: 2, mark: 'm', result: { ...found, execCgroup: 'yes' } },
+    { version: 3, mark: 'm', result: { ...found, execCgroup: 'yes' } },
   ],
   [
     'a result without version and features, as earlier releases wrote it,',
-    { version: 2, mark: 'm', result: { ...found, version: undefined, features: undefined } },
+    { version: 3, mark: 'm', result: { ...found, version: undefined, features: undefined } },
   ],
-  ['a result with a feature of another type', { version: 2, mark: 'm', result: { ...found, features: [1] } }],
-  ['no result', { version: 2, mark: 'm' }],
+  ['a result with a feature of another type', { version: 3, mark: 'm', result: { ...found, features: [1] } }],
+  ['no result', { version: 3, mark: 'm' }],
   ['a number', 1],
   ['null', null],
 ])('%s is not used', (_what, record) => {
-  expect(parseProbe(JSON.stringify({ version: 2, mark: 'm', result: found }), 'm')).toEqual(found);
+  expect(parseProbe(JSON.stringify({ version: 3, mark: 'm', result: found }), 'm')).toEqual(found);
   expect(parseProbe(JSON.stringify(record), 'm')).toBeUndefined();
 });
 
 test('a damaged file is not used', async () => {
   await keep(found);
-  writeFileSync(join(directory, 'runc.probe'), '{"version":2,');
+  writeFileSync(join(directory, 'runc.probe'), '{"version":3,');
   expect(await recallProbe(directory, handler)).toBeUndefined();
 });
