@@ -59,8 +59,8 @@ export const ofMachine: readonly Mutant[] = [
     row: 'S09',
     title: 'a link among the directories of a log is followed',
     file: 'src/oci/runtime/bundle/bundle-log.ts',
-    find: 'if (!(await lstat(at)).isDirectory()) {',
-    replace: 'if ((await lstat(at)).isFile()) {',
+    find: 'if (!isNew && !(await lstat(at)).isDirectory()) {',
+    replace: 'if (!isNew && (await lstat(at)).isFile()) {',
     test: { file: files, named: 'S09, S32, S75: the log path.* a link among its directories' },
   },
   {

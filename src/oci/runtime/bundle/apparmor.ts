@@ -7,13 +7,15 @@ export const DEFAULT_PROFILE = 'troupe-default';
 
 /**
  * Allows what a container's capabilities and mounts allow, except the kernel's global settings below /proc and /sys:
- * the writable ones belong to the machine, whatever the container has mounted. Signals come from the daemon and the
- * OCI runtimes, which on newer distributions may have profiles of their own.
+ * the writable ones belong to the machine, whatever the container has mounted. The kernel's crypto interface (AF_ALG)
+ * is refused here, too, since seccomp does not see the family of IA-32's socketcall (S35). Signals come from the
+ * daemon and the OCI runtimes, which on newer distributions may have profiles of their own.
  */
 export const DEFAULT_PROFILE_TEXT = `
 profile ${DEFAULT_PROFILE} flags=(attach_disconnected, mediate_deleted) {
   file,
   network,
+  deny network alg,
   capability,
   umount,
 

@@ -1,9 +1,10 @@
 /**
  * The filter around the short form of RuntimeDefault (seccomp-short.ts), which allows what it does not name. It decides
- * about the numbers that libseccomp cannot name: those of our lists are allowed, all others are refused. Classic BPF
- * for x86-64 and its IA-32 programs; of other architectures, x32 included, the inner filter ends the thread.
+ * about the numbers that libseccomp cannot name: those of our lists are allowed, all others are refused; and about
+ * socket(2). Classic BPF for x86-64 and its IA-32 programs; of other architectures, x32 included, the inner filter ends
+ * the thread.
  */
-import { ALLOWED_SYSCALLS } from './seccomp-default.ts';
+import { ALLOWED_SYSCALLS, FIRST_DENIED_FAMILY, HIGHER_FAMILIES } from './seccomp-default.ts';
 import { KNOWN_NUMBERS, NEWER_NUMBERS } from './seccomp-denied.ts';
 
 /** A code of struct sock_filter (linux/filter.h): load a word, compare with a constant, return. */
@@ -14,15 +15,17 @@ type Instruction = readonly [code: keyof typeof CODE, k: number, ifTrue?: number
 const AUDIT_ARCH = { x64: 0xc000003e, ia32: 0x40000003 } as const;
 /** __X32_SYSCALL_BIT of asm/unistd.h. */
 const X32 = 0x40000000;
-/** Offsets in struct seccomp_data of linux/seccomp.h. */
-const [NUMBER, ARCH] = [0, 4];
+/** Offsets in struct seccomp_data of linux/seccomp.h; the first argument has two words, the lower one first. */
+const [NUMBER, ARCH, ARGUMENT, ARGUMENT_HIGH] = [0, 4, 16, 20];
+/** asm/unistd_64.h and unistd_32.h. */
+const SOCKET = { x64: 41, ia32: 359 } as const;
 /** SECCOMP_RET_ALLOW, and SECCOMP_RET_ERRNO with EPERM or ENOSYS. */
 const [ALLOW, EPERM, ENOSYS] = [0x7fff0000, 0x00050001, 0x00050026];
 const INSTRUCTION_BYTES = 8;
 
 /** The program's bytes. */
 export function outerFilter(): Uint8Array {
-  const [x64, ia32] = [byNumber('x64'), byNumber('ia32')];
+  const [x64, ia32] = [decisions('x64'), decisions('ia32')];
   const program: readonly Instruction[] = [
     ['load', ARCH],
     ['ifEqual', AUDIT_ARCH.ia32, 0, 1 + ia32.length],
@@ -44,6 +47,28 @@ export function outerFilter(): Uint8Array {
     bytes.writeUInt32LE(k, from + 4);
   }
   return bytes;
+}
+
+function decisions(arch: keyof typeof KNOWN_NUMBERS): readonly Instruction[] {
+  return [...ofSocket(SOCKET[arch]), ...byNumber(arch)];
+}
+
+/**
+ * The families of socket(2), by all 64 bits of the argument. Not in the inner filter: with a rule that refuses a family
+ * libseccomp refuses all of them to IA-32 programs that call socketcall.
+ */
+function ofSocket(socket: number): readonly Instruction[] {
+  const higher = HIGHER_FAMILIES.length;
+  return [
+    ['ifEqual', socket, 0, higher + 6],
+    ['load', ARGUMENT_HIGH],
+    ['ifEqual', 0, 0, higher + 2],
+    ['load', ARGUMENT],
+    ['ifAtLeast', Number(FIRST_DENIED_FAMILY), 0, higher + 1],
+    ...HIGHER_FAMILIES.map((family, at): Instruction => ['ifEqual', Number(family), higher - at, 0]),
+    ['answer', EPERM],
+    ['answer', ALLOW],
+  ];
 }
 
 /**

@@ -151,8 +151,8 @@ export const NAMESPACE_FLAGS = 0x7e020000n;
  * Socket families (AF_*): all below AF_ALG (38, the kernel's crypto interface with a history of vulnerabilities,
  * S35), and above it single numbers, so that AF_VSOCK (40, a channel to the hypervisor) is excluded, too. Single
  * numbers, since "not equal" would compare 64 bits while the kernel reads 32: 2^32 + 38 would pass. socketcall, the
- * old i386 multiplexer, hides the family from the filter and is not allowed (glibc since 2.23 and musl since 1.1.15
- * call socket directly there).
+ * old i386 multiplexer, hides the family from the filter: libseccomp allows it for each call that is allowed by its own
+ * name (README.md).
  */
 export const FIRST_DENIED_FAMILY = 38n;
 export const HIGHER_FAMILIES: readonly bigint[] = [39n, 41n, 42n, 43n, 44n, 45n];

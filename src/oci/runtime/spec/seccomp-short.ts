@@ -1,16 +1,9 @@
 /**
  * The short form of RuntimeDefault: the same profile as rules that deny, for a third of the names. libseccomp needs
  * some 20 µs for each name and architecture whenever a process starts (measured: README.md). Its default is to allow,
- * so it needs the filter of outer-filter.ts around it for the numbers that libseccomp does not know.
+ * so it needs the filter of outer-filter.ts around it for socket(2) and the numbers that libseccomp does not know.
  */
-import {
-  ARCHITECTURES,
-  CAPABILITY_SYSCALLS,
-  FIRST_DENIED_FAMILY,
-  HIGHER_FAMILIES,
-  NAMESPACE_FLAGS,
-  PERSONALITIES,
-} from './seccomp-default.ts';
+import { ARCHITECTURES, CAPABILITY_SYSCALLS, NAMESPACE_FLAGS, PERSONALITIES } from './seccomp-default.ts';
 import { DENIED_SYSCALLS, NEWER_NUMBERS } from './seccomp-denied.ts';
 import type { SpecHost } from './input.ts';
 import {
@@ -19,7 +12,6 @@ import {
   SECCOMP_EPERM,
   clone3Rule,
   refusedArchitectures,
-  socketcallRule,
   syscallNames,
 } from './seccomp.ts';
 import type { OciSeccomp, SeccompArg, SeccompRule } from './types.ts';
@@ -62,8 +54,6 @@ export function shortSeccomp(
     architectures: ARCHITECTURES.x64.filter((name) => !refused.has(name)),
     syscalls: [
       denied([...new Set(names)].filter((name) => !granted.has(name) && !special.has(name)).sort()),
-      ...socketRules(),
-      socketcallRule,
       ...personalityRules(),
       ...namespaceRules(),
       clone3Rule,
@@ -73,18 +63,6 @@ export function shortSeccomp(
 
 function denied(names: readonly string[], ...args: readonly SeccompArg[]): SeccompRule {
   return { names, action: SECCOMP_DENY, errnoRet: SECCOMP_EPERM, ...(args.length === 0 ? {} : { args }) };
-}
-
-/** All 64 bits are compared: a family beyond 32 bits, of which the kernel would see the lower ones, is refused. */
-function socketRules(): SeccompRule[] {
-  const last = HIGHER_FAMILIES.at(-1) ?? FIRST_DENIED_FAMILY;
-  const between: bigint[] = [];
-  for (let family = FIRST_DENIED_FAMILY; family < last; family += 1n)
-    if (!HIGHER_FAMILIES.includes(family)) between.push(family);
-  return [
-    ...between.map((value) => denied(['socket'], { index: 0, value, op: 'SCMP_CMP_EQ' })),
-    denied(['socket'], { index: 0, value: last, op: 'SCMP_CMP_GT' }),
-  ];
 }
 
 /** One rule for each flag: a mask is compared as a whole, and any of them is refused. */

@@ -22,17 +22,6 @@ const PROGRAMS = { ia32: 'SCMP_ARCH_X86', x32: 'SCMP_ARCH_X32' } as const;
 /** Its flags are in memory, which the filter cannot read; after ENOSYS every libc falls back to clone. */
 export const clone3Rule: SeccompRule = { names: ['clone3'], action: SECCOMP_DENY, errnoRet: ENOSYS };
 
-/**
- * libseccomp allows of the IA-32 multiplexer each call that is allowed by its own name, and `socket` with any family,
- * since the arguments are in memory (arch.c, abi_rule_add, of 2.5): a rule without arguments for the multiplexer
- * itself takes the place of those, wherever it stands. Not EPERM: runtimes skip rules with the default action.
- */
-export const socketcallRule: SeccompRule = {
-  names: ['socketcall'],
-  action: SECCOMP_DENY,
-  errnoRet: ENOSYS,
-};
-
 /** libseccomp's names of the architectures whose programs the kernel does not run. */
 export function refusedArchitectures({
   refusedPrograms,
@@ -62,7 +51,6 @@ export function defaultSeccomp(
       { names: [...names].sort(), action: SECCOMP_ALLOW },
       ...PERSONALITIES.map((value) => allowIf('personality', { index: 0, value, op: 'SCMP_CMP_EQ' })),
       ...socketRules(),
-      ...(arch === 'x64' ? [socketcallRule] : []),
       ...(capabilities.includes('CAP_SYS_ADMIN') ? [] : cloneRules()),
     ],
   };
