@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { silentLog } from '../../../src/base/log.ts';
 import { networkLimits } from '../../../src/network/bounds.ts';
 import { masqueradeRules } from '../../../src/network/default-conflist.ts';
@@ -14,8 +14,8 @@ const IPTABLES = ['', '-save', '-restore'].flatMap((rest) => [`iptables${rest}`,
 const BOTH = '10.62.0.0/16,fd62::/64';
 const NO_NFT: Answer = { exitCode: 1, stderr: 'Error: No such file or directory\nlist table ip x' };
 
+/** Of the last setUp. */
 let tools: FakePlugins;
-afterEach(() => tools.close());
 
 interface Setting {
   readonly subnet?: string;
@@ -33,7 +33,9 @@ interface Bench {
 }
 
 function setUp({ subnet = '10.62.0.0/16', installed = ['nft'], answer = () => ({}) }: Setting = {}): Bench {
-  tools = fakePlugins(answer);
+  const own = fakePlugins(answer);
+  tools = own;
+  onTestFinished(() => own.close());
   tools.install(...installed);
   const clock = new HandClock();
   const problems = new Map<string, string>();

@@ -1,7 +1,15 @@
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import type { CgroupLayout } from '../../../../src/host/kernel-thread/thread-protocol.ts';
 import { hostLimits } from '../../../../src/host/bounds.ts';
 import { WarmCgroupMoves } from '../../../../src/host/tuning/warm-cgroup-moves.ts';
@@ -20,6 +28,7 @@ function fakeHierarchy(): { readonly layout: CgroupLayout; readonly procs: strin
   const line = readFileSync('/proc/self/cgroup', 'utf8').split('\n')[0] ?? '';
   const [, names = '', ...path] = line.split(':');
   const mountPoint = mkdtempSync(join(tmpdir(), 'troupe-moves-'));
+  onTestFinished(() => rmSync(mountPoint, { recursive: true }));
   const procs = join(mountPoint, path.join(':'), 'cgroup.procs');
   mkdirSync(dirname(procs), { recursive: true });
   writeFileSync(procs, '');
