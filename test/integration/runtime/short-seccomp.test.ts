@@ -1,5 +1,6 @@
 // The launcher around runc, as the driver calls it: for containers whose bundle says so, and for no others.
-import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, describe } from 'vitest';
 import { shortSeccomp } from '../../../src/oci/runtime/spec/seccomp-short.ts';
 import { encodeSpec } from '../../../src/oci/runtime/spec/types.ts';
@@ -76,6 +77,14 @@ unless(describe, process.arch === 'x64' ? missing() : 'a launcher for x64')(
     it('is not around others', async () => {
       const container = await run(false);
       expect([ofInit(container), await ofExec(container)]).toEqual(['0', '0']);
+    });
+
+    it('a launcher without its content is written again, also for two execs at once', async () => {
+      const container = await run(true);
+      const names = readdirSync(world.layout.standInsDir).filter((name) => name.startsWith('seccomp-'));
+      expect(names.length).toBeGreaterThan(0);
+      for (const name of names) truncateSync(join(world.layout.standInsDir, name));
+      expect(await Promise.all([ofExec(container), ofExec(container)])).toEqual(['2', '2']);
     });
 
     it('an exec fails where the launcher cannot be written', async () => {
