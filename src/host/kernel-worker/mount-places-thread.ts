@@ -68,18 +68,21 @@ export class MountScan {
     if (ids === undefined) return undefined;
     const again = this.#movable();
     const found: FoundPlace[] = [];
+    let vanished = 0;
     for (const id of [...ids.filter((one) => !this.#known.has(one)), ...again]) {
       const place = this.#stat(id);
       if (place === 'refused') return undefined;
+      if (place === 'gone') vanished += this.#known.has(id) ? 0 : 1;
       if (place === 'gone' || this.#known.get(id)?.mountPoint === place.mountPoint) continue;
       this.#known.set(id, place);
       found.push(place);
     }
-    return { isWhole: this.#isWhole, gone: this.#forgetAllBut(ids), found };
+    return { isWhole: this.#isWhole, gone: this.#forgetAllBut(ids, vanished), found };
   }
 
-  #forgetAllBut(ids: readonly number[]): number[] {
-    if (this.#known.size === ids.length) return [];
+  /** `vanished`: how many of them are not known, having gone since they were listed. All others are. */
+  #forgetAllBut(ids: readonly number[], vanished: number): number[] {
+    if (this.#known.size === ids.length - vanished) return [];
     const listed = new Set(ids);
     const gone = [...this.#known.keys()].filter((id) => !listed.has(id));
     for (const id of gone) this.#known.delete(id);

@@ -2,6 +2,8 @@
  * Schedules the probes of handlers: at the daemon's start only for programs without a valid record, and for all once
  * more after it.
  */
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
 import type { TimerHandle } from '../../ports/clock.ts';
 import { toFault } from '../../base/fault.ts';
 import { driverLimits } from './bounds.ts';
@@ -9,7 +11,8 @@ import type { DriverParts } from './container/parts.ts';
 import { probeHandler } from './handler-probe.ts';
 import { chooseHandler } from './handlers/auto-handler.ts';
 import { AUTO_CRUN, AUTO_RUNC } from './handlers/handlers.ts';
-import type { Handler } from './handlers/handlers.ts';
+import { filteringLauncher } from './handlers/filtering.ts';
+import type { Handler, ProbeResult } from './handlers/handlers.ts';
 import { knownFlaws } from './handlers/known-flaws.ts';
 import { keepProbe, programMark, recallProbe } from './handlers/probe-records.ts';
 
@@ -25,11 +28,9 @@ export class HandlerProbes {
 
   /** Sets each handler's result in the table, and the default if that is `auto`. Never rejects. */
   async open(): Promise<void> {
-    const { table, layout, clock } = this.#parts;
+    const { table, clock } = this.#parts;
     const recalled = await Promise.all(
-      table
-        .all()
-        .map(async (handler) => ({ handler, result: await recallProbe(layout.handlersDir, handler) })),
+      table.all().map(async (handler) => ({ handler, result: await this.#recall(handler) })),
     );
     for (const { handler, result } of recalled) if (result !== undefined) table.set(handler.name, result);
     if (recalled.some(({ result }) => result === undefined)) {
@@ -39,6 +40,19 @@ export class HandlerProbes {
     this.#chooseDefault();
     // something that a program needs beside its own file may have changed
     this.#timer = clock.setTimeout(() => void this.probe(), driverLimits.probeAgainMs);
+  }
+
+  /** A record counts only while the launcher that it promises can be run. Never rejects. */
+  async #recall(handler: Handler): Promise<ProbeResult | undefined> {
+    const { layout } = this.#parts;
+    const result = await recallProbe(layout.handlersDir, handler);
+    if (result?.shortSeccomp !== true) return result;
+    try {
+      await access(await filteringLauncher(layout.standInsDir, handler.path), constants.X_OK);
+      return result;
+    } catch {
+      return undefined;
+    }
   }
 
   /** Probes all handlers now. Never rejects. */

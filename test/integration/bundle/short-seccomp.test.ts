@@ -5,8 +5,10 @@ import { openSync, closeSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { filteringLauncher } from '../../../src/oci/runtime/handlers/filtering.ts';
+import { driverLimits } from '../../../src/oci/runtime/bounds.ts';
 import { probeSpecHost } from '../../../src/oci/runtime/bundle/host/bundle-host.ts';
 import { silentLog } from '../../../src/base/log.ts';
+import type { OciSpec } from '../../../src/oci/runtime/spec/types.ts';
 import { answerOf, canReadFilters, filtersOf } from '../../support/seccomp/filters.ts';
 import type { Filter } from '../../support/seccomp/filters.ts';
 import { until } from '../../support/eventually.ts';
@@ -115,7 +117,7 @@ unless(describe, reason)('S73: the short form of RuntimeDefault', () => {
   ): Promise<Readonly<Record<'init' | 'exec', readonly Filter[]>>> {
     const command = ['/bin/sleep', '1000'];
     await machine.writer.writeBundle(bundleInput(machine, { ...changes, spec: { command } }), fx);
-    const isShort = JSON.stringify(readConfig(machine)).includes('"troupeShortSeccomp":true');
+    const isShort = JSON.stringify(readConfig(machine)).includes('"troupeShortSeccomp":1');
     const program = isShort ? await filteringLauncher(machine.layout.standInsDir, runc) : runc;
     const root = ['--root', machine.layout.runtimeRoot('runc')];
     const nothing = openSync('/dev/null', 'r+');
@@ -171,6 +173,19 @@ unless(describe, reason)('S73: the short form of RuntimeDefault', () => {
       return [`${call.arch} ${call.number} ${call.args.join(' ')}: ${before}, in the short form ${now}`];
     });
     expect(different).toEqual([]);
+  });
+
+  test('a document that is too large to be read again keeps the allow-list', async () => {
+    const [, machine] = machines;
+    if (machine === undefined) throw new Error('two machines');
+    // JSON has six bytes for each
+    const value = '\u0001'.repeat(100_000);
+    const env = Array.from({ length: 15 }, (_, at) => ({ name: `V${at}`, value }));
+    await machine.writer.writeBundle(bundleInput(machine, { spec: { env } }), fx);
+    const config = readConfig(machine) as OciSpec;
+    expect(JSON.stringify(config).length).toBeGreaterThan(driverLimits.stateFileBytes);
+    expect(config).not.toHaveProperty('troupeShortSeccomp');
+    expect(config.linux.seccomp?.defaultAction).toBe('SCMP_ACT_ERRNO');
   });
 
   test('a capability that allows calls unknown to libseccomp keeps the allow-list', async () => {

@@ -35,7 +35,7 @@ unless(describe, process.arch === 'x64' ? missing() : 'a launcher for x64')(
         const path = world.layout.configJson(container.id);
         const config = JSON.parse(readFileSync(path, 'utf8')) as OciSpec;
         const seccomp = shortSeccomp({ refusedPrograms: ['x32'] }, []);
-        const changed = { ...config, linux: { ...config.linux, seccomp }, troupeShortSeccomp: true } as const;
+        const changed = { ...config, linux: { ...config.linux, seccomp }, troupeShortSeccomp: 1 } as const;
         writeFileSync(path, encodeSpec(changed));
       }
       const init = await world.driver.create({ ...container.bundle, effective: container.effective }, fx);
@@ -85,6 +85,16 @@ unless(describe, process.arch === 'x64' ? missing() : 'a launcher for x64')(
       expect(names.length).toBeGreaterThan(0);
       for (const name of names) truncateSync(join(world.layout.standInsDir, name));
       expect(await Promise.all([ofExec(container), ofExec(container)])).toEqual(['2', '2']);
+    });
+
+    it('an exec fails for a version of the filter that this release does not have', async () => {
+      const container = await run(true);
+      const path = world.layout.configJson(container.id);
+      const text = readFileSync(path, 'utf8');
+      writeFileSync(path, text.replace(/(?<="troupeShortSeccomp":\s*)1/u, '2'));
+      await expect(ofExec(container)).rejects.toThrow(
+        /container .*: it was made for version 2 of the filter/u,
+      );
     });
 
     it('an exec fails where the launcher cannot be written', async () => {

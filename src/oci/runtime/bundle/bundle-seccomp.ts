@@ -1,13 +1,15 @@
 /** Seccomp profiles in files of the node, and the short form of the built-in one. */
 import type { BundleInput } from '../../../ports/runtime.ts';
 import { fail } from '../../../base/fault.ts';
-import { specLimits } from '../bounds.ts';
+import { driverLimits, specLimits } from '../bounds.ts';
 import { readFileInRoot } from '../../../host/files/files.ts';
 import type { OnPath } from './host/bundle-mounts.ts';
 import { resolveCapabilities } from '../spec/capabilities.ts';
 import type { SpecHandler, SpecHost, SpecInput } from '../spec/input.ts';
 import { parseSeccompProfile } from '../spec/seccomp-profile.ts';
 import { canBeShort, shortSeccomp } from '../spec/seccomp-short.ts';
+import { OUTER_FILTER_VERSION } from '../spec/outer-filter.ts';
+import { encodeSpec } from '../spec/types.ts';
 import type { OciSeccomp, OciSpec } from '../spec/types.ts';
 
 interface HostOption {
@@ -60,17 +62,25 @@ export async function readSeccomp(
 }
 
 /**
- * The document with the short form of the built-in profile, where it means the same and the handler can be given the
- * outer filter. For the last step: plugins, validators and hooks are shown the allow-list.
+ * The text of config.json: with the short form of the built-in profile, where it means the same and the handler can be
+ * given the outer filter. The last step: NRI plugins that are asked about the container are shown the allow-list.
  */
-export function withShortSeccomp(document: OciSpec, { host, handler, spec }: SpecInput): OciSpec {
+export function configText(document: OciSpec, input: SpecInput): string {
+  const short = withShortSeccomp(document, input);
+  const text = short && encodeSpec(short);
+  // who looks for the mark reads no larger file, and without it the process would have no outer filter
+  const isReadable = text !== undefined && Buffer.byteLength(text) <= driverLimits.stateFileBytes;
+  return isReadable ? text : encodeSpec(document);
+}
+
+function withShortSeccomp(document: OciSpec, { host, handler, spec }: SpecInput): OciSpec | undefined {
   const { seccomp, privileged } = spec.security;
   const { bounding } = document.process.capabilities;
-  if (handler.shortSeccomp !== true || handler.ownKernel === true) return document;
-  if (seccomp.type !== 'runtimeDefault' || privileged || !canBeShort(host, bounding)) return document;
+  if (handler.shortSeccomp !== true || handler.ownKernel === true) return undefined;
+  if (seccomp.type !== 'runtimeDefault' || privileged || !canBeShort(host, bounding)) return undefined;
   return {
     ...document,
     linux: { ...document.linux, seccomp: shortSeccomp(host, bounding) },
-    troupeShortSeccomp: true,
+    troupeShortSeccomp: OUTER_FILTER_VERSION,
   };
 }

@@ -33,7 +33,7 @@ import { checkLabels, labelPause, relabelOf } from './bundle-labels.ts';
 import { checkMounts, resolveMounts } from './host/bundle-mounts.ts';
 import type { OnPath } from './host/bundle-mounts.ts';
 import { checkMountTargets, makeVolumes, makeWorkingDirectory } from './mount-targets.ts';
-import { localSeccomp, readSeccomp, withShortSeccomp } from './bundle-seccomp.ts';
+import { configText, localSeccomp, readSeccomp } from './bundle-seccomp.ts';
 import { checkCpusets } from './host/cpusets.ts';
 import { makePauseRootfs, pauseSpec } from '../pause-process/bundle.ts';
 import { generateSpec } from '../spec/generate.ts';
@@ -152,7 +152,7 @@ async function writeBundle(
   const planned = await withNode(generateSpec({ ...request, mounts }));
   const { document, limits } = await adjusted(options, { ...input, user, onPath }, planned, fx);
   const isBuiltIn = request.localSeccomp === undefined && document.linux.seccomp === planned.linux.seccomp;
-  const written = isBuiltIn ? withShortSeccomp(document, request) : document;
+  const config = isBuiltIn ? configText(document, request) : encodeSpec(document);
   const makeInRootfs = async (): Promise<void> => {
     await makeWorkingDirectory(rootfs, cwd, rootOf(input.sandbox));
     await makeVolumes(rootfs, image.volumes, mounts, rootOf(input.sandbox));
@@ -162,7 +162,7 @@ async function writeBundle(
   await allSettled([
     makeLogOf(logDirectory, logPath, onPath),
     makeInRootfs(),
-    writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), written),
+    writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), config),
   ]);
   for (const condition of resourceConditions(spec.resources, host))
     options.log.warn({ container: input.id }, condition);
@@ -358,12 +358,12 @@ function pathCaller(clock: ClockPort, fx: EffectContext, mounts: MountPlaces): O
  * Writes config.json atomically: after a crash there is the old document or none. No fsync, since bundles do not
  * survive a reboot.
  */
-async function writeConfig(parentDir: string, bundleDir: string, document: OciSpec): Promise<void> {
+async function writeConfig(parentDir: string, bundleDir: string, text: string): Promise<void> {
   await makeOwnDirectory(parentDir, 0o700);
   await makeOwnDirectory(bundleDir, 0o700);
   // the document holds the environment: an existing directory must get this mode, too
   await setOwnMode(bundleDir, 0o700);
-  await writeWhole(join(bundleDir, 'config.json'), encodeSpec(document), 0o600);
+  await writeWhole(join(bundleDir, 'config.json'), text, 0o600);
 }
 
 async function writePauseBundle(
@@ -389,5 +389,5 @@ async function writePauseBundle(
   });
   await makePauseRootfs(layout, host);
   await labelPause(layout.pauseRootfs, input.sandbox.selinuxLabels);
-  await writeConfig(layout.sandboxDir(input.id), layout.pauseBundleDir(input.id), document);
+  await writeConfig(layout.sandboxDir(input.id), layout.pauseBundleDir(input.id), encodeSpec(document));
 }

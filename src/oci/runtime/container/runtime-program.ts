@@ -2,13 +2,14 @@
 import { toFault, fail } from '../../../base/fault.ts';
 import { filteringLauncher } from '../handlers/filtering.ts';
 import type { Handler } from '../handlers/handlers.ts';
+import { OUTER_FILTER_VERSION } from '../spec/outer-filter.ts';
 import type { DriverParts } from './parts.ts';
 
 /**
  * The mark of the short form in the text of a config.json (spec/types.ts). No value of a request has that form: they
  * are strings, whose quotation marks are escaped, or numbers.
  */
-const SHORT = /"troupeShortSeccomp":\s*true/u;
+const SHORT = /"troupeShortSeccomp":\s*(\d+)/u;
 
 /**
  * The runtime's program, or for a container with the short seccomp profile the launcher that puts the outer filter
@@ -22,7 +23,12 @@ export async function runtimeProgram(
   configText: string,
   id: string,
 ): Promise<string> {
-  if (!SHORT.test(configText)) return path;
+  const version = SHORT.exec(configText)?.[1];
+  if (version === undefined) return path;
+  if (Number(version) !== OUTER_FILTER_VERSION) {
+    const attempted = `put the outer seccomp filter around container ${id}`;
+    return fail('outside', `${attempted}: it was made for version ${version} of the filter`, { subject: id });
+  }
   try {
     return await filteringLauncher(layout.standInsDir, path);
   } catch (thrown) {

@@ -23,6 +23,12 @@ const SOCKET = { x64: 41, ia32: 359 } as const;
 const [ALLOW, EPERM, ENOSYS] = [0x7fff0000, 0x00050001, 0x00050026];
 const INSTRUCTION_BYTES = 8;
 
+/**
+ * In the mark of config.json. The short form of a container that runs stays as it is, so a filter that leaves other
+ * calls to it needs another number, and containers with the old one need the old filter.
+ */
+export const OUTER_FILTER_VERSION = 1;
+
 /** The program's bytes. */
 export function outerFilter(): Uint8Array {
   const [x64, ia32] = [decisions('x64'), decisions('ia32')];

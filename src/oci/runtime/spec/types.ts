@@ -217,9 +217,10 @@ export interface OciSpec {
   readonly linux: OciLinux;
   /**
    * An extension of ours (OCI runtime spec, config.md, "Extensibility"): linux.seccomp is the short form, and whoever
-   * runs the runtime's create or exec puts the outer filter around it. Not an annotation, which a pod could set.
+   * runs the runtime's create or exec puts the outer filter of this version around it (outer-filter.ts). Not an
+   * annotation, which a pod could set.
    */
-  readonly troupeShortSeccomp?: true;
+  readonly troupeShortSeccomp?: number;
 }
 
 /**

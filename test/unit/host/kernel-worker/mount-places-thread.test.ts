@@ -66,6 +66,15 @@ describe('a scan of the mounts', () => {
     expect(asked()).toEqual([FIRST + 7]);
   });
 
+  test('notices a removal beside a mount that goes between the two calls', () => {
+    const { scan, mounts } = kernelWith(usual());
+    scan.read();
+    mounts.delete(FIRST + 1);
+    // listed, but no longer there when it is asked for
+    mounts.set(FIRST + 4, ['', '']);
+    expect(scan.read()).toEqual({ isWhole: false, gone: [FIRST + 1], found: [] });
+  });
+
   test('finds a mount with an older id than others, made before and attached later', () => {
     const { scan, mounts } = kernelWith(usual());
     mounts.set(FIRST + 9, ['/late', 'tmpfs']);

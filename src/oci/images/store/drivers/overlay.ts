@@ -129,18 +129,18 @@ export async function makeUpper(
 ): Promise<void> {
   // in parallel, since each call goes through the pool
   let root: Stats | undefined;
-  let isNew = false;
   await allSettled([
     ...(top === undefined ? [] : [lstat(join(top.tree, top.below)).then((stats) => (root = stats))]),
-    makePrivate(paths.upper).then((made) => (isNew = made)),
+    makePrivate(paths.upper),
     makeEmpty(paths.work),
   ]);
   await limit.apply(id, [paths.upper, paths.work]);
   // `/` gets the attributes of the upper directory: without chown and chmod only root could use it
-  const uid = onHost(root?.uid ?? 0, owners?.mappings.uids, attempted);
-  const gid = onHost(root?.gid ?? 0, owners?.mappings.gids, attempted);
-  // what the daemon makes is root's
-  if (!isNew || uid !== 0 || gid !== 0) await chown(paths.upper, uid, gid);
+  await chown(
+    paths.upper,
+    onHost(root?.uid ?? 0, owners?.mappings.uids, attempted),
+    onHost(root?.gid ?? 0, owners?.mappings.gids, attempted),
+  );
   await chmod(paths.upper, root === undefined ? ROOT_MODE : root.mode & 0o7777);
 }
 
@@ -154,7 +154,8 @@ async function makePrivate(path: string): Promise<boolean> {
  * needed.
  */
 async function makeEmpty(path: string): Promise<void> {
-  if (await makePrivate(path)) return;
+  // a file in its place fails, and is removed as well
+  if (await makePrivate(path).catch(() => false)) return;
   await rm(path, { recursive: true, force: true });
   await makePrivate(path);
 }

@@ -1,4 +1,5 @@
 /** RuntimeDefault in its short form: complete by the kernel's headers, and only where it means the same. */
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import {
@@ -11,6 +12,7 @@ import {
   KNOWN_NUMBERS,
   NEWER_NUMBERS,
 } from '../../../../../src/oci/runtime/spec/seccomp-denied.ts';
+import { OUTER_FILTER_VERSION, outerFilter } from '../../../../../src/oci/runtime/spec/outer-filter.ts';
 import { canBeShort, shortSeccomp } from '../../../../../src/oci/runtime/spec/seccomp-short.ts';
 import { syscallNames } from '../../../../../src/oci/runtime/spec/seccomp.ts';
 import { unless } from '../../../../support/skips/unless.ts';
@@ -57,6 +59,14 @@ unless(
     const there = NEWER_NUMBERS.filter(([name]) => calls.has(name));
     expect(there.map(([name]) => [name, calls.get(name)])).toEqual(there);
   });
+});
+
+test('the outer filter of a version stays as it is: containers of earlier releases rely on it', () => {
+  const digest = createHash('sha256').update(outerFilter()).digest('hex');
+  expect([OUTER_FILTER_VERSION, digest]).toEqual([
+    1,
+    '7a7b428232f381d59603f51b9df0c1d8d1abf1e6684cccce106e855885c77b03',
+  ]);
 });
 
 describe('the short form', () => {
