@@ -68,7 +68,7 @@ export async function readSeccomp(
 export function configText(document: OciSpec, input: SpecInput): string {
   const short = withShortSeccomp(document, input);
   const text = short && encodeSpec(short);
-  // who looks for the mark reads no larger file, and without it the process would have no outer filter
+  // the mark is read from no larger file, and without it the process would have no outer filter
   const isReadable = text !== undefined && Buffer.byteLength(text) <= driverLimits.stateFileBytes;
   return isReadable ? text : encodeSpec(document);
 }
