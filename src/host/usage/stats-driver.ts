@@ -56,8 +56,15 @@ export function createStatsDriver(options: StatsDriverOptions): StatsDriver {
   const files = new KernelFiles(options.clock);
   const slices = new SlicesOfTime(options.clock, hostLimits.usageSliceMs);
   const usageOf = (path: string): Usage | undefined => readKept(options, files, last, path);
+  // one for each cgroup, however many callers ask again: the queue is as long as the list of containers
+  const readings = new Map<string, Promise<Usage | undefined>>();
+  const startReading = (path: string): Promise<Usage | undefined> => {
+    const reading = slices.run(() => usageOf(path)).finally(() => readings.delete(path));
+    readings.set(path, reading);
+    return reading;
+  };
   const usageInSlice = (path: string): Usage | Promise<Usage | undefined> =>
-    freshOf(options.clock, last, path) ?? slices.run(() => usageOf(path));
+    freshOf(options.clock, last, path) ?? readings.get(path) ?? startReading(path);
   return {
     container: ({ id, sandbox }) =>
       sandbox.runtime?.needsPause === true && options.guest !== undefined

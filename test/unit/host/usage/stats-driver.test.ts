@@ -70,6 +70,17 @@ describe('statistics driver', () => {
     expect((await driver.container({ id, sandbox }))?.cpuNanoCores).toBe(0n);
   });
 
+  it('callers that ask while a reading waits for its turn share it, and the next one is read anew', async () => {
+    begin(2);
+    says('cpu.stat', 'usage_usec 1000000\n');
+    const asked = [driver.container({ id, sandbox }), driver.container({ id, sandbox })];
+    expect(asked[0]).toBe(asked[1]);
+    await asked[0];
+    clock.nowMs += 4000;
+    says('cpu.stat', 'usage_usec 3000000\n');
+    expect((await driver.container({ id, sandbox }))?.cpuNanoCores).toBe(500_000_000n);
+  });
+
   it('v1: available swap is the combined limit less the memory limit and the usage; undefined without a limit', async () => {
     begin(1);
     const files = {
