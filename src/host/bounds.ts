@@ -6,6 +6,8 @@ export const hostLimits = {
   mountIdsAtOnce: 4096,
   /** Such calls for one list: more mounts than the kernel allows in a namespace (fs.mount-max is 100000). */
   mountIdParts: 32,
+  /** Readings of the mounts, after repeated refusals of the calls, until these are tried again. */
+  mountCallsRetried: 64,
   /** Bytes for struct statmount with its texts: a mount point has at most 4096 (PATH_MAX). */
   statmountBytes: 8192,
   /** Milliseconds that a daemon which could not start waits for its message to be read. */
@@ -120,6 +122,11 @@ export const hostLimits = {
    * cgroup's pids limit.
    */
   orphansPerPass: 512,
+  /**
+   * Milliseconds between the exit of a child and its removal from the kernel's table: some time slices of the thread
+   * that exits last, which must not be preempted by us (process-reaper.ts).
+   */
+  reapAfterMs: 10,
   /** Checks of a freezing cgroup before its processes are killed anyway: some can't be frozen (F45). */
   freezePolls: 20,
   /**
@@ -205,6 +212,8 @@ export const hostLimits = {
   toolReads: 8,
   /** Bytes of a Unix socket's path: sun_path has 108 with the final NUL (unix(7)). */
   socketPathBytes: 107,
+  /** The same of a socket of ours: `.<name>/s`, where it is bound first, is three bytes longer (private-socket.ts). */
+  privateSocketPathBytes: 104,
   /** Bytes of one read from a terminal or socket, and reads before the event loop continues. */
   streamReadBytes: 64 * 1024,
   readsPerTurn: 16,
@@ -234,6 +243,8 @@ export const hostLimits = {
    * Each worker writes this part of the reserve between two checks: 16 MiB, and a check takes a microsecond.
    */
   leastFreeSteps: 16,
+  /** Milliseconds after which the figures of the daemon's disks are read again for people: they poll every 5 s. */
+  diskFiguresMs: 4000,
 } as const;
 
 /** The real clock and stalls of the event loop (src/host/clock/clock.ts). */
@@ -312,6 +323,11 @@ export const memoryLimits = {
    */
   muchMovedBytes: 16 * 1024 * 1024,
   /**
+   * Percent by which heap and buffers may grow between two collections: 14 MiB for a main heap of 20. V8 decides by
+   * itself on up to 300, which costs 13 to 33 MiB more and saves nothing more (src/host/tuning/memory.ts).
+   */
+  growthPercent: 70,
+  /**
    * Percent by which heap and buffers may grow between two collections while many bytes pass through: by 32
    * MiB for a main heap of 16. A pull of 110 MB causes 22 collections with V8's default and 5 with this, a
    * tenth of the pull's CPU time.
@@ -324,6 +340,12 @@ export const memoryLimits = {
   heapFullPercent: 85,
   /** Milliseconds between two collections of a heap that is so full: one takes 1 ms for each MiB. */
   collectEveryMs: 10_000,
+} as const;
+
+/** Threads that leave the processor to others (src/host/tuning/lowest-priority.ts). */
+export const priorityLimits = {
+  /** Nice value, sched(7): the kernel's last, a weight of 15 beside the 1024 of other threads. */
+  lowestNice: 19,
 } as const;
 
 /** The files of our Unix sockets (src/host/io/private-socket.ts). */

@@ -69,6 +69,8 @@ export const networkLimits = {
   masqueradeCheckMs: 9000,
   /** The same while the rule could not be made: each scan tries again, but not each event (S89). */
   masqueradeRetryMs: 4000,
+  /** Bytes of the file with the pod CIDR: two lines, each with a subnet of both families. */
+  podCidrBytes: 256,
   /** Bytes of the file with the name of the bridge, which has at most 15. */
   masqueradeFileBytes: 64,
   /**

@@ -1,16 +1,11 @@
 /** The built-in network for a machine without any CNI configuration. */
 import { fail } from '../base/fault.ts';
-import { networkLimits } from './bounds.ts';
 import type { Network } from './conflist.ts';
 import { parseList } from './conflist.ts';
 import type { CniJsonObject } from './json.ts';
 import type { MasqueradeRule } from './masquerade-rules.ts';
-import type { RunTool } from './plugin.ts';
-import { decode, findExecutable, quote, runNamed, TOOL_DIRS } from './plugin.ts';
-import { familyOf } from './result.ts';
-
-/** Longest name of a kernel interface: IFNAMSIZ without the terminating zero. */
-const INTERFACE_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/u;
+import { INTERFACE_NAME, parseOwnSubnets } from './own-subnets.ts';
+import type { OwnSubnet } from './own-subnets.ts';
 
 export interface DefaultNetworkOptions {
   /** Name of the bridge; each instance of troupe on a machine needs its own. */
@@ -28,26 +23,10 @@ export interface DefaultNetworkOptions {
 const DEFAULT_BRIDGE = 'troupe0';
 const DEFAULT_SUBNET = '10.62.0.0/16';
 
-type Subnet = Pick<MasqueradeRule, 'family' | 'subnet'>;
-
 /** Throws `invalidRequest` unless the text has one subnet, or one of each address family. */
-function parseSubnets(text: string): readonly Subnet[] {
-  const subnets = text.split(',').map((part) => parseSubnet(part.trim(), text));
-  if (new Set(subnets.map(({ family }) => family)).size < subnets.length)
-    return refuse(text, 'two subnets of one address family');
-  return subnets;
-}
-
-function parseSubnet(subnet: string, text: string): Subnet {
-  const [address = '', prefix = '', ...rest] = subnet.split('/');
-  const family = familyOf(address);
-  if (family === 0 || rest.length > 0 || !/^\d{1,3}$/u.test(prefix))
-    return refuse(text, `${subnet === '' ? 'an empty part' : subnet} is not an address with a prefix length`);
-  // bridge, gateway and one pod need four addresses; host-local refuses less
-  const longest = family === 4 ? 30 : 126;
-  if (Number(prefix) > longest)
-    return refuse(text, `${subnet} is too small: /${longest} or shorter is needed`);
-  return { family, subnet };
+function parseSubnets(text: string): readonly OwnSubnet[] {
+  const parsed = parseOwnSubnets(text);
+  return typeof parsed === 'string' ? refuse(text, parsed) : parsed;
 }
 
 function refuse(text: string, reason: string): never {
@@ -115,33 +94,4 @@ export function chainForPod(network: Network, values: CniJsonObject): Network {
     ({ capabilities }) => capabilities.length === 0 || capabilities.some((key) => values[key] !== undefined),
   );
   return { ...network, plugins };
-}
-
-/**
- * Deletes the bridge of the default network; succeeds when it does not exist. For an instance that is removed
- * for good (tests): its pods must be gone. The rules go with `removeMasquerade`.
- */
-export async function removeBridge(runTool: RunTool, bridge: string, signal?: AbortSignal): Promise<void> {
-  const attempted = `remove bridge ${bridge}`;
-  if (!INTERFACE_NAME.test(bridge))
-    fail('invalidRequest', `${attempted}: invalid interface name`, { subject: bridge });
-  const ip = await findExecutable('ip', TOOL_DIRS);
-  if (ip === undefined) {
-    return fail('outside', `${attempted}: program ip not found in ${TOOL_DIRS.join(', ')}`, {
-      subject: bridge,
-    });
-  }
-  const result = await runNamed(runTool, attempted, {
-    argv: [ip, 'link', 'delete', 'dev', bridge, 'type', 'bridge'],
-    env: { PATH: TOOL_DIRS.join(':') },
-    stdin: new Uint8Array(),
-    timeoutMs: networkLimits.probeTimeoutMs,
-    outputBytesMax: networkLimits.pluginOutputBytes,
-    ...(signal === undefined ? {} : { signal }),
-  });
-  const said = decode(result.stderr);
-  if (result.exitCode === 0 || /Cannot find device/u.test(said)) return undefined;
-  return fail('outside', `${attempted}: ip link delete: exit code ${result.exitCode}: ${quote(said)}`, {
-    subject: bridge,
-  });
 }

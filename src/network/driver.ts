@@ -16,23 +16,20 @@ import type { ChainContext } from './attachments.ts';
 import { Attachments, collectGarbage, isCollectable } from './attachments.ts';
 import type { Network } from './conflist.ts';
 import { Firewall } from './firewall.ts';
-import { dropStaleLeases } from './leases.ts';
+import { dropStaleLeases, hasLeases } from './leases.ts';
 import { GcGate } from './gc-gate.ts';
 import { NetnsMounts } from './netns-mounts.ts';
 import type { RunTool } from './plugin.ts';
 import { cniArgs } from './plugin.ts';
 import { chainForPod } from './default-conflist.ts';
 import type { Masquerade } from './masquerade.ts';
+import type { MasqueradeRule } from './masquerade-rules.ts';
+import { PodCidr } from './pod-cidr.ts';
 import { declaredValues, runtimeValues } from './runtime-config.ts';
 import { NetworkWatch } from './watch.ts';
+import type { NetworkChoice } from './watch.ts';
 
-export interface NetworkDriverOptions {
-  /** Usually /etc/cni/net.d. */
-  readonly confDir: string;
-  /** Name of the network to use; empty for the first valid one by file name. */
-  readonly networkName: string;
-  /** Absolute directories in search order; usually /opt/cni/bin and /usr/lib/cni. */
-  readonly pluginDirs: readonly string[];
+export interface NetworkDriverOptions extends NetworkChoice {
   /**
    * Directory of stored configurations and results. On a disk that survives a reboot, since DELs are pending
    * after one too (F80).
@@ -48,6 +45,21 @@ export interface NetworkDriverOptions {
   readonly netnsDir?: string;
   /** The network for a machine without CNI configuration: see `defaultNetwork`. */
   readonly fallback?: Network;
+  /** The same also where it is not used: pods of an earlier configuration may be in it. */
+  readonly own?: Network;
+  /** Called for each invalid file of the configuration directory after each scan; an empty reason: valid again. */
+  readonly reportProblem?: (path: string, reason: string) => void;
+  /** How `fallback` gets the node's pod CIDR; absent: it keeps its subnet. */
+  readonly podCidr?: {
+    /** Path of POD_CIDR_FILE. */
+    readonly file: string;
+    readonly make: (subnet: string) => {
+      readonly network: Network;
+      readonly rules: readonly MasqueradeRule[];
+    };
+    /** As `fitBridge`; an empty subnet stands for the configured one. */
+    readonly fitBridge: (subnet: string) => Promise<void>;
+  };
   /** The rules that pods of `fallback` need. */
   readonly masquerade?: Masquerade;
   readonly runTool: RunTool;
@@ -60,6 +72,10 @@ export interface NetworkDriver extends NetworkPort {
   start(): Promise<void>;
   /** Invalid files of the configuration directory: path → reason. Answers from memory. */
   problems(): ReadonlyMap<string, string>;
+  /** UpdateRuntimeConfig: the subnet of the fallback, as soon as no pod has an address. Does nothing without one. */
+  usePodCidr(cidr: string): Promise<void>;
+  /** New pods get the chosen network as soon as a scan has found it; the others keep theirs. */
+  choose(choice: NetworkChoice): void;
   /** Ends watching. Attachments stay as they are. */
   stop(): Promise<void>;
 }
@@ -81,7 +97,15 @@ class CniDriver implements NetworkDriver {
   readonly #watch: NetworkWatch;
   readonly #netns: NetnsMounts;
   readonly #gate: GcGate;
+  #fallback: Network | undefined;
+  readonly #podCidr: PodCidr | undefined;
+  /** ADDs under way. */
+  #adding = 0;
   #isCollecting = false;
+  /** Pods were in the own network at the start. */
+  #hasOwnPods = false;
+  /** Paths in the last report of invalid files. */
+  #reported: ReadonlySet<string> = new Set();
 
   constructor(options: NetworkDriverOptions) {
     this.#options = options;
@@ -95,20 +119,57 @@ class CniDriver implements NetworkDriver {
       (netnsPath, ifName) => ipv4Of(netnsPath, ifName, options.clock),
     );
     const { masquerade } = options;
-    this.#watch = new NetworkWatch({ ...options, onScan: () => void masquerade?.check() });
+    const onScan = (): void => {
+      this.#reportProblems();
+      void masquerade?.check();
+      void this.#podCidr?.check();
+    };
+    this.#fallback = options.fallback;
+    this.#podCidr = this.#podCidrOf(options);
+    this.#watch = new NetworkWatch({ ...options, onScan });
     this.#gate = new GcGate(options.clock);
     this.#netns = new NetnsMounts({ pin: options.netnsPath, directory: options.netnsDir ?? '' });
   }
 
   async start(): Promise<void> {
     await this.#tidy();
+    await this.#podCidr?.start();
     await this.#watch.start();
+    if (this.#hasOwnPods && this.#fallback === undefined && this.#watch.isEmpty)
+      this.#options.log.warn(
+        { network: this.#options.own?.name },
+        'pods have addresses of the own network, but new pods get none: set network.fallback = "bridge", or install a network',
+      );
     await this.#options.masquerade?.resume();
+  }
+
+  #podCidrOf({ podCidr, masquerade, log }: NetworkDriverOptions): PodCidr | undefined {
+    if (podCidr === undefined) return undefined;
+    return new PodCidr({
+      file: podCidr.file,
+      log,
+      isUnused: async () => this.#adding === 0 && (await this.#cache.list()).length === 0,
+      fit: (subnet) => podCidr.fitBridge(subnet),
+      use: async (subnet) => {
+        const { network, rules } = podCidr.make(subnet);
+        await masquerade?.replace(rules);
+        this.#fallback = network;
+        this.#watch.replaceFallback(network);
+      },
+    });
+  }
+
+  choose(choice: NetworkChoice): void {
+    this.#watch.choose(choice);
+  }
+
+  async usePodCidr(cidr: string): Promise<void> {
+    await this.#podCidr?.want(cidr);
   }
 
   #isFallback(): boolean {
     const { network } = this.#watch.state();
-    return network !== undefined && network === this.#options.fallback;
+    return network !== undefined && network === this.#fallback;
   }
 
   /** A failure to delete left-over files must not prevent the start. */
@@ -125,11 +186,12 @@ class CniDriver implements NetworkDriver {
   }
 
   async #dropStaleLeases(): Promise<void> {
-    const { leaseDir, log } = this.#options;
+    const { leaseDir, log, own } = this.#options;
     if (leaseDir === undefined) return;
     try {
       const dropped = await dropStaleLeases(leaseDir, await this.#cache.list());
       if (dropped.length > 0) log.warn({ leases: dropped }, 'network: deleted leases without a sandbox');
+      this.#hasOwnPods = own !== undefined && (await hasLeases(leaseDir, own.name));
     } catch (error) {
       log.warn({ fault: toFault(error) }, 'network: could not delete leases without a sandbox');
     }
@@ -144,12 +206,38 @@ class CniDriver implements NetworkDriver {
     return this.#watch.problems();
   }
 
+  #reportProblems(): void {
+    const { reportProblem } = this.#options;
+    if (reportProblem === undefined) return;
+    const now = this.#watch.problems();
+    for (const path of this.#reported) if (!now.has(path)) reportProblem(path, '');
+    for (const [path, reason] of now) reportProblem(path, reason);
+    this.#reported = new Set(now.keys());
+  }
+
   status() {
-    const { ready, reason, message } = this.#watch.state();
-    return { ready, reason, message };
+    const { ready, reason, message, network, file } = this.#watch.state();
+    const inUse =
+      network === undefined ? {} : { inUse: { name: network.name, ...(file === undefined ? {} : { file }) } };
+    return { ready, reason, message, ...inUse, skipped: this.#watch.problems() };
   }
 
   async add(input: NetworkInput, fx: EffectContext): Promise<{ readonly ips: readonly string[] }> {
+    // another change may have begun meanwhile
+    while (this.#podCidr?.changing !== undefined) {
+      fx.note({ on: 'subnet of the bridge' });
+      await unlessAborted(this.#podCidr.changing, fx.signal);
+    }
+    // the subnet stays from here on, since this is counted
+    this.#adding += 1;
+    try {
+      return await this.#add(input, fx);
+    } finally {
+      this.#adding -= 1;
+    }
+  }
+
+  async #add(input: NetworkInput, fx: EffectContext): Promise<{ readonly ips: readonly string[] }> {
     const { masquerade } = this.#options;
     if (masquerade?.isMade === false && this.#isFallback()) {
       fx.note({ on: 'masquerade rule' });
@@ -206,7 +294,8 @@ class CniDriver implements NetworkDriver {
     }
     this.#isCollecting = true;
     try {
-      const { runTool, pluginDirs } = this.#options;
+      const { runTool } = this.#options;
+      const { pluginDirs } = this.#watch.choice;
       const valid = (): Promise<readonly { id: SandboxId; ifName: string }[]> => this.#valid(sandboxes);
       await collectGarbage(network, { ...chainContext(fx), runTool, pluginDirs, gate: this.#gate, valid });
     } finally {
@@ -229,7 +318,9 @@ class CniDriver implements NetworkDriver {
   #attachment(input: NetworkInput, command: 'ADD' | 'DEL'): Attachment {
     const { id, spec } = input;
     const state = this.#watch.state();
-    const { network } = state;
+    // a pod whose record is damaged must be removable, also where its network is not used any more
+    const isLeft = command === 'DEL' && this.#hasOwnPods && this.#watch.isEmpty;
+    const network = state.network ?? (isLeft ? this.#options.own : undefined);
     if (network === undefined)
       return fail('notReady', `CNI ${command} of sandbox ${id}: ${state.message}`, { subject: id });
     const values = declaredValues(runtimeValues(input), network.plugins);
@@ -238,7 +329,7 @@ class CniDriver implements NetworkDriver {
       id,
       ifName: IF_NAME,
       network: this.#isFallback() ? chainForPod(network, values) : network,
-      pluginDirs: this.#options.pluginDirs,
+      pluginDirs: this.#watch.choice.pluginDirs,
       cniArgs: cniArgs({ podNamespace, podName, podUid, sandboxId: id }),
       runtimeConfig: values,
     };

@@ -41,3 +41,8 @@ export async function dropStaleLeases(
   }
   return dropped;
 }
+
+/** Whether pods have addresses of that network. */
+export async function hasLeases(directory: string, network: string): Promise<boolean> {
+  return (await namesIfDirectory(join(directory, network))).some((name) => ADDRESS.test(name));
+}

@@ -47,6 +47,7 @@ export class Masquerade {
   readonly #tools: readonly MasqueradeTool[];
   /** The tool that made a rule; absent while the rule could not be made. */
   readonly #made = new Map<MasqueradeRule, MasqueradeTool>();
+  #rules: readonly MasqueradeRule[];
   #first: Promise<void> | undefined;
   #isMade = false;
   #checking: Promise<void> | undefined;
@@ -54,8 +55,21 @@ export class Masquerade {
 
   constructor(options: MasqueradeOptions) {
     this.#options = options;
+    this.#rules = options.rules;
     const { runTool, toolDirs = TOOL_DIRS } = options;
     this.#tools = masqueradeTools({ runTool, toolDirs, signal: this.#abort.signal });
+  }
+
+  /** Takes the rules that were made away; the new ones are made with the next `ensure`. For a bridge without pods. */
+  async replace(rules: readonly MasqueradeRule[]): Promise<void> {
+    await this.#first;
+    await this.#checking;
+    for (const [rule, tool] of this.#made) await tool.remove(rule);
+    for (const rule of this.#rules) this.#options.report(rule, '');
+    this.#rules = rules;
+    this.#made.clear();
+    this.#first = undefined;
+    this.#isMade = false;
   }
 
   /** Whether `ensure` has nothing to wait for. */
@@ -79,9 +93,9 @@ export class Masquerade {
   }
 
   async #begin(): Promise<void> {
-    const { file, rules, log } = this.#options;
+    const { file, log } = this.#options;
     // without the file the rules work as well, and only a wipe misses them
-    await writeWhole(file, `${rules[0]?.bridge ?? ''}\n`, 0o600).catch((error: unknown) =>
+    await writeWhole(file, `${this.#rules[0]?.bridge ?? ''}\n`, 0o600).catch((error: unknown) =>
       log.warn({ file, error: String(error) }, 'could not record that masquerade rules are made'),
     );
     await this.#each((rule) => this.#make(rule));
@@ -94,7 +108,7 @@ export class Masquerade {
    */
   async check(): Promise<void> {
     if (!this.#isMade || this.#abort.signal.aborted) return;
-    const isWhole = this.#made.size === this.#options.rules.length;
+    const isWhole = this.#made.size === this.#rules.length;
     const sinceMs = this.#options.clock.monoMs() - this.#checkedMs;
     if (sinceMs < (isWhole ? networkLimits.masqueradeCheckMs : networkLimits.masqueradeRetryMs)) return;
     this.#checking ??= this.#each((rule) => this.#checkOne(rule)).finally(() => {
@@ -112,7 +126,7 @@ export class Masquerade {
 
   /** One after the other: all are transactions on the same rule set, of which the kernel may refuse a second one. */
   async #each(work: (rule: MasqueradeRule) => Promise<void>): Promise<void> {
-    for (const rule of this.#options.rules) {
+    for (const rule of this.#rules) {
       try {
         await work(rule);
         this.#options.report(rule, '');

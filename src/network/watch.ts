@@ -23,14 +23,20 @@ import { chooseNetwork } from './conflist.ts';
 import type { RunTool } from './plugin.ts';
 import { findExecutable, forgetExecutables } from './plugin.ts';
 
-export interface WatchOptions {
+/** What a reload may change. */
+export interface NetworkChoice {
+  /** Directory of CNI configuration; usually /etc/cni/net.d. */
   readonly confDir: string;
-  /** Name of the network to use; empty for the first valid one. */
+  /** Name of the network to use; empty for the first valid one by file name. */
   readonly networkName: string;
+  /** Absolute directories in search order; usually /opt/cni/bin and /usr/lib/cni. */
   readonly pluginDirs: readonly string[];
+}
+
+export interface WatchOptions extends NetworkChoice {
   /**
-   * Used while the directory has held no configuration file since the start. Once it held one, its absence
-   * means "not ready": pods must not end up in another network.
+   * Used while the directory has held no configuration file since the start, and none is asked for by name. Once it
+   * held one, its absence means "not ready": pods must not end up in another network.
    */
   readonly fallback?: Network;
   /**
@@ -41,13 +47,15 @@ export interface WatchOptions {
   readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout' | 'monoMs'>;
   readonly runTool: RunTool;
   readonly log: Log;
-  /** Called after each scan. */
+  /** Called after each scan, when `problems` has its result. */
   readonly onScan?: () => void;
 }
 
 export interface NetworkState extends NetworkStatus {
   /** Absent when no configuration is valid; present when only its plugins are not ready. */
   readonly network?: Network;
+  /** Path of its file; absent for the fallback. */
+  readonly file?: string;
 }
 
 /**
@@ -61,6 +69,8 @@ const NOT_READY = 'NetworkPluginNotReady';
 
 export class NetworkWatch {
   readonly #options: WatchOptions;
+  #choice: NetworkChoice;
+  #fallback: Network | undefined;
   #problems: ReadonlyMap<string, string> = new Map();
   #state: NetworkState = notReady('the CNI configuration was not read yet');
   #timer: TimerHandle | undefined;
@@ -70,6 +80,7 @@ export class NetworkWatch {
   /** Device and inode of the watched directory. */
   #watched = '';
   #seen = false;
+  #isEmpty = false;
   /** Executables and version that passed the VERSION check: checked again only when one of them changes. */
   #proven = '';
   /** Valid files in the scan that is in effect. */
@@ -86,11 +97,49 @@ export class NetworkWatch {
 
   constructor(options: WatchOptions) {
     this.#options = options;
+    this.#choice = options;
+    this.#fallback = options.fallback;
+  }
+
+  /** What is used from the scan on that begins now; until then the last scan's result stays in effect. */
+  choose(choice: NetworkChoice): void {
+    const isElsewhere = choice.confDir !== this.#choice.confDir;
+    this.#choice = choice;
+    if (isElsewhere) {
+      // as a start with the new directory: what the other one held does not count
+      this.#seen = false;
+      this.#good = new Set();
+      this.#endTornTimer();
+    }
+    void this.rescan();
+  }
+
+  get choice(): NetworkChoice {
+    return this.#choice;
   }
 
   /** Answers from memory. */
   state(): NetworkState {
     return this.#state;
+  }
+
+  /** Whether the directory held no configuration file at the last scan. */
+  get isEmpty(): boolean {
+    return this.#isEmpty;
+  }
+
+  /** Uses this fallback in place of the one before, from now on. */
+  replaceFallback(fallback: Network): void {
+    const before = this.#fallback;
+    this.#fallback = fallback;
+    this.#state = this.#withPresentFallback(this.#state, before);
+  }
+
+  /** A scan that began with another fallback must not bring it back. */
+  #withPresentFallback(state: NetworkState, before: Network | undefined): NetworkState {
+    const network = this.#fallback;
+    if (network === undefined || before === undefined || state.network !== before) return state;
+    return { ...state, network };
   }
 
   /** Invalid files of the directory at the last scan: path → reason. Answers from memory. */
@@ -130,11 +179,9 @@ export class NetworkWatch {
       this.#again = false;
       await this.#once().catch((error: unknown) => {
         // a directory that can't be read is scanned again as usual
-        this.#state = notReady(`read ${this.#options.confDir}: ${toFault(error).message}`);
-        this.#options.log.warn(
-          { confDir: this.#options.confDir, fault: toFault(error) },
-          'could not read the CNI configuration',
-        );
+        const { confDir } = this.#choice;
+        this.#state = notReady(`read ${confDir}: ${toFault(error).message}`);
+        this.#options.log.warn({ confDir, fault: toFault(error) }, 'could not read the CNI configuration');
       });
     } while (this.#again && !this.#stopped);
     this.#options.onScan?.();
@@ -145,13 +192,19 @@ export class NetworkWatch {
   }
 
   async #once(): Promise<void> {
+    const choice = this.#choice;
+    // another choice has begun another scan, which follows this one
+    const isOver = (): boolean => this.#stopped || choice !== this.#choice;
     await this.#watchDirectory();
     forgetExecutables();
-    const dir = await loadConfDir(this.#options.confDir);
-    if (this.#stopped || this.#isBeingWritten(dir)) return;
-    this.#problems = problemsOf(this.#options.confDir, dir);
-    const state = await this.#evaluate(dir);
-    if (this.#stopped) return;
+    const dir = await loadConfDir(choice.confDir);
+    if (isOver() || this.#isBeingWritten(dir)) return;
+    this.#isEmpty = dir.empty;
+    this.#problems = problemsOf(choice.confDir, dir);
+    const fallback = this.#fallback;
+    const found = await this.#evaluate(dir, choice);
+    if (isOver()) return;
+    const state = this.#withPresentFallback(found, fallback);
     const before = this.#state;
     this.#state = state;
     if (
@@ -190,20 +243,23 @@ export class NetworkWatch {
     this.#tornForLong = false;
   }
 
-  async #evaluate(dir: ConfDir): Promise<NetworkState> {
-    const { confDir, networkName, fallback } = this.#options;
+  async #evaluate(dir: ConfDir, choice: NetworkChoice): Promise<NetworkState> {
+    const { confDir, networkName, pluginDirs } = choice;
+    const fallback = this.#fallback;
     if (!dir.empty) this.#seen = true;
-    const useFallback = dir.empty && !this.#seen && fallback !== undefined;
+    const useFallback = dir.empty && !this.#seen && fallback !== undefined && networkName === '';
     const network = useFallback ? fallback : chooseNetwork(dir, networkName);
     if (network === undefined) return notReady(whyNoNetwork(confDir, networkName, dir));
-    const problem = await this.#problem(network);
+    const problem = await this.#problem(network, pluginDirs);
+    const file = dir.networks.find((one) => one.network === network)?.file;
+    const found = { network, ...(file === undefined ? {} : { file: join(confDir, file) }) };
     return problem === ''
-      ? { ready: true, reason: '', message: '', network }
-      : { ...notReady(problem), network };
+      ? { ready: true, reason: '', message: '', ...found }
+      : { ...notReady(problem), ...found };
   }
 
-  async #problem(network: Network): Promise<string> {
-    const { pluginDirs, runTool } = this.#options;
+  async #problem(network: Network, pluginDirs: readonly string[]): Promise<string> {
+    const { runTool } = this.#options;
     const prints = [`${network.name} ${network.cniVersion}`];
     for (const { type } of network.plugins) {
       const path = await findExecutable(type, pluginDirs);
@@ -233,23 +289,21 @@ export class NetworkWatch {
 
   // watches the directory that has the name now; the next scan finds an absent one
   async #watchDirectory(): Promise<void> {
-    const mark = await directoryMark(this.#options.confDir);
+    const { confDir } = this.#choice;
+    const mark = await directoryMark(confDir);
     if (mark === this.#watched || this.#stopped) return;
     this.#watcher?.close();
     this.#watcher = undefined;
     this.#watched = '';
     if (mark === '') return;
     try {
-      const watcher = watch(this.#options.confDir, { persistent: false }, () => this.#rescanSoon());
+      const watcher = watch(confDir, { persistent: false }, () => this.#rescanSoon());
       watcher.on('error', () => this.#rescanSoon());
       this.#watcher = watcher;
       this.#watched = mark;
     } catch (error) {
       // no inotify watch is available: the scan every 5 s remains
-      this.#options.log.warn(
-        { confDir: this.#options.confDir, error: String(error) },
-        'could not watch the CNI configuration',
-      );
+      this.#options.log.warn({ confDir, error: String(error) }, 'could not watch the CNI configuration');
     }
   }
 
@@ -289,9 +343,16 @@ function problemsOf(confDir: string, { problem, skipped }: ConfDir): ReadonlyMap
   return new Map([...(problem === '' ? [] : [[confDir, problem] as const]), ...files]);
 }
 
+/** The words of containerd and CRI-O for it, and what helps: a new node waits in this state for its network. */
+function whyEmpty(confDir: string, networkName: string): string {
+  return networkName === ''
+    ? `no CNI configuration in ${confDir}: install a network, or set network.fallback = "bridge"`
+    : `no network ${networkName} in ${confDir}: no CNI configuration`;
+}
+
 function whyNoNetwork(confDir: string, networkName: string, dir: ConfDir): string {
   if (dir.problem !== '') return dir.problem;
-  if (dir.empty) return `no CNI configuration in ${confDir}`;
+  if (dir.empty) return whyEmpty(confDir, networkName);
   const skipped = dir.skipped.slice(0, 3).map(({ file, reason }) => `${file}: ${reason}`);
   const more = dir.skipped.length > 3 ? `; ${dir.skipped.length - 3} more` : '';
   const why = skipped.length === 0 ? '' : ` (${skipped.join('; ')}${more})`;

@@ -159,6 +159,8 @@ export const storageLimits = {
   noteBytes: 64 * 1024,
   /** Entries of one directory of a store that are read: 16 times the largest node. */
   dirEntries: 65_536,
+  /** Images whose layers are kept in memory for their next containers: as many as a large node runs. */
+  mountableLists: 256,
   /** Records and directories that are read concurrently. */
   parallelReads: 32,
   /** Concurrent background deletions, and how many may wait; others stay in the trash until the next sweep. */
@@ -169,6 +171,8 @@ export const storageLimits = {
    * thread (40 ms).
    */
   smallTreeEntries: 256,
+  /** Bytes of entries of such a tree that one call lists: some 100 usual ones, and at least 14 of the longest. */
+  smallTreeBatchBytes: 4096,
   /** Levels of a tree that are deleted with one descriptor each; deeper directories are moved up first. */
   treeDepth: 256,
   /** Entries that are deleted or measured between two checks of the time: a few ms. */

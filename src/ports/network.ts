@@ -8,6 +8,10 @@ export interface NetworkStatus {
   /** Reason in CamelCase for conditions, such as `NetworkPluginNotReady`; empty when ready. */
   readonly reason: string;
   readonly message: string;
+  /** The network that pods join now; its file is absent for troupe's own. */
+  readonly inUse?: { readonly name: string; readonly file?: string };
+  /** Files of the configuration's directory that can't be used: path → reason. */
+  readonly skipped?: ReadonlyMap<string, string>;
 }
 
 export interface NetworkInput {

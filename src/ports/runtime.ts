@@ -19,6 +19,10 @@ export interface HandlerStatus {
   readonly target?: string;
   /** Of the default handler `auto`: which one it chose, and why not the other; absent for all others. */
   readonly choice?: string;
+  /** Known flaws of the program's version, and what to do about them; absent for none. */
+  readonly flaws?: string;
+  /** First line of the program's `--version`; absent when unknown. */
+  readonly version?: string;
   /**
    * Pods of this handler have a runtime process from their start on, such as a virtual machine; absent for
    * no.

@@ -43,10 +43,20 @@ export class EventFeed {
   readonly #streams = new Set<EventStream>();
   #lastNs = 0n;
 
-  /** Listens from now on. Pods and containers that exist already cause no events. */
-  constructor(directory: Directory, clock: Pick<ClockPort, 'nowNs'>) {
+  readonly #dropped: (events: number) => void;
+
+  /**
+   * Listens from now on. Pods and containers that exist already cause no events.
+   * @param dropped is called with the number of events that a client did not get, since its queue was full
+   */
+  constructor(
+    directory: Directory,
+    clock: Pick<ClockPort, 'nowNs'>,
+    dropped: (events: number) => void = () => undefined,
+  ) {
     this.#directory = directory;
     this.#clock = clock;
+    this.#dropped = dropped;
     directory.listenToAll((view, gone) => this.#changed(view, gone));
     for (const view of [...directory.sandboxes(), ...directory.containers()])
       this.#stages.set(view.address, stageOf(view));
@@ -66,7 +76,7 @@ export class EventFeed {
 
   /** A stream of every event from now on. The caller closes it. */
   open(queueMax: number = edgeLimits.eventQueue): EventStream {
-    const stream = new EventStream(queueMax, () => this.#streams.delete(stream));
+    const stream = new EventStream(queueMax, () => this.#streams.delete(stream), this.#dropped);
     this.#streams.add(stream);
     return stream;
   }
@@ -144,6 +154,7 @@ function heldBytes(spec: Spec): number {
 export class EventStream {
   readonly #queueMax: number;
   readonly #leave: () => void;
+  readonly #dropped: (events: number) => void;
   #queue: PodEvent[] = [];
   /** Views and specs of the queued events. Most events share them with the event before. */
   #held = new Set<object>();
@@ -151,9 +162,10 @@ export class EventStream {
   #hasOverflown = false;
   #wake: () => void = () => undefined;
 
-  constructor(queueMax: number, leave: () => void) {
+  constructor(queueMax: number, leave: () => void, dropped: (events: number) => void) {
     this.#queueMax = queueMax;
     this.#leave = leave;
+    this.#dropped = dropped;
   }
 
   push(event: PodEvent): void {
@@ -165,6 +177,7 @@ export class EventStream {
     if (this.#queue.length >= this.#queueMax || isTooMuch) {
       // the client could not notice a gap in the middle, so its stream ends, and it has to list again
       this.#hasOverflown = true;
+      this.#dropped(this.#queue.length + 1);
       this.#queue = [];
       this.#held.clear();
       this.close();

@@ -37,6 +37,8 @@ export interface ServiceOptions extends HostPolicy {
   readonly restoresCheckpoints: boolean;
   /** Conditions that are false: what is degraded and why. */
   readonly conditions: Pick<Conditions, 'listFalse'>;
+  /** Called with the number of events that a client of GetContainerEvents did not get because it read too slowly. */
+  readonly eventsDropped?: (events: number) => void;
   /** Logs the containers and pods whose usage can't be read. */
   readonly unread: Pick<UnreadUsage, 'note'>;
   /** config.json of a container or sandbox, without the environment, for verbose answers. */
@@ -44,6 +46,8 @@ export interface ServiceOptions extends HostPolicy {
     container(id: ContainerId): Promise<string | undefined>;
     sandbox(id: SandboxId): Promise<string | undefined>;
   };
+  /** Gives troupe's own network the node's pod CIDR; throws `invalidRequest` unless it is one. */
+  readonly usePodCidr?: (cidr: string) => Promise<void>;
   /** Issues the URLs of Exec, Attach and PortForward; without it these RPCs are Unimplemented. */
   readonly urls?: UrlIssuer;
 }

@@ -9,9 +9,9 @@ import { imageName } from '../validate/image.ts';
 /** ListImages: all images, or the one that the filter names. */
 export function listImages(
   { troupe }: Pick<ServiceOptions, 'troupe'>,
-  list: ImageList,
+  list: () => ImageList,
 ): RpcHandler<typeof ImageService.method.listImages> {
-  return async ({ filter }) => list.answer(imagesListed(troupe, 'ListImages', filter));
+  return async ({ filter }) => list().answer(imagesListed(troupe, 'ListImages', filter));
 }
 
 /** The images that a list with this filter shows now. */

@@ -8,11 +8,11 @@ import { imagesListed } from './list-images.ts';
 /** StreamImages: the answer of ListImages in parts, all of the same moment. */
 export function streamImages(
   { troupe }: Pick<ServiceOptions, 'troupe'>,
-  list: ImageList,
+  list: () => ImageList,
 ): StreamRpcHandler<typeof ImageService.method.streamImages> {
   return async ({ filter }, _context, write) => {
     const images = imagesListed(troupe, 'StreamImages', filter);
-    for (const batch of list.batches(images, edgeLimits.listBatchItems, edgeLimits.listBatchBytes))
+    for (const batch of list().batches(images, edgeLimits.listBatchItems, edgeLimits.listBatchBytes))
       await write(batch);
   };
 }

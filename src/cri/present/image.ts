@@ -5,15 +5,20 @@ import type { ImageRecord } from '../../ports/specs.ts';
 import type { FilesystemUsage } from '../../ports/storage.ts';
 import type { FilesystemUsageSchema } from '../../gen/runtime/v1/api_pb.ts';
 import { ImageSchema } from '../../gen/runtime/v1/api_pb.ts';
+import { derived } from '../../base/derived.ts';
 import { ListBytes } from './list-bytes.ts';
 
 /** Encodes the answers of ListImages. */
 export type ImageList = ListBytes<ImageRecord>;
 
-/** Whether an image is pinned must never change: its encoded entry is kept. */
-export function imageList(isPinned: (image: ImageRecord) => boolean): ImageList {
-  return new ListBytes((image) =>
-    toBinary(ImageSchema, create(ImageSchema, imageMessage(image, isPinned(image)))),
+/** The list whose kept entries show what `pinning` gives now: another function makes another list. */
+export function imageList(pinning: () => (image: ImageRecord) => boolean): () => ImageList {
+  return derived(
+    pinning,
+    (isPinned) =>
+      new ListBytes((image) =>
+        toBinary(ImageSchema, create(ImageSchema, imageMessage(image, isPinned(image)))),
+      ),
   );
 }
 

@@ -54,7 +54,8 @@ export class ListBytes<V extends object> {
   }
 }
 
-function joined(entries: readonly Uint8Array[]): Uint8Array {
+/** The answer that has the entries of all these answers, in order. */
+export function joined(entries: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(entries.reduce((sum, entry) => sum + entry.length, 0));
   let at = 0;
   for (const entry of entries) {

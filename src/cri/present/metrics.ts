@@ -1,7 +1,9 @@
 /** Usage → metrics. Pure. A value that the machine does not report is left out, not zero. */
+import { create, toBinary } from '@bufbuild/protobuf';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { InterfaceUsage, Pressure, Usage, UsageDetails, WrittenUsage } from '../../ports/stats.ts';
 import type { ContainerView, SandboxView } from '../../actors/directory/views.ts';
+import { ListPodSandboxMetricsResponseSchema } from '../../gen/runtime/v1/api_pb.ts';
 import type {
   ContainerMetricsSchema,
   MetricSchema,
@@ -30,6 +32,15 @@ type Value = readonly [name: MetricName, value: bigint | undefined, ...labels: r
 
 /** Label `container` of a whole pod's series: cAdvisor's name for the container that holds the network. */
 const POD = 'POD';
+
+/** A list's answer with this pod alone, as `containerStatsEntry` (stats.ts). */
+export function sandboxMetricsEntry(reading: SandboxReading): Uint8Array {
+  const podMetrics = [sandboxMetrics(reading)];
+  return toBinary(
+    ListPodSandboxMetricsResponseSchema,
+    create(ListPodSandboxMetricsResponseSchema, { podMetrics }),
+  );
+}
 
 /** All metrics of one pod and of its running containers. */
 export function sandboxMetrics({

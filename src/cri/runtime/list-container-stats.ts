@@ -2,9 +2,10 @@ import type { Troupe } from '../../actors/troupe.ts';
 import type { ContainerView } from '../../actors/directory/views.ts';
 import type { ContainerStatsFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../call/edge.ts';
-import { gatherContainers } from '../stats/gather-stats.ts';
+import { gatherEach } from '../stats/gather-stats.ts';
 import { chosenContainers } from '../lookup/lookup.ts';
-import { containerStatsMessage } from '../present/stats.ts';
+import { joined } from '../present/list-bytes.ts';
+import { containerStatsEntry } from '../present/stats.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
 /** ListContainerStats: running containers that match every part of the filter; an unknown id gives an empty list. */
@@ -13,7 +14,7 @@ export function listContainerStats(
 ): RpcHandler<typeof RuntimeService.method.listContainerStats> {
   return async ({ filter }, call) => {
     const views = containersMeasured(options.troupe, 'ListContainerStats', filter);
-    return { stats: (await gatherContainers(options, views, call)).map(containerStatsMessage) };
+    return joined(await gatherEach(options, views, call, containerStatsEntry));
   };
 }
 

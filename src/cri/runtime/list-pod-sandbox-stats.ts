@@ -4,7 +4,8 @@ import type { PodSandboxStatsFilter, RuntimeService } from '../../gen/runtime/v1
 import type { RpcHandler } from '../call/edge.ts';
 import { eachThatAnswers, gatherSandbox } from '../stats/gather-stats.ts';
 import { findSandbox, labelTest } from '../lookup/lookup.ts';
-import { sandboxStats } from '../present/stats.ts';
+import { joined } from '../present/list-bytes.ts';
+import { sandboxStatsEntry } from '../present/stats.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
 /** ListPodSandboxStats: ready sandboxes that match every part of the filter; an unknown id gives an empty list. */
@@ -13,12 +14,15 @@ export function listPodSandboxStats(
 ): RpcHandler<typeof RuntimeService.method.listPodSandboxStats> {
   return async ({ filter }, call) => {
     const views = sandboxesMeasured(options.troupe, 'ListPodSandboxStats', filter);
-    const parts = await eachThatAnswers(
-      views.map((view) => ({ subject: view.id, answer: gatherSandbox(options, view, call) })),
+    const entries = await eachThatAnswers<Uint8Array>(
+      views.map((view) => ({
+        subject: view.id,
+        answer: gatherSandbox(options, view, call).then(sandboxStatsEntry),
+      })),
       call,
       options,
     );
-    return { stats: parts.map(sandboxStats) };
+    return joined(entries);
   };
 }
 

@@ -1,10 +1,17 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../call/edge.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 /**
- * UpdateRuntimeConfig: does nothing and succeeds. It carries the pod CIDR for kubenet, which no longer exists; CNI has
- * its own ranges.
+ * UpdateRuntimeConfig: the node's pod CIDR becomes the subnet of troupe's own network, where that one is the fallback.
+ * Networks with a CNI configuration have their own ranges.
  */
-export function updateRuntimeConfig(): RpcHandler<typeof RuntimeService.method.updateRuntimeConfig> {
-  return async () => ({});
+export function updateRuntimeConfig({
+  usePodCidr,
+}: Pick<ServiceOptions, 'usePodCidr'>): RpcHandler<typeof RuntimeService.method.updateRuntimeConfig> {
+  return async ({ runtimeConfig }) => {
+    const cidr = runtimeConfig?.networkConfig?.podCidr ?? '';
+    if (cidr !== '') await usePodCidr?.(cidr);
+    return {};
+  };
 }

@@ -33,13 +33,27 @@ export async function gatherContainer(
 }
 
 /** The usage of the containers that run now, in order. Rejects as `eachThatAnswers` does. */
-export async function gatherContainers(
+async function gatherContainers(
   options: Gathering,
   views: readonly ContainerView[],
   call: Call,
 ): Promise<readonly ContainerParts[]> {
-  const parts = await eachThatAnswers(readingsOf(options, views, call), call, options);
-  return parts.filter((part) => part !== undefined);
+  return gatherEach(options, views, call, (parts) => parts);
+}
+
+/** As `gatherContainers`; `use` makes something of each container's usage as soon as it is read. */
+export async function gatherEach<T>(
+  options: Gathering,
+  views: readonly ContainerView[],
+  call: Call,
+  use: (parts: ContainerParts) => T,
+): Promise<readonly T[]> {
+  const readings = readingsOf(options, views, call).map(({ subject, answer }) => ({
+    subject,
+    answer: answer.then((parts) => (parts === undefined ? undefined : use(parts))),
+  }));
+  const used = await eachThatAnswers(readings, call, options);
+  return used.filter((one) => one !== undefined);
 }
 
 /**

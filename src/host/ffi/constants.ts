@@ -61,12 +61,17 @@ export const WNOWAIT = 0x01000000;
 /** Excludes children of other threads (waitpid(2)). */
 export const WNOTHREAD = 0x20000000;
 export const P_ALL = 0;
+export const P_PID = 1;
+/** The only si_code of an exit with a code; with the others si_status is a signal. */
+export const CLD_EXITED = 1;
 /**
- * siginfo_t. Its first field is si_signo; for a child's exit si_pid follows three ints and padding
- * (include/uapi/asm-generic/siginfo.h).
+ * siginfo_t. Its first fields are si_signo, si_errno and si_code; for a child's exit si_pid, si_uid and si_status
+ * follow these three ints and padding (include/uapi/asm-generic/siginfo.h).
  */
 export const SIGINFO_BYTES = 128;
+export const SIGINFO_CODE_OFFSET = 8;
 export const SIGINFO_PID_OFFSET = 16;
+export const SIGINFO_STATUS_OFFSET = 24;
 export const PR_SET_CHILD_SUBREAPER = 36;
 export const PR_SET_DUMPABLE = 4;
 /** POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID (spawn.h). */

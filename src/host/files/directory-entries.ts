@@ -1,12 +1,13 @@
 /**
  * Reads entries of open directories in bounded batches, and their statx(2) data. Synchronous, for worker
- * threads that walk trees of any size. Names are byte strings (one character for each byte), since a
- * container may use any bytes.
+ * threads that walk trees of any size; what ends in `Later` runs in libuv's pool instead. Names are byte
+ * strings (one character for each byte), since a container may use any bytes.
  */
 import { codeOf, errnoName, KernelError, must } from '../ffi/errno.ts';
 import {
   AT_FDCWD,
   AT_NO_AUTOMOUNT,
+  AT_REMOVEDIR,
   AT_STATX_DONT_SYNC,
   AT_SYMLINK_NOFOLLOW,
   FS_APPEND_FL,
@@ -41,6 +42,9 @@ const TYPE_AT = 18;
 const NAME_AT = 19;
 const DT_UNKNOWN = 0;
 const DT_DIR = 4;
+
+/** An entry with a name of NAME_MAX bytes, rounded up to 8. */
+const LONGEST_ENTRY_BYTES = 280;
 
 /** Bytes of entries that one read returns: some 130 of the longest names, 1000 of usual ones. */
 const BATCH_BYTES = 32 * 1024;
@@ -116,18 +120,32 @@ export function readBatch(fd: number): { readonly entries: readonly BatchEntry[]
     'read directory',
     `descriptor ${fd}`,
   );
+  return { entries: entriesIn(batch, length), isEnd: length === 0 };
+}
+
+/**
+ * The same into a buffer of the caller's, in the pool. `isEnd` also when the kernel left room for any name, which
+ * saves the call that returns nothing; whoever relies on having seen all entries must check it in another way.
+ */
+export async function readBatchLater(fd: number, into: Buffer): Promise<ReturnType<typeof readBatch>> {
+  const done = await callAsync(libc.getdents64, fd, into, into.length);
+  const length = must(done, 'read directory', `descriptor ${fd}`);
+  return { entries: entriesIn(into, length), isEnd: length + LONGEST_ENTRY_BYTES <= into.length };
+}
+
+function entriesIn(bytes: Buffer, length: number): BatchEntry[] {
   const entries: BatchEntry[] = [];
-  for (let at = 0; at < length; at += batch.readUInt16LE(at + LENGTH_AT)) {
-    const name = batch.toString('latin1', at + NAME_AT, batch.indexOf(0, at + NAME_AT));
+  for (let at = 0; at < length; at += bytes.readUInt16LE(at + LENGTH_AT)) {
+    const name = bytes.toString('latin1', at + NAME_AT, bytes.indexOf(0, at + NAME_AT));
     if (name === '.' || name === '..') continue;
-    const type = batch[at + TYPE_AT];
+    const type = bytes[at + TYPE_AT];
     entries.push({
       name,
       isDirectory: type === DT_UNKNOWN ? undefined : type === DT_DIR,
-      next: batch.readBigInt64LE(at + OFFSET_AT),
+      next: bytes.readBigInt64LE(at + OFFSET_AT),
     });
   }
-  return { entries, isEnd: length === 0 };
+  return entries;
 }
 
 /** Continues after the entry with this `next`; 0 starts again. */
@@ -147,6 +165,29 @@ export function openSubdirectory(fd: number, name: string): number {
     'open directory',
     show(name),
   );
+}
+
+/** The same in the pool; undefined when it does not exist. */
+export async function openSubdirectoryLater(fd: number, name: string): Promise<number | undefined> {
+  const done = await callAsync(libc.openat2, fd, cName(name), howBelow, howBelow.length);
+  if (done.result === -1 && errnoName(done.errno) === 'ENOENT') return undefined;
+  return must(done, 'open directory', show(name));
+}
+
+/** How an entry was deleted, or why not. */
+export type Unlinked = 'done' | 'absent' | 'isDirectory';
+
+/**
+ * Deletes a file or link of an open directory in the pool, or an empty directory. `name` may be a path; links in
+ * its last component are not followed.
+ */
+export async function unlinkLater(fd: number, name: string, isDirectory: boolean): Promise<Unlinked> {
+  const done = await callAsync(libc.unlinkat, fd, cName(name), isDirectory ? AT_REMOVEDIR : 0);
+  if (done.result === 0) return 'done';
+  const code = errnoName(done.errno);
+  if (code === 'ENOENT') return 'absent';
+  if (code === 'EISDIR') return 'isDirectory';
+  throw new KernelError('delete', done.errno, show(name));
 }
 
 /**

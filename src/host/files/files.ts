@@ -116,8 +116,10 @@ async function readAll(file: number, sizeHint: number, path: string, bytesMax: n
   let length = 0;
   while (length < roomBytes) {
     const { bytesRead } = await readLater(file, buffer, length, roomBytes - length, null);
-    if (bytesRead === 0) return Uint8Array.from(buffer.subarray(0, length));
     length += bytesRead;
+    // of a regular file with a size, a read is short only at its end
+    const isEnd = bytesRead === 0 || (sizeHint > 0 && length <= sizeHint);
+    if (isEnd) return Uint8Array.from(buffer.subarray(0, length));
   }
   if (length > bytesMax) tooLarge(path, bytesMax);
   return fail('outside', `read ${path}: grew while being read`, { subject: path, retryable: true });
@@ -145,8 +147,11 @@ interface Making {
  * /var/run links.
  */
 export async function mkdirInRoot(root: Root, path: string, mode: number, owner?: Owner): Promise<void> {
+  const below = posix.normalize(`/${path}`);
+  // as the working directory of most images
+  if (below === '/') return;
   await withRoot(root, (rootFd) =>
-    mkdirBelow(rootFd, posix.normalize(`/${path}`), {
+    mkdirBelow(rootFd, below, {
       path,
       mode,
       owner,

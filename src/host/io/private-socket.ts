@@ -217,11 +217,9 @@ async function refuseForeign(path: string): Promise<void> {
   if (!path.startsWith('/') || path.endsWith('/')) {
     fail('invalidRequest', `listen on ${path}: not an absolute path of a file`, { subject: path });
   }
-  // `/.` before the name, `/s` after it
-  if (Buffer.byteLength(path) + 3 > hostLimits.socketPathBytes) {
-    const most = hostLimits.socketPathBytes - 3;
+  const most = hostLimits.privateSocketPathBytes;
+  if (Buffer.byteLength(path) > most)
     fail('invalidRequest', `listen on ${path}: path is longer than ${most} bytes`, { subject: path });
-  }
   const found = await lstat(path).catch(onlyAbsent);
   if (found === undefined) return;
   if (!found.isSocket()) fail('conflict', `listen on ${path}: exists and is not a socket`, { subject: path });

@@ -120,7 +120,7 @@ export interface MountInfoOrder {
   readonly kind: 'mountInfo';
 }
 
-/** What has changed among the mounts since this thread was asked last; `PlacesChange`, or undefined. */
+/** What has changed among the mounts since this thread was asked last; `PlacesChange` or `NoPlaces`. */
 export interface MountPlacesOrder {
   readonly kind: 'mountPlaces';
 }
@@ -138,6 +138,12 @@ export interface PlacesChange {
   readonly gone: readonly number[];
   /** New ones, and known ones that are elsewhere now. */
   readonly found: readonly FoundPlace[];
+}
+
+/** The kernel's table has to be read. */
+export interface NoPlaces {
+  /** Why the calls failed; absent where they do not exist, and while they are not tried. */
+  readonly refusal?: string;
 }
 
 export type ThreadOrder =

@@ -13,7 +13,7 @@ import {
 import { errnoName } from '../ffi/errno.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
 import type { SyscallResult } from '../ffi/ffi.ts';
-import type { FoundPlace, PlacesChange } from '../kernel-thread/thread-protocol.ts';
+import type { FoundPlace, NoPlaces, PlacesChange } from '../kernel-thread/thread-protocol.ts';
 import { isRemote } from '../mounts/remote-types.ts';
 
 /** The two system calls, with -1 and an errno, or what they return. */
@@ -46,34 +46,52 @@ export class MountScan {
   readonly #ids = Buffer.alloc(hostLimits.mountIdsAtOnce * ID_BYTES);
   readonly #struct = Buffer.alloc(hostLimits.statmountBytes);
   #isWhole = true;
+  /** Readings that are not tried from now on, and how many are not after the next refusal. */
+  #untried = 0;
+  #pause = 0;
 
   constructor(calls = kernelCalls) {
     this.#calls = calls;
   }
 
   /**
-   * The change since the last call; the first one gives everything. Undefined where the calls do not exist or are
-   * refused: the table has to be read.
+   * The change since the last call; the first one gives everything. `NoPlaces` where the calls do not exist or are
+   * refused, be it for one mount. They are tried again by the next call, and ever later if they are still refused: with
+   * thousands of mounts the calls until the refused one take longer than the table.
    */
-  read(): PlacesChange | undefined {
+  read(): PlacesChange | NoPlaces {
+    if (this.#untried > 0) {
+      this.#untried -= 1;
+      return {};
+    }
     const change = this.#change();
+    if ('found' in change) {
+      this.#isWhole = false;
+      this.#pause = 0;
+      return change;
+    }
     // what was seen meanwhile is reported to nobody
-    if (change === undefined) this.#known.clear();
-    this.#isWhole = change === undefined;
+    this.#known.clear();
+    this.#isWhole = true;
+    this.#untried = this.#pause;
+    this.#pause = Math.min(hostLimits.mountCallsRetried, Math.max(1, this.#pause * 2));
     return change;
   }
 
-  #change(): PlacesChange | undefined {
+  #change(): PlacesChange | NoPlaces {
     const ids = this.#list();
-    if (ids === undefined) return undefined;
+    if (!Array.isArray(ids)) return ids;
     const again = this.#movable();
     const found: FoundPlace[] = [];
     let vanished = 0;
     for (const id of [...ids.filter((one) => !this.#known.has(one)), ...again]) {
       const place = this.#stat(id);
-      if (place === 'refused') return undefined;
-      if (place === 'gone') vanished += this.#known.has(id) ? 0 : 1;
-      if (place === 'gone' || this.#known.get(id)?.mountPoint === place.mountPoint) continue;
+      if (place === 'gone') {
+        vanished += this.#known.has(id) ? 0 : 1;
+        continue;
+      }
+      if ('refusal' in place) return place;
+      if (this.#known.get(id)?.mountPoint === place.mountPoint) continue;
       this.#known.set(id, place);
       found.push(place);
     }
@@ -97,21 +115,25 @@ export class MountScan {
     return [...this.#known.values()].filter((place) => points.has(place.mountPoint)).map(({ id }) => id);
   }
 
-  #list(): number[] | undefined {
+  #list(): number[] | NoPlaces {
     const ids: number[] = [];
     for (let part = 0; part < hostLimits.mountIdParts; part += 1) {
-      const { result } = this.#calls.list(ids.at(-1) ?? 0, this.#ids);
-      if (result < 0) return undefined;
+      const { result, errno } = this.#calls.list(ids.at(-1) ?? 0, this.#ids);
+      if (result < 0) {
+        const name = errnoName(errno);
+        return name === 'ENOSYS' ? {} : { refusal: `listmount: ${name}` };
+      }
       for (let at = 0; at < result * ID_BYTES; at += ID_BYTES)
         ids.push(this.#ids.readUInt32LE(at) + this.#ids.readUInt32LE(at + 4) * 2 ** 32);
       if (result < hostLimits.mountIdsAtOnce) return ids;
     }
-    return undefined;
+    return { refusal: `listmount: more than ${hostLimits.mountIdParts * hostLimits.mountIdsAtOnce} mounts` };
   }
 
-  #stat(id: number): FoundPlace | 'gone' | 'refused' {
+  #stat(id: number): FoundPlace | 'gone' | { readonly refusal: string } {
     const { result, errno } = this.#calls.stat(id, this.#struct);
     if (result === 0) return { id, ...statmountOf(this.#struct) };
-    return errnoName(errno) === 'ENOENT' ? 'gone' : 'refused';
+    const name = errnoName(errno);
+    return name === 'ENOENT' ? 'gone' : { refusal: `statmount of mount ${id}: ${name}` };
   }
 }

@@ -5,7 +5,7 @@
  * Linux 6.8. Older kernels write the table.
  */
 import { askKernelThread } from '../kernel-thread/kernel-thread.ts';
-import type { FoundPlace, PlacesChange } from '../kernel-thread/thread-protocol.ts';
+import type { FoundPlace, NoPlaces, PlacesChange } from '../kernel-thread/thread-protocol.ts';
 import { isRemote } from './remote-types.ts';
 import { readMountInfo } from './mountinfo.ts';
 import { sharedRead } from './shared-read.ts';
@@ -39,13 +39,26 @@ export function placesOf(mounts: readonly MountPlace[]): MountPlaces {
 
 const known = { table: undefined as PlaceTable | undefined };
 
+const refusals = { listener: undefined as ((reason: string) => void) | undefined };
+
+/** Reports the first refusal of the two calls, after which the table is read until they are tried again. */
+export function onMountCallsRefused(listener: (reason: string) => void): void {
+  refusals.listener = listener;
+}
+
 /** The mounts that this process sees now. Callers share a read that begins after their call. */
 export const readMountPlaces: () => Promise<MountPlaces> = sharedRead(async () => {
   const change = (await askKernelThread(
     { kind: 'mountPlaces' },
     { attempted: 'list the mounts', subject: 'listmount' },
-  )) as PlacesChange | undefined;
-  if (change === undefined) return placesOf(await readMountInfo());
+  )) as PlacesChange | NoPlaces;
+  if (!('found' in change)) {
+    if (change.refusal !== undefined) {
+      refusals.listener?.(change.refusal);
+      refusals.listener = undefined;
+    }
+    return placesOf(await readMountInfo());
+  }
   // the thread has seen nothing yet: it is a new one
   if (change.isWhole || known.table === undefined) known.table = new PlaceTable();
   known.table.apply(change);

@@ -95,7 +95,8 @@ export async function mountFilesystem(request: FilesystemRequest): Promise<void>
     const created = await call(MOUNT_KEY, libc.fsconfig, context, FSCONFIG_CMD_CREATE, null, null, 0);
     if (created.result === -1)
       throw new KernelError(`${attempted} ${target}`, created.errno, target, messages(context));
-    const made = await call(MOUNT_KEY, libc.fsmount, context, FSMOUNT_CLOEXEC, attributesOf(request));
+    // takes the superblock that the context holds: no path is resolved, and no file system asked
+    const made = callSync(libc.fsmount, context, FSMOUNT_CLOEXEC, attributesOf(request));
     await attachMount(must(made, attempted, target), attempted, target, call);
   } finally {
     closeSync(context);

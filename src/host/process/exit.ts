@@ -1,6 +1,17 @@
 /** The end of this process. */
 import { processCalls } from '../ffi/processes.ts';
 
+const lastActs = new Set<() => void>();
+
+/**
+ * Has `act` called before `exitNow` ends the process, such as to restore a terminal. It must not throw. Returns a
+ * function that takes it back.
+ */
+export function beforeExit(act: () => void): () => void {
+  lastActs.add(act);
+  return () => void lastActs.delete(act);
+}
+
 /**
  * Ends the process with _exit(2). `process.exit`, and an event loop that has nothing left, first wait for V8's threads:
  * one that compiles may wait for a garbage collection, which the main thread no longer makes, and the process hangs
@@ -8,6 +19,7 @@ import { processCalls } from '../ffi/processes.ts';
  * `allWritten`. Listeners of `exit` are not called; as their last one this function ends any process safely.
  */
 export function exitNow(code: number): never {
+  for (const act of lastActs) act();
   try {
     processCalls.exit(code);
   } catch {

@@ -1,17 +1,28 @@
 /**
- * Reaps children: on SIGCHLD, waitpid(WNOHANG) for our own pids only. The signal says that some child
+ * Reaps children: on SIGCHLD, waitid(WNOHANG) for our own pids only. The signal says that some child
  * changed, not which nor how many. Children of node:child_process are left to libuv, which also waits for its
  * own pids only.
+ *
+ * The exit status is read at once, but the zombie is reaped a moment later (hostLimits.reapAfterMs). The last thread of
+ * a process reports the exit to us before it has removed its own entries below /proc/<pid> (release_task,
+ * kernel/exit.c), and a waitpid that removes the same ones waits for it in a busy loop (shrink_dcache_parent,
+ * fs/dcache.c). If our wake-up has preempted that thread, this takes the rest of our time slice: with CNI's plugins,
+ * which have several threads, 3 of 47 ms of the main thread's processor time for each pod, and up to 15 ms at once.
  */
 import { readFileSync } from 'node:fs';
 import { hostLimits } from '../bounds.ts';
+import { realClock } from '../clock/clock.ts';
 import { onChildChange } from './child-signals.ts';
 import { errnoName, must } from '../ffi/errno.ts';
 import {
+  CLD_EXITED,
   P_ALL,
+  P_PID,
   PR_SET_CHILD_SUBREAPER,
   SIGINFO_BYTES,
+  SIGINFO_CODE_OFFSET,
   SIGINFO_PID_OFFSET,
+  SIGINFO_STATUS_OFFSET,
   WEXITED,
   WNOHANG,
   WNOTHREAD,
@@ -38,7 +49,10 @@ interface Expected {
   readonly pidOf: () => number | undefined;
 }
 
+const clock = realClock();
 const children = new Map<number, Entry>();
+/** Children whose exit status was delivered, and which are still zombies. */
+const unreaped = new Set<number>();
 const expected = new Set<Expected>();
 /** Orphans that may be expected ones, and by which entries. */
 const doubtful = new Map<number, ReadonlySet<Expected>>();
@@ -96,8 +110,9 @@ export function holdZombie(pid: number): () => void {
 /** A process that a child of ours starts and leaves behind when it exits. */
 export interface ExpectedOrphan {
   /**
-   * Call it once that child, `parent`, has been reaped. Undefined when this process did not get an orphan
-   * that could be its: an older process belongs to another child.
+   * Call it once the exit status of that child, `parent`, was delivered: it has left its orphans to this process then,
+   * and may itself still be a zombie. Undefined when this process did not get an orphan that could be its: an older
+   * process belongs to another child.
    */
   take(parent: HostIdentity): { readonly pid: number; readonly exited: Promise<ExitStatus> } | undefined;
   /** From now on it is reaped like any other orphan. */
@@ -150,9 +165,14 @@ function reapAll(): boolean {
       doubtful.clear();
       return false;
     }
+    if (unreaped.has(pid)) {
+      // the kernel reports no other before this one is reaped
+      reap(pid);
+      continue;
+    }
     known ??= knownPids();
     if (children.has(pid) || !isNobodys(pid, known)) return reapBeside(known);
-    callSync(libc.waitpid, pid, scratch, WNOHANG);
+    reap(pid);
   }
   return true;
 }
@@ -166,7 +186,7 @@ const scratch = Buffer.alloc(4);
 function reapBeside(known: readonly KnownPid[]): boolean {
   const present = new Set(orphans());
   for (const pid of doubtful.keys()) if (!present.has(pid)) doubtful.delete(pid);
-  for (const pid of present) if (isNobodys(pid, known)) callSync(libc.waitpid, pid, scratch, WNOHANG);
+  for (const pid of present) if (unreaped.has(pid) || isNobodys(pid, known)) reap(pid);
   return false;
 }
 
@@ -225,18 +245,35 @@ function orphans(): number[] {
 
 function tryReap(entry: Entry): void {
   if (entry.holds > 0 || children.get(entry.pid) !== entry) return;
-  const status = Buffer.alloc(4);
-  const { result, errno } = callSync(libc.waitpid, entry.pid, status, WNOHANG);
-  if (result === 0 || (result === -1 && errnoName(errno) === 'EINTR')) return;
+  const info = Buffer.alloc(SIGINFO_BYTES);
+  const { result, errno } = callSync(libc.waitid, P_PID, entry.pid, info, WEXITED | WNOHANG | WNOWAIT);
+  // si_signo is 0 when it has not ended
+  const isRunning = result === 0 && info.readInt32LE(0) === 0;
+  if (isRunning || (result === -1 && errnoName(errno) === 'EINTR')) return;
   children.delete(entry.pid);
-  entry.done(result === -1 ? { exitCode: null, signal: null } : decodeStatus(status.readInt32LE(0)));
+  if (result === 0) reapLater(entry.pid);
+  entry.done(result === -1 ? { exitCode: null, signal: null } : exitStatus(info));
 }
 
-/**
- * As WIFEXITED and related macros of wait(2): the low seven bits are the signal, the second byte is the exit
- * code.
- */
-export function decodeStatus(status: number): ExitStatus {
-  const signal = status & 0x7f;
-  return signal === 0 ? { exitCode: (status >> 8) & 0xff, signal: null } : { exitCode: null, signal };
+/** What waitid(2) says of an ended child. */
+export function exitStatus(info: Buffer): ExitStatus {
+  const status = info.readInt32LE(SIGINFO_STATUS_OFFSET);
+  return info.readInt32LE(SIGINFO_CODE_OFFSET) === CLD_EXITED
+    ? { exitCode: status, signal: null }
+    : { exitCode: null, signal: status };
+}
+
+function reapLater(pid: number): void {
+  unreaped.add(pid);
+  clock.setTimeout(() => {
+    if (unreaped.has(pid)) reap(pid);
+  }, hostLimits.reapAfterMs);
+}
+
+/** Does nothing to a process that is running. Of one that has ended, the pid may be reused from here on. */
+function reap(pid: number): void {
+  unreaped.delete(pid);
+  // the next process with this pid is another orphan
+  doubtful.delete(pid);
+  callSync(libc.waitpid, pid, scratch, WNOHANG);
 }

@@ -1,5 +1,5 @@
 /** The host port: what a pod sandbox needs of the kernel and the file system, one effect per call. */
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { EffectContext } from '../../ports/effect.ts';
 import type { HostFacts, HostPort, HostSandbox, SandboxInput } from '../../ports/host.ts';
@@ -35,10 +35,11 @@ export function createHostDriver(options: HostDriverOptions): HostPort {
   const { layout, cgroups, clock } = options;
   return {
     makeSandboxFiles: (input, fx) => makeFiles(options, input, fx),
-    removeSandboxFiles: async ({ id }) => {
+    removeSandboxFiles: async ({ id, spec }) => {
       await allSettled([
         unmountSharedFiles(layout, id).then(() => removeDirectory(layout.sandboxDir(id))),
-        removeDirectory(layout.ownLogDirectory(id)),
+        // made only for a pod that names no directory
+        ...(spec.logDirectory === '' ? [removeDirectory(layout.ownLogDirectory(id))] : []),
       ]);
     },
     makeSandboxCgroup: async ({ id, spec }) => {
@@ -163,8 +164,8 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
   // one list of all mounts instead of four checks for each pod
   const places = await readMountPlaces();
   const isMounted = (path: string): boolean => places.at(path)?.fsType === 'nsfs';
-  // the kernel reports real paths: where a link leads to the state directory, each pin is checked
-  const isReal = (await realpath(layout.pinsDir).catch(onlyAbsent)) === layout.pinsDir;
+  // a pin that the list does not have is checked by its path: without it the pod counts as lost, and where a link leads
+  // to the state directory the kernel lists other paths
   const isHeld = async (path: string): Promise<boolean> =>
     isMounted(path) || ((await statOwn(path)) !== undefined && (await isNamespacePin(path)));
   const pinsOf = async (id: SandboxId): Promise<HostSandbox['pins']> => {
@@ -174,8 +175,7 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
   };
   const sandboxes: HostSandbox[] = [];
   for (const id of ids) {
-    const pins = isReal ? PINS.filter((kind) => isMounted(layout.pin(id, kind))) : await pinsOf(id);
-    sandboxes.push({ id, pins, files: directories.has(id) });
+    sandboxes.push({ id, pins: await pinsOf(id), files: directories.has(id) });
   }
   return { bootId, sandboxes };
 }

@@ -101,8 +101,19 @@ export const driverLimits = {
   execArgumentBytes: 1024 * 1024,
   /** Words taken of one list that a runtime's `features` prints, such as its seccomp actions: they have some ten. */
   featureWords: 64,
+  /** ms for which a file among the stand-ins may be another daemon's that is at work: it writes 2 KiB. */
+  standInInUseMs: 60_000,
+  /** Bytes of a program that hold its ELF headers: some 1000 are usual. */
+  elfHeaderBytes: 4096,
+  /** Libraries that a runtime loads: runc has three. */
+  loadedFiles: 64,
   /** ms for a handler's probe (`features`, `--version`): 5 ms is usual. */
   probeMs: 10_000,
+  /**
+   * ms after a probe that met a fault until an exec has the same files probed again: a probe takes some 50 ms, and five
+   * times `probeMs` where the program hangs.
+   */
+  probeRetryMs: 10_000,
   /**
    * ms after a start with the recorded results of an earlier probe until the handlers are probed again: recovery is
    * over by then.

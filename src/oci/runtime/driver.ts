@@ -79,7 +79,12 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     layout.runtimeRoot(name),
   );
   const moves = new WarmCgroupMoves(options.cgroups, options.clock);
-  const parts: DriverParts = { ...options, table, moves };
+  const parts: DriverParts = {
+    ...options,
+    table,
+    moves,
+    whyNotShort: (handler) => probes.whyNotShort(handler),
+  };
   const exits = new Exits(parts);
   const reopens = new KeyedMutex('log of container', monitorLimits.reopenWaiting);
   const shims = createShimDriver(parts, exits);

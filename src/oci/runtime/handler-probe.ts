@@ -22,6 +22,11 @@ export interface ProbeOptions {
   readonly toolPath: string;
   /** Where stand-ins are written: must allow executables (/run is often mounted noexec). */
   readonly standInDir: string;
+  /**
+   * Of `loadedFiles`. Where they cannot be known, it cannot be noticed when another libseccomp takes the place of the
+   * program's.
+   */
+  readonly libraries: Promise<readonly string[] | undefined>;
 }
 
 /** Checks whether the handler's program works, and its features. Never rejects: a failure is in the reason. */
@@ -52,10 +57,7 @@ export async function probeHandler(handler: HandlerConfig, options: ProbeOptions
       // gVisor's; its shim has one sandbox for a pod
       ownSandbox: version.text.startsWith('runsc '),
       knownState: await hasKnownState(handler.path, version.text),
-      shortSeccomp:
-        version.text.startsWith('runc version ') &&
-        hasLibseccomp(features.text, OLDEST_LIBSECCOMP) &&
-        (await runsFiltered(handler, options)),
+      ...(await shortForm(handler, options, version, features)),
       ...standIn,
     };
   } catch (error) {
@@ -75,22 +77,50 @@ async function standInFor(handler: HandlerConfig, options: ProbeOptions): Promis
   return path;
 }
 
-/** Whether the runtime starts under the outer filter: not on other machines, nor where the launcher cannot be run. */
-async function runsFiltered(handler: HandlerConfig, options: ProbeOptions): Promise<boolean> {
-  if (process.arch !== 'x64') return false;
+type ShortForm = Pick<ProbeResult, 'shortSeccomp' | 'whyNotShort' | 'isShortUnsure'>;
+
+const cannot = (whyNotShort: string): ShortForm => ({ shortSeccomp: false, whyNotShort });
+const unsure = (why: string): ShortForm => ({ ...cannot(why), isShortUnsure: true });
+
+/** Whether containers may have the short form of RuntimeDefault. Never rejects. */
+async function shortForm(
+  handler: HandlerConfig,
+  options: ProbeOptions,
+  version: Answer,
+  features: Answer,
+): Promise<ShortForm> {
+  const isRunc = version.isCut || version.text.startsWith('runc version ');
+  if (process.arch !== 'x64' || !isRunc) return { shortSeccomp: false };
+  if (version.isCut || features.isCut) return unsure(`the output of ${handler.path} was cut`);
   try {
+    // first, since without these files no result holds for another library in their place
+    const libraries = await options.libraries;
+    // runc before 1.1 does not have the verb
+    if (features.exitCode !== 0 && !features.problem.includes("No help topic for 'features'"))
+      return unsure(`${handler.path} features: ${features.problem}`);
+    if (!hasLibseccomp(features.text, OLDEST_LIBSECCOMP))
+      return cannot(`it does not report libseccomp ${OLDEST_LIBSECCOMP.join('.')} or later`);
+    if (libraries === undefined)
+      return cannot('its libraries are not known: it is a script, or of another libc than glibc');
+    // where the launcher cannot be, nothing can be confined by it
     const path = await filteringLauncher(options.standInDir, handler.path);
-    return (await ask({ ...handler, path }, options, '--version')).exitCode === 0;
-  } catch {
-    return false;
+    const answer = await ask({ ...handler, path }, options, '--version');
+    return answer.exitCode === 0 ? { shortSeccomp: true } : unsure(`${path} --version: ${answer.problem}`);
+  } catch (error) {
+    return unsure(toFault(error).message);
   }
 }
 
-async function ask(
-  handler: HandlerConfig,
-  options: ProbeOptions,
-  ...words: string[]
-): Promise<{ exitCode: number; text: string; problem: string }> {
+interface Answer {
+  readonly exitCode: number;
+  readonly text: string;
+  /** It was not read to its end. */
+  readonly isCut: boolean;
+  /** The exit code and what was said. */
+  readonly problem: string;
+}
+
+async function ask(handler: HandlerConfig, options: ProbeOptions, ...words: string[]): Promise<Answer> {
   const result = await runTool({
     argv: [handler.path, ...words],
     env: { PATH: options.toolPath },
@@ -104,6 +134,7 @@ async function ask(
   return {
     exitCode,
     text: Buffer.from(result.stdout).toString('utf8'),
+    isCut: result.truncated,
     problem: `exit code ${exitCode}: ${said}`,
   };
 }

@@ -1,64 +1,107 @@
 /**
  * Deletes a small tree without a worker. Asynchronous calls run one after another, so that at most one thread of
- * libuv's pool is busy. Each directory is opened below its parent without following links: somebody who still writes
- * there cannot redirect the deletion.
+ * libuv's pool is busy. Each directory is opened below its parent's descriptor without following links, and a mount is
+ * not entered: somebody who still writes there cannot redirect the deletion. An entry costs one call in the pool, a
+ * directory two more; through Node's own functions, which work by path, it was twice that.
  */
-import { open, readdir, rmdir, unlink } from 'node:fs/promises';
-import { isMountRoot } from '../../host/files/directory-entries.ts';
-import { codeOf, missingAs } from '../../host/ffi/errno.ts';
-import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from '../../host/ffi/constants.ts';
+import { closeSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { openSubdirectoryLater, readBatchLater, unlinkLater } from '../../host/files/directory-entries.ts';
+import type { BatchEntry } from '../../host/files/directory-entries.ts';
+import { must } from '../../host/ffi/errno.ts';
+import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH } from '../../host/ffi/constants.ts';
+import { callAsync, libc } from '../../host/ffi/ffi.ts';
+import { storageLimits } from '../bounds.ts';
+
+/** An entry that is deleted by its path below the tree's root, before anything is listed. */
+export interface KnownEntry {
+  readonly path: string;
+  readonly isDirectory: boolean;
+}
 
 /**
  * Deletes the tree and returns true. Returns false, after deleting a part, if it has more than `entries` entries or a
  * mount. Holds one descriptor per level, so at most `entries`. The parent directory of `path` must be the daemon's own.
+ *
+ * `known`, deepest first, may exist; only the daemon and the kernel may write in the directories on these paths.
  */
-export async function removeSmallTree(path: string, entries: number): Promise<boolean> {
+export async function removeSmallTree(
+  path: string,
+  entries: number,
+  known: readonly KnownEntry[] = [],
+): Promise<boolean> {
   try {
-    return (await removeDirectory(Buffer.from(path), entries)) >= 0;
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return true;
+    const opened = await callAsync(libc.openat, AT_FDCWD, dirname(path), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    const parent = must(opened, 'open directory', dirname(path));
+    try {
+      const name = Buffer.from(basename(path)).toString('latin1');
+      return (await new SmallTree(known).remove(parent, name, entries)) >= 0;
+    } finally {
+      closeSync(parent);
+    }
+  } catch {
     // let the worker try: it handles more cases and reports errors with the path
     return false;
   }
 }
 
-/** Deletes a directory. Returns the rest of the budget, or -1 if it was exceeded or there is a mount. */
-async function removeDirectory(path: Buffer, budget: number): Promise<number> {
-  // many are empty: one call in the pool in place of six. The kernel removes no directory with content or a mount
-  if (await isRemoved(path)) return budget;
-  const directory = await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
-  let left: number;
-  try {
-    // check after the open: something mounted later is not what was opened
-    left = (await isMountRoot(path)) ? -1 : await removeBelow(`/proc/self/fd/${directory.fd}/`, budget);
-  } finally {
-    await directory.close();
-  }
-  if (left >= 0) await rmdir(path);
-  return left;
-}
+class SmallTree {
+  readonly #batch = Buffer.allocUnsafeSlow(storageLimits.smallTreeBatchBytes);
+  #known: readonly KnownEntry[];
 
-async function isRemoved(path: Buffer): Promise<boolean> {
-  try {
-    await rmdir(path);
-    return true;
-  } catch (error) {
-    if (['ENOTEMPTY', 'EEXIST', 'EBUSY', 'ENOTDIR'].includes(codeOf(error) ?? '')) return false;
-    throw error;
+  constructor(known: readonly KnownEntry[]) {
+    this.#known = known;
   }
-}
 
-/** Empties a directory. Returns the rest of the budget, or -1. Names are bytes. */
-async function removeBelow(directory: string, budget: number): Promise<number> {
-  let left = budget;
-  for (const entry of await readdir(directory, { withFileTypes: true, encoding: 'buffer' })) {
-    left -= 1;
-    if (left < 0) return -1;
-    const child = Buffer.concat([Buffer.from(directory), entry.name]);
-    // an entry that somebody else has just deleted does not end the deletion of the others
-    if (entry.isDirectory()) left = await missingAs(removeDirectory(child, left), left);
-    else await missingAs(unlink(child), undefined);
-    if (left < 0) return -1;
+  /** Deletes a directory. Returns the rest of the budget, or -1 if it was exceeded. Throws if there is a mount. */
+  async remove(parent: number, name: string, budget: number): Promise<number> {
+    const fd = await openSubdirectoryLater(parent, name);
+    if (fd === undefined) return budget;
+    let left: number;
+    try {
+      for (const { path, isDirectory } of this.#takeKnown()) {
+        // such as ENOTEMPTY: what is left is listed
+        await unlinkLater(fd, path, isDirectory).catch(() => undefined);
+      }
+      left = await this.#empty(fd, budget);
+    } finally {
+      // only read from, so that closing it waits for nothing
+      closeSync(fd);
+    }
+    // fails if there is more than was listed
+    if (left >= 0) await unlinkLater(parent, name, true);
+    return left;
   }
-  return left;
+
+  /** They lie below the root, which is opened first. */
+  #takeKnown(): readonly KnownEntry[] {
+    const known = this.#known;
+    this.#known = [];
+    return known;
+  }
+
+  /** Empties an open directory. Returns the rest of the budget, or -1. */
+  async #empty(fd: number, budget: number): Promise<number> {
+    const entries = await this.#list(fd, budget);
+    if (entries === undefined) return -1;
+    let left = budget - entries.length;
+    for (const { name, isDirectory } of entries) {
+      // an entry that somebody else has just deleted does not end the deletion of the others
+      if (isDirectory === true || (await unlinkLater(fd, name, false)) === 'isDirectory')
+        left = await this.remove(fd, name, left);
+      if (left < 0) return -1;
+    }
+    return left;
+  }
+
+  /** Undefined for more than `entriesMax` entries. */
+  async #list(fd: number, entriesMax: number): Promise<readonly BatchEntry[] | undefined> {
+    const found: BatchEntry[] = [];
+    for (;;) {
+      const { entries, isEnd } = await readBatchLater(fd, this.#batch);
+      found.push(...entries);
+      if (found.length > entriesMax) return undefined;
+      if (isEnd) return found;
+    }
+  }
 }

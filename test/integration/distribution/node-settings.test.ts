@@ -222,7 +222,7 @@ describe('proxies', () => {
     const { url, asked } = await proxy();
     const host = `r.example:${registry.port}`;
     // no lookup: only the proxy knows the name
-    const made = rig('', { ...trusting(tls.cert), proxy: { HTTPS_PROXY: url } });
+    const made = rig('', { ...trusting(tls.cert), proxy: () => ({ HTTPS_PROXY: url }) });
     expect((await made.resolve(`${host}/team/a:v`)).config.os).toBe('linux');
     expect(new Set(asked)).toEqual(new Set([`CONNECT ${host}`]));
   });
@@ -230,12 +230,38 @@ describe('proxies', () => {
   it('a plain registry is reached by absolute requests; one in no_proxy directly', async () => {
     const registry = await registryAt();
     const { url, asked } = await proxy();
-    const through = rig(insecure(registry.host), { proxy: { HTTP_PROXY: url } });
+    const through = rig(insecure(registry.host), { proxy: () => ({ HTTP_PROXY: url }) });
     expect((await through.resolve(`${registry.host}/team/a:v`)).config.os).toBe('linux');
     expect(asked).toContain(`GET http://${registry.host}/v2/team/a/manifests/v`);
     asked.length = 0;
-    const around = rig(insecure(registry.host), { proxy: { HTTP_PROXY: url, NO_PROXY: '127.0.0.1' } });
+    const around = rig(insecure(registry.host), {
+      proxy: () => ({ HTTP_PROXY: url, NO_PROXY: '127.0.0.1' }),
+    });
     expect((await around.resolve(`${registry.host}/team/a:v`)).config.os).toBe('linux');
     expect(asked).toEqual([]);
+  });
+
+  it('a proxy that is set, changed and unset counts from the next request on', async () => {
+    const registry = await registryAt();
+    const [one, two] = [await proxy(), await proxy()];
+    let HTTP_PROXY = '';
+    const made = rig(insecure(registry.host), {
+      proxy: () => (HTTP_PROXY === '' ? undefined : { HTTP_PROXY }),
+    });
+    const counts: (readonly [number, number])[] = [];
+    for (const url of ['', one.url, two.url, '']) {
+      HTTP_PROXY = url;
+      one.asked.length = two.asked.length = 0;
+      await made.resolve(`${registry.host}/team/a:v`);
+      counts.push([one.asked.length, two.asked.length]);
+    }
+    const [first = 0] = counts[1] ?? [];
+    expect(first).toBeGreaterThan(0);
+    expect(counts).toEqual([
+      [0, 0],
+      [first, 0],
+      [0, first],
+      [0, 0],
+    ]);
   });
 });

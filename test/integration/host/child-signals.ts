@@ -21,7 +21,7 @@ async function until(pid: number, state: string): Promise<void> {
 }
 
 /** Calls of one of libc's functions from now on. */
-function counted(name: 'waitid' | 'waitpid'): () => number {
+function counted(name: 'waitid'): () => number {
   let calls = 0;
   const original = libc[name];
   Object.assign(libc, {
@@ -55,7 +55,7 @@ const scenes: Readonly<Record<string, () => Promise<unknown>>> = {
   /** Signals as fast as they can come, and a child that ends in the middle. */
   async storm() {
     const child = await idle();
-    const calls = counted('waitpid');
+    const calls = counted('waitid');
     const startedMs = clock.monoMs();
     for (let round = 0; round < 200; round += 1) {
       for (let each = 0; each < 50; each += 1) process.emit('SIGCHLD', 'SIGCHLD');

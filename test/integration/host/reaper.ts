@@ -36,6 +36,8 @@ const keep = clock.setTimeout(() => undefined, EVENT_MS);
 await Promise.all(ends);
 const codes = (await own).map((result) => result.exitCode);
 while (pids.some((pid) => processIdentity(pid) !== undefined)) await loopTurn();
+const zombies = async (): Promise<number> => (await mine()).filter((stat) => stat.state === 'Z').length;
+// the last ones are reaped a moment after their end
+while ((await zombies()) > 0) await loopTurn();
 clock.clearTimeout(keep);
-const zombies = (await mine()).filter((stat) => stat.state === 'Z');
-process.stdout.write(JSON.stringify({ orphans: orphans.length, zombies: zombies.length, codes }));
+process.stdout.write(JSON.stringify({ orphans: orphans.length, codes }));

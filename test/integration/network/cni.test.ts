@@ -2,7 +2,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { SandboxId } from '../../../src/base/ids.ts';
-import { defaultNetwork, removeBridge } from '../../../src/network/default-conflist.ts';
+import { defaultNetwork } from '../../../src/network/default-conflist.ts';
+import { removeBridge } from '../../../src/network/own-bridge.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { sandboxInput } from '../../unit/network/fake-plugins.ts';
 import { BenchNet, effect, whyNot } from './bench-net.ts';
@@ -50,8 +51,15 @@ function nothingLeft(id: SandboxId, network: string): void {
 unless(describe, why)('the real bridge, host-local and portmap', () => {
   it('give a pod its address, route and host port, and leave nothing after DEL', async () => {
     net.conflist('n', [net.bridgeConf(['10.231.1.0/24']), portmap]);
+    writeFileSync(join(net.confDir, '20-bad.conflist'), '[]');
     const driver = await net.driver();
-    expect(driver.status()).toEqual({ ready: true, reason: '', message: '' });
+    expect(driver.status()).toEqual({
+      ready: true,
+      reason: '',
+      message: '',
+      inUse: { name: 'n', file: join(net.confDir, '10-n.conflist') },
+      skipped: new Map([[join(net.confDir, '20-bad.conflist'), 'not a JSON object']]),
+    });
     const id = net.pod(1);
     const fx = effect();
     const { ips } = await driver.add(withPorts(id), fx);
@@ -212,8 +220,8 @@ unless(describe, why)('the real bridge, host-local and portmap', () => {
     expect(net.inHost('ip', '-o', 'link', 'show', 'dev', net.bridge)).toContain(net.bridge);
     await driver.del(withPorts(id), effect());
     nothingLeft(id, net.bridge);
-    await removeBridge(net.runTool, net.bridge);
-    await removeBridge(net.runTool, net.bridge);
+    await removeBridge(net);
+    await removeBridge(net);
     expect(net.inHost('ip', '-o', 'link', 'show', 'type', 'bridge')).toBe('');
   });
 
@@ -326,7 +334,7 @@ unless(describe, why)('plugins that misbehave', () => {
     await driver.del(sandboxInput(id), effect());
     net.inHost('touch', down);
     const second = await net.driver();
-    expect(second.status()).toEqual({
+    expect(second.status()).toMatchObject({
       ready: false,
       reason: 'NetworkPluginNotReady',
       message: 'CNI STATUS in network n: plugin fake: error 50: no daemon',

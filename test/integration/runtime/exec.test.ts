@@ -231,11 +231,12 @@ unless(describe, reason)('ExecSync with runc and conmon', () => {
     const next = world.newDriver({
       log: { ...silentLog, warn: (_fields, message) => void warned.push(message) },
     });
+    const ofExecs = (): string[] => warned.filter((message) => !message.includes('known flaws'));
     writeFileSync(join(freezer, 'freezer.state'), 'FROZEN');
     try {
       await next.open();
       // not even tried to the end
-      expect([warned, execFiles().length, inside().length]).toEqual([[], 1, 1]);
+      expect([ofExecs(), execFiles().length, inside().length]).toEqual([[], 1, 1]);
     } finally {
       writeFileSync(join(freezer, 'freezer.state'), 'THAWED');
     }
@@ -246,8 +247,10 @@ unless(describe, reason)('ExecSync with runc and conmon', () => {
 
   it('F44 leaves no zombie child of the daemon', async () => {
     for (let round = 0; round < 10; round += 1) await exec(['true']);
-    const zombies = readdirSync('/proc').filter((pid) => /^\d+$/u.test(pid) && isOurZombie(pid));
-    expect(zombies).toEqual([]);
+    const zombies = (): string[] =>
+      readdirSync('/proc').filter((pid) => /^\d+$/u.test(pid) && isOurZombie(pid));
+    // the last ones are reaped a moment after their end
+    await until(() => zombies().length === 0);
   });
 });
 

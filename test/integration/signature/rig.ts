@@ -73,7 +73,7 @@ export class PolicyRig {
   driver(gpgv = '/usr/bin/gpgv'): PolicyPort {
     const clock = this.#clock;
     return createPolicyDriver({
-      files: new PolicyFiles({ file: this.path('policy.json'), directory: this.path('policies') }),
+      files: new PolicyFiles(() => ({ file: this.path('policy.json'), directory: this.path('policies') })),
       kept: new KeptSignatures({
         directory: this.path('kept'),
         conditions: new Conditions(silentLog),
@@ -89,7 +89,7 @@ export class PolicyRig {
       client: this.client,
       transport: this.transport,
       isInsecure: (host) => insecureHosts(parseRegistriesConf(this.#conf, 'test')).has(host),
-      registriesD: this.path('registries.d'),
+      registriesD: () => this.path('registries.d'),
       platform: amd64,
       clock,
     });

@@ -75,7 +75,7 @@ describeAsRoot('the layer store', () => {
 
   test('S90 a trickling download for one namespace delays neither the same layer nor the turns of another', async () => {
     const time = new HandClock();
-    const own = openStore(join(root, 'trickle'), { clock: time, transfers: 2 });
+    const own = openStore(join(root, 'trickle'), { clock: time, transfers: () => 2 });
     const blob = layerOf('shared');
     const diffId = digestOf(blob);
     const begun: string[] = [];
@@ -128,7 +128,7 @@ describeAsRoot('the layer store', () => {
   });
 
   test('concurrent downloads are bounded in total and for each source, so that a slow one leaves room for others', async () => {
-    const few = openStore(join(root, 'few'), { transfers: 3, transfersPerSource: 2 });
+    const few = openStore(join(root, 'few'), { transfers: () => 3, transfersPerSource: () => 2 });
     const go = gate();
     const three = gate();
     const under: string[] = [];

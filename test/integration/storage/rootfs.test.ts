@@ -9,6 +9,7 @@ import { createLayout } from '../../../src/host/sandbox/layout.ts';
 import { parseMountInfo } from '../../../src/host/mounts/mountinfo.ts';
 import { realRandom } from '../../../src/host/clock/random.ts';
 import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
+import { OVERLAY_LEFT } from '../../../src/oci/images/store/drivers/overlay.ts';
 import { createStorageDriver } from '../../../src/oci/images/store/driver.ts';
 import { run } from '../../support/run.ts';
 import { archive, digestOf, entry } from '../../unit/oci/layers/tar-builder.ts';
@@ -197,6 +198,44 @@ describeAsRoot('root file systems', () => {
     // the directory gone from under its record counts as missing as well
     rmSync(join(store.paths.layers, here.slice(7), 'diff'), { recursive: true });
     await expect(driver.mountRootfs({ id, layers: [here] }, context())).rejects.toThrow(here);
+  });
+
+  test('F27: a layer that is gone is named also after roots were mounted from its image', async () => {
+    const mountAndRemove = async (layers: readonly Digest[]): Promise<void> => {
+      const { id, rootfs } = await mounted(layers);
+      expect(readdirSync(rootfs)).toHaveLength(2);
+      await driver.removeRootfs({ id, layers }, context());
+    };
+    for (const goes of ['deleted by the daemon', 'deleted by somebody'] as const) {
+      const [low, high] = [await layer(entry({ name: goes })), await layer(entry({ name: `${goes}, too` }))];
+      const layers = [low, high];
+      for (let roots = 0; roots < 2; roots += 1) await mountAndRemove(layers);
+      if (goes === 'deleted by the daemon') await driver.removeLayer({ diffId: low }, context());
+      else rmSync(join(store.paths.layers, low.slice(7)), { recursive: true });
+      for (let attempts = 0; attempts < 2; attempts += 1) {
+        const id = newId();
+        await expect(driver.mountRootfs({ id, layers }, context())).rejects.toMatchObject({
+          fault: { kind: 'notFound', subject: low },
+        });
+        await driver.removeRootfs({ id, layers }, context());
+      }
+      await layer(entry({ name: goes }));
+      await mountAndRemove(layers);
+    }
+  });
+
+  test('F89: nothing but the known entries is left beside what a container wrote', async () => {
+    const { id, rootfs } = await mounted([await layer(dir('etc/'), entry({ name: 'etc/f' }))]);
+    writeFileSync(join(rootfs, 'etc/f'), 'own');
+    await driver.unmountRootfs({ id, layers: [] }, context());
+    const left = readdirSync(layout.storageDir(id), { recursive: true, encoding: 'utf8' });
+    const written = ['upper', 'upper/etc', 'upper/etc/f'];
+    expect(left.toSorted()).toEqual([...OVERLAY_LEFT.map(({ path }) => path), ...written].toSorted());
+    for (const { path, isDirectory } of OVERLAY_LEFT)
+      expect([path, lstatSync(join(layout.storageDir(id), path)).isDirectory()]).toEqual([path, isDirectory]);
+    await driver.removeRootfs({ id, layers: [] }, context());
+    await store.settled();
+    expect(readdirSync(store.paths.trash)).toEqual([]);
   });
 
   test('F49: a root in use is detached: the name is free, and the files go with their last user', async () => {

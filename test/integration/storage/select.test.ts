@@ -4,11 +4,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { btrfsDriver } from '../../../src/oci/images/store/drivers/btrfs.ts';
 import { overlayDriver } from '../../../src/oci/images/store/drivers/overlay.ts';
-import {
-  checkOtherStore,
-  claimStore,
-  parseDriverName,
-} from '../../../src/oci/images/store/drivers/select.ts';
+import { checkOtherStore, claimStore } from '../../../src/oci/images/store/drivers/select.ts';
+import { parseDriverName } from '../../../src/oci/images/store/drivers/driver-name.ts';
 import { vfsDriver } from '../../../src/oci/images/store/drivers/vfs.ts';
 import { describeAsRoot, openStore, scratch } from '../unpack/support.ts';
 

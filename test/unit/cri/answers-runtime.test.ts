@@ -151,5 +151,12 @@ describe('the runtime itself', () => {
     expect(systemd.linux?.cgroupDriver).toBe(CgroupDriver.SYSTEMD);
     const update = { runtimeConfig: { networkConfig: { podCidr: '10.0.0.0/24' } } };
     expect(await stage().send(method.updateRuntimeConfig, update)).toMatchObject({});
+    const used: string[] = [];
+    const usePodCidr = async (cidr: string): Promise<void> => void used.push(cidr);
+    const { send } = stage({}, { usePodCidr });
+    await send(method.updateRuntimeConfig, update);
+    await send(method.updateRuntimeConfig, { runtimeConfig: { networkConfig: {} } });
+    await send(method.updateRuntimeConfig, {});
+    expect(used).toEqual(['10.0.0.0/24']);
   });
 });

@@ -161,3 +161,31 @@ describe('the chain for one pod', () => {
     expect(typesFor({ portMappings: [] })).toEqual(['bridge', 'portmap']);
   });
 });
+
+it('is left without a fallback: the start names the key, and a pod with a damaged record can be removed', async () => {
+  plugins = fakePlugins(speaks);
+  plugins.install('bridge', 'portmap');
+  const { dir } = plugins;
+  for (const name of ['net.d', 'cache', 'leases/troupe0']) mkdirSync(join(dir, name), { recursive: true });
+  const [a, b] = [sandboxInput(sandboxId('a')), sandboxInput(sandboxId('b'))];
+  writeFileSync(join(dir, 'cache', `${a.id}.json`), '{"torn');
+  writeFileSync(join(dir, 'leases/troupe0/10.62.0.2'), `${a.id}\neth0`);
+  const warned: string[] = [];
+  const left = createNetworkDriver({
+    ...{ confDir: join(dir, 'net.d'), networkName: '', pluginDirs: [dir], cacheDir: join(dir, 'cache') },
+    ...{ provenFile: join(dir, 'proven'), netnsPath: () => OWN_NETNS, leaseDir: join(dir, 'leases') },
+    own: defaultNetwork({ leaseDir: join(dir, 'leases') }),
+    ...{ runTool: plugins.runTool, clock: new HandClock() },
+    log: { ...silentLog, warn: (_fields: object, message: string) => void warned.push(message) },
+  });
+  driver = left;
+  await left.start();
+  expect(warned.filter((line) => line.includes('network.fallback = "bridge"'))).toContain(
+    'pods have addresses of the own network, but new pods get none: set network.fallback = "bridge", or install a network',
+  );
+  const fx = { signal: new AbortController().signal, timeoutMs: 1000, note: () => undefined };
+  await left.del(a, fx);
+  expect(plugins.order()).toContain('DEL bridge');
+  expect(await left.observe(fx)).toEqual([]);
+  await expect(left.add(b, fx)).rejects.toThrow('no CNI configuration in');
+});

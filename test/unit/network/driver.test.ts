@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { EffectContext } from '../../../src/ports/effect.ts';
@@ -30,6 +30,9 @@ interface Setting {
   /** The configuration file, in place of one with this chain. */
   readonly text?: string;
   readonly clock?: NetworkDriverOptions['clock'];
+  readonly reportProblem?: NetworkDriverOptions['reportProblem'];
+  /** More files of the directory. */
+  readonly files?: Readonly<Record<string, string>>;
 }
 
 const stillClock = { setTimeout: () => 0, clearTimeout: () => undefined, monoMs: () => 0 };
@@ -45,12 +48,15 @@ async function start({
   chain = [{ type: 'one' }],
   text = JSON.stringify({ cniVersion: '1.1.0', name: 'n', plugins: chain }),
   clock = stillClock,
+  reportProblem = () => undefined,
+  files = {},
 }: Setting = {}): Promise<NetworkDriver> {
   plugins = fakePlugins(answer);
   plugins.install('one', 'two');
   const confDir = join(plugins.dir, 'net.d');
   mkdirSync(confDir);
   writeFileSync(join(confDir, '10.conflist'), text);
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(confDir, name), content);
   driver = createNetworkDriver({
     confDir,
     networkName: '',
@@ -59,6 +65,7 @@ async function start({
     provenFile: join(plugins.dir, 'proven'),
     netnsPath: netns,
     runTool: plugins.runTool,
+    reportProblem,
     clock,
     log: silentLog,
   });
@@ -76,6 +83,24 @@ function effect(): EffectContext & { readonly notes: string[] } {
     notes,
   };
 }
+
+describe('a broken file beside a good one', () => {
+  it('F56 is reported with its reason until it is gone, and the network is ready all the same', async () => {
+    const clock = new HandClock();
+    const reported: (readonly [string, string])[] = [];
+    const port = await start({
+      clock,
+      files: { '20-broken.conflist': '{' },
+      reportProblem: (path, reason) => void reported.push([path, reason]),
+    });
+    const broken = join(plugins.dir, 'net.d/20-broken.conflist');
+    expect(port.status()).toMatchObject({ ready: true });
+    expect(reported).toEqual([[broken, 'not a JSON object']]);
+    rmSync(broken);
+    await clock.advance(networkLimits.rescanMs);
+    await expect.poll(() => reported.at(-1)).toEqual([broken, '']);
+  });
+});
 
 describe('the network port', () => {
   it('adds, reports what it waits on, lists and deletes', async () => {

@@ -92,11 +92,11 @@ describe('NetworkReady', () => {
     expect(watch.state()).toEqual({
       ready: false,
       reason: 'NetworkPluginNotReady',
-      message: `no CNI configuration in ${confDir}`,
+      message: `no CNI configuration in ${confDir}: install a network, or set network.fallback = "bridge"`,
     });
     rmSync(confDir, { recursive: true });
     await watch.rescan();
-    expect(watch.state().message).toBe(`no CNI configuration in ${confDir}`);
+    expect(watch.state().message).toContain(`no CNI configuration in ${confDir}: install a network`);
   });
 
   it('F56: names what is wrong with the files, and becomes true with a valid one', async () => {
@@ -148,6 +148,20 @@ describe('NetworkReady', () => {
     expect(watch.state()).toMatchObject({ ready: true, network: { name: 'mine' } });
   });
 
+  it('waits for a configured network that is not there yet, and uses no fallback in its place', async () => {
+    const fallback = defaultNetwork({ leaseDir: '/var/lib/x' });
+    const { watch, put, confDir } = setUp({ fallback, networkName: 'mine' });
+    await watch.start();
+    expect(watch.state()).toEqual({
+      ready: false,
+      reason: 'NetworkPluginNotReady',
+      message: `no network mine in ${confDir}: no CNI configuration`,
+    });
+    put('10.conflist', list('mine'));
+    await watch.rescan();
+    expect(watch.state()).toMatchObject({ ready: true, network: { name: 'mine' } });
+  });
+
   it('turns false when the configuration is deleted, never back to the fallback', async () => {
     plugins = fakePlugins(speaks);
     const fallback = defaultNetwork({ leaseDir: '/var/lib/x' });
@@ -160,7 +174,7 @@ describe('NetworkReady', () => {
     expect(watch.state()).toMatchObject({ ready: true, network: { name: 'real' } });
     rmSync(join(confDir, '10.conflist'));
     await watch.rescan();
-    expect(watch.state()).toMatchObject({ ready: false, message: `no CNI configuration in ${confDir}` });
+    expect(watch.state()).toMatchObject({ ready: false, reason: 'NetworkPluginNotReady' });
   });
 
   it('F56: treats a broken file that was valid as half-written: pods join their own network, not that of the next file', async () => {

@@ -32,6 +32,8 @@ export interface ClientOptions {
   /** Called at each pull, so that a reload takes effect. */
   readonly registries: () => RegistriesConf;
   readonly timeouts?: Partial<Timeouts>;
+  /** In place of that timeout, called at each use. */
+  readonly stallMs?: () => number;
   readonly certificates?: TransportOptions['certificates'];
   readonly proxy?: TransportOptions['proxy'];
   /** Credentials stored on the node, for pulls without credentials in the request. */
@@ -89,7 +91,13 @@ export class RegistryClient {
   constructor(options: ClientOptions) {
     this.#options = options;
     const { connectMs, headersMs, stallMs, documentMs } = distributionLimits;
-    this.#timeouts = { connectMs, headersMs, stallMs, documentMs, ...options.timeouts };
+    const fixed = { connectMs, headersMs, stallMs, documentMs, ...options.timeouts };
+    this.#timeouts = {
+      ...fixed,
+      get stallMs() {
+        return options.stallMs?.() ?? fixed.stallMs;
+      },
+    };
     this.#transport = new Transport({
       clock: options.clock,
       timeouts: this.#timeouts,

@@ -35,6 +35,8 @@ export interface Ask {
   readonly attempted: string;
 }
 
+const NOT_ACCEPTED = 'authentication failed: the credentials were not accepted';
+
 export class RegistrySession {
   readonly endpoint: Endpoint;
   readonly #options: RegistrySessionOptions;
@@ -72,7 +74,12 @@ export class RegistrySession {
 
   /** Throws the Fault of an answer that is not a success. */
   refuse(response: HttpResponse, attempted: string): Promise<never> {
-    return faultOfStatus(response, attempted, (text) => this.redact(text), this.#withheld);
+    return faultOfStatus(response, attempted, (text) => this.redact(text), this.#hint(response));
+  }
+
+  #hint({ status, isForeign }: HttpResponse): string {
+    const isRejected = status === 401 && !isForeign && this.#options.credentials !== undefined;
+    return this.#withheld === '' && isRejected ? NOT_ACCEPTED : this.#withheld;
   }
 
   /**
@@ -163,7 +170,7 @@ export class RegistrySession {
     const reason =
       credentials === undefined
         ? 'authentication required, and no credentials are configured for it'
-        : 'authentication failed: the credentials were not accepted';
+        : NOT_ACCEPTED;
     return fail('denied', `${ask.attempted}: ${host}: ${reason}`);
   }
 

@@ -9,6 +9,7 @@ import * as http from 'node:http';
 import * as https from 'node:https';
 import type { LookupFunction } from 'node:net';
 import type { SecureContext } from 'node:tls';
+import { isDeepStrictEqual } from 'node:util';
 import { distributionLimits } from '../bounds.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import { Body } from './body.ts';
@@ -64,8 +65,8 @@ export interface TransportOptions {
   readonly timeouts: Timeouts;
   /** The TLS context for a `host[:port]`; undefined to use the default authorities only. */
   readonly certificates?: (host: string) => Promise<SecureContext | undefined>;
-  /** Proxies in the form of `http.Agent`; used when a pool is created. */
-  readonly proxy?: http.ProxyEnv;
+  /** Proxies in the form of `http.Agent`, called for each request; undefined for none. */
+  readonly proxy?: () => http.ProxyEnv | undefined;
   /** Replaces the resolver in tests. */
   readonly lookup?: typeof dnsLookup;
   /** Send every request to this Unix socket, whatever its host: plain http, no proxy. */
@@ -85,6 +86,10 @@ const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 export class Transport {
   readonly #options: TransportOptions;
   readonly #agents = new Map<string, http.Agent>();
+  /** The proxies of these pools. */
+  #proxy: http.ProxyEnv | undefined;
+  /** Pools of the proxies before these; their requests under way go on. */
+  #earlier: readonly http.Agent[] = [];
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -92,8 +97,19 @@ export class Transport {
 
   /** Closes all sockets, including busy ones. */
   close(): void {
-    for (const agent of this.#agents.values()) agent.destroy();
+    for (const agent of [...this.#earlier, ...this.#agents.values()]) agent.destroy();
     this.#agents.clear();
+  }
+
+  /** Other proxies get other pools. A download through those of two changes ago is interrupted and resumed. */
+  #takeProxy(): http.ProxyEnv | undefined {
+    const proxy = this.#options.proxy?.();
+    if (isDeepStrictEqual(proxy, this.#proxy)) return this.#proxy;
+    for (const agent of this.#earlier) agent.destroy();
+    this.#earlier = [...this.#agents.values()];
+    this.#agents.clear();
+    this.#proxy = proxy;
+    return proxy;
   }
 
   /**
@@ -187,6 +203,7 @@ export class Transport {
 
   /** One pool per kind of connection: a verified request must never use a socket that was not verified. */
   #agent(isTls: boolean, insecure: boolean, url: URL, policy: EndpointPolicy): http.Agent {
+    const proxy = this.#takeProxy();
     const named = policy.mayBeLocal(url);
     const key = `${isTls ? 'https' : 'http'} ${insecure ? 'insecure' : 'verified'} ${named ? 'configured' : 'other'}`;
     let agent = this.#agents.get(key);
@@ -198,7 +215,7 @@ export class Transport {
         maxFreeSockets: distributionLimits.idleSocketsPerHost,
         timeout: distributionLimits.idleSocketMs,
         lookup: named ? this.#lookup() : guardedLookup(this.#lookup()),
-        ...(this.#options.proxy === undefined ? {} : { proxyEnv: this.#options.proxy }),
+        ...(proxy === undefined ? {} : { proxyEnv: proxy }),
       };
       agent = isTls
         ? new https.Agent({ ...bounds, rejectUnauthorized: !insecure, minVersion: 'TLSv1.2' })

@@ -38,8 +38,8 @@ export interface PolicyDriverOptions {
   readonly transport: Pick<Transport, 'send'>;
   /** Whether a `host[:port]` is configured as insecure. */
   readonly isInsecure: (host: string) => boolean;
-  /** Directory of registries.d; '' for none. */
-  readonly registriesD: string;
+  /** Directory of registries.d; '' for none. Called at each use. */
+  readonly registriesD: () => string;
   readonly platform: Platform;
   readonly clock: ClockPort;
 }
@@ -242,7 +242,7 @@ class Search {
   ): Promise<readonly Signature[]> {
     const { registriesD, client, transport, isInsecure, clock } = this.#options;
     const { lookaside, attachments } = locationsOf(
-      await usable(this.#attempted, () => loadRegistriesD(registriesD)),
+      await usable(this.#attempted, () => loadRegistriesD(registriesD())),
       reference,
     );
     const found: Signature[] = [];

@@ -25,10 +25,11 @@ const NAMESPACE = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/u;
  * reading.
  */
 export class PolicyFiles {
-  readonly #paths: PolicyPaths;
+  readonly #paths: () => PolicyPaths;
   readonly #parsed = new Map<string, { readonly bytes: Buffer; readonly policy: Policy }>();
 
-  constructor(paths: PolicyPaths) {
+  /** @param paths called at each use */
+  constructor(paths: () => PolicyPaths) {
     this.#paths = paths;
   }
 
@@ -36,12 +37,12 @@ export class PolicyFiles {
    * Namespaces with the same scope have the same policy. The scope is the namespace itself if each may have its own.
    */
   scope(namespace: string): string {
-    return this.#paths.directory === '' ? '' : namespace;
+    return this.#paths().directory === '' ? '' : namespace;
   }
 
   /** The policy of a namespace. Throws `invalidRequest`, with path and reason, for a policy that cannot be used. */
   async of(namespace: string): Promise<Policy> {
-    const { file, directory } = this.#paths;
+    const { file, directory } = this.#paths();
     const own =
       directory === '' || namespace === ''
         ? undefined
@@ -53,7 +54,7 @@ export class PolicyFiles {
 
   /** Current problems of all policy files: path → reason. A policy with a problem refuses all its images. */
   async problems(): Promise<ReadonlyMap<string, string>> {
-    const { file, directory } = this.#paths;
+    const { file, directory } = this.#paths();
     const found = new Map<string, string>();
     const names =
       directory === ''

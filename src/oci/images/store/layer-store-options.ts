@@ -31,7 +31,7 @@ export interface LayerStoreOptions {
   readonly workerIdleMs?: number;
   /** Replaces the worker program or the number of workers in tests. */
   readonly workerPool?: Pick<PoolOptions, 'workers' | 'program'>;
-  /** Concurrent layer transfers in all, and from one registry; default: `storageLimits`. */
-  readonly transfers?: number;
-  readonly transfersPerSource?: number;
+  /** Concurrent layer transfers in all, and from one registry; default: `storageLimits`. Called at each use. */
+  readonly transfers?: () => number;
+  readonly transfersPerSource?: () => number;
 }

@@ -20,12 +20,13 @@ import { SingleFlight } from './single-flight.ts';
 import type { Caller } from './single-flight.ts';
 import { takeLayer } from './layer-intake.ts';
 import type { Download, IntakeOptions } from './layer-intake.ts';
-import { layerDiff, layerDir, storePaths } from './records/layer-layout.ts';
+import { layerDiff, layerDir, layerOf, storePaths } from './records/layer-layout.ts';
 import type { StorePaths } from './records/layer-layout.ts';
 import { readLayerRecord } from './records/layer-record.ts';
 import type { LayerRecord } from './records/layer-record.ts';
 import type { LayerStoreOptions } from './layer-store-options.ts';
 import { namesIn } from './records/names-in.ts';
+import { MountableLayers } from './mountable-layers.ts';
 import { OtherStores } from './other-stores.ts';
 import type { FoundLayer, ListedLayers } from './other-stores.ts';
 import type { StoreDirectories } from './records/store-directories.ts';
@@ -33,6 +34,7 @@ import { StoreDisks } from './store-disks.ts';
 import { DiskSweep } from './sweep-debris.ts';
 import { Transfers } from './transfers.ts';
 import type { Party } from './transfers.ts';
+import type { KnownEntry } from '../../trees/small-tree.ts';
 import type { Measured } from '../../trees/tree-measure.ts';
 import type { UnpackJob } from './workers/worker-protocol.ts';
 
@@ -50,11 +52,11 @@ export class LayerStore {
   readonly paths: StorePaths;
   readonly driver: RootfsDriver;
   readonly directories: StoreDirectories;
-  /**
-   * Containers whose root and volumes this process has unmounted and not mounted again: their removal need not try it.
-   * Each leaves with its removal.
-   */
+  /** Containers whose root and volumes this process has unmounted since it last mounted any; removal takes them out. */
   readonly unmounted = new Set<ContainerId>();
+  /** Containers for which this process has mounted the root alone, in a new directory. */
+  readonly onlyRoot = new Set<ContainerId>();
+  readonly mountable = new MountableLayers();
   readonly #options: LayerStoreOptions;
   readonly #others: OtherStores;
   readonly #disks: StoreDisks;
@@ -75,12 +77,10 @@ export class LayerStore {
     this.#options = options;
     this.paths = storePaths(options.root, options.containersRoot);
     this.#flights = new SingleFlight(options.clock);
-    const { transfers = storageLimits.transfers, transfersPerSource = storageLimits.transfersPerSource } =
-      options;
     this.#transfers = new Transfers({
       clock: options.clock,
-      slots: transfers,
-      slotsPerHost: transfersPerSource,
+      slots: () => options.transfers?.() ?? storageLimits.transfers,
+      slotsPerHost: () => options.transfersPerSource?.() ?? storageLimits.transfersPerSource,
     });
     this.#others = new OtherStores(options.additionalRoots ?? [], options);
     const { paths, clock, log } = this;
@@ -165,8 +165,10 @@ export class LayerStore {
   }
 
   /** The layer's record in our own store; undefined if the layer is missing or incomplete (F27, F28). */
-  record(diffId: Digest): Promise<LayerRecord | undefined> {
-    return readLayerRecord(layerDir(this.paths, diffId), diffId, (call) => this.onImages(call));
+  async record(diffId: Digest): Promise<LayerRecord | undefined> {
+    const record = await readLayerRecord(layerDir(this.paths, diffId), diffId, (call) => this.onImages(call));
+    if (record === undefined) this.mountable.forget(diffId);
+    return record;
   }
 
   /** Finds the layer in our own store or in a read-only one. */
@@ -282,8 +284,10 @@ export class LayerStore {
   }
 
   /** Moves a directory of the store to the trash, to be deleted in the background. Succeeds if it does not exist. */
-  discard(path: string): Promise<void> {
-    return this.#disks.discard(path);
+  async discard(path: string, known?: readonly KnownEntry[]): Promise<void> {
+    await this.#disks.discard(path, known);
+    const diffId = layerOf(this.paths, path);
+    if (diffId !== undefined) this.mountable.forget(diffId);
   }
 
   /** Measures trees in a worker; all of them must be of images, or all of containers. */

@@ -2,11 +2,11 @@
  * Mounts and removes root file systems of containers: the part that all storage drivers share. Drivers make the mounts
  * (drivers/).
  */
-import { chmod, chown, mkdir } from 'node:fs/promises';
+import { chmod, chown, mkdir, rmdir, lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VolumeUse } from '../../../ports/specs.ts';
 import type { RootfsInput } from '../../../ports/storage.ts';
-import { fail } from '../../../base/fault.ts';
+import { fail, toFault } from '../../../base/fault.ts';
 import type { ContainerId, Digest } from '../../../base/ids.ts';
 import { storageLimits } from '../../bounds.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
@@ -55,13 +55,26 @@ export async function mountRootfs(
     cgroup: options.cgroup,
     attempted,
   });
-  if (!(await isMounted(store, paths.rootfs))) {
+  const { volumes = [] } = input;
+  // nothing can be mounted below a directory that was just created
+  const isNew = await store.onContainers(() => makeDirectory(paths.dir));
+  if (isNew && volumes.length === 0 && owners === undefined) store.onlyRoot.add(input.id);
+  else store.onlyRoot.delete(input.id);
+  if (isNew || !(await isMounted(store, paths.rootfs))) {
     const attempted = `mount root file system of container ${input.id}`;
-    const layers = await layersOf(store, input.layers, attempted);
-    await store.onContainers(() => makeDirectories(paths, owners));
-    await store.driver.mountRoot(request(layers, attempted));
+    try {
+      await withLayers(store, input.layers, attempted, async (layers) => {
+        await store.onContainers(() => makeDirectories(paths, owners, isNew));
+        await store.driver.mountRoot(request(layers, attempted));
+      });
+    } catch (error) {
+      store.onlyRoot.delete(input.id);
+      // without a layer nothing is created; what a driver has created is removed with the container
+      if (isNew) await store.onContainers(() => rmdir(paths.dir)).catch(() => undefined);
+      throw error;
+    }
   }
-  for (const volume of input.volumes ?? []) await mountVolume(store, volume, request);
+  for (const volume of volumes) await mountVolume(store, volume, request);
 }
 
 /** Mounts an image volume: read-only, noexec and nodev (Kubernetes' documentation of image volumes). */
@@ -80,13 +93,71 @@ async function mountVolume(
     await chmod(paths.volumes, PASSABLE_MODE);
   });
   if (await isMounted(store, target)) return;
-  const layers = await layersOf(store, volume.layers, `${attempted} of container ${request([], '').id}`);
-  await store.driver.mountVolume({ ...request(layers, attempted), target, name });
+  await withLayers(store, volume.layers, `${attempted} of container ${request([], '').id}`, (layers) =>
+    store.driver.mountVolume({ ...request(layers, attempted), target, name }),
+  );
+}
+
+/** Mounts with the layers, whose records are read for an image's first container alone. */
+async function withLayers(
+  store: LayerStore,
+  wanted: readonly Digest[],
+  attempted: string,
+  mount: (layers: readonly StoredLayer[]) => Promise<void>,
+): Promise<void> {
+  const { mountable } = store;
+  const mountAnew = (read: () => Promise<readonly StoredLayer[]>): Promise<void> =>
+    mountable.learn(wanted, async () => {
+      const stored = await read();
+      await mount(stored);
+      return stored;
+    });
+  const known = mountable.find(wanted);
+  if (known === undefined) return mountAnew(() => layersOf(store, wanted, attempted));
+  try {
+    // a mount of layers on a disk that does not answer would keep one of the pool's threads for each call (F45)
+    await store.onImages(() => lstat(store.paths.layers));
+    await mount(known);
+  } catch (error) {
+    mountable.drop(wanted);
+    await mountAnew(async () => {
+      const stored = await layersOf(store, wanted, attempted).catch((thrown: unknown) => {
+        throw isGone(thrown) ? thrown : error;
+      });
+      // with the same layers another attempt would fail, too
+      if (isSameList(stored, known)) throw error;
+      return stored;
+    });
+  }
+}
+
+/** Whether `layersOf` has found that a layer is gone, which then is why a mount with it failed. */
+function isGone(thrown: unknown): boolean {
+  return ['notFound', 'notReady'].includes(toFault(thrown).kind);
+}
+
+function isSameList(one: readonly StoredLayer[], other: readonly StoredLayer[]): boolean {
+  return one.length === other.length && one.every(({ dir }, at) => dir === other[at]?.dir);
+}
+
+/** False if it exists, or its parent does not. */
+async function makeDirectory(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: PRIVATE_MODE });
+    return true;
+  } catch (error) {
+    if (['EEXIST', 'ENOENT'].includes(codeOf(error) ?? '')) return false;
+    throw error;
+  }
 }
 
 /** Creates the directories that a driver expects. */
-async function makeDirectories(paths: RootfsPaths, owners: RootfsOwners | undefined): Promise<void> {
-  await mkdir(paths.dir, { recursive: true, mode: PRIVATE_MODE });
+async function makeDirectories(
+  paths: RootfsPaths,
+  owners: RootfsOwners | undefined,
+  isNew: boolean,
+): Promise<void> {
+  if (!isNew) await mkdir(paths.dir, { recursive: true, mode: PRIVATE_MODE });
   await mkdir(paths.rootfs, { recursive: true, mode: PRIVATE_MODE });
   if (owners === undefined) return;
   await chown(paths.dir, 0, owners.mappings.gids.hostId);
@@ -135,11 +206,14 @@ function refuseMissing({ unreadStores }: LayerStore, diffId: Digest, attempted: 
 export async function unmountRootfs(store: LayerStore, id: ContainerId): Promise<void> {
   await store.takeOver();
   const paths = rootfsPaths(store.paths, id);
-  for (const name of await store.onContainers(() => namesIn(paths.volumes)))
-    await unmountAll(join(paths.volumes, name));
-  // must come before any deletion below: these are mounts of the layers (read-only, in case one is missed)
-  await unmountAttached(paths.lower);
-  await unmountAll(paths.rootfs);
+  if (store.onlyRoot.has(id)) await unmountOnce(paths.rootfs);
+  else {
+    for (const name of await store.onContainers(() => namesIn(paths.volumes)))
+      await unmountAll(join(paths.volumes, name));
+    // must come before any deletion below: these are mounts of the layers (read-only, in case one is missed)
+    await unmountAttached(paths.lower);
+    await unmountAll(paths.rootfs);
+  }
   await store.driver.unmounted?.(paths);
   store.unmounted.add(id);
 }
@@ -170,8 +244,9 @@ export async function removeRootfs(store: LayerStore, id: ContainerId): Promise<
   const paths = rootfsPaths(store.paths, id);
   if (driver.removingRoot !== undefined && (await store.onContainers(() => isThere(paths.dir))))
     await driver.removingRoot(paths, id);
-  await store.discard(paths.dir);
+  await store.discard(paths.dir, driver.leftEntries);
   store.unmounted.delete(id);
+  store.onlyRoot.delete(id);
 }
 
 function isMounted(store: LayerStore, path: string): Promise<boolean> {

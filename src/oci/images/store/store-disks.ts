@@ -14,6 +14,7 @@ import type { StorePaths } from './records/layer-layout.ts';
 import { storeDirectories } from './records/store-directories.ts';
 import type { StoreDirectories } from './records/store-directories.ts';
 import { Trash } from './trash.ts';
+import type { KnownEntry } from '../../trees/small-tree.ts';
 import type { Measured } from '../../trees/tree-measure.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
 import type { PoolOptions } from './workers/worker-pool.ts';
@@ -83,8 +84,11 @@ export class StoreDisks {
     return inPool(this.#paths.containersRoot, call);
   }
 
-  /** Moves a directory of the store to the trash, to be deleted in the background. Succeeds if it does not exist. */
-  async discard(path: string): Promise<void> {
+  /**
+   * Moves a directory of the store to the trash, to be deleted in the background. Succeeds if it does not exist.
+   * `known`: see `removeSmallTree`.
+   */
+  async discard(path: string, known?: readonly KnownEntry[]): Promise<void> {
     const isContainers = path.startsWith(`${this.#paths.containers}/`);
     await (isContainers ? this.directories.ofContainers() : this.directories.ofImages());
     const { trash } = isContainers ? this.containers : this.images;
@@ -95,7 +99,7 @@ export class StoreDisks {
       if (codeOf(error) === 'ENOENT') return;
       throw error;
     }
-    trash.later(name);
+    trash.later(name, known);
   }
 
   /** Measures trees in a worker; all of them must be of images, or all of containers. */

@@ -31,8 +31,9 @@ export interface Turn {
 
 export interface TransfersOptions {
   readonly clock: ClockPort;
-  readonly slots: number;
-  readonly slotsPerHost: number;
+  /** Called for each choice; more of them take effect when a transfer ends, or at the next measurement. */
+  readonly slots: () => number;
+  readonly slotsPerHost: () => number;
 }
 
 interface Waiter {
@@ -152,7 +153,7 @@ export class Transfers {
    * transfers.
    */
   #next(): Waiter | undefined {
-    const { slots, slotsPerHost } = this.#options;
+    const [slots, slotsPerHost] = [this.#options.slots(), this.#options.slotsPerHost()];
     const held = [...this.#running].filter(({ isSlow }) => !isSlow);
     const of = (all: readonly Running[], key: keyof Party, party: Party): number =>
       all.filter((one) => one.party[key] === party[key]).length;

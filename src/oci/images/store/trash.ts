@@ -2,7 +2,7 @@
  * A trash directory: directories are moved into it and deleted in the background. What cannot be deleted is reported as
  * a condition and tried again at the next `empty`; it does not delay other deletions.
  */
-import { realpath } from 'node:fs/promises';
+import { opendir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../../ports/clock.ts';
 import { Semaphore } from '../../../base/bounded.ts';
@@ -12,6 +12,7 @@ import type { DebrisReport } from '../../../base/left-debris.ts';
 import { storageLimits } from '../../bounds.ts';
 import type { Log } from '../../../base/log.ts';
 import { removeSmallTree } from '../../trees/small-tree.ts';
+import type { KnownEntry } from '../../trees/small-tree.ts';
 import { unmountBelow } from '../../trees/unmount-below.ts';
 import type { Emptied } from '../../trees/tree-empty.ts';
 import type { RunningJob, WorkerPool } from './workers/worker-pool.ts';
@@ -52,10 +53,10 @@ export class Trash {
     return join(this.directory, this.#options.newName());
   }
 
-  /** Deletes a path in the background. It must be in the trash or no longer in use. */
-  later(path: string): void {
+  /** Deletes a path in the background. It must be in the trash or no longer in use. `known`: see `removeSmallTree`. */
+  later(path: string, known?: readonly KnownEntry[]): void {
     const deleted = this.#deletions
-      .with(() => this.#remove(path))
+      .with(() => this.#remove(path, known))
       .catch((error: unknown) => {
         this.#left.report(path, toFault(error).message);
       })
@@ -85,10 +86,10 @@ export class Trash {
     for (const job of this.#jobs) job.cancel();
   }
 
-  async #remove(path: string): Promise<void> {
+  async #remove(path: string, known?: readonly KnownEntry[]): Promise<void> {
     const { log } = this.#options;
     if (this.#isClosed) return;
-    if (!(await this.gate(() => removeSmallTree(path, storageLimits.smallTreeEntries)))) {
+    if (!(await this.gate(() => removeSmallTree(path, storageLimits.smallTreeEntries, known)))) {
       const result = await this.#run({ kind: 'remove', path });
       if (result.kind !== 'remove') return;
       const { entries, freedBytes, failures, failed } = result.removal;
@@ -108,6 +109,10 @@ export class Trash {
       // unmount by mountinfo first: the worker recognises a mount when it opens it, which fails if a FUSE program has
       // died
       const [unmounted] = await Promise.allSettled([this.gate(() => realpath(directory)).then(unmountBelow)]);
+      if (await this.gate(() => isEmpty(directory))) {
+        if (unmounted.status === 'rejected') throw unmounted.reason;
+        return;
+      }
       const { kept, problem } = await this.#emptyOnce();
       for (const { name, failures, failed } of kept)
         round.failed(join(directory, name), reasonOf(failures, failed));
@@ -156,4 +161,17 @@ function reportWhile(isOpen: () => boolean, conditions: DebrisReport): DebrisRep
 function reasonOf(failures: readonly string[], failed: number): string {
   const more = failed - failures.length;
   return `${failures.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
+}
+
+/**
+ * Whether the directory has no entry, as at most starts: a worker takes a sixth of the processor time of a start. If it
+ * can't be read, the worker reports why.
+ */
+async function isEmpty(directory: string): Promise<boolean> {
+  try {
+    await using entries = await opendir(directory, { bufferSize: 1 });
+    return (await entries.read()) === null;
+  } catch {
+    return false;
+  }
 }

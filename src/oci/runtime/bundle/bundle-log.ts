@@ -4,7 +4,7 @@ import { lstat, mkdir, open, rm } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { fail } from '../../../base/fault.ts';
 import { specLimits } from '../bounds.ts';
-import { codeOf, missingAs } from '../../../host/ffi/errno.ts';
+import { codeOf, missingAs, onlyAbsent } from '../../../host/ffi/errno.ts';
 import { makeDirectories } from '../../../host/files/make-directories.ts';
 
 /** The absolute path of the log; empty for no log. Throws `invalidRequest` with the field's name. */
@@ -41,31 +41,40 @@ function check(path: string, field: string): void {
   }
 }
 
+/** Makes an empty log and its directories. Keeps an existing log; throws `invalidRequest` if it is no regular file. */
+export async function createLog(logDirectory: string, path: string): Promise<void> {
+  await makeLogDirectories(logDirectory, path);
+  // a file that was just created needs no check
+  if (!(await makeLog(path))) await checkLog(path);
+}
+
 /**
- * Makes the directories and checks the path. From log_directory on (which may itself be reached through symbolic
- * links, as /var/log often is), every component must be a real directory and an existing log a regular file: the
- * monitor opens the path as root and follows symbolic links.
+ * Makes the directories and checks them. From log_directory on (which may itself be reached through symbolic links, as
+ * /var/log often is), every component must be a real directory and an existing log a regular file: the monitor opens
+ * the path as root and follows symbolic links.
  */
-export async function prepareLog(logDirectory: string, path: string): Promise<void> {
-  await makeDirectories(logDirectory, 0o755);
-  const steps = posix.relative(logDirectory, path).split('/');
-  const name = steps.pop();
+async function makeLogDirectories(logDirectory: string, path: string): Promise<void> {
+  const steps = posix.relative(logDirectory, path).split('/').slice(0, -1);
+  if (steps.length === 0) await makeDirectories(logDirectory, 0o755);
   let at = logDirectory;
-  let isNew = false;
-  for (const step of steps) {
+  for (const [depth, step] of steps.entries()) {
     at = posix.join(at, step);
-    isNew = await makeNew(at);
-    if (!isNew && !(await lstat(at)).isDirectory()) {
+    // the kubelet has created it, and so the directories above it exist
+    const found = await lstat(at).catch(onlyAbsent);
+    if (found === undefined && depth === 0) await makeDirectories(logDirectory, 0o755);
+    const isNew = found === undefined && (await makeNew(at));
+    if (!isNew && !(found ?? (await lstat(at))).isDirectory()) {
       fail('invalidRequest', `log to ${path}: ${at} is not a directory but a link or a file`, {
         subject: 'log_path',
       });
     }
   }
-  if (isNew) return;
-  const found = await missingAs(lstat(posix.join(at, name ?? '')), undefined);
-  if (found !== undefined && !found.isFile()) {
+}
+
+async function checkLog(path: string): Promise<void> {
+  const found = await missingAs(lstat(path), undefined);
+  if (found !== undefined && !found.isFile())
     fail('invalidRequest', `log to ${path}: not a regular file`, { subject: 'log_path' });
-  }
 }
 
 /** False if something of this name is there. */
@@ -85,8 +94,8 @@ async function makeNew(path: string): Promise<boolean> {
  */
 const LOG_MODE = 0o640;
 
-/** Makes an empty log, to which the monitor appends. An existing file is kept. */
-export async function makeLog(path: string): Promise<void> {
+/** Makes an empty log, to which the monitor appends. False if something of this name is there, which is kept. */
+async function makeLog(path: string): Promise<boolean> {
   const file = await open(
     path,
     constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
@@ -101,6 +110,7 @@ export async function makeLog(path: string): Promise<void> {
   } finally {
     await file?.close();
   }
+  return file !== undefined;
 }
 
 /**
@@ -110,10 +120,9 @@ export async function makeLog(path: string): Promise<void> {
  */
 export async function prepareNewLog(path: string): Promise<void> {
   const directory = posix.dirname(path);
-  await prepareLog(directory, path);
-  const unfinished = `${path}.tmp`;
-  await prepareLog(directory, unfinished);
-  await makeLog(unfinished);
+  await makeLogDirectories(directory, path);
+  await checkLog(path);
+  await createLog(directory, `${path}.tmp`);
 }
 
 /**

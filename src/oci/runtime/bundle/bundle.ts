@@ -26,7 +26,7 @@ import { checkProfile } from './apparmor.ts';
 import type { Apparmor } from './apparmor.ts';
 import { resolveDevices } from './host/bundle-devices.ts';
 import type { DeviceContext } from './host/bundle-devices.ts';
-import { effectiveLogPath, makeLog, prepareLog } from './bundle-log.ts';
+import { createLog, effectiveLogPath } from './bundle-log.ts';
 import { nodeEdits, withCdiDevices } from './bundle-edits.ts';
 import type { NodeEdits } from './bundle-edits.ts';
 import { checkLabels, labelPause, relabelOf } from './bundle-labels.ts';
@@ -75,7 +75,9 @@ export interface BundleWriterOptions {
   /** Plugins that change a container's document before it is written; absent without plugins. */
   readonly adjust?: AdjustDocument;
   /** Whether requested devices get the container's user and group as owner instead of the host's. */
-  readonly ownDevices?: boolean;
+  readonly ownDevices?: () => boolean;
+  /** Limits of every container's processes, in place of the host's. */
+  readonly rlimits?: () => NonNullable<SpecHost['rlimits']>;
   /** Features of a handler by the request's name; empty for the default. */
   handlerFeatures(handler: string): SpecHandler;
 }
@@ -109,14 +111,18 @@ export function createBundleWriter(options: BundleWriterOptions): BundleFiles {
   };
 }
 
+/** DHCP and cloud-init may set the node's name after the daemon's start, and a reload the limits. */
+function presentHost({ host, rlimits }: BundleWriterOptions): SpecHost {
+  return { ...host, hostname: hostname(), ...(rlimits === undefined ? {} : { rlimits: rlimits() }) };
+}
+
 async function writeBundle(
   options: Parts,
   input: BundleInput,
   fx: EffectContext,
 ): Promise<EffectiveContainer> {
   const { layout } = options;
-  // DHCP and cloud-init may set the node's name after the daemon's start
-  const host = { ...options.host, hostname: hostname() };
+  const host = presentHost(options);
   const { spec, image } = input;
   // first, whatever can be refused without touching the disk
   checkMounts(spec.mounts);
@@ -180,7 +186,7 @@ function userOf({ users }: Parts, { spec, image }: BundleInput, rootfs: string):
 async function makeLogOf(directory: string, path: string, onPath: OnPath): Promise<void> {
   if (path === '') return;
   // the whole path: a file system mounted below the directory may hang, too
-  await onPath(path, `log to ${path}`, () => prepareLog(directory, path).then(() => makeLog(path)));
+  await onPath(path, `log to ${path}`, () => createLog(directory, path));
 }
 
 /** The inputs that need no lookup; the sources of mounts are still the request's paths. */
@@ -346,7 +352,7 @@ function deviceOwner(
   { ownDevices }: BundleWriterOptions,
   { runAsUser: uid, runAsGroup: gid }: UserChoice,
 ): DeviceContext['owner'] {
-  if (ownDevices !== true) return {};
+  if (ownDevices?.() !== true) return {};
   return { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) };
 }
 
@@ -371,7 +377,8 @@ async function writePauseBundle(
   input: PauseInput,
   fx: EffectContext,
 ): Promise<void> {
-  const { layout, host } = options;
+  const { layout } = options;
+  const host = presentHost(options);
   fx.note({ on: 'the bundle of the pause process' });
   const handler = options.handlerFeatures(input.sandbox.runtime?.name ?? input.sandbox.handler);
   const { seccomp, privileged } = input.sandbox;

@@ -25,6 +25,7 @@ import { learnState } from './foreign-state.ts';
 import type { Handler } from '../handlers/handlers.ts';
 import { globalArgs, lastError } from './runc.ts';
 import { runtimeProgram } from './runtime-program.ts';
+import type { RuntimeProgram } from './runtime-program.ts';
 import { chownStdio } from './stdio-owner.ts';
 
 /** Writes troupe.json, which the undo needs, then the bundle. */
@@ -35,6 +36,10 @@ export async function writeBundle(
 ): Promise<EffectiveContainer> {
   const handler = parts.table.resolve(input.handler);
   await writeNote(parts.layout, input.id, noteOf(input, handler.name));
+  // a runtime that was replaced is probed, so that the profile is in the form that it understands
+  const { shortSeccomp, isShortUnsure } = parts.table.probed(handler.name)?.result ?? {};
+  if (handler.shortSeccomp !== false && (shortSeccomp === true || isShortUnsure === true))
+    await parts.whyNotShort(handler);
   return parts.bundles.writeBundle(input, fx);
 }
 
@@ -61,13 +66,14 @@ export async function create(
   const handler = parts.table.resolve(input.handler);
   const verb = restore === undefined ? 'create' : 'restore';
   const attempted = `${verb} container ${input.id}`;
-  const [note, runtimePath] = await Promise.all([
+  const [note, program] = await Promise.all([
     readNote(layout, input.id),
-    restore === undefined ? programOf(parts, handler, input.id) : handler.path,
+    restore === undefined ? programOf(parts, handler, input.id) : undefined,
   ]);
   if (note === undefined) fail('notFound', `${attempted}: bundle not found`, { subject: input.id });
   await Promise.all([handler.root, layout.exitsDir].map((directory) => makeOwnDirectory(directory, 0o700)));
-  const argv = monitorArgv(parts, { ...handler, path: runtimePath }, input, restore);
+  const path = program?.path ?? handler.path;
+  const argv = monitorArgv(parts, { ...handler, path }, input, restore);
   const on = `${handler.name} ${verb}`;
   fx.note({ on, argv });
   let launched: Launched | undefined;
@@ -87,6 +93,7 @@ export async function create(
     noteMonitor(parts, input.id, launched, (pid) => fx.note({ on, argv, pid }));
     const init = await awaitInit(parts, { launched, handler, input, stage: `${attempted}: ${on}`, fx });
     checkJoined(note, attempted);
+    await program?.confirm();
     // a restored program runs already, with the owners that its pipes had
     if (restore === undefined) await chownStdio(init, layout.configJson(input.id), input.id);
     return toPortIdentity(init);
@@ -100,7 +107,11 @@ export async function create(
 }
 
 /** A restore needs none of this: CRIU gives a process the filters that it had. */
-async function programOf(parts: DriverParts, handler: Handler, id: ContainerInput['id']): Promise<string> {
+async function programOf(
+  parts: DriverParts,
+  handler: Handler,
+  id: ContainerInput['id'],
+): Promise<RuntimeProgram> {
   const { stateFileUsualBytes: usualBytes, stateFileBytes: bytesMax } = driverLimits;
   const config = await readSmallFile(parts.layout.configJson(id), { usualBytes, bytesMax });
   return runtimeProgram(parts, handler, config ?? '', id);
@@ -145,6 +156,7 @@ function monitorArgv(
 ): string[] {
   const { layout } = parts;
   const { spec } = input;
+  const logBytesMax = parts.logBytesMax?.();
   return createMonitorArgv({
     monitorPath: handler.monitorPath ?? parts.monitorPath,
     noPivot: handler.noPivot ?? false,
@@ -156,7 +168,7 @@ function monitorArgv(
     monitorPidFile: layout.monitorPidFile(input.id),
     exitsDir: layout.exitsDir,
     logPath: input.effective.logPath,
-    ...(parts.logBytesMax === undefined ? {} : { logBytesMax: parts.logBytesMax }),
+    ...(logBytesMax === undefined ? {} : { logBytesMax }),
     tty: spec.tty,
     stdin: spec.stdin,
     stdinOnce: spec.stdinOnce,

@@ -43,8 +43,8 @@ export interface RuntimeDriverOptions {
   readonly layout: Layout;
   /** Absolute path of conmon. */
   readonly monitorPath: string;
-  /** Bytes after which a container's log is started anew; without it there is no bound. */
-  readonly logBytesMax?: number;
+  /** Bytes after which the log of a container that is created now is started anew; undefined for no bound. */
+  readonly logBytesMax?: () => number | undefined;
   /** PATH of conmon and the runtimes; they get no other environment variable. */
   readonly toolPath: string;
   readonly handlers: readonly HandlerConfig[];
@@ -64,6 +64,8 @@ export interface RuntimeDriverOptions {
 export interface DriverParts extends RuntimeDriverOptions {
   readonly table: HandlerTable;
   readonly moves: WarmCgroupMoves;
+  /** See `HandlerProbes.whyNotShort`. */
+  readonly whyNotShort: (handler: Handler) => Promise<string>;
 }
 
 /** What identifies the processes that work for a container or a pause container. */

@@ -32,6 +32,7 @@ import { execProcess } from '../container/exec-process.ts';
 import type { Handler } from '../handlers/handlers.ts';
 import { execArgv, globalArgs, lastError } from '../container/runc.ts';
 import { stdioOwner } from '../container/stdio-owner.ts';
+import type { RuntimeProgram } from '../container/runtime-program.ts';
 
 export type ExecInput = ExecParameters & {
   /** The pod's namespace. */
@@ -56,7 +57,8 @@ async function execInSlot(
   slot: OutputSlot,
   fx: EffectContext,
 ): Promise<ExecResult> {
-  const { handler, config, directory, program } = await prepareExec(parts, input);
+  const deadline = new ExecDeadline({ clock: parts.clock, id: input.id, fx, limitMs: input.execTimeoutMs });
+  const { handler, config, directory, program } = await prepareExec(parts, input, deadline);
   let leaf: ExecLeaf | undefined;
   try {
     const process = execProcess(config, input.argv, input.id);
@@ -71,6 +73,7 @@ async function execInSlot(
       input,
       slot,
       fx,
+      deadline,
       directory,
       leaf,
       pipeOwner: stdioOwner(config),
@@ -84,10 +87,11 @@ async function execInSlot(
 interface ExecRun {
   readonly parts: DriverParts;
   readonly handler: Handler;
-  readonly program: string;
+  readonly program: RuntimeProgram;
   readonly input: ExecInput;
   readonly slot: OutputSlot;
   readonly fx: EffectContext;
+  readonly deadline: ExecDeadline;
   readonly directory: string;
   readonly leaf: ExecLeaf | undefined;
   readonly pipeOwner: PipeOwner | undefined;
@@ -104,19 +108,19 @@ class Exec {
   readonly #deadline: ExecDeadline;
 
   constructor(run: ExecRun) {
-    const { parts, input, fx } = run;
     this.#run = run;
     this.#logFile = join(run.directory, 'runtime.log');
-    this.#deadline = new ExecDeadline({ clock: parts.clock, id: input.id, fx, limitMs: input.execTimeoutMs });
+    this.#deadline = run.deadline;
   }
 
   async toEnd(): Promise<ExecResult> {
-    const { parts, input, slot, leaf, fx } = this.#run;
+    const { parts, program, input, slot, leaf, fx } = this.#run;
     const started = await this.#launch();
     let process: ReturnType<ExpectedOrphan['take']>;
     let hasEnded = false;
     try {
       await this.#begun(started);
+      await this.#deadline.bounded(program.confirm());
       process = started.orphan.take(started.child.identity);
       if (process === undefined)
         return this.#fail('the runtime exited without writing the pid file of the process');
@@ -148,7 +152,7 @@ class Exec {
     const { parts, handler, program, input, slot, fx, directory, leaf, pipeOwner } = this.#run;
     const pidFile = execPidFile(directory);
     const argv = execArgv(
-      { path: program, globals: globalArgs(handler.root, this.#logFile, handler.options), id: input.id },
+      { path: program.path, globals: globalArgs(handler.root, this.#logFile, handler.options), id: input.id },
       { processFile: execProcessFile(directory), pidFile, options: leaf === undefined ? [] : [leaf.option] },
     );
     fx.note({ on: `${handler.name} exec`, argv });

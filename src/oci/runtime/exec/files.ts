@@ -17,7 +17,9 @@ import type { DriverParts } from '../container/parts.ts';
 import { readNote } from '../container/record.ts';
 import { checkArgv, readBundleConfig } from '../container/exec-process.ts';
 import { runtimeProgram } from '../container/runtime-program.ts';
+import type { RuntimeProgram } from '../container/runtime-program.ts';
 import type { Handler } from '../handlers/handlers.ts';
+import type { ExecDeadline } from './deadline.ts';
 
 /** Prefix of the directory's name; mkdtemp appends six characters. The exec's cgroup has the same name. */
 export const EXEC_PREFIX = 'exec-';
@@ -33,27 +35,28 @@ export type ExecParameters = ContainerInput & {
 export interface PreparedExec {
   readonly handler: Handler;
   /** To be called for the exec: the runtime, or the launcher that gives it the outer seccomp filter. */
-  readonly program: string;
+  readonly program: RuntimeProgram;
   /** Text of the bundle's config.json. */
   readonly config: string;
   readonly directory: string;
 }
 
 /**
- * Checks that the exec is possible and makes its directory. Throws
- * `invalidRequest` for an invalid argv, `wrongState` when the container is not running, `notFound` when it has no
- * bundle.
+ * Checks that the exec is possible and makes its directory. Throws `invalidRequest` for an invalid argv, `wrongState`
+ * when the container is not running, `notFound` when it has no bundle; by the deadline, since a runtime that was
+ * replaced is probed before and may hang.
  */
 export async function prepareExec(
   parts: DriverParts,
   { id, handler: name, argv, init }: ExecParameters,
+  deadline: ExecDeadline,
 ): Promise<PreparedExec> {
   const handler = parts.table.resolve(name);
   checkArgv(argv, id);
   if (!isProcessAlive(init))
     fail('wrongState', `exec in container ${id}: the container is not running`, { subject: id });
   const config = await readBundleConfig(parts.layout.configJson(id), id);
-  const program = await runtimeProgram(parts, handler, config, id);
+  const program = await deadline.bounded(runtimeProgram(parts, handler, config, id), 'the runtime');
   return {
     handler,
     program,

@@ -31,6 +31,7 @@ import { execProcess } from '../container/exec-process.ts';
 import type { Handler } from '../handlers/handlers.ts';
 import { execArgv, globalArgs, lastError } from '../container/runc.ts';
 import { stdioOwner } from '../container/stdio-owner.ts';
+import type { RuntimeProgram } from '../container/runtime-program.ts';
 import { ConsoleSocket, firstSize, setTerminalSize } from './stream-console.ts';
 import { OutputPump, drain, discard, reasonOf } from './stream-output.ts';
 
@@ -46,7 +47,9 @@ export async function streamExec(
   client: ClientStreams,
   fx: EffectContext,
 ): Promise<{ readonly exitCode: number }> {
-  const { handler, config, directory, program } = await prepareExec(parts, input);
+  const limitMs = Math.min(fx.timeoutMs, driverLimits.execStartMs);
+  const deadline = new ExecDeadline({ clock: parts.clock, id: input.id, fx, limitMs, reason: reasonOf });
+  const { handler, config, directory, program } = await prepareExec(parts, input, deadline);
   let leaf: ExecLeaf | undefined;
   let console: ConsoleSocket | undefined;
   try {
@@ -87,7 +90,7 @@ function consoleName(id: string, directory: string): string {
 interface Run {
   readonly parts: DriverParts;
   readonly handler: Handler;
-  readonly program: string;
+  readonly program: RuntimeProgram;
   readonly input: StreamExecInput;
   readonly client: ClientStreams;
   readonly fx: EffectContext;
@@ -115,7 +118,7 @@ class StreamedExec {
   }
 
   async toEnd(): Promise<number> {
-    const { parts, input, leaf, fx, client, console } = this.#run;
+    const { parts, program, input, leaf, fx, client, console } = this.#run;
     client.onResize((size) => this.#resize(size));
     const started = await this.#launch();
     let process: ReturnType<ExpectedOrphan['take']>;
@@ -127,6 +130,7 @@ class StreamedExec {
       terminal?.catch(() => undefined);
       const { exitCode } = await this.#deadline(startBoundMs).bounded(started.child.exited, 'the runtime');
       if (exitCode !== 0) this.#fail(await this.#runtimeError());
+      await this.#deadline(startBoundMs).bounded(program.confirm(), 'the runtime');
       process = started.orphan.take(started.child.identity);
       if (process === undefined)
         return this.#fail('the runtime exited without writing the pid file of the process');
@@ -156,7 +160,7 @@ class StreamedExec {
       ...(console === undefined ? [] : [`--console-socket=${console.path}`]),
     ];
     const argv = execArgv(
-      { path: program, globals: globalArgs(handler.root, this.#logFile, handler.options), id: input.id },
+      { path: program.path, globals: globalArgs(handler.root, this.#logFile, handler.options), id: input.id },
       { processFile: execProcessFile(directory), pidFile, options },
     );
     fx.note({ on: `${handler.name} exec`, argv });

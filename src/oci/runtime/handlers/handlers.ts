@@ -4,6 +4,7 @@
  */
 import type { HandlerStatus } from '../../../ports/runtime.ts';
 import { fail } from '../../../base/fault.ts';
+import { flawSummary } from './known-flaws.ts';
 import type { SpecHandler } from '../spec/input.ts';
 
 /** The configuration of one handler. It is also recorded, for pods that outlive its entry. */
@@ -76,6 +77,10 @@ export interface ProbeResult {
   readonly standIn?: string;
   /** Whether containers may have the short form of RuntimeDefault (spec/seccomp-short.ts). */
   readonly shortSeccomp: boolean;
+  /** Where runc could have it, and does not. */
+  readonly whyNotShort?: string;
+  /** That could not be found out: a fault, which another probe may not meet. Such a result is not recorded. */
+  readonly isShortUnsure?: true;
   /** Such as `crun version 1.28`: the first line of `--version`; empty when unknown. */
   readonly version: string;
   /** What its `features` lists of the words in features.ts. */
@@ -257,11 +262,21 @@ export class HandlerTable {
         ownSandbox: _own,
         knownState: _known,
         shortSeccomp: _short,
-        version: _version,
+        whyNotShort: _why,
+        isShortUnsure: _unsure,
+        version,
         features: _features,
         ...result
       } = this.#results.get(name) ?? notProbed;
-      return { name, target: name, needsPause: kind === 'vm', ...result };
+      const flaws = flawSummary(version);
+      return {
+        name,
+        target: name,
+        needsPause: kind === 'vm',
+        ...result,
+        ...(version === '' ? {} : { version }),
+        ...(flaws === '' ? {} : { flaws }),
+      };
     });
     const standard = own.find((status) => status.name === this.#standard());
     const choice = this.#choice === undefined ? {} : { choice: this.#choice.text };

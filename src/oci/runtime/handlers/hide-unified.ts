@@ -1,11 +1,10 @@
 /** A stand-in for crun on a machine with mixed cgroups: it hides the v2 mount from crun. See hiding-elf.ts. */
-import { mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { fail } from '../../../base/fault.ts';
 import { missingAs } from '../../../host/ffi/errno.ts';
 import { readMountInfo } from '../../../host/mounts/mountinfo.ts';
-import { writeWhole } from '../../../host/files/whole-file.ts';
 import { hidingElf } from './hiding-elf.ts';
+import { writeProgram } from './stand-ins.ts';
 
 /** Where libcrun checks the cgroup mode. */
 const UNIFIED = '/sys/fs/cgroup/unified';
@@ -30,8 +29,5 @@ export async function writeStandIn(directory: string, name: string, program: str
   const unified = mounts.findLast((mount) => mount.mountPoint === UNIFIED);
   const parent = mounts.find((mount) => mount.id === unified?.parentId);
   if (parent === undefined) return fail('outside', `${attempted}: not mounted`, { subject: program });
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  const path = join(directory, name);
-  await writeWhole(path, hidingElf({ program, unified: UNIFIED, parent: parent.mountPoint }), 0o700);
-  return path;
+  return writeProgram(directory, name, hidingElf({ program, unified: UNIFIED, parent: parent.mountPoint }));
 }

@@ -80,17 +80,47 @@ export function versionLine(text: string): string {
 
 /** Phrases such as `runc 1.1.5 has CVE-…`, one for each flaw of a program with this `--version`. */
 export function knownFlaws(versionText: string): readonly string[] {
+  const { title, flaws } = flawsOf(versionText);
+  return flaws.map(({ name }) => `${title} has ${name}`);
+}
+
+/** One line for operators: how many flaws, and which version has none of them; empty where none is known. */
+export function flawSummary(versionText: string): string {
+  const { title, flaws } = flawsOf(versionText);
+  const [first] = flaws;
+  if (first === undefined) return '';
+  const fixed = flaws
+    .flatMap(({ fixedIn }) => fixedIn)
+    .flatMap((number) => ({ number, version: parse(number) }))
+    .filter(({ version }) => version?.candidate === RELEASE)
+    .toSorted((a, b) => compare(a.version, b.version))
+    .at(-1);
+  const count = flaws.length === 1 ? '1 known flaw' : `${flaws.length} known flaws`;
+  return `${title} has ${count}, unless its distribution has fixed them: install ${first.program} ${fixed?.number ?? ''} or later`;
+}
+
+/** The flaws' names without what they are: `CVE-2024-21626`. */
+export function flawNames(versionText: string): readonly string[] {
+  return flawsOf(versionText).flaws.map(({ name }) => name.replace(/ .*$/u, ''));
+}
+
+function flawsOf(versionText: string): { readonly title: string; readonly flaws: readonly Flaw[] } {
   const [, program, number] = /^(runc|crun) version (\S+)/mu.exec(versionText) ?? [];
   const version = number === undefined ? undefined : parse(number);
-  if (program === undefined || number === undefined || version === undefined) return [];
-  return FLAWS.filter(
+  if (program === undefined || number === undefined || version === undefined) return { title: '', flaws: [] };
+  const flaws = FLAWS.filter(
     (flaw) =>
       flaw.program === program &&
       !hasFix(
         version,
         flaw.fixedIn.flatMap((one) => parse(one) ?? []),
       ),
-  ).map(({ name }) => `${program} ${number} has ${name}`);
+  );
+  return { title: `${program} ${number}`, flaws };
+}
+
+function compare(a: Version | undefined, b: Version | undefined): number {
+  return (a?.series ?? 0) - (b?.series ?? 0) || (a?.patch ?? 0) - (b?.patch ?? 0);
 }
 
 interface Version {

@@ -4,9 +4,9 @@
  * So conmon does log, attach and log rotation as for any other container, without the daemon.
  * A shell script, since it needs only cat and runs on every architecture.
  */
-import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readSmallFile } from '../../../host/files/small-file.ts';
+import { writeProgram } from '../handlers/stand-ins.ts';
 
 const PROGRAM = `#!/bin/sh
 # Called by conmon as: <this> --root=DIR create --bundle DIR --pid-file FILE ... ID
@@ -55,9 +55,5 @@ export async function writeStdioProgram(directory: string): Promise<string> {
   const path = join(directory, 'shim-stdio');
   const there = await readSmallFile(path, { usualBytes: PROGRAM.length, bytesMax: PROGRAM.length });
   if (there === PROGRAM) return path;
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  await writeFile(`${path}.new`, PROGRAM, { mode: 0o700 });
-  await chmod(`${path}.new`, 0o700);
-  await rename(`${path}.new`, path);
-  return path;
+  return writeProgram(directory, 'shim-stdio', PROGRAM);
 }

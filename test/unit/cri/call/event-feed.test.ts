@@ -158,6 +158,16 @@ describe('a stream', () => {
     expect(feed.isWatched).toBe(false);
   });
 
+  test('F86: the events that it loses are counted once for each client', () => {
+    const directory = new Directory();
+    const dropped: number[] = [];
+    const feed = new EventFeed(directory, { nowNs: () => 5n }, (events) => void dropped.push(events));
+    feed.open(2);
+    feed.open(1);
+    for (const view of [created, running, exited]) directory.put(view, ref);
+    expect(dropped).toEqual([2, 3]);
+  });
+
   test('waits for events, and rejects with the reason on abort', async () => {
     const directory = new Directory();
     const stream = feedAt(directory, 5n).open();

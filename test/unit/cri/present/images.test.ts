@@ -3,6 +3,7 @@ import { toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { fault, FaultError } from '../../../../src/base/fault.ts';
 import { ImageService, ListImagesResponseSchema } from '../../../../src/gen/runtime/v1/api_pb.ts';
+import type { ImageRecord } from '../../../../src/ports/specs.ts';
 import { imageList } from '../../../../src/cri/present/image.ts';
 import { hex, image, imageId, NOW_NS, stage } from '../stage.ts';
 
@@ -158,11 +159,18 @@ describe('what is shown of an image', () => {
 
   test('ListImages is byte for byte what protobuf encodes', async () => {
     const records = [image('1'), image('2', {}, 'www-data')];
+    const isSecond = ({ id }: ImageRecord): boolean => id === imageId('2');
     const { send } = stage({ images: () => records });
     const answer = await send(images.listImages, {});
-    expect(imageList(({ id }) => id === imageId('2')).answer(records)).toEqual(
-      toBinary(ListImagesResponseSchema, answer),
-    );
+    const list = imageList(() => isSecond);
+    expect(list().answer(records)).toEqual(toBinary(ListImagesResponseSchema, answer));
+    const isFirst = (one: ImageRecord): boolean => !isSecond(one);
+    let pinning = isSecond;
+    const changing = imageList(() => pinning);
+    expect(changing().answer(records)).toEqual(list().answer(records));
+    pinning = isFirst;
+    expect(changing().answer(records)).toEqual(imageList(() => isFirst)().answer(records));
+    expect(changing().answer(records)).not.toEqual(list().answer(records));
     expect(answer.images[1]?.username).toBe('www-data');
     expect(answer.images.map(({ pinned }) => pinned)).toEqual([false, true]);
     const one = await send(images.imageStatus, { image: { image: 'busybox' } });

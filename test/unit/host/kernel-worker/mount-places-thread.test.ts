@@ -1,5 +1,7 @@
 import { constants } from 'node:os';
 import { describe, expect, test } from 'vitest';
+import { hostLimits } from '../../../../src/host/bounds.ts';
+import type { FoundPlace } from '../../../../src/host/kernel-thread/thread-protocol.ts';
 import { MountScan, type MountCalls } from '../../../../src/host/kernel-worker/mount-places-thread.ts';
 
 /** A kernel with these mounts, by id: mount point and type. It notes which ids are asked for. */
@@ -34,6 +36,11 @@ function kernelWith(mounts: Map<number, readonly [mountPoint: string, fsType: st
     mounts,
     asked: () => asked.splice(0),
   };
+}
+
+function foundBy(scan: MountScan): readonly FoundPlace[] {
+  const change = scan.read();
+  return 'found' in change ? change.found : [];
 }
 
 const FIRST = 2 ** 33;
@@ -80,7 +87,7 @@ describe('a scan of the mounts', () => {
     mounts.set(FIRST + 9, ['/late', 'tmpfs']);
     scan.read();
     mounts.set(FIRST + 5, ['/early', 'nfs4']);
-    expect(scan.read()?.found).toEqual([{ id: FIRST + 5, mountPoint: '/early', fsType: 'nfs4' }]);
+    expect(foundBy(scan)).toEqual([{ id: FIRST + 5, mountPoint: '/early', fsType: 'nfs4' }]);
   });
 
   test('asks again for each that may not answer, and for what is on top of it', () => {
@@ -107,30 +114,46 @@ describe('a scan of the mounts', () => {
     const many = new Map(
       Array.from({ length: 10_000 }, (_, at) => [FIRST + at, [`/m/${at}`, 'tmpfs'] as const] as const),
     );
-    expect(kernelWith(many).scan.read()?.found).toHaveLength(10_000);
+    expect(foundBy(kernelWith(many).scan)).toHaveLength(10_000);
   });
 
   test('leaves out a mount that goes between the two calls', () => {
     const { scan, mounts } = kernelWith(usual());
     mounts.set(FIRST + 2, ['', '']);
-    expect(scan.read()?.found).toHaveLength(2);
+    expect(foundBy(scan)).toHaveLength(2);
     mounts.delete(FIRST + 2);
     expect(scan.read()).toEqual({ isWhole: false, gone: [], found: [] });
   });
 
   test.each([
-    ['list', 'ENOSYS'],
-    ['list', 'EPERM'],
-    ['stat', 'EPERM'],
-    ['stat', 'EOVERFLOW'],
-  ] as const)('is undefined where %s gives %s, and whole once it does not', (call, errno) => {
+    ['list', 'ENOSYS', {}],
+    ['list', 'EPERM', { refusal: 'listmount: EPERM' }],
+    ['stat', 'EPERM', { refusal: `statmount of mount ${FIRST + 2}: EPERM` }],
+    ['stat', 'EOVERFLOW', { refusal: `statmount of mount ${FIRST + 2}: EOVERFLOW` }],
+  ] as const)('fails where %s gives %s, and whole once it does not', (call, errno, expected) => {
     const { scan, mounts, refused } = kernelWith(usual());
     scan.read();
     mounts.set(FIRST + 2, ['/data', 'xfs']);
     refused.calls.add(call);
     refused.errno = constants.errno[errno];
-    expect(scan.read()).toBeUndefined();
+    expect(scan.read()).toEqual(expected);
     refused.calls.clear();
     expect(scan.read()).toMatchObject({ isWhole: true, found: { length: 3 } });
+  });
+
+  test('is tried ever less often while it is refused, and at once after it was not', () => {
+    const { scan, mounts, refused, asked } = kernelWith(usual());
+    refused.calls.add('stat');
+    const triedIn = (readings: number): number[] =>
+      Array.from({ length: readings }, (_, at) => (scan.read(), asked().length > 0 ? [at] : [])).flat();
+    expect(triedIn(16)).toEqual([0, 1, 3, 6, 11]);
+    expect(triedIn(1000).length).toBeGreaterThan(1000 / (hostLimits.mountCallsRetried + 1) - 1);
+    refused.calls.clear();
+    expect(triedIn(hostLimits.mountCallsRetried + 1).length).toBe(1);
+    mounts.set(FIRST + 2, ['/data', 'xfs']);
+    expect(scan.read()).toMatchObject({ isWhole: false, found: { length: 1 } });
+    refused.calls.add('stat');
+    mounts.set(FIRST + 3, ['/more', 'xfs']);
+    expect(triedIn(2)).toEqual([0, 1]);
   });
 });

@@ -10,7 +10,7 @@ import {
   processExists,
   processIdentity,
 } from '../../../../src/host/process/process-identity.ts';
-import { decodeStatus } from '../../../../src/host/process/process-reaper.ts';
+import { exitStatus } from '../../../../src/host/process/process-reaper.ts';
 
 const tail = 'S 10 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 2 3 4';
 
@@ -62,11 +62,18 @@ test('F47: a process is ending when it is gone, its pid reused, or killed; not w
   expect(isProcessEnding(identity)).toBe(true);
 });
 
-test('wait statuses are decoded into a code or a signal', () => {
-  expect(decodeStatus(0)).toEqual({ exitCode: 0, signal: null });
-  expect(decodeStatus(0x2a00)).toEqual({ exitCode: 42, signal: null });
-  expect(decodeStatus(9)).toEqual({ exitCode: null, signal: 9 });
-  expect(decodeStatus(0x8b)).toEqual({ exitCode: null, signal: 11 });
+test('the result of waitid is read as a code or a signal', () => {
+  // siginfo_t: si_code CLD_EXITED, CLD_KILLED or CLD_DUMPED at 8, si_status at 24 (waitid(2))
+  const info = (code: number, status: number): Buffer => {
+    const buffer = Buffer.alloc(128);
+    buffer.writeInt32LE(code, 8);
+    buffer.writeInt32LE(status, 24);
+    return buffer;
+  };
+  expect(exitStatus(info(1, 0))).toEqual({ exitCode: 0, signal: null });
+  expect(exitStatus(info(1, 42))).toEqual({ exitCode: 42, signal: null });
+  expect(exitStatus(info(2, 9))).toEqual({ exitCode: null, signal: 9 });
+  expect(exitStatus(info(3, 11))).toEqual({ exitCode: null, signal: 11 });
 });
 
 test('the boot is identified by its id', () => {

@@ -9,7 +9,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import type * as entries from '../../../../src/host/files/directory-entries.ts';
 import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { removeSmallTree } from '../../../../src/oci/trees/small-tree.ts';
 
@@ -19,15 +20,19 @@ vi.hoisted(() => vi.resetModules());
 vi.resetModules();
 afterAll(() => vi.resetModules());
 
-/** Called when a directory is asked for mounts: what somebody else does between two calls of the deletion. */
-const others = vi.hoisted(() => ({ act: (_path: string): void => undefined }));
-vi.mock('../../../../src/host/files/directory-entries.ts', async (original) => ({
-  ...(await original<object>()),
-  isMountRoot: async (path: Uint8Array) => {
-    others.act(Buffer.from(path).toString());
-    return false;
-  },
-}));
+/** Called with its name when a directory was opened: what somebody else does between two calls of the deletion. */
+const others = vi.hoisted(() => ({ act: (_name: string): void => undefined }));
+vi.mock('../../../../src/host/files/directory-entries.ts', async (original) => {
+  const real = await original<typeof entries>();
+  return {
+    ...real,
+    openSubdirectoryLater: async (fd: number, name: string) => {
+      const opened = await real.openSubdirectoryLater(fd, name);
+      others.act(name);
+      return opened;
+    },
+  };
+});
 
 let root: string;
 beforeEach(() => {
@@ -39,8 +44,8 @@ afterEach(() => {
 });
 
 test.each([
-  ['the one that is being deleted', (name: string, path: string) => path.endsWith(`/${name}`)],
-  ['those that come after it', (name: string, path: string) => !path.endsWith(`/${name}`)],
+  ['the one that is being deleted', (name: string, opened: string) => opened === name],
+  ['those that come after it', (name: string, opened: string) => opened !== name],
 ] as const)(
   'F89 directories that become links while a tree is deleted are not followed: %s',
   async (_which, isReplaced) => {
@@ -51,11 +56,11 @@ test.each([
       mkdirSync(join(host, name, 'inner'), { recursive: true });
       writeFileSync(join(host, name, 'canary'), 'kept');
     }
-    others.act = (path) => {
-      if (!names.some((name) => path.endsWith(`/${name}`))) return;
+    others.act = (opened) => {
+      if (!names.includes(opened)) return;
       others.act = () => undefined;
       for (const name of names) {
-        if (!isReplaced(name, path)) continue;
+        if (!isReplaced(name, opened)) continue;
         renameSync(join(tree, name), join(tree, `was-${name}`));
         symlinkSync(join(host, name), join(tree, name));
       }
@@ -86,8 +91,8 @@ test('F09 an entry that is gone before its turn does not end the deletion of the
   const tree = join(root, 'tree');
   for (const name of ['a', 'b', 'c']) mkdirSync(join(tree, name, 'inner'), { recursive: true });
   let gone: string | undefined;
-  others.act = (path) => {
-    const name = ['a', 'b', 'c'].find((one) => path.endsWith(`/${one}`));
+  others.act = (opened) => {
+    const name = ['a', 'b', 'c'].find((one) => one === opened);
     if (name === undefined || gone !== undefined) return;
     gone = name === 'a' ? 'b' : 'a';
     rmSync(join(tree, gone), { recursive: true });
@@ -95,4 +100,40 @@ test('F09 an entry that is gone before its turn does not end the deletion of the
   };
   expect([await removeSmallTree(tree, 100), existsSync(tree)]).toEqual([true, false]);
   expect(gone).toBeDefined();
+});
+
+test('F89 a directory with more entries than one call lists, and with any bytes in a name', async () => {
+  const tree = join(root, 'tree');
+  mkdirSync(tree);
+  for (let at = 0; at < 40; at += 1) writeFileSync(join(tree, `${'n'.repeat(250)}${at}`), '');
+  writeFileSync(Buffer.concat([Buffer.from(`${tree}/`), Buffer.from([0xff, 0xfe, 0x0a])]), '');
+  expect([await removeSmallTree(tree, 100), existsSync(tree)]).toEqual([true, false]);
+});
+
+test('F89 known entries are deleted by name; what is there in their place, or beside them, is listed', async () => {
+  const known = [
+    { path: 'work/work/mark', isDirectory: false },
+    { path: 'work/work', isDirectory: true },
+    { path: 'work', isDirectory: true },
+    { path: 'rootfs', isDirectory: true },
+  ];
+  const budget = 6;
+  for (const [which, further] of [
+    ['nothing else', []],
+    ['a file beside the mark', ['work/work/more']],
+    ['a directory in place of the mark', ['work/work/mark/file']],
+    ['another tree', ['upper/etc/hosts']],
+  ] as const) {
+    const tree = join(root, 'tree');
+    mkdirSync(join(tree, 'work/work'), { recursive: true });
+    for (const path of further) {
+      mkdirSync(dirname(join(tree, path)), { recursive: true });
+      writeFileSync(join(tree, path), '');
+    }
+    expect([which, await removeSmallTree(tree, budget, known), existsSync(tree)]).toEqual([
+      which,
+      true,
+      false,
+    ]);
+  }
 });

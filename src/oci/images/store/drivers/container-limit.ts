@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import type { ContainerId } from '../../../../base/ids.ts';
 import { checkProjectQuota, joinProject, limitProject } from '../../../../host/files/project-quota.ts';
 import { PRIVATE_MODE } from './modes.ts';
+import type { RootfsDriver } from './rootfs-driver.ts';
 
 /**
  * The container's project id: the first 31 bits of its id, since ext4's tools show larger ids as negative. With a
@@ -39,5 +40,10 @@ export class ContainerLimit {
   /** Removes the limit of a container that is being removed. */
   async release(id: ContainerId, directory: string): Promise<void> {
     if (this.#bytes !== undefined) await limitProject(directory, projectOf(id), 0);
+  }
+
+  /** `release` as a part of a driver; without a limit a removal has nothing to ask for. */
+  ofDriver(): Pick<RootfsDriver, 'removingRoot'> {
+    return this.#bytes === undefined ? {} : { removingRoot: (paths, id) => this.release(id, paths.dir) };
   }
 }

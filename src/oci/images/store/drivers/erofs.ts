@@ -22,7 +22,7 @@ import { readLayerRecord, rewriteLayerRecord } from '../records/layer-record.ts'
 import { namesIn } from '../records/names-in.ts';
 import { ContainerLimit } from './container-limit.ts';
 import { PRIVATE_MODE } from './modes.ts';
-import { mountOverlayRoot, mountOverlayVolume, unpackedTree } from './overlay.ts';
+import { mountOverlayRoot, mountOverlayVolume, OVERLAY_LEFT, unpackedTree } from './overlay.ts';
 import type { LowerTree, OverlayOptions } from './overlay.ts';
 import type { DriverHost, RootfsDriver, StoredLayer } from './rootfs-driver.ts';
 
@@ -48,6 +48,7 @@ export function erofsDriver(host: DriverHost, options: ErofsOptions): RootfsDriv
   };
   return {
     name: 'erofs',
+    leftEntries: OVERLAY_LEFT,
     check: async () => {
       await limit.check(host.paths.containersRoot);
       await images.check();
@@ -60,7 +61,7 @@ export function erofsDriver(host: DriverHost, options: ErofsOptions): RootfsDriv
     },
     mountRoot: async (request) => mountOverlayRoot(request, await lower(request.layers), options, limit),
     mountVolume: async (request) => mountOverlayVolume(request, await lower(request.layers)),
-    removingRoot: (paths, id) => limit.release(id, paths.dir),
+    ...limit.ofDriver(),
     recover: () => images.finishOrUndo(),
     // counts only the mount points: the mounted images are other devices
     imageTrees: async () => ((await namesIn(host.paths.chains)).length === 0 ? [] : [host.paths.chains]),

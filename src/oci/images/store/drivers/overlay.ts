@@ -7,6 +7,7 @@ import { fail } from '../../../../base/fault.ts';
 import { allSettled } from '../../../../base/settled.ts';
 import { mountOverlay } from '../../../../host/mounts/overlay.ts';
 import type { OverlayRequest } from '../../../../host/mounts/overlay.ts';
+import type { KnownEntry } from '../../../trees/small-tree.ts';
 import { DIFF } from '../records/layer-layout.ts';
 import { emptyLower } from './empty-lower.ts';
 import { withMappedTrees } from './mapped-layers.ts';
@@ -36,15 +37,28 @@ export function unpackedTree(layer: StoredLayer): LowerTree {
   return { tree: layer.layers, below: join(relative(layer.layers, layer.dir), DIFF) };
 }
 
+/**
+ * overlayfs's own work directory, with the mark of a volatile mount, and the mount point. A container sees nothing of
+ * them: overlayfs alone creates names in its work directory (fs/overlayfs/super.c, ovl_workdir_create).
+ */
+export const OVERLAY_LEFT: readonly KnownEntry[] = [
+  { path: 'work/work/incompat/volatile/dirty', isDirectory: false },
+  ...['work/work/incompat/volatile', 'work/work/incompat', 'work/work', 'work', 'rootfs'].map((path) => ({
+    path,
+    isDirectory: true,
+  })),
+];
+
 /** Creates the driver. */
 export function overlayDriver(host: Pick<DriverHost, 'paths'>, options: OverlayOptions): RootfsDriver {
   const limit = new ContainerLimit(options.limitBytes);
   return {
     name: 'overlay',
+    leftEntries: OVERLAY_LEFT,
     check: () => limit.check(host.paths.containersRoot),
     mountRoot: (request) => mountOverlayRoot(request, request.layers.map(unpackedTree), options, limit),
     mountVolume: (request) => mountOverlayVolume(request, request.layers.map(unpackedTree)),
-    removingRoot: (paths, id) => limit.release(id, paths.dir),
+    ...limit.ofDriver(),
   };
 }
 

@@ -7,6 +7,7 @@ import type { ClockPort } from '../../../../ports/clock.ts';
 import type { IdMappings } from '../../../../ports/specs.ts';
 import type { ContainerId, Digest } from '../../../../base/ids.ts';
 import type { Log } from '../../../../base/log.ts';
+import type { KnownEntry } from '../../../trees/small-tree.ts';
 import type { RootfsPaths, StorePaths } from '../records/layer-layout.ts';
 
 export type DriverName = 'overlay' | 'fuse-overlayfs' | 'vfs' | 'btrfs' | 'erofs';
@@ -76,6 +77,11 @@ export interface FlattenRequest {
 
 export interface RootfsDriver {
   readonly name: DriverName;
+  /**
+   * What the driver and the kernel leave below a container's directory once nothing is mounted, and where no container
+   * writes: deleted by name, which saves listing it.
+   */
+  readonly leftEntries?: readonly KnownEntry[];
   /** Checks programs, kernel and file system. Rejects with the reason if the driver cannot work here. */
   check(): Promise<void>;
   /** Processes a new layer once. May be repeated after a crash; succeeds if it is already done. */

@@ -12,26 +12,6 @@ import type { StorePaths } from '../records/layer-layout.ts';
 import { namesIn } from '../records/names-in.ts';
 import type { DriverName, RootfsDriver } from './rootfs-driver.ts';
 
-const NAMES: readonly DriverName[] = ['overlay', 'fuse-overlayfs', 'vfs', 'btrfs', 'erofs'];
-
-/** Drivers of other runtimes, with the reason why they are refused. */
-const REFUSED: Readonly<Record<string, string>> = {
-  devicemapper: 'not supported: containers/storage and Docker have removed it; use overlay',
-  aufs: 'not supported: aufs is not part of Linux, and Debian and Docker have removed it; use overlay',
-  zfs: 'not supported: use overlay, which works on zfs 2.2 and later',
-  overlay2: 'not supported: the name is overlay',
-};
-
-/** Parses a driver's name. Throws `invalidRequest` with the reason. */
-export function parseDriverName(name: string): DriverName {
-  const known = NAMES.find((one) => one === name);
-  if (known !== undefined) return known;
-  const reason = Object.hasOwn(REFUSED, name)
-    ? REFUSED[name]
-    : `unknown driver; known drivers: ${NAMES.join(', ')}`;
-  return fail('invalidRequest', `use storage driver ${name}: ${reason}`, { subject: 'storage.driver' });
-}
-
 /** A mark file that could not be written. The store is used without it. */
 export interface Unmarked {
   readonly path: string;

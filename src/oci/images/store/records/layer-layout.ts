@@ -13,7 +13,7 @@
  */
 import { join } from 'node:path';
 import type { ContainerId, Digest } from '../../../../base/ids.ts';
-import { hexOf } from '../../../../base/ids.ts';
+import { hexOf, parseDigest } from '../../../../base/ids.ts';
 
 export interface StorePaths {
   /** Root of the images. */
@@ -56,6 +56,12 @@ export const DRIVER_MARK = 'storage-driver';
 /** The layer's directory. */
 export function layerDir(paths: Pick<StorePaths, 'layers'>, diffId: Digest): string {
   return join(paths.layers, hexOf(diffId));
+}
+
+/** The layer to which a path in the store belongs; undefined for a path of something else. */
+export function layerOf({ layers }: Pick<StorePaths, 'layers'>, path: string): Digest | undefined {
+  const [name = ''] = path.startsWith(`${layers}/`) ? path.slice(layers.length + 1).split('/') : [];
+  return parseDigest(`sha256:${name}`);
 }
 
 /** The layer's files, as a lower directory for overlayfs. */

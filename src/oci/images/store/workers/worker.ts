@@ -10,6 +10,7 @@ import { storageLimits } from '../../../bounds.ts';
 import { realClock } from '../../../../host/clock/clock.ts';
 import { SpaceGuard } from '../../../../host/files/free-space.ts';
 import { pause } from '../../../../host/clock/wait.ts';
+import { takeLowestPriority } from '../../../../host/tuning/lowest-priority.ts';
 import { flattenLayers } from '../drivers/flatten.ts';
 import { removePathInSteps } from '../../../trees/remove-tree.ts';
 import { emptyDirectory } from '../../../trees/tree-empty.ts';
@@ -199,4 +200,6 @@ function serve(main: MessagePort): void {
 
 if (parentPort === null)
   throw new Error(fault('bug', 'storage worker: not started as a worker thread').message);
+// pods that start do not wait for layers that are unpacked
+takeLowestPriority();
 serve(parentPort);

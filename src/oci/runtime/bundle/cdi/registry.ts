@@ -24,11 +24,11 @@ interface Scan {
 }
 
 export class CdiRegistry {
-  readonly #directories: readonly string[];
+  readonly #directories: () => readonly string[];
   readonly #files = new CachedFiles(parseCdiFile);
 
-  /** Directories by ascending precedence, such as /etc/cdi and /var/run/cdi. */
-  constructor(directories: readonly string[]) {
+  /** Directories by ascending precedence, such as /etc/cdi and /var/run/cdi. Called at each use. */
+  constructor(directories: () => readonly string[]) {
     this.#directories = directories;
   }
 
@@ -57,10 +57,11 @@ export class CdiRegistry {
   }
 
   #refuse(name: string, problems: readonly string[]): never {
+    const directories = this.#directories();
     const where =
-      this.#directories.length === 0
+      directories.length === 0
         ? 'no directory of CDI files is configured'
-        : `not found in the usable CDI files in ${this.#directories.join(', ')}`;
+        : `not found in the usable CDI files in ${directories.join(', ')}`;
     const why = problems.length === 0 ? '' : `; ${problems.join('; ')}`;
     return fail('invalidRequest', `use CDI device ${name}: ${where}${why}`, { subject: 'CDI_devices' });
   }
@@ -72,7 +73,7 @@ export class CdiRegistry {
       (path: string) =>
       (error: unknown): undefined =>
         void scan.problems.set(path, toFault(error).message);
-    for (const [priority, directory] of this.#directories.entries()) {
+    for (const [priority, directory] of this.#directories().entries()) {
       const paths = (await filesIn(directory, ['.json', '.yaml'], onPath).catch(problem(directory))) ?? [];
       for (const path of paths) {
         seen.add(path);

@@ -9,11 +9,11 @@ import { parseHookFile } from './hook-file.ts';
 import type { HookSubject } from './hook-file.ts';
 
 export class HookDirectories {
-  readonly #directories: readonly string[];
+  readonly #directories: () => readonly string[];
   readonly #files = new CachedFiles(parseHookFile);
 
-  /** By ascending precedence: a file replaces one of the same name in an earlier directory. */
-  constructor(directories: readonly string[]) {
+  /** By ascending precedence: a file replaces one of the same name in an earlier directory. Called at each use. */
+  constructor(directories: () => readonly string[]) {
     this.#directories = directories;
   }
 
@@ -22,9 +22,10 @@ export class HookDirectories {
    * container without a hook meant for it (a policy, an audit) must not run.
    */
   async hooksFor(subject: HookSubject, onPath: OnPath): Promise<readonly StagedHook[]> {
-    if (this.#directories.length === 0) return [];
+    const directories = this.#directories();
+    if (directories.length === 0) return [];
     const byName = new Map<string, string>();
-    for (const directory of this.#directories) {
+    for (const directory of directories) {
       for (const path of await filesIn(directory, ['.json'], onPath)) byName.set(posix.basename(path), path);
     }
     const paths = [...byName].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
@@ -41,7 +42,7 @@ export class HookDirectories {
       (path: string) =>
       (error: unknown): undefined =>
         void found.set(path, toFault(error).message);
-    for (const directory of this.#directories) {
+    for (const directory of this.#directories()) {
       const paths = (await filesIn(directory, ['.json'], onPath).catch(problem(directory))) ?? [];
       for (const path of paths) await this.#files.read(path, onPath).catch(problem(path));
     }

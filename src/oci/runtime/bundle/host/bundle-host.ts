@@ -4,36 +4,22 @@ import { hostname, release } from 'node:os';
 import { fail } from '../../../../base/fault.ts';
 import { codeOf } from '../../../../host/ffi/errno.ts';
 import { processCalls } from '../../../../host/ffi/processes.ts';
-import type { Log } from '../../../../base/log.ts';
 import type { MountInfo } from '../../../../host/mounts/mountinfo.ts';
 import { readMountInfo } from '../../../../host/mounts/mountinfo.ts';
 import { namesOf } from '../../../../host/files/names-of.ts';
-import { rlimitsFor } from './rlimits.ts';
-import type { ConfiguredRlimit } from './rlimits.ts';
+import type { OwnLimits } from './rlimits.ts';
 import { capabilitiesOfMask } from '../../spec/capabilities.ts';
 import type { KernelArch, SpecHost } from '../../spec/input.ts';
 
 const CGROUP_ROOT = '/sys/fs/cgroup';
 const HUGEPAGES = '/sys/kernel/mm/hugepages';
 
-export interface HostProbeInput {
-  /** `runtime.rlimits` of the configuration. */
-  readonly rlimits: Readonly<Record<string, ConfiguredRlimit>>;
-  readonly log: Log;
-}
-
-/**
- * Reads /proc and /sys. Throws `unsupported` on architectures other than x86-64 and arm64, `invalidRequest` for
- * impossible rlimits.
- */
-export async function probeSpecHost({ rlimits: configured, log }: HostProbeInput): Promise<SpecHost> {
+/** Reads /proc and /sys. Throws `unsupported` on architectures other than x86-64 and arm64. */
+export async function probeSpecHost(): Promise<SpecHost> {
   const status = await readFile('/proc/self/status', 'utf8');
   const limits = await readFile('/proc/self/limits', 'utf8');
   const mounts = await readMountInfo();
   const version = (await exists(`${CGROUP_ROOT}/cgroup.controllers`)) ? 2 : 1;
-  const canRaise = capabilitiesOfMask(fieldOf(status, 'CapEff')).includes('CAP_SYS_RESOURCE');
-  const { rlimits, conditions } = rlimitsFor(configured, limits, canRaise);
-  for (const condition of conditions) log.warn({}, condition);
   return {
     arch: kernelArch(process.arch),
     refusedPrograms:
@@ -52,11 +38,23 @@ export async function probeSpecHost({ rlimits: configured, log }: HostProbeInput
     hugepageSizes: (await hasHugetlb(version, mounts)) ? await pageSizes() : [],
     openFilesHard: hardOpenFiles(limits),
     oomScoreAdj: Number((await readFile('/proc/self/oom_score_adj', 'utf8')).trim()),
-    rlimits,
-    oomScoreAdjCanSink: canRaise,
+    oomScoreAdjCanSink: canRaiseLimits(status),
     messageQueues: mounts.some(({ mountPoint }) => mountPoint === '/dev/mqueue'),
     hostname: hostname(),
   };
+}
+
+/** What `rlimitsFor` needs to know of this daemon. */
+export async function probeOwnLimits(): Promise<OwnLimits> {
+  const [inherited, status] = await Promise.all([
+    readFile('/proc/self/limits', 'utf8'),
+    readFile('/proc/self/status', 'utf8'),
+  ]);
+  return { inherited, canRaise: canRaiseLimits(status) };
+}
+
+function canRaiseLimits(status: string): boolean {
+  return capabilitiesOfMask(fieldOf(status, 'CapEff')).includes('CAP_SYS_RESOURCE');
 }
 
 function kernelArch(arch: string): KernelArch {

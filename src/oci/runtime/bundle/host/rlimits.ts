@@ -37,15 +37,21 @@ export interface AllowedRlimits {
   readonly conditions: readonly string[];
 }
 
+export interface OwnLimits {
+  /** Text of the daemon's /proc/self/limits. */
+  readonly inherited: string;
+  /** CAP_SYS_RESOURCE. */
+  readonly canRaise: boolean;
+}
+
 /**
- * The limits for config.json. `inherited` is the text of the daemon's /proc/self/limits. Without CAP_SYS_RESOURCE
- * (`canRaise`) a child gets no more than that, and a runtime that was to set more could start no container. Throws
- * `invalidRequest` for a soft limit above its hard one, and for an unknown name.
+ * The limits for config.json. Without CAP_SYS_RESOURCE (`canRaise`) a child gets no more than the daemon has, and a
+ * runtime that was to set more could start no container. Throws `invalidRequest` for a soft limit above its hard one,
+ * and for an unknown name.
  */
 export function rlimitsFor(
   configured: Readonly<Record<string, ConfiguredRlimit>>,
-  inherited: string,
-  canRaise: boolean,
+  { inherited, canRaise }: OwnLimits,
 ): AllowedRlimits {
   const conditions: string[] = [];
   const rlimits = Object.entries(configured)

@@ -28,7 +28,7 @@ function poolWith(free: Promise<void>): IntakeOptions['pool'] {
 
 test('S90 a transfer that waits for our worker does not count as slow; its registry does once it has one', async () => {
   const clock = new HandClock();
-  const transfers = new Transfers({ clock, slots: 1, slotsPerHost: 1 });
+  const transfers = new Transfers({ clock, slots: () => 1, slotsPerHost: () => 1 });
   const free = Promise.withResolvers<void>();
   const blob = Promise.withResolvers<void>();
   let tries = 0;

@@ -11,7 +11,7 @@ const LOOK = storageLimits.transferCheckMs;
 
 function bench(slots: number, slotsPerHost = slots) {
   const clock = new HandClock();
-  const transfers = new Transfers({ clock, slots, slotsPerHost });
+  const transfers = new Transfers({ clock, slots: () => slots, slotsPerHost: () => slotsPerHost });
   const begun: string[] = [];
   const ended: string[] = [];
   const turnOf = new Map<string, Turn>();

@@ -3,11 +3,12 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import type { EffectContext } from '../../../../../src/ports/effect.ts';
+import { realClock } from '../../../../../src/host/clock/clock.ts';
 import type { ClientStreams, StreamExecInput } from '../../../../../src/ports/streams.ts';
 import type { DriverParts } from '../../../../../src/oci/runtime/container/parts.ts';
 import { streamExec } from '../../../../../src/oci/runtime/exec/stream-exec.ts';
 import { containerId } from '../../../cri/stage.ts';
+import { fxOf } from '../../../../support/fx.ts';
 import { ownIdentity } from '../../../../support/own-identity.ts';
 
 test('S78 the command line of an exec is freed once its description is written, before its process runs', async () => {
@@ -17,6 +18,7 @@ test('S78 the command line of an exec is freed once its description is written, 
   await writeFile(configJson, JSON.stringify({ process: { cwd: '/' } }));
   let written: unknown;
   const parts = Object.assign({} as DriverParts, {
+    clock: realClock(),
     layout: { configJson: () => configJson, containerDir: () => directory },
     table: {
       resolve: () => ({ name: 'runc', path: '/', root: directory }),
@@ -42,9 +44,7 @@ test('S78 the command line of an exec is freed once its description is written, 
     tty: false,
     onArgvRead,
   });
-  await expect(streamExec(parts, input, {} as ClientStreams, {} as EffectContext)).rejects.toThrow(
-    'as far as this',
-  );
+  await expect(streamExec(parts, input, {} as ClientStreams, fxOf())).rejects.toThrow('as far as this');
   expect([written, argv]).toEqual([['sh', '-c', 'x'.repeat(1000)], []]);
   expect(await readdir(directory)).toEqual(['config.json']);
 });

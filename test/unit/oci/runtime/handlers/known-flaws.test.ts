@@ -1,8 +1,32 @@
 import { describe, expect, it } from 'vitest';
-import { knownFlaws, versionLine } from '../../../../../src/oci/runtime/handlers/known-flaws.ts';
+import {
+  flawNames,
+  flawSummary,
+  knownFlaws,
+  versionLine,
+} from '../../../../../src/oci/runtime/handlers/known-flaws.ts';
 
 const runc = (version: string): string =>
   knownFlaws(`runc version ${version}\ncommit: v1\nspec: 1.2.0\n`).join('; ');
+
+describe('the line about them for operators', () => {
+  it.each([
+    ['runc version 1.1.5+ds1\n', 'runc 1.1.5+ds1 has 6 known flaws', 'install runc 1.4.3 or later'],
+    ['runc version 1.4.2\n', 'runc 1.4.2 has 1 known flaw', 'install runc 1.4.3 or later'],
+    ['crun version 1.8.1\n', 'crun 1.8.1 has 1 known flaw', 'install crun 1.28 or later'],
+  ])('for %j is short and names a version without any', (text, begin, end) => {
+    const summary = flawSummary(text);
+    expect(summary).toBe(`${begin}, unless its distribution has fixed them: ${end}`);
+    expect(summary.length).toBeLessThan(120);
+    expect(flawNames(text)).toContain(text.startsWith('runc') ? 'CVE-2026-41579' : 'CVE-2026-47766');
+    const [, program = '', version = ''] = /install (\S+) (\S+)/u.exec(summary) ?? [];
+    expect(flawSummary(`${program} version ${version}\n`)).toBe('');
+  });
+
+  it('is empty where none is known', () => {
+    expect([flawSummary('runc version 1.4.3\n'), flawSummary('runsc version x\n')]).toEqual(['', '']);
+  });
+});
 
 describe('flaws of runtimes by their versions', () => {
   it.each([

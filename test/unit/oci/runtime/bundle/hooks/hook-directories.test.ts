@@ -16,7 +16,7 @@ const hook = (when: object): Promise<void> =>
     JSON.stringify({ version: '1.0.0', hook: { path: '/bin/h' }, when, stages: ['prestart'] }),
   );
 const chosen = (annotations: Readonly<Record<string, string>>, command = '/bin/sh') =>
-  new HookDirectories([directory]).hooksFor(
+  new HookDirectories(() => [directory]).hooksFor(
     { annotations, command, hasBindMounts: false },
     (_path, _attempted, work) => work(),
   );

@@ -22,7 +22,7 @@ describe('rlimits from the configuration', () => {
       cpu: { soft: 5, hard: 'unlimited' },
       nice: { soft: 0, hard: 1 },
     } as const;
-    expect(rlimitsFor(requested, inherited, false)).toEqual({
+    expect(rlimitsFor(requested, { inherited, canRaise: false })).toEqual({
       rlimits: [
         { type: 'RLIMIT_CPU', soft: 5n, hard: INFINITY },
         { type: 'RLIMIT_MEMLOCK', soft: 8_388_608n, hard: 8_388_608n },
@@ -33,17 +33,19 @@ describe('rlimits from the configuration', () => {
         (name) => expect.stringContaining(`runtime.rlimits.${name}: hard limit lowered to `) as string,
       ),
     });
-    expect(rlimitsFor(requested, inherited, true)).toMatchObject({
+    expect(rlimitsFor(requested, { inherited, canRaise: true })).toMatchObject({
       rlimits: [{}, { soft: INFINITY }, { hard: 1n }, { hard: INFINITY }],
       conditions: [],
     });
   });
 
   test('are refused with soft above hard, or an unknown name', () => {
-    expect(() => rlimitsFor({ core: { soft: 'unlimited', hard: 5 } }, inherited, true)).toThrow(
+    expect(() => rlimitsFor({ core: { soft: 'unlimited', hard: 5 } }, { inherited, canRaise: true })).toThrow(
       'use runtime.rlimits.core: soft is above hard',
     );
-    expect(() => rlimitsFor({ colour: { soft: 1, hard: 5 } }, inherited, false)).toThrow('unknown limit');
+    expect(() => rlimitsFor({ colour: { soft: 1, hard: 5 } }, { inherited, canRaise: false })).toThrow(
+      'unknown limit',
+    );
   });
 
   test('replace the limit of open files in the document, and keep all digits', () => {
