@@ -14,6 +14,8 @@ export const actorLimits = {
    * RunPodSandbox.
    */
   networkAddMs: 170_000,
+  /** Waits of one effect that are kept for the flight recorder: most effects have fewer than four. */
+  waitsPerEffect: 16,
   /** CNI DEL of a chain, milliseconds. */
   networkDelMs: 60_000,
   /** Runtime create with its monitor, milliseconds: below the kubelet's 2 min for CreateContainer. */

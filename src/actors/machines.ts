@@ -22,11 +22,28 @@ export interface MachineParts {
 
 export type Machines = ReturnType<typeof machinesOf>;
 
-/** Builds them; nothing of the parts is called before an actor runs. */
+/**
+ * Each is built when its first actor starts: xstate then reads all of a machine, some milliseconds of a start. Nothing
+ * of the parts is called before an actor runs.
+ */
 export function machinesOf({ ports, activity, layers, progress, containersOf }: MachineParts) {
+  const sandbox = once(() => sandboxMachine(sandboxEffects(ports, activity, containersOf), activity));
+  const container = once(() => containerMachine(containerEffects(ports, activity), activity));
+  const pull = once(() => imagePullMachine(pullEffects(ports, activity, layers, progress)));
   return {
-    sandbox: sandboxMachine(sandboxEffects(ports, activity, containersOf), activity),
-    container: containerMachine(containerEffects(ports, activity), activity),
-    pull: imagePullMachine(pullEffects(ports, activity, layers, progress)),
+    get sandbox() {
+      return sandbox();
+    },
+    get container() {
+      return container();
+    },
+    get pull() {
+      return pull();
+    },
   };
+}
+
+function once<T extends object>(build: () => T): () => T {
+  let built: T | undefined;
+  return () => (built ??= build());
 }

@@ -260,21 +260,27 @@ function supervisors(
   return {
     sandboxes: supervisorLogic({
       ...shared,
-      logic: machines.sandbox,
+      get logic() {
+        return machines.sandbox;
+      },
       view: sandboxView,
       rebuild: async (address) =>
         planSandbox(ledger, await world(), address.slice('sandbox/'.length) as SandboxId),
     }),
     containers: supervisorLogic({
       ...shared,
-      logic: machines.container,
+      get logic() {
+        return machines.container;
+      },
       view: containerView,
       rebuild: async (address) =>
         planContainer(ledger, await world(), address.slice('container/'.length) as ContainerId),
     }),
     pulls: supervisorLogic({
       ...shared,
-      logic: machines.pull,
+      get logic() {
+        return machines.pull;
+      },
       view: pullView,
       // a pull has no durable state to rebuild from: its callers get the fault and pull again
       rebuild: () => Promise.resolve(undefined),

@@ -1,5 +1,6 @@
 /** Implements the Troupe: each call is a command over the stage, or a question to the root actor. */
 import type { ActorRefFrom } from 'xstate';
+import { derived } from '../base/derived.ts';
 import { actorLimits } from './bounds.ts';
 import { checkpointContainer } from './commands/checkpoint-container.ts';
 import { checkpointSandbox } from './commands/checkpoint-sandbox.ts';
@@ -31,18 +32,22 @@ export type RootRef = ActorRefFrom<ReturnType<typeof rootMachine>>;
 export interface CallsOptions {
   /** Parent of the cgroups of pods whose client names no parent; empty: the drivers choose. */
   readonly cgroupParent?: string;
-  /** Images that the kubelet's garbage collection must keep (`images.pinned`). */
-  readonly pinned?: readonly string[];
+  /** Images that the kubelet's garbage collection must keep (`images.pinned`): another list when it has changed. */
+  readonly pinned?: () => readonly string[];
 }
+
+const NONE_PINNED: readonly string[] = [];
 
 /** The Troupe of these actors. It does nothing before `start()`. */
 export function troupeOf(
   stage: CommandStage,
   root: RootRef,
-  { cgroupParent = '', pinned = [] }: CallsOptions,
+  { cgroupParent = '', pinned = () => NONE_PINNED }: CallsOptions,
 ): Troupe {
   const { ports, ledger, directory, activity } = stage;
-  const isPinned = pinnedBy(pinned, (reference) => ports.images.candidates(reference));
+  const pins = derived(pinned, (patterns) =>
+    pinnedBy(patterns, (reference) => ports.images.candidates(reference)),
+  );
   return {
     directory,
     activity,
@@ -72,7 +77,9 @@ export function troupeOf(
       findImage(ledger.images.values(), name, (reference) => ports.images.candidates(reference)),
     sourceOf: (image, reference) => sourceNamed(image, reference, (text) => ports.images.candidates(text)),
     images: () => [...ledger.images.values()],
-    isPinned,
+    get isPinned() {
+      return pins();
+    },
     keptImages: () =>
       keepersOf([...ledger.images.values()], directory.containers(), directory.pulls(), [
         ...ledger.fetching.values(),

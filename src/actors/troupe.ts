@@ -74,8 +74,8 @@ export interface Troupe {
   /** The manifest through which this reference pulled the image; undefined for an id. */
   sourceOf(image: ImageRecord, reference: string): ImageSource | undefined;
   images(): readonly ImageRecord[];
-  /** True when the kubelet's garbage collection must keep the image. */
-  isPinned(image: ImageRecord): boolean;
+  /** Whether the kubelet's garbage collection must keep the image. Another function when the configuration changes. */
+  readonly isPinned: (image: ImageRecord) => boolean;
   /** The users of each image and layer. */
   keptImages(): KeptContent;
   /** The progress of a pull by its address; empty when it is not under way. */

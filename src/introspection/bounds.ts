@@ -10,6 +10,8 @@ export const introspectionLimits = {
   tombstoneMs: 600_000,
   /** Removed actors that are kept, at most. */
   tombstones: 1000,
+  /** Removed actors with a failure that List has: a screen of them, and some to scroll. */
+  failures: 50,
   /** Changes queued for a watching client. One more ends its stream; the client resumes by number. */
   watchQueue: 4096,
   /** Concurrent watching clients. */
@@ -35,8 +37,20 @@ export const metricsLimits = {
    * a bug.
    */
   seriesPerMetric: 512,
+  /** Series whose text is made at once: of histograms some 700 lines, below 1 ms. */
+  seriesPerPiece: 32,
+  /** Characters of a scrape after which the event loop continues: 2 ms. A long-running daemon's has 700 KiB. */
+  charsPerTurn: 48 * 1024,
+  /** Pods and containers that are counted before the event loop continues: below 1 ms. */
+  viewsPerTurn: 1024,
+  /** CNI plugins with series of their own; more are `other`. A chain has up to six, and a node a few chains in turn. */
+  cniPlugins: 32,
   /** Milliseconds between two samples of the event loop's delay: 20 wake-ups a second. */
   loopSampleMs: 50,
+  /** Milliseconds for which the measured size of the store is shown: counting a full one reads thousands of records. */
+  storeAgeMs: 60_000,
+  /** Milliseconds between two checks of the metrics' certificate: as fast as the kubelet notices a new one. */
+  certificateMs: 10_000,
 } as const;
 
 /** The web server of the page. */
@@ -68,8 +82,51 @@ export const tracesLimits = {
   attempts: 5,
   /** Milliseconds before the first retry; doubles with each. */
   backoffMs: 1000,
+  /** Bytes of a file of headers or authorities: the machine's own bundle has some 220 KiB. */
+  fileBytes: 1024 * 1024,
   /** Milliseconds that the shutdown of the daemon waits for the last batch. */
   closeMs: 2000,
   /** Links of a span: calls that joined the work that another call had caused. */
   linksPerSpan: 8,
+} as const;
+
+/** The flight recorder: calls, events, effects of the last hour, in memory and on the disk. */
+export const flightLimits = {
+  /** Entries in memory, for `troupe trace`, and up to twice as many before the oldest go: those of some 150 pods. */
+  entries: 8192,
+  /** Calls in progress that are followed: more than the edge admits. */
+  openCalls: 2048,
+  /** Actors that one call is recorded to have waited for. */
+  actorsPerCall: 8,
+  /** Milliseconds from which a read or a probe that succeeded is kept: a usual one takes a hundredth. */
+  slowMs: 100,
+  /** Entries that wait to be written: those of a second in which 100 pods start. More are dropped, and counted. */
+  pending: 8192,
+  /** Milliseconds from the first entry to its write: what a death of the daemon loses. */
+  flushMs: 1000,
+  /** Entries that are encoded before the event loop goes on: some 1 ms. */
+  encodedPerTurn: 512,
+  /** Entries of a segment, some 2 MB, and its age in milliseconds. */
+  segmentEntries: 8192,
+  segmentMs: 10 * 60_000,
+  /** Bytes of one segment, beyond which the next begins whatever its entries are. */
+  segmentBytes: 4 * 1024 * 1024,
+  /** Bytes of all segments: the oldest are deleted. One pod from its start to its removal writes some 16 kB. */
+  totalBytes: 16 * 1024 * 1024,
+  /** Segments on the disk, whatever their size: a daemon that is restarted again and again begins one each time. */
+  segments: 256,
+} as const;
+
+/** `troupe trace`. */
+export const traceLimits = {
+  /** Milliseconds without a call or effect of a pod after which the next one begins another episode. */
+  quietMs: 10_000,
+  /** Episodes of one answer, the latest. */
+  episodes: 4,
+  /** Rows of one episode. */
+  rows: 500,
+  /** Slowest calls and effects shown of each name. */
+  slowest: 5,
+  /** Milliseconds that a pause of the client between two calls lasts at least to be shown. */
+  pauseMs: 0.5,
 } as const;

@@ -7,6 +7,7 @@ import type { Troupe } from '../actors/troupe.ts';
 import type { ClockPort } from '../ports/clock.ts';
 import { introspectionLimits } from './bounds.ts';
 import { printable } from '../base/fault.ts';
+import { sandboxAddress } from '../actors/sandbox/sandbox.context.ts';
 import type { ContainerView, GraceView, View } from '../actors/directory/views.ts';
 import type {
   ActorSchema,
@@ -15,11 +16,13 @@ import type {
   PullLayerSchema,
   WaitSchema,
 } from '../gen/introspection/v1/introspection_pb.ts';
-import type { Change, Recorder } from './recorder.ts';
+import type { Change, Past, Recorder } from './recorder.ts';
+import { startTime } from './starts.ts';
 
 /** The initializer with plain fields only; the union with complete messages could not be spread. */
-type ActorMessage = Extract<MessageInitShape<typeof ActorSchema>, { readonly $typeName?: never }>;
+export type ActorMessage = Extract<MessageInitShape<typeof ActorSchema>, { readonly $typeName?: never }>;
 type WaitMessage = Extract<MessageInitShape<typeof WaitSchema>, { readonly $typeName?: never }>;
+type ChangeMessage = Extract<MessageInitShape<typeof ChangeSchema>, { readonly $typeName?: never }>;
 type ProcessMessage = Extract<MessageInitShape<typeof ProcessSchema>, { readonly $typeName?: never }>;
 
 export interface Describing {
@@ -83,7 +86,13 @@ export function actorWith(stage: Describing, view: View, waits: WaitMessage[]): 
     fault: view.fault?.message ?? '',
     waits,
     removedNs: past?.end?.atNs ?? 0n,
+    ...startOf(view, past),
   };
+}
+
+function startOf(view: View, past: Past | undefined): ActorMessage {
+  const start = view.kind === 'pull' ? undefined : startTime(view.kind, past?.history ?? []);
+  return start === undefined ? {} : { startMs: BigInt(Math.round(start.ms)), startLongest: start.longest };
 }
 
 function identityOf(stage: Describing, view: View): ActorMessage {
@@ -221,7 +230,49 @@ async function readProc(path: string): Promise<string> {
 }
 
 /** One state change as a message. */
-export function describeChange(change: Change): MessageInitShape<typeof ChangeSchema> {
-  const { seq, atNs, address, from, to, on, cause, settled } = change;
-  return { seq, atNs, address, from, to, on, cause, settled };
+export function describeChange(change: Change): ChangeMessage {
+  const { seq, atNs, address, from, to, on, cause, settled, fault = '', exit } = change;
+  return {
+    seq,
+    atNs,
+    address,
+    from,
+    to,
+    on,
+    cause,
+    settled,
+    fault,
+    ...(exit === undefined ? {} : { hasExited: true, exitCode: exit.exitCode, exitReason: exit.reason }),
+  };
+}
+
+/** One state change with the names of its actor, which the client of a stream can't look up once it is removed. */
+export function describeNamedChange(
+  change: Change,
+  {
+    troupe: { directory },
+    recorder,
+  }: Pick<Describing, 'recorder'> & { readonly troupe: Pick<Troupe, 'directory'> },
+): ChangeMessage {
+  const viewOf = (address: string): View | undefined =>
+    directory.view(address) ?? recorder.past(address)?.end?.view;
+  return { ...describeChange(change), ...namesOf(viewOf(change.address), viewOf) };
+}
+
+function namesOf(view: View | undefined, viewOf: (address: string) => View | undefined): ChangeMessage {
+  switch (view?.kind) {
+    case 'sandbox':
+      return { name: view.spec.key.name, namespace: view.spec.key.namespace };
+    case 'container': {
+      const { name, sandboxId } = view.spec.key;
+      const pod = viewOf(sandboxAddress(sandboxId));
+      return pod?.kind === 'sandbox'
+        ? { name, pod: pod.spec.key.name, namespace: pod.spec.key.namespace }
+        : { name };
+    }
+    case 'pull':
+      return { name: view.reference };
+    case undefined:
+      return {};
+  }
 }

@@ -2,8 +2,10 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { View } from '../actors/directory/views.ts';
 
-/** Addresses that the message about an ambiguous query lists. */
+/** Candidates that the message about an ambiguous query lists. */
 const NAMED = 5;
+/** Digits of an id in that message: as many as `ps` shows. */
+const ID_DIGITS = 13;
 
 /**
  * The view that the query means. `groups` are searched in order: existing actors before removed ones. Within a group,
@@ -16,19 +18,15 @@ export function findView(query: string, groups: readonly (readonly View[])[]): V
   for (const group of groups) {
     for (const fits of tests(query, groups.flat())) {
       const found = newestOfEach(group.filter(fits));
-      const pods = found.filter((view) => view.kind === 'sandbox');
-      const meant = pods.length > 0 ? pods : found;
+      const sandboxes = found.filter((view) => view.kind === 'sandbox');
+      const meant = sandboxes.length > 0 ? sandboxes : found;
       const [first] = meant;
       if (first === undefined) continue;
       if (meant.length === 1) return first;
-      const names = meant
-        .slice(0, NAMED)
-        .map((view) => view.address)
-        .join(', ');
-      throw new ConnectError(
-        `explain ${query}: ambiguous: ${names}${meant.length > NAMED ? ', …' : ''}`,
-        Code.InvalidArgument,
-      );
+      const pods = podsOf(groups.flat());
+      const names = meant.slice(0, NAMED).map((view) => candidate(view, pods));
+      const more = meant.length > NAMED ? `, and ${meant.length - NAMED} more` : '';
+      throw new ConnectError(`explain ${query}: ambiguous: ${names.join(', ')}${more}`, Code.InvalidArgument);
     }
   }
   throw new ConnectError(
@@ -38,9 +36,7 @@ export function findView(query: string, groups: readonly (readonly View[])[]): V
 }
 
 function tests(query: string, all: readonly View[]): readonly ((view: View) => boolean)[] {
-  const pods = new Map(
-    all.flatMap((view) => (view.kind === 'sandbox' ? [[view.id, view.spec.key] as const] : [])),
-  );
+  const pods = podsOf(all);
   return [
     (view) => view.address === query || idOf(view) === query,
     (view) => namesOf(view, pods).includes(query),
@@ -48,14 +44,23 @@ function tests(query: string, all: readonly View[]): readonly ((view: View) => b
   ];
 }
 
+type PodNames = ReadonlyMap<string, { readonly name: string; readonly namespace: string }>;
+
+function podsOf(all: readonly View[]): PodNames {
+  return new Map(all.flatMap((view) => (view.kind === 'sandbox' ? [[view.id, view.spec.key] as const] : [])));
+}
+
+/** `container shop/web/app (3f2a1b9c8d7e6)`: what can be typed to mean this one. */
+function candidate(view: View, pods: PodNames): string {
+  const kind = view.kind === 'sandbox' ? 'pod' : view.kind;
+  return `${kind} ${namesOf(view, pods).at(-1) ?? ''} (${idOf(view).slice(0, ID_DIGITS)})`;
+}
+
 /**
  * Names: `name`, `namespace/name` of a pod; `name`, `pod/name`, `namespace/pod/name` of a container; the reference of a
  * pull.
  */
-function namesOf(
-  view: View,
-  pods: ReadonlyMap<string, { readonly name: string; readonly namespace: string }>,
-): readonly string[] {
+function namesOf(view: View, pods: PodNames): readonly string[] {
   switch (view.kind) {
     case 'sandbox': {
       const { name, namespace } = view.spec.key;

@@ -34,21 +34,31 @@ export function boundConnections(
     },
     report: () => undefined,
   });
+  // a TLS server reports the TCP connection, and later, for requests, a TLS socket on top of it
+  const byPeer = new Map<string, Socket>();
+  const tcpOf = new WeakMap<Socket, Socket>();
+  server.prependListener('secureConnection', (secure: Socket) => {
+    const tcp = byPeer.get(peerOf(secure));
+    if (tcp !== undefined) tcpOf.set(secure, tcp);
+  });
   server.prependListener('connection', (socket: Socket) => {
     if (all.size >= connections) {
       socket.destroy();
       return;
     }
     all.add(socket);
+    const peer = peerOf(socket);
+    byPeer.set(peer, socket);
     halfOpen.begin(socket);
     socket.on('close', () => {
+      if (byPeer.get(peer) === socket) byPeer.delete(peer);
       all.delete(socket);
       requests.delete(socket);
       halfOpen.end(socket);
     });
   });
   server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
-    const { socket } = request;
+    const socket = tcpOf.get(request.socket) ?? request.socket;
     requests.set(socket, request);
     response.once('close', () => {
       // the next request may have arrived already
@@ -61,4 +71,8 @@ export function boundConnections(
     halfOpen.close();
     for (const socket of [...all]) socket.destroy();
   };
+}
+
+function peerOf({ remoteAddress = '', remotePort = 0 }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }

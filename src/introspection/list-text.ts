@@ -12,6 +12,7 @@ import { introspectionLimits } from './bounds.ts';
 import type { View } from '../actors/directory/views.ts';
 import { ActorSchema, ListRequestSchema } from '../gen/introspection/v1/introspection_pb.ts';
 import { actorWith, describeActor, hasGrace } from './describe.ts';
+import { removedFailures } from './failures.ts';
 import { listedViews } from './service.ts';
 import type { IntrospectionOptions } from './service.ts';
 
@@ -104,7 +105,12 @@ export class ListTexts {
       }
       texts.push(kept ?? (isBusy ? textOf(await describeActor(this.#options, view)) : this.#make(view)));
     }
-    return `{${texts.length === 0 ? '' : `"actors":[${texts.join(',')}],`}"seq":"${seq}"}`;
+    const failures = removedFailures(this.#options.recorder, kind).map((view) => this.#failure(view));
+    return `{${field('actors', texts)}${field('failures', failures)}"seq":"${seq}"}`;
+  }
+
+  #failure(view: View): string {
+    return this.#kept.get(view)?.text ?? this.#make(view);
   }
 
   #unchanged(view: View): string | undefined {
@@ -128,6 +134,9 @@ export class ListTexts {
     });
   }
 }
+
+const field = (name: string, texts: readonly string[]): string =>
+  texts.length === 0 ? '' : `"${name}":[${texts.join(',')}],`;
 
 function textOf(message: MessageInitShape<typeof ActorSchema>): string {
   return toJsonString(ActorSchema, create(ActorSchema, message));

@@ -1,45 +1,54 @@
 /**
  * The metrics of the daemon. Label values come from our own code only (RPCs of the contract, names of effects and of
- * top states), never from a client, so their number is bounded.
+ * top states), never from a client, so their number is bounded; names of CNI plugins come from the node's configuration
+ * and are bounded by number. docs/metrics.md lists them all.
  */
 import type { EffectEnd } from '../actors/effects/activity.ts';
-import type { Directory } from '../actors/directory/directory.ts';
-import { CONDITION_TYPES } from '../base/conditions.ts';
 import type { Conditions } from '../base/conditions.ts';
 import type { ClockPort } from '../ports/clock.ts';
-import { whyNotReady } from '../actors/readiness.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import { isQuarantined } from '../actors/directory/phases.ts';
-import type { View } from '../actors/directory/views.ts';
+import type { ContainerView, SandboxView } from '../actors/directory/views.ts';
+import { metricsLimits } from './bounds.ts';
 import type { Chart } from './chart.ts';
 import { Registry } from './metrics.ts';
 import type { Gauge } from './metrics.ts';
+import { NodeMetrics } from './metrics-node.ts';
+import { OutcomeMetrics } from './metrics-outcomes.ts';
+import { ProcessMetrics } from './metrics-process.ts';
+import type { ProcessFacts } from './metrics-process.ts';
 import type { Transition } from './transitions.ts';
 
-/** Buckets in seconds, from a list in memory to a pull of minutes. */
-const RPC_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120];
-const EFFECT_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120, 600];
+/**
+ * Buckets in seconds, from a list in memory to the longest that anything may take: the download of a layer
+ * (actorLimits.fetchLayerMs). Only a record that the disk does not take may be waited for longer.
+ */
+const RPC_SECONDS = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 3600, 14_400,
+];
+const EFFECT_SECONDS = [
+  0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 3600, 14_400,
+];
 const STATE_SECONDS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 120, 600, 3600, 86_400];
 const SYNC_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
 
-/** Figures of the daemon's process, read at each scrape. */
-export interface ProcessFacts {
-  readonly rssBytes: number;
-  /** Used bytes of V8's heap, garbage that is not yet collected included. */
-  readonly heapBytes: number;
-  readonly openFds: number;
-  readonly cpuSeconds: number;
-  /** Event-loop delay in seconds since the last scrape, by quantile such as `0.99`; `1` is the maximum. */
-  readonly loopLag: readonly (readonly [quantile: string, seconds: number])[];
-}
-
 export interface MetricsOptions {
-  readonly clock: Pick<ClockPort, 'monoMs' | 'nowNs'>;
+  readonly clock: Pick<ClockPort, 'monoMs' | 'nowNs' | 'setTimeout'>;
   readonly version: string;
   readonly charts: () => readonly Chart[];
   readonly processFacts: () => Promise<ProcessFacts>;
   /** Conditions that are false: what is degraded and why. */
   readonly conditions: Pick<Conditions, 'listFalse'>;
+}
+
+/** One answered call. */
+export interface AnsweredCall {
+  readonly service: string;
+  readonly method: string;
+  /** As gRPC's libraries write it, such as `DeadlineExceeded`. */
+  readonly code: string;
+  readonly kind: 'unary' | 'server_stream';
+  readonly latencyMs: number;
 }
 
 /** An actor's stay in a top state. */
@@ -54,19 +63,33 @@ export class TroupeMetrics {
   readonly #options: MetricsOptions;
   readonly #stays = new Map<string, Stay>();
   #troupe: Troupe | undefined;
+  #scrape: Promise<string> | undefined;
   #spans: () => { readonly exported: number; readonly dropped: number } = () => ({ exported: 0, dropped: 0 });
   readonly #startedNs: bigint;
 
+  readonly #process = new ProcessMetrics(this.registry);
+  readonly #node = new NodeMetrics(this.registry);
+  readonly outcomes: OutcomeMetrics;
   readonly #rpcSeconds = this.registry.histogram(
     'troupe_rpc_duration_seconds',
-    'Time to answer a CRI call, by RPC.',
-    ['method'],
+    'Time to answer a CRI call, by RPC and gRPC code; of a stream, until its end.',
+    ['method', 'code'],
     RPC_SECONDS,
   );
   readonly #rpcs = this.registry.counter('troupe_rpcs_total', 'CRI calls answered, by RPC and gRPC code.', [
     'method',
     'code',
   ]);
+  readonly #grpcStarted = this.registry.counter(
+    'grpc_server_started_total',
+    'CRI calls begun, as the usual interceptors of gRPC servers count them.',
+    ['grpc_type', 'grpc_service', 'grpc_method'],
+  );
+  readonly #grpcHandled = this.registry.counter(
+    'grpc_server_handled_total',
+    'CRI calls answered, as the usual interceptors of gRPC servers count them.',
+    ['grpc_type', 'grpc_service', 'grpc_method', 'grpc_code'],
+  );
   readonly #effectSeconds = this.registry.histogram(
     'troupe_effect_duration_seconds',
     "Time of one effect (a driver's call), by name.",
@@ -110,11 +133,6 @@ export class TroupeMetrics {
   readonly #sandboxes = this.registry.gauge('troupe_sandboxes', 'Sandboxes by top state.', ['state']);
   readonly #containers = this.registry.gauge('troupe_containers', 'Containers by top state.', ['state']);
   readonly #images = this.registry.gauge('troupe_images', 'Images in the store.');
-  readonly #pulls = this.registry.counter(
-    'troupe_image_pulls_total',
-    'Pulls ended, by outcome: ok, failed, cancelled.',
-    ['outcome'],
-  );
   readonly #pullBytes = this.registry.counter('troupe_image_pull_bytes_total', 'Bytes of layers downloaded.');
   readonly #syncSeconds = this.registry.histogram(
     'troupe_journal_sync_duration_seconds',
@@ -125,37 +143,6 @@ export class TroupeMetrics {
   readonly #syncFailures = this.registry.counter(
     'troupe_journal_sync_failures_total',
     'Syncs of the journal that the disk refused.',
-  );
-  readonly #lag = this.registry.gauge(
-    'troupe_event_loop_lag_seconds',
-    'Delay of the event loop since the last scrape, by quantile.',
-    ['quantile'],
-  );
-  readonly #rss = this.registry.gauge(
-    'troupe_process_resident_memory_bytes',
-    'Resident memory of the daemon.',
-  );
-  readonly #heap = this.registry.gauge(
-    'troupe_process_heap_used_bytes',
-    "Used bytes of the daemon's JavaScript heap, garbage that is not yet collected included.",
-  );
-  readonly #fds = this.registry.gauge('troupe_process_open_fds', 'Open file descriptors of the daemon.');
-  readonly #cpu = this.registry.counter(
-    'troupe_process_cpu_seconds_total',
-    'CPU time of the daemon, user and system, since its start.',
-  );
-  readonly #started = this.registry.gauge(
-    'troupe_process_start_time_seconds',
-    'Start of the daemon, seconds since the epoch.',
-  );
-  readonly #degraded = this.registry.gauge(
-    'troupe_degraded',
-    'Subjects (files, parts) that a condition of Status reports as degraded, by condition.',
-    ['condition'],
-  );
-  readonly #ready = this.registry.gauge(
-    'troupe_ready',
-    '1 when the runtime is ready, as in Status: calls are served and recorded, and the default handler works.',
   );
   readonly #build = this.registry.gauge('troupe_build_info', 'Always 1; the version is its label.', [
     'version',
@@ -172,17 +159,18 @@ export class TroupeMetrics {
   constructor(options: MetricsOptions) {
     this.#options = options;
     this.#startedNs = options.clock.nowNs();
+    this.outcomes = new OutcomeMetrics(this.registry, options.clock);
     this.#build.set([options.version], 1);
     this.#pullBytes.add([], 0);
     this.#syncFailures.add([], 0);
-    for (const outcome of ['ok', 'failed', 'cancelled']) this.#pulls.add([outcome], 0);
   }
 
   /** Begins to watch the actors, once they exist. */
   watch(troupe: Troupe): void {
     this.#troupe = troupe;
     troupe.directory.listenToAll((view, gone) => {
-      if (gone) this.#gone(view);
+      if (gone) this.#stays.delete(view.address);
+      this.outcomes.changed(view, gone);
     });
   }
 
@@ -190,10 +178,14 @@ export class TroupeMetrics {
     this.#spans = counts;
   }
 
-  /** One answered call. */
-  rpc(method: string, code: string, latencyMs: number): void {
-    this.#rpcSeconds.observe([method], latencyMs / 1000);
+  rpcBegan({ kind, service, method }: Pick<AnsweredCall, 'kind' | 'service' | 'method'>): void {
+    this.#grpcStarted.add([kind, service, method]);
+  }
+
+  rpc({ kind, service, method, code, latencyMs }: AnsweredCall): void {
+    this.#rpcSeconds.observe([method, code], latencyMs / 1000);
     this.#rpcs.add([method, code]);
+    this.#grpcHandled.add([kind, service, method, code]);
   }
 
   effect(end: EffectEnd): void {
@@ -226,42 +218,51 @@ export class TroupeMetrics {
     this.#pullBytes.add([], bytes);
   }
 
-  /** The text of a scrape. */
-  async text(): Promise<string> {
-    const facts = await this.#options.processFacts();
-    this.#rss.set([], facts.rssBytes);
-    this.#heap.set([], facts.heapBytes);
-    this.#fds.set([], facts.openFds);
-    this.#cpu.raiseTo([], facts.cpuSeconds);
-    this.#started.set([], Number(this.#startedNs / 1_000_000n) / 1000);
-    for (const [quantile, seconds] of facts.loopLag) this.#lag.set([quantile], seconds);
-    this.#countDegraded();
+  /** A garbage collection of the daemon has ended. */
+  garbageCollected(kind: string, seconds: number): void {
+    this.#process.collected(kind, seconds);
+  }
+
+  /** The text of a scrape. One is made at a time: several servers may ask, and gauges are counted anew for each. */
+  text(): Promise<string> {
+    this.#scrape ??= this.#makeText().finally(() => {
+      this.#scrape = undefined;
+    });
+    return this.#scrape;
+  }
+
+  async #makeText(): Promise<string> {
+    await this.#read();
+    let text = '';
+    let sinceTurn = 0;
+    for (const piece of this.registry.pieces()) {
+      text += piece;
+      sinceTurn += piece.length;
+      if (sinceTurn < metricsLimits.charsPerTurn) continue;
+      sinceTurn = 0;
+      await this.#nextTurn();
+    }
+    return text;
+  }
+
+  /** Brings the gauges up to date. */
+  async #read(): Promise<void> {
+    this.#process.set(await this.#options.processFacts(), this.#startedNs);
     const { exported, dropped } = this.#spans();
     this.#spansSent.raiseTo([], exported);
     this.#spansDropped.raiseTo([], dropped);
-    if (this.#troupe !== undefined) this.#count(this.#troupe);
-    return this.registry.text();
+    const isReloaded = this.outcomes.isReloaded;
+    this.#node.setConditions(this.#options.conditions, this.#troupe, isReloaded);
+    if (this.#troupe === undefined) return;
+    const { directory } = this.#troupe;
+    this.#node.setStore(this.#troupe, this.#options.clock);
+    await this.#countStates(this.#sandboxes, 'sandbox', directory.sandboxes());
+    await this.#countStates(this.#containers, 'container', directory.containers());
+    this.#countEffects(this.#troupe);
   }
 
-  /** Each condition has a series, 0 when nothing is degraded, so that an alert needs no absent(). */
-  #countDegraded(): void {
-    const counts = new Map(this.#options.conditions.listFalse().map(({ type, count }) => [type, count]));
-    for (const type of CONDITION_TYPES) this.#degraded.set([type], counts.get(type) ?? 0);
-  }
-
-  #gone(view: View): void {
-    this.#stays.delete(view.address);
-    if (view.kind !== 'pull') return;
-    this.#pulls.add([view.present ? 'ok' : view.fault?.kind === 'cancelled' ? 'cancelled' : 'failed']);
-  }
-
-  #count(troupe: Troupe): void {
-    const { directory, activity, images } = troupe;
-    this.#ready.set([], whyNotReady(troupe) === undefined ? 1 : 0);
+  #countEffects({ activity, images }: Troupe): void {
     this.#images.set([], images().length);
-    this.#countStates(this.#sandboxes, 'sandbox', directory.sandboxes());
-    this.#countStates(this.#containers, 'container', directory.containers());
-    this.#countTrouble(directory);
     for (const { id } of this.#options.charts()) this.#restarts.add([id], 0);
     this.#running.reset();
     this.#oldest.reset();
@@ -275,25 +276,33 @@ export class TroupeMetrics {
   }
 
   /** States without an actor are 0, so that graphs have no gaps. */
-  #countStates(gauge: Gauge, machine: string, views: readonly View[]): void {
-    gauge.reset();
+  async #countStates(
+    gauge: Gauge,
+    machine: string,
+    views: readonly (SandboxView | ContainerView)[],
+  ): Promise<void> {
+    const counts = new Map<string, number>();
     const chart = this.#options.charts().find((one) => one.id === machine);
     for (const { path, parent, type } of chart?.states ?? [])
-      if (parent === '' && type !== 'final') gauge.set([path], 0);
-    for (const view of views) gauge.add([view.state], 1);
+      if (parent === '' && type !== 'final') counts.set(path, 0);
+    let pending = 0;
+    let quarantined = 0;
+    for (const [at, view] of views.entries()) {
+      if (at > 0 && at % metricsLimits.viewsPerTurn === 0) await this.#nextTurn();
+      counts.set(view.state, (counts.get(view.state) ?? 0) + 1);
+      pending += view.pendingCleanup.length;
+      if (isQuarantined(view)) quarantined += 1;
+    }
+    gauge.reset();
+    for (const [state, count] of counts) gauge.set([state], count);
+    this.#pendingCleanup.set([machine], pending);
+    this.#quarantined.set([machine], quarantined);
   }
 
-  #countTrouble(directory: Directory): void {
-    for (const [machine, views] of [
-      ['sandbox', directory.sandboxes()],
-      ['container', directory.containers()],
-    ] as const) {
-      this.#pendingCleanup.set(
-        [machine],
-        views.reduce((sum, view) => sum + view.pendingCleanup.length, 0),
-      );
-      this.#quarantined.set([machine], views.filter(isQuarantined).length);
-    }
+  #nextTurn(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#options.clock.setTimeout(resolve, 0);
+    });
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Counters, gauges and histograms in Prometheus' text format 0.0.4. There is no library for it: those add default
- * metrics, registries and push gateways, and this is one file (docs/dependencies.md).
+ * Counters, gauges and histograms in Prometheus' text format 0.0.4. There is no library for it: the usual one makes the
+ * whole text at once, on the event loop, and this is one file (docs/dependencies.md).
  */
 import { assert } from '../base/assert.ts';
 import { metricsLimits } from './bounds.ts';
@@ -32,7 +32,7 @@ abstract class Metric<V> {
   readonly #onOverflow: () => void;
 
   constructor(name: string, help: string, labels: readonly string[], onOverflow: () => void) {
-    assert(/^troupe_[a-z0-9_]+$/u.test(name), `metric name ${name}`);
+    assert(/^(?:troupe|process|nodejs|grpc_server)_[a-z0-9_]+$/u.test(name), `metric name ${name}`);
     this.name = name;
     this.help = help;
     this.labels = labels;
@@ -65,15 +65,16 @@ abstract class Metric<V> {
   /** The text lines of one series. */
   abstract lines(series: Series<V>): readonly string[];
 
-  text(): string {
-    const head = `# HELP ${this.name} ${escapeHelp(this.help)}\n# TYPE ${this.name} ${this.kind}\n`;
-    return (
-      head +
-      this.all()
+  /** Its text in pieces of at most `seriesPerPiece` series. */
+  *pieces(): Generator<string> {
+    yield `# HELP ${this.name} ${escapeHelp(this.help)}\n# TYPE ${this.name} ${this.kind}\n`;
+    const all = this.all();
+    for (let at = 0; at < all.length; at += metricsLimits.seriesPerPiece)
+      yield all
+        .slice(at, at + metricsLimits.seriesPerPiece)
         .flatMap((series) => this.lines(series))
         .map((line) => `${line}\n`)
-        .join('')
-    );
+        .join('');
   }
 }
 
@@ -186,14 +187,19 @@ export class Registry {
     return this.#add(new Histogram(name, help, labels, bounds, () => this.#dropped.add([])));
   }
 
-  /** Names of all metrics, in the order of registration. */
-  names(): readonly string[] {
-    return [...this.#metrics.keys()];
+  /** All metrics, in the order of registration. */
+  all(): readonly Pick<Metric<unknown>, 'name' | 'kind' | 'labels' | 'help'>[] {
+    return [...this.#metrics.values()];
   }
 
   /** The text of a scrape. */
   text(): string {
-    return [...this.#metrics.values()].map((metric) => metric.text()).join('');
+    return [...this.pieces()].join('');
+  }
+
+  /** The text in pieces, so that whoever writes it can let the event loop continue in between. */
+  *pieces(): Generator<string> {
+    for (const metric of this.#metrics.values()) yield* metric.pieces();
   }
 
   #add<M extends Metric<number> | Metric<Buckets>>(metric: M): M {

@@ -19,12 +19,15 @@ import type {
   WatchRequest,
 } from '../gen/introspection/v1/introspection_pb.ts';
 import type { Chart } from './chart.ts';
-import { describeActor, describeChange } from './describe.ts';
-import type { Describing } from './describe.ts';
+import { actorWith, describeActor, describeChange, describeNamedChange } from './describe.ts';
+import { removedFailures } from './failures.ts';
 import { findView } from './find-view.ts';
 import type { Change } from './recorder.ts';
+import { sentenceOf } from './sentence.ts';
+import { liveTrace } from './trace.ts';
+import type { Tracing } from './trace.ts';
 
-export interface IntrospectionOptions extends Describing {
+export interface IntrospectionOptions extends Tracing {
   readonly troupe: Troupe;
   readonly charts: () => readonly Chart[];
   readonly version: string;
@@ -36,10 +39,38 @@ export interface IntrospectionOptions extends Describing {
   readonly configView: () => object;
   /** Why the running configuration is not that of the files; undefined when it is (F32). */
   readonly configRefusal: () => string | undefined;
+  /** Changed keys of the configuration that take effect at the next start. */
+  readonly configWaiting: () => readonly string[];
   /** What a damaged journal may have lost, and where it is kept; undefined when the journal was not damaged. */
   readonly lostFacts: string | undefined;
+  /** The last figures of the file systems that the daemon writes to. */
+  readonly disks: () => readonly DiskSpace[];
+  /** Called with the number of changes that a client of Watch did not get because it read too slowly. */
+  readonly changesDropped?: (changes: number) => void;
   /** Conditions that are false: what is degraded and why. */
   readonly conditions: Pick<Conditions, 'listFalse'>;
+  /** Files of the configuration in effect, in the order in which they count. */
+  readonly configFiles: () => readonly string[];
+  /** Where the page is, and the file with its token; undefined without a page. */
+  readonly page: () => PagePlace | undefined;
+}
+
+export interface PagePlace {
+  /** Such as http://127.0.0.1:10010. */
+  readonly origin: string;
+  readonly tokenFile: string;
+}
+
+/** The space of one file system. */
+export interface DiskSpace {
+  readonly path: string;
+  /** What is kept there, such as `images`. */
+  readonly holds: readonly string[];
+  readonly totalBytes: number;
+  /** Without the blocks reserved for root. */
+  readonly freeBytes: number;
+  /** Below this much free space pulls are refused. */
+  readonly reserveBytes: number;
 }
 
 /** Registers the service on a connect router. */
@@ -51,6 +82,7 @@ export function introspectionRoutes(options: IntrospectionOptions): (router: Con
     charts: () => ({ charts: options.charts().map(plainChart) }) as Partial<ChartsResponse> as never,
     images: () => images(options),
     status: () => status(options),
+    trace: (request) => liveTrace(options, request, shownGroups(options)),
   };
   return (router) => {
     router.service(Introspection, service);
@@ -60,6 +92,11 @@ export function introspectionRoutes(options: IntrospectionOptions): (router: Con
 function views({ troupe }: IntrospectionOptions): readonly View[] {
   const { directory } = troupe;
   return [...directory.sandboxes(), ...directory.containers(), ...directory.pulls()];
+}
+
+/** The actors that exist, and those that were removed in the last minutes. */
+function shownGroups(options: IntrospectionOptions): readonly (readonly View[])[] {
+  return [views(options), options.recorder.removed().map(({ view }) => view)];
 }
 
 /** The views that List shows: all, or those of one kind. */
@@ -73,17 +110,21 @@ async function list(options: IntrospectionOptions, { kind }: ListRequest) {
   const seq = options.recorder.seq;
   return {
     actors: await Promise.all(listedViews(options, kind).map((view) => describeActor(options, view))),
+    failures: removedFailures(options.recorder, kind).map((view) => actorWith(options, view, [])),
     seq,
   };
 }
 
 async function explain(options: IntrospectionOptions, { query }: ExplainRequest) {
-  const view = findView(query, [views(options), options.recorder.removed().map((end) => end.view)]);
+  const view = findView(query, shownGroups(options));
   const related = views(options).filter((other) => isRelated(view, other));
+  const actor = await describeActor(options, view);
+  const history = options.recorder.past(view.address)?.history ?? [];
   return {
-    actor: await describeActor(options, view),
-    history: (options.recorder.past(view.address)?.history ?? []).map(describeChange),
+    actor,
+    history: history.map(describeChange),
     related: await Promise.all(related.map((other) => describeActor(options, other))),
+    sentence: sentenceOf({ view, actor, history, related, nowNs: options.clock.nowNs() }),
   };
 }
 
@@ -100,14 +141,15 @@ async function* watch(options: IntrospectionOptions, { afterSeq }: WatchRequest,
   const stop = subscribe(options, afterSeq, (change) => {
     // once one was dropped, none may follow: the client would not notice the gap
     isOverflowed ||= queue.length >= introspectionLimits.watchQueue;
-    if (!isOverflowed) queue.push(change);
+    if (isOverflowed) options.changesDropped?.(1);
+    else queue.push(change);
     wake();
   });
   const stopListening = onAbort(context.signal, () => wake());
   try {
     while (!context.signal.aborted) {
       const change = queue.shift();
-      if (change !== undefined) yield describeChange(change);
+      if (change !== undefined) yield describeNamedChange(change, options);
       else if (isOverflowed)
         throw new ConnectError(
           'watch: the client reads too slowly: resume after the last number received',
@@ -167,14 +209,33 @@ function status(options: IntrospectionOptions) {
     images: troupe.images().length,
     networkReady: network.ready,
     networkMessage: network.message,
-    handlers: troupe
-      .handlers()
-      .map(({ name, ready, reason, choice = '' }) => ({ name, ready, reason, choice })),
+    handlers: troupe.handlers().map(({ name, ready, reason, choice = '', flaws = '', version = '' }) => ({
+      name,
+      ready,
+      reason,
+      choice,
+      flaws,
+      version,
+    })),
     rssBytes: BigInt(process.rssBytes()),
     configJson: JSON.stringify(options.configView()),
+    configWaiting: [...options.configWaiting()],
     socket: options.socket,
     lostFacts: options.lostFacts ?? '',
     conditions: [...reloadCondition(options), ...options.conditions.listFalse()],
+    disks: options.disks().map(({ path, holds, totalBytes, freeBytes, reserveBytes }) => ({
+      path,
+      holds: [...holds],
+      totalBytes: BigInt(totalBytes),
+      freeBytes: BigInt(freeBytes),
+      reserveBytes: BigInt(reserveBytes),
+    })),
+    networkName: network.inUse?.name ?? '',
+    networkFile: network.inUse?.file ?? '',
+    networkSkipped: [...(network.skipped ?? [])].map(([path, reason]) => ({ path, reason })),
+    configFiles: [...options.configFiles()],
+    pageOrigin: options.page()?.origin ?? '',
+    pageTokenFile: options.page()?.tokenFile ?? '',
   };
 }
 

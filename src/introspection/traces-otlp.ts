@@ -1,11 +1,8 @@
 /**
- * Exports spans by OTLP over HTTP with JSON (OTLP specification 1.x, "OTLP/HTTP": ids are hex, 64-bit numbers are
- * strings). The queue is bounded: with a slow or unreachable collector spans are dropped, and calls are never delayed.
+ * Exports spans by OTLP in batches. The queue is bounded: with a slow or unreachable collector spans are dropped, and
+ * calls are never delayed.
  */
-import { request as httpRequest } from 'node:http';
-import { request as httpsRequest } from 'node:https';
 import type { ClockPort } from '../ports/clock.ts';
-import { toFault } from '../base/fault.ts';
 import { tracesLimits as limits } from './bounds.ts';
 import type { Log } from '../base/log.ts';
 import type { Span } from './traces.ts';
@@ -13,12 +10,18 @@ import type { Span } from './traces.ts';
 /** Result of one request. `later`: the failure may be temporary, so the request is retried. */
 export type Sent = 'taken' | 'refused' | 'later';
 
+/** How batches reach the collector: traces-http.ts, traces-grpc.ts. */
+export interface SpanTransport {
+  /** Encodes the spans. The returned function sends them, and settles within `requestMs`; it never rejects. */
+  prepare(spans: readonly Span[]): () => Promise<Sent>;
+  /** Ends connections. */
+  close(): void;
+}
+
 export interface ExporterOptions {
   readonly clock: ClockPort;
   readonly log: Log;
-  readonly version: string;
-  /** Sends one body; settles within `requestMs`. */
-  readonly send: (body: string) => Promise<Sent>;
+  readonly transport: SpanTransport;
 }
 
 export class SpanExporter {
@@ -59,6 +62,7 @@ export class SpanExporter {
     });
     await Promise.race([this.#working ?? Promise.resolve(), bound]);
     if (timer !== undefined) clock.clearTimeout(timer);
+    this.#options.transport.close();
   }
 
   #flush(): void {
@@ -88,89 +92,14 @@ export class SpanExporter {
   }
 
   async #sent(batch: readonly Span[]): Promise<boolean> {
-    const { clock, send, version } = this.#options;
-    const body = otlpBody(batch, version);
+    const { clock, transport } = this.#options;
+    const send = transport.prepare(batch);
     for (let attempt = 1; ; attempt += 1) {
-      const sent = await send(body);
+      const sent = await send();
       if (sent !== 'later' || attempt >= limits.attempts || this.#closing) return sent === 'taken';
       await new Promise<void>(
         (resolve) => void clock.setTimeout(resolve, limits.backoffMs * 2 ** (attempt - 1)),
       );
     }
   }
-}
-
-const KIND = { internal: 1, server: 2 } as const;
-const STATUS_ERROR = 2;
-
-/** The body of an ExportTraceServiceRequest. */
-export function otlpBody(spans: readonly Span[], version: string): string {
-  const resource = attributes({ 'service.name': 'troupe', 'service.version': version });
-  return JSON.stringify({
-    resourceSpans: [
-      {
-        resource: { attributes: resource },
-        scopeSpans: [{ scope: { name: 'troupe', version }, spans: spans.map(otlpSpan) }],
-      },
-    ],
-  });
-}
-
-function otlpSpan(span: Span): object {
-  return {
-    traceId: span.traceId,
-    spanId: span.spanId,
-    ...(span.parentSpanId === '' ? {} : { parentSpanId: span.parentSpanId }),
-    name: span.name,
-    kind: KIND[span.kind],
-    startTimeUnixNano: String(span.startNs),
-    endTimeUnixNano: String(span.endNs),
-    attributes: attributes(span.attributes),
-    links: span.links.map(({ traceId, spanId }) => ({ traceId, spanId })),
-    status: span.error === undefined ? {} : { code: STATUS_ERROR, message: span.error },
-  };
-}
-
-function attributes(values: Readonly<Record<string, string | number>>): readonly object[] {
-  return Object.entries(values).map(([key, value]) => ({
-    key,
-    value: typeof value === 'string' ? { stringValue: value } : { intValue: String(Math.round(value)) },
-  }));
-}
-
-/** HTTP status codes of temporary failures (OTLP specification, "Retryable Response Codes"). */
-const RETRYABLE: ReadonlySet<number> = new Set([429, 502, 503, 504]);
-
-/** A sender that posts to `<endpoint>/v1/traces`. It never rejects. */
-export function postTo(endpoint: string, clock: ClockPort, log: Log): (body: string) => Promise<Sent> {
-  const url = new URL(`${endpoint.replace(/\/+$/u, '')}/v1/traces`);
-  const request = url.protocol === 'https:' ? httpsRequest : httpRequest;
-  return (body) =>
-    new Promise<Sent>((resolve) => {
-      const abort = new AbortController();
-      const timer = clock.setTimeout(
-        () =>
-          abort.abort(
-            new Error(`timed out after ${limits.requestMs / 1000}s waiting for the trace collector`),
-          ),
-        limits.requestMs,
-      );
-      const finish = (sent: Sent): void => {
-        clock.clearTimeout(timer);
-        resolve(sent);
-      };
-      const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
-      const call = request(url, { method: 'POST', headers, signal: abort.signal }, (answer) => {
-        answer.resume();
-        const code = answer.statusCode ?? 0;
-        answer.once('close', () =>
-          finish(code >= 200 && code < 300 ? 'taken' : RETRYABLE.has(code) ? 'later' : 'refused'),
-        );
-      });
-      call.once('error', (error) => {
-        log.debug({ endpoint: url.origin, reason: toFault(error).message }, 'send spans');
-        finish('later');
-      });
-      call.end(body);
-    });
 }

@@ -45,12 +45,15 @@ export interface TracerOptions {
   readonly clock: Pick<ClockPort, 'nowNs' | 'monoMs'>;
   readonly random: Pick<RandomPort, 'token'>;
   readonly put: (span: Span) => void;
+  /** Share of the traces that begin here and are recorded, 0 to 1; 1 if left out. */
+  readonly sampling?: number;
 }
 
 /** The span of a call in progress. */
 export interface CallSpan {
   readonly traceparent: string;
-  ended(code: string, fault: Fault | undefined): void;
+  /** @param status name and number of the gRPC code */
+  ended(status: { readonly text: string; readonly number: number }, fault: Fault | undefined): void;
 }
 
 const TRACE_BYTES = 16;
@@ -66,7 +69,8 @@ export class Tracer {
     this.#options = options;
   }
 
-  begin(cause: Cause): CallSpan {
+  /** @param service of the RPC, such as `runtime.v1.RuntimeService` */
+  begin(cause: Cause, service: string): CallSpan {
     const { clock, put } = this.#options;
     const parent = parseTraceparent(cause.traceparent);
     const own = this.#child(parent);
@@ -74,7 +78,7 @@ export class Tracer {
     const startMonoMs = clock.monoMs();
     return {
       traceparent: traceparentOf(own),
-      ended: (code, fault) => {
+      ended: ({ text, number }, fault) => {
         if (!own.sampled) return;
         put({
           name: cause.origin,
@@ -85,9 +89,11 @@ export class Tracer {
           endNs: startNs + nsOf(clock.monoMs() - startMonoMs),
           attributes: {
             'rpc.system': 'grpc',
+            'rpc.service': service,
             'rpc.method': cause.origin,
+            'rpc.grpc.status_code': number,
             'troupe.request_id': cause.requestId,
-            'troupe.code': code,
+            'troupe.code': text,
           },
           links: [],
           error: exportedError(fault),
@@ -143,11 +149,11 @@ export class Tracer {
   }
 
   #child(parent: SpanContext | undefined): SpanContext {
-    const { random } = this.#options;
+    const { random, sampling = 1 } = this.#options;
     const spanId = random.token(SPAN_BYTES);
-    return parent === undefined
-      ? { traceId: random.token(TRACE_BYTES), spanId, sampled: true }
-      : { ...parent, spanId };
+    if (parent !== undefined) return { ...parent, spanId };
+    const traceId = random.token(TRACE_BYTES);
+    return { traceId, spanId, sampled: isSampled(traceId, sampling) };
   }
 }
 
@@ -160,6 +166,16 @@ function exportedError(fault: Fault | undefined): string | undefined {
   if (fault === undefined) return undefined;
   if (fault.kind !== 'bug' && !quotesOutput(fault)) return fault.message;
   return `${fault.kind}: ${startReason(fault.message) ?? 'reason not exported, it may quote the command'}`;
+}
+
+const RATIO_DIGITS = 13;
+
+/**
+ * The decision of OpenTelemetry's TraceIdRatioBased sampler: by the trace's id, so that all services that sample with
+ * one ratio record the same traces. The last 52 bits of the id are as good as its 56 random ones, and fit a number.
+ */
+function isSampled(traceId: string, ratio: number): boolean {
+  return Number.parseInt(traceId.slice(-RATIO_DIGITS), 16) / 16 ** RATIO_DIGITS < ratio;
 }
 
 function ids(

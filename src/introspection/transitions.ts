@@ -1,6 +1,7 @@
 /** State changes from xstate's inspection events, for the log and the recorder. They contain no payloads of events. */
 import type { AnyMachineSnapshot, InspectionEvent } from 'xstate';
 import { statePath } from '../actors/directory/state-path.ts';
+import type { SeenEvent } from './flight/entries.ts';
 
 export interface Transition {
   /** Such as `container/3f2a…`. */
@@ -15,24 +16,64 @@ export interface Transition {
   readonly settled: boolean;
   /** True for the actor's last change. */
   readonly final: boolean;
+  /** Why something failed, if this change is the first after it. For people: it may quote a runtime (S91). */
+  readonly fault?: string;
+  /** How the process exited, if this change is the first after it. */
+  readonly exit?: { readonly exitCode: number; readonly reason: string };
 }
 
-/** An inspector that calls `listener` once for each state change of an actor with an address. */
-export function onTransition(listener: (transition: Transition) => void): (event: InspectionEvent) => void {
-  const last = new WeakMap<object, string>();
+/** What was reported last of an actor. */
+interface Last {
+  readonly path: string;
+  readonly fault: unknown;
+  readonly exit: unknown;
+}
+
+/**
+ * An inspector that calls `listener` once for each state change of an actor with an address, and `onEvent` once for
+ * each event that its machine has handled, whether or not it changed the state.
+ */
+export function onTransition(
+  listener: (transition: Transition) => void,
+  onEvent?: (seen: SeenEvent, cause: string) => void,
+): (event: InspectionEvent) => void {
+  const last = new WeakMap<object, Last>();
   return (event) => {
     if (event.type !== '@xstate.snapshot') return;
     const snapshot = event.snapshot as Partial<AnyMachineSnapshot>;
     const address = addressOf(snapshot.context);
     if (address === '' || snapshot.value === undefined) return;
     const to = statePath(snapshot.value);
-    const from = last.get(event.actorRef) ?? '';
-    if (from === to) return;
-    last.set(event.actorRef, to);
+    const before = last.get(event.actorRef);
+    const from = before?.path ?? '';
+    if (from === to && onEvent === undefined) return;
     const final = snapshot.status === 'done';
     const settled = final || snapshot.hasTag?.('settled' as never) === true;
-    listener({ address, from, to, on: event.event.type, cause: causeOf(event.event), settled, final });
+    const cause = causeOf(event.event);
+    onEvent?.(
+      { address, to, settled, final, event: event.event, context: snapshot.context, value: snapshot.value },
+      cause,
+    );
+    if (from === to) return;
+    const { fault, exit } = snapshot.context as { readonly fault?: unknown; readonly exit?: unknown };
+    last.set(event.actorRef, { path: to, fault, exit });
+    listener({
+      ...{ address, from, to, on: event.event.type, cause, settled, final },
+      ...(fault === before?.fault ? {} : faultOf(fault)),
+      ...(exit === before?.exit ? {} : exitOf(exit)),
+    });
   };
+}
+
+function faultOf(fault: unknown): Pick<Transition, 'fault'> {
+  if (typeof fault !== 'object' || fault === null || !('message' in fault)) return {};
+  return typeof fault.message === 'string' ? { fault: fault.message } : {};
+}
+
+function exitOf(exit: unknown): Pick<Transition, 'exit'> {
+  if (typeof exit !== 'object' || exit === null) return {};
+  const { exitCode, reason } = exit as { readonly exitCode?: unknown; readonly reason?: unknown };
+  return typeof exitCode === 'number' && typeof reason === 'string' ? { exit: { exitCode, reason } } : {};
 }
 
 /** The address of an actor; empty for promises and supervisors, which have no address. */

@@ -5,13 +5,13 @@
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import type { ClockPort } from '../ports/clock.ts';
 import { fail } from '../base/fault.ts';
 import { halfOpenLimits } from '../base/bounds.ts';
 import { introspectionLimits, webLimits } from './bounds.ts';
 import { boundConnections } from './half-open-http.ts';
+import { answer, boundAnswer, keptScrape, listenOn, METRICS_TYPE, refuseToken } from './http-answers.ts';
 import { withListText } from './list-text.ts';
 import { introspectionRoutes } from './service.ts';
 import type { IntrospectionOptions } from './service.ts';
@@ -25,7 +25,7 @@ export interface WebOptions {
   /** The text of a scrape. */
   readonly metrics: () => Promise<string>;
   /** Scrapes need no token: every user of the machine may read the metrics, which contain no names of pods. */
-  readonly metricsAreOpen: boolean;
+  readonly metricsAreOpen: () => boolean;
 }
 
 export interface WebServer {
@@ -54,17 +54,29 @@ const FILES = [
   'style.css',
   'icon.svg',
   'main.js',
+  'address.js',
   'api.js',
+  'auth.js',
   'chart-draw.js',
   'chart-layout.js',
+  'chart-reduce.js',
   'detail.js',
+  'detail-parts.js',
   'dom.js',
   'format.js',
+  'keys.js',
   'list.js',
   'model.js',
+  'overview.js',
+  'rows.js',
+  'timeline.js',
+  'trouble.js',
+  'waterfall.js',
+  'waterfall.css',
 ];
 
-const HEADERS = {
+/** Headers of every answer. */
+export const HEADERS = {
   'content-security-policy':
     "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'",
   'cache-control': 'no-store',
@@ -73,9 +85,6 @@ const HEADERS = {
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
 } as const;
-
-/** Prometheus' exposition format. */
-const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 /** Serves until closed. Throws FaultError when the address is not loopback or not available. */
 export async function startWeb(options: WebOptions): Promise<WebServer> {
@@ -90,7 +99,7 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
     grpcWeb: false,
   });
   const rpc = withListText(options.introspection, connect);
-  const metrics = kept(options.metrics, options.introspection.clock);
+  const metrics = keptScrape(options.metrics, options.introspection.clock);
   const server = createServer((request, response) => {
     route({ ...options, metrics }, assets, rpc, request, response).catch(() => {
       if (!response.headersSent) answer(response, 500, 'read the metrics: failed\n');
@@ -102,7 +111,7 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
     connections: webLimits.connections,
     halfOpen: halfOpenLimits.pageConnections,
   });
-  const port = await listen(server, address.host, address.port, options.address);
+  const port = await listenOn(server, address.host, address.port, `serve the page on ${options.address}`);
   const origin = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`;
   return {
     origin,
@@ -145,88 +154,21 @@ async function route(
   ) {
     return answer(response, 404, 'not found\n');
   }
-  const isOpen = isMetrics && options.metricsAreOpen;
-  if (!isOpen && !isToken(tokenOf(request.headers, url), options.token)) return refuse(response);
+  const isOpen = isMetrics && options.metricsAreOpen();
+  if (!isOpen && !isToken(tokenOf(request.headers, url), options.token)) return refuseToken(response);
   if (isMetrics) return answer(response, 200, await options.metrics(), METRICS_TYPE);
   takeTime();
   rpc(request, response);
 }
 
-/**
- * Closes a connection whose answer is not read in time: clients without a token could otherwise occupy all connections.
- * The returned function removes the limit, for calls of the service: a Watch lasts for hours.
- */
-function boundAnswer(clock: ClockPort, { socket }: IncomingMessage, response: ServerResponse): () => void {
-  const timer = clock.setTimeout(() => socket.destroy(), webLimits.answerMs);
-  const lift = (): void => clock.clearTimeout(timer);
-  response.once('close', lift);
-  return lift;
-}
-
-/** Runs one scrape at a time, and reuses its text until it is `metricsAgeMs` old. */
-function kept(scrape: () => Promise<string>, clock: Pick<ClockPort, 'monoMs'>): () => Promise<string> {
-  let last: { readonly text: string; readonly atMs: number } | undefined;
-  let running: Promise<string> | undefined;
-  const make = async (): Promise<string> => {
-    try {
-      const text = await scrape();
-      last = { text, atMs: clock.monoMs() };
-      return text;
-    } finally {
-      running = undefined;
-    }
-  };
-  return () => {
-    if (last !== undefined && clock.monoMs() - last.atMs < webLimits.metricsAgeMs)
-      return Promise.resolve(last.text);
-    return (running ??= make());
-  };
-}
-
-function refuse(response: ServerResponse): void {
-  response.setHeader('www-authenticate', 'Bearer');
-  answer(
-    response,
-    401,
-    'authentication required: the token is in introspection.token in the state directory\n',
-  );
-}
-
-function answer(
-  response: ServerResponse,
-  code: number,
-  text: string,
-  type = 'text/plain; charset=utf-8',
-): void {
-  response.statusCode = code;
-  response.setHeader('content-type', type);
-  response.end(text);
-}
-
 /** Reads the files of the page, which are beside this module in the sources, and beside the bundle. */
-async function loadAssets(): Promise<ReadonlyMap<string, Asset>> {
+export async function loadAssets(more: readonly string[] = []): Promise<ReadonlyMap<string, Asset>> {
   const assets = new Map<string, Asset>();
-  for (const name of FILES) {
+  for (const name of [...FILES, ...more]) {
     const type = TYPES[name.slice(name.lastIndexOf('.') + 1)] ?? 'application/octet-stream';
     assets.set(`/${name}`, { type, bytes: await readFile(join(import.meta.dirname, 'page', name)) });
   }
   const index = assets.get('/index.html');
   if (index !== undefined) assets.set('/', index);
   return assets;
-}
-
-function listen(server: Server, host: string, port: number, address: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error) => {
-      try {
-        fail('outside', `serve the page on ${address}: ${error.message}`);
-      } catch (thrown) {
-        reject(thrown instanceof Error ? thrown : error);
-      }
-    });
-    server.listen(port, host, () => {
-      const bound = server.address();
-      resolve(typeof bound === 'object' && bound !== null ? bound.port : port);
-    });
-  });
 }

@@ -10,12 +10,21 @@ import type { Fault } from '../../base/fault.ts';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { EffectContext, Waiting } from '../../ports/effect.ts';
 
+/** What an effect waited for, from `atMs` (monotonic) until the next wait or its end. */
+export interface PastWait {
+  readonly atMs: number;
+  readonly on: string;
+  readonly pid?: number | undefined;
+}
+
 /** An effect in progress. */
 export interface RunningEffect {
   readonly effect: string;
   readonly sinceMonoMs: number;
   readonly deadlineMonoMs: number;
   readonly waiting: Waiting | undefined;
+  /** What it has waited for so far, oldest first, at most `waitsPerEffect`. */
+  readonly waits: readonly PastWait[];
 }
 
 /** An effect that has ended, for metrics and traces. */
@@ -26,6 +35,8 @@ export interface EffectEnd {
   readonly endMonoMs: number;
   readonly outcome: 'ok' | 'failed' | 'timedOut' | 'cancelled';
   readonly fault: Fault | undefined;
+  /** What it waited for, oldest first, at most `waitsPerEffect`. */
+  readonly waits: readonly PastWait[];
 }
 
 /** Receives calls and effects as they begin and end; must not throw. */
@@ -57,6 +68,7 @@ interface Entry {
   sinceMonoMs: number;
   deadlineMonoMs: number;
   waiting: Waiting | undefined;
+  waits: PastWait[];
   abort: (reason: unknown) => void;
   settled: Promise<void>;
 }
@@ -147,6 +159,7 @@ export class Activity {
       sinceMonoMs: since,
       deadlineMonoMs: since + timeoutMs,
       waiting: undefined,
+      waits: [],
       abort: (reason) => controller.abort(reason),
       settled: Promise.resolve(),
     };
@@ -155,6 +168,7 @@ export class Activity {
       timeoutMs,
       note: (waiting) => {
         entry.waiting = waiting;
+        noteWait(entry.waits, waiting, this.#clock);
       },
     };
     const result = this.#bounded(entry, timeoutMs, controller, () => work(fx));
@@ -214,7 +228,7 @@ export class Activity {
     });
   }
 
-  #report(owner: string, { effect, sinceMonoMs }: Entry, ended: Fault | undefined): void {
+  #report(owner: string, { effect, sinceMonoMs, waits }: Entry, ended: Fault | undefined): void {
     const kind = ended?.kind;
     const outcome = kind === undefined ? 'ok' : kind === 'timedOut' || kind === 'cancelled' ? kind : 'failed';
     this.#observer?.ended({
@@ -224,6 +238,7 @@ export class Activity {
       endMonoMs: this.#clock.monoMs(),
       outcome,
       fault: ended,
+      waits,
     });
   }
 
@@ -275,4 +290,11 @@ export class Activity {
     entries.delete(entry);
     if (entries.size === 0) this.#byOwner.delete(owner);
   }
+}
+
+/** Adds a wait. A note that only adds the process, or the progress of a download, belongs to the wait before. */
+function noteWait(waits: PastWait[], { on, pid }: Waiting, clock: ClockPort): void {
+  const last = waits.at(-1);
+  if (last?.on === on) waits[waits.length - 1] = { ...last, pid };
+  else if (waits.length < actorLimits.waitsPerEffect) waits.push({ atMs: clock.monoMs(), on, pid });
 }

@@ -24,7 +24,7 @@ export function undoableSteps<S extends string>(
 }
 
 /** Some steps could not be undone; the others were. */
-class UndoError extends FaultError {
+export class UndoError extends FaultError {
   readonly undone: readonly string[];
   constructor(fault: Fault, undone: readonly string[]) {
     super(fault);

@@ -22,19 +22,33 @@ export class ApiError extends Error {
  * of this host.
  */
 export function takeToken() {
-  const given =
-    new URLSearchParams(location.hash.slice(1)).get('token') ??
-    new URLSearchParams(location.search).get('token');
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  const given = fragment.get('token') ?? new URLSearchParams(location.search).get('token');
   if (given === null) return;
-  sessionStorage.setItem(KEPT, given);
-  history.replaceState(null, '', location.pathname);
+  keepToken(given);
+  fragment.delete('token');
+  const rest = fragment.toString();
+  history.replaceState(null, '', rest === '' ? location.pathname : `${location.pathname}#${rest}`);
+}
+
+export function keepToken(token) {
+  sessionStorage.setItem(KEPT, token.trim());
+}
+
+export function hasToken() {
+  return (sessionStorage.getItem(KEPT) ?? '') !== '';
+}
+
+/** The header that every request for data needs. */
+export function tokenHeader() {
+  return { authorization: `Bearer ${sessionStorage.getItem(KEPT) ?? ''}` };
 }
 
 function request(method, type, body, signal) {
   const headers = {
     'content-type': type,
     'connect-protocol-version': '1',
-    authorization: `Bearer ${sessionStorage.getItem(KEPT) ?? ''}`,
+    ...tokenHeader(),
   };
   return fetch(`${SERVICE}${method}`, { method: 'POST', headers, body, signal, cache: 'no-store' }).catch(
     (error) => {

@@ -1,6 +1,6 @@
-/** The tree of actors. Only visible rows are in the document, so that 500 pods cost as much as 20. */
+/** The tree of actors. Only visible rows are in the document, so that 1000 pods cost as much as 20. */
 import { h, setText } from './dom.js';
-import { msOf, tickText } from './format.js';
+import { msOf, spanText, tickText } from './format.js';
 import { saysMore, toneOf, waitText } from './model.js';
 
 /** Pixels; style.css has the same value. */
@@ -15,19 +15,27 @@ export class List {
   #canvas = document.getElementById('rows');
   #pool = [];
   #rows = [];
+  #troubles = new Map();
   #chosen = '';
+  /** Key of the row that keys move from: the chosen actor, or a group. */
+  #cursor = '';
   #choose;
+  #toggle;
 
-  constructor(choose) {
+  /** `choose` gets the address of an actor, `toggle` the key of a row and whether it opens. */
+  constructor(choose, toggle) {
     this.#choose = choose;
+    this.#toggle = toggle;
     this.#box.addEventListener('scroll', () => this.draw(), { passive: true });
     this.#box.addEventListener('keydown', (event) => this.#key(event));
     new ResizeObserver(() => this.draw()).observe(this.#box);
   }
 
   /** Sets the rows and draws the visible ones. */
-  set(rows, chosen) {
+  set(rows, chosen, troubles) {
     this.#rows = rows;
+    this.#troubles = troubles;
+    if (chosen !== this.#chosen) this.#cursor = chosen;
     this.#chosen = chosen;
     this.#canvas.style.height = `${rows.length * ROW_HEIGHT}px`;
     this.draw();
@@ -35,7 +43,7 @@ export class List {
 
   /** Addresses of the visible actors that are not settled. */
   moving() {
-    return this.#pool.filter((row) => !row.element.hidden && row.isMoving).map((row) => row.address);
+    return this.#pool.filter((row) => !row.element.hidden && row.isMoving).map((row) => row.key);
   }
 
   draw() {
@@ -47,7 +55,7 @@ export class List {
     );
     while (this.#pool.length < count) this.#pool.push(this.#newRow());
     this.#pool.forEach((row, at) => this.#show(row, at < count ? first + at : -1));
-    const at = this.#rows.findIndex((row) => row.actor.address === this.#chosen);
+    const at = this.#rows.findIndex((row) => row.key === this.#cursor);
     const isSeen = at >= first && at < first + count;
     if (isSeen) this.#box.setAttribute('aria-activedescendant', `row-${at}`);
     else this.#box.removeAttribute('aria-activedescendant');
@@ -55,6 +63,7 @@ export class List {
 
   #newRow() {
     const parts = {
+      fold: h('span', { class: 'fold', 'aria-hidden': 'true' }),
       name: h('b'),
       where: h('i'),
       age: h('time'),
@@ -67,10 +76,15 @@ export class List {
       h('span', { class: 'dot' }),
       h('span', { class: 'who' }, parts.name, parts.where),
       parts.age,
+      parts.fold,
       h('span', { class: 'how' }, parts.state, parts.wait),
     );
-    const row = { element, ...parts, address: '', isMoving: false };
-    element.addEventListener('click', () => this.#choose(row.address));
+    const row = { element, ...parts, key: '', isMoving: false, isOpen: false, isGroup: false };
+    element.addEventListener('click', (event) => {
+      this.#cursor = row.key;
+      if (row.isGroup || event.target === row.fold) this.#toggle(row.key, !row.isOpen);
+      else this.#choose(row.key);
+    });
     this.#canvas.append(element);
     return row;
   }
@@ -79,31 +93,61 @@ export class List {
     const entry = this.#rows[at];
     row.element.hidden = entry === undefined;
     if (entry === undefined) return;
-    const { actor, depth } = entry;
-    const now = Date.now();
     const { element } = row;
-    row.address = actor.address;
-    row.isMoving = actor.settled !== true;
+    row.key = entry.key;
+    row.isOpen = entry.isOpen === true;
+    row.isGroup = entry.title !== undefined;
     element.id = `row-${at}`;
-    element.dataset.address = actor.address;
-    element.dataset.tone = toneOf(actor, now);
-    element.dataset.depth = String(depth);
-    element.dataset.kind = actor.kind;
+    element.dataset.address = entry.key;
+    element.dataset.depth = String(entry.depth);
     element.style.transform = `translateY(${at * ROW_HEIGHT}px)`;
-    element.setAttribute('aria-level', String(depth + 1));
+    element.classList.toggle('group', row.isGroup);
+    element.classList.toggle('cursor', entry.key === this.#cursor && entry.key !== this.#chosen);
+    element.setAttribute('aria-level', String(entry.depth + 1));
     element.setAttribute('aria-posinset', String(at + 1));
     element.setAttribute('aria-setsize', String(this.#rows.length));
-    element.setAttribute('aria-selected', String(actor.address === this.#chosen));
+    element.setAttribute('aria-selected', String(entry.key === this.#chosen));
+    if (entry.inside > 0) element.setAttribute('aria-expanded', String(row.isOpen));
+    else element.removeAttribute('aria-expanded');
+    setText(row.fold, entry.inside === 0 ? '' : row.isOpen ? '▾' : '▸');
+    if (row.isGroup) showGroup(row, entry);
+    else this.#showActor(row, entry.actor, entry.isOpen === false ? entry.inside : 0);
+  }
+
+  #showActor(row, actor, hidden) {
+    const now = Date.now();
+    const { element } = row;
+    row.isMoving = actor.settled !== true;
+    element.dataset.tone = toneOf(actor, now, this.#troubles.get(actor.address) ?? '');
+    element.dataset.kind = actor.kind;
     setText(row.name, actor.name ?? actor.address);
     setText(row.where, whereText(actor));
     setText(row.age, (actor.sinceNs ?? '0') === '0' ? '' : tickText(now - msOf(actor.sinceNs)));
     const wait = waitText(actor);
     // the detail shows the complete path; here the wait is more useful
     setText(row.state, wait === '' ? stateText(actor) : actor.state.split('.', 1)[0]);
-    setText(row.wait, wait === '' ? '' : `waits on ${wait}`);
+    setText(row.wait, wait === '' ? restText(actor, hidden) : `waits on ${wait}`);
   }
 
   #key(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey || this.#rows.length === 0) return;
+    const at = this.#rows.findIndex((row) => row.key === this.#cursor);
+    const next = this.#next(event.key, at);
+    if (this.#rows[next] === undefined) return;
+    event.preventDefault();
+    const row = this.#rows[next];
+    // set now: the next key may be pressed before the next frame
+    this.#cursor = row.key;
+    if (row.actor !== undefined) {
+      this.#chosen = row.key;
+      this.#choose(row.key);
+    } else this.draw();
+    this.reveal(next);
+  }
+
+  /** The row that a key moves to; no row when it moves nowhere. Opens and closes rows. */
+  #next(key, at) {
+    const row = this.#rows[at];
     const page = Math.max(1, Math.floor(this.#box.clientHeight / ROW_HEIGHT) - 1);
     const steps = {
       ArrowDown: 1,
@@ -113,16 +157,28 @@ export class List {
       Home: -Infinity,
       End: Infinity,
     };
-    const step = steps[event.key];
-    if (step === undefined || event.ctrlKey || event.altKey || event.metaKey || this.#rows.length === 0)
-      return;
-    event.preventDefault();
-    const at = this.#rows.findIndex((row) => row.actor.address === this.#chosen);
-    const next = at < 0 ? 0 : Math.min(this.#rows.length - 1, Math.max(0, at + step));
-    // set now: the next key may be pressed before the next frame
-    this.#chosen = this.#rows[next].actor.address;
-    this.#choose(this.#chosen);
-    this.reveal(next);
+    const step = steps[key];
+    const last = this.#rows.length - 1;
+    if (step !== undefined) {
+      if (at < 0) return step === Infinity ? last : 0;
+      return Math.min(last, Math.max(0, at + step));
+    }
+    if (row === undefined) return undefined;
+    // as the ARIA practices describe for trees: outwards closes first, inwards opens first
+    if (key === 'ArrowLeft') {
+      if (row.inside === 0 || !row.isOpen)
+        return this.#rows.findLastIndex((other, place) => place < at && other.depth < row.depth);
+      this.#toggle(row.key, false);
+      return at;
+    }
+    if (key === 'ArrowRight') {
+      if (row.inside > 0 && row.isOpen) return at + 1;
+      if (row.inside > 0) this.#toggle(row.key, true);
+      return at;
+    }
+    if (key !== 'Enter' || row.actor !== undefined) return undefined;
+    this.#toggle(row.key, !row.isOpen);
+    return at;
   }
 
   /** Scrolls as little as needed to show a row. */
@@ -133,6 +189,24 @@ export class List {
     else if (top + ROW_HEIGHT > this.#box.scrollTop + this.#box.clientHeight)
       this.#box.scrollTop = top + ROW_HEIGHT - this.#box.clientHeight;
   }
+}
+
+function showGroup(row, { title, count }) {
+  row.isMoving = false;
+  row.element.dataset.tone = '';
+  row.element.dataset.kind = 'group';
+  setText(row.name, title);
+  setText(row.where, '');
+  setText(row.age, String(count));
+  setText(row.state, '');
+  setText(row.wait, '');
+}
+
+/** What follows the state when nothing is waited for. */
+function restText(actor, hidden) {
+  const inside = hidden === 0 ? '' : `${hidden} collapsed`;
+  const start = (actor.startMs ?? '0') === '0' ? '' : `started in ${spanText(Number(actor.startMs))}`;
+  return inside === '' ? start : inside;
 }
 
 function whereText(actor) {

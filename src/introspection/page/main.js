@@ -1,10 +1,14 @@
 /** Connects the parts of the page, and decides when which call is sent. */
+import { readAddress, readCollapsed, writeAddress, writeCollapsed } from './address.js';
 import { ApiError, call, takeToken, watch } from './api.js';
+import { authCard, authText } from './auth.js';
 import { Detail } from './detail.js';
-import { setText } from './dom.js';
+import { h, setText } from './dom.js';
 import { countText } from './format.js';
+import { listenToKeys } from './keys.js';
 import { List } from './list.js';
-import { Model, rowsOf } from './model.js';
+import { Model } from './model.js';
+import { collapsible, GROUPS, rowsOf, SORTS } from './rows.js';
 
 /**
  * Milliseconds between calls. A List of 500 pods takes the daemon some 50 ms, an Explain less than one. So the page
@@ -18,56 +22,119 @@ const EXPLAIN_AT_REST_MS = 15_000;
 const RETRY_MS = 2000;
 const TICK_MS = 1000;
 const SOON_MS = 150;
+/** The overview counts all actors, so it is drawn at most this often. */
+const OVERVIEW_MS = 900;
 /** Most actors that are explained one by one in a second; a burst of more is read by one List. */
 const MOST_ASKED = 40;
 const ASKED_AT_ONCE = 4;
 
 const model = new Model();
-const filter = { text: '', mode: 'all' };
-let chosen = '';
+/** What is chosen, as in the address: {actor, mode, filter, group, sort}. */
+let view = readAddress();
+let collapsed = readCollapsed();
+let rows = [];
 /** The last answer of Status; undefined while it fails. */
 let facts;
+let hasAnswered = false;
+let isRefused = false;
 let listAt = 0;
 let listedAt = 0;
 let statusAt = 0;
 let explainAt = 0;
+let overviewAt = 0;
 let isExplaining = false;
 let isListing = false;
 let isAsking = false;
 /** Addresses of actors that have changed, or are visible and not settled. */
 const unsure = new Set();
 let needsDraw = false;
-let needsReveal = false;
+let needsReveal = true;
 let isSoon = false;
 
-const list = new List(choose);
-const detail = new Detail(choose);
+const list = new List(choose, toggle);
+const detail = new Detail({ choose, show });
 const box = document.getElementById('filter');
 const status = document.getElementById('status');
 const empty = document.getElementById('empty');
+const modes = document.getElementById('modes');
+const selects = { group: document.getElementById('group'), sort: document.getElementById('sort') };
 
+/** Shows another actor; the node for an empty address. */
 function choose(address) {
-  chosen = address;
+  view = { ...view, actor: address };
   explainAt = 0;
   draw();
   void explain();
 }
 
+/** Changes what the list shows. */
+function show(part) {
+  view = { ...view, ...part };
+  box.value = view.filter;
+  needsReveal = true;
+  draw();
+}
+
+function toggle(key, isOpen) {
+  collapsed = new Set(collapsed);
+  if (isOpen) collapsed.delete(key);
+  else collapsed.add(key);
+  writeCollapsed(collapsed);
+  draw();
+}
+
+/** Collapses everything, or expands it when it is collapsed. */
+function toggleAll() {
+  const keys = collapsible(rows);
+  const isClosed = keys.length > 0 && keys.every((key) => collapsed.has(key));
+  collapsed = new Set(
+    isClosed ? [...collapsed].filter((key) => !keys.includes(key)) : [...collapsed, ...keys],
+  );
+  writeCollapsed(collapsed);
+  draw();
+}
+
 /** Draws the page, at most once per frame. */
-function draw(isOtherFilter = false) {
-  if (isOtherFilter) needsReveal = true;
+function draw() {
   if (needsDraw) return;
   needsDraw = true;
   requestAnimationFrame(() => {
     needsDraw = false;
-    sayFacts();
-    const rows = rowsOf(model, filter);
-    list.set(rows, chosen);
-    if (needsReveal) list.reveal(rows.findIndex((row) => row.actor.address === chosen));
-    needsReveal = false;
-    empty.hidden = rows.length > 0;
-    setText(empty, model.actors.size === 0 ? 'No pods yet.' : 'Nothing matches.');
+    drawNow();
   });
+}
+
+function drawNow() {
+  writeAddress(view);
+  sayFacts();
+  const nowMs = Date.now();
+  const troubles = model.troubles(nowMs);
+  drawControls(troubles);
+  // the kinds of trouble group themselves
+  const group = view.mode === 'trouble' && view.group === 'none' ? 'trouble' : view.group;
+  rows = rowsOf(model, { ...view, text: view.filter, group, collapsed, troubles });
+  list.set(rows, view.actor, troubles);
+  if (needsReveal) list.reveal(rows.findIndex((row) => row.key === view.actor));
+  needsReveal = needsReveal && model.actors.size === 0;
+  empty.hidden = rows.length > 0;
+  setText(empty, hasAnswered ? (model.actors.size === 0 ? 'No pods yet.' : 'Nothing matches.') : '');
+  if (view.actor !== '' || !hasAnswered || isRefused) overviewAt = 0;
+  else if (nowMs >= overviewAt) {
+    overviewAt = nowMs + OVERVIEW_MS;
+    detail.showOverview({ model, facts, troubles, nowMs });
+  }
+}
+
+function drawControls(troubles) {
+  const moving = [...model.actors.values()].filter((actor) => actor.settled !== true).length;
+  const counts = { all: model.actors.size, moving, trouble: troubles.size };
+  for (const button of modes.querySelectorAll('button')) {
+    const { mode } = button.dataset;
+    button.setAttribute('aria-pressed', String(mode === view.mode));
+    setText(button.querySelector('span'), String(counts[mode]));
+    button.classList.toggle('some', mode === 'trouble' && counts.trouble > 0);
+  }
+  for (const [name, select] of Object.entries(selects)) select.value = view[name];
 }
 
 function say(text, tone) {
@@ -79,7 +146,7 @@ async function showStatus() {
   statusAt = Date.now() + STATUS_MS;
   try {
     facts = await call('Status', {});
-    sayFacts();
+    draw();
   } catch (error) {
     failed(error);
   }
@@ -104,12 +171,31 @@ async function refresh() {
   unsure.clear();
   try {
     model.replace(await call('List', {}));
+    hasAnswered = true;
+    if (isRefused) await welcome();
+    draw();
     await showStatus();
   } catch (error) {
     failed(error);
   }
   isListing = false;
   draw();
+}
+
+/** After the first answer with a token that is right. */
+async function welcome() {
+  isRefused = false;
+  detail.say('');
+  await readCharts();
+  void explain();
+}
+
+async function readCharts() {
+  try {
+    detail.setCharts((await call('Charts', {})).charts ?? []);
+  } catch (error) {
+    failed(error);
+  }
 }
 
 /** Explains the actors that have changed, a few at a time. */
@@ -142,12 +228,12 @@ async function askOne(address) {
 }
 
 async function explain() {
-  if (chosen === '' || isExplaining) return;
+  if (view.actor === '' || isExplaining) return;
   isExplaining = true;
-  const asked = chosen;
+  const asked = view.actor;
   try {
     const answer = await call('Explain', { query: asked });
-    if (asked === chosen) detail.show(answer);
+    if (asked === view.actor) detail.show(answer);
     model.put(answer.actor);
     draw();
     explainAt =
@@ -162,18 +248,21 @@ async function explain() {
     else failed(error);
   }
   isExplaining = false;
-  if (asked !== chosen) void explain();
+  if (asked !== view.actor) void explain();
 }
 
 function failed(error) {
   if (!(error instanceof ApiError)) throw error;
   facts = undefined;
-  if (error.code === 'unauthorized')
-    say(
-      'authentication required: open the address that troupe printed, or add #token=… from introspection.token',
-      'bad',
-    );
-  else say(`troupe does not answer: ${error.message}; retrying`, 'bad');
+  if (error.code !== 'unauthorized') {
+    say(`troupe does not answer: ${error.message}; retrying`, 'bad');
+    draw();
+    return;
+  }
+  say(authText(), 'bad');
+  if (isRefused && document.getElementById('token') !== null) return;
+  isRefused = true;
+  detail.say(authCard(() => void refresh()));
 }
 
 /** Follows the stream of changes as long as the page is open. */
@@ -195,7 +284,7 @@ async function follow() {
 function taken(change) {
   model.apply(change);
   unsure.add(change.address);
-  if (change.address === chosen) explainAt = 0;
+  if (change.address === view.actor) explainAt = 0;
   askSoon();
   draw();
 }
@@ -220,49 +309,64 @@ function tick() {
   if (now >= explainAt) void explain();
   for (const address of list.moving()) unsure.add(address);
   void askUnsure();
-  list.draw();
+  draw();
   detail.tick();
 }
 
-box.addEventListener('input', () => {
-  filter.text = box.value;
-  draw(true);
-});
+/** The value after this one. */
+function after(values, value) {
+  return values[(values.indexOf(value) + 1) % values.length];
+}
+
+function escape() {
+  if (view.filter !== '') show({ filter: '' });
+  else choose('');
+}
+
+box.addEventListener('input', () => show({ filter: box.value }));
 box.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape') {
-    box.value = '';
-    filter.text = '';
-    draw(true);
-  }
+  if (event.key === 'Escape') show({ filter: '' });
   if (event.key === 'ArrowDown' || event.key === 'Enter') {
     event.preventDefault();
     document.getElementById('list').focus();
   }
 });
-document.getElementById('modes').addEventListener('click', (event) => {
-  const mode = event.target.dataset?.mode;
-  if (mode === undefined) return;
-  filter.mode = mode;
-  for (const button of event.currentTarget.querySelectorAll('button'))
-    button.setAttribute('aria-pressed', String(button.dataset.mode === mode));
-  draw(true);
+modes.addEventListener('click', (event) => {
+  const mode = event.target.closest('button')?.dataset.mode;
+  if (mode !== undefined) show({ mode });
 });
+for (const [name, values] of Object.entries({ group: GROUPS, sort: SORTS })) {
+  selects[name].append(...values.map((value) => h('option', { value }, value)));
+  selects[name].addEventListener('change', () => show({ [name]: selects[name].value }));
+}
+document.getElementById('fold').addEventListener('click', toggleAll);
+document.getElementById('home').addEventListener('click', () => choose(''));
 document.getElementById('list').addEventListener('keydown', (event) => {
-  if (event.key === 'Enter') detail.focus();
+  if (event.key === 'Enter' && !event.defaultPrevented) detail.focus();
 });
-document.addEventListener('keydown', (event) => {
-  if (event.key !== '/' || event.target === box) return;
-  event.preventDefault();
-  box.focus();
+listenToKeys({
+  '/': () => box.focus(),
+  1: () => show({ mode: 'all' }),
+  2: () => show({ mode: 'moving' }),
+  3: () => show({ mode: 'trouble' }),
+  g: () => show({ group: after(GROUPS, view.group) }),
+  s: () => show({ sort: after(SORTS, view.sort) }),
+  c: toggleAll,
+  Escape: escape,
 });
 document.addEventListener('visibilitychange', tick);
 window.addEventListener('hashchange', () => {
   takeToken();
+  show(readAddress());
+  choose(view.actor);
   void refresh();
 });
 
 takeToken();
+view = readAddress();
+box.value = view.filter;
 say('connecting…', 'quiet');
-call('Charts', {}).then((answer) => detail.setCharts(answer.charts ?? []), failed);
+void readCharts();
 setInterval(tick, TICK_MS);
+void explain();
 void follow();

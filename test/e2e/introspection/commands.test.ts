@@ -48,7 +48,7 @@ const troupe = (...args: string[]) => run([program, ...args, '--state', world.in
 const json = async (...args: string[]): Promise<unknown> =>
   JSON.parse((await troupe(...args, '--json')).stdout) as unknown;
 
-describe('ps, why, log, status', () => {
+describe('ps, why, history, status', () => {
   it('show the pod and its container as a tree, whole and without colours in a pipe, cut where COLUMNS asks for it', async () => {
     const { stdout, code } = await troupe('ps');
     expect(code).toBe(0);
@@ -73,7 +73,7 @@ describe('ps, why, log, status', () => {
         actor: { id: container, state: 'running', settled: true },
       });
     }
-    expect(await json('log', 'app')).toMatchObject({
+    expect(await json('history', 'app')).toMatchObject({
       address: `container/${container}`,
       history: [
         {
@@ -112,6 +112,7 @@ describe('ps, why, log, status', () => {
     await runtime.stopContainer({ containerId, timeout: 0n });
     await stopped;
     expect((await troupe('why', containerId)).stdout).toContain('exit code 137, SIGKILL');
+    expect((await troupe('history', containerId)).stdout).toMatch(/ → \w+ .*: exit code 137, SIGKILL$/mu);
     await runtime.removePodSandbox({ podSandboxId });
   });
 
@@ -123,6 +124,12 @@ describe('ps, why, log, status', () => {
       networkReady: true,
       config: { root: world.instance.root },
     });
+    const shown = (await troupe('status')).stdout;
+    expect(shown).toMatch(/^network +ready: \S+ \(\/\S+\)$/mu);
+    expect(shown).toMatch(/^handler +runc ready; runc version /mu);
+    expect(shown).toMatch(new RegExp(`^config +${world.instance.directory}/\\S+\\.toml$`, 'mu'));
+    expect(shown).toMatch(/^disk +\/\S+: [\d.]+ [GT]iB of [\d.]+ [GT]iB used, .* free$/mu);
+    expect(shown).toMatch(/^ +images use [\d.]+ \w+, what containers wrote [\d.]+ \w+$/mu);
     expect((await troupe('config')).stdout).toContain(`root = "${world.instance.root}"`);
     const byDefault = await troupe('config', '--default');
     expect(byDefault.stdout.trim()).toBe(
@@ -138,11 +145,11 @@ describe('ps, why, log, status', () => {
     const { state } = world.instance;
     expect(await codes(['why', '--state', state])).toEqual([
       2,
-      'troupe: troupe why: expected one pod, container or id; see troupe help\n',
+      'troupe: troupe why: expected one pod, container or id; see troupe help why\n',
     ]);
     expect(await codes(['ps', '--colour', '--state', state])).toEqual([
       2,
-      'troupe: troupe ps: no such option --colour; see troupe help\n',
+      'troupe: troupe ps: no such option --colour; see troupe help ps\n',
     ]);
     expect(await codes(['why', 'nobody', '--state', state])).toEqual([
       3,
@@ -271,7 +278,7 @@ describe('secrets', () => {
       ['ps'],
       ['why', 'app'],
       ['why', 'web'],
-      ['log', 'app'],
+      ['history', 'app'],
       ['log', 'web'],
       ['status'],
       ['config'],

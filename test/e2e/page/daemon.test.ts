@@ -1,19 +1,18 @@
 // The page, the metrics and the traces of a real daemon: pods that start, one whose CNI plugin hangs.
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
-import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { criClient } from '../../../scripts/support/cri-client.ts';
 import type { CriClient } from '../../../scripts/support/cri-client.ts';
-import { defaultConfig } from '../../../src/daemon/config/config-schema.ts';
 import { makeInstance } from '../../support/instance.ts';
 import type { Instance } from '../../support/instance.ts';
-import { checkout } from '../../support/tools/cache.ts';
 import { sandboxConfig } from '../support/pods.ts';
 import { chromium, openBrowser } from './browser.ts';
 import type { Browser, Page } from './browser.ts';
+import { pluginDirs, writeHangingPlugin } from './hanging-plugin.ts';
 import { unless } from '../../support/skips/unless.ts';
 
 const missing = [
@@ -23,14 +22,6 @@ const missing = [
   ...(process.getuid?.() === 0 ? [] : ['pods need root']),
 ];
 if (missing.length > 0) process.stderr.write(`skipped: the page of a real daemon: ${missing.join('; ')}\n`);
-
-/** Stands before the real bridge plugin, and hangs for the pods named so. */
-const pluginText = (real: string): string => `#!/bin/sh
-case "$CNI_COMMAND $CNI_ARGS" in
-  ADD*K8S_POD_NAME=checkout*) exec sleep 3600 ;;
-esac
-exec ${real} "$@"
-`;
 
 interface OtlpSpan {
   readonly name: string;
@@ -64,31 +55,17 @@ async function collector(): Promise<{
   return { server, spans, endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
-async function realBridge(): Promise<string> {
-  for (const directory of defaultConfig.network.plugin_dirs) {
-    const path = join(directory, 'bridge');
-    if ((await stat(path).catch(() => undefined)) !== undefined) return path;
-  }
-  throw new Error('there is no bridge plugin on this machine');
-}
-
 async function prepared(endpoint: string): Promise<Instance> {
   const made = await makeInstance({ name: 'page' });
-  const plugins = join(made.directory, 'plugins');
-  await mkdir(plugins);
-  await writeFile(join(plugins, 'bridge'), pluginText(await realBridge()));
-  await chmod(join(plugins, 'bridge'), 0o755);
+  await writeHangingPlugin(made.directory);
   await mkdir(join(made.directory, 'troupe.toml.d'));
-  const directories = [plugins, ...defaultConfig.network.plugin_dirs]
-    .map((directory) => JSON.stringify(directory))
-    .join(', ');
   const lines = [
     '[introspection]',
     'http_address = "127.0.0.1:0"',
     '[tracing]',
     `endpoint = "${endpoint}"`,
     '[network]',
-    `plugin_dirs = [${directories}]`,
+    pluginDirs(made.directory),
   ];
   await writeFile(join(made.directory, 'troupe.toml.d/10-page.toml'), `${lines.join('\n')}\n`);
   return made;
@@ -132,15 +109,6 @@ unless(describe, missing.length > 0 ? `needs ${missing.join(', ')}` : '')('the p
       })
       .then(({ podSandboxId }) => podSandboxId);
 
-  /** The pictures of the papers: TROUPE_PICTURES=1 npx vitest run --project e2e test/e2e/page/daemon.test.ts */
-  const picture = async (name: string, height: number): Promise<void> => {
-    if (process.env['TROUPE_PICTURES'] === undefined) return;
-    await page.size(1280, height);
-    await page.until(`innerHeight === ${height}`);
-    await writeFile(join(checkout, 'docs/pictures', name), await page.picture());
-    await page.size(1280, 860);
-  };
-
   test('the token is not in the log, and its file is for root only', async () => {
     expect(origin).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/u);
     expect(await instance.log()).not.toContain(token);
@@ -156,7 +124,6 @@ unless(describe, missing.length > 0 ? `needs ${missing.join(', ')}` : '')('the p
     const history = await page.value<string>("document.querySelector('.history').innerText");
     for (const state of ['recordingIntent', 'provisioning', 'committing', 'ready'])
       expect(history).toContain(state);
-    await picture('chart.png', 1820);
   });
 
   test('a pod whose CNI plugin hangs shows the plugin, its pid and the deadline', async () => {
@@ -181,7 +148,6 @@ unless(describe, missing.length > 0 ? `needs ${missing.join(', ')}` : '')('the p
     expect(waits).toContain('CNI ADD bridge');
     expect(waits).toContain(join(instance.directory, 'plugins/bridge'));
     expect(waits).toMatch(/2 m \d+ s left/u);
-    await picture('hanging-plugin.png', 860);
     const scrape = await (
       await fetch(`${origin}/metrics`, { headers: { authorization: `Bearer ${token}` } })
     ).text();
@@ -189,12 +155,16 @@ unless(describe, missing.length > 0 ? `needs ${missing.join(', ')}` : '')('the p
       'troupe_effects_running{effect="addNetwork"} 1',
       'troupe_sandboxes{state="ready"} 1',
       'troupe_sandboxes{state="provisioning"} 1',
-      'troupe_rpcs_total{method="RunPodSandbox",code="ok"} 1',
+      'troupe_rpcs_total{method="RunPodSandbox",code="OK"} 1',
       'troupe_ready 1',
+      'troupe_condition{condition="NetworkReady"} 1',
     ]) {
       expect(scrape).toContain(`\n${line}\n`);
     }
     expect(scrape).toMatch(/\ntroupe_journal_sync_duration_seconds_count [1-9]/u);
+    expect(scrape).toMatch(
+      /\ntroupe_cni_plugin_duration_seconds_count\{plugin="bridge",command="ADD",outcome="ok"\} 1\n/u,
+    );
     expect(scrape).toMatch(/\ntroupe_event_loop_lag_seconds\{quantile="0\.99"\} /u);
     process.kill(Number(pid), 'SIGKILL');
     expect(await started).toContain('CNI ADD');

@@ -14,6 +14,7 @@ import { introspectionLimits } from '../../../src/introspection/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { listenPrivately } from '../../../src/host/io/private-socket.ts';
 import { introspectionClient, plainOf, problemOf } from '../../../src/introspection/client.ts';
+import { FlightRecorder } from '../../../src/introspection/flight/flight.ts';
 import { Recorder } from '../../../src/introspection/recorder.ts';
 import { startIntrospection } from '../../../src/introspection/server.ts';
 import { troupeCharts } from '../../../src/introspection/charts.ts';
@@ -47,6 +48,7 @@ async function bench() {
   const socket = join(home, 'introspection.sock');
   const server = await startIntrospection({
     recorder,
+    flight: new FlightRecorder({ clock, version: 'test', pid: 1 }),
     activity,
     clock,
     charts: troupeCharts,
@@ -55,7 +57,11 @@ async function bench() {
     socket: '/run/cri.sock',
     configView: () => ({ root: '/var/lib/troupe' }),
     configRefusal: () => troupe.refusal,
+    configWaiting: () => ['root'],
+    configFiles: () => ['/etc/troupe/troupe.toml'],
+    page: () => ({ origin: 'http://127.0.0.1:10010', tokenFile: '/run/troupe/introspection.token' }),
     lostFacts: 'the journal was damaged',
+    disks: () => [],
     conditions,
     troupe: {
       directory,
@@ -187,6 +193,37 @@ describe('Watch', () => {
     await stream.return?.();
   });
 
+  it('names the actor of a change, also of a removed one, with the reason of an exit or a failure', async () => {
+    const { directory, recorder, client } = await bench();
+    directory.put(pod, createEmptyActor());
+    directory.put(app, createEmptyActor());
+    const { seq } = await client.list({});
+    const note = (address: string, more: object): void =>
+      recorder.note({
+        address,
+        from: 'a',
+        to: 'b',
+        on: 'x',
+        cause: '',
+        settled: true,
+        final: false,
+        ...more,
+      });
+    note(app.address, { exit: { exitCode: 3, reason: 'Error' } });
+    note(pod.address, { fault: 'CNI DEL: busy' });
+    directory.drop(app);
+    note(app.address, {});
+    const stream = client.watch({ afterSeq: seq }, { timeoutMs: 0 })[Symbol.asyncIterator]();
+    const { name: podName, namespace } = pod.spec.key;
+    const names = { name: 'main', pod: podName, namespace };
+    expect(await stream.next()).toMatchObject({
+      value: { ...names, hasExited: true, exitCode: 3, exitReason: 'Error', fault: '' },
+    });
+    expect(await stream.next()).toMatchObject({ value: { name: podName, pod: '', fault: 'CNI DEL: busy' } });
+    expect(await stream.next()).toMatchObject({ value: { ...names, hasExited: false } });
+    await stream.return?.();
+  });
+
   it('ends a slow reader after a whole change, from which it resumes without a gap', async () => {
     const { step, client } = await bench();
     const total = introspectionLimits.watchQueue * 2;
@@ -266,13 +303,17 @@ describe('the rest', () => {
     const { client } = await bench();
     expect(plainOf(await client.status({}))).toEqual({
       ...(plainOf(create(StatusResponseSchema)) as object),
+      configFiles: ['/etc/troupe/troupe.toml'],
+      pageOrigin: 'http://127.0.0.1:10010',
+      pageTokenFile: '/run/troupe/introspection.token',
       version: '1.2.3',
+      configWaiting: ['root'],
       pid: 42,
       startedNs: '7',
       networkReady: false,
       networkMessage: 'no configuration',
       rssBytes: 1024,
-      handlers: [{ name: '', ready: true, reason: '', choice: '' }],
+      handlers: [{ name: '', ready: true, reason: '', choice: '', flaws: '', version: '' }],
       configJson: '{"root":"/var/lib/troupe"}',
       socket: '/run/cri.sock',
       lostFacts: 'the journal was damaged',

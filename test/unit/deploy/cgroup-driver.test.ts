@@ -14,7 +14,7 @@ afterEach(async () => await rm(directory, { recursive: true }));
 const cgroup = async (...lines: readonly string[]) => {
   const file = join(directory, 'troupe.toml');
   await writeFile(file, ['[cgroup]', ...lines, ''].join('\n'));
-  return (await loadConfig(file, true, {})).cgroup;
+  return (await loadConfig(file, true, {})).config.cgroup;
 };
 
 describe('cgroup.driver', () => {

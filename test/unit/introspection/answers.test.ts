@@ -15,7 +15,7 @@ async function serve(metrics: () => Promise<string>) {
     token: '1f'.repeat(32),
     introspection: options,
     metrics,
-    metricsAreOpen: true,
+    metricsAreOpen: () => true,
   });
   onTestFinished(() => web.close());
   const scrape = (): Promise<string> =>

@@ -33,8 +33,8 @@ describe('what the CRI answered', () => {
   it.each([
     [Code.PermissionDenied, 'outside'],
     [Code.DeadlineExceeded, 'outside'],
-    [Code.Unavailable, 'outside'],
-    [Code.Aborted, 'outside'],
+    [Code.Unavailable, 'notReady'],
+    [Code.Aborted, 'notReady'],
     [Code.NotFound, 'notFound'],
     [Code.InvalidArgument, 'invalidRequest'],
   ])('code %s is a fault of kind %s with its message', (code, kind) => {

@@ -69,7 +69,9 @@ describe('the actor that a word names', () => {
 
   it('no match, several matches and an empty word are refused', () => {
     expect(codeOf('nobody', [living])).toBe(Code.NotFound);
-    expect(() => findView('app', [living])).toThrow(/ambiguous: container\/c+, container\/d+$/u);
+    expect(() => findView('app', [living])).toThrow(
+      'explain app: ambiguous: container shop/web/app (ccccccccccccc), container shop/cc/app (ddddddddddddd)',
+    );
     expect(codeOf('app', [living])).toBe(Code.InvalidArgument);
     expect(codeOf('', [living])).toBe(Code.InvalidArgument);
   });

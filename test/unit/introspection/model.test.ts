@@ -36,7 +36,7 @@ const box = (id: string, sandboxId: string, part: Partial<PageActor> = {}): Page
 function rows(actors: readonly PageActor[], text = '', mode = 'all'): readonly string[] {
   const model = new Model();
   model.replace({ actors });
-  return rowsOf(model, { text, mode }).map(({ actor, depth }) => `${'  '.repeat(depth)}${actor.name ?? ''}`);
+  return rowsOf(model, { text, mode }).map(({ actor, depth }) => `${'  '.repeat(depth)}${actor?.name ?? ''}`);
 }
 
 describe('rows', () => {

@@ -30,16 +30,33 @@ export interface PageActor {
   readonly name?: string;
   readonly namespace?: string;
   readonly sandboxId?: string;
+  readonly attempt?: number;
+  readonly createdNs?: string;
+  readonly sinceNs?: string;
+  readonly startMs?: string;
+  readonly hasExited?: boolean;
+  readonly exitCode?: number;
+  readonly exitReason?: string;
   readonly settled?: boolean;
   readonly debts?: readonly string[];
   readonly fault?: string;
-  readonly waits?: readonly { readonly on?: string; readonly effect?: string; readonly sinceNs?: string }[];
+  readonly waits?: readonly {
+    readonly on?: string;
+    readonly effect?: string;
+    readonly sinceNs?: string;
+    readonly deadlineNs?: string;
+  }[];
 }
 
 interface PageModel {
   readonly seq: bigint;
   readonly actors: ReadonlyMap<string, PageActor>;
-  replace(list: { readonly actors?: readonly PageActor[]; readonly seq?: string }): void;
+  readonly failures: readonly PageActor[];
+  replace(list: {
+    readonly actors?: readonly PageActor[];
+    readonly failures?: readonly PageActor[];
+    readonly seq?: string;
+  }): void;
   apply(change: object): void;
   put(actor: PageActor & { readonly removedNs?: string }): void;
   remove(address: string): void;
@@ -65,12 +82,69 @@ export const { activeStates, clockText, eventText, msOf, shortId, spanText } = (
   shortId: (id: string) => string;
   spanText: (ms: number) => string;
 };
-export const { Model, rowsOf, toneOf, waitText } = (await import(join(page, 'model.js'))) as {
+export const { failureText, Model, toneOf, waitText } = (await import(join(page, 'model.js'))) as {
+  failureText: (actor: PageActor) => string;
   Model: new () => PageModel;
-  rowsOf: (
-    model: PageModel,
-    filter: { readonly text: string; readonly mode: string },
-  ) => readonly { readonly actor: PageActor; readonly depth: number }[];
-  toneOf: (actor: PageActor, nowMs: number) => string;
+  toneOf: (actor: PageActor, nowMs: number, trouble?: string) => string;
   waitText: (actor: PageActor) => string;
 };
+
+export interface PageRow {
+  readonly key: string;
+  readonly actor?: PageActor;
+  readonly title?: string;
+  readonly count?: number;
+  readonly depth: number;
+  readonly inside: number;
+  readonly isOpen?: boolean;
+}
+
+interface PageView {
+  readonly text?: string;
+  readonly mode?: string;
+  readonly group?: string;
+  readonly sort?: string;
+  readonly collapsed?: ReadonlySet<string>;
+  readonly nowMs?: number;
+}
+
+export const { collapsible, rowsOf } = (await import(join(page, 'rows.js'))) as {
+  collapsible: (rows: readonly PageRow[]) => readonly string[];
+  rowsOf: (model: PageModel, view: PageView) => readonly PageRow[];
+};
+export const { troublesOf } = (await import(join(page, 'trouble.js'))) as {
+  troublesOf: (actors: ReadonlyMap<string, PageActor>, nowMs: number) => ReadonlyMap<string, string>;
+};
+
+interface PageChange {
+  readonly atNs: string;
+  readonly to: string;
+  readonly settled?: boolean;
+}
+
+export const { lastWay } = (await import(join(page, 'timeline.js'))) as {
+  lastWay: (
+    history: readonly PageChange[],
+    nowMs: number,
+    isFinal: (path: string) => boolean,
+  ) =>
+    | {
+        readonly fromMs: number;
+        readonly toMs: number;
+        readonly isLive: boolean;
+        readonly bars: readonly { readonly path: string; readonly fromMs: number; readonly toMs: number }[];
+      }
+    | undefined;
+};
+export const { reducedChart } = (await import(join(page, 'chart-reduce.js'))) as {
+  reducedChart: (chart: Chart, active: readonly string[], visited: readonly string[]) => Chart;
+};
+export const { conditionsOf, nodeSentence } = (await import(join(page, 'overview.js'))) as {
+  conditionsOf: (facts: object | undefined) => readonly (readonly [string, string])[];
+  nodeSentence: (at: {
+    readonly model: PageModel;
+    readonly facts: object | undefined;
+    readonly troubles: ReadonlyMap<string, string>;
+  }) => string;
+};
+export const styleFile = join(page, 'style.css');

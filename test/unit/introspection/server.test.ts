@@ -22,8 +22,8 @@ beforeAll(async () => {
     metrics: () => Promise.resolve('troupe_ready 1\n'),
   };
   [web, open] = await Promise.all([
-    startWeb({ ...common, metricsAreOpen: false }),
-    startWeb({ ...common, metricsAreOpen: true }),
+    startWeb({ ...common, metricsAreOpen: () => false }),
+    startWeb({ ...common, metricsAreOpen: () => true }),
   ]);
 });
 afterAll(async () => {
@@ -147,7 +147,12 @@ test.each([
 
 test('only loopback is served', async () => {
   const { options } = stage();
-  const common = { token, introspection: options, metrics: () => Promise.resolve(''), metricsAreOpen: false };
+  const common = {
+    token,
+    introspection: options,
+    metrics: () => Promise.resolve(''),
+    metricsAreOpen: () => false,
+  };
   await expect(startWeb({ ...common, address: '0.0.0.0:0' })).rejects.toThrow('not a loopback address');
   await expect(startWeb({ ...common, address: new URL(web.origin).host })).rejects.toThrow(
     /serve the page on 127\.0\.0\.1:\d+: .*EADDRINUSE/u,
@@ -161,7 +166,7 @@ test('a failed scrape is reported, and the server goes on', async () => {
     token,
     introspection: options,
     metrics: () => Promise.reject(new Error('no')),
-    metricsAreOpen: true,
+    metricsAreOpen: () => true,
   });
   expect(await ask(server, 'GET', '/metrics')).toMatchObject({ code: 500 });
   expect(await ask(server, 'GET', '/')).toMatchObject({ code: 200 });

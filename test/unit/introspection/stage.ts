@@ -11,6 +11,7 @@ import { Conditions } from '../../../src/base/conditions.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { parseContainerId, parseSandboxId } from '../../../src/base/ids.ts';
 import { troupeCharts } from '../../../src/introspection/charts.ts';
+import { FlightRecorder } from '../../../src/introspection/flight/flight.ts';
 import { Recorder } from '../../../src/introspection/recorder.ts';
 import type { IntrospectionOptions } from '../../../src/introspection/service.ts';
 import { containerSpec, containerView, sandboxSpec } from '../actors/fixtures.ts';
@@ -140,6 +141,7 @@ function troupeOf(directory: Directory, activity: Activity): Troupe {
     directory,
     activity,
     images: () => [],
+    imageUsage: () => Promise.reject(new Error('this stage has no disk')),
     pullLayers: () => [],
     notReadyReason: () => undefined,
     writeRefusal: () => undefined,
@@ -156,13 +158,18 @@ function optionsOf(
 ): IntrospectionOptions {
   return {
     ...parts,
+    flight: new FlightRecorder({ clock: parts.clock, version: '0.0.0-test', pid: process.pid }),
     charts: troupeCharts,
     version: '0.0.0-test',
     process: { pid: process.pid, startedNs: 1n, rssBytes: () => 1 },
     socket: '/run/test.sock',
     configView: () => ({}),
     configRefusal: () => undefined,
+    configWaiting: () => [],
+    configFiles: () => ['/etc/troupe/troupe.toml'],
+    page: () => ({ origin: 'http://127.0.0.1:10010', tokenFile: '/run/troupe/introspection.token' }),
     lostFacts: undefined,
+    disks: () => [],
     conditions: new Conditions(silentLog),
   };
 }

@@ -1,18 +1,16 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { fault } from '../../../src/base/fault.ts';
 import type { FaultKind } from '../../../src/base/fault.ts';
 import { tracesLimits } from '../../../src/introspection/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { otlpBody, postTo, SpanExporter } from '../../../src/introspection/traces-otlp.ts';
+import { otlpBody } from '../../../src/introspection/traces-http.ts';
+import { SpanExporter } from '../../../src/introspection/traces-otlp.ts';
 import type { Sent } from '../../../src/introspection/traces-otlp.ts';
 import { Tracer } from '../../../src/introspection/traces.ts';
 import type { Span } from '../../../src/introspection/traces.ts';
 import { canary } from '../../support/canaries.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { turns } from '../../support/turns.ts';
-import { wallClock } from './stage.ts';
 
 const client = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 const cause = (requestId: string, traceparent?: string) => ({
@@ -27,25 +25,42 @@ const effectEnd = (owner: string, part: object = {}) => ({
   endMonoMs: 1000,
   outcome: 'ok' as const,
   fault: undefined,
+  waits: [],
   ...part,
 });
 
-function tracing() {
+const OK = { text: 'OK', number: 0 };
+const UNKNOWN = { text: 'Unknown', number: 2 };
+const LATE = { text: 'DeadlineExceeded', number: 4 };
+const begin = (tracer: Tracer, of: Parameters<Tracer['begin']>[0]) =>
+  tracer.begin(of, 'runtime.v1.RuntimeService');
+const resource = { 'service.name': 'troupe', 'service.version': '1.2.3', 'host.name': 'node-1' } as const;
+
+function tracing(sampling?: number) {
   const clock = new HandClock(1000);
   const spans: Span[] = [];
   let made = 0;
   const random = { token: (bytes: number) => (++made).toString(16).padStart(2 * bytes, '0') };
-  return { clock, spans, tracer: new Tracer({ clock, random, put: (span) => void spans.push(span) }) };
+  return {
+    clock,
+    spans,
+    tracer: new Tracer({
+      clock,
+      random,
+      ...(sampling === undefined ? {} : { sampling }),
+      put: (span) => void spans.push(span),
+    }),
+  };
 }
 
 describe('spans', () => {
   test('a call is the child of its client’s span, and its requests are sent under its own', async () => {
     const { clock, spans, tracer } = tracing();
-    const call = tracer.begin(cause('r1', client));
+    const call = begin(tracer, cause('r1', client));
     expect(call.traceparent).toMatch(/^00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-01$/u);
     expect(call.traceparent).not.toBe(client);
     await clock.advance(40);
-    call.ended('unknown', fault('outside', 'CNI said no'));
+    call.ended(UNKNOWN, fault('outside', 'CNI said no'));
     expect(spans).toEqual([
       expect.objectContaining({
         name: 'StopPodSandbox',
@@ -67,41 +82,69 @@ describe('spans', () => {
       random: { token: (bytes) => '1'.repeat(2 * bytes) },
       put: (span) => void spans.push(span),
     });
-    const call = tracer.begin(cause('r1', client));
+    const call = begin(tracer, cause('r1', client));
     setNs = 900_000_000n;
     await clock.advance(40);
-    call.ended('ok', undefined);
+    call.ended(OK, undefined);
     expect(spans).toMatchObject([{ startNs: 1_000_000_000n, endNs: 1_040_000_000n }]);
   });
 
   test('a call without a client’s span begins a trace', () => {
     const { spans, tracer } = tracing();
-    tracer.begin(cause('r1')).ended('ok', undefined);
+    begin(tracer, cause('r1')).ended(OK, undefined);
     expect(spans).toMatchObject([
-      { parentSpanId: '', error: undefined, attributes: { 'troupe.request_id': 'r1', 'troupe.code': 'ok' } },
+      { parentSpanId: '', error: undefined, attributes: { 'troupe.request_id': 'r1', 'troupe.code': 'OK' } },
     ]);
   });
 
   test('a call that the client does not sample has no span, nor have its effects', () => {
     const { spans, tracer } = tracing();
-    const call = tracer.begin(cause('r1', client.replace(/01$/u, '00')));
+    const call = begin(tracer, cause('r1', client.replace(/01$/u, '00')));
     expect(call.traceparent).toMatch(/-00$/u);
     tracer.asked('sandbox/a', cause('r1', call.traceparent));
     tracer.effect(effectEnd('sandbox/a'));
-    call.ended('ok', undefined);
+    call.ended(OK, undefined);
     expect(spans).toEqual([]);
+  });
+
+  test('of traces that begin here only the configured share is recorded, with all of their effects', () => {
+    const { spans, tracer } = tracing(0);
+    const ours = begin(tracer, cause('r1'));
+    expect(ours.traceparent).toMatch(/-00$/u);
+    tracer.asked('sandbox/a', cause('r1', ours.traceparent));
+    tracer.effect(effectEnd('sandbox/a'));
+    ours.ended(OK, undefined);
+    tracer.effect(effectEnd('sandbox/b'));
+    expect(spans).toEqual([]);
+    begin(tracer, cause('r2', client)).ended(OK, undefined);
+    expect(spans.map((one) => one.traceId)).toEqual(['0af7651916cd43dd8448eb211c80319c']);
+  });
+
+  test.each([
+    ['3'.repeat(32), true],
+    ['c'.repeat(32), false],
+  ])('the trace’s id decides: of one half %s is recorded: %s', (traceId, isRecorded) => {
+    const spans: Span[] = [];
+    const tracer = new Tracer({
+      clock: new HandClock(),
+      random: { token: (bytes) => traceId.slice(0, 2 * bytes) },
+      sampling: 0.5,
+      put: (one) => void spans.push(one),
+    });
+    begin(tracer, cause('r1')).ended(OK, undefined);
+    expect(spans).toHaveLength(isRecorded ? 1 : 0);
   });
 
   test('an effect belongs to the call that its actor works for; one that joined is a link', async () => {
     const { clock, spans, tracer } = tracing();
-    const [first, second] = [tracer.begin(cause('r1')), tracer.begin(cause('r2'))];
+    const [first, second] = [begin(tracer, cause('r1')), begin(tracer, cause('r2'))];
     tracer.asked('sandbox/a', cause('r1', first.traceparent));
     tracer.asked('sandbox/a', cause('r1', first.traceparent));
     tracer.asked('sandbox/a', cause('r2', second.traceparent));
     await clock.advance(500);
     tracer.effect(effectEnd('sandbox/a', { sinceMonoMs: 1200, endMonoMs: 1400 }));
-    first.ended('ok', undefined);
-    second.ended('ok', undefined);
+    first.ended(OK, undefined);
+    second.ended(OK, undefined);
     const [effect, one, two] = spans;
     expect(effect).toMatchObject({
       name: 'undo',
@@ -128,13 +171,13 @@ describe('spans', () => {
 
   test('a call that changed nothing is not the cause of later effects; one whose deadline passed still is', () => {
     const { spans, tracer } = tracing();
-    const [joined, stopped] = [tracer.begin(cause('r1')), tracer.begin(cause('r2'))];
+    const [joined, stopped] = [begin(tracer, cause('r1')), begin(tracer, cause('r2'))];
     tracer.asked('sandbox/a', cause('r1', joined.traceparent));
     tracer.answered('sandbox/a', cause('r1', joined.traceparent), true);
     tracer.asked('sandbox/a', cause('r2', stopped.traceparent));
     tracer.answered('sandbox/a', cause('r2', stopped.traceparent), false);
     tracer.effect(effectEnd('sandbox/a'));
-    stopped.ended('deadlineExceeded', fault('timedOut', 'late'));
+    stopped.ended(LATE, fault('timedOut', 'late'));
     const [effect, call] = spans;
     expect(effect).toMatchObject({ parentSpanId: call?.spanId, links: [] });
   });
@@ -156,32 +199,32 @@ describe('spans', () => {
       const failed = fault(kind, `${origin} c1: runc ${effect}: exec: "${word}": ${reason}`, {
         quotesOutput: kind !== 'bug',
       });
-      tracer.begin({ requestId: 'r1', origin }).ended('unknown', failed);
+      begin(tracer, { requestId: 'r1', origin }).ended(UNKNOWN, failed);
       tracer.effect(effectEnd('container/c1', { effect, outcome: 'failed', fault: failed }));
     };
     for (const kind of ['outside', 'denied', 'exhausted', 'timedOut', 'unsupported', 'bug'] as const)
       failWith(kind, 'a new reason');
     failWith('outside', 'executable file not found in $PATH');
     expect(spans).toHaveLength(14);
-    expect(otlpBody(spans, '1')).not.toContain(word);
+    expect(otlpBody(spans, resource)).not.toContain(word);
     expect(spans.at(0)?.error).toBe('outside: reason not exported, it may quote the command');
     expect(spans.at(-1)?.error).toBe('outside: not found in $PATH');
     const relabelled = fault('wrongState', `exec: "${word}": failed: the container has ended`, {
       cause: fault('outside', `exec: "${word}": failed`, { quotesOutput: true }),
     });
-    tracer.begin({ requestId: 'r1', origin }).ended('wrongState', relabelled);
-    expect(otlpBody(spans, '1')).not.toContain(word);
-    tracer.begin({ requestId: 'r1', origin }).ended('notFound', fault('notFound', 'c1: no such container'));
+    begin(tracer, { requestId: 'r1', origin }).ended(UNKNOWN, relabelled);
+    expect(otlpBody(spans, resource)).not.toContain(word);
+    begin(tracer, { requestId: 'r1', origin }).ended(UNKNOWN, fault('notFound', 'c1: no such container'));
     expect(spans.at(-1)?.error).toBe('c1: no such container');
     const own = fault('timedOut', 'create container c1: timed out after 500 ms waiting for the monitor');
-    tracer.begin({ requestId: 'r1', origin }).ended('deadlineExceeded', own);
+    begin(tracer, { requestId: 'r1', origin }).ended(LATE, own);
     expect(spans.at(-1)?.error).toBe(own.message);
   });
 
   test('calls that join are bounded', () => {
     const { spans, tracer } = tracing();
     for (let call = 0; call < 3 * tracesLimits.linksPerSpan; call += 1)
-      tracer.asked('sandbox/a', cause('r', tracer.begin(cause('r')).traceparent));
+      tracer.asked('sandbox/a', cause('r', begin(tracer, cause('r')).traceparent));
     tracer.effect(effectEnd('sandbox/a'));
     expect(spans[0]?.links).toHaveLength(tracesLimits.linksPerSpan);
   });
@@ -201,13 +244,14 @@ const span = (name: string): Span => ({
 });
 
 test('OTLP as JSON: ids in hex, times as text, kinds and status as numbers', () => {
-  expect(JSON.parse(otlpBody([span('x')], '1.2.3'))).toEqual({
+  expect(JSON.parse(otlpBody([span('x')], resource))).toEqual({
     resourceSpans: [
       {
         resource: {
           attributes: [
             { key: 'service.name', value: { stringValue: 'troupe' } },
             { key: 'service.version', value: { stringValue: '1.2.3' } },
+            { key: 'host.name', value: { stringValue: 'node-1' } },
           ],
         },
         scopeSpans: [
@@ -240,15 +284,17 @@ test('OTLP as JSON: ids in hex, times as text, kinds and status as numbers', () 
 describe('export', () => {
   function exporting(answers: readonly (Sent | 'never')[]) {
     const clock = new HandClock(1000);
-    const bodies: string[] = [];
-    const send = (body: string): Promise<Sent> => {
+    const bodies: (readonly Span[])[] = [];
+    const prepare = (spans: readonly Span[]) => (): Promise<Sent> => {
       const answer = answers[bodies.length] ?? 'taken';
-      bodies.push(body);
+      bodies.push(spans);
       return answer === 'never' ? new Promise(() => undefined) : Promise.resolve(answer);
     };
-    return { clock, bodies, exporter: new SpanExporter({ clock, log: silentLog, version: '1', send }) };
+    const ended: string[] = [];
+    const transport = { prepare, close: () => void ended.push('closed') };
+    return { clock, bodies, ended, exporter: new SpanExporter({ clock, log: silentLog, transport }) };
   }
-  const spansIn = (body: string | undefined): number => (body?.match(/"traceId":"a/gu) ?? []).length;
+  const spansIn = (body: readonly Span[] | undefined): number => body?.length ?? 0;
 
   test('spans are sent together after a while', async () => {
     const { clock, bodies, exporter } = exporting([]);
@@ -307,6 +353,7 @@ describe('export', () => {
     sending.exporter.put(span('x'));
     await sending.exporter.close();
     expect(sending.exporter.counts()).toEqual({ exported: 1, dropped: 0 });
+    expect(sending.ended).toEqual(['closed']);
     const hanging = exporting(['never']);
     hanging.exporter.put(span('x'));
     let closed = false;
@@ -316,38 +363,4 @@ describe('export', () => {
     await hanging.clock.advance(1);
     expect(closed).toBe(true);
   });
-});
-
-test('a real collector gets one POST to /v1/traces, whose answer decides', async () => {
-  const seen: {
-    readonly url: string | undefined;
-    readonly type: string | undefined;
-    readonly body: string;
-  }[] = [];
-  const codes = [200, 400, 503, 429];
-  const collector = createServer((request, response) => {
-    let body = '';
-    request
-      .setEncoding('utf8')
-      .on('data', (piece: string) => (body += piece))
-      .on('end', () => {
-        response.statusCode = codes[seen.length] ?? 200;
-        seen.push({ url: request.url, type: request.headers['content-type'], body });
-        response.end('{}');
-      });
-  });
-  await new Promise<void>((resolve) => void collector.listen(0, '127.0.0.1', resolve));
-  const send = postTo(
-    `http://127.0.0.1:${(collector.address() as AddressInfo).port}/`,
-    wallClock(),
-    silentLog,
-  );
-  const body = otlpBody([span('ü')], '1');
-  const answers: Sent[] = [];
-  for (const _code of codes) answers.push(await send(body));
-  expect(answers).toEqual(['taken', 'refused', 'later', 'later']);
-  expect(seen[0]).toEqual({ url: '/v1/traces', type: 'application/json', body });
-  collector.closeAllConnections();
-  await new Promise<void>((resolve) => void collector.close(() => resolve()));
-  expect(await send(body)).toBe('later');
 });

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file introspection/v1/introspection.proto.
  */
 export const file_introspection_v1_introspection: GenFile = /*@__PURE__*/
-  fileDesc("CiRpbnRyb3NwZWN0aW9uL3YxL2ludHJvc3BlY3Rpb24ucHJvdG8SEGludHJvc3BlY3Rpb24udjEiGwoLTGlzdFJlcXVlc3QSDAoEa2luZBgBIAEoCSJECgxMaXN0UmVzcG9uc2USJwoGYWN0b3JzGAEgAygLMhcuaW50cm9zcGVjdGlvbi52MS5BY3RvchILCgNzZXEYAiABKAQivQMKBUFjdG9yEg8KB2FkZHJlc3MYASABKAkSDAoEa2luZBgCIAEoCRIKCgJpZBgDIAEoCRIMCgRuYW1lGAQgASgJEhEKCW5hbWVzcGFjZRgFIAEoCRIPCgdhdHRlbXB0GAYgASgNEhIKCnNhbmRib3hfaWQYByABKAkSDQoFc3RhdGUYCCABKAkSEAoIc2luY2VfbnMYCSABKAMSEgoKY3JlYXRlZF9ucxgKIAEoAxIPCgdzZXR0bGVkGAsgASgIEg4KBmxpc3RlZBgMIAEoCBIPCgdjbGFpbWVkGA0gASgIEg0KBWRlYnRzGA4gAygJEg0KBWZhdWx0GA8gASgJEiUKBXdhaXRzGBAgAygLMhYuaW50cm9zcGVjdGlvbi52MS5XYWl0EhIKCnJlbW92ZWRfbnMYESABKAMSDQoFY2hhcnQYEiABKAkSCwoDcGlkGBMgASgDEhEKCWV4aXRfY29kZRgUIAEoBRISCgpoYXNfZXhpdGVkGBUgASgIEisKBmxheWVycxgWIAMoCzIbLmludHJvc3BlY3Rpb24udjEuUHVsbExheWVyEhMKC2V4aXRfcmVhc29uGBcgASgJIqABCglQdWxsTGF5ZXISDgoGZGlnZXN0GAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAMSGAoQZG93bmxvYWRlZF9ieXRlcxgDIAEoAxIPCgdwcmVzZW50GAQgASgIEhgKEGJ5dGVzX3Blcl9zZWNvbmQYBSABKAMSGQoMcmVtYWluaW5nX21zGAYgASgDSACIAQFCDwoNX3JlbWFpbmluZ19tcyK7AQoEV2FpdBIOCgZlZmZlY3QYASABKAkSCgoCb24YAiABKAkSDAoEYXJndhgDIAMoCRILCgNwaWQYBCABKAMSFAoMa2VybmVsX3N0YWNrGAUgASgJEhUKDXByb2Nlc3Nfc3RhdGUYBiABKAkSEAoIc2luY2VfbnMYByABKAMSEwoLZGVhZGxpbmVfbnMYCCABKAMSKAoFYmVsb3cYCSADKAsyGS5pbnRyb3NwZWN0aW9uLnYxLlByb2Nlc3MiXQoHUHJvY2VzcxILCgNwaWQYASABKAMSEgoKcGFyZW50X3BpZBgCIAEoAxIMCgRuYW1lGAMgASgJEg0KBXN0YXRlGAQgASgJEhQKDGtlcm5lbF9zdGFjaxgFIAEoCSIfCg5FeHBsYWluUmVxdWVzdBINCgVxdWVyeRgBIAEoCSKOAQoPRXhwbGFpblJlc3BvbnNlEiYKBWFjdG9yGAEgASgLMhcuaW50cm9zcGVjdGlvbi52MS5BY3RvchIpCgdoaXN0b3J5GAIgAygLMhguaW50cm9zcGVjdGlvbi52MS5DaGFuZ2USKAoHcmVsYXRlZBgDIAMoCzIXLmludHJvc3BlY3Rpb24udjEuQWN0b3IiIQoMV2F0Y2hSZXF1ZXN0EhEKCWFmdGVyX3NlcRgBIAEoBCJ7CgZDaGFuZ2USCwoDc2VxGAEgASgEEg0KBWF0X25zGAIgASgDEg8KB2FkZHJlc3MYAyABKAkSDAoEZnJvbRgEIAEoCRIKCgJ0bxgFIAEoCRIKCgJvbhgGIAEoCRINCgVjYXVzZRgHIAEoCRIPCgdzZXR0bGVkGAggASgIIg8KDUNoYXJ0c1JlcXVlc3QiOQoOQ2hhcnRzUmVzcG9uc2USJwoGY2hhcnRzGAEgAygLMhcuaW50cm9zcGVjdGlvbi52MS5DaGFydCJvCgVDaGFydBIKCgJpZBgBIAEoCRIsCgZzdGF0ZXMYAiADKAsyHC5pbnRyb3NwZWN0aW9uLnYxLkNoYXJ0U3RhdGUSLAoGYXJyb3dzGAMgAygLMhwuaW50cm9zcGVjdGlvbi52MS5DaGFydEFycm93ImgKCkNoYXJ0U3RhdGUSDAoEcGF0aBgBIAEoCRIOCgZwYXJlbnQYAiABKAkSDAoEdHlwZRgDIAEoCRIPCgdpbml0aWFsGAQgASgIEgwKBHRhZ3MYBSADKAkSDwoHZWZmZWN0cxgGIAMoCSJBCgpDaGFydEFycm93EgwKBGZyb20YASABKAkSCgoCdG8YAiABKAkSCgoCb24YAyABKAkSDQoFZ3VhcmQYBCABKAkiDwoNSW1hZ2VzUmVxdWVzdCJtCg5JbWFnZXNSZXNwb25zZRInCgZpbWFnZXMYASADKAsyFy5pbnRyb3NwZWN0aW9uLnYxLkltYWdlEjIKDG90aGVyX2xheWVycxgCIAMoCzIcLmludHJvc3BlY3Rpb24udjEuSW1hZ2VMYXllciKoAQoFSW1hZ2USCgoCaWQYASABKAkSDAoEdGFncxgCIAMoCRIPCgdkaWdlc3RzGAMgAygJEhIKCnNpemVfYnl0ZXMYBCABKAMSEQoJcHVsbGVkX25zGAUgASgDEg4KBnBpbm5lZBgGIAEoCBIPCgdrZWVwZXJzGAcgAygJEiwKBmxheWVycxgIIAMoCzIcLmludHJvc3BlY3Rpb24udjEuSW1hZ2VMYXllciIuCgpJbWFnZUxheWVyEg8KB2RpZmZfaWQYASABKAkSDwoHa2VlcGVycxgCIAMoCSIPCg1TdGF0dXNSZXF1ZXN0IocDCg5TdGF0dXNSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEgsKA3BpZBgCIAEoAxISCgpzdGFydGVkX25zGAMgASgDEhgKEG5vdF9yZWFkeV9yZWFzb24YBCABKAkSEQoJc2FuZGJveGVzGAUgASgNEhIKCmNvbnRhaW5lcnMYBiABKA0SDQoFcHVsbHMYByABKA0SDgoGaW1hZ2VzGAggASgNEhUKDW5ldHdvcmtfcmVhZHkYCSABKAgSFwoPbmV0d29ya19tZXNzYWdlGAogASgJEjEKCGhhbmRsZXJzGAsgAygLMh8uaW50cm9zcGVjdGlvbi52MS5IYW5kbGVyU3RhdHVzEhEKCXJzc19ieXRlcxgMIAEoBBITCgtjb25maWdfanNvbhgNIAEoCRIOCgZzb2NrZXQYDiABKAkSEgoKbG9zdF9mYWN0cxgPIAEoCRI0Cgpjb25kaXRpb25zGBAgAygLMiAuaW50cm9zcGVjdGlvbi52MS5GYWxzZUNvbmRpdGlvbiJOCg5GYWxzZUNvbmRpdGlvbhIMCgR0eXBlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg0KBWNvdW50GAQgASgNIkwKDUhhbmRsZXJTdGF0dXMSDAoEbmFtZRgBIAEoCRINCgVyZWFkeRgCIAEoCBIOCgZyZWFzb24YAyABKAkSDgoGY2hvaWNlGAQgASgJMtIDCg1JbnRyb3NwZWN0aW9uEkUKBExpc3QSHS5pbnRyb3NwZWN0aW9uLnYxLkxpc3RSZXF1ZXN0Gh4uaW50cm9zcGVjdGlvbi52MS5MaXN0UmVzcG9uc2USTgoHRXhwbGFpbhIgLmludHJvc3BlY3Rpb24udjEuRXhwbGFpblJlcXVlc3QaIS5pbnRyb3NwZWN0aW9uLnYxLkV4cGxhaW5SZXNwb25zZRJDCgVXYXRjaBIeLmludHJvc3BlY3Rpb24udjEuV2F0Y2hSZXF1ZXN0GhguaW50cm9zcGVjdGlvbi52MS5DaGFuZ2UwARJLCgZDaGFydHMSHy5pbnRyb3NwZWN0aW9uLnYxLkNoYXJ0c1JlcXVlc3QaIC5pbnRyb3NwZWN0aW9uLnYxLkNoYXJ0c1Jlc3BvbnNlEksKBkltYWdlcxIfLmludHJvc3BlY3Rpb24udjEuSW1hZ2VzUmVxdWVzdBogLmludHJvc3BlY3Rpb24udjEuSW1hZ2VzUmVzcG9uc2USSwoGU3RhdHVzEh8uaW50cm9zcGVjdGlvbi52MS5TdGF0dXNSZXF1ZXN0GiAuaW50cm9zcGVjdGlvbi52MS5TdGF0dXNSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("CiRpbnRyb3NwZWN0aW9uL3YxL2ludHJvc3BlY3Rpb24ucHJvdG8SEGludHJvc3BlY3Rpb24udjEiGwoLTGlzdFJlcXVlc3QSDAoEa2luZBgBIAEoCSJvCgxMaXN0UmVzcG9uc2USJwoGYWN0b3JzGAEgAygLMhcuaW50cm9zcGVjdGlvbi52MS5BY3RvchILCgNzZXEYAiABKAQSKQoIZmFpbHVyZXMYRiADKAsyFy5pbnRyb3NwZWN0aW9uLnYxLkFjdG9yIuYDCgVBY3RvchIPCgdhZGRyZXNzGAEgASgJEgwKBGtpbmQYAiABKAkSCgoCaWQYAyABKAkSDAoEbmFtZRgEIAEoCRIRCgluYW1lc3BhY2UYBSABKAkSDwoHYXR0ZW1wdBgGIAEoDRISCgpzYW5kYm94X2lkGAcgASgJEg0KBXN0YXRlGAggASgJEhAKCHNpbmNlX25zGAkgASgDEhIKCmNyZWF0ZWRfbnMYCiABKAMSDwoHc2V0dGxlZBgLIAEoCBIOCgZsaXN0ZWQYDCABKAgSDwoHY2xhaW1lZBgNIAEoCBINCgVkZWJ0cxgOIAMoCRINCgVmYXVsdBgPIAEoCRIlCgV3YWl0cxgQIAMoCzIWLmludHJvc3BlY3Rpb24udjEuV2FpdBISCgpyZW1vdmVkX25zGBEgASgDEg0KBWNoYXJ0GBIgASgJEgsKA3BpZBgTIAEoAxIRCglleGl0X2NvZGUYFCABKAUSEgoKaGFzX2V4aXRlZBgVIAEoCBIrCgZsYXllcnMYFiADKAsyGy5pbnRyb3NwZWN0aW9uLnYxLlB1bGxMYXllchITCgtleGl0X3JlYXNvbhgXIAEoCRIQCghzdGFydF9tcxhGIAEoAxIVCg1zdGFydF9sb25nZXN0GEcgASgJIqABCglQdWxsTGF5ZXISDgoGZGlnZXN0GAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAMSGAoQZG93bmxvYWRlZF9ieXRlcxgDIAEoAxIPCgdwcmVzZW50GAQgASgIEhgKEGJ5dGVzX3Blcl9zZWNvbmQYBSABKAMSGQoMcmVtYWluaW5nX21zGAYgASgDSACIAQFCDwoNX3JlbWFpbmluZ19tcyK7AQoEV2FpdBIOCgZlZmZlY3QYASABKAkSCgoCb24YAiABKAkSDAoEYXJndhgDIAMoCRILCgNwaWQYBCABKAMSFAoMa2VybmVsX3N0YWNrGAUgASgJEhUKDXByb2Nlc3Nfc3RhdGUYBiABKAkSEAoIc2luY2VfbnMYByABKAMSEwoLZGVhZGxpbmVfbnMYCCABKAMSKAoFYmVsb3cYCSADKAsyGS5pbnRyb3NwZWN0aW9uLnYxLlByb2Nlc3MiXQoHUHJvY2VzcxILCgNwaWQYASABKAMSEgoKcGFyZW50X3BpZBgCIAEoAxIMCgRuYW1lGAMgASgJEg0KBXN0YXRlGAQgASgJEhQKDGtlcm5lbF9zdGFjaxgFIAEoCSIfCg5FeHBsYWluUmVxdWVzdBINCgVxdWVyeRgBIAEoCSKgAQoPRXhwbGFpblJlc3BvbnNlEiYKBWFjdG9yGAEgASgLMhcuaW50cm9zcGVjdGlvbi52MS5BY3RvchIpCgdoaXN0b3J5GAIgAygLMhguaW50cm9zcGVjdGlvbi52MS5DaGFuZ2USKAoHcmVsYXRlZBgDIAMoCzIXLmludHJvc3BlY3Rpb24udjEuQWN0b3ISEAoIc2VudGVuY2UYRiABKAkiIQoMV2F0Y2hSZXF1ZXN0EhEKCWFmdGVyX3NlcRgBIAEoBCL0AQoGQ2hhbmdlEgsKA3NlcRgBIAEoBBINCgVhdF9ucxgCIAEoAxIPCgdhZGRyZXNzGAMgASgJEgwKBGZyb20YBCABKAkSCgoCdG8YBSABKAkSCgoCb24YBiABKAkSDQoFY2F1c2UYByABKAkSDwoHc2V0dGxlZBgIIAEoCBIMCgRuYW1lGDIgASgJEhEKCW5hbWVzcGFjZRgzIAEoCRILCgNwb2QYNCABKAkSDQoFZmF1bHQYNSABKAkSEgoKaGFzX2V4aXRlZBg2IAEoCBIRCglleGl0X2NvZGUYNyABKAUSEwoLZXhpdF9yZWFzb24YOCABKAkiDwoNQ2hhcnRzUmVxdWVzdCI5Cg5DaGFydHNSZXNwb25zZRInCgZjaGFydHMYASADKAsyFy5pbnRyb3NwZWN0aW9uLnYxLkNoYXJ0Im8KBUNoYXJ0EgoKAmlkGAEgASgJEiwKBnN0YXRlcxgCIAMoCzIcLmludHJvc3BlY3Rpb24udjEuQ2hhcnRTdGF0ZRIsCgZhcnJvd3MYAyADKAsyHC5pbnRyb3NwZWN0aW9uLnYxLkNoYXJ0QXJyb3ciaAoKQ2hhcnRTdGF0ZRIMCgRwYXRoGAEgASgJEg4KBnBhcmVudBgCIAEoCRIMCgR0eXBlGAMgASgJEg8KB2luaXRpYWwYBCABKAgSDAoEdGFncxgFIAMoCRIPCgdlZmZlY3RzGAYgAygJIkEKCkNoYXJ0QXJyb3cSDAoEZnJvbRgBIAEoCRIKCgJ0bxgCIAEoCRIKCgJvbhgDIAEoCRINCgVndWFyZBgEIAEoCSIPCg1JbWFnZXNSZXF1ZXN0Im0KDkltYWdlc1Jlc3BvbnNlEicKBmltYWdlcxgBIAMoCzIXLmludHJvc3BlY3Rpb24udjEuSW1hZ2USMgoMb3RoZXJfbGF5ZXJzGAIgAygLMhwuaW50cm9zcGVjdGlvbi52MS5JbWFnZUxheWVyIqgBCgVJbWFnZRIKCgJpZBgBIAEoCRIMCgR0YWdzGAIgAygJEg8KB2RpZ2VzdHMYAyADKAkSEgoKc2l6ZV9ieXRlcxgEIAEoAxIRCglwdWxsZWRfbnMYBSABKAMSDgoGcGlubmVkGAYgASgIEg8KB2tlZXBlcnMYByADKAkSLAoGbGF5ZXJzGAggAygLMhwuaW50cm9zcGVjdGlvbi52MS5JbWFnZUxheWVyIi4KCkltYWdlTGF5ZXISDwoHZGlmZl9pZBgBIAEoCRIPCgdrZWVwZXJzGAIgAygJIg8KDVN0YXR1c1JlcXVlc3Qi7gQKDlN0YXR1c1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSCwoDcGlkGAIgASgDEhIKCnN0YXJ0ZWRfbnMYAyABKAMSGAoQbm90X3JlYWR5X3JlYXNvbhgEIAEoCRIRCglzYW5kYm94ZXMYBSABKA0SEgoKY29udGFpbmVycxgGIAEoDRINCgVwdWxscxgHIAEoDRIOCgZpbWFnZXMYCCABKA0SFQoNbmV0d29ya19yZWFkeRgJIAEoCBIXCg9uZXR3b3JrX21lc3NhZ2UYCiABKAkSMQoIaGFuZGxlcnMYCyADKAsyHy5pbnRyb3NwZWN0aW9uLnYxLkhhbmRsZXJTdGF0dXMSEQoJcnNzX2J5dGVzGAwgASgEEhMKC2NvbmZpZ19qc29uGA0gASgJEg4KBnNvY2tldBgOIAEoCRISCgpsb3N0X2ZhY3RzGA8gASgJEjQKCmNvbmRpdGlvbnMYECADKAsyIC5pbnRyb3NwZWN0aW9uLnYxLkZhbHNlQ29uZGl0aW9uEiUKBWRpc2tzGEYgAygLMhYuaW50cm9zcGVjdGlvbi52MS5EaXNrEhYKDmNvbmZpZ193YWl0aW5nGFogAygJEhQKDG5ldHdvcmtfbmFtZRgyIAEoCRIUCgxuZXR3b3JrX2ZpbGUYMyABKAkSNgoPbmV0d29ya19za2lwcGVkGDQgAygLMh0uaW50cm9zcGVjdGlvbi52MS5Ta2lwcGVkRmlsZRIUCgxjb25maWdfZmlsZXMYNSADKAkSEwoLcGFnZV9vcmlnaW4YNiABKAkSFwoPcGFnZV90b2tlbl9maWxlGDcgASgJImMKBERpc2sSDAoEcGF0aBgBIAEoCRINCgVob2xkcxgCIAMoCRITCgt0b3RhbF9ieXRlcxgDIAEoAxISCgpmcmVlX2J5dGVzGAQgASgDEhUKDXJlc2VydmVfYnl0ZXMYBSABKAMiKwoLU2tpcHBlZEZpbGUSDAoEcGF0aBgBIAEoCRIOCgZyZWFzb24YAiABKAkiTgoORmFsc2VDb25kaXRpb24SDAoEdHlwZRgBIAEoCRIOCgZyZWFzb24YAiABKAkSDwoHbWVzc2FnZRgDIAEoCRINCgVjb3VudBgEIAEoDSJsCg1IYW5kbGVyU3RhdHVzEgwKBG5hbWUYASABKAkSDQoFcmVhZHkYAiABKAgSDgoGcmVhc29uGAMgASgJEg4KBmNob2ljZRgEIAEoCRINCgVmbGF3cxgFIAEoCRIPCgd2ZXJzaW9uGDIgASgJIi4KDFRyYWNlUmVxdWVzdBINCgVxdWVyeRgBIAEoCRIPCgdzbG93ZXN0GAIgASgIIoIBCg1UcmFjZVJlc3BvbnNlEjAKCGVwaXNvZGVzGAEgAygLMh4uaW50cm9zcGVjdGlvbi52MS5UcmFjZUVwaXNvZGUSLAoHc2xvd2VzdBgCIAMoCzIbLmludHJvc3BlY3Rpb24udjEuVHJhY2VTbG93EhEKCW9sZGVzdF9ucxgDIAEoAyJ5CgxUcmFjZUVwaXNvZGUSDQoFdGl0bGUYASABKAkSEAoIc3RhcnRfbnMYAiABKAMSEAoIdG90YWxfbXMYAyABKAESKAoEcm93cxgEIAMoCzIaLmludHJvc3BlY3Rpb24udjEuVHJhY2VSb3cSDAoEbGVmdBgFIAEoDSKDAQoIVHJhY2VSb3cSDAoEa2luZBgBIAEoCRINCgVkZXB0aBgCIAEoDRIMCgRuYW1lGAMgASgJEg0KBWFjdG9yGAQgASgJEhAKCHN0YXJ0X21zGAUgASgBEg4KBmVuZF9tcxgGIAEoARIPCgdvdXRjb21lGAcgASgJEgoKAm9uGAggASgJInkKCVRyYWNlU2xvdxIMCgRraW5kGAEgASgJEgwKBG5hbWUYAiABKAkSDQoFdGl0bGUYAyABKAkSEAoIc3RhcnRfbnMYBCABKAMSCgoCbXMYBSABKAESDwoHb3V0Y29tZRgGIAEoCRISCgpyZXF1ZXN0X2lkGAcgASgJMpwECg1JbnRyb3NwZWN0aW9uEkUKBExpc3QSHS5pbnRyb3NwZWN0aW9uLnYxLkxpc3RSZXF1ZXN0Gh4uaW50cm9zcGVjdGlvbi52MS5MaXN0UmVzcG9uc2USTgoHRXhwbGFpbhIgLmludHJvc3BlY3Rpb24udjEuRXhwbGFpblJlcXVlc3QaIS5pbnRyb3NwZWN0aW9uLnYxLkV4cGxhaW5SZXNwb25zZRJDCgVXYXRjaBIeLmludHJvc3BlY3Rpb24udjEuV2F0Y2hSZXF1ZXN0GhguaW50cm9zcGVjdGlvbi52MS5DaGFuZ2UwARJLCgZDaGFydHMSHy5pbnRyb3NwZWN0aW9uLnYxLkNoYXJ0c1JlcXVlc3QaIC5pbnRyb3NwZWN0aW9uLnYxLkNoYXJ0c1Jlc3BvbnNlEksKBkltYWdlcxIfLmludHJvc3BlY3Rpb24udjEuSW1hZ2VzUmVxdWVzdBogLmludHJvc3BlY3Rpb24udjEuSW1hZ2VzUmVzcG9uc2USSwoGU3RhdHVzEh8uaW50cm9zcGVjdGlvbi52MS5TdGF0dXNSZXF1ZXN0GiAuaW50cm9zcGVjdGlvbi52MS5TdGF0dXNSZXNwb25zZRJICgVUcmFjZRIeLmludHJvc3BlY3Rpb24udjEuVHJhY2VSZXF1ZXN0Gh8uaW50cm9zcGVjdGlvbi52MS5UcmFjZVJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message introspection.v1.ListRequest
@@ -49,6 +49,13 @@ export type ListResponse = Message<"introspection.v1.ListResponse"> & {
    * @generated from field: uint64 seq = 2;
    */
   seq: bigint;
+
+  /**
+   * Actors that were removed in the last minutes after a failure or an OOM kill, newest first, at most 50.
+   *
+   * @generated from field: repeated introspection.v1.Actor failures = 70;
+   */
+  failures: Actor[];
 };
 
 /**
@@ -210,6 +217,21 @@ export type Actor = Message<"introspection.v1.Actor"> & {
    * @generated from field: string exit_reason = 23;
    */
   exitReason: string;
+
+  /**
+   * Milliseconds that its creation and start took, without the time in between that the client took; 0 when this
+   * instance of the daemon did not see both.
+   *
+   * @generated from field: int64 start_ms = 70;
+   */
+  startMs: bigint;
+
+  /**
+   * State in which the start stayed longest.
+   *
+   * @generated from field: string start_longest = 71;
+   */
+  startLongest: string;
 };
 
 /**
@@ -421,6 +443,13 @@ export type ExplainResponse = Message<"introspection.v1.ExplainResponse"> & {
    * @generated from field: repeated introspection.v1.Actor related = 3;
    */
   related: Actor[];
+
+  /**
+   * Why it is in its state, in a sentence.
+   *
+   * @generated from field: string sentence = 70;
+   */
+  sentence: string;
 };
 
 /**
@@ -500,6 +529,53 @@ export type Change = Message<"introspection.v1.Change"> & {
    * @generated from field: bool settled = 8;
    */
   settled: boolean;
+
+  /**
+   * Pod or container name, image reference; of Watch only, as the next two: Explain names the actor itself.
+   *
+   * @generated from field: string name = 50;
+   */
+  name: string;
+
+  /**
+   * Pods and containers: the pod's namespace.
+   *
+   * @generated from field: string namespace = 51;
+   */
+  namespace: string;
+
+  /**
+   * A container's pod.
+   *
+   * @generated from field: string pod = 52;
+   */
+  pod: string;
+
+  /**
+   * Why something failed, if this change was the first after it.
+   *
+   * @generated from field: string fault = 53;
+   */
+  fault: string;
+
+  /**
+   * The process has exited, if this change was the first after it.
+   *
+   * @generated from field: bool has_exited = 54;
+   */
+  hasExited: boolean;
+
+  /**
+   * @generated from field: int32 exit_code = 55;
+   */
+  exitCode: number;
+
+  /**
+   * As of an actor.
+   *
+   * @generated from field: string exit_reason = 56;
+   */
+  exitReason: string;
 };
 
 /**
@@ -873,6 +949,58 @@ export type StatusResponse = Message<"introspection.v1.StatusResponse"> & {
    * @generated from field: repeated introspection.v1.FalseCondition conditions = 16;
    */
   conditions: FalseCondition[];
+
+  /**
+   * File systems of the daemon's directories, read in the last seconds; one that does not answer keeps its last figures.
+   *
+   * @generated from field: repeated introspection.v1.Disk disks = 70;
+   */
+  disks: Disk[];
+
+  /**
+   * Changed keys of the configuration that take effect at the next start.
+   *
+   * @generated from field: repeated string config_waiting = 90;
+   */
+  configWaiting: string[];
+
+  /**
+   * Of the network that pods join now: its name, and the file that describes it; no file for troupe's own network.
+   *
+   * @generated from field: string network_name = 50;
+   */
+  networkName: string;
+
+  /**
+   * @generated from field: string network_file = 51;
+   */
+  networkFile: string;
+
+  /**
+   * Files of the network's directory that can't be used.
+   *
+   * @generated from field: repeated introspection.v1.SkippedFile network_skipped = 52;
+   */
+  networkSkipped: SkippedFile[];
+
+  /**
+   * Files of the configuration in effect, in the order in which they count.
+   *
+   * @generated from field: repeated string config_files = 53;
+   */
+  configFiles: string[];
+
+  /**
+   * Such as http://127.0.0.1:10010; empty without a page. The token is in the file, which only its owner may read.
+   *
+   * @generated from field: string page_origin = 54;
+   */
+  pageOrigin: string;
+
+  /**
+   * @generated from field: string page_token_file = 55;
+   */
+  pageTokenFile: string;
 };
 
 /**
@@ -881,6 +1009,71 @@ export type StatusResponse = Message<"introspection.v1.StatusResponse"> & {
  */
 export const StatusResponseSchema: GenMessage<StatusResponse> = /*@__PURE__*/
   messageDesc(file_introspection_v1_introspection, 20);
+
+/**
+ * @generated from message introspection.v1.Disk
+ */
+export type Disk = Message<"introspection.v1.Disk"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * What is kept there: state, pods, images.
+   *
+   * @generated from field: repeated string holds = 2;
+   */
+  holds: string[];
+
+  /**
+   * @generated from field: int64 total_bytes = 3;
+   */
+  totalBytes: bigint;
+
+  /**
+   * Without the blocks reserved for root.
+   *
+   * @generated from field: int64 free_bytes = 4;
+   */
+  freeBytes: bigint;
+
+  /**
+   * Below this much free space pulls are refused.
+   *
+   * @generated from field: int64 reserve_bytes = 5;
+   */
+  reserveBytes: bigint;
+};
+
+/**
+ * Describes the message introspection.v1.Disk.
+ * Use `create(DiskSchema)` to create a new message.
+ */
+export const DiskSchema: GenMessage<Disk> = /*@__PURE__*/
+  messageDesc(file_introspection_v1_introspection, 21);
+
+/**
+ * @generated from message introspection.v1.SkippedFile
+ */
+export type SkippedFile = Message<"introspection.v1.SkippedFile"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message introspection.v1.SkippedFile.
+ * Use `create(SkippedFileSchema)` to create a new message.
+ */
+export const SkippedFileSchema: GenMessage<SkippedFile> = /*@__PURE__*/
+  messageDesc(file_introspection_v1_introspection, 22);
 
 /**
  * A condition of Status that is false.
@@ -914,7 +1107,7 @@ export type FalseCondition = Message<"introspection.v1.FalseCondition"> & {
  * Use `create(FalseConditionSchema)` to create a new message.
  */
 export const FalseConditionSchema: GenMessage<FalseCondition> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 21);
+  messageDesc(file_introspection_v1_introspection, 23);
 
 /**
  * @generated from message introspection.v1.HandlerStatus
@@ -941,6 +1134,20 @@ export type HandlerStatus = Message<"introspection.v1.HandlerStatus"> & {
    * @generated from field: string choice = 4;
    */
   choice: string;
+
+  /**
+   * Known flaws of the program's version, and what to do about them.
+   *
+   * @generated from field: string flaws = 5;
+   */
+  flaws: string;
+
+  /**
+   * First line of the program's --version; empty when unknown.
+   *
+   * @generated from field: string version = 50;
+   */
+  version: string;
 };
 
 /**
@@ -948,7 +1155,223 @@ export type HandlerStatus = Message<"introspection.v1.HandlerStatus"> & {
  * Use `create(HandlerStatusSchema)` to create a new message.
  */
 export const HandlerStatusSchema: GenMessage<HandlerStatus> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 22);
+  messageDesc(file_introspection_v1_introspection, 24);
+
+/**
+ * @generated from message introspection.v1.TraceRequest
+ */
+export type TraceRequest = Message<"introspection.v1.TraceRequest"> & {
+  /**
+   * A pod, container or pull by name, address or beginning of its id; or an RPC such as RunPodSandbox for its slowest
+   * call; or the request id of a call. With `slowest` the name of an RPC or effect, or empty for all.
+   *
+   * @generated from field: string query = 1;
+   */
+  query: string;
+
+  /**
+   * The slowest calls and effects in place of a waterfall.
+   *
+   * @generated from field: bool slowest = 2;
+   */
+  slowest: boolean;
+};
+
+/**
+ * Describes the message introspection.v1.TraceRequest.
+ * Use `create(TraceRequestSchema)` to create a new message.
+ */
+export const TraceRequestSchema: GenMessage<TraceRequest> = /*@__PURE__*/
+  messageDesc(file_introspection_v1_introspection, 25);
+
+/**
+ * @generated from message introspection.v1.TraceResponse
+ */
+export type TraceResponse = Message<"introspection.v1.TraceResponse"> & {
+  /**
+   * Oldest first.
+   *
+   * @generated from field: repeated introspection.v1.TraceEpisode episodes = 1;
+   */
+  episodes: TraceEpisode[];
+
+  /**
+   * By name, slowest first.
+   *
+   * @generated from field: repeated introspection.v1.TraceSlow slowest = 2;
+   */
+  slowest: TraceSlow[];
+
+  /**
+   * Wall clock of the oldest entry that is kept.
+   *
+   * @generated from field: int64 oldest_ns = 3;
+   */
+  oldestNs: bigint;
+};
+
+/**
+ * Describes the message introspection.v1.TraceResponse.
+ * Use `create(TraceResponseSchema)` to create a new message.
+ */
+export const TraceResponseSchema: GenMessage<TraceResponse> = /*@__PURE__*/
+  messageDesc(file_introspection_v1_introspection, 26);
+
+/**
+ * Work on one pod, container or pull without a long gap.
+ *
+ * @generated from message introspection.v1.TraceEpisode
+ */
+export type TraceEpisode = Message<"introspection.v1.TraceEpisode"> & {
+  /**
+   * @generated from field: string title = 1;
+   */
+  title: string;
+
+  /**
+   * Wall clock, nanoseconds since the epoch.
+   *
+   * @generated from field: int64 start_ns = 2;
+   */
+  startNs: bigint;
+
+  /**
+   * @generated from field: double total_ms = 3;
+   */
+  totalMs: number;
+
+  /**
+   * By their begin.
+   *
+   * @generated from field: repeated introspection.v1.TraceRow rows = 4;
+   */
+  rows: TraceRow[];
+
+  /**
+   * Rows that are left out because there are too many.
+   *
+   * @generated from field: uint32 left = 5;
+   */
+  left: number;
+};
+
+/**
+ * Describes the message introspection.v1.TraceEpisode.
+ * Use `create(TraceEpisodeSchema)` to create a new message.
+ */
+export const TraceEpisodeSchema: GenMessage<TraceEpisode> = /*@__PURE__*/
+  messageDesc(file_introspection_v1_introspection, 27);
+
+/**
+ * @generated from message introspection.v1.TraceRow
+ */
+export type TraceRow = Message<"introspection.v1.TraceRow"> & {
+  /**
+   * call, client (a pause between two calls), state, effect or wait.
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: uint32 depth = 2;
+   */
+  depth: number;
+
+  /**
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * Address; empty for a call and a pause.
+   *
+   * @generated from field: string actor = 4;
+   */
+  actor: string;
+
+  /**
+   * Milliseconds after the begin of the episode.
+   *
+   * @generated from field: double start_ms = 5;
+   */
+  startMs: number;
+
+  /**
+   * @generated from field: double end_ms = 6;
+   */
+  endMs: number;
+
+  /**
+   * gRPC code, or outcome of an effect that failed or is in progress.
+   *
+   * @generated from field: string outcome = 7;
+   */
+  outcome: string;
+
+  /**
+   * disk, process, lock, pool, network; empty where the name says it.
+   *
+   * @generated from field: string on = 8;
+   */
+  on: string;
+};
+
+/**
+ * Describes the message introspection.v1.TraceRow.
+ * Use `create(TraceRowSchema)` to create a new message.
+ */
+export const TraceRowSchema: GenMessage<TraceRow> = /*@__PURE__*/
+  messageDesc(file_introspection_v1_introspection, 28);
+
+/**
+ * @generated from message introspection.v1.TraceSlow
+ */
+export type TraceSlow = Message<"introspection.v1.TraceSlow"> & {
+  /**
+   * call or effect.
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string title = 3;
+   */
+  title: string;
+
+  /**
+   * @generated from field: int64 start_ns = 4;
+   */
+  startNs: bigint;
+
+  /**
+   * @generated from field: double ms = 5;
+   */
+  ms: number;
+
+  /**
+   * @generated from field: string outcome = 6;
+   */
+  outcome: string;
+
+  /**
+   * @generated from field: string request_id = 7;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message introspection.v1.TraceSlow.
+ * Use `create(TraceSlowSchema)` to create a new message.
+ */
+export const TraceSlowSchema: GenMessage<TraceSlow> = /*@__PURE__*/
+  messageDesc(file_introspection_v1_introspection, 29);
 
 /**
  * @generated from service introspection.v1.Introspection
@@ -1015,6 +1438,16 @@ export const Introspection: GenService<{
     methodKind: "unary";
     input: typeof StatusRequestSchema;
     output: typeof StatusResponseSchema;
+  },
+  /**
+   * Where the time of starts and stops went: calls, the client's pauses, states, effects and waits of the last hour.
+   *
+   * @generated from rpc introspection.v1.Introspection.Trace
+   */
+  trace: {
+    methodKind: "unary";
+    input: typeof TraceRequestSchema;
+    output: typeof TraceResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_introspection_v1_introspection, 0);

@@ -1,0 +1,86 @@
+/** Where the time of a start or stop went: the waterfalls of the RPC Trace as SVG. */
+import { call } from './api.js';
+import { h, s } from './dom.js';
+import { clockText, msOf } from './format.js';
+
+const ROW = 17;
+const INDENT = 12;
+const NAMES = 330;
+const BARS = 430;
+const FIGURE = 70;
+/** Letters of a name that fit beside the bars. */
+const LETTERS = 48;
+
+/**
+ * The bars of an episode: {y, x, width, indent, label, kind, tone, title}, with x and width in pixels from the left of
+ * the bars. Pure.
+ */
+export function barsOf({ totalMs = 0, rows = [] }) {
+  const scale = totalMs > 0 ? BARS / totalMs : 0;
+  return rows.map(({ kind, name, depth = 0, startMs = 0, endMs = 0, outcome = '', on = '' }, at) => {
+    const words = [on, outcome === 'ok' ? '' : outcome].filter((word) => word !== '').join(', ');
+    const text = `${kind === 'client' ? 'the client waits' : name}${words === '' ? '' : ` [${words}]`}`;
+    const most = LETTERS - depth * 2;
+    return {
+      y: at * ROW,
+      x: Math.min(startMs * scale, BARS - 1),
+      width: Math.max(1, (endMs - startMs) * scale),
+      indent: depth * INDENT,
+      label: text.length > most ? `${text.slice(0, most - 1)}…` : text,
+      kind,
+      tone: outcome === 'running' ? 'busy' : outcome === '' || outcome === 'ok' ? 'plain' : 'bad',
+      title: `${text}: ${(endMs - startMs).toFixed(1)} ms from ${startMs.toFixed(1)} ms on`,
+    };
+  });
+}
+
+function pictureOf(episode) {
+  const bars = barsOf(episode);
+  const width = NAMES + BARS + FIGURE;
+  return s(
+    'svg',
+    {
+      class: 'waterfall',
+      width,
+      height: bars.length * ROW + 2,
+      viewBox: `0 0 ${width} ${bars.length * ROW + 2}`,
+      role: 'img',
+      'aria-label': `Waterfall of ${episode.title}`,
+    },
+    bars.map((bar) =>
+      s(
+        'g',
+        { class: `bar ${bar.kind} ${bar.tone}` },
+        s('title', {}, bar.title),
+        s('text', { x: bar.indent, y: bar.y + 12 }, bar.label),
+        s('rect', { x: NAMES + bar.x, y: bar.y + 3, width: bar.width, height: ROW - 6, rx: 2 }),
+      ),
+    ),
+  );
+}
+
+function episodeOf(episode) {
+  const { title, totalMs = 0, startNs } = episode;
+  return h(
+    'figure',
+    {},
+    h('figcaption', {}, `${title}: ${totalMs.toFixed(1)} ms from ${clockText(msOf(startNs))}`),
+    h('div', { class: 'frame', tabindex: 0 }, pictureOf(episode)),
+  );
+}
+
+/** A section that asks for the actor's waterfalls when it is opened. */
+export function traceSection(address) {
+  const body = h('div', {}, 'loading…');
+  const section = h('details', { class: 'part trace' }, h('summary', {}, 'Where the time went'), body);
+  section.addEventListener('toggle', async () => {
+    if (!section.open) return;
+    try {
+      const { episodes = [] } = await call('Trace', { query: address });
+      body.replaceChildren(...episodes.map(episodeOf).reverse());
+    } catch (error) {
+      body.replaceChildren(h('p', { class: 'hint' }, error.message));
+    }
+  });
+  return section;
+}
