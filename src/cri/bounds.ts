@@ -308,6 +308,8 @@ export const streamLimits = {
   pairMs: 30_000,
   /** Characters of an error that are sent to a client. */
   errorChars: 4096,
+  /** Bytes of a status that our own client keeps: the error twice, each character escaped, and the fields. */
+  statusBytes: 64 * 1024,
   /** ms from the end of a container until the execs in it are killed: their exit codes are reported first. */
   endWithContainerMs: 2000,
 } as const;

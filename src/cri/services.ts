@@ -63,14 +63,14 @@ export interface Services {
 
 /** The handlers of both services. */
 export function createServices(options: ServiceOptions): Services {
-  const images = imageList((image) => options.troupe.isPinned(image));
-  const feed = new EventFeed(options.troupe.directory, options.clock);
+  const images = imageList(() => options.troupe.isPinned);
+  const feed = new EventFeed(options.troupe.directory, options.clock, options.eventsDropped);
   return {
     runtime: {
       version: version(options),
       status: status(options),
       runtimeConfig: runtimeConfig(options),
-      updateRuntimeConfig: updateRuntimeConfig(),
+      updateRuntimeConfig: updateRuntimeConfig(options),
       runPodSandbox: runPodSandbox(options),
       stopPodSandbox: stopPodSandbox(options),
       removePodSandbox: removePodSandbox(options),

@@ -13,6 +13,14 @@ export const cliLimits = {
   progressMs: 200,
   /** Milliseconds for all requests of `inspect` to a registry: some documents, with mirrors that do not answer. */
   inspectMs: 60_000,
+  /** Seconds that a shell's completion waits for names of pods: a person has pressed a key. */
+  namesSeconds: 2,
+  /** Milliseconds between two drawings of `ps --watch`: ages are shown in seconds. */
+  redrawMs: 1000,
+  /** Milliseconds after which a wait counts as slow for `ps --stuck`, as on the page: usual ones take less than one. */
+  slowMs: 5000,
+  /** Milliseconds for the size of a disk, and for what the daemon uses of it: without an answer it is left out. */
+  diskMs: 2000,
   /** Changes before now that `why` shows: with the rest it fits a screen of 24 lines. */
   historyShown: 8,
   /** Lines of a kernel stack that `why` shows. */
@@ -25,6 +33,8 @@ export const cliLimits = {
   /** Columns if the terminal's width is unknown, and the fewest that a line is fitted to. */
   columns: 80,
   columnsMin: 40,
+  /** Lines if the terminal's height is unknown. */
+  rows: 24,
   /**
    * Milliseconds for which a finding of `check` must persist: the convergence time of the daemon (10 s) and one round
    * of its janitor.
@@ -47,6 +57,12 @@ export const cliLimits = {
   leaseBytes: 4096,
   /** Mounts on top of each other at one path that are unmounted. */
   stackedMounts: 16,
+  /** Bytes of a file of the kernel, and of a program's version, in a support bundle. */
+  factBytes: 64 * 1024,
+  /** Bytes of a support bundle that is read: several times what the flight recorder keeps. */
+  bundleBytes: 256 * 1024 * 1024,
+  /** Milliseconds for a program to print its version. */
+  versionMs: 5000,
 } as const;
 
 /** The configuration (src/daemon/config/config.ts, src/daemon/wiring/reload.ts). */
@@ -81,4 +97,32 @@ export const launchLimits = {
   podsWithinMs: 5 * 60_000,
   /** ms from the first pod's removal until its code is kept: no call waits then. */
   afterPodMs: 2000,
+} as const;
+
+/** Programs in containers, as `exec`, `run` and `logs` show them (src/daemon/programs). */
+export const programLimits = {
+  /** Bytes of a log that are read at once. */
+  logBlockBytes: 64 * 1024,
+  /** Bytes of one entry of a log while a log is read from its end: monitors write up to 16 KiB. */
+  logEntryBytes: 1024 * 1024,
+  /** Milliseconds between two reads of a log whose changes are not reported: a network file system. */
+  logPollMs: 1000,
+  /** Bytes of unread output of a terminal that are skipped when its user types Ctrl-C, as the kernel's terminals do. */
+  skippedBytes: 256 * 1024,
+  /** Bytes of a PEM file, as streamLimits.pemBytes. */
+  pemBytes: 1024 * 1024,
+  /** Milliseconds to connect to the daemon's streaming server: it is on this node. */
+  dialMs: 10_000,
+  /**
+   * Milliseconds between two attempts to reach a daemon that has gone while a program runs, and attempts: half a
+   * minute, in which systemd has started it again.
+   */
+  againMs: 500,
+  attempts: 60,
+  /** Seconds until SIGKILL for the program of `run` after the first Ctrl-C, as StopContainer's usual grace. */
+  graceS: 10,
+  /** Hex digits behind the image's name in the name of a pod of `run`. */
+  nameDigits: 6,
+  /** Characters of the image's name in it: together a DNS label (63). */
+  nameChars: 48,
 } as const;

@@ -14,6 +14,7 @@ import { crc32 } from 'node:zlib';
 import { startThreadWorker } from '../host/kernel-thread/thread-worker.ts';
 import type { ThreadWorker } from '../host/kernel-thread/thread-worker.ts';
 import { launchLimits } from './bounds.ts';
+import { asksForDaemon } from './commands/global-options.ts';
 
 /** The file's first line, as JSON; V8's data follows. */
 interface Header {
@@ -27,8 +28,7 @@ interface Header {
 
 const here = dirname(fileURLToPath(import.meta.url));
 const path = join(here, 'troupe.cjs');
-const command = process.argv[2] ?? '';
-const isDaemon = command === 'serve' || command === 'start';
+const isDaemon = asksForDaemon(process.argv.slice(2));
 // commands and the daemon use different code
 const cachePath = join(here, 'code-cache', isDaemon ? 'daemon.bin' : 'commands.bin');
 

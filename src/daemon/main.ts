@@ -16,12 +16,15 @@ import { allWritten, exitNow } from '../host/process/exit.ts';
 import { pause } from '../host/clock/wait.ts';
 import { EXIT } from './cli/exit-codes.ts';
 import { keepCommand, keepStart } from './compiled.ts';
-import { asksForDaemon, parseCommandLine, USAGE } from './config/command-line.ts';
+import { asksForDaemon } from './commands/global-options.ts';
+import { parseCommandLine } from './config/command-line.ts';
 import type { CommandLine } from './config/command-line.ts';
-import { notifySocket, terminalSettings } from './config/config.ts';
+import { errorLines } from './config/config-problem.ts';
+import { logPlace, notifySocket, terminalSettings } from './config/config.ts';
+import type { ReadConfig } from './config/config.ts';
 import type { Config } from './config/config-schema.ts';
 import { reloader } from './wiring/reload.ts';
-import { safeLines } from './safe-lines.ts';
+import { logForm, logLines, logOptions } from './log-lines.ts';
 import { VERSION } from './wiring/version.ts';
 import type { Daemon } from './wiring/wire.ts';
 
@@ -42,12 +45,13 @@ async function main(argv: readonly string[]): Promise<void> {
       await serve(line);
       return;
     }
-    const code = line.command === 'help' ? help() : await runOnce(line);
+    const code = await runOnce(line);
     await allWritten([process.stdout, process.stderr]);
     exitNow(code);
   } catch (thrown) {
     const { message, kind } = toFault(thrown);
-    process.stderr.write(`troupe: ${escaped(message)}\n`);
+    const [first = '', ...more] = errorLines(thrown, message);
+    process.stderr.write([`troupe: ${escaped(first)}`, ...more.map(escaped), ''].join('\n'));
     if (!(thrown instanceof FaultError) && thrown instanceof Error)
       process.stderr.write(`${escapedLines(withoutCredentials(thrown.stack ?? ''))}\n`);
     const written = allWritten([process.stderr]);
@@ -81,11 +85,6 @@ async function runOnce(line: CommandLine): Promise<number> {
   return code;
 }
 
-function help(): number {
-  process.stdout.write(USAGE);
-  return EXIT.ok;
-}
-
 async function serve(line: CommandLine): Promise<void> {
   // while the other code is loaded, which takes as long; the start needs this thread first, to read the mounts
   await startKernelThread();
@@ -93,12 +92,13 @@ async function serve(line: CommandLine): Promise<void> {
     import('./wiring/wire.ts'),
     import('./cli/config-of.ts'),
   ]);
-  const { config, problems } = await configOf(line, DEFAULT_CONFIG);
+  const { config, problems, files } = await configOf(line, DEFAULT_CONFIG);
   const hasFile = existsSync(DEFAULT_CONFIG);
   // synchronous: the last lines before a crash must not be lost
+  let form = logForm(config.log.format, logPlace());
   const log = pino(
-    { level: config.log.level, base: null },
-    safeLines(pino.destination({ dest: 2, sync: true })),
+    { ...logOptions, level: config.log.level },
+    logLines(pino.destination({ dest: 2, sync: true }), () => form),
   );
   process.on('unhandledRejection', (reason) =>
     log.error({ reason: toFault(reason).message }, 'unhandled rejection'),
@@ -113,6 +113,7 @@ async function serve(line: CommandLine): Promise<void> {
   const started = performance.now();
   const daemon = await startDaemon(config, log);
   if (problems.size > 0) daemon.noteDropIns(problems);
+  daemon.noteFiles(files);
   daemon.troupe.onFailed((reason) => {
     // a restart rebuilds everything from the journal; this daemon would refuse all calls
     log.fatal({ reason }, 'actors failed: exit');
@@ -123,20 +124,17 @@ async function serve(line: CommandLine): Promise<void> {
     'serving',
   );
   await notifySystemd('READY=1', log);
-  const clock = realClock();
-  tuneProcess(daemon.troupe, clock, log);
+  tuneProcess(daemon.troupe, realClock(), log);
   if (line.command === 'start') process.stdout.write(nextSteps(config, daemon.pageUrl));
   endWhenAsked(daemon, log);
-  const onHangUp = reloader({
+  const wasThere = line.options['config'] === undefined && hasFile;
+  const onHangUp = reloadWhenAsked({
+    daemon,
     log,
-    load: () => configAgain(line, DEFAULT_CONFIG, line.options['config'] === undefined && hasFile),
-    apply: (fresh) => daemon.reload(fresh),
-    notify: (state) => notifySystemd(state, log),
-    setLogLevel: (level) => {
-      log.level = level;
+    read: () => configAgain(line, DEFAULT_CONFIG, wasThere),
+    setForm: (format) => {
+      form = logForm(format, logPlace());
     },
-    noteRefusal: (reason) => daemon.noteRefusal(reason),
-    pause: (ms) => pause(clock, ms),
   });
   process.on('SIGHUP', onHangUp);
   process.off('SIGHUP', hungUp);
@@ -151,6 +149,40 @@ function tuneProcess(troupe: Troupe, clock: ClockPort, log: Logger): void {
   trimMemory(clock);
   // with much CPU time our own work took too long; with little the process was stopped, or had no processor
   watchForStalls((stall) => log.warn(stall, 'the event loop stood still'));
+}
+
+/** The handler of SIGHUP. */
+function reloadWhenAsked({
+  daemon,
+  log,
+  read,
+  setForm,
+}: {
+  readonly daemon: Daemon;
+  readonly log: Logger;
+  readonly read: () => Promise<Pick<ReadConfig, 'config' | 'files'>>;
+  readonly setForm: (format: Config['log']['format']) => void;
+}): () => void {
+  let files: readonly string[] = [];
+  return reloader({
+    log,
+    load: async () => {
+      const again = await read();
+      ({ files } = again);
+      return again.config;
+    },
+    apply: (fresh) => daemon.reload(fresh),
+    notify: (state) => notifySystemd(state, log),
+    setLog: ({ level, format }) => {
+      log.level = level;
+      setForm(format);
+    },
+    noteRefusal: (reason) => {
+      if (reason === undefined) daemon.noteFiles(files);
+      daemon.noteRefusal(reason);
+    },
+    pause: (ms) => pause(realClock(), ms),
+  });
 }
 
 /** Drains and exits on SIGTERM and SIGINT, and when another process listens at the CRI socket's path. */
@@ -200,10 +232,11 @@ function nextSteps(config: Config, pageUrl: string | undefined): string {
   return `
 troupe ${VERSION} serves the CRI at ${endpoint}. In another terminal:
 
-  crictl --runtime-endpoint ${endpoint} --image-endpoint ${endpoint} version
-  crictl --runtime-endpoint ${endpoint} --image-endpoint ${endpoint} info
+  troupe run docker.io/library/busybox echo hello
+  troupe ps
 
 A kubelet: --container-runtime-endpoint=${endpoint}
-${pageUrl === undefined ? '' : `The page: ${pageUrl}\n`}Without a registry: npm run demo creates, runs and removes a pod. Ctrl-C ends troupe; containers go on.
+${pageUrl === undefined ? '' : `The page: ${pageUrl}\n`}docs/first-steps.md goes on from here. Without a registry: npm run demo creates, runs and removes a pod. Ctrl-C ends
+troupe; containers go on.
 `;
 }

@@ -6,7 +6,8 @@ import { STATUS_CODES, createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Server as TlsServer } from 'node:https';
-import type { Socket } from 'node:net';
+import { createServer as createListener } from 'node:net';
+import type { Server as Listener, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TimerHandle } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
@@ -40,8 +41,11 @@ export interface StreamingOptions extends SessionOptions {
   readonly port: number;
   /** Undefined for plain HTTP. */
   readonly tls: TlsFiles | undefined;
-  /** Names of this node, in lower case, that a request's Host or Origin may have beside addresses and localhost. */
-  readonly allowedHosts: readonly string[];
+  /**
+   * Names of this node, in lower case, that a request's Host or Origin may have beside addresses and localhost. Called
+   * for each request.
+   */
+  readonly allowedHosts: () => readonly string[];
 }
 
 /** What the RPCs need. */
@@ -55,21 +59,36 @@ export interface StreamingServer extends UrlIssuer {
   readonly port: number;
   /** Open sessions, and unused URLs. */
   readonly counts: { readonly sessions: number; readonly tokens: number };
+  /**
+   * Reads other certificates; undefined for plain HTTP. The returned function uses them for new connections, and
+   * sessions go on. Rejects, and changes nothing, when a file can't be used.
+   */
+  prepareTls(files: TlsFiles | undefined): Promise<() => void>;
   /** Stops listening and ends all sessions, with a reason for their clients. Repeatable. */
   close(): Promise<void>;
 }
 
 /** Listens until closed. Throws FaultError when the address is not available or the certificate can't be read. */
 export async function startStreaming(options: StreamingOptions): Promise<StreamingServer> {
-  const keeper = options.tls === undefined ? undefined : new TlsKeeper(options.tls, options.log);
+  const server = new Streaming(options, await frontOf(options.tls, options.log));
+  await server.listen();
+  return server;
+}
+
+/** What handles accepted connections: a server of Node that does not listen itself, and its certificates. */
+interface Front {
+  readonly http: Server | TlsServer;
+  readonly tls: TlsKeeper | undefined;
+  readonly files: TlsFiles | undefined;
+}
+
+async function frontOf(files: TlsFiles | undefined, log: StreamingOptions['log']): Promise<Front> {
   // HalfOpen bounds the time from the connection to its upgrade: Node's own timeouts start again after the TLS
   // handshake
   const limits = { headersTimeout: 0, requestTimeout: 0 };
-  const http =
-    keeper === undefined ? createServer(limits) : createTlsServer({ ...limits, ...(await keeper.options()) });
-  const server = new Streaming(options, http, keeper);
-  await server.listen();
-  return server;
+  if (files === undefined) return { http: createServer(limits), tls: undefined, files };
+  const tls = new TlsKeeper(files, log);
+  return { http: createTlsServer({ ...limits, ...(await tls.options()) }), tls, files };
 }
 
 interface Session {
@@ -79,8 +98,9 @@ interface Session {
 
 class Streaming implements StreamingServer {
   readonly #options: StreamingOptions;
-  readonly #http: Server | TlsServer;
-  readonly #tls: TlsKeeper | undefined;
+  /** Accepts connections for the front in use, so that another one needs no other port. */
+  readonly #listener: Listener;
+  #front: Front;
   readonly #tokens: TokenTable;
   readonly #sessions = new Set<Session>();
   readonly #quota = new SessionQuota();
@@ -94,10 +114,11 @@ class Streaming implements StreamingServer {
   #refusedUntilMs = 0;
   #closing: Promise<void> | undefined;
 
-  constructor(options: StreamingOptions, http: Server | TlsServer, tls: TlsKeeper | undefined) {
+  constructor(options: StreamingOptions, front: Front) {
     this.#options = options;
-    this.#http = http;
-    this.#tls = tls;
+    this.#front = front;
+    this.#listener = createListener((socket) => this.#accept(socket));
+    this.#listener.maxConnections = streamLimits.connections;
     this.#tokens = new TokenTable(options.clock, options.random);
     this.#halfOpen = new HalfOpen<Socket>({
       clock: options.clock,
@@ -106,17 +127,33 @@ class Streaming implements StreamingServer {
       report: (count) =>
         options.log.warn({ count }, 'close streaming connections: no complete request received'),
     });
-    http.maxConnections = streamLimits.connections;
-    // the TCP connection, also with TLS, before its handshake
-    http.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket);
-      this.#halfOpen.begin(socket);
-      socket.setNoDelay(true);
-      socket.on('close', () => {
-        this.#sockets.delete(socket);
-        this.#halfOpen.end(socket);
-      });
+    this.#use(front);
+  }
+
+  async prepareTls(files: TlsFiles | undefined): Promise<() => void> {
+    if (JSON.stringify(files) === JSON.stringify(this.#front.files)) return () => undefined;
+    const front = await frontOf(files, this.#options.log);
+    return () => this.#use(front);
+  }
+
+  /** The TCP connection, also with TLS, before its handshake. */
+  #accept(socket: Socket): void {
+    const { http, tls } = this.#front;
+    // as Node's servers accept them: with TLS the end of the connection is that of both directions
+    socket.allowHalfOpen = tls === undefined;
+    this.#sockets.add(socket);
+    this.#halfOpen.begin(socket);
+    socket.setNoDelay(true);
+    socket.on('close', () => {
+      this.#sockets.delete(socket);
+      this.#halfOpen.end(socket);
     });
+    http.emit('connection', socket);
+  }
+
+  #use(front: Front): void {
+    const { http } = front;
+    this.#front = front;
     http.on('request', (request: IncomingMessage, response: ServerResponse) =>
       this.#refusePlain(request, response),
     );
@@ -130,17 +167,19 @@ class Streaming implements StreamingServer {
     return new Promise((resolve, reject) => {
       const refused = (error: Error): void =>
         reject(new FaultError(fault('outside', `listen for streams on ${address}: ${error.message}`)));
-      this.#http.once('error', refused);
-      this.#http.listen(port, address, () => {
-        this.#http.off('error', refused);
-        this.#http.on('error', (error) => this.#options.log.error({ error: error.message }, 'serve streams'));
+      this.#listener.once('error', refused);
+      this.#listener.listen(port, address, () => {
+        this.#listener.off('error', refused);
+        this.#listener.on('error', (error) =>
+          this.#options.log.error({ error: error.message }, 'serve streams'),
+        );
         resolve();
       });
     });
   }
 
   get port(): number {
-    const address = this.#http.address();
+    const address = this.#listener.address();
     return typeof address === 'object' && address !== null ? address.port : 0;
   }
 
@@ -151,14 +190,15 @@ class Streaming implements StreamingServer {
   async urlFor(request: StreamRequest): Promise<string> {
     if (this.#closing !== undefined)
       fail('notReady', `create a stream URL for ${request.id}: troupe is stopping`);
-    if (this.#tls !== undefined) await this.#tls.refresh(this.#http as TlsServer);
+    const { http, tls } = this.#front;
+    await tls?.refresh(http as TlsServer);
     const { address } = this.#options;
     const host = address.includes(':') ? `[${address}]` : address;
-    return `${this.#tls === undefined ? 'http' : 'https'}://${host}:${this.port}/${request.kind}/${this.#tokens.issue(request, this.#namespaceOf(request))}`;
+    return `${this.#front.tls === undefined ? 'http' : 'https'}://${host}:${this.port}/${request.kind}/${this.#tokens.issue(request, this.#namespaceOf(request))}`;
   }
 
   #refusePlain(request: IncomingMessage, response: ServerResponse): void {
-    const refusal = refuseHost(request.headers, this.#options.allowedHosts, request.socket.localPort);
+    const refusal = refuseHost(request.headers, this.#options.allowedHosts(), request.socket.localPort);
     const { status, text } = refusal ?? {
       status: parsePath(request.url ?? '') === undefined ? 404 : 400,
       text: 'upgrade to SPDY/3.1 or websocket',
@@ -169,7 +209,7 @@ class Streaming implements StreamingServer {
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => undefined);
-    const refusal = refuseHost(request.headers, this.#options.allowedHosts, request.socket.localPort);
+    const refusal = refuseHost(request.headers, this.#options.allowedHosts(), request.socket.localPort);
     if (refusal !== undefined) {
       this.#noteRefused(request, refusal);
       return refuse(socket, refusal);
@@ -295,7 +335,7 @@ class Streaming implements StreamingServer {
   async #close(): Promise<void> {
     const { clock } = this.#options;
     const closed = new Promise<void>((resolve) => {
-      this.#http.close(() => resolve());
+      this.#listener.close(() => resolve());
     });
     const sessions = [...this.#sessions];
     for (const { controller } of sessions)

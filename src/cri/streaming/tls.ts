@@ -1,4 +1,4 @@
-/** Certificate and key of the streaming server, reloaded when their files change: kubelets rotate them. */
+/** Certificate and key of a TLS server, reloaded when their files change: kubelets rotate them. */
 import { constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import type { Server } from 'node:https';
@@ -23,11 +23,14 @@ interface Pems {
 export class TlsKeeper {
   readonly #files: TlsFiles;
   readonly #log: Log;
+  readonly #name: string;
   #seen = '';
 
-  constructor(files: TlsFiles, log: Log) {
+  /** @param name such as `streaming`, for log lines */
+  constructor(files: TlsFiles, log: Log, name = 'streaming') {
     this.#files = files;
     this.#log = log;
+    this.#name = name;
   }
 
   /** The options of `https.createServer`. Rejects when a file can't be read. */
@@ -56,11 +59,11 @@ export class TlsKeeper {
       const pems = await this.#read();
       server.setSecureContext({ ...pems, minVersion: 'TLSv1.2' });
       this.#seen = now;
-      this.#log.info({ cert: this.#files.cert }, 'streaming certificate reloaded');
+      this.#log.info({ cert: this.#files.cert }, `${this.#name} certificate reloaded`);
     } catch (error) {
       this.#log.warn(
         { cert: this.#files.cert, fault: toFault(error) },
-        'reload the streaming certificate: failed, the old one stays in use',
+        `reload the ${this.#name} certificate: failed, the old one stays in use`,
       );
     }
   }

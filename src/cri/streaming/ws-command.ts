@@ -19,7 +19,8 @@ import { upTo } from './transport.ts';
 import { WsConnection } from './ws-connection.ts';
 import { CLOSE } from './ws-frames.ts';
 
-const CHANNEL = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4, close: 255 } as const;
+/** The first byte of a message. */
+export const CHANNEL = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4, close: 255 } as const;
 
 export interface WsCommandClient {
   readonly transport: Duplex;

@@ -1,4 +1,4 @@
-/** A client's WebSocket: receives messages, sends frames, answers pings, and bounds the closing handshake. */
+/** A WebSocket to a peer: receives messages, sends frames, answers pings, and bounds the closing handshake. */
 import { createHash } from 'node:crypto';
 import { Duplex } from 'node:stream';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -8,7 +8,7 @@ import type { Fault } from '../../base/fault.ts';
 import { streamLimits } from '../bounds.ts';
 import { countIn, shareOf } from './inbound-quota.ts';
 import type { InboundShare } from './inbound-quota.ts';
-import { CLOSE, OPCODE, WsParser, closePayload, frameHead } from './ws-frames.ts';
+import { CLOSE, OPCODE, WsParser, closePayload, frameHead, maskedFrame } from './ws-frames.ts';
 import type { WsMessage } from './ws-frames.ts';
 import { Intake, Outbox, closeGently, readNoFurther } from './transport.ts';
 
@@ -23,18 +23,19 @@ export function acceptKey(key: string): string {
 export interface WsEvents {
   /** A message, or a piece of one; `isContinued` for a piece that is not its first. */
   onMessage(bytes: Buffer, isContinued: boolean): void;
-  /** The client has disconnected, closed, or violated the protocol. Called once. */
+  /** The peer has disconnected, closed, or violated the protocol. Called once. */
   onClose(why: Fault): void;
 }
 
 export class WsConnection {
   readonly intake: Intake;
-  /** The account in which the client's unread bytes are counted. */
+  /** The account in which the peer's unread bytes are counted. */
   readonly share: InboundShare | undefined;
   readonly #transport: Duplex;
   readonly #clock: ClockPort;
   readonly #outbox: Outbox;
   readonly #parser: WsParser;
+  readonly #newMask: (() => Buffer) | undefined;
   #events: WsEvents | undefined;
   #head: Buffer;
   #isClosed = false;
@@ -42,10 +43,11 @@ export class WsConnection {
 
   /**
    * Reads nothing before `listen`. `head` are bytes received together with the upgrade request. `isWhole`: messages are
-   * passed on complete, not in pieces.
+   * passed on complete, not in pieces. With `newMask` this end is the client, which masks its frames.
    */
-  constructor(transport: Duplex, head: Buffer, clock: ClockPort, isWhole = false) {
-    this.#parser = new WsParser(!isWhole);
+  constructor(transport: Duplex, head: Buffer, clock: ClockPort, isWhole = false, newMask?: () => Buffer) {
+    this.#parser = new WsParser(!isWhole, newMask === undefined ? 'client' : 'server');
+    this.#newMask = newMask;
     this.#transport = transport;
     this.share = shareOf(transport);
     this.#clock = clock;
@@ -53,7 +55,7 @@ export class WsConnection {
     this.intake = new Intake(
       transport,
       clock,
-      () => this.#hasSentClose || this.#outbox.send(frameHead(OPCODE.ping, 0)),
+      () => this.#hasSentClose || this.#send(OPCODE.ping, Buffer.alloc(0)),
     );
     this.#head = head;
     readNoFurther(transport);
@@ -84,8 +86,7 @@ export class WsConnection {
   #message(message: WsMessage): void {
     if (this.#isClosed) return;
     if (message.kind === 'message') this.#events?.onMessage(message.bytes, message.isContinued === true);
-    else if (message.kind === 'ping')
-      this.#outbox.send(frameHead(OPCODE.pong, message.bytes.length), message.bytes);
+    else if (message.kind === 'ping') this.#send(OPCODE.pong, message.bytes);
     else if (message.kind === 'close') {
       void this.close(message.code === 1005 ? CLOSE.normal : message.code, '');
       this.#closed(fault('cancelled', 'the client has closed the connection'));
@@ -95,8 +96,18 @@ export class WsConnection {
   /** Sends one message; resolves when more may be written. */
   async write(isText: boolean, ...parts: readonly Uint8Array[]): Promise<void> {
     if (this.#hasSentClose) fail('cancelled', 'write to a WebSocket: it was closed');
+    await this.#outbox.write(...this.#frame(isText ? OPCODE.text : OPCODE.binary, parts));
+  }
+
+  /** A small frame, which is not waited for. False when the peer has gone. */
+  #send(opcode: number, payload: Uint8Array): boolean {
+    return this.#outbox.send(...this.#frame(opcode, [payload]));
+  }
+
+  #frame(opcode: number, parts: readonly Uint8Array[]): readonly Uint8Array[] {
+    if (this.#newMask !== undefined) return [maskedFrame(opcode, this.#newMask(), parts)];
     const length = parts.reduce((sum, part) => sum + part.length, 0);
-    await this.#outbox.write(frameHead(isText ? OPCODE.text : OPCODE.binary, length), ...parts);
+    return [frameHead(opcode, length), ...parts];
   }
 
   #closed(why: Fault): void {
@@ -112,8 +123,7 @@ export class WsConnection {
   async close(code: number, reason: string, isPatient = false): Promise<void> {
     if (!this.#hasSentClose) {
       this.#hasSentClose = true;
-      const payload = closePayload(code, reason);
-      this.#outbox.send(frameHead(OPCODE.close, payload.length), payload);
+      this.#send(OPCODE.close, closePayload(code, reason));
     }
     this.#outbox.flush();
     await closeGently(this.#transport, this.#clock, isPatient);

@@ -1,4 +1,4 @@
-/** Frames of the WebSocket protocol (RFC 6455, section 5), as a server reads and writes them. */
+/** Frames of the WebSocket protocol (RFC 6455, section 5), of servers and clients. */
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
 import { streamLimits } from '../bounds.ts';
@@ -20,6 +20,9 @@ export type WsMessage =
   | { readonly kind: 'pong' }
   | { readonly kind: 'close'; readonly code: number };
 
+/** Bytes of the mask of a client's frame. A server's frames have none (RFC 6455, 5.1). */
+const MASK_BYTES = 4;
+
 /** Longest header of a client's frame: two bytes, a length of eight, a mask of four (RFC 6455, 5.2). */
 const HEAD_BYTES = 14;
 
@@ -40,6 +43,7 @@ interface Head {
 /** A data frame that is not completely received. */
 interface OpenFrame {
   readonly fin: boolean;
+  /** Empty in a server's frame. */
   readonly mask: Buffer;
   readonly payloadBytes: number;
   /** Bytes of the payload that are not received yet. */
@@ -59,17 +63,19 @@ interface Begun {
 /**
  * Parses a stream of bytes into messages. Throws `invalidRequest` on a protocol violation, `exhausted` on a message
  * that is too long. `inPieces`: data is passed on as it arrives and not kept, since clients send a whole file in one
- * message.
+ * message. `from` is the peer: a client masks its frames, a server does not.
  */
 export class WsParser {
   readonly #inPieces: boolean;
+  readonly #maskBytes: number;
   readonly #bytes = new ByteBlocks('read WebSocket frames', streamLimits.unparsedBytes);
   #message: Begun | undefined;
   /** Only with `inPieces`. */
   #open: OpenFrame | undefined;
 
-  constructor(inPieces = false) {
+  constructor(inPieces = false, from: 'client' | 'server' = 'client') {
     this.#inPieces = inPieces;
+    this.#maskBytes = from === 'client' ? MASK_BYTES : 0;
   }
 
   /** Parses the bytes, which the parser owns from then on. */
@@ -89,7 +95,7 @@ export class WsParser {
       if (head === undefined || this.#bytes.size < head.headBytes + head.payloadBytes) return;
       const bytes = this.#take(head.headBytes + head.payloadBytes);
       const payload = bytes.subarray(head.headBytes);
-      unmask(payload, bytes.subarray(head.headBytes - 4, head.headBytes));
+      unmask(payload, bytes.subarray(head.headBytes - this.#maskBytes, head.headBytes));
       const message = this.#frame(head, payload);
       if (message !== undefined) yield message;
     }
@@ -101,12 +107,13 @@ export class WsParser {
     const bytes = bufferOf(this.#bytes.peek(HEAD_BYTES));
     const [first = 0, second = 0] = bytes;
     if ((first & 0x70) !== 0) broken('a reserved bit is set');
-    if ((second & 0x80) === 0) broken('not masked');
+    const isMasked = (second & 0x80) !== 0;
+    if (isMasked !== this.#maskBytes > 0) broken(isMasked ? 'masked' : 'not masked');
     const opcode = first & 0x0f;
     const fin = (first & 0x80) !== 0;
     const short = second & 0x7f;
     const extra = short === 127 ? 8 : short === 126 ? 2 : 0;
-    const headBytes = 2 + extra + 4;
+    const headBytes = 2 + extra + this.#maskBytes;
     if (opcode >= OPCODE.close && (short > CONTROL_BYTES || !fin))
       broken('a control frame is too long or fragmented');
     if (bytes.length < headBytes) return undefined;
@@ -119,7 +126,7 @@ export class WsParser {
   }
 
   #beginFrame({ fin, opcode, headBytes, payloadBytes }: Head): void {
-    const mask = Buffer.from(this.#take(headBytes).subarray(headBytes - 4));
+    const mask = Buffer.from(this.#take(headBytes).subarray(headBytes - this.#maskBytes));
     const message = this.#messageOf(opcode);
     message.size += payloadBytes;
     if (payloadBytes > 0) this.#open = { fin, mask, payloadBytes, left: payloadBytes };
@@ -196,8 +203,9 @@ function bufferOf(bytes: Uint8Array): Buffer {
  */
 const WORDS_FROM_BYTES = 128;
 
-/** Unmasks in place. `from` is the offset of these bytes in the payload of their frame. */
+/** Masks or unmasks in place. `from` is the offset of these bytes in the payload of their frame. */
 function unmask(payload: Buffer, mask: Buffer, from = 0): void {
+  if (mask.length === 0) return;
   const { buffer, byteOffset, length } = payload;
   // a Uint32Array must begin at a multiple of four
   const lead = length < WORDS_FROM_BYTES ? length : -byteOffset & 3;
@@ -230,6 +238,15 @@ export function frameHead(opcode: number, length: number): Buffer {
   head[1] = 127;
   head.writeBigUInt64BE(BigInt(length), 2);
   return head;
+}
+
+/** A client's frame: header, mask and payload. The mask has four bytes that nobody can predict (RFC 6455, 5.3). */
+export function maskedFrame(opcode: number, mask: Buffer, parts: readonly Uint8Array[]): Buffer {
+  const payload = Buffer.concat(parts);
+  unmask(payload, mask);
+  const head = frameHead(opcode, payload.length);
+  head[1] = (head[1] ?? 0) | 0x80;
+  return Buffer.concat([head, mask, payload]);
 }
 
 /** The payload of a close frame. */

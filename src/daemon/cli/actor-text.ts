@@ -1,9 +1,9 @@
 /** One actor in words: its state, what it waits on, which cleanup is pending. Pure. */
 import { constants } from 'node:os';
-import type { Actor, Change, Wait } from '../../gen/introspection/v1/introspection_pb.ts';
+import type { Actor, Change, PullLayer, Wait } from '../../gen/introspection/v1/introspection_pb.ts';
 import { QUARANTINED } from '../../actors/directory/states.ts';
 import type { ContainerState, SandboxState } from '../../actors/directory/states.ts';
-import { age, shortId } from './text.ts';
+import { age, bytes, shortAddress, shortId } from './text.ts';
 import type { Tone } from './screen.ts';
 
 /** `default/web`, `app`, `nginx:1`; with the attempt when it is not the first. */
@@ -27,7 +27,8 @@ export function toneOf(actor: Actor): Tone {
 
 /** In one line: what it waits on, else which cleanup is pending, why it failed, how it ended. */
 export function summary(actor: Actor, nowNs: bigint): string {
-  const waits = actor.waits.map((wait) => waitLine(wait, nowNs));
+  const progress = pullText(actor);
+  const waits = [...(progress === '' ? [] : [progress]), ...actor.waits.map((wait) => waitLine(wait, nowNs))];
   if (waits.length > 0) return waits.join(', ');
   if (actor.debts.length > 0)
     return `cleanup pending: ${actor.debts.join(', ')}${actor.fault === '' ? '' : `: ${actor.fault}`}`;
@@ -36,8 +37,22 @@ export function summary(actor: Actor, nowNs: bigint): string {
   return actor.settled ? '' : 'its next step';
 }
 
+/** `12.0 MiB of 40.0 MiB, 3.1 MiB/s, 9.0s left` of a pull whose layers are known, else empty. */
+export function pullText({ layers }: Actor): string {
+  if (layers.length === 0) return '';
+  const sum = (part: (layer: PullLayer) => bigint): number =>
+    Number(layers.reduce((all, layer) => all + part(layer), 0n));
+  const total = sum(({ sizeBytes }) => sizeBytes);
+  const done = sum(({ present, sizeBytes, downloadedBytes }) => (present ? sizeBytes : downloadedBytes));
+  const rate = sum(({ bytesPerSecond }) => bytesPerSecond);
+  const text = `${bytes(done)} of ${bytes(total)}`;
+  if (rate === 0) return text;
+  const leftNs = (BigInt(Math.max(0, total - done)) * 1_000_000_000n) / BigInt(rate);
+  return `${text}, ${bytes(rate)}/s, ${age(leftNs)} left`;
+}
+
 /** `exit code 137, SIGKILL: OOMKilled`. A shell's code for a process that a signal has ended is 128 and its number. */
-export function exitText({ exitCode, exitReason }: Actor): string {
+export function exitText({ exitCode, exitReason }: Pick<Actor, 'exitCode' | 'exitReason'>): string {
   const signal = signalName(exitCode - 128);
   const code = `exit code ${exitCode}${signal === undefined ? '' : `, ${signal}`}`;
   // the other two say no more than the code
@@ -78,6 +93,19 @@ export function processStateWord(letter: string): string {
 export function changeText(change: Change): string {
   const cause = change.cause === '' ? '' : ` [${change.cause}]`;
   return `${stepText(change.from, change.to)}  on ${plainEvent(change.on)}${cause}`;
+}
+
+/** Why the process ended or something failed, at this change; empty for neither. */
+export function reasonText(change: Change): string {
+  const exit = change.hasExited ? exitText(change) : '';
+  return [exit, change.fault].filter((part) => part !== '').join(', ');
+}
+
+/** `pod default/web`, `container default/web/app`, or the address where the daemon has not sent a name. */
+export function changeName({ address, name, namespace, pod }: Change): string {
+  const kind = address.split('/', 1)[0] ?? '';
+  const names = [namespace, pod, name].filter((part) => part !== '');
+  return name === '' ? shortAddress(address) : `${kind === 'sandbox' ? 'pod' : kind} ${names.join('/')}`;
 }
 
 /** Shows only the changed ones of parallel states: `provisioning: network.pinning → network.adding`. */

@@ -1,6 +1,7 @@
 import type { CommandLine } from '../config/command-line.ts';
-import { loadConfig, readConfig } from '../config/config.ts';
-import type { Overrides, ReadConfig } from '../config/config.ts';
+import { loadConfig, readConfig, surveyConfig } from '../config/config.ts';
+import type { ConfigSurvey, Overrides, ReadConfig } from '../config/config.ts';
+import { defaultConfig } from '../config/config-schema.ts';
 import type { Config } from '../config/config-schema.ts';
 
 /**
@@ -9,13 +10,31 @@ import type { Config } from '../config/config-schema.ts';
  */
 export function configOf(line: CommandLine, defaultFile: string): Promise<ReadConfig> {
   const { config: file } = line.options;
-  return readConfig(file ?? defaultFile, file !== undefined, overridesOf(line));
+  return readConfig(file ?? defaultFile, file !== undefined, overridesOf(line), defaultsOf(line));
+}
+
+/** All that the files hold and all errors in them, for commands that can do without a right configuration. */
+export function surveyOf(line: CommandLine, defaultFile: string): Promise<ConfigSurvey> {
+  const { config: file } = line.options;
+  return surveyConfig(file ?? defaultFile, file !== undefined, overridesOf(line));
 }
 
 /** The same for a reload. Throws for any error: the present configuration is better than a part of the new one. */
-export function configAgain(line: CommandLine, defaultFile: string, wasThere: boolean): Promise<Config> {
+export function configAgain(
+  line: CommandLine,
+  defaultFile: string,
+  wasThere: boolean,
+): Promise<Pick<ReadConfig, 'config' | 'files'>> {
   const { config: file } = line.options;
-  return loadConfig(file ?? defaultFile, wasThere || file !== undefined, overridesOf(line));
+  return loadConfig(file ?? defaultFile, wasThere || file !== undefined, overridesOf(line), defaultsOf(line));
+}
+
+/** `start` is for trying troupe without a cluster, so it brings a network. */
+function defaultsOf({ command }: CommandLine): Config {
+  const { network } = defaultConfig;
+  return command === 'start'
+    ? { ...defaultConfig, network: { ...network, fallback: 'bridge' } }
+    : defaultConfig;
 }
 
 function overridesOf({ options: { root, state, socket, 'log-level': logLevel } }: CommandLine): Overrides {

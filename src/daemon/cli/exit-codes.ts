@@ -11,7 +11,13 @@ export const EXIT = {
   unreachable: 4,
   /** The daemon only: another process listens at the CRI socket's path (F90). */
   socketTaken: 5,
-  /** sysexits(3), EX_CONFIG: the configuration is wrong, and systemd must not restart. */
+  /** `exec` and `run`, whose other codes are the program's: troupe or the daemon failed, as in Docker and Podman. */
+  programFailed: 125,
+  /** `exec` and `run`: the program is there and can't be executed. */
+  notExecutable: 126,
+  /** `exec` and `run`: no such program. */
+  programNotFound: 127,
+  /** sysexits(3), EX_CONFIG, of the daemon and of `config --check`: systemd must not restart. */
   config: 78,
 } as const;
 

@@ -17,6 +17,7 @@ export type Leak =
   | { readonly kind: 'attachment'; readonly id: SandboxId }
   | { readonly kind: 'rules'; readonly rule: NatRule }
   | { readonly kind: 'masquerade'; readonly bridge: string }
+  | { readonly kind: 'bridge'; readonly bridge: string }
   | { readonly kind: 'mount'; readonly path: string }
   | { readonly kind: 'pins'; readonly path: string }
   | { readonly kind: 'files'; readonly path: string };
@@ -27,6 +28,7 @@ export const LEAK_ORDER: readonly Leak['kind'][] = [
   'attachment',
   'rules',
   'masquerade',
+  'bridge',
   'mount',
   'pins',
   'files',

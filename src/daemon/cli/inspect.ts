@@ -16,7 +16,12 @@ export async function inspect({ line, screen, clock, config, signal }: Command):
   const [reference = ''] = line.words;
   const settings = await config();
   const registries = await registriesOf(settings);
-  const client = registryClient(settings, () => registries, clock, realRandom());
+  const client = registryClient(
+    () => settings,
+    () => registries,
+    clock,
+    realRandom(),
+  );
   const ended = new AbortController();
   const timer = clock.setTimeout(
     () => ended.abort(new Error(`timed out after ${cliLimits.inspectMs} ms waiting for the registry`)),

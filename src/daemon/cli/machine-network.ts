@@ -22,6 +22,7 @@ import type { MasqueradeRule } from '../../network/masquerade-rules.ts';
 import { masqueradeTools } from '../../network/masquerade-tools.ts';
 import type { MasqueradeToolName } from '../../network/masquerade-tools.ts';
 import { decode, findExecutable, quote, TOOL_DIRS } from '../../network/plugin.ts';
+import { POD_CIDR_FILE, subnetInUse } from '../../network/pod-cidr.ts';
 import type { Config } from '../config/config-schema.ts';
 
 export interface Lease {
@@ -73,15 +74,16 @@ export function attachmentDirectory(config: Config): string {
 }
 
 /** Directory of the leases of troupe's own network. */
-function ownLeaseDirectory(config: Config): string {
+export function ownLeaseDirectory(config: Config): string {
   return join(config.root, 'cni', 'leases');
 }
 
 /** Reads all networks of this instance: those of its attachments, the configured one, troupe's own. */
 export async function seenNetworks(
-  place: NetworkPlace,
+  asConfigured: NetworkPlace,
   toolDirs: readonly string[] = TOOL_DIRS,
 ): Promise<SeenNetworks> {
+  const place = { ...asConfigured, config: await withSubnetInUse(asConfigured.config) };
   const { config } = place;
   const kept = attachmentDirectory(config);
   const cache = new AttachmentCache(kept);
@@ -138,6 +140,13 @@ function isOwnNetwork({ name, plugins }: Network, config: Config): boolean {
   if (name !== bridge) return false;
   const own = defaultNetwork({ bridge, subnet, leaseDir: ownLeaseDirectory(config) });
   return JSON.stringify(plugins[0]?.raw) === JSON.stringify(own.plugins[0]?.raw);
+}
+
+/** With the node's pod CIDR in place of the configured subnet, where the daemon uses it. */
+async function withSubnetInUse(config: Config): Promise<Config> {
+  const { state, network } = config;
+  const subnet = await subnetInUse(join(state, POD_CIDR_FILE), network.default_subnet);
+  return { ...config, network: { ...network, default_subnet: subnet } };
 }
 
 const markOf = ({ state }: Config): string => join(state, MASQUERADE_FILE);

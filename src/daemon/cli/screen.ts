@@ -16,9 +16,11 @@ export interface Screen {
   note(text: string): void;
   /** Redraws lines on stderr over those drawn last, never fewer than before; undefined if stderr is not a terminal. */
   readonly redraw: ((lines: readonly string[]) => void) | undefined;
+  /** Draws lines on the whole of stdout's terminal, over what was drawn last; undefined if stdout is not a terminal. */
+  readonly repaint: ((lines: readonly string[]) => void) | undefined;
   /** The text in a colour, if colours are on. */
   tone(tone: Tone, text: string): string;
-  /** Of stdout. In a pipe or a file nothing is cut, unless COLUMNS asks for it. */
+  /** Of stdout, at this moment. In a pipe or a file nothing is cut, unless COLUMNS asks for it. */
   readonly columns: number;
   /** Of stderr; 0 when it is not a terminal. */
   readonly noteColumns: number;
@@ -35,6 +37,7 @@ const CODES: Readonly<Record<Tone, readonly [number, number]>> = {
 export interface TextOutput {
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
   write(text: string): unknown;
 }
 
@@ -58,9 +61,15 @@ export function makeScreen(
     block: (text) => void stdout.write(`${escapedLines(text)}\n`),
     note: (text) => void stderr.write(`${escaped(text)}\n`),
     redraw: stderr.isTTY === true ? redrawing(stderr) : undefined,
+    repaint: stdout.isTTY === true ? repainting(stdout, mark) : undefined,
     tone: (tone, text) => (colours && text !== '' ? `<${mark}${tone}>${text}<${mark}/${tone}>` : text),
-    columns: stdout.isTTY === true ? columnsOf(stdout) : piped,
-    noteColumns: stderr.isTTY === true ? columnsOf(stderr) : 0,
+    // a terminal may be resized meanwhile
+    get columns() {
+      return stdout.isTTY === true ? columnsOf(stdout) : piped;
+    },
+    get noteColumns() {
+      return stderr.isTTY === true ? columnsOf(stderr) : 0;
+    },
   };
 }
 
@@ -74,6 +83,23 @@ function coloured(text: string, mark: string): string {
       .replaceAll(`<${mark}/${tone}>`, `\u001b[${off}m`);
   }
   return line;
+}
+
+/**
+ * Draws from the upper left corner and clears what is left (ECMA-48: CUP, EL, ED). Lines are not wrapped meanwhile
+ * (DECAWM), so that as many are drawn as the terminal has; of more lines the first ones.
+ */
+function repainting(output: TextOutput, mark: string): (lines: readonly string[]) => void {
+  let clear = '\u001b[2J';
+  return (lines) => {
+    // the cursor stays below the last line
+    const room = Math.max(1, (output.rows || cliLimits.rows) - 1);
+    const over = lines.length - room;
+    const fitting = over > 0 ? [...lines.slice(0, room - 1), `… ${over + 1} more`] : lines;
+    const text = fitting.map((line) => `${coloured(line, mark)}\u001b[K\n`).join('');
+    output.write(`${clear}\u001b[H\u001b[?7l${text}\u001b[?7h\u001b[J`);
+    clear = '';
+  };
 }
 
 /** Moves up over the lines drawn before and clears each to its end (ECMA-48: CUU, EL). */

@@ -2,13 +2,15 @@
 import { readFile } from 'node:fs/promises';
 import { parse, stringify } from 'smol-toml';
 import { plainOf, problemOf } from '../../introspection/client.ts';
-import type { StatusResponse } from '../../gen/introspection/v1/introspection_pb.ts';
+import type { HandlerStatus, StatusResponse } from '../../gen/introspection/v1/introspection_pb.ts';
 import { missingAs } from '../../host/ffi/errno.ts';
 import { defaultConfig } from '../config/config-schema.ts';
 import type { Config } from '../config/config-schema.ts';
 import { VERSION } from '../wiring/version.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
+import { disksOf, ownUseOf } from './disk-use.ts';
+import type { DiskUse, OwnUse } from './disk-use.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Screen } from './screen.ts';
 import { age, bytes } from './text.ts';
@@ -17,48 +19,108 @@ import { age, bytes } from './text.ts';
 export async function status(command: Command): Promise<number> {
   const answer = await command.client.status({});
   const { screen } = command;
-  if (command.json) {
-    const { configJson, ...rest } = answer;
-    writeJson(screen, { ...(plainOf(rest) as object), config: JSON.parse(configJson) as unknown });
-  } else for (const line of statusLines(answer, command.clock.nowNs(), screen)) screen.line(line);
+  const { configJson, ...rest } = answer;
+  const inEffect = (configJson === '' ? defaultConfig : JSON.parse(configJson)) as Config;
+  const [disks, ownUse] = await Promise.all([disksOf(command, inEffect), ownUseOf(answer.socket)]);
+  if (command.json)
+    writeJson(screen, { ...(plainOf(rest) as object), disks, ownUse: ownUse ?? null, config: inEffect });
+  else {
+    const facts = { config: inEffect, disks, ownUse };
+    for (const line of statusLines(answer, facts, command.clock.nowNs(), screen)) screen.line(line);
+  }
   return answer.notReadyReason === '' && answer.networkReady ? EXIT.ok : EXIT.failed;
 }
 
+/** What the answer does not say. */
+interface StatusFacts {
+  readonly config: Pick<Config, 'root' | 'storage'>;
+  readonly disks: readonly DiskUse[];
+  readonly ownUse: OwnUse | undefined;
+}
+
 /** The lines of `troupe status`. */
-function statusLines(answer: StatusResponse, nowNs: bigint, screen: Screen): readonly string[] {
-  const entry = (name: string, value: string): string => `${name.padEnd(12)}${value}`;
-  const yes = (isReady: boolean, reason: string): string =>
-    isReady
-      ? screen.tone('good', 'ready')
-      : screen.tone('bad', `not ready: ${reason === '' ? 'no reason given' : reason}`);
+export function statusLines(
+  answer: StatusResponse,
+  { config: { root, storage }, disks, ownUse }: StatusFacts,
+  nowNs: bigint,
+  screen: Screen,
+): readonly string[] {
+  const files = answer.configFiles.length === 0 ? 'the defaults, no file' : answer.configFiles.join(', ');
   return [
     entry(
       'troupe',
       `${answer.version}, pid ${answer.pid}, up ${age(nowNs - answer.startedNs)}, ${bytes(Number(answer.rssBytes))} of memory`,
     ),
-    entry('runtime', yes(answer.notReadyReason === '', answer.notReadyReason)),
+    entry('runtime', readiness(answer.notReadyReason === '', answer.notReadyReason, screen)),
     ...(answer.lostFacts === '' ? [] : [entry('journal', screen.tone('bad', answer.lostFacts))]),
     ...answer.conditions.map(({ type, message }) =>
       entry('degraded', screen.tone('bad', `${type} is false: ${message}`)),
     ),
-    entry('network', yes(answer.networkReady, answer.networkMessage)),
-    ...answer.handlers.flatMap(({ name, ready, reason, choice }) => [
-      entry('handler', `${name === '' ? 'default' : name} ${yes(ready, reason)}`),
-      ...(choice === '' ? [] : [entry('', choice)]),
-    ]),
+    ...(answer.configWaiting.length === 0
+      ? []
+      : [entry('restart', `needed by changed keys: ${answer.configWaiting.join(', ')}`)]),
+    ...networkLines(answer, screen),
+    ...answer.handlers.flatMap((handler) => handlerLines(handler, screen)),
     entry(
       'alive',
       `${answer.sandboxes} pods, ${answer.containers} containers, ${answer.pulls} pulls, ${answer.images} images`,
     ),
-    entry('storage', storageOf(answer.configJson)),
+    entry('config', files),
+    entry('storage', storageText(root, storage)),
+    ...diskLines(disks, ownUse),
     entry('socket', answer.socket),
+    ...(answer.pageOrigin === ''
+      ? []
+      : [entry('page', `${answer.pageOrigin}/#token=…, the token is in ${answer.pageTokenFile}`)]),
   ];
 }
 
-/** The storage driver and its directories, from the daemon's configuration as JSON. */
-function storageOf(configJson: string): string {
-  const { root, storage } = (configJson === '' ? defaultConfig : JSON.parse(configJson)) as Partial<Config>;
-  if (storage === undefined) return '';
+const entry = (name: string, value: string): string => `${name.padEnd(12)}${value}`;
+
+function readiness(isReady: boolean, reason: string, screen: Screen): string {
+  return isReady
+    ? screen.tone('good', 'ready')
+    : screen.tone('bad', `not ready: ${reason === '' ? 'no reason given' : reason}`);
+}
+
+/** Whether it is ready, which network pods join, and files that were passed over. */
+function networkLines(answer: StatusResponse, screen: Screen): readonly string[] {
+  const { networkName, networkFile, networkReady, networkMessage, networkSkipped } = answer;
+  const from = networkFile === '' ? "troupe's own" : networkFile;
+  const inUse = networkName === '' ? '' : `: ${networkName} (${from})`;
+  const ready = readiness(networkReady, networkMessage, screen);
+  return [
+    entry('network', networkReady ? ready + inUse : ready),
+    ...(networkReady || inUse === '' ? [] : [entry('', `in use${inUse}`)]),
+    ...networkSkipped.map(({ path, reason }) => entry('', screen.tone('bad', `skipped ${path}: ${reason}`))),
+  ];
+}
+
+/** One line, and of the default "auto" one for its choice. The default is listed under its own name, too. */
+function handlerLines(handler: HandlerStatus, screen: Screen): readonly string[] {
+  const { name, ready, reason, choice, flaws, version } = handler;
+  const known = name === '' ? [] : [version, screen.tone('bad', flaws)].filter((part) => part !== '');
+  const text = [readiness(ready, reason, screen), ...known].join('; ');
+  return [
+    entry('handler', `${name === '' ? 'default' : name} ${text}`),
+    ...(choice === '' ? [] : [entry('', choice)]),
+  ];
+}
+
+function diskLines(disks: readonly DiskUse[], ownUse: OwnUse | undefined): readonly string[] {
+  const own =
+    ownUse === undefined
+      ? []
+      : [`images use ${bytes(ownUse.imageBytes)}, what containers wrote ${bytes(ownUse.containerBytes)}`];
+  const texts = disks.map(
+    ({ path, totalBytes, usedBytes, freeBytes }) =>
+      `${path}: ${bytes(usedBytes)} of ${bytes(totalBytes)} used, ${bytes(freeBytes)} free`,
+  );
+  return [...texts, ...own].map((text, at) => entry(at === 0 ? 'disk' : '', text));
+}
+
+/** The storage driver and its directories. */
+function storageText(root: string, storage: Config['storage']): string {
   const images = storage.image_store === '' ? '' : `, images at ${storage.image_store}`;
   const others =
     storage.additional_stores.length === 0 ? '' : `, reads ${storage.additional_stores.join(', ')}`;

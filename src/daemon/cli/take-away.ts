@@ -9,6 +9,7 @@ import { killCgroup } from '../../host/cgroups/cgroup-kill.ts';
 import { removeCgroup } from '../../host/cgroups/cgroups.ts';
 import { untilScopeRemoved } from '../../host/cgroups/systemd.ts';
 import { onlyAbsent } from '../../host/ffi/errno.ts';
+import { namesIfDirectory } from '../../host/files/names-of.ts';
 import { readMountInfo } from '../../host/mounts/mountinfo.ts';
 import { unmount } from '../../host/mounts/mounts.ts';
 import { unpinNamespaces } from '../../host/namespaces/namespaces.ts';
@@ -20,12 +21,14 @@ import { Attachments } from '../../network/attachments.ts';
 import { chainName, Firewall, jumpsTo, removal } from '../../network/firewall.ts';
 import { removeMasquerade } from '../../network/masquerade-tools.ts';
 import { NetnsMounts } from '../../network/netns-mounts.ts';
+import type { OwnBridge } from '../../network/own-bridge.ts';
+import { isBridgeFree, removeBridge } from '../../network/own-bridge.ts';
 import { decode, findExecutable, TOOL_DIRS } from '../../network/plugin.ts';
 import type { RunTool, NetworkToolResult } from '../../network/plugin.ts';
 import { removePathInSteps } from '../../oci/trees/remove-tree.ts';
 import type { Leak } from './findings.ts';
 import { LEAK_ORDER } from './findings.ts';
-import { attachmentDirectory } from './machine-network.ts';
+import { attachmentDirectory, ownLeaseDirectory } from './machine-network.ts';
 import type { NatRule } from './machine-network.ts';
 import type { MachinePlace } from './machine.ts';
 
@@ -66,6 +69,8 @@ async function takeOne(place: MachinePlace, leak: Leak): Promise<void> {
       return dropRules(place, leak.rule);
     case 'masquerade':
       return removeMasquerade({ runTool: toolOf(place), toolDirs: TOOL_DIRS }, leak.bridge);
+    case 'bridge':
+      return removeBridge(bridgeOf(place, leak.bridge));
     case 'mount':
       return unmountAll(leak.path);
     case 'pins':
@@ -108,6 +113,19 @@ async function detach(place: MachinePlace, id: SandboxId): Promise<void> {
     fail('outside', `CNI DEL of sandbox ${id}: the kept result of its ADD is damaged`, { subject: id });
   await attachments.del(id, () => netns.find(id), { timeoutMs: cliLimits.delMs }, damaged);
   await netns.unmount(id);
+}
+
+/** Bridges of troupe's own network, now or before a change of the configuration, that nobody else uses. */
+export async function freeBridges(place: MachinePlace): Promise<readonly Leak[]> {
+  const free: Leak[] = [];
+  for (const bridge of await namesIfDirectory(ownLeaseDirectory(place.config)).catch(() => []))
+    // without the program `ip` the bridge stays, as it does with interfaces of others
+    if (await isBridgeFree(bridgeOf(place, bridge)).catch(() => false)) free.push({ kind: 'bridge', bridge });
+  return free;
+}
+
+function bridgeOf(place: MachinePlace, bridge: string): OwnBridge {
+  return { runTool: toolOf(place), bridge, leaseDir: ownLeaseDirectory(place.config) };
 }
 
 function netnsPlace({ layout, config }: MachinePlace): NetnsMounts {
@@ -219,6 +237,7 @@ export function isGoneSince(
     case 'attachment':
     case 'rules':
     case 'masquerade':
+    case 'bridge':
     case 'pins':
       return false;
   }
@@ -237,6 +256,8 @@ export function nameOfLeak(leak: Leak): string {
       return `rules of sandbox ${leak.rule.id}`;
     case 'masquerade':
       return `masquerade rule of bridge ${leak.bridge}`;
+    case 'bridge':
+      return `bridge ${leak.bridge}`;
     case 'mount':
       return `mount ${leak.path}`;
     case 'pins':

@@ -1,4 +1,4 @@
-/** `troupe why` and `troupe log`: one actor on one screen, or its whole remembered history. */
+/** `troupe why` and `troupe history`: one actor on one screen, or its whole remembered history. */
 import { cliLimits } from '../bounds.ts';
 import { plainOf } from '../../introspection/client.ts';
 import type { Actor, Change, ExplainResponse, Wait } from '../../gen/introspection/v1/introspection_pb.ts';
@@ -8,6 +8,7 @@ import {
   leftUntil,
   nameOf,
   processStateWord,
+  pullText,
   summary,
   titleOf,
   toneOf,
@@ -15,8 +16,9 @@ import {
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
 import { EXIT } from './exit-codes.ts';
-import type { Screen } from './screen.ts';
+import type { Screen, Tone } from './screen.ts';
 import { age, dateAndTime, fit, timeOfDay } from './text.ts';
+import { changeLines } from './watch.ts';
 
 export async function why(command: Command): Promise<number> {
   const answer = await command.client.explain({ query: command.line.words[0] ?? '' });
@@ -25,23 +27,24 @@ export async function why(command: Command): Promise<number> {
   return EXIT.ok;
 }
 
-export async function log(command: Command): Promise<number> {
+export async function history(command: Command): Promise<number> {
   const answer = await command.client.explain({ query: command.line.words[0] ?? '' });
   const { screen } = command;
   if (command.json)
     writeJson(screen, { address: answer.actor?.address ?? '', history: plainOf(answer.history) });
   else
     for (const change of answer.history)
-      screen.line(fit(`${dateAndTime(change.atNs)}  ${changeText(change)}`, screen.columns));
+      for (const text of changeLines(`${dateAndTime(change.atNs)}  `, change, screen)) screen.line(text);
   return EXIT.ok;
 }
 
 /** The screen for one actor. */
 export function whyLines(answer: ExplainResponse, nowNs: bigint, screen: Screen): readonly string[] {
-  const { actor, history, related } = answer;
+  const { actor, history, related, sentence } = answer;
   if (actor === undefined) return [];
   const lines = [
     screen.tone('strong', titleOf(actor)),
+    ...wrap('why', sentence, screen, 'strong'),
     ...stateLines(actor, nowNs, screen),
     ...actor.waits.flatMap((wait) => waitLines(wait, nowNs, screen)),
     ...historyLines(history, nowNs, screen),
@@ -61,6 +64,8 @@ function stateLines(actor: Actor, nowNs: bigint, screen: Screen): readonly strin
   if (actor.removedNs !== 0n)
     lines.push(entry('removed', `${age(nowNs - actor.removedNs)} ago, at ${timeOfDay(actor.removedNs)}`));
   else if (actor.settled && actor.waits.length === 0) lines.push(entry('waits', 'on nothing: it is settled'));
+  const progress = pullText(actor);
+  if (progress !== '') lines.push(entry('loaded', progress));
   if (actor.pid !== 0n) lines.push(entry('pid', String(actor.pid)));
   if (actor.hasExited) lines.push(entry('ended', exitText(actor)));
   if (actor.debts.length > 0)
@@ -72,7 +77,7 @@ function stateLines(actor: Actor, nowNs: bigint, screen: Screen): readonly strin
 }
 
 /** Wraps a reason and never cuts it: it is the answer to the question. */
-function wrap(name: string, text: string, screen: Screen): readonly string[] {
+function wrap(name: string, text: string, screen: Screen, tone: Tone = 'bad'): readonly string[] {
   const width = screen.columns - 12;
   const lines: string[] = [];
   for (let rest = fit(text, Number.MAX_SAFE_INTEGER); rest !== '';) {
@@ -81,7 +86,7 @@ function wrap(name: string, text: string, screen: Screen): readonly string[] {
     lines.push(rest.slice(0, cut));
     rest = rest.slice(cut).trimStart();
   }
-  return lines.map((line, at) => `  ${(at === 0 ? name : '').padEnd(10)}${screen.tone('bad', line)}`);
+  return lines.map((line, at) => `  ${(at === 0 ? name : '').padEnd(10)}${screen.tone(tone, line)}`);
 }
 
 function waitLines(wait: Wait, nowNs: bigint, screen: Screen): readonly string[] {
@@ -117,7 +122,7 @@ function historyLines(history: readonly Change[], nowNs: bigint, screen: Screen)
   if (history.length === 0) return [];
   const last = history.slice(-cliLimits.historyShown);
   const more = history.length - last.length;
-  const head = more === 0 ? '  before' : `  before    ${more} more: troupe log`;
+  const head = more === 0 ? '  before' : `  before    ${more} more: troupe history`;
   return [
     screen.tone('dim', head),
     ...last.map((change) => {

@@ -13,6 +13,7 @@ import { realRandom } from '../../host/clock/random.ts';
 import { isSlice } from '../../host/cgroups/slices.ts';
 import { problemOf } from '../../introspection/client.ts';
 import { MASQUERADE_FILE } from '../../network/masquerade.ts';
+import { POD_CIDR_FILE } from '../../network/pod-cidr.ts';
 import { endStarts } from '../../oci/images/store/drivers/fuse-starts.ts';
 import { introspectionSocket } from '../config/config.ts';
 import { lockIfThere } from './check.ts';
@@ -24,7 +25,7 @@ import type { Machine, MachinePlace } from './machine.ts';
 import { placesOfStore } from './machine.ts';
 import { inspectNode } from './place.ts';
 import type { Inspection } from './place.ts';
-import { isGoneSince, nameOfLeak, removeFiles, takeAway } from './take-away.ts';
+import { freeBridges, isGoneSince, nameOfLeak, removeFiles, takeAway } from './take-away.ts';
 import type { TakenLeak } from './take-away.ts';
 
 /** Names that a daemon creates in its root; others there are not ours. */
@@ -45,6 +46,7 @@ const OF_ROOT = [
   'checkpoints',
   'signatures',
   'restores',
+  'flight',
 ];
 /** Those of them that are in the root of the images if that is another directory. */
 const OF_IMAGES = ['layers', 'chains', 'partial', 'trash', 'ingest', 'storage-driver'];
@@ -63,10 +65,12 @@ const OF_STATE = [
   'introspection.token',
   'network.proven',
   MASQUERADE_FILE,
+  POD_CIDR_FILE,
   'helpers.json.new',
   'introspection.token.new',
   'network.proven.new',
   `${MASQUERADE_FILE}.new`,
+  `${POD_CIDR_FILE}.new`,
 ];
 /** Containers named in a refusal. */
 const NAMED = 5;
@@ -93,6 +97,7 @@ export async function wipe(command: Command): Promise<number> {
     const ids = new Set<string>([...node.machine.attachments, ...node.records.ledger.sandboxes.keys()]);
     const rules = rest.rules.filter(({ id }) => ids.has(id)).map((rule): Leak => ({ kind: 'rules', rule }));
     taken.push(...(await takeAway(node.place, rules)));
+    taken.push(...(await takeAway(node.place, await freeBridges(node.place))));
     // reported last: a command that found nothing because it could not read has not succeeded
     const unread = new Map([...node.machine.unread, ...rest.unread].map((one) => [one.path, one]));
     taken.push(

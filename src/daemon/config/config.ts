@@ -1,20 +1,25 @@
 /** Reads the configuration: defaults, the file, its drop-ins in the order of their names, then the command line. */
-import { constants } from 'node:fs';
+import { constants, fstatSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
-import { fail, toFault } from '../../base/fault.ts';
+import { toFault } from '../../base/fault.ts';
 import { configLimits } from '../bounds.ts';
 import { SecretUrl } from '../../base/secret-url.ts';
 import { codeOf, isAbsent } from '../../host/ffi/errno.ts';
 import { namesOf } from '../../host/files/names-of.ts';
-import { isSlice } from '../../host/cgroups/slices.ts';
 import { lineOfKey } from '../../oci/images/registry/toml-lines.ts';
+import { valueRefusal, valueProblems } from './check-values.ts';
+import { COMMAND_LINE, ConfigError, problemsByFile } from './config-problem.ts';
+import type { ConfigProblem } from './config-problem.ts';
+import { socketRefusal } from './sections/config-rule.ts';
 import type { Rule } from './sections/config-rule.ts';
-import { DEFAULT_SLICE, defaultConfig, schema } from './config-schema.ts';
+import { DEFAULT_SLICE, defaultConfig, LEVEL_RULE, schema } from './config-schema.ts';
 import type { Config } from './config-schema.ts';
-
-type Table = Record<string, unknown>;
+import { isTable, merge, valueAt, withValueAt } from './tables.ts';
+import type { ConfigTable } from './tables.ts';
+import { clashesOf } from './together.ts';
+import type { Clash } from './together.ts';
 
 export interface Overrides {
   readonly root?: string;
@@ -27,297 +32,260 @@ export interface Overrides {
 export interface ReadConfig {
   readonly config: Config;
   readonly problems: ReadonlyMap<string, string>;
+  /** The files that were read, in the order in which they count. */
+  readonly files: readonly string[];
 }
 
-/** A key that can't be used, and why; `whole` is the key or table that is ignored with it. */
-interface Problem {
-  readonly at: readonly string[];
-  readonly whole: readonly string[];
-  readonly reason: string;
+/** What could be used of all files, and every error in them. */
+export interface ConfigSurvey {
+  readonly config: Config;
+  /** Errors of the main file and of the command line, which end a start. */
+  readonly own: readonly ConfigProblem[];
+  /** Errors of the drop-ins, whose valid keys take effect. */
+  readonly dropIns: readonly ConfigProblem[];
+  /** The files that were read, in the order in which they count. */
+  readonly files: readonly string[];
+}
+
+/** A file without the keys that can't be used. */
+interface Source {
+  readonly file: string;
+  readonly text: string;
+  readonly isRead: boolean;
+  readonly table: ConfigTable;
+  readonly problems: readonly ConfigProblem[];
 }
 
 /**
  * The configuration from `file` and `<file>.d/*.toml`; a missing file is the default one unless `isRequired`.
- * Throws `invalidRequest` with file and line for an error in any of them.
+ * Throws `invalidRequest` with every error in any of them.
  */
-export async function loadConfig(file: string, isRequired: boolean, overrides: Overrides): Promise<Config> {
-  const { config, problems } = await readConfig(file, isRequired, overrides);
-  const [first] = problems;
-  if (first === undefined) return config;
-  const [path, reason] = first;
-  return fail(
-    'invalidRequest',
-    `read configuration ${path}${reason.startsWith('line ') ? ', ' : ': '}${reason}`,
-    { subject: path },
-  );
+export async function loadConfig(
+  file: string,
+  isRequired: boolean,
+  overrides: Overrides,
+  defaults: Config = defaultConfig,
+): Promise<Pick<ReadConfig, 'config' | 'files'>> {
+  const { config, own, dropIns, files } = await surveyConfig(file, isRequired, overrides, defaults);
+  if (own.length + dropIns.length > 0) throw new ConfigError([...own, ...dropIns]);
+  return { config, files };
 }
 
 /**
  * The same, but the valid keys of a bad drop-in take effect (F95): installers write drop-ins, and one bad key must not
- * stop the node. Only an error in `file` itself is refused, with `invalidRequest`, file and line.
+ * stop the node. Errors in `file` itself are refused with `invalidRequest`, file and line; the message then has those
+ * of the drop-ins, too.
  */
 export async function readConfig(
   file: string,
   isRequired: boolean,
   overrides: Overrides,
+  defaults: Config = defaultConfig,
 ): Promise<ReadConfig> {
-  const text = await readText(file);
-  if (text === undefined && isRequired) missing(file);
-  const own = text === undefined ? defaultConfig : applyFile(defaultConfig, text, file);
-  const problems = new Map<string, string>();
-  const directory = `${file}.d`;
-  const problem = (path: string, thrown: unknown): void =>
-    void problems.set(path, withoutPath(toFault(thrown).message, path));
-  let config = own;
-  for (const dropIn of await dropIns(directory).catch(
-    (thrown: unknown) => problem(directory, thrown) ?? [],
-  )) {
-    try {
-      const applied = applyDropIn(config, (await readText(dropIn)) ?? missing(dropIn), dropIn);
-      config = applied.config;
-      if (applied.reason !== '') problems.set(dropIn, applied.reason);
-    } catch (thrown) {
-      problem(dropIn, thrown);
-    }
-  }
-  try {
-    config = withCgroupParent(config, directory);
-  } catch (thrown) {
-    // without the drop-ins, the file must be right by itself
-    config = withCgroupParent({ ...config, cgroup: own.cgroup }, file);
-    problem(directory, thrown);
-  }
-  return { config: withOverrides(config, overrides), problems };
+  const { config, own, dropIns, files } = await surveyConfig(file, isRequired, overrides, defaults);
+  if (own.length > 0) throw new ConfigError([...own, ...dropIns]);
+  return { config, problems: problemsByFile(dropIns), files };
 }
 
-/** The configuration with one file applied; pure. Throws `invalidRequest` with file and line. */
+/** Reads all files and keeps what can be used of each. Never rejects for what they hold. */
+export async function surveyConfig(
+  file: string,
+  isRequired: boolean,
+  overrides: Overrides,
+  defaults: Config = defaultConfig,
+): Promise<ConfigSurvey> {
+  const main = (await readSource(file)) ?? missing(file, isRequired);
+  const directory = `${file}.d`;
+  const unlisted: ConfigProblem[] = [];
+  const names = await namesOf(directory).catch((thrown: unknown) => {
+    unlisted.push({ file: directory, line: undefined, key: '', reason: toFault(thrown).message });
+    return [];
+  });
+  const paths = names
+    .filter((name) => name.endsWith('.toml'))
+    .toSorted()
+    .map((name) => join(directory, name));
+  const others: Source[] = [];
+  for (const path of paths) others.push((await readSource(path)) ?? missing(path, true));
+  const together = settled(defaults, main, others);
+  const overridden = withOverrides(withDefaultParent(together.config), overrides);
+  const placed = withShortState(overridden.config, overrides, defaults, [main, ...others]);
+  return {
+    config: placed.config,
+    own: [...main.problems, ...together.own, ...overridden.problems, ...placed.own],
+    dropIns: [
+      ...unlisted,
+      ...others.flatMap(({ problems }) => problems),
+      ...together.dropIns,
+      ...placed.dropIns,
+    ],
+    files: [main, ...others].filter(({ isRead }) => isRead).map(({ file: path }) => path),
+  };
+}
+
+/** The configuration with one file applied; pure. Throws `invalidRequest` with every error, file and line. */
 export function applyFile(config: Config, text: string, file: string): Config {
-  const table = parseToml(text, file);
-  check(table, schema, [], ({ at, reason }) =>
-    fail(
-      'invalidRequest',
-      `read configuration ${file}, line ${lineOfKey(text, at)}: ${at.join('.')}: ${reason}`,
-      { subject: at.join('.') },
-    ),
-  );
+  const { table, problems } = sourceOf(text, file);
+  if (problems.length > 0) throw new ConfigError(problems);
   return over(config, table);
 }
 
-/**
- * The configuration with a drop-in's valid keys applied, and why the others are not; pure. Throws for text that is not
- * TOML.
- */
-function applyDropIn(
-  config: Config,
-  text: string,
-  file: string,
-): { readonly config: Config; readonly reason: string } {
-  const table = parseToml(text, file);
-  const found: Problem[] = [];
-  check(table, schema, [], (problem) => void found.push(problem));
-  for (const { whole } of found) drop(table, whole);
-  const [first] = found;
-  const applied = over(config, table);
-  if (first === undefined) return { config: applied, reason: '' };
-  const more = found.length === 1 ? '' : `; and ${found.length - 1} more`;
-  const reason = `line ${lineOfKey(text, first.at)}: ${first.at.join('.')}: ${first.reason}${more}`;
-  return { config: applied, reason };
+/** The merged files, without what contradicts itself. */
+function settled(
+  defaults: Config,
+  main: Source,
+  others: readonly Source[],
+): Pick<ConfigSurvey, 'config' | 'own' | 'dropIns'> {
+  const own = over(defaults, main.table);
+  const merged = others.reduce((config, { table }) => over(config, table), own);
+  const ownClashes = clashesOf(own);
+  const found = clashesOf(merged);
+  const isIn = (clashes: readonly Clash[], { at }: Clash): boolean =>
+    clashes.some((clash) => clash.at.join('.') === at.join('.'));
+  // the main file may have a clash of its own in a key that a drop-in sets to another wrong value
+  const isOfOthers = (clash: Clash): boolean =>
+    !isIn(ownClashes, clash) || others.some(({ table }) => valueAt(table, clash.at) !== undefined);
+  return {
+    config: withoutClashes(merged, withoutClashes(own, defaults)),
+    // a contradiction of the main file that a drop-in has removed does not count
+    own: ownClashes.filter((clash) => isIn(found, clash)).map((clash) => located(clash, [main])),
+    dropIns: found.filter(isOfOthers).map((clash) => located(clash, [main, ...others])),
+  };
+}
+
+/** With the values of a configuration that has no clash where this one has some. */
+function withoutClashes(config: Config, base: Config): Config {
+  const reset = (from: Config, path: readonly string[]): Config =>
+    withValueAt(from as never, path, valueAt(base as never, path)) as never;
+  const first = clashesOf(config).reduce((from, { whole }) => reset(from, whole), config);
+  // no rule spans two sections
+  return clashesOf(first).reduce((from, { at }) => reset(from, at.slice(0, 1)), first);
+}
+
+/** A clash at the last file that sets the reported key. */
+function located({ at, reason }: Clash, sources: readonly Source[]): ConfigProblem {
+  const key = at.join('.');
+  const source = sources.findLast(({ table }) => valueAt(table, at) !== undefined);
+  if (source === undefined) return { file: sources[0]?.file ?? '', line: undefined, key, reason };
+  return { file: source.file, line: lineOfKey(source.text, at), key, reason };
 }
 
 /** The configuration with a checked table applied. */
-function over(config: Config, table: Table): Config {
+function over(config: Config, table: ConfigTable): Config {
   return merge(config as never, withSecrets(table, schema)) as never;
 }
 
-function drop(table: Table, [first = '', ...others]: readonly string[]): void {
+function drop(table: ConfigTable, [first = '', ...others]: readonly string[]): void {
   const inner = table[first];
   if (others.length === 0) delete table[first];
   else if (isTable(inner)) drop(inner, others);
 }
 
-/** The message without the file's path, which the condition names itself. */
-function withoutPath(message: string, path: string): string {
-  return message.replace(`read configuration ${path}, `, '').replace(`read configuration ${path}: `, '');
+/** The file with its errors; undefined when it does not exist. */
+async function readSource(file: string): Promise<Source | undefined> {
+  try {
+    const text = await readText(file);
+    return text === undefined ? undefined : sourceOf(text, file);
+  } catch (thrown) {
+    if (!(thrown instanceof ConfigError)) throw thrown;
+    return { file, text: '', isRead: false, table: {}, problems: thrown.problems };
+  }
 }
 
-function parseToml(text: string, file: string): Table {
+function missing(file: string, isRequired: boolean): Source {
+  const problem = { file, line: undefined, key: '', reason: 'not found' };
+  return { file, text: '', isRead: false, table: {}, problems: isRequired ? [problem] : [] };
+}
+
+/** Pure. */
+function sourceOf(text: string, file: string): Source {
+  let table: ConfigTable;
   try {
-    return parse(text);
+    table = parse(text);
   } catch (thrown) {
     if (!(thrown instanceof TomlError)) throw thrown;
     const reason = thrown.message.split('\n', 1)[0] ?? '';
-    return fail('invalidRequest', `read configuration ${file}, line ${thrown.line}: ${reason}`, {
-      subject: file,
-    });
+    return { file, text, isRead: true, table: {}, problems: [{ file, line: thrown.line, key: '', reason }] };
   }
-}
-
-type Report = (problem: Problem) => void;
-
-function check(
-  table: Table,
-  rules: Readonly<Record<string, Rule>>,
-  path: readonly string[],
-  report: Report,
-  whole?: readonly string[],
-): void {
-  for (const [key, value] of Object.entries(table)) {
-    const at = [...path, key];
-    const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
-    if (rule === undefined) report({ at, whole: whole ?? at, reason: 'no such key' });
-    else checkValue(value, rule, at, report, whole ?? at);
-  }
-}
-
-function checkValue(
-  value: unknown,
-  rule: Rule,
-  at: readonly string[],
-  report: Report,
-  whole: readonly string[],
-): void {
-  const refuse = (reason: string): void => report({ at, whole, reason });
-  if (rule.is !== 'table' && rule.is !== 'named') {
-    const must = mustOf(value, rule);
-    if (must !== undefined) refuse(`must ${must}`);
-    return;
-  }
-  if (!isTable(value)) return refuse('must be a table');
-  if (rule.is === 'table') return check(value, rule.keys, at, report);
-  for (const [name, entry] of Object.entries(value)) {
-    // a handler with some keys missing is another handler, so an entry with an error is ignored as a whole
-    const entryAt = [...at, name];
-    const refuseEntry = (reason: string): void => report({ at, whole: entryAt, reason });
-    if (!rule.name.test(name)) {
-      refuseEntry(`${name} is not a plain name`);
-    } else if (!isTable(entry)) {
-      refuseEntry(`${name} must be a table`);
-    } else {
-      check(entry, rule.each, entryAt, report, entryAt);
-      const missingKey =
-        rule.isWhole === true ? Object.keys(rule.each).find((key) => !Object.hasOwn(entry, key)) : undefined;
-      if (missingKey !== undefined) refuseEntry(`${name} has no ${missingKey}`);
-    }
-  }
-}
-
-/** What the value must be; undefined when it is valid. */
-function mustOf(value: unknown, rule: Exclude<Rule, { readonly is: 'table' | 'named' }>): string | undefined {
-  const unless = (isRight: boolean, must: string): string | undefined => (isRight ? undefined : must);
-  const isText = typeof value === 'string';
-  switch (rule.is) {
-    case 'path':
-      return unless(isText && isAbsolute(value), 'be an absolute path');
-    case 'optionalPath':
-      return unless(isText && (value === '' || isAbsolute(value)), 'be an absolute path or empty');
-    case 'text':
-      return unless(isText, 'be a string');
-    case 'optionalForm':
-      return unless(isText && (value === '' || rule.form.test(value)), rule.must);
-    case 'secretUrl':
-      return unless(isText && (value === '' || (rule.form.test(value) && URL.canParse(value))), rule.must);
-    case 'oneOf':
-      return unless(isText && rule.values.includes(value), `be one of ${rule.values.join(', ')}`);
-    case 'paths':
-      return unless(isTexts(value) && value.every(isAbsolute), 'be a list of absolute paths');
-    case 'hosts':
-      return unless(
-        isTexts(value) && value.every((one) => /^[a-z0-9.-]+$/u.test(one)),
-        'be a list of lower-case host names',
-      );
-    case 'words':
-      return unless(isTexts(value) && value.every((one) => rule.form.test(one)), rule.must);
-    case 'texts':
-      return unless(isTable(value) && isTexts(Object.values(value)), 'be a table of strings');
-    case 'yesOrNo':
-      return unless(typeof value === 'boolean', 'be true or false');
-    case 'count':
-    case 'milliseconds':
-      return unless(
-        Number.isInteger(value) && Number(value) >= 1 && Number(value) <= rule.most,
-        `be a whole number from 1 to ${rule.most}`,
-      );
-    case 'port':
-      return unless(
-        typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65_535,
-        'be a number from 0 to 65535',
-      );
-    case 'limit':
-      return unless(
-        value === 'unlimited' || (Number.isSafeInteger(value) && Number(value) >= (rule.least ?? 0)),
-        `be a whole number from ${rule.least ?? 0} on, or "unlimited"`,
-      );
-  }
+  const found = valueProblems(table);
+  const problems = found
+    .map(({ at, reason }) => ({ file, line: lineOfKey(text, at), key: at.join('.'), reason }))
+    .toSorted((a, b) => a.line - b.line);
+  for (const { whole } of found) drop(table, whole);
+  return { file, text, isRead: true, table, problems };
 }
 
 /** Turns values that may hold a password into a type that can't be shown (S92). */
-function withSecrets(table: Table, rules: Readonly<Record<string, Rule>>): Table {
+function withSecrets(table: ConfigTable, rules: Readonly<Record<string, Rule>>): ConfigTable {
   const typed = Object.entries(table).map(([key, value]) => {
     const rule = rules[key];
     if (rule?.is === 'secretUrl' && typeof value === 'string' && value !== '')
       return [key, new SecretUrl(value)];
     return [key, rule?.is === 'table' && isTable(value) ? withSecrets(value, rule.keys) : value];
   });
-  return Object.fromEntries(typed) as Table;
+  return Object.fromEntries(typed) as ConfigTable;
 }
 
-function isTexts(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every((one) => typeof one === 'string');
-}
-
-function isTable(value: unknown): value is Table {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    !Array.isArray(value) &&
-    !(value instanceof Date) &&
-    !(value instanceof SecretUrl)
-  );
-}
-
-function merge(base: Table, over: Table): Table {
-  const merged: Table = { ...base };
-  for (const [key, value] of Object.entries(over)) {
-    const old = merged[key];
-    merged[key] = isTable(value) && isTable(old) ? merge(old, value) : value;
-  }
-  return merged;
-}
-
-/** A parent in the other driver's form would put pods where neither kubelet nor systemd expects them. */
-function withCgroupParent(config: Config, file: string): Config {
+/** The default parent has the driver's form. */
+function withDefaultParent(config: Config): Config {
   const { driver, parent } = config.cgroup;
-  const wanted = driver === 'systemd';
-  if (parent === '' || parent === defaultConfig.cgroup.parent) {
-    return { ...config, cgroup: { driver, parent: wanted ? DEFAULT_SLICE : defaultConfig.cgroup.parent } };
-  }
-  if (isSlice(parent) === wanted) return config;
-  const must = wanted ? 'must be a slice' : 'must not be a slice';
-  return fail(
-    'invalidRequest',
-    `read configuration ${file}: cgroup.parent: ${parent}: with the driver ${driver} it ${must}`,
-    { subject: 'cgroup.parent' },
-  );
+  if (parent !== '' && parent !== defaultConfig.cgroup.parent) return config;
+  const ours = driver === 'systemd' ? DEFAULT_SLICE : defaultConfig.cgroup.parent;
+  return { ...config, cgroup: { driver, parent: ours } };
 }
 
-function withOverrides(config: Config, overrides: Overrides): Config {
-  const { logLevel, ...paths } = overrides;
-  for (const [name, path] of Object.entries(paths)) {
-    if (path !== undefined && !isAbsolute(path))
-      fail('invalidRequest', `use --${name} ${path}: must be an absolute path`);
-  }
-  return { ...config, ...paths, log: { level: logLevel ?? config.log.level } };
+/** The options of the command line that can be used, and what is wrong with the others. */
+function withOverrides(
+  config: Config,
+  { logLevel, ...paths }: Overrides,
+): { readonly config: Config; readonly problems: readonly ConfigProblem[] } {
+  const refusalOf = (name: string, path: string): string | undefined =>
+    valueRefusal(path, name === 'socket' ? { is: 'judged', judge: socketRefusal } : { is: 'path' });
+  const refused = Object.entries(paths).flatMap(([name, path]): (readonly [string, string])[] => {
+    const reason = path === undefined ? undefined : refusalOf(name, path);
+    return reason === undefined ? [] : [[name, `${path}: ${reason}`]];
+  });
+  const levelRefusal = logLevel === undefined ? undefined : valueRefusal(logLevel, LEVEL_RULE);
+  if (levelRefusal !== undefined) refused.push(['log-level', `${logLevel}: ${levelRefusal}`]);
+  const names = new Set(refused.map(([name]) => name));
+  const usable = Object.fromEntries(Object.entries(paths).filter(([name]) => !names.has(name)));
+  const level = levelRefusal === undefined ? (logLevel ?? config.log.level) : config.log.level;
+  return {
+    config: { ...config, ...usable, log: { ...config.log, level } },
+    problems: refused.map(([name, reason]) => ({
+      file: COMMAND_LINE,
+      line: undefined,
+      key: `--${name}`,
+      reason,
+    })),
+  };
 }
 
-async function dropIns(directory: string): Promise<readonly string[]> {
-  return (await namesOf(directory))
-    .filter((name) => name.endsWith('.toml'))
-    .toSorted()
-    .map((name) => join(directory, name));
-}
-
-function missing(file: string): never {
-  return fail('invalidRequest', `read configuration ${file}: not found`, { subject: file });
+/**
+ * With a state directory whose path leaves room for that of the introspection socket, unless the socket is elsewhere. A
+ * path that a drop-in sets in vain is ignored, as any other value of a drop-in.
+ */
+function withShortState(
+  config: Config,
+  overrides: Overrides,
+  defaults: Config,
+  sources: readonly [Source, ...Source[]],
+): Pick<ConfigSurvey, 'config' | 'own' | 'dropIns'> {
+  const refusal = config.introspection.socket === '' ? socketRefusal(introspectionSocket(config)) : undefined;
+  if (refusal === undefined) return { config, own: [], dropIns: [] };
+  const reason = `${introspectionSocket(config)} ${refusal}, unless introspection.socket is set`;
+  if (config.state === overrides.state)
+    return {
+      config,
+      own: [{ file: COMMAND_LINE, line: undefined, key: '--state', reason }],
+      dropIns: [],
+    };
+  const [main] = sources;
+  const problem = located({ at: ['state'], whole: ['state'], reason }, sources);
+  if (problem.file === main.file) return { config, own: [problem], dropIns: [] };
+  const { state } = over(defaults, main.table);
+  const { dropIns, ...without } = withShortState({ ...config, state }, overrides, defaults, [main]);
+  return { ...without, dropIns: [problem, ...dropIns] };
 }
 
 /**
@@ -325,8 +293,9 @@ function missing(file: string): never {
  * nor fill the memory (F32).
  */
 async function readText(file: string): Promise<string | undefined> {
-  const refuse = (reason: string): never =>
-    fail('invalidRequest', `read configuration ${file}: ${reason}`, { subject: file });
+  const refuse = (reason: string): never => {
+    throw new ConfigError([{ file, line: undefined, key: '', reason }]);
+  };
   const { O_RDONLY, O_NONBLOCK, O_NOCTTY } = constants;
   const handle = await open(file, O_RDONLY | O_NONBLOCK | O_NOCTTY).catch((thrown: unknown) =>
     isAbsent(thrown) ? undefined : refuse(`can't be read (${codeOf(thrown)})`),
@@ -353,6 +322,22 @@ export function introspectionSocket(config: Config): string {
 /** systemd's notification socket from the environment; empty when not set. */
 export function notifySocket(): string {
   return process.env['NOTIFY_SOCKET'] ?? '';
+}
+
+/** What the choice of a form depends on. */
+export interface LogPlace {
+  readonly isTerminal: boolean;
+  /** JOURNAL_STREAM of the environment: device and inode of the journal's socket (systemd.exec(5)). */
+  readonly journalStream: string;
+  /** The same of standard error. */
+  readonly stream: string;
+}
+
+/** What `log.format = "auto"` goes by: whether standard error is a terminal, or the journal's socket. */
+export function logPlace(): LogPlace {
+  const { dev, ino } = fstatSync(2);
+  const journalStream = process.env['JOURNAL_STREAM'] ?? '';
+  return { isTerminal: process.stderr.isTTY === true, journalStream, stream: `${dev}:${ino}` };
 }
 
 /** The environment's settings for the terminal: NO_COLOR (any value but an empty one), TERM, COLUMNS. */

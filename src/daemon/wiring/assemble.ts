@@ -1,6 +1,7 @@
 /** Makes every driver and hands all of them to the actors as one object, `Ports`. wire.ts puts the servers on top. */
 import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { createTroupe } from '../../actors/start-actors.ts';
 import { noPlugins } from '../../ports/nri.ts';
 import type { HostPort } from '../../ports/host.ts';
@@ -27,8 +28,10 @@ import { isSlice } from '../../host/cgroups/slices.ts';
 import { isValidLabel, policyLabels, privilegedOf, selinuxIsEnabled } from '../../host/security/selinux.ts';
 import { createStatsDriver } from '../../host/usage/stats-driver.ts';
 import type { StatsDriver } from '../../host/usage/stats-driver.ts';
+import { onMountCallsRefused } from '../../host/mounts/mount-places.ts';
 import { createHostDriver } from '../../host/sandbox/sandbox-driver.ts';
 import { troupeCharts } from '../../introspection/charts.ts';
+import { FlightWriter } from '../../introspection/flight/writer.ts';
 import { Recorder } from '../../introspection/recorder.ts';
 import { onTransition } from '../../introspection/transitions.ts';
 import { meteredDisk } from '../../introspection/metrics-ports.ts';
@@ -47,14 +50,15 @@ import { WritableUsage } from '../../oci/images/store/writable-usage.ts';
 import type { LayerStore } from '../../oci/images/store/layer-store.ts';
 import { setUpApparmor } from './apparmor.ts';
 import type { ApparmorSetup } from './apparmor.ts';
-import type { Config } from '../config/config-schema.ts';
+import type { Config, ConfigNow } from '../config/config-schema.ts';
+import { flightDirectory, openFlight } from './flight-files.ts';
 import { handlersOf } from './handlers.ts';
 import { lostFacts } from './journal-damage.ts';
 import { makeOwnDirectories, makePins, makeRoots } from './own-directories.ts';
 import { platformOrPlain } from './machine-platform.ts';
 import { watchNodeFiles } from './node-files.ts';
 import type { NodeFiles } from './node-files.ts';
-import { networkDriver } from './network.ts';
+import { networkChoice, networkDriver } from './network.ts';
 import { createNri } from './nri.ts';
 import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
@@ -74,6 +78,8 @@ export interface Assembly {
   readonly observability: Observability;
   readonly streams: StreamsDriver;
   readonly apparmor: ApparmorSetup;
+  /** See `NetworkDriver`. */
+  readonly usePodCidr: (cidr: string) => Promise<void>;
   /** Undefined if not configured. */
   readonly nri: NriDriver | undefined;
   readonly nodeFiles: NodeFiles;
@@ -85,8 +91,10 @@ export interface Assembly {
   images(): readonly ImageRecord[];
   /** What the journal may have lost, as a sentence; undefined if nothing. */
   readonly lostFacts: string | undefined;
-  /** Applies the reloadable keys of another configuration. Rejects, and changes nothing, if it can't be used. */
-  reload(config: Config): Promise<void>;
+  /** The configuration in effect. */
+  readonly now: ConfigNow;
+  /** Puts another configuration into effect. Rejects, and changes nothing, if it can't be used. */
+  reload(fresh: Config): Promise<void>;
   /** To be called after the actors were drained: ends watches and threads, closes the journal, releases the lock. */
   release(): Promise<void>;
 }
@@ -104,22 +112,21 @@ export async function assemble(
   around: AroundPorts = (ports) => ports,
 ): Promise<Assembly> {
   checkFfi();
+  let inEffect = config;
+  const now: ConfigNow = () => inEffect;
   const handed: Handed = { clock: realClock(), random: realRandom(), log };
   const layout = createLayout(config);
   const start = await takeOver(config, layout, handed);
   const { lock, observability, part, opened, cgroups } = start;
   const apparmor = setUpApparmor(part, log);
-  const drivers = await openDrivers(config, layout, start, handed, apparmor);
+  const drivers = await openDrivers(now, layout, start, handed, apparmor);
   const { nri, store, runtime, network, live, host, stats } = drivers;
   const streams = await runtime.streams();
-  const nodeFiles = watchNodeFiles(config, {
-    live,
-    network,
-    conditions: observability.conditions,
-    clock: handed.clock,
-  });
-  const ports = around(await portsOf(config, layout, start, handed, drivers));
-  const { troupe, recorder } = makeActors(config, ports, opened.state, observability, await machineLabels());
+  const { conditions } = observability;
+  const nodeFiles = watchNodeFiles(now, { live, network, conditions, clock: handed.clock });
+  const ports = around(await portsOf(now, layout, start, handed, drivers));
+  const flight = flightWriter(layout, handed, observability);
+  const { troupe, recorder } = makeActors(now, ports, opened.state, observability, await machineLabels());
   return {
     ports,
     troupe,
@@ -127,24 +134,46 @@ export async function assemble(
     observability,
     streams,
     nodeFiles,
+    usePodCidr: (cidr) => network.usePodCidr(cidr),
     apparmor: await apparmor,
     isUsableStore: (root) => isUsable(root, start.rechecked),
     whenStoreUsable: (adopt) => whenUsable(config.storage.additional_stores, start.rechecked, adopt),
     images: () => [...opened.state.images.values()],
     nri,
     lostFacts: lostFacts(opened.report, journalDirectory(layout)),
-    reload: (fresh) => reload(fresh, runtime, live).then(() => nodeFiles.noteOwn(new Map())),
+    now,
+    reload: async (fresh) => {
+      const useRegistries = await live.prepare(registriesPaths(fresh));
+      // refuses handlers that can't be used; whatever follows can't fail
+      await runtime.reload(await handlersOf(fresh), fresh.runtime.default_handler);
+      const isNetworkChanged = !isDeepStrictEqual(networkChoice(fresh), networkChoice(inEffect));
+      inEffect = fresh;
+      useRegistries();
+      if (isNetworkChanged) network.choose(networkChoice(fresh));
+      observability.reload(fresh);
+      nodeFiles.noteOwn(new Map());
+    },
     release: async () => {
       await observability.close();
       for (const one of [streams, runtime, store, live, nodeFiles, stats, host, start.rechecked]) one.close();
       await Promise.all([store.driver.close?.(), network.stop(), opened.close(), stopKernelThread()]);
       await tidy(layout, cgroups, config.cgroup.parent);
+      await flight.close();
       await lock.release();
     },
   };
 }
 
 type Handed = Pick<Ports, 'clock' | 'random' | 'log'>;
+
+function flightWriter(layout: Layout, handed: Handed, { flight }: Observability): FlightWriter {
+  return new FlightWriter({
+    ...handed,
+    flight,
+    pid: process.pid,
+    open: () => openFlight(flightDirectory(layout.root)),
+  });
+}
 
 /** The parts that every start needs, and the end of an earlier daemon's helpers. */
 async function takeOver(config: Config, layout: Layout, handed: Handed) {
@@ -189,15 +218,16 @@ interface Drivers {
 
 /** The drivers that hold something open until they are closed. */
 async function openDrivers(
-  config: Config,
+  now: ConfigNow,
   layout: Layout,
   start: Start,
   { clock, random, log }: Handed,
   apparmor: Promise<ApparmorSetup>,
 ): Promise<Drivers> {
+  const config = now();
   const { observability, part, rechecked, cgroups, live } = start;
   const nri = await createNri(config, layout, part, log);
-  const store = await openStore(config, {
+  const store = await openStore(now, {
     clock,
     random,
     log,
@@ -206,8 +236,8 @@ async function openDrivers(
     rechecked,
   });
   const [runtime, network] = await Promise.all([
-    runtimeDriver(config, layout, cgroups, part, log, apparmor, nri),
-    networkDriver(config, layout, part, log),
+    runtimeDriver(now, layout, cgroups, part, log, apparmor, nri),
+    networkDriver(config, layout, part, log, (run) => observability.metrics.outcomes.ran(run)),
     orLater(part, 'directory of namespaces', () => makePins(layout.pinsDir, rechecked)),
   ]);
   const host = watchedHost(layout, cgroups, store.paths.root, clock, log);
@@ -223,7 +253,7 @@ async function openDrivers(
 
 /** The actors' ports: the open drivers, and those that are built on them. */
 async function portsOf(
-  config: Config,
+  now: ConfigNow,
   layout: Layout,
   start: Start,
   handed: Handed,
@@ -233,20 +263,20 @@ async function portsOf(
   const { observability, part, opened, platform } = start;
   const { nri, store, runtime, network, live, host, stats } = drivers;
   const registries = (): RegistriesConf => live.current;
-  const client = registryClient(config, registries, clock, random);
+  const client = registryClient(now, registries, clock, random);
   return {
     clock,
     random,
     log,
     journal: opened.journal,
     runtime,
-    checkpoints: await checkpointDriver(config, runtime, store, part),
+    checkpoints: await checkpointDriver(now(), runtime, store, part),
     network,
     nri: nri ?? noPlugins,
     host,
     stats,
     storage: storageDriver(store, layout, opened.state, clock),
-    policy: policyDriver(config, layout, {
+    policy: policyDriver(now, layout, {
       client,
       registries,
       clock,
@@ -261,7 +291,7 @@ async function portsOf(
       ingests: ingestsOf(store, part, log),
       clock,
       platform,
-      takeCredentials: namespacedCredentials(config, clock),
+      takeCredentials: namespacedCredentials(now, clock),
       onDownloaded: (bytes) => observability.metrics.pulledBytes(bytes),
     }),
   };
@@ -274,12 +304,6 @@ function ingestsOf(store: LayerStore, { conditions }: PartReport, log: Log): Ing
     conditions,
     discard: (path) => store.discard(path),
   });
-}
-
-async function reload(fresh: Config, runtime: RuntimeDriver, live: LiveRegistries): Promise<void> {
-  const apply = await live.prepare(registriesPaths(fresh));
-  await runtime.reload(await handlersOf(fresh), fresh.runtime.default_handler);
-  apply();
 }
 
 function journalDirectory({ root }: Layout): string {
@@ -311,7 +335,7 @@ async function machineLabels(): Promise<MachineLabels | undefined> {
 
 /** Makes the actors on these ports, and connects log, recorder, metrics and traces to their changes of state. */
 function makeActors(
-  config: Config,
+  now: ConfigNow,
   ports: Ports,
   ledger: Ledger,
   observability: Observability,
@@ -322,14 +346,17 @@ function makeActors(
   const troupe = createTroupe({
     ports,
     ledger,
-    cgroupParent: config.cgroup.parent,
-    pinned: config.images.pinned,
+    cgroupParent: now().cgroup.parent,
+    pinned: () => now().images.pinned,
     selinux,
-    inspect: onTransition((transition) => {
-      recorder.note(transition);
-      toLog(transition);
-      observability.transition(transition);
-    }),
+    inspect: onTransition(
+      (transition) => {
+        recorder.note(transition);
+        toLog(transition);
+        observability.transition(transition);
+      },
+      (seen, cause) => observability.flight.event(seen, cause),
+    ),
   });
   recorder.attach(troupe.directory);
   observability.watch(troupe);
@@ -359,6 +386,9 @@ function watchedHost(
 ): WatchedHost {
   const writable = new WritableWatch([layout.root, layout.state, imagesRoot], clock, log);
   writable.start();
+  onMountCallsRefused((reason) =>
+    log.info({ reason }, 'list mounts by their ids failed, table of mounts read instead'),
+  );
   const driver = createHostDriver({
     layout,
     cgroups,

@@ -15,7 +15,8 @@ import { HookDirectories } from '../../oci/runtime/bundle/hooks/hook-directories
 import { PolicyFiles } from '../../oci/images/signature/policy-files.ts';
 import { loadRegistriesD } from '../../oci/images/signature/registries-d.ts';
 import { withDeadline } from '../../host/clock/deadline.ts';
-import type { Config } from '../config/config-schema.ts';
+import type { ConfigNow } from '../config/config-schema.ts';
+import { policyPaths } from './policy.ts';
 import { nodeCredentials } from './registry.ts';
 
 /** Path → reason. */
@@ -114,9 +115,13 @@ export class NodeFiles {
   }
 }
 
-/** Removes the path from the reasons: it is the condition's subject. */
 function withoutPaths(problems: FileProblems): FileProblems {
-  return new Map([...problems].map(([path, reason]) => [path, reason.replace(`read ${path}: `, '')]));
+  return new Map([...problems].map(([path, reason]) => [path, withoutPath(path, reason)]));
+}
+
+/** The reason without the path, which is the condition's subject. */
+export function withoutPath(path: string, reason: string): string {
+  return reason.replace(`read ${path}: `, '');
 }
 
 /** Readers that know the errors of their files already. */
@@ -127,17 +132,16 @@ export interface NodeFileReaders {
   readonly clock: ClockPort;
 }
 
-/** Watches all files that this configuration names. The first scan begins when the start is over. */
+/** Watches all files that the configuration in effect names. The first scan begins when the start is over. */
 export function watchNodeFiles(
-  config: Config,
+  now: ConfigNow,
   { live, network, conditions, clock }: NodeFileReaders,
 ): NodeFiles {
-  const { images, runtime } = config;
-  const credentials = nodeCredentials(config, clock);
-  const certificates = new HostCertificates(() => images.certs_dirs);
-  const policy = new PolicyFiles({ file: images.signature_policy, directory: images.signature_policy_dir });
-  const cdi = new CdiRegistry(runtime.cdi_dirs);
-  const hooks = new HookDirectories(runtime.hooks_dirs);
+  const credentials = nodeCredentials(now, clock);
+  const certificates = new HostCertificates(() => now().images.certs_dirs);
+  const policy = new PolicyFiles(() => policyPaths(now()));
+  const cdi = new CdiRegistry(() => now().runtime.cdi_dirs);
+  const hooks = new HookDirectories(() => now().runtime.hooks_dirs);
   const files = new NodeFiles({
     conditions,
     clock,
@@ -147,7 +151,7 @@ export function watchNodeFiles(
       credentials: () => credentials.problems(),
       certificates: () => certificates.problems(),
       'signature policies': () => policy.problems(),
-      'registries.d': async () => (await loadRegistriesD(images.registries_d)).problems,
+      'registries.d': async () => (await loadRegistriesD(now().images.registries_d)).problems,
       'CDI files': () => cdi.problems((_path, _attempted, work) => work()),
       'OCI hooks': () => hooks.problems((_path, _attempted, work) => work()),
       'resolv.conf and hosts': () => hostFileProblems(['/etc/resolv.conf', '/etc/hosts']),

@@ -1,21 +1,19 @@
 /** Connects metrics and traces to calls, effects and changes of state. */
-import { readdir } from 'node:fs/promises';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { getHeapStatistics } from 'node:v8';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
 import type { Troupe } from '../../actors/troupe.ts';
 import { Conditions } from '../../base/conditions.ts';
-import { metricsLimits } from '../../introspection/bounds.ts';
 import type { Log } from '../../base/log.ts';
 import type { RpcObserver } from '../../cri/call/edge.ts';
+import { rpcName, shownCode } from '../../cri/call/rpc-names.ts';
 import type { Chart } from '../../introspection/chart.ts';
+import { FlightRecorder } from '../../introspection/flight/flight.ts';
 import { TroupeMetrics } from '../../introspection/metrics-set.ts';
-import type { ProcessFacts } from '../../introspection/metrics-set.ts';
-import { postTo, SpanExporter } from '../../introspection/traces-otlp.ts';
-import { Tracer } from '../../introspection/traces.ts';
 import type { Transition } from '../../introspection/transitions.ts';
 import type { Config } from '../config/config-schema.ts';
+import { watchOwnProcess } from './process-facts.ts';
+import type { ProcessWatch } from './process-facts.ts';
+import { Spans } from './spans.ts';
 import { VERSION } from './version.ts';
 
 export interface Observability {
@@ -23,14 +21,16 @@ export interface Observability {
   /** Degradations; drivers report here. */
   readonly conditions: Conditions;
   readonly rpc: RpcObserver;
+  /** The flight recorder. */
+  readonly flight: FlightRecorder;
   transition(transition: Transition): void;
   /** To be called with the actors once they exist. */
   watch(troupe: Troupe): void;
+  /** Uses the reloadable keys of another configuration. */
+  reload(config: Config): void;
   /** Sends the last spans within a bounded time. */
   close(): Promise<void>;
 }
-
-type LoopDelay = ReturnType<typeof monitorEventLoopDelay>;
 
 interface Handed {
   readonly clock: ClockPort;
@@ -38,103 +38,82 @@ interface Handed {
   readonly log: Log;
 }
 
-/** Traces are made only if a collector is configured, and the event loop is watched only if metrics are served. */
+/** Traces are made only if a collector is configured, and the process is watched from the first scrape on. */
 export function createObservability(
   config: Config,
   charts: () => readonly Chart[],
-  { clock, random, log }: Handed,
+  handed: Handed,
 ): Observability {
+  const { clock, log } = handed;
   const conditions = new Conditions(log);
-  const loop =
-    config.introspection.http_address === ''
-      ? undefined
-      : monitorEventLoopDelay({ resolution: metricsLimits.loopSampleMs });
-  loop?.enable();
-  const metrics = new TroupeMetrics({
+  let watch: ProcessWatch | undefined;
+  const metrics: TroupeMetrics = new TroupeMetrics({
     clock,
     conditions,
     charts,
     version: VERSION,
-    processFacts: () => processFacts(loop),
+    processFacts: () => {
+      watch ??= watchOwnProcess((kind, seconds) => metrics.garbageCollected(kind, seconds));
+      return watch.facts();
+    },
   });
-  const { endpoint } = config.tracing;
-  const exporter =
-    endpoint === ''
-      ? undefined
-      : new SpanExporter({ clock, log, version: VERSION, send: postTo(endpoint, clock, log) });
-  const tracer =
-    exporter === undefined ? undefined : new Tracer({ clock, random, put: (span) => exporter.put(span) });
-  if (exporter !== undefined) metrics.watchSpans(() => exporter.counts());
+  const spans = new Spans(config.tracing, { ...handed, conditions });
+  metrics.watchSpans(() => spans.counts());
+  const flight = new FlightRecorder({ clock, version: VERSION, pid: process.pid });
   return {
     metrics,
     conditions,
-    rpc: observeCalls(metrics, tracer),
+    rpc: observeCalls(metrics, flight, spans),
+    flight,
     transition: (transition) => {
       metrics.transition(transition);
-      if (transition.settled) tracer?.settled(transition.address);
+      if (transition.settled) spans.tracer?.settled(transition.address);
     },
-    watch: (troupe) => watchActors(troupe, metrics, tracer),
+    watch: (troupe) => watchActors(troupe, metrics, flight, spans),
+    reload: ({ tracing }) => spans.reload(tracing),
     close: async () => {
-      loop?.disable();
-      await exporter?.close();
+      watch?.close();
+      await spans.close();
     },
   };
 }
 
-function observeCalls(metrics: TroupeMetrics, tracer: Tracer | undefined): RpcObserver {
+function observeCalls(metrics: TroupeMetrics, flight: FlightRecorder, spans: Spans): RpcObserver {
   return {
     begin: (cause) => {
-      const span = tracer?.begin(cause);
+      const { service, kind } = rpcName(cause.origin);
+      const call = { service, kind, method: cause.origin };
+      metrics.rpcBegan(call);
+      const span = spans.tracer?.begin(cause, service);
+      const recorded = flight.call(cause);
       return {
         traceparent: span?.traceparent,
         ended: (code, latencyMs, fault) => {
-          metrics.rpc(cause.origin, code, latencyMs);
-          span?.ended(code, fault);
+          const status = shownCode(code);
+          metrics.rpc({ ...call, code: status.text, latencyMs });
+          recorded(code);
+          span?.ended(status, fault);
         },
       };
     },
   };
 }
 
-function watchActors(troupe: Troupe, metrics: TroupeMetrics, tracer: Tracer | undefined): void {
+function watchActors(troupe: Troupe, metrics: TroupeMetrics, flight: FlightRecorder, spans: Spans): void {
   metrics.watch(troupe);
   troupe.directory.listenToAll((view, gone) => {
-    if (gone) tracer?.settled(view.address);
+    if (gone) spans.tracer?.settled(view.address);
   });
   troupe.activity.observe({
-    asked: (owner, cause) => tracer?.asked(owner, cause),
-    answered: (owner, cause, isSettled) => tracer?.answered(owner, cause, isSettled),
+    asked: (owner, cause) => {
+      flight.asked(owner, cause);
+      spans.tracer?.asked(owner, cause);
+    },
+    answered: (owner, cause, isSettled) => spans.tracer?.answered(owner, cause, isSettled),
     ended: (end) => {
       metrics.effect(end);
-      tracer?.effect(end);
+      flight.effect(end);
+      spans.tracer?.effect(end);
     },
   });
-}
-
-async function processFacts(loop: LoopDelay | undefined): Promise<ProcessFacts> {
-  const { user, system } = process.cpuUsage();
-  const fds = await readdir('/proc/self/fd');
-  return {
-    rssBytes: process.memoryUsage.rss(),
-    heapBytes: getHeapStatistics().used_heap_size,
-    openFds: fds.length,
-    cpuSeconds: (user + system) / 1e6,
-    loopLag: loopLag(loop),
-  };
-}
-
-/** The histogram has the time between two wake-ups; what exceeds the interval is delay. It is reset with each call. */
-function loopLag(loop: LoopDelay | undefined): ProcessFacts['loopLag'] {
-  if (loop === undefined) return [];
-  const seconds = (ns: number): number => Math.max(0, ns / 1e9 - metricsLimits.loopSampleMs / 1000);
-  const lag = (
-    [
-      ['0.5', 50],
-      ['0.99', 99],
-      ['0.999', 99.9],
-    ] as const
-  ).map(([quantile, percent]) => [quantile, seconds(loop.percentile(percent))] as const);
-  const all = [...lag, ['1', seconds(loop.max)] as const];
-  loop.reset();
-  return all;
 }

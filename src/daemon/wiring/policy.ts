@@ -14,7 +14,8 @@ import { Gpgv } from '../../oci/images/signature/gpgv.ts';
 import { KeptSignatures } from '../../oci/images/signature/kept-signatures.ts';
 import type { KeptOptions } from '../../oci/images/signature/kept-signatures.ts';
 import { PolicyFiles } from '../../oci/images/signature/policy-files.ts';
-import type { Config } from '../config/config-schema.ts';
+import type { PolicyPaths } from '../../oci/images/signature/policy-files.ts';
+import type { Config, ConfigNow } from '../config/config-schema.ts';
 import { findProgram } from './find-program.ts';
 import { webTransport } from './registry.ts';
 
@@ -27,15 +28,19 @@ export interface PolicyParts extends Pick<KeptOptions, 'conditions' | 'discard'>
   readonly platform: Platform;
 }
 
+/** Where the policies are. */
+export function policyPaths({ images }: Config): PolicyPaths {
+  return { file: images.signature_policy, directory: images.signature_policy_dir };
+}
+
 /** Opens nothing: the policy's files are read when an image is checked. */
 export function policyDriver(
-  config: Config,
+  now: ConfigNow,
   layout: Layout,
   { client, registries, clock, random, platform, conditions, discard }: PolicyParts,
 ): PolicyPort {
-  const { images } = config;
   return createPolicyDriver({
-    files: new PolicyFiles({ file: images.signature_policy, directory: images.signature_policy_dir }),
+    files: new PolicyFiles(() => policyPaths(now())),
     kept: new KeptSignatures({ directory: join(layout.root, 'signatures'), conditions, discard }),
     gpgv: new Gpgv({
       directory: join(layout.state, 'key-rings'),
@@ -45,9 +50,9 @@ export function policyDriver(
       clock,
     }),
     client,
-    transport: webTransport(config, clock),
+    transport: webTransport(now, clock),
     isInsecure: (host) => insecureHosts(registries()).has(host),
-    registriesD: images.registries_d,
+    registriesD: () => now().images.registries_d,
     platform,
     clock,
   });

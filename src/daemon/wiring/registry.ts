@@ -15,13 +15,13 @@ import { NodeCredentials } from '../../oci/images/registry/node-credentials.ts';
 import type { RegistriesConf } from '../../oci/images/registry/registries-conf.ts';
 import { Transport, type TransportOptions } from '../../oci/images/registry/transport.ts';
 import type { ImagesDriverOptions } from '../../oci/images/driver.ts';
-import type { Config } from '../config/config-schema.ts';
+import type { Config, ConfigNow } from '../config/config-schema.ts';
 import { findProgram } from './find-program.ts';
 
 /** The node's credentials, for pulls that bring none. */
-export function nodeCredentials({ images }: Config, clock: ClockPort): NodeCredentials {
+export function nodeCredentials(now: ConfigNow, clock: ClockPort): NodeCredentials {
   return new NodeCredentials({
-    files: () => images.auth_files,
+    files: () => now().images.auth_files,
     findHelper: (program) => findProgram(program, 'credentials for a registry'),
     runTool,
     clock,
@@ -30,53 +30,52 @@ export function nodeCredentials({ images }: Config, clock: ClockPort): NodeCrede
 
 /** Credentials that a provider has left for one pull in a namespace. */
 export function namespacedCredentials(
-  config: Config,
+  now: ConfigNow,
   clock: ClockPort,
 ): NonNullable<ImagesDriverOptions['takeCredentials']> {
-  const from = { directory: config.images.namespaced_auth_dir, node: nodeCredentials(config, clock) };
-  return (references, namespace, signal) => takeNamespaced(from, references, namespace, signal);
+  const node = nodeCredentials(now, clock);
+  return (references, namespace, signal) =>
+    takeNamespaced({ directory: now().images.namespaced_auth_dir, node }, references, namespace, signal);
 }
 
-/** The paths of its files are fixed at the start; their content takes effect at once. */
+/** Its settings and the content of its files take effect at once. */
 export function registryClient(
-  config: Config,
+  now: ConfigNow,
   registries: () => RegistriesConf,
   clock: ClockPort,
   random: RandomPort,
 ): RegistryClient {
-  const { images, state } = config;
-  const credentials = nodeCredentials(config, clock);
+  const credentials = nodeCredentials(now, clock);
   return new RegistryClient({
     clock,
     random,
     registries,
-    timeouts: { stallMs: images.progress_timeout_ms },
+    stallMs: () => now().images.progress_timeout_ms,
     nodeCredentials: (endpoint, signal) => credentials.of(endpoint, signal),
-    importSocket: (reference) => offeredImport(state, reference),
-    ...connecting(images),
+    importSocket: (reference) => offeredImport(now().state, reference),
+    ...connecting(now),
   });
 }
 
 /** Fetches from web servers that are not registries, under the same rules. */
-export function webTransport({ images }: Config, clock: ClockPort): Transport {
+export function webTransport(now: ConfigNow, clock: ClockPort): Transport {
   const { connectMs, headersMs, stallMs, documentMs } = distributionLimits;
   return new Transport({
     clock,
     timeouts: { connectMs, headersMs, stallMs, documentMs },
-    ...connecting(images),
+    ...connecting(now),
   });
 }
 
-function connecting(images: Config['images']): Pick<TransportOptions, 'certificates' | 'proxy'> {
-  const certificates = new HostCertificates(() => images.certs_dirs);
-  const proxy = {
-    HTTP_PROXY: revealed(images.http_proxy),
-    HTTPS_PROXY: revealed(images.https_proxy),
-    NO_PROXY: images.no_proxy,
-  };
+function connecting(now: ConfigNow): Pick<TransportOptions, 'certificates' | 'proxy'> {
+  const certificates = new HostCertificates(() => now().images.certs_dirs);
   return {
     certificates: (host) => certificates.of(host),
-    ...(images.http_proxy === '' && images.https_proxy === '' ? {} : { proxy }),
+    proxy: () => {
+      const { http_proxy: http, https_proxy: https, no_proxy: none } = now().images;
+      if (http === '' && https === '') return undefined;
+      return { HTTP_PROXY: revealed(http), HTTPS_PROXY: revealed(https), NO_PROXY: none };
+    },
   };
 }
 

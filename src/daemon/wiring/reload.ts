@@ -3,16 +3,9 @@ import { toFault } from '../../base/fault.ts';
 import { configLimits } from '../bounds.ts';
 import { SecretUrl } from '../../base/secret-url.ts';
 import type { Log } from '../../base/log.ts';
+import { schema } from '../config/config-schema.ts';
 import type { Config } from '../config/config-schema.ts';
-
-/** Keys whose change takes effect at once; the others keep their value until the next start (docs/configuration.md). */
-export const RELOADED: readonly string[] = [
-  'log.level',
-  'runtime.default_handler',
-  'runtime.handlers',
-  'images.registries_conf',
-  'images.registries_conf_dir',
-];
+import type { ConfigKeys } from '../config/sections/config-rule.ts';
 
 export interface ReloadPlan {
   /** The old configuration with the new values of the keys that can be reloaded. */
@@ -25,38 +18,37 @@ export interface ReloadPlan {
 
 type Table = Readonly<Record<string, unknown>>;
 
-/** Pure. `fresh` is complete: defaults, files and command line. */
+/**
+ * Pure. `fresh` is complete: defaults, files and command line. A value that has not changed stays the same object, by
+ * which the parts that use it know.
+ */
 export function planReload(old: Config, fresh: Config): ReloadPlan {
-  const changed: string[] = [];
-  const waiting: string[] = [];
-  const merged = merge(old as never, fresh as never, '', (key) => {
-    const isReloaded = RELOADED.includes(key);
-    (isReloaded ? changed : waiting).push(key);
-    return isReloaded;
-  });
-  return { config: merged as never, changed, waiting };
+  const plan = { changed: [], waiting: [] };
+  return { config: merge(old as never, fresh as never, schema, '', plan) as never, ...plan };
 }
 
-function merge(old: Table, fresh: Table, prefix: string, take: (key: string) => boolean): Table {
-  const merged: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(fresh)) {
+function merge(
+  old: Table,
+  fresh: Table,
+  keys: ConfigKeys,
+  prefix: string,
+  plan: { readonly changed: string[]; readonly waiting: string[] },
+): Table {
+  const merged = Object.entries(keys).map(([name, rule]) => {
     const key = `${prefix}${name}`;
-    const before = old[name];
-    if (isTable(value) && isTable(before) && prefix === '')
-      merged[name] = merge(before, value, `${key}.`, take);
-    else if (textOf(value) === textOf(before)) merged[name] = before;
-    else merged[name] = take(key) ? value : before;
-  }
-  return merged;
+    const [before, after] = [old[name], fresh[name]];
+    if (rule.is === 'table')
+      return [name, merge(before as Table, after as Table, rule.keys, `${key}.`, plan)] as const;
+    if (textOf(after) === textOf(before)) return [name, before] as const;
+    (rule.reload ? plan.changed : plan.waiting).push(key);
+    return [name, rule.reload ? after : before] as const;
+  });
+  return Object.fromEntries(merged);
 }
 
 /** Compares revealed URLs, since JSON does not show a changed password. */
 function textOf(value: unknown): string | undefined {
   return value instanceof SecretUrl ? value.reveal() : JSON.stringify(value);
-}
-
-function isTable(value: unknown): value is Table {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 export interface Reloading {
@@ -65,7 +57,7 @@ export interface Reloading {
   apply(fresh: Config): Promise<ReloadPlan>;
   /** Notifies systemd before and after. */
   notify(state: 'RELOADING=1' | 'READY=1'): Promise<void>;
-  setLogLevel(level: string): void;
+  setLog(log: Config['log']): void;
   /** Reports in Status why the files can't be used; undefined once they can. */
   noteRefusal(reason: string | undefined): void;
   /** Waits until the next reload may begin. */
@@ -101,12 +93,12 @@ export function reloader(reloading: Reloading): () => void {
 
 /** Resolves to the error, which is not logged again if it equals `logged`. */
 async function reloadOnce(
-  { load, apply, setLogLevel, noteRefusal, log }: Reloading,
+  { load, apply, setLog, noteRefusal, log }: Reloading,
   logged: string | undefined,
 ): Promise<string | undefined> {
   try {
     const { config, changed, waiting } = await apply(await load());
-    setLogLevel(config.log.level);
+    setLog(config.log);
     log.info({ changed }, 'configuration reloaded');
     if (waiting.length > 0) log.warn({ keys: waiting }, 'changed keys take effect at the next start');
     noteRefusal(undefined);

@@ -1,13 +1,15 @@
 /** The drivers for containers and checkpoints, by the configuration. */
 import { noCheckpoints } from '../../ports/checkpoint.ts';
 import type { CheckpointPort } from '../../ports/checkpoint.ts';
+import { derived } from '../../base/derived.ts';
 import { toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
 import type { CgroupLayout } from '../../host/kernel-thread/thread-protocol.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
 import { userNamespacesProblem } from '../../host/namespaces/userns-probe.ts';
 import type { NriDriver } from '../../nri/driver.ts';
-import { probeSpecHost } from '../../oci/runtime/bundle/host/bundle-host.ts';
+import { probeOwnLimits, probeSpecHost } from '../../oci/runtime/bundle/host/bundle-host.ts';
+import { rlimitsFor } from '../../oci/runtime/bundle/host/rlimits.ts';
 import { createBundleWriter } from '../../oci/runtime/bundle/bundle.ts';
 import { CdiRegistry } from '../../oci/runtime/bundle/cdi/registry.ts';
 import { HookDirectories } from '../../oci/runtime/bundle/hooks/hook-directories.ts';
@@ -16,7 +18,7 @@ import type { RuntimeDriver } from '../../oci/runtime/driver.ts';
 import { layerDiff } from '../../oci/images/store/records/layer-layout.ts';
 import type { LayerStore } from '../../oci/images/store/layer-store.ts';
 import type { ApparmorSetup } from './apparmor.ts';
-import type { Config } from '../config/config-schema.ts';
+import type { Config, ConfigNow } from '../config/config-schema.ts';
 import { findProgram, TOOL_DIRECTORIES } from './find-program.ts';
 import { handlersOf, monitorOf } from './handlers.ts';
 import { orLater } from './optional-part.ts';
@@ -26,7 +28,7 @@ import { systemdOf } from './systemd.ts';
 
 /** Makes and opens the runtime driver: probes its handlers, watches exits. */
 export async function runtimeDriver(
-  config: Config,
+  now: ConfigNow,
   layout: Layout,
   cgroups: CgroupLayout,
   { clock, conditions }: PartReport,
@@ -34,17 +36,19 @@ export async function runtimeDriver(
   apparmor: Promise<ApparmorSetup>,
   nri: NriDriver | undefined,
 ): Promise<RuntimeDriver> {
+  const config = now();
   const bundles = createBundleWriter({
-    ownDevices: config.runtime.device_ownership_from_security_context,
+    ownDevices: () => now().runtime.device_ownership_from_security_context,
     node: {
-      hooks: new HookDirectories(config.runtime.hooks_dirs),
-      cdi: new CdiRegistry(config.runtime.cdi_dirs),
+      hooks: new HookDirectories(() => now().runtime.hooks_dirs),
+      cdi: new CdiRegistry(() => now().runtime.cdi_dirs),
     },
     layout,
     clock,
     log,
     apparmor: (await apparmor).apparmor,
-    host: await probeSpecHost({ rlimits: config.runtime.rlimits, log }),
+    host: await probeSpecHost(),
+    rlimits: await rlimitsNow(now, log),
     handlerFeatures: (name) => driver.specHandler(name),
     ...(nri === undefined
       ? {}
@@ -59,7 +63,10 @@ export async function runtimeDriver(
     conditions,
     handlers: await handlersOf(config),
     monitorPath: await monitorOf(config),
-    ...(config.runtime.log_size_max === 'unlimited' ? {} : { logBytesMax: config.runtime.log_size_max }),
+    logBytesMax: () => {
+      const { log_size_max: most } = now().runtime;
+      return most === 'unlimited' ? undefined : most;
+    },
     toolPath: TOOL_DIRECTORIES.join(':'),
     defaultHandler: config.runtime.default_handler,
     checkpoints: { taken: config.runtime.criu !== '', restored: config.runtime.restore },
@@ -77,6 +84,21 @@ export async function runtimeDriver(
   });
   await driver.open();
   return driver;
+}
+
+/** The configured limits of containers' processes; a change is logged where this daemon may not set as much. */
+async function rlimitsNow(now: ConfigNow, log: Log) {
+  const own = await probeOwnLimits();
+  const present = derived(
+    () => now().runtime.rlimits,
+    (configured) => {
+      const { rlimits, conditions } = rlimitsFor(configured, own);
+      for (const condition of conditions) log.warn({}, condition);
+      return rlimits;
+    },
+  );
+  present();
+  return present;
 }
 
 /** Off unless CRIU is configured: an archive holds a container's whole memory, and can fill the disk (S57). */

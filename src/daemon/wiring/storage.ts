@@ -19,18 +19,14 @@ import { btrfsDriver } from '../../oci/images/store/drivers/btrfs.ts';
 import { erofsDriver } from '../../oci/images/store/drivers/erofs.ts';
 import { fuseOverlayDriver } from '../../oci/images/store/drivers/fuse-overlayfs.ts';
 import { overlayDriver } from '../../oci/images/store/drivers/overlay.ts';
+import { parseDriverName } from '../../oci/images/store/drivers/driver-name.ts';
 import type { DriverHost, DriverName, RootfsDriver } from '../../oci/images/store/drivers/rootfs-driver.ts';
-import {
-  checkOtherStore,
-  claimStore,
-  markStore,
-  parseDriverName,
-} from '../../oci/images/store/drivers/select.ts';
+import { checkOtherStore, claimStore, markStore } from '../../oci/images/store/drivers/select.ts';
 import { vfsDriver } from '../../oci/images/store/drivers/vfs.ts';
 import { rootfsPaths } from '../../oci/images/store/records/layer-layout.ts';
 import { LayerStore } from '../../oci/images/store/layer-store.ts';
 import { withDeadline } from '../../host/clock/deadline.ts';
-import type { Config } from '../config/config-schema.ts';
+import type { Config, ConfigNow } from '../config/config-schema.ts';
 import { findProgram } from './find-program.ts';
 import { whileThere } from './rechecked.ts';
 import type { Rechecked } from './rechecked.ts';
@@ -49,19 +45,17 @@ export interface StoreParts {
  * Opens the store and claims it for the configured driver. Rejects with `invalidRequest` and the key if it belongs to
  * another driver.
  */
-export async function openStore(
-  config: Pick<Config, 'root' | 'storage' | 'images' | 'cgroup'>,
-  parts: StoreParts,
-): Promise<LayerStore> {
-  const { storage, root, images } = config;
+export async function openStore(now: ConfigNow, parts: StoreParts): Promise<LayerStore> {
+  const config = now();
+  const { storage, root } = config;
   const { clock, random, log, conditions, rechecked } = parts;
   const driver = await driverOf(config, parts);
   const store = new LayerStore({
     root: storage.image_store === '' ? root : storage.image_store,
     containersRoot: root,
     additionalRoots: storage.additional_stores,
-    transfers: images.parallel_downloads,
-    transfersPerSource: images.parallel_downloads_per_registry,
+    transfers: () => now().images.parallel_downloads,
+    transfersPerSource: () => now().images.parallel_downloads_per_registry,
     driver,
     clock,
     random,

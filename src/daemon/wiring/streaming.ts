@@ -5,52 +5,49 @@ import { fail } from '../../base/fault.ts';
 import { launchLimits } from '../bounds.ts';
 import { startStreaming } from '../../cri/streaming/server.ts';
 import type { StreamingServer, UrlIssuer } from '../../cri/streaming/server.ts';
+import type { TlsFiles } from '../../cri/streaming/tls.ts';
 import type { Assembly } from './assemble.ts';
 import { defaultConfig } from '../config/config-schema.ts';
-import type { Config } from '../config/config-schema.ts';
+import type { Config, ConfigNow } from '../config/config-schema.ts';
 import { LatePart } from './optional-part.ts';
 
 export interface Streams extends UrlIssuer {
+  /** Begins to serve, unless a request for a URL has begun it. Settles within the bound of a part of the start. */
+  start(): Promise<void>;
+  /** Reads the certificates of another configuration; the returned function uses them. Rejects if a file is bad. */
+  prepare(fresh: Config): Promise<() => void>;
   close(): Promise<void>;
 }
 
 /**
- * Serves exec, attach and port-forward. A taken port or an unreadable certificate does not end the start: it is
- * reported, and tried again with each request for a URL and periodically. Throws `invalidRequest` as `startStreams`
- * does.
+ * The server of exec, attach and port-forward, which is not started here. A taken port or an unreadable certificate
+ * does not end the start: it is reported, and tried again with each request for a URL and periodically.
  */
-export async function serveStreams(config: Config, assembly: Assembly): Promise<Streams> {
+export function lateStreams(now: ConfigNow, assembly: Assembly): Streams {
   const {
     ports: { clock },
     observability: { conditions },
   } = assembly;
-  const server = new LatePart(
-    { clock, conditions },
-    'streaming server',
-    () => startStreams(config, assembly),
-    { againMs: launchLimits.partAgainMs },
-  );
-  await server.start();
+  const server = new LatePart({ clock, conditions }, 'streaming server', () => startStreams(now, assembly), {
+    againMs: launchLimits.partAgainMs,
+  });
   return {
+    start: () => server.start(),
     urlFor: async (request) => (await server.now()).urlFor(request),
+    // a server that does not serve yet reads them when it starts
+    prepare: async (fresh) => (await server.value?.prepareTls(tlsOf(fresh))) ?? (() => undefined),
     close: () => server.close(),
   };
 }
 
 /** Throws `invalidRequest` for an invalid address, and for a certificate without its key. */
-function startStreams(config: Config, { ports, troupe, streams }: Assembly): Promise<StreamingServer> {
-  const {
-    port,
-    tls_cert: cert,
-    tls_key: key,
-    tls_client_ca: clientCa,
-    allowed_hosts: hosts,
-  } = config.streaming;
-  const address = config.streaming.address || defaultConfig.streaming.address;
+export function checkStreaming({ streaming }: Config): void {
+  const address = addressOf(streaming);
   if (isIP(address) === 0)
     fail('invalidRequest', `use streaming.address ${address}: not an address`, {
       subject: 'streaming.address',
     });
+  const { tls_cert: cert, tls_key: key, tls_client_ca: clientCa } = streaming;
   if ((cert === '') !== (key === '') || (cert === '' && clientCa !== '')) {
     fail(
       'invalidRequest',
@@ -58,17 +55,32 @@ function startStreams(config: Config, { ports, troupe, streams }: Assembly): Pro
       { subject: 'streaming.tls_cert' },
     );
   }
+}
+
+const addressOf = ({ address }: Config['streaming']): string => address || defaultConfig.streaming.address;
+
+function tlsOf({ streaming }: Config): TlsFiles | undefined {
+  const { tls_cert: cert, tls_key: key, tls_client_ca: clientCa } = streaming;
+  return cert === '' ? undefined : { cert, key, clientCa };
+}
+
+async function startStreams(now: ConfigNow, { ports, troupe, streams }: Assembly): Promise<StreamingServer> {
   const { clock, random, log } = ports;
-  return startStreaming({
+  const { streaming } = now();
+  const server = await startStreaming({
     directory: troupe.directory,
     activity: troupe.activity,
     streams,
     clock,
     random,
     log,
-    address,
-    port,
-    tls: cert === '' ? undefined : { cert, key, clientCa },
-    allowedHosts: [hostname().toLowerCase(), ...hosts],
+    address: addressOf(streaming),
+    port: streaming.port,
+    tls: tlsOf(now()),
+    allowedHosts: () => [hostname().toLowerCase(), ...now().streaming.allowed_hosts],
   });
+  // a reload may have come meanwhile
+  const useLatest = await server.prepareTls(tlsOf(now()));
+  useLatest();
+  return server;
 }

@@ -1,5 +1,4 @@
 /** The composition root: starts the actors of assemble.ts and the servers in front of them. */
-import { join } from 'node:path';
 import type { Troupe } from '../../actors/troupe.ts';
 import { toFault } from '../../base/fault.ts';
 import { launchLimits } from '../bounds.ts';
@@ -7,10 +6,10 @@ import type { Log } from '../../base/log.ts';
 import { edgeMethods, edgeStreams } from '../../cri/call/edge.ts';
 import { startCriServer } from '../../cri/call/server.ts';
 import type { CriServer, CriServerOptions } from '../../cri/call/server.ts';
-import type { ServiceOptions } from '../../cri/call/service-options.ts';
 import { createServices } from '../../cri/services.ts';
 import { UnreadUsage } from '../../cri/call/unread-usage.ts';
 import type { UrlIssuer } from '../../cri/streaming/server.ts';
+import { DiskSpaces } from '../../host/files/disk-spaces.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
 import { heapGuard } from '../../host/tuning/memory.ts';
 import { listenPrivately } from '../../host/io/private-socket.ts';
@@ -32,12 +31,13 @@ import { introspectionSocket } from '../config/config.ts';
 import type { Config } from '../config/config-schema.ts';
 import { criSocket } from './cri-socket.ts';
 import { nriStartMs } from './nri.ts';
+import { MetricsListener, tokenFile } from './metrics.ts';
 import { LatePart, orWithout } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
 import { planReload } from './reload.ts';
 import type { ReloadPlan } from './reload.ts';
 import { adoptImages } from './other-images.ts';
-import { serveStreams } from './streaming.ts';
+import { checkStreaming, lateStreams } from './streaming.ts';
 import type { Streams } from './streaming.ts';
 import { VERSION } from './version.ts';
 
@@ -51,38 +51,44 @@ export interface Daemon {
   reload(fresh: Config): Promise<ReloadPlan>;
   /** Reports errors in the configuration's drop-ins, by path; until the next reload. */
   noteDropIns(problems: ReadonlyMap<string, string>): void;
+  /** The files that the configuration in effect is from, for Status. */
+  noteFiles(files: readonly string[]): void;
   /** Reports in Status why the configuration can't be reloaded; undefined once it can. */
   noteRefusal(reason: string | undefined): void;
   /** Refuses new calls, waits for those under way; containers go on. */
   stop(): Promise<void>;
 }
 
-type ConfigViews = Pick<ServiceOptions, 'configView' | 'configRefusal'>;
+type ConfigViews = Pick<
+  IntrospectionOptions,
+  'configView' | 'configRefusal' | 'configWaiting' | 'configFiles'
+> & {
+  readonly configView: () => Config;
+};
 
 /** Starts everything; the socket answers Unavailable until the recovery is done. */
 export async function startDaemon(config: Config, log: Log, around?: AroundPorts): Promise<Daemon> {
   refuseDumps();
+  checkStreaming(config);
   const assembly = await assemble(config, log, around);
   const { troupe, release } = assembly;
-  let inEffect = config;
-  let refusal: string | undefined;
-  const views: ConfigViews = { configView: () => inEffect, configRefusal: () => refusal };
+  const last: LastReload = { refusal: undefined, waiting: [], files: [] };
+  const views = configViews(assembly.now, last);
   const part = { clock: assembly.ports.clock, conditions: assembly.observability.conditions };
   const late = lateParts(config, assembly, views, part);
-  const { introspection, web, nri } = late;
-  const urls = serveStreams(config, assembly);
+  const { streaming, introspection, web, metrics, nri } = late;
   const taken = Promise.withResolvers<string>();
   const listen = criSocket(config.socket, assembly.ports, ({ pid, uid }) =>
     taken.resolve(`process ${pid} of uid ${uid} listens on ${config.socket} now`),
   );
-  const [server, streaming] = await Promise.all([
-    urls.then((issuer) => serve(config, assembly, issuer, views, listen)),
-    urls,
+  const [server] = await Promise.all([
+    serve(config, assembly, streaming, views, listen),
     introspection.start(),
     web.start(),
+    metrics.start(),
   ]).catch(async (thrown: unknown) => {
     // a failed start leaves no mount and no lock of its own; those of existing pods stay
-    await Promise.allSettled([introspection.close(), web.close()]);
+    await Promise.allSettled([introspection.close(), web.close(), metrics.close()]);
     await release();
     throw thrown;
   });
@@ -99,22 +105,55 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   // after the recovery, since plugins receive the list of pods and containers. Pods that come now wait for the plugins
   // of the directory. If a required plugin did not start, the validator refuses each container
   await nri.start();
+  // last: no list of pods needs it, and a request for a URL starts it before
+  await streaming.start();
   return {
     troupe,
     pageUrl: web.value?.url,
     socketTaken: taken.promise,
-    reload: async (fresh) => {
-      const plan = planReload(inEffect, fresh);
-      await assembly.reload(plan.config);
-      inEffect = plan.config;
-      return plan;
-    },
+    reload: (fresh) => reload(fresh, assembly, late, last),
     noteDropIns: (problems) => assembly.nodeFiles.noteOwn(problems),
-    noteRefusal: (reason) => {
-      refusal = reason;
+    noteFiles: (files) => {
+      last.files = files;
     },
-    stop: () => stopAll(assembly, late, server, streaming),
+    noteRefusal: (reason) => {
+      last.refusal = reason;
+      assembly.observability.metrics.outcomes.reloaded(reason === undefined);
+    },
+    stop: () => stopAll(assembly, late, server),
   };
+}
+
+function configViews(now: () => Config, last: LastReload): ConfigViews {
+  return {
+    configView: now,
+    configRefusal: () => last.refusal,
+    configWaiting: () => last.waiting,
+    configFiles: () => last.files,
+  };
+}
+
+/** What Status and the introspection show of the last reload. */
+interface LastReload {
+  refusal: string | undefined;
+  waiting: readonly string[];
+  /** The files that the configuration is from. */
+  files: readonly string[];
+}
+
+async function reload(
+  fresh: Config,
+  assembly: Assembly,
+  { streaming, metrics }: Pick<LateParts, 'streaming' | 'metrics'>,
+  last: LastReload,
+): Promise<ReloadPlan> {
+  const plan = planReload(assembly.now(), fresh);
+  const useStreams = await streaming.prepare(plan.config);
+  await assembly.reload(plan.config);
+  useStreams();
+  await metrics.reload(plan.config);
+  last.waiting = plan.waiting;
+  return plan;
 }
 
 /** Lists the images of a store that could be read only later. A failure is logged, and the next start tries again. */
@@ -127,24 +166,34 @@ async function adoptLater(root: string, { ports, images }: Assembly): Promise<vo
 }
 
 interface LateParts {
+  readonly streaming: Streams;
   readonly introspection: LatePart<IntrospectionServer>;
   readonly web: LatePart<WebServer | undefined>;
+  readonly metrics: MetricsListener;
   readonly nri: LatePart<void>;
 }
 
 /** The parts that are used whenever they come; none is started here. */
 function lateParts(config: Config, assembly: Assembly, views: ConfigViews, part: PartReport): LateParts {
   const { ports } = assembly;
-  const options = introspectionOptions(config, assembly, views);
+  const options = introspectionOptions(config, assembly, views, () => page.value);
   const again = { againMs: launchLimits.partAgainMs };
+  const page = new LatePart(
+    part,
+    'introspection page',
+    () => servePage(config, assembly, options, views.configView),
+    again,
+  );
   return {
+    streaming: lateStreams(assembly.now, assembly),
     introspection: new LatePart(
       part,
       'introspection socket',
       () => introspect(config, options, ports.log),
       again,
     ),
-    web: new LatePart(part, 'introspection page', () => servePage(config, assembly, options), again),
+    web: page,
+    metrics: new MetricsListener(config, assembly, views.configView),
     nri: new LatePart(part, 'nri', () => assembly.nri?.start() ?? Promise.resolve(), {
       ...again,
       reportedMs: nriStartMs(config),
@@ -157,18 +206,17 @@ async function stopAll(
   { troupe, nri, release }: Assembly,
   late: LateParts,
   server: CriServer,
-  streaming: Streams,
 ): Promise<void> {
-  await Promise.all([server.drain(), troupe.drain(), streaming.close()]);
+  await Promise.all([server.drain(), troupe.drain(), late.streaming.close()]);
   await late.nri.close();
   await nri?.close();
-  await Promise.all([server.close(), late.introspection.close(), late.web.close()]);
+  await Promise.all([server.close(), late.introspection.close(), late.web.close(), late.metrics.close()]);
   await release();
 }
 
 async function serve(
   config: Config,
-  { ports, troupe, observability, apparmor, lostFacts }: Assembly,
+  { ports, troupe, observability, apparmor, lostFacts, usePodCidr }: Assembly,
   urls: UrlIssuer,
   views: ConfigViews,
   listen: CriServerOptions['listen'],
@@ -193,7 +241,9 @@ async function serve(
     ...views,
     lostFacts,
     restoresCheckpoints: config.runtime.restore,
+    usePodCidr,
     conditions: observability.conditions,
+    eventsDropped: (events) => observability.metrics.outcomes.dropped('GetContainerEvents', events),
     unread: new UnreadUsage(log, clock),
     specs: shownSpecs(createLayout(config)),
     urls,
@@ -222,23 +272,48 @@ function introspect(config: Config, options: IntrospectionOptions, log: Log): Pr
 function introspectionOptions(
   config: Config,
   { ports, troupe, recorder, lostFacts, observability }: Assembly,
-  { configView, configRefusal }: ConfigViews,
+  views: ConfigViews,
+  web: () => WebServer | undefined,
 ): IntrospectionOptions {
   const { clock } = ports;
   return {
     troupe,
     recorder,
+    flight: observability.flight,
     clock,
     charts: troupeCharts,
     activity: troupe.activity,
     version: VERSION,
     process: { pid: process.pid, startedNs: clock.nowNs(), rssBytes: () => process.memoryUsage.rss() },
     socket: config.socket,
-    configView,
-    configRefusal,
+    ...views,
     lostFacts,
+    changesDropped: (changes) => observability.metrics.outcomes.dropped('Watch', changes),
     conditions: observability.conditions,
+    disks: diskFigures(config, clock),
+    page: () => {
+      const origin = web()?.origin;
+      return origin === undefined ? undefined : { origin, tokenFile: tokenFile(config) };
+    },
   };
+}
+
+/** Of the disks of state, pods and images; the first reading starts now. */
+function diskFigures(
+  { state, root, storage }: Config,
+  clock: Assembly['ports']['clock'],
+): IntrospectionOptions['disks'] {
+  const images = storage.image_store === '' ? root : storage.image_store;
+  const disks = new DiskSpaces(
+    [
+      { path: root, holds: 'pods' },
+      { path: images, holds: 'images' },
+      { path: state, holds: 'state' },
+    ],
+    clock,
+  );
+  void disks.read();
+  return () => disks.figures();
 }
 
 /** The page and the metrics, if configured. The log has the path of the token, not the token. */
@@ -246,14 +321,16 @@ async function servePage(
   config: Config,
   { ports, observability }: Assembly,
   introspection: IntrospectionOptions,
+  configView: () => Config,
 ): Promise<WebServer | undefined> {
-  const { http_address: address, metrics: access } = config.introspection;
+  const { http_address: address } = config.introspection;
   if (address === '') return undefined;
   const { random, log } = ports;
-  const tokenFile = join(config.state, 'introspection.token');
-  const token = await accessToken(tokenFile, random, process.getuid?.() ?? 0);
+  const file = tokenFile(config);
+  const token = await accessToken(file, random, process.getuid?.() ?? 0);
   const metrics = (): Promise<string> => observability.metrics.text();
-  const web = await startWeb({ address, token, introspection, metrics, metricsAreOpen: access === 'open' });
-  log.info({ page: web.origin, tokenFile }, 'serving the introspection page');
+  const metricsAreOpen = (): boolean => configView().introspection.metrics === 'open';
+  const web = await startWeb({ address, token, introspection, metrics, metricsAreOpen });
+  log.info({ page: web.origin, tokenFile: file }, 'serving the introspection page');
   return web;
 }

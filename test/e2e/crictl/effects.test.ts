@@ -2,6 +2,7 @@
 // simulation's golden list.
 import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readGolden } from '../../sim/golden.ts';
@@ -137,6 +138,8 @@ describePods('crash points of the real daemon', () => {
     // Signalled from outside, so that it ends while no operation runs.
     execFileSync('touch', [`/proc/${pid}/root/tmp/go`]);
     await until(async () => (await crictl.container(job)).status.state === 'CONTAINER_EXITED');
+    // the exit is shown once it is recorded; what follows it must not count as the next operation's
+    await until(async () => !(await readFile('/proc/self/mountinfo', 'utf8')).includes(job));
     const shared = await runPod('shared', 0);
     const lasting = await create(shared, 'lasting', untilTermed(0));
     await call('start', lasting);

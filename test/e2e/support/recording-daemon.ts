@@ -39,7 +39,7 @@ const [config = '', root = '', state = '', socket = ''] = process.argv.slice(2);
 const pairs = new Set<string>();
 let operation = 'start';
 const daemon = await startDaemon(
-  await loadConfig(config, true, { root, state, socket }),
+  (await loadConfig(config, true, { root, state, socket })).config,
   silentLog,
   (ports) =>
     recordEffects(withoutJanitor(ports), (effect) => {

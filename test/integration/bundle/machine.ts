@@ -73,7 +73,7 @@ export interface Machine {
 export async function makeMachine(handler: Partial<SpecHandler> = {}): Promise<Machine> {
   const dir = mkdtempSync(join(tmpdir(), 'troupe-bundle-'));
   const layout = createLayout({ root: join(dir, 'root'), state: join(dir, 'state') });
-  const host = await probeSpecHost({ rlimits: {}, log: silentLog });
+  const host = await probeSpecHost();
   const rootfs = layout.rootfs(CONTAINER_ID);
   makeRootfs(rootfs);
   const files = layout.sandboxFiles(SANDBOX_ID);
@@ -83,8 +83,8 @@ export async function makeMachine(handler: Partial<SpecHandler> = {}): Promise<M
   const handlerFeatures = (): SpecHandler => ({ recursiveReadOnlyMounts: true, ...handler });
   const runc = (...args: string[]): string => runcSync(layout, args);
   const node = {
-    hooks: new HookDirectories([join(dir, 'hooks.d')]),
-    cdi: new CdiRegistry([join(dir, 'cdi'), join(dir, 'cdi-run')]),
+    hooks: new HookDirectories(() => [join(dir, 'hooks.d')]),
+    cdi: new CdiRegistry(() => [join(dir, 'cdi'), join(dir, 'cdi-run')]),
   };
   return {
     layout,

@@ -108,7 +108,7 @@ describe('the socket file', () => {
       fault: { kind: 'invalidRequest' },
     });
     const directory = scratchDirectory();
-    const longest = join(directory, 'x'.repeat(hostLimits.socketPathBytes - 3 - directory.length - 1));
+    const longest = join(directory, 'x'.repeat(hostLimits.privateSocketPathBytes - directory.length - 1));
     const { client } = await serve(methods, { socketPath: longest });
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
     await expect(serve(methods, { socketPath: `${longest}x` })).rejects.toMatchObject({

@@ -10,6 +10,8 @@ import {
   MountSchema,
   NamespaceMode,
   PodSandboxConfigSchema,
+  SecurityProfileSchema,
+  SecurityProfile_ProfileType,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
@@ -31,6 +33,8 @@ export interface PodRequest {
   readonly mounts?: readonly Exclude<MessageInitShape<typeof MountSchema>, Message>[];
   /** Qualified names of devices. */
   readonly cdi?: readonly string[];
+  /** With the built-in seccomp profile; by default without one. */
+  readonly isConfined?: boolean;
 }
 
 /** Creates pod and container; the container is not started. On the host's network: nothing here is about CNI. */
@@ -59,6 +63,10 @@ export async function makePod(world: World, name: string, request: PodRequest = 
   container.CDIDevices.push(
     ...(request.cdi ?? []).map((device) => create(CDIDeviceSchema, { name: device })),
   );
+  if (request.isConfined === true && container.linux?.securityContext !== undefined)
+    container.linux.securityContext.seccomp = create(SecurityProfileSchema, {
+      profileType: SecurityProfile_ProfileType.RuntimeDefault,
+    });
   if (request.limits !== undefined && container.linux !== undefined) {
     container.linux.resources = create(LinuxContainerResourcesSchema, {
       oomScoreAdj: 1000n,

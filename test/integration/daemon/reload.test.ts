@@ -4,8 +4,11 @@ import { mkdirSync, rmSync, symlinkSync, writeFileSync, readFileSync } from 'nod
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { flawSummary } from '../../../src/oci/runtime/handlers/known-flaws.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { closeWorld, hostOnlyWorld } from './pod.ts';
+import { run } from '../../support/run.ts';
+import { checkout } from '../../support/tools/cache.ts';
 import { notRoot, unless } from '../../support/skips/unless.ts';
 import { injects } from '../../support/faults/injects.ts';
 
@@ -138,5 +141,18 @@ unless(describe, notRoot())('a configuration that is reloaded', () => {
     expect(await logged(REFUSED)).toBeGreaterThan(before);
     expect(await logged(REFUSED)).toBeLessThan(before + 40);
     expect((await reported()).refusal).toBeUndefined();
+  });
+
+  it('reports the flaws of the runtime once for each start, and in troupe status', async () => {
+    writeFileSync(file, good);
+    rmSync(dropIn, { force: true });
+    await hangUp(TAKEN);
+    await hangUp(TAKEN);
+    const { stdout } = await run([join(checkout, 'bin/troupe'), 'status', '--state', world.instance.state]);
+    const version = execFileSync('runc', ['--version'], { encoding: 'utf8' });
+    const summary = flawSummary(version);
+    expect(stdout.includes('known flaw')).toBe(summary !== '');
+    expect(await logged('known flaw')).toBe(summary === '' ? 0 : 1);
+    expect(stdout).toContain(summary);
   });
 });

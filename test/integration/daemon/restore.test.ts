@@ -13,6 +13,7 @@ import { archive, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { checkpointTar, CONFIG, coreImage, SPEC } from '../checkpoint/archives.ts';
 import type { Parts } from '../checkpoint/archives.ts';
 import { fakeCriu, RUNC } from './fake-criu.ts';
+import { untilTrue } from '../../support/turns.ts';
 import { code, refusalOf } from './refusal.ts';
 import type { Refusal } from './refusal.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
@@ -272,7 +273,8 @@ describePods('restores', () => {
       state: ContainerState.CONTAINER_EXITED,
       reason: 'StartError',
     });
-    expect(commands()).not.toContain(id);
+    // the exit is shown once it is recorded, before the runtime's delete has ended
+    await untilTrue(() => !commands().includes(id));
     await remove(id);
     expect(images()).toEqual([]);
   });

@@ -126,7 +126,7 @@ export async function serve(
     address: '127.0.0.1',
     port: 0,
     tls: undefined,
-    allowedHosts: options.allowedHosts ?? [],
+    allowedHosts: () => options.allowedHosts ?? [],
   });
   onTestFinished(() => {
     const closing = server.close();

@@ -41,7 +41,7 @@ export async function serveTls(clientCa?: string): Promise<ServedTls> {
     streams: { exec: none, attach: none, dial: none },
     address: '127.0.0.1',
     port: 0,
-    allowedHosts: [],
+    allowedHosts: () => [],
     tls: { cert, key, clientCa: clientCa ?? '' },
   });
   onTestFinished(() => {

@@ -35,6 +35,28 @@ describe('the streaming server with TLS', () => {
     expect(await nameSeen(server.port)).toBe('DNS:second');
   });
 
+  it('uses other files, plain HTTP and TLS again at once, on the same port; a file that is missing changes nothing', async () => {
+    const { server, cert, key } = await serveTls();
+    const { port } = server;
+    const directory = await mkdtemp(join(tmpdir(), 'troupe-tls-'));
+    onTestFinished(() => rm(directory, { recursive: true, force: true }));
+    const other = { cert: join(directory, 'cert.pem'), key: join(directory, 'key.pem'), clientCa: '' };
+    await expect(server.prepareTls(other)).rejects.toThrow('ENOENT');
+    expect(await nameSeen(port)).toBe('DNS:first');
+    await store(other, selfSigned(['DNS:other']));
+    const use = await server.prepareTls(other);
+    expect(await nameSeen(port)).toBe('DNS:first');
+    use();
+    expect(await nameSeen(port)).toBe('DNS:other');
+    (await server.prepareTls(undefined))();
+    expect(await tlsUrl(server)).toMatch(/^http:/u);
+    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(404);
+    (await server.prepareTls({ cert, key, clientCa: '' }))();
+    expect(await tlsUrl(server)).toMatch(/^https:/u);
+    expect(await nameSeen(port)).toBe('DNS:first');
+    expect(server.port).toBe(port);
+  });
+
   it('refuses what is older than TLS 1.2', async () => {
     const { server } = await serveTls();
     expect(await nameSeen(server.port, { maxVersion: 'TLSv1.1', minVersion: 'TLSv1' })).not.toBe('DNS:first');

@@ -2,7 +2,7 @@
 import { storageLimits } from '../../../oci/bounds.ts';
 import { distributionLimits } from '../../../oci/images/bounds.ts';
 import type { SecretUrl } from '../../../base/secret-url.ts';
-import type { Rule } from './config-rule.ts';
+import type { ConfigKey } from './config-rule.ts';
 
 export interface ImagesSettings {
   readonly registries_conf: string;
@@ -50,29 +50,40 @@ export const imagesDefaults: ImagesSettings = {
   no_proxy: '',
 };
 
-const proxyRule: Rule = { is: 'secretUrl', form: /^https?:\/\/[^\s\0]+$/u, must: 'be the URL of a proxy' };
+const proxyRule: ConfigKey = {
+  is: 'secretUrl',
+  form: /^https?:\/\/[^\s\0]+$/u,
+  must: 'be the URL of a proxy',
+  reload: true,
+};
 
-export const imagesRule: Rule = {
+export const imagesRule: ConfigKey = {
   is: 'table',
   keys: {
-    registries_conf: { is: 'optionalPath' },
-    registries_conf_dir: { is: 'optionalPath' },
+    registries_conf: { is: 'optionalPath', reload: true },
+    registries_conf_dir: { is: 'optionalPath', reload: true },
     pinned: {
       is: 'words',
       form: /^(?:[^*\s\0]+\*?|\*[^*\s\0]+\*)$/u,
       must: 'be a list of names, of prefixes followed by *, or of parts between two *',
+      reload: true,
     },
-    auth_files: { is: 'paths' },
-    namespaced_auth_dir: { is: 'optionalPath' },
-    certs_dirs: { is: 'paths' },
-    signature_policy: { is: 'optionalPath' },
-    signature_policy_dir: { is: 'optionalPath' },
-    registries_d: { is: 'optionalPath' },
-    progress_timeout_ms: { is: 'milliseconds', most: distributionLimits.stallMostMs },
-    parallel_downloads: { is: 'count', most: storageLimits.transfersMost },
-    parallel_downloads_per_registry: { is: 'count', most: storageLimits.transfersMost },
+    auth_files: { is: 'paths', reload: true },
+    namespaced_auth_dir: { is: 'optionalPath', reload: true },
+    certs_dirs: { is: 'paths', reload: true },
+    signature_policy: { is: 'optionalPath', reload: true },
+    signature_policy_dir: { is: 'optionalPath', reload: true },
+    registries_d: { is: 'optionalPath', reload: true },
+    progress_timeout_ms: { is: 'milliseconds', most: distributionLimits.stallMostMs, reload: true },
+    parallel_downloads: { is: 'count', most: storageLimits.transfersMost, reload: true },
+    parallel_downloads_per_registry: { is: 'count', most: storageLimits.transfersMost, reload: true },
     http_proxy: proxyRule,
     https_proxy: proxyRule,
-    no_proxy: { is: 'optionalForm', form: /^[^\s\0]+$/u, must: 'be a comma-separated list of hosts' },
+    no_proxy: {
+      is: 'optionalForm',
+      form: /^[^\s\0]+$/u,
+      must: 'be a comma-separated list of hosts',
+      reload: true,
+    },
   },
 };

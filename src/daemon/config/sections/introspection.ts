@@ -1,5 +1,7 @@
 /** `introspection`: the socket, the page and the metrics. */
-import type { Rule } from './config-rule.ts';
+import { isIPv4 } from 'node:net';
+import { optionalSocketRule } from './config-rule.ts';
+import type { ConfigKey } from './config-rule.ts';
 
 export interface IntrospectionSettings {
   /** Empty: `introspection.sock` in the state directory. */
@@ -16,15 +18,19 @@ export const introspectionDefaults: IntrospectionSettings = {
   metrics: 'token',
 };
 
-export const introspectionRule: Rule = {
+function judgeAddress(text: string): string | undefined {
+  const [, host = '', port = ''] = /^(127[.\d]+|\[::1\]|localhost):(\d{1,5})$/u.exec(text) ?? [];
+  const isLoopback = host.startsWith('127') ? isIPv4(host) : host !== '';
+  return text === '' || (isLoopback && Number(port) <= 65_535)
+    ? undefined
+    : 'must be a loopback address with a port, such as 127.0.0.1:9095: the page is for this machine only';
+}
+
+export const introspectionRule: ConfigKey = {
   is: 'table',
   keys: {
-    socket: { is: 'optionalPath' },
-    http_address: {
-      is: 'optionalForm',
-      form: /^(?:127(?:\.\d{1,3}){3}|\[::1\]|localhost):\d{1,5}$/u,
-      must: 'be a loopback address with a port, such as 127.0.0.1:9095: the page is for this machine only',
-    },
-    metrics: { is: 'oneOf', values: ['token', 'open'] },
+    socket: { ...optionalSocketRule, reload: false },
+    http_address: { is: 'judged', judge: judgeAddress, reload: false },
+    metrics: { is: 'oneOf', values: ['token', 'open'], reload: true },
   },
 };

@@ -1,7 +1,8 @@
 /** `nri`: plugins of the Node Resource Interface; off unless a socket or a directory is named. */
 import { nriLimits } from '../../../nri/bounds.ts';
 import type { ValidatorSettings } from '../../../nri/validator.ts';
-import type { Rule } from './config-rule.ts';
+import { optionalSocketRule } from './config-rule.ts';
+import type { ConfigKey } from './config-rule.ts';
 
 export interface NriSettings {
   /** Where plugins connect; empty: no socket. NRI's default is /var/run/nri/nri.sock. */
@@ -35,30 +36,31 @@ export const nriDefaults: NriSettings = {
   },
 };
 
-export const nriRule: Rule = {
+export const nriRule: ConfigKey = {
   is: 'table',
   keys: {
-    socket: { is: 'optionalPath' },
-    plugin_dir: { is: 'optionalPath' },
-    plugin_config_dir: { is: 'path' },
-    registration_timeout_ms: { is: 'milliseconds', most: nriLimits.timeoutMostMs },
-    request_timeout_ms: { is: 'milliseconds', most: nriLimits.timeoutMostMs },
+    socket: { ...optionalSocketRule, reload: false },
+    plugin_dir: { is: 'optionalPath', reload: false },
+    plugin_config_dir: { is: 'path', reload: false },
+    registration_timeout_ms: { is: 'milliseconds', most: nriLimits.timeoutMostMs, reload: false },
+    request_timeout_ms: { is: 'milliseconds', most: nriLimits.timeoutMostMs, reload: false },
     default_validator: {
       is: 'table',
       keys: {
-        enable: { is: 'yesOrNo' },
-        reject_oci_hook_adjustment: { is: 'yesOrNo' },
-        reject_runtime_default_seccomp_adjustment: { is: 'yesOrNo' },
-        reject_unconfined_seccomp_adjustment: { is: 'yesOrNo' },
-        reject_custom_seccomp_adjustment: { is: 'yesOrNo' },
-        reject_namespace_adjustment: { is: 'yesOrNo' },
-        reject_sysctl_adjustment: { is: 'yesOrNo' },
+        enable: { is: 'yesOrNo', reload: false },
+        reject_oci_hook_adjustment: { is: 'yesOrNo', reload: false },
+        reject_runtime_default_seccomp_adjustment: { is: 'yesOrNo', reload: false },
+        reject_unconfined_seccomp_adjustment: { is: 'yesOrNo', reload: false },
+        reject_custom_seccomp_adjustment: { is: 'yesOrNo', reload: false },
+        reject_namespace_adjustment: { is: 'yesOrNo', reload: false },
+        reject_sysctl_adjustment: { is: 'yesOrNo', reload: false },
         required_plugins: {
           is: 'words',
           form: /^[A-Za-z0-9_.+-]+$/u,
           must: 'be a list of plugin names without index',
+          reload: false,
         },
-        tolerate_missing_plugins_annotation: { is: 'text' },
+        tolerate_missing_plugins_annotation: { is: 'text', reload: false },
       },
     },
   },

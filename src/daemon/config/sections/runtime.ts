@@ -1,5 +1,6 @@
 /** `runtime`: how containers are run, and by which handlers. */
-import type { Rule } from './config-rule.ts';
+import { optionalProgramRule, programRule } from './config-rule.ts';
+import type { ConfigKey, Rule } from './config-rule.ts';
 
 export interface HandlerSettings {
   /** Absolute path, or the name of a program in the usual directories; empty: the handler's name. */
@@ -68,7 +69,7 @@ export const runtimeDefaults: RuntimeSettings = {
 };
 
 const handlerRules: Readonly<Record<string, Rule>> = {
-  path: { is: 'text' },
+  path: optionalProgramRule,
   type: { is: 'oneOf', values: ['oci', 'vm'] },
   root: { is: 'optionalPath' },
   // each option is one word: a separate value could be read as the verb
@@ -77,7 +78,7 @@ const handlerRules: Readonly<Record<string, Rule>> = {
     form: /^--?[A-Za-z][^\0]*$/u,
     must: 'be a list of options such as "--debug" or "--platform=kvm"',
   },
-  monitor: { is: 'text' },
+  monitor: optionalProgramRule,
   shortcuts: { is: 'yesOrNo' },
   short_seccomp: { is: 'yesOrNo' },
   no_pivot: { is: 'yesOrNo' },
@@ -92,24 +93,25 @@ const handlerRules: Readonly<Record<string, Rule>> = {
   seccomp_profile: { is: 'optionalPath' },
 };
 
-export const runtimeRule: Rule = {
+export const runtimeRule: ConfigKey = {
   is: 'table',
   keys: {
-    default_handler: { is: 'text' },
-    monitor: { is: 'text' },
-    handlers: { is: 'named', each: handlerRules, name: /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u },
+    default_handler: { is: 'text', reload: true },
+    monitor: { ...programRule, reload: false },
+    handlers: { is: 'named', each: handlerRules, name: /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u, reload: true },
     rlimits: {
       is: 'named',
       each: { soft: { is: 'limit' }, hard: { is: 'limit' } },
       isWhole: true,
       name: /^(?:as|core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)$/u,
+      reload: true,
     },
-    cdi_dirs: { is: 'paths' },
-    hooks_dirs: { is: 'paths' },
-    device_ownership_from_security_context: { is: 'yesOrNo' },
+    cdi_dirs: { is: 'paths', reload: true },
+    hooks_dirs: { is: 'paths', reload: true },
+    device_ownership_from_security_context: { is: 'yesOrNo', reload: true },
     // conmon writes pieces of 8 KiB, which must fit
-    log_size_max: { is: 'limit', least: 8192 },
-    criu: { is: 'text' },
-    restore: { is: 'yesOrNo' },
+    log_size_max: { is: 'limit', least: 8192, reload: true },
+    criu: { ...optionalProgramRule, reload: false },
+    restore: { is: 'yesOrNo', reload: false },
   },
 };

@@ -1,5 +1,7 @@
 /** `storage`: where images and containers' files are kept, and how a root file system is made from an image. */
-import type { Rule } from './config-rule.ts';
+import { driverNameRefusal } from '../../../oci/images/store/drivers/driver-name.ts';
+import { optionalProgramRule } from './config-rule.ts';
+import type { ConfigKey } from './config-rule.ts';
 
 export interface StorageSettings {
   /** `overlay`, `fuse-overlayfs`, `vfs`, `btrfs` or `erofs`. */
@@ -14,9 +16,9 @@ export interface StorageSettings {
   readonly overlay_volatile: boolean;
   /** Bytes that one container may write. */
   readonly container_size: number | 'unlimited';
-  /** The program of the driver fuse-overlayfs. */
+  /** The program of the driver fuse-overlayfs; may be empty with another driver. */
   readonly mount_program: string;
-  /** The program of the driver erofs. */
+  /** The program of the driver erofs; the same. */
   readonly erofs_program: string;
 }
 
@@ -31,17 +33,16 @@ export const storageDefaults: StorageSettings = {
   erofs_program: 'mkfs.erofs',
 };
 
-export const storageRule: Rule = {
+export const storageRule: ConfigKey = {
   is: 'table',
   keys: {
-    // any text: an unsupported driver is refused with its reason when the store is opened
-    driver: { is: 'text' },
-    image_store: { is: 'optionalPath' },
-    additional_stores: { is: 'paths' },
-    overlay_metacopy: { is: 'yesOrNo' },
-    overlay_volatile: { is: 'yesOrNo' },
-    container_size: { is: 'limit', least: 1024 * 1024 },
-    mount_program: { is: 'text' },
-    erofs_program: { is: 'text' },
+    driver: { is: 'judged', judge: driverNameRefusal, reload: false },
+    image_store: { is: 'optionalPath', reload: false },
+    additional_stores: { is: 'paths', reload: false },
+    overlay_metacopy: { is: 'yesOrNo', reload: false },
+    overlay_volatile: { is: 'yesOrNo', reload: false },
+    container_size: { is: 'limit', least: 1024 * 1024, reload: false },
+    mount_program: { ...optionalProgramRule, reload: false },
+    erofs_program: { ...optionalProgramRule, reload: false },
   },
 };

@@ -1,5 +1,6 @@
 /** `streaming`: the server for exec, attach and port-forward. */
-import type { Rule } from './config-rule.ts';
+import { isIP } from 'node:net';
+import type { ConfigKey } from './config-rule.ts';
 
 export interface StreamingSettings {
   /** Address of the server for exec, attach and port-forward; the kubelet must reach it. */
@@ -24,14 +25,21 @@ export const streamingDefaults: StreamingSettings = {
   allowed_hosts: [],
 };
 
-export const streamingRule: Rule = {
+export const streamingRule: ConfigKey = {
   is: 'table',
   keys: {
-    address: { is: 'optionalForm', form: /^[0-9a-fA-F:.]+$/u, must: 'be an IPv4 or IPv6 address' },
-    port: { is: 'port' },
-    tls_cert: { is: 'optionalPath' },
-    tls_key: { is: 'optionalPath' },
-    tls_client_ca: { is: 'optionalPath' },
-    allowed_hosts: { is: 'hosts' },
+    address: {
+      is: 'judged',
+      judge: (text) =>
+        text === '' || (isIP(text) !== 0 && !text.includes('%'))
+          ? undefined
+          : 'must be an IPv4 or IPv6 address',
+      reload: false,
+    },
+    port: { is: 'port', reload: false },
+    tls_cert: { is: 'optionalPath', reload: true },
+    tls_key: { is: 'optionalPath', reload: true },
+    tls_client_ca: { is: 'optionalPath', reload: true },
+    allowed_hosts: { is: 'hosts', reload: true },
   },
 };

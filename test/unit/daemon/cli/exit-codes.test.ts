@@ -1,5 +1,5 @@
 // What the program itself ends with when its command line or its configuration is wrong.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -20,6 +20,7 @@ describe('the exit code', () => {
 
   it.each([
     ['serve', '--nonsense'],
+    ['--nonsense', 'serve'],
     ['serve', 'word'],
     ['serve', '--root'],
     ['start', '--nonsense'],
@@ -48,23 +49,93 @@ describe('the exit code', () => {
         join(directory, 'state'),
       ];
       expect(await troupe('serve', ...places)).toMatchObject({ code: EXIT.config });
-      expect(await troupe('ps', ...places)).toMatchObject({ code: EXIT.usage });
+      expect(await troupe('check', ...places)).toMatchObject({ code: EXIT.usage });
     },
   );
 
-  it.each([['serve', '--help'], ['start', '-h', '--root', '/nowhere'], ['ps', '--help'], ['help']])(
-    'is 0 for help, which nothing else is done for: %s %s',
-    async (...args) => {
-      const { code, stdout, stderr } = await troupe(...args);
-      expect({ code, stderr }).toEqual({ code: EXIT.ok, stderr: '' });
-      expect(stdout).toContain('troupe serve           serve the CRI');
-    },
-  );
+  it('F95 is not for a wrong configuration of commands that only ask the daemon: they name it, and ask', async () => {
+    const config = join(directory, 'wrong.toml');
+    const socket = join(directory, 'introspection.sock');
+    writeFileSync(config, `speed = 3\nstate = "${directory}"\n`);
+    const { code, stderr } = await troupe('ps', '--config', config);
+    expect({ code, lines: stderr.trim().split('\n') }).toEqual({
+      code: EXIT.unreachable,
+      lines: [
+        `troupe ps: read configuration ${config}, line 1: speed: no such key`,
+        `troupe ps: asking the daemon at ${socket} all the same`,
+        expect.stringContaining(`no daemon answers at ${socket}`),
+      ],
+    });
+  });
+
+  it('F95 of config --check is 78, with every error of the file and its drop-ins, else 0', async () => {
+    const config = join(directory, 'checked.toml');
+    const dropIn = join(`${config}.d`, '10-more.toml');
+    mkdirSync(`${config}.d`);
+    writeFileSync(config, '[network]\ndefault_subnt = "x"\n');
+    writeFileSync(dropIn, '[streaming]\nport = 70000\n');
+    const lines = [
+      `${config}, line 2: network.default_subnt: no such key; did you mean network.default_subnet?`,
+      `${dropIn}, line 2: streaming.port: must be a number from 0 to 65535`,
+    ];
+    expect(await troupe('config', '--check', config)).toEqual({
+      code: EXIT.config,
+      signal: undefined,
+      stdout: `${lines.join('\n')}\n`,
+      stderr: 'troupe config: 2 errors\n',
+    });
+    const { stdout } = await troupe('config', '--check', '--json', '--config', config);
+    expect(JSON.parse(stdout)).toMatchObject({
+      files: [config, dropIn],
+      problems: [{ line: 2, key: 'network.default_subnt' }, { file: dropIn }],
+    });
+    expect(await troupe('config', '--check', join(directory, 'none.toml'))).toMatchObject({
+      code: EXIT.config,
+      stdout: `${join(directory, 'none.toml')}: not found\n`,
+    });
+    writeFileSync(config, '');
+    writeFileSync(dropIn, '[streaming]\nport = 7000\n');
+    expect(await troupe('config', '--check', config)).toMatchObject({
+      code: EXIT.ok,
+      stdout: `no error in ${config}, ${dropIn}\n`,
+    });
+  });
+
+  it('F95 a start reports every wrong value, without a stack', async () => {
+    const config = join(directory, 'two.toml');
+    writeFileSync(config, 'network.default_subnet = "foo"\nspeed = 3\n');
+    const { code, stderr } = await troupe('serve', '--config', config, '--log-level', 'loud');
+    expect({ code, lines: stderr.trim().split('\n') }).toEqual({
+      code: EXIT.config,
+      lines: [
+        'troupe: read configuration: 3 errors',
+        expect.stringContaining(`  ${config}, line 1: network.default_subnet: foo is not an address`),
+        `  ${config}, line 2: speed: no such key`,
+        expect.stringContaining('  command line: --log-level: loud: must be one of'),
+      ],
+    });
+  });
+
+  it.each([
+    [['serve', '--help'], 'troupe serve: serve the CRI'],
+    [['start', '-h', '--root', '/nowhere'], 'troupe start: the same'],
+    [['--json', 'ps', '--help'], 'troupe ps: pods, their containers'],
+    [['help'], 'serve the CRI in the foreground\n'],
+    [['help', 'why'], 'troupe why: '],
+    [['man', 'why'], '.TH TROUPE-WHY 1'],
+    [['completion', 'bash'], 'complete -F _troupe troupe'],
+  ])('is 0 for help, which nothing else is done for: %j', async (args, expected) => {
+    const { code, stdout, stderr } = await troupe(...args);
+    expect({ code, stderr }).toEqual({ code: EXIT.ok, stderr: '' });
+    expect(stdout).toContain(expected);
+  });
 
   it.each([
     ['ps', '--nonsense'],
     ['serv', '--root'],
     ['--config', 'serve'],
+    ['help', 'nonsense'],
+    ['completion', 'csh'],
   ])('of any other command is 2: %s %s', async (...args) => {
     expect(await troupe(...args)).toMatchObject({ code: EXIT.usage });
   });

@@ -65,9 +65,6 @@ const waiting: Fields = {
 };
 
 describe('ps', () => {
-  it('shows an empty instance', () =>
-    expect(psLines([], NOW, screen)).toEqual(['no pods, no containers, no pulls']));
-
   it('shows a tree with what each waits on, orphans and pulls last', () => {
     const pull = create(ActorSchema, {
       address: 'pull/p1',
@@ -166,7 +163,7 @@ describe('why', () => {
       '            /usr/sbin/runc kill "a b"',
       '            [<0>] rpc_wait',
       '            [<0>] nfs_wait',
-      '  before    4 more: troupe log',
+      '  before    4 more: troupe history',
       ...[4, 5, 6, 7, 8, 9, 10].map(
         (at) => `  ${`${at < 11 ? `${20 - at}s` : ''} ago`.padStart(10)}  s${at} → s${at + 1}  on success`,
       ),

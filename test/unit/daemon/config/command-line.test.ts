@@ -1,26 +1,41 @@
 import { describe, expect, it } from 'vitest';
-import { parseCommandLine, USAGE } from '../../../../src/daemon/config/command-line.ts';
+import { asksForDaemon } from '../../../../src/daemon/commands/global-options.ts';
+import { parseCommandLine } from '../../../../src/daemon/config/command-line.ts';
 
 describe('the command line', () => {
-  it('takes options before and after the command, in both forms', () => {
-    const line = parseCommandLine([
-      'why',
-      '--state',
-      '/run/t',
-      'web/app',
-      '--introspection=/i.sock',
-      '--json',
-    ]);
-    expect(line).toEqual({
+  it('takes options in both forms, before and after the command', () => {
+    const line = {
       command: 'why',
       options: { state: '/run/t', introspection: '/i.sock' },
       flags: new Set(['json']),
       words: ['web/app'],
-    });
+    };
+    for (const argv of [
+      ['why', '--state', '/run/t', 'web/app', '--introspection=/i.sock', '--json'],
+      ['--state', '/run/t', '--introspection=/i.sock', '--json', 'why', 'web/app'],
+      ['--json', '--state', '/run/t', 'why', '--introspection', '/i.sock', 'web/app'],
+    ])
+      expect(parseCommandLine(argv)).toEqual(line);
     expect(parseCommandLine(['serve', '--root=/a=b'])).toMatchObject({
       command: 'serve',
       options: { root: '/a=b' },
     });
+  });
+
+  it.each([
+    [['serve', '--nonsense'], true],
+    [['--config', 'ps', 'start'], true],
+    [['--config=/x', 'serve'], true],
+    [['--json', 'serve'], true],
+    [['--config', 'serve'], false],
+    [['ps', 'serve'], false],
+    [['--toString', 'ps'], false],
+    [[], false],
+  ])('%j starts the daemon: %s', (argv, isDaemon) => expect(asksForDaemon(argv)).toBe(isDaemon));
+
+  it('takes a word, or none, where a flag asks for it', () => {
+    expect(parseCommandLine(['config', '--check', 'f.toml']).words).toEqual(['f.toml']);
+    expect(parseCommandLine(['config', '--check']).words).toEqual([]);
   });
 
   it('takes two words where two are wanted', () => {
@@ -35,64 +50,46 @@ describe('the command line', () => {
   });
 
   it.each([
-    [[], 'help'],
-    [['help'], 'help'],
-    [['--help'], 'help'],
-    [['-h'], 'help'],
-    [['ps', '--help'], 'help'],
-    [['why', '-h'], 'help'],
-    [['--version'], 'version'],
-  ])('%j is %s', (argv, command) => expect(parseCommandLine(argv).command).toBe(command));
+    [[], 'help', []],
+    [['help'], 'help', []],
+    [['--help'], 'help', []],
+    [['-h'], 'help', []],
+    [['ps', '--help'], 'help', ['ps']],
+    [['why', '-h'], 'help', ['why']],
+    [['help', 'why'], 'help', ['why']],
+    [['--state', '/x', 'ps', '--nonsense', '--help'], 'help', ['ps']],
+    [['log', '--help'], 'help', ['history']],
+    [['--version'], 'version', []],
+    [['log', 'web'], 'history', ['web']],
+  ])('%j is %s of %j', (argv, command, words) =>
+    expect(parseCommandLine(argv)).toMatchObject({ command, words }),
+  );
 
   it.each([
     [['nonsense'], 'troupe nonsense: no such command; see troupe help'],
-    [['ps', '--nonsense'], 'troupe ps: no such option --nonsense; see troupe help'],
-    [['ps', '--json=yes'], 'troupe ps: no such option --json=yes; see troupe help'],
-    [['ps', '-x'], 'troupe ps: no such option -x; see troupe help'],
-    [['ps', '--state'], 'troupe ps: --state needs a value; see troupe help'],
-    [['ps', 'web'], 'troupe ps: unexpected argument web; see troupe help'],
-    [['why'], 'troupe why: expected one pod, container or id; see troupe help'],
-    [['log', 'a', 'b'], 'troupe log: expected one pod, container or id; see troupe help'],
-    [['import'], 'troupe import: expected one source; see troupe help'],
-    [['export', 'a'], 'troupe export: expected one image and one target; see troupe help'],
-    [['export', 'a', 'b', 'c'], 'troupe export: expected one image and one target; see troupe help'],
-    [['serve', '--json'], 'troupe serve: no such option --json; see troupe help'],
-    [['ps', '--repair'], 'troupe ps: no such option --repair; see troupe help'],
-    [['wipe', '--introspection', '/x'], 'troupe wipe: no such option --introspection; see troupe help'],
+    [['nonsense', '--help'], 'troupe nonsense: no such command; see troupe help'],
+    [['sttaus'], 'troupe sttaus: no such command (did you mean status?); see troupe help'],
+    [['help', 'wath'], 'troupe wath: no such command (did you mean watch?); see troupe help'],
     [['toString'], 'troupe toString: no such command; see troupe help'],
-  ])('%j is refused', (argv, message) => expect(() => parseCommandLine(argv)).toThrow(message));
-
-  it('the usage fits 120 columns and names every command and option', () => {
-    for (const line of USAGE.split('\n')) expect(line.length).toBeLessThanOrEqual(120);
-    for (const word of [
-      'serve',
-      'start',
-      'ps',
-      'why',
-      'log',
-      'watch',
-      'status',
-      'config',
-      'check',
-      'wipe',
-      'version',
-      'images',
-      'gc',
-      'pull',
-      'inspect',
-      'import',
-      'export',
-      '--name',
-      '--layers',
-      '--dry-run',
-      '--repair',
-      '--force',
-      '--now',
-      '--after',
-      '--default',
-      '--json',
-    ]) {
-      expect(USAGE).toMatch(new RegExp(`(?:^|\\s)${word}\\b`, 'mu'));
-    }
-  });
+    [['--config', 'serve'], 'troupe: expected a command; see troupe help'],
+    [['ps', '--nonsense'], 'troupe ps: no such option --nonsense; see troupe help ps'],
+    [['ps', '--jsno'], 'troupe ps: no such option --jsno (did you mean --json?); see troupe help ps'],
+    [['ps', '--json=yes'], 'troupe ps: no such option --json=yes (did you mean --json?); see troupe help ps'],
+    [['ps', '-x'], 'troupe ps: no such option -x; see troupe help ps'],
+    [['ps', '--state'], 'troupe ps: --state needs a value; see troupe help ps'],
+    [['ps', 'web'], 'troupe ps: unexpected argument web; see troupe help ps'],
+    [['config', 'f'], 'troupe config: unexpected argument f; see troupe help config'],
+    [['config', '--check', 'f', 'g'], 'troupe config: expected one file; see troupe help config'],
+    [['why'], 'troupe why: expected one pod, container or id; see troupe help why'],
+    [['log', 'a', 'b'], 'troupe history: expected one pod, container or id; see troupe help history'],
+    [['import'], 'troupe import: expected one source; see troupe help import'],
+    [['export', 'a'], 'troupe export: expected one image and one target; see troupe help export'],
+    [['export', 'a', 'b', 'c'], 'troupe export: expected one image and one target; see troupe help export'],
+    [['serve', '--json'], 'troupe serve: no such option --json; see troupe help serve'],
+    [['ps', '--repair'], 'troupe ps: no such option --repair; see troupe help ps'],
+    [['wipe', '--introspection', '/x'], 'troupe wipe: no such option --introspection; see troupe help wipe'],
+    [['--introspection', '/x', 'wipe'], 'troupe wipe: no such option --introspection; see troupe help wipe'],
+  ])('%j is refused', (argv, message) =>
+    expect(() => parseCommandLine(argv)).toThrow(new RegExp(`^${RegExp.escape(message)}$`, 'u')),
+  );
 });

@@ -50,8 +50,8 @@ describe('the password of a proxy', () => {
   });
 
   it('S92 is a change by itself, although no view shows it', () => {
-    expect(planReload(config, withPassword('canary')).waiting).toEqual([]);
-    expect(planReload(config, withPassword('another')).waiting).toEqual([
+    expect(planReload(config, withPassword('canary')).changed).toEqual([]);
+    expect(planReload(config, withPassword('another')).changed).toEqual([
       'images.http_proxy',
       'images.https_proxy',
     ]);
@@ -71,7 +71,7 @@ describe('the password of a proxy', () => {
 it('S92 every key that may hold a password is of the type that hides it', () => {
   /** Paths of files, names and addresses that are refused with credentials in them. */
   const harmless =
-    /^(?:images\.(?:auth_files|namespaced_auth_dir|no_proxy)|tracing\.endpoint|nri\..*|introspection\.http_address|streaming\.address)$/u;
+    /^(?:images\.(?:auth_files|namespaced_auth_dir|no_proxy)|tracing\.(?:endpoint|headers_file)|metrics\.address|nri\..*|introspection\.http_address|streaming\.address)$/u;
   const found: string[] = [];
   const visit = (rules: Readonly<Record<string, Rule>>, path: string): void => {
     for (const [key, rule] of Object.entries(rules)) {

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { configAgain, configOf } from '../../../../src/daemon/cli/config-of.ts';
 import { loadConfig, readConfig } from '../../../../src/daemon/config/config.ts';
 import { defaultConfig } from '../../../../src/daemon/config/config-schema.ts';
 import { handlersOf } from '../../../../src/daemon/wiring/handlers.ts';
@@ -42,7 +43,8 @@ describe('F95 drop-ins of the configuration', () => {
     dropIn('30.toml', '[images]\nhttps_proxy = "http://q.example"\n');
     const { config, problems } = await read();
     expect(problems).toEqual({
-      '10.toml': 'line 2: images.no_such: no such key; and 1 more',
+      '10.toml':
+        'line 2: images.no_such: no such key; line 5: streaming.port: must be a number from 0 to 65535',
       '20.toml': expect.stringMatching(/^line 2: /u),
     });
     const proxies = [config.images.http_proxy, config.images.https_proxy].map(String);
@@ -92,7 +94,9 @@ describe('F95 drop-ins of the configuration', () => {
     dropIn('10.toml', '[cgroup]\ndriver = "cgroupfs"\nparent = "troupe.slice"\n');
     const { config, problems } = await read();
     expect(config.cgroup).toEqual({ driver: defaultConfig.cgroup.driver, parent: config.cgroup.parent });
-    expect(problems).toEqual({ 'troupe.toml.d': expect.stringContaining('cgroup.parent') });
+    expect(problems).toEqual({
+      '10.toml': 'line 3: cgroup.parent: troupe.slice: with the driver cgroupfs it must not be a slice',
+    });
   });
 
   it.each([
@@ -117,7 +121,7 @@ describe('F95 drop-ins of the configuration', () => {
   it('an invalid parent in the file that no drop-in corrects is refused by the name of the file', async () => {
     writeFileSync(file, '[cgroup]\nparent = "pods.slice"\n');
     dropIn('10.toml', '[log]\nlevel = "debug"\n');
-    await expect(read()).rejects.toThrow(`read configuration ${file}: cgroup.parent`);
+    await expect(read()).rejects.toThrow(`read configuration ${file}, line 2: cgroup.parent`);
   });
 
   it('a file in the place of the directory is reported', async () => {
@@ -137,6 +141,21 @@ describe('F95 drop-ins of the configuration', () => {
     );
   });
 });
+
+it.each([
+  ['serve', '', 'none'],
+  ['start', '', 'bridge'],
+  ['serve', 'network.fallback = "bridge"\n', 'bridge'],
+  ['start', 'network.fallback = "none"\n', 'none'],
+] as const)(
+  'troupe %s with %j has the network.fallback %s, also after a reload',
+  async (command, text, fallback) => {
+    writeFileSync(file, text);
+    const line = { command, options: { config: file }, flags: new Set<string>(), words: [] };
+    expect((await configOf(line, '/no/such/file')).config.network.fallback).toBe(fallback);
+    expect((await configAgain(line, '/no/such/file', true)).config.network.fallback).toBe(fallback);
+  },
+);
 
 it('F95 a monitor that is not installed leaves the handlers not ready, with the reason', async () => {
   const runtime = { ...defaultConfig.runtime, monitor: '/no/such/conmon' };

@@ -68,7 +68,7 @@ async function scanned(): Promise<Readonly<Record<string, string>>> {
     problems: () => new Map(skipped.map(({ file, reason }) => [at(`net.d/${file}`), reason])),
   };
   files?.close();
-  files = watchNodeFiles(config, { live, network, conditions, clock });
+  files = watchNodeFiles(() => config, { live, network, conditions, clock });
   await files.scan();
   const ours = conditions.all().filter(({ subject }) => subject.startsWith(root));
   return Object.fromEntries(ours.map(({ subject, reason }) => [subject.slice(root.length + 1), reason]));

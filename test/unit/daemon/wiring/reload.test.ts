@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { defaultConfig, schema } from '../../../../src/daemon/config/config-schema.ts';
+import { SecretUrl } from '../../../../src/base/secret-url.ts';
+import { defaultConfig } from '../../../../src/daemon/config/config-schema.ts';
 import type { Config } from '../../../../src/daemon/config/config-schema.ts';
-import { RELOADED, planReload, reloader } from '../../../../src/daemon/wiring/reload.ts';
+import { planReload, reloader } from '../../../../src/daemon/wiring/reload.ts';
 import type { Reloading, ReloadPlan } from '../../../../src/daemon/wiring/reload.ts';
 import { turns } from '../../../support/turns.ts';
 import { recordingLog } from './support.ts';
@@ -19,13 +20,30 @@ describe('a reload', () => {
     const fresh: Config = {
       ...withHandler,
       root: '/elsewhere',
-      log: { level: 'debug' },
+      log: { ...defaultConfig.log, level: 'debug' },
       streaming: { ...defaultConfig.streaming, port: 7 },
     };
     const plan = planReload(defaultConfig, fresh);
     expect(plan.changed.toSorted()).toEqual(['log.level', 'runtime.handlers']);
     expect(plan.waiting.toSorted()).toEqual(['root', 'streaming.port']);
-    expect(plan.config).toEqual({ ...withHandler, log: { level: 'debug' } });
+    expect(plan.config).toEqual({ ...withHandler, log: { ...defaultConfig.log, level: 'debug' } });
+  });
+
+  it('takes each key by itself, also in an inner table, and keeps the objects of those that have not changed', () => {
+    const fresh = structuredClone(defaultConfig);
+    const { nri, images } = fresh;
+    const plan = planReload(defaultConfig, {
+      ...fresh,
+      nri: { ...nri, default_validator: { ...nri.default_validator, enable: true } },
+      images: { ...images, pinned: ['a'], http_proxy: new SecretUrl('http://u:one@proxy') },
+    });
+    expect(plan.changed).toEqual(['images.pinned', 'images.http_proxy']);
+    expect(plan.waiting).toEqual(['nri.default_validator.enable']);
+    expect(plan.config.images.auth_files).toBe(defaultConfig.images.auth_files);
+    expect(plan.config.images.pinned).toEqual(['a']);
+    const http_proxy = new SecretUrl('http://u:two@proxy');
+    const again = planReload(plan.config, { ...plan.config, images: { ...plan.config.images, http_proxy } });
+    expect(again.changed).toEqual(['images.http_proxy']);
   });
 
   it('changes nothing when nothing has changed', () => {
@@ -34,14 +52,6 @@ describe('a reload', () => {
       changed: [],
       waiting: [],
     });
-  });
-
-  it('knows only existing keys', () => {
-    for (const key of RELOADED) {
-      const [table = '', name = ''] = key.split('.');
-      const rule = schema[table];
-      expect(rule?.is === 'table' && Object.hasOwn(rule.keys, name), key).toBe(true);
-    }
   });
 });
 
@@ -57,7 +67,7 @@ function rig(parts: Partial<Reloading> = {}) {
     load: () => new Promise((resolve) => loads.push(() => resolve(defaultConfig))),
     apply: (config) => Promise.resolve<ReloadPlan>({ config, changed: [], waiting: [] }),
     notify: (state) => Promise.resolve(void reported.push(state)),
-    setLogLevel: (level) => void reported.push(level),
+    setLog: ({ level }) => void reported.push(level),
     noteRefusal: (reason) => void refusals.push(reason),
     pause: () => new Promise((resolve) => pauses.push(resolve)),
     ...parts,
