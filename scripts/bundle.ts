@@ -4,6 +4,7 @@ import { build, type BuildOptions } from 'esbuild';
 import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { lighterLibraries } from './support/lighter-libraries.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
@@ -14,9 +15,8 @@ const shared: BuildOptions = {
   bundle: true,
   platform: 'node',
   target: 'node24',
+  plugins: [lighterLibraries(join(root, 'src/host/tuning/proto-file.ts'))],
   external: [
-    // native: its loader searches for the binary beside itself
-    'koffi',
     // of grpc-js, for its channelz service alone, which we do not serve: a sixth of the bundle
     '@grpc/proto-loader',
     // read with the first CDI file in YAML, which most nodes have none of: a tenth of the bundle

@@ -36,6 +36,8 @@ export const installed = {
  * need it say that they are skipped.
  */
 export const wished = {
+  // reads the units of deploy/; where it is missing no systemd runs the machine, and the package starts nothing
+  systemd: { program: 'systemd-analyze' },
   // buildah runs itself anew for each RUN, without the environment that leads to the unpacked libraries
   libgpgme11: { anyOf: ['x86_64', 'aarch64'].map((arch) => `/usr/lib/${arch}-linux-gnu/libgpgme.so.11`) },
   'chromium-headless-shell': {
@@ -63,6 +65,8 @@ export const unpacked = {
   'erofs-utils': { packages: ['erofs-utils'], withLibraries: true },
   // the masquerade rule is made with nft where the machine has it
   nftables: { packages: ['nftables'], withLibraries: true },
+  // promtool judges the rules of deploy/alerts and the text of a scrape
+  prometheus: { packages: ['prometheus'], withLibraries: false },
   // makes the guest of test:vm; its QEMU and its kernel come the same way
   mmdebstrap: { packages: ['mmdebstrap'], withLibraries: false },
   // makes the disk of power-loss

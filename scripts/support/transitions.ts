@@ -13,7 +13,8 @@ export interface Following {
 
 interface Line {
   readonly msg?: string;
-  readonly time?: number;
+  /** RFC 3339. */
+  readonly time?: string;
   readonly actor?: string;
   readonly from?: string;
   readonly to?: string;
@@ -39,9 +40,10 @@ export function followTransitions(read: () => Promise<string>, report: (line: st
     for (const line of fresh) {
       const event = parse(line);
       if (event?.msg !== 'state' || event.time === undefined) continue;
-      first ??= event.time;
+      const timeMs = Date.parse(event.time);
+      first ??= timeMs;
       report(
-        `${String(event.time - first).padStart(6)} ms  ${short(event.actor ?? '')}  ${event.from === '' ? '(born)' : event.from} → ${event.to}`,
+        `${String(timeMs - first).padStart(6)} ms  ${short(event.actor ?? '')}  ${event.from === '' ? '(born)' : event.from} → ${event.to}`,
       );
     }
   };

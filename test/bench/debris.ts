@@ -154,7 +154,7 @@ function servingTimes(log: string): readonly number[] {
   return log
     .split('\n')
     .filter((line) => line.endsWith('"msg":"serving"}'))
-    .map((line) => (JSON.parse(line) as { time: number }).time);
+    .map((line) => Date.parse((JSON.parse(line) as { time: string }).time));
 }
 
 async function untilEmpty(world: World): Promise<void> {

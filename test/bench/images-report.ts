@@ -1,9 +1,12 @@
 // The table of `bench -- images`.
+import type { BesideRow } from './images-beside.ts';
 import type { Cost, DaemonCost } from './images-sides.ts';
-import { median, medianRatio } from './stats.ts';
+import { median, medianRatio, ms, quantile } from './stats.ts';
 
 /** What is wanted (issue 17): a pull in at most so many times its floor. */
 const WANTED_RATIO = 1.2;
+/** As much: how much longer a pod's start may take beside ten pulls. */
+const WANTED_BESIDE = 1.2;
 
 /** One image; the n-th of both sides were measured in the same round. */
 export interface ImageRow {
@@ -28,13 +31,14 @@ export interface TenRow {
 export interface ImagesReport {
   readonly rows: readonly ImageRow[];
   readonly ten: TenRow | undefined;
+  readonly beside: BesideRow | undefined;
   /** The page cache could be dropped. */
   readonly isCold: boolean;
   readonly versions: string;
 }
 
 /** Markdown. */
-export function imagesText({ rows, ten, isCold, versions }: ImagesReport): string {
+export function imagesText({ rows, ten, beside, isCold, versions }: ImagesReport): string {
   const cache = isCold
     ? 'the page cache dropped before each'
     : '**the page cache could not be dropped here**';
@@ -48,6 +52,7 @@ export function imagesText({ rows, ten, isCold, versions }: ImagesReport): strin
     ...rows.map(({ title, what }) => `- ${title}: ${what}`),
     ...floorRows(rows),
     ...(ten === undefined ? [] : ['', tenText(ten)]),
+    ...(beside === undefined ? [] : ['', besideText(beside)]),
   ].join('\n');
 }
 
@@ -92,5 +97,15 @@ function tenText({ one, ten, requestsOfOne, requestsOfTen }: TenRow): string {
     '|---|---|---|---|',
     `| one PullImage | ${one.length} | ${median(one).toFixed(2)} | ${median(requestsOfOne)} |`,
     `| ten at once | ${ten.length} | ${median(ten).toFixed(2)} | ${median(requestsOfTen)} |`,
+  ].join('\n');
+}
+
+function besideText({ alone, beside, pulls }: BesideRow): string {
+  const ratio = median(beside) / median(alone);
+  return [
+    `| pod start on the host network, ms | n | p50 | p99 | ratio of medians (wanted: ${WANTED_BESIDE}) |`,
+    '|---|---|---|---|---|',
+    `| alone | ${alone.length} | ${ms(median(alone))} | ${ms(quantile(alone, 0.99))} | |`,
+    `| while ten images are pulled (${pulls} pulls in all) | ${beside.length} | ${ms(median(beside))} | ${ms(quantile(beside, 0.99))} | ${ratio.toFixed(2)} |`,
   ].join('\n');
 }

@@ -1,4 +1,4 @@
-// `sudo npm run bench -- images [--rounds N] [--only 9,1,zstd,ten]`: cold pulls from Debian's docker-registry on
+// `sudo npm run bench -- images [--rounds N] [--only 9,1,zstd,ten,beside]`: cold pulls from Debian's docker-registry on
 // loopback, in turn with `skopeo copy` of the same image into an overlay containers/storage, each onto a file system
 // and by a process of its own. The page cache is dropped before each and a final sync counts on both sides. With
 // `--only` nothing is written down.
@@ -11,14 +11,13 @@ import { parseArgs } from 'node:util';
 import { writeFigures } from '../../scripts/support/figures.ts';
 import { pushImage, startRegistry } from '../support/docker-registry/start.ts';
 import { ContainersTools } from '../support/tools/skopeo.ts';
-import { type Compression, type FloorLayer, makeContent } from './images-content.ts';
+import { measureBeside } from './images-beside.ts';
+import { type Compression, type FloorLayer, makeContent, NINE } from './images-content.ts';
 import { BenchDisk } from './images-disk.ts';
 import { writeFloor } from './images-floor.ts';
 import { type ImageRow, imagesText, type TenRow } from './images-report.ts';
 import { type Cost, type DaemonCost, daemonPull, dropCaches, skopeoPull } from './images-sides.ts';
 
-/** MB of each layer; together 110, as the image that the peers were measured with. */
-const NINE = [30, 25, 20, 12, 8, 6, 4, 3, 2];
 const IMAGES: Readonly<
   Record<
     string,
@@ -37,7 +36,7 @@ export async function imagesBench(args: readonly string[]): Promise<void> {
     args: [...args],
     options: { rounds: { type: 'string', default: '5' }, only: { type: 'string', default: '' } },
   });
-  const wanted = values.only === '' ? [...Object.keys(IMAGES), 'ten'] : values.only.split(',');
+  const wanted = values.only === '' ? [...Object.keys(IMAGES), 'ten', 'beside'] : values.only.split(',');
   const rounds = Number(values.rounds);
   const directory = await mkdtemp(join(tmpdir(), 'troupe-bench-images-'));
   const disk = await BenchDisk.make(directory);
@@ -57,9 +56,17 @@ export async function imagesBench(args: readonly string[]): Promise<void> {
   };
   try {
     const rows: ImageRow[] = [];
-    for (const name of wanted.filter((one) => one !== 'ten')) rows.push(await measureImage(world, name));
+    for (const name of wanted.filter((one) => one !== 'ten' && one !== 'beside'))
+      rows.push(await measureImage(world, name));
     const ten = wanted.includes('ten') ? await measureTen(world) : undefined;
-    const text = imagesText({ rows, ten, isCold: await dropCaches(), versions: await versions(directory) });
+    const beside = wanted.includes('beside') ? await measureBeside(rounds) : undefined;
+    const text = imagesText({
+      rows,
+      ten,
+      beside,
+      isCold: await dropCaches(),
+      versions: await versions(directory),
+    });
     console.log(`\n${text}`);
     if (values.only === '') writeFigures('bench images', 'Bench: images', text);
   } finally {
@@ -136,7 +143,7 @@ interface Pushed {
 async function push(registry: string, name: string): Promise<Pushed> {
   const plan = IMAGES[name];
   if (plan === undefined)
-    throw new Error(`--only ${name}: some of ${Object.keys(IMAGES).join(', ')}, ten are wanted`);
+    throw new Error(`--only ${name}: some of ${Object.keys(IMAGES).join(', ')}, ten, beside are wanted`);
   const {
     image,
     files,

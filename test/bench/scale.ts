@@ -1,5 +1,4 @@
 // Many pods and many containers: memory, recovery, lists, and how long the event loop stands still.
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
@@ -7,9 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { writeFigures } from '../../scripts/support/figures.ts';
 import { introspectionClient } from '../../src/introspection/client.ts';
 import { makeWorld, type World } from '../e2e/support/world.ts';
-import { criTimer } from '../support/tools/cri-timer.ts';
 import { runc14 } from '../support/tools/go-tools.ts';
 import { type DaemonPod, latencies, type Memory, memoryOf, startPod } from './daemon-pods.ts';
+import { timedInGo } from './go-client.ts';
 import { LAG_CONFIG, type Lag, lagDuring } from './lag.ts';
 import { recoveries, type Recovered } from './recovery.ts';
 import { seedContainers } from './seeded.ts';
@@ -110,24 +109,15 @@ const manyContainers = (): Promise<Containers> =>
     await seedContainers(world, image, CONTAINERS - 1);
     const recovered = await recoveries(instance, RECOVERIES);
     await instance.start();
-    const { nanoseconds, containers } = listsOf(await criTimer(), instance.socket);
+    const { took, containers } = await timedInGo('list', instance.socket, CALLS);
     const looker = introspectionClient(join(instance.state, 'introspection.sock'), CALL_MS);
     let actors = 0;
     let polls: readonly number[] = [];
     const lag = await lagDuring(world, async () => {
       polls = await latencies(LOOKS, async () => (actors = (await looker.list({})).actors.length));
     });
-    return { lists: nanoseconds.map((ns) => ns / 1e6), listed: containers, recovered, polls, actors, lag };
+    return { lists: took, listed: containers, recovered, polls, actors, lag };
   });
-
-function listsOf(
-  client: string,
-  socket: string,
-): { readonly nanoseconds: readonly number[]; readonly containers: number } {
-  const { status, stdout, stderr } = spawnSync(client, ['list', socket, String(CALLS)], { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`cri-timer list: ${stderr}`);
-  return JSON.parse(stdout) as { nanoseconds: number[]; containers: number };
-}
 
 function scaleText(pods: Pods, containers: Containers): string {
   const mib = ({ rss, pss, anonymous }: Memory): string =>

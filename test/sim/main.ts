@@ -4,6 +4,7 @@ import { writeGolden } from './golden.ts';
 import { reportFaults } from './fault-rows.ts';
 import { hunt } from './mutants.ts';
 import { MUTANTS } from './planted.ts';
+import { replay } from './replay.ts';
 import { runSeed } from './seeds.ts';
 import { search } from './exhaustive.ts';
 import { detections } from './pct.ts';
@@ -16,6 +17,7 @@ import { inParts, parsePart, report, WHOLE } from './jobs.ts';
 import type { Part } from './jobs.ts';
 import { Tally } from './tally.ts';
 import type { TallyPart } from './tally.ts';
+import { readRecording } from '../../src/daemon/cli/read-recording.ts';
 import { writeFigures } from '../../scripts/support/figures.ts';
 import { beginRecord } from '../support/faults/records.ts';
 
@@ -229,6 +231,21 @@ async function mutants(figures: boolean): Promise<boolean> {
 /** Seeds of the long run, whose figures are kept. */
 const LONG_RUN = 20_000;
 
+/** Plays a recording of the flight recorder against today's machines: the first difference with both histories. */
+async function replayFile(path: string): Promise<boolean> {
+  const { entries, unread } = await readRecording(path);
+  const { events, transitions, actors, skipped, differences } = replay(entries);
+  const [first] = differences;
+  if (first !== undefined) {
+    for (const step of first.history.slice(0, -1)) say(`  ${step}`);
+    say(`${first.actor} on ${first.on}: recorded ${first.recorded}, replayed ${first.replayed}`);
+  }
+  say(
+    `replayed ${events} events of ${actors} actors, ${transitions} transitions; before the recording ${skipped}, lines not read ${unread}; differences ${differences.length}`,
+  );
+  return differences.length === 0 && events > 0;
+}
+
 const USAGE = `usage: npm run sim -- [options]
 
 Runs the daemon's actors and its journal in a simulated world in which everything that goes wrong follows from a seed.
@@ -240,6 +257,8 @@ Exit status: 0 when nothing failed, 1 when something did, 2 for an unknown optio
   --jobs N          runs the seeds in so many processes (1)
   --seed N          runs one seed again and prints its last events
   --mode MODE       how what happens next is drawn: random (at random) or pct (priorities with a few changes)
+  --replay FILE     plays a support bundle, a segment of the flight recorder or a directory of segments against the
+                    machines of this checkout, and prints the first transition that differs
   --sweep           dies before and after each effect of each operation, by kill and by power loss
   --depth 2         with --sweep: dies again at each effect of the recovery
   --golden          with --sweep: writes the list of crash points anew
@@ -257,6 +276,7 @@ const OPTIONS = {
   jobs: { type: 'string' },
   part: { type: 'string' },
   seed: { type: 'string' },
+  replay: { type: 'string' },
   mode: { type: 'string' },
   sweep: { type: 'boolean' },
   depth: { type: 'string' },
@@ -298,6 +318,7 @@ async function go(values: Chosen): Promise<boolean> {
   const jobs = Number(values.jobs ?? 1);
   const part = parsePart(values.part ?? '');
   const withinS = Number(values.within ?? Infinity);
+  if (values.replay !== undefined) return replayFile(values.replay);
   if (values.golden === true) return golden();
   if (values.sweep === true) return sweepAll({ depth: values.depth === '2' ? 2 : 1, figures, jobs, part });
   if (values.exhaustive === true) return exhaustive(withinS, figures);

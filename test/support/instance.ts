@@ -34,8 +34,11 @@ export interface InstanceOptions {
   readonly runtimePath?: string;
   /** Handlers beside the default one: name and path of the runtime. */
   readonly handlers?: Readonly<Record<string, string>>;
-  /** Without one, the instance's own bridge network is configured. `host-only` leaves the directory empty. */
-  readonly network?: 'bridge' | 'host-only';
+  /**
+   * Without one, the instance's own bridge network is configured. `host-only` leaves the directory empty, and troupe's
+   * own network is the fallback, as `none` does without a fallback.
+   */
+  readonly network?: 'bridge' | 'host-only' | 'none';
   /** Addresses for a thousand pods instead of 250. */
   readonly isWide?: boolean;
   /** Another instance, whose cgroup parent and network this one shares. */
@@ -119,6 +122,7 @@ function configText({ directory, cgroupParent }: Paths, options: InstanceOptions
     '[network]',
     `config_dir = "${join(directory, 'cni')}"`,
     `netns_dir = "${join(directory, 'netns')}"`,
+    ...(options.network === 'host-only' ? ['fallback = "bridge"'] : []),
     ...(options.networkSettings?.(directory) ?? []),
     '',
   ];
@@ -179,7 +183,7 @@ async function writeNetwork(paths: Paths, { beside, network, isWide }: InstanceO
   const conflist = 'cni/10-test.conflist';
   await mkdir(join(directory, 'cni'));
   if (beside !== undefined) await copyFile(join(beside.directory, conflist), join(directory, conflist));
-  else if (network !== 'host-only')
+  else if (network !== 'host-only' && network !== 'none')
     await writeFile(join(directory, conflist), conflistText(paths, subnetOf(paths, isWide)));
 }
 

@@ -4,7 +4,7 @@ import { erofsDriver } from '../../src/oci/images/store/drivers/erofs.ts';
 import { fuseOverlayDriver } from '../../src/oci/images/store/drivers/fuse-overlayfs.ts';
 import { overlayDriver } from '../../src/oci/images/store/drivers/overlay.ts';
 import type { DriverHost, RootfsDriver } from '../../src/oci/images/store/drivers/rootfs-driver.ts';
-import { parseDriverName } from '../../src/oci/images/store/drivers/select.ts';
+import { parseDriverName } from '../../src/oci/images/store/drivers/driver-name.ts';
 import { vfsDriver } from '../../src/oci/images/store/drivers/vfs.ts';
 
 /** The driver of that name, with the program that it needs; `onStarted` when one was started that serves a mount. */

@@ -15,6 +15,7 @@ const machines = actors.filter(({ file }) => file.endsWith('.machine.ts'));
 const READS_OTHERS: ReadonlySet<string> = new Set(
   [
     'daemon/cli/status',
+    'daemon/wiring/process-facts',
     'host/security/apparmor',
     'host/cgroups/cgroup-layout',
     'host/files/directory-lock',

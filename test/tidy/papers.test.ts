@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Rule } from '../../src/daemon/config/sections/config-rule.ts';
+import type { ConfigKeys, Rule } from '../../src/daemon/config/sections/config-rule.ts';
 import { defaultConfig, schema } from '../../src/daemon/config/config-schema.ts';
 import { applyFile } from '../../src/daemon/config/config.ts';
 import { checkout, filesBelow, sourcesBelow, textOf } from './support/sources.ts';
@@ -143,15 +143,23 @@ describe('configuration', () => {
       if (rule.is === 'table') return keysOf(rule.keys, `${at}.`);
       return rule.is === 'named' ? keysOf(rule.each, `${at}.<name>.`) : [at];
     });
-  const rows = new Map(
-    [...textOf('docs/configuration.md').matchAll(/^\| `([^`]+)` \| ([^|]*) \|/gmu)].map((match) => [
-      match[1] ?? '',
-      match[2] ?? '',
-    ]),
-  );
+  const marksOf = (keys: ConfigKeys, path: string): readonly (readonly [string, boolean])[] =>
+    Object.entries(keys).flatMap(([key, rule]) => {
+      const at = `${path}${key}`;
+      if (rule.is === 'table') return marksOf(rule.keys, `${at}.`);
+      const names = rule.is === 'named' ? keysOf(rule.each, `${at}.<name>.`) : [at];
+      return names.map((name) => [name, rule.reload] as const);
+    });
+  const table = [...textOf('docs/configuration.md').matchAll(/^\| `([^`]+)` \| ([^|]*) \| ([^|]*) \|/gmu)];
+  const rows = new Map(table.map((match) => [match[1] ?? '', match[2] ?? '']));
 
   it('docs/configuration.md has every key, in order, and no other', () => {
     expect([...rows.keys()]).toEqual(keysOf(schema, ''));
+  });
+
+  it('docs/configuration.md says which keys a reload changes', () => {
+    const marks = table.map((match) => [match[1] ?? '', (match[3] ?? '').trim()]);
+    expect(marks).toEqual(marksOf(schema, '').map(([key, isReloaded]) => [key, isReloaded ? 'yes' : 'no']));
   });
 
   it('docs/configuration.md has every default', () => {
@@ -171,6 +179,14 @@ describe('configuration', () => {
       return cell.trim() !== expected;
     });
     expect(wrong).toEqual([]);
+  });
+
+  it('docs/configuration.md has examples that are valid', () => {
+    const page = textOf('docs/configuration.md');
+    const examples = [...page.matchAll(/^```toml\n(.*?)^```/gmsu)].map((match) => match[1] ?? '');
+    expect(examples.length).toBeGreaterThan(10);
+    for (const example of examples)
+      expect(() => applyFile(defaultConfig, example, 'configuration.md')).not.toThrow();
   });
 
   describe('deploy/troupe.toml', () => {

@@ -8,6 +8,7 @@ import { matrixText } from './matrix.ts';
 import { mermaidText } from './mermaid.ts';
 import { boundsPage } from './bounds-page.ts';
 import { messagesPage } from './messages-page.ts';
+import { metricsPage } from './metrics-page.ts';
 import { rowsPage } from './rows-page.ts';
 
 const ARCHITECTURE = 'docs/architecture.md';
@@ -19,6 +20,7 @@ export function drawnFiles(): ReadonlyMap<string, (old: string) => string> {
     files.set(`test/golden/machines/${one.name}.txt`, () => matrixText(one, explore(one)));
   files.set('test/golden/admission/admission.txt', () => admissionText());
   files.set(ARCHITECTURE, (old) => withTables(withPictures(old)));
+  files.set('docs/metrics.md', metricsPage);
   files.set('docs/rows.md', () => rowsPage(textOf('test/rows.txt')));
   files.set('docs/bounds.md', () => boundsPage(boundsOfCheckout()));
   return files;

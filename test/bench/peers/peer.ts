@@ -41,6 +41,8 @@ interface Command {
 export interface Peer {
   readonly name: string;
   readonly client: CriClient;
+  /** Path of its CRI socket. */
+  readonly socket: string;
   readonly logs: string;
   readonly cgroupParent: string;
   readonly pid: () => number;
@@ -121,7 +123,18 @@ export async function startPeer(
     await daemon.kill();
     return await daemon.start();
   };
-  return { name: kind.name, client, logs, cgroupParent: `/${tag}`, pid: daemon.pid, tag, startAnew, close };
+  const { socket } = place;
+  return {
+    name: kind.name,
+    client,
+    socket,
+    logs,
+    cgroupParent: `/${tag}`,
+    pid: daemon.pid,
+    tag,
+    startAnew,
+    close,
+  };
 }
 
 /**

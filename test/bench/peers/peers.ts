@@ -1,9 +1,10 @@
-// `sudo npm run bench -- peers [--rounds N] [--groups N] [--pods N]`: ours beside containerd and CRI-O on this machine.
+// `sudo npm run bench -- peers [--rounds N] [--groups N] [--pods N] [--restarts N,N]`: ours beside containerd and
+// CRI-O on this machine.
 // The same client, image, runc, CNI chain and kind of directories; each round takes every runtime in turn.
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { busyboxImage, busyboxLayer } from '../../../scripts/support/busybox-image.ts';
-import { imageOf } from '../../../scripts/support/image.ts';
+import { type Image, imageOf } from '../../../scripts/support/image.ts';
 import { writeFigures } from '../../../scripts/support/figures.ts';
 import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
@@ -11,6 +12,11 @@ import { staticBusybox } from '../../support/tools/debian.ts';
 import { runc14 } from '../../support/tools/go-tools.ts';
 import { type DaemonPod, latencies, memoryOf, type PodPlace, startPod } from '../daemon-pods.ts';
 import { total } from '../floor.ts';
+import { cpuOf } from '../cpu.ts';
+import { timedInGo } from '../go-client.ts';
+import { makeContent, NINE } from '../images-content.ts';
+import { dropCaches } from '../images-sides.ts';
+import { PLAIN, type Setting } from '../setting.ts';
 import { median, ms, quantile } from '../stats.ts';
 import { containerdKind, crioKind } from './kinds.ts';
 import { type Peer, startPeer, untilListed } from './peer.ts';
@@ -18,9 +24,14 @@ import { type Peer, startPeer, untilListed } from './peer.ts';
 const WARM_UP = 3;
 const GROUP = 10;
 const CALLS = 200;
+const RESTARTS = 3;
+/** As the kubelet secures pods with SeccompDefault. */
+const SECURED: Setting = { name: 'RuntimeDefault', hasSeccomp: true, hasUsers: false };
+/** An image of 110 MB in nine gzip layers. */
+const LARGE = 'bench/large:1';
 
 /** One of the runtimes. */
-interface Side extends PodPlace, Pick<Peer, 'name' | 'pid' | 'tag' | 'startAnew'> {
+interface Side extends PodPlace, Pick<Peer, 'name' | 'socket' | 'pid' | 'tag' | 'startAnew'> {
   readonly image: string;
 }
 
@@ -35,14 +46,17 @@ export async function peersBench(args: readonly string[]): Promise<void> {
       rounds: { type: 'string', default: '15' },
       groups: { type: 'string', default: '4' },
       pods: { type: 'string', default: '50' },
+      restarts: { type: 'string', default: '2,100' },
     },
   });
   const runtimePath = await runc14();
   const pause = imageOf({ Entrypoint: ['/bin/sleep', '1000000'] }, [busyboxLayer(staticBusybox())]);
+  const { image: large } = await makeContent(NINE, 'gzip');
   const registry = await startTinyRegistry(
     new Map([
       ['pause:1', pause],
       ['test/busybox:1', busyboxImage(staticBusybox())],
+      [LARGE, large],
     ]),
   );
   const closing: (() => Promise<void>)[] = [() => registry.stop()];
@@ -52,7 +66,7 @@ export async function peersBench(args: readonly string[]): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => void close().finally(() => process.exit(130)));
   try {
-    const sides = [await ourSide(runtimePath, closing)];
+    const sides = [await ourSide(runtimePath, large, closing)];
     for (const [index, kind] of [containerdKind, crioKind].entries()) {
       const peer = await startPeer(kind, index, { registry: registry.address, runtimePath });
       closing.push(peer.close);
@@ -61,8 +75,10 @@ export async function peersBench(args: readonly string[]): Promise<void> {
       sides.push({ ...peer, imageName, image: imageRef });
     }
     const table: Table = new Map();
+    await coldPulls(table, sides);
     await lives(table, sides, { rounds: Number(values.rounds), groups: Number(values.groups) });
     await crowded(table, sides, Number(values.pods));
+    for (const count of values.restarts.split(',')) await restarts(table, sides, Number(count));
     const text = tableText(
       table,
       sides.map(({ name }) => name),
@@ -74,8 +90,15 @@ export async function peersBench(args: readonly string[]): Promise<void> {
   }
 }
 
-async function ourSide(runtimePath: string, closing: (() => Promise<void>)[]): Promise<Side> {
-  const world = await makeWorld({ name: 'peer', runtimePath, stateInMemory: true, logLevel: 'info' });
+async function ourSide(runtimePath: string, large: Image, closing: (() => Promise<void>)[]): Promise<Side> {
+  const images = new Map([[LARGE, large]]);
+  const world = await makeWorld({
+    name: 'peer',
+    runtimePath,
+    stateInMemory: true,
+    logLevel: 'info',
+    images,
+  });
   closing.push(() => world.close());
   const { instance, client, logs, imageName } = world;
   const startAnew = async (): Promise<number> => {
@@ -90,6 +113,7 @@ async function ourSide(runtimePath: string, closing: (() => Promise<void>)[]): P
   return {
     name: 'troupe',
     client,
+    socket: instance.socket,
     logs,
     imageName,
     image: await world.pull(),
@@ -99,12 +123,33 @@ async function ourSide(runtimePath: string, closing: (() => Promise<void>)[]): P
   };
 }
 
+/**
+ * One pull each, onto a file system on which nothing was deleted just before: ext4 passes over such inodes for a
+ * minute.
+ */
+async function coldPulls(table: Table, sides: readonly Side[]): Promise<void> {
+  for (const side of sides) {
+    console.log(`cold pull by ${side.name}`);
+    const image = side.imageName.replace('test/busybox:1', LARGE);
+    await dropCaches();
+    note(
+      table,
+      'cold pull of 110 MB in nine gzip layers, s',
+      side,
+      (await latencies(1, () => side.client.image.pullImage({ image: { image } }))).map(
+        (took) => took / 1000,
+      ),
+    );
+  }
+}
+
+interface Lives {
+  readonly rounds: number;
+  readonly groups: number;
+}
+
 /** Pods' lives, alone and ten at once, with a network of their own and without; and exec. */
-async function lives(
-  table: Table,
-  sides: readonly Side[],
-  { rounds, groups }: { readonly rounds: number; readonly groups: number },
-): Promise<void> {
+async function lives(table: Table, sides: readonly Side[], { rounds, groups }: Lives): Promise<void> {
   for (const network of ['pod', 'host'] as const) {
     const where = network === 'pod' ? 'CNI' : 'host network';
     for (const side of sides) for (let warm = 0; warm < WARM_UP; warm += 1) await life(side, network, 1);
@@ -113,19 +158,42 @@ async function lives(
       [GROUP, groups, `${GROUP} at once`],
     ] as const) {
       console.log(`${where}, ${how}`);
+      const spent = new Map<Side, number>();
       await inTurn(sides, count, async (side) => {
+        const before = cpuMs(side);
         const { starts, stops } = await life(side, network, width);
+        spent.set(side, (spent.get(side) ?? 0) + cpuMs(side) - before);
         note(table, `pod start, ${where}, ${how}, ms`, side, starts);
         note(table, `stop and remove, ${where}, ${how}, ms`, side, stops);
       });
+      for (const [side, all] of spent)
+        note(table, `the daemon's own CPU for a pod's life, ${where}, ${how}, ms`, side, [
+          all / (count * width),
+        ]);
     }
   }
-  console.log('exec');
+  console.log(SECURED.name);
+  await inTurn(sides, rounds, async (side) => {
+    const { starts } = await life(side, 'pod', 1, SECURED);
+    note(table, `pod start, CNI, ${SECURED.name}, alone, ms`, side, starts);
+  });
+  for (const setting of [PLAIN, SECURED]) await execs(table, sides, rounds, setting);
+}
+
+/** Of the daemon's process: what shims and monitors take is not in it. */
+function cpuMs({ pid }: Side): number {
+  const { user, system } = cpuOf(pid());
+  return user + system;
+}
+
+async function execs(table: Table, sides: readonly Side[], rounds: number, setting: Setting): Promise<void> {
+  console.log(`exec, ${setting.name}`);
   const pods = new Map<Side, DaemonPod>();
-  for (const side of sides) pods.set(side, await startPod(side, side.image, 'host'));
+  for (const side of sides) pods.set(side, await startPod(side, side.image, 'host', setting));
+  const row = setting === PLAIN ? 'ExecSync of true, ms' : `ExecSync of true, ${setting.name}, ms`;
   await inTurn(sides, rounds, async (side) => {
     const call = { containerId: pods.get(side)?.containerId ?? '', cmd: ['true'], timeout: 10n };
-    note(table, 'ExecSync of true, ms', side, await latencies(2, () => side.client.runtime.execSync(call)));
+    note(table, row, side, await latencies(2, () => side.client.runtime.execSync(call)));
   });
   for (const pod of pods.values()) await pod.stop();
 }
@@ -134,8 +202,11 @@ async function life(
   side: Side,
   network: 'pod' | 'host',
   width: number,
+  setting = PLAIN,
 ): Promise<{ readonly starts: number[]; readonly stops: number[] }> {
-  const pods = await Promise.all(Array.from({ length: width }, () => startPod(side, side.image, network)));
+  const pods = await Promise.all(
+    Array.from({ length: width }, () => startPod(side, side.image, network, setting)),
+  );
   const ends = await Promise.all(pods.map((pod) => pod.stop()));
   return { starts: pods.map(({ startParts }) => total(startParts)), stops: ends.map(total) };
 }
@@ -154,33 +225,51 @@ async function inTurn(
   }
 }
 
-/** Lists, memory and a death with many pods. */
+/** Starts pods on the host's network, a group at a time. */
+async function startPods(side: Side, count: number): Promise<DaemonPod[]> {
+  const pods: DaemonPod[] = [];
+  while (pods.length < count) {
+    const length = Math.min(GROUP, count - pods.length);
+    pods.push(...(await Promise.all(Array.from({ length }, () => startPod(side, side.image, 'host')))));
+  }
+  return pods;
+}
+
+async function stopPods(pods: readonly DaemonPod[]): Promise<void> {
+  for (let done = 0; done < pods.length; done += GROUP)
+    await Promise.all(pods.slice(done, done + GROUP).map((pod) => pod.stop()));
+}
+
+async function restarts(table: Table, sides: readonly Side[], count: number): Promise<void> {
+  for (const side of sides) {
+    console.log(`restart with ${count} pods of ${side.name}`);
+    const pods = await startPods(side, count);
+    for (let done = 0; done < RESTARTS; done += 1)
+      note(table, `from kill -9 and a start to the lists of ${count} pods, ms`, side, [
+        await side.startAnew(),
+      ]);
+    await stopPods(pods);
+  }
+}
+
+/** Lists and memory with many pods. */
 async function crowded(table: Table, sides: readonly Side[], count: number): Promise<void> {
   for (const side of sides) {
     console.log(`${count} pods of ${side.name}`);
-    const pods: DaemonPod[] = [];
-    while (pods.length < count)
-      pods.push(
-        ...(await Promise.all(Array.from({ length: GROUP }, () => startPod(side, side.image, 'host')))),
-      );
+    const pods = await startPods(side, count);
     const { runtime } = side.client;
-    note(
-      table,
-      `ListContainers of ${count}, ms`,
-      side,
-      await latencies(CALLS, () => runtime.listContainers({})),
-    );
+    const reads = {
+      [`ListContainers of ${count}`]: 'list',
+      'ListContainers by id': 'one',
+      ContainerStatus: 'status',
+    } as const;
+    for (const [name, call] of Object.entries(reads))
+      note(table, `${name}, by a client in Go, ms`, side, (await timedInGo(call, side.socket, CALLS)).took);
     note(
       table,
       `ListPodSandbox of ${count}, ms`,
       side,
       await latencies(CALLS, () => runtime.listPodSandbox({})),
-    );
-    note(
-      table,
-      'ContainerStatus, ms',
-      side,
-      await latencies(CALLS, () => runtime.containerStatus({ containerId: pods[0]?.containerId ?? '' })),
     );
     note(
       table,
@@ -190,13 +279,7 @@ async function crowded(table: Table, sides: readonly Side[], count: number): Pro
     );
     note(table, `memory of the daemon with ${count} pods, PSS, MiB`, side, [memoryOf(side.pid()).pss]);
     note(table, `memory of its helpers with ${count} pods, PSS, MiB`, side, [helpersPss(side)]);
-    note(table, `from kill -9 and a start to the lists of ${count} pods, ms`, side, [
-      await side.startAnew(),
-      await side.startAnew(),
-      await side.startAnew(),
-    ]);
-    for (let done = 0; done < pods.length; done += GROUP)
-      await Promise.all(pods.slice(done, done + GROUP).map((pod) => pod.stop()));
+    await stopPods(pods);
   }
 }
 

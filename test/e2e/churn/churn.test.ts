@@ -1,5 +1,8 @@
 // The short form of `npm run churn`.
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { join } from 'node:path';
+import { readRecording } from '../../../src/daemon/cli/read-recording.ts';
+import { replay } from '../../sim/replay.ts';
 import { describePods } from '../support/crictl.ts';
 import { makeWorld, type World } from '../support/world.ts';
 import { churn } from './churn.ts';
@@ -38,5 +41,11 @@ describePods('churn', () => {
     });
     expect(tally.removed).toBe(8);
     expect(kills).toBeGreaterThan(0);
+    // what the killed instances recorded: each machine goes the same way again
+    const { entries } = await readRecording(join(world.instance.root, 'flight'));
+    const { differences, transitions } = replay(entries);
+    expect(differences).toEqual([]);
+    expect(transitions).toBeGreaterThan(50);
+    expect(entries.filter(({ kind }) => kind === 'boot').length).toBeGreaterThan(1);
   });
 });

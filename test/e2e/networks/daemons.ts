@@ -18,7 +18,7 @@ import { bridge, BRIDGE_STAYS, IS_V4, IS_V6, lan, portmap, type Release, release
 
 const named = (title: string, { name, cniVersion }: Release): string => `${title} (${name}, ${cniVersion})`;
 
-/** The daemon's own bridge, without any configuration: the only network that a node has by default. */
+/** The daemon's own bridge, without any CNI configuration. */
 const ownNetworks: readonly NetworkCase[] = [
   { subnets: '10.77.0.0/24', ips: [IS_V4], kind: 'IPv4' },
   { subnets: 'fd77::/64', ips: [IS_V6], kind: 'IPv6 only' },

@@ -73,7 +73,7 @@ export async function proveNetwork(one: NetworkCase): Promise<string> {
     const log = await world.instance.log();
     const about = log
       .split('\n')
-      .filter((line) => /CNI|network|fault/u.test(line) && !/"level":(?:10|20)/u.test(line))
+      .filter((line) => /CNI|network|fault/u.test(line) && !/"level":"(?:trace|debug)"/u.test(line))
       .slice(-4);
     throw new Error(`${error instanceof Error ? error.message : String(error)}\n${about.join('\n')}`, {
       cause: error,

@@ -6,6 +6,7 @@ const removal = 'src/oci/trees/tree-removal.ts';
 const left = 'src/base/left-debris.ts';
 const failing = 'test/unit/oci/trees/tree-errors.test.ts';
 const walk = 'src/oci/trees/tree-walk.ts';
+const entries = 'src/host/files/directory-entries.ts';
 const small = 'src/oci/trees/small-tree.ts';
 const counted = 'test/unit/oci/trees/tree-measure.test.ts';
 const removed = 'test/unit/oci/trees/tree-removal.test.ts';
@@ -215,9 +216,9 @@ export const ofDebris: readonly Mutant[] = [
   {
     row: 'F89',
     title: 'a small deletion goes through what is mounted in it',
-    file: small,
-    find: '(await isMountRoot(path)) ? -1 : ',
-    replace: '',
+    file: entries,
+    find: 'RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV',
+    replace: 'RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS',
     test: {
       file: 'test/integration/storage/debris.test.ts',
       named: 'F89 discarding a small directory with a bind mount',
@@ -269,17 +270,26 @@ export const ofDebris: readonly Mutant[] = [
   {
     row: 'F89',
     title: 'a small deletion follows a link in the place of a directory',
-    file: small,
-    find: 'O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);',
-    replace: 'O_RDONLY | O_DIRECTORY | O_NONBLOCK);',
+    file: entries,
+    find: `const howBelow = openHow(
+  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+  0,
+  RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+`,
+    replace: `const howBelow = openHow(
+  O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC,
+  0,
+  0,
+`,
     test: { file: removedSmall, named: 'F89 directories that become links.*: those that come' },
   },
   {
     row: 'F89',
     title: 'a small deletion goes by paths',
     file: small,
-    find: 'removeBelow(`/proc/self/fd/${directory.fd}/`, budget)',
-    replace: 'removeBelow(`${path.toString()}/`, budget)',
+    find: 'await this.#empty(fd, budget)',
+    replace:
+      "await this.#empty(must(await callAsync(libc.openat, parent, name, O_DIRECTORY, 0), 'open', name), budget)",
     test: { file: removedSmall, named: 'F89 directories that become links.*: the one' },
   },
   {

@@ -3,6 +3,7 @@ import type { Mutant } from '../mutant.ts';
 
 const halfOpen = 'test/unit/base/half-open.test.ts';
 const cri = 'test/integration/cri-server/half-open.test.ts';
+const metricsServer = 'test/integration/introspection/metrics-server.test.ts';
 const http = 'test/unit/introspection/half-open.test.ts';
 const file = 'test/integration/cri-server/socket-file.test.ts';
 
@@ -209,5 +210,21 @@ export const ofDoors: readonly Mutant[] = [
     find: 'if (requests.get(socket)?.complete !== true) socket.destroy();',
     replace: 'if (requests.get(socket) === undefined) socket.destroy();',
     test: { file: http, named: 'S94 a body that does not end' },
+  },
+  {
+    row: 'S94',
+    title: 'a TLS connection that is served counts as one that sends no request',
+    file: 'src/introspection/half-open-http.ts',
+    find: 'if (tcp !== undefined) tcpOf.set(secure, tcp);',
+    replace: '',
+    test: { file: metricsServer, named: 'S94 keeps a connection that is served' },
+  },
+  {
+    row: 'S70',
+    title: 'the metrics are on any address for clients without a certificate',
+    file: 'src/introspection/metrics-server.ts',
+    find: 'if (!options.isLoopback && !hasClients)',
+    replace: 'if (options.port < 0)',
+    test: { file: metricsServer, named: 'S70 refuses another address' },
   },
 ];

@@ -59,8 +59,8 @@ export const ofMachine: readonly Mutant[] = [
     row: 'S09',
     title: 'a link among the directories of a log is followed',
     file: 'src/oci/runtime/bundle/bundle-log.ts',
-    find: 'if (!isNew && !(await lstat(at)).isDirectory()) {',
-    replace: 'if (!isNew && (await lstat(at)).isFile()) {',
+    find: 'if (!isNew && !(found ?? (await lstat(at))).isDirectory()) {',
+    replace: 'if (!isNew && (found ?? (await lstat(at))).isFile()) {',
     test: { file: files, named: 'S09, S32, S75: the log path.* a link among its directories' },
   },
   {
@@ -149,8 +149,8 @@ export const ofMachine: readonly Mutant[] = [
     row: 'S32',
     title: 'a log that is a link is written through',
     file: 'src/oci/runtime/bundle/bundle-log.ts',
-    find: 'if (found !== undefined && !found.isFile()) {',
-    replace: 'if (found?.isFIFO() === true) {',
+    find: 'if (found !== undefined && !found.isFile())',
+    replace: 'if (found?.isFIFO() === true)',
     test: { file: files, named: 'S09, S32, S75: the log path.* a link in its place' },
   },
   {
@@ -255,8 +255,8 @@ export const ofMachine: readonly Mutant[] = [
     row: 'S75',
     title: 'a log can be a FIFO, device or directory',
     file: 'src/oci/runtime/bundle/bundle-log.ts',
-    find: 'if (found !== undefined && !found.isFile()) {',
-    replace: 'if (found?.isSymbolicLink() === true) {',
+    find: 'if (found !== undefined && !found.isFile())',
+    replace: 'if (found?.isSymbolicLink() === true)',
     test: { file: files, named: 'S09, S32, S75: the log path.* a (fifo|device|directory) in its place' },
   },
 ];

@@ -286,7 +286,7 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S78',
     title: 'each request makes a scrape',
-    file: 'src/introspection/web-server.ts',
+    file: 'src/introspection/http-answers.ts',
     find: 'return (running ??= make());',
     replace: 'return make();',
     test: { file: answers, named: 'S78 scrapes are rendered one at a time' },
@@ -294,7 +294,7 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S94',
     title: 'an answer that nobody reads holds its connection',
-    file: 'src/introspection/web-server.ts',
+    file: 'src/introspection/http-answers.ts',
     find: 'clock.setTimeout(() => socket.destroy(), webLimits.answerMs)',
     replace: 'clock.setTimeout(() => undefined, webLimits.answerMs)',
     test: { file: answers, named: 'S94 a client that does not read' },

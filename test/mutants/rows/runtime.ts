@@ -1,6 +1,8 @@
 // Guards of the runtime driver, its shims and the journal.
 import type { Mutant } from '../mutant.ts';
 
+const shortForm = 'test/integration/runtime/short-seccomp.test.ts';
+
 export const ofRuntime: readonly Mutant[] = [
   {
     row: 'S86',
@@ -38,6 +40,65 @@ export const ofRuntime: readonly Mutant[] = [
     test: {
       file: 'test/integration/runtime/stdio-owner.test.ts',
       named: 'S97 of a process that has reused the pid',
+    },
+  },
+  {
+    row: 'S73',
+    title: 'an older libseccomp in place of the one that was probed is not noticed by an exec',
+    file: 'src/oci/runtime/container/runtime-program.ts',
+    find: "if (reason === '') return;",
+    replace: 'return;',
+    test: { file: shortForm, named: 'S73: an older libseccomp .* is noticed by an exec, which is refused' },
+  },
+  {
+    row: 'S73',
+    title: 'libraries are not part of what was probed',
+    file: 'src/oci/runtime/handlers/probe-records.ts',
+    find: '[path, ...files].map(fileMark)',
+    replace: '[path].map(fileMark)',
+    test: { file: shortForm, named: 'S73: an older libseccomp .* is noticed by an exec, which is refused' },
+  },
+  {
+    row: 'S73',
+    title: 'an older libseccomp that comes after the check is not noticed by an exec',
+    file: 'src/oci/runtime/exec/exec.ts',
+    find: '      await this.#deadline.bounded(program.confirm());\n',
+    replace: '',
+    test: { file: shortForm, named: 'S73: an older libseccomp .* is noticed by an exec that has begun' },
+  },
+  {
+    row: 'S73',
+    title: 'an older libseccomp that comes after the check is not noticed by a create',
+    file: 'src/oci/runtime/container/create.ts',
+    find: '    await program?.confirm();\n',
+    replace: '',
+    test: { file: shortForm, named: 'S73: an older libseccomp .* is noticed by a create' },
+  },
+  {
+    row: 'S73',
+    title: 'a container with the short form has no outer filter',
+    file: 'src/oci/runtime/container/runtime-program.ts',
+    find: 'path: await filteringLauncher(layout.standInsDir, path)',
+    replace: 'path',
+    test: { file: 'test/security/short-seccomp.test.ts', named: 'S35 S73: RuntimeDefault from inside' },
+  },
+  {
+    row: 'S73',
+    title: 'the short form allows clone3',
+    file: 'src/oci/runtime/spec/seccomp-short.ts',
+    find: '      clone3Rule,\n',
+    replace: '',
+    test: { file: 'test/security/short-seccomp.test.ts', named: 'S35 S73: RuntimeDefault from inside' },
+  },
+  {
+    row: 'S73',
+    title: 'a launcher with another content is executed',
+    file: 'src/oci/runtime/handlers/filtering.ts',
+    find: '  if (there?.bytes.equals(content) !== true) return false;\n',
+    replace: '',
+    test: {
+      file: 'test/unit/oci/runtime/handlers/filtering.test.ts',
+      named: 'S73: a file of the same length',
     },
   },
   {

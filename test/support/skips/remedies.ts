@@ -53,6 +53,7 @@ const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/getsubids|userns/u, '`apt-get install uidmap`, and mappings for the kubelet'],
   [/configuration of containerd or CRI-O/u, 'containerd or CRI-O'],
   [/\bCRIU\b/u, 'a CRIU that works with the kernel'],
+  [/loads libseccomp/u, 'a runc that is linked with glibc and libseccomp, as distributions have it'],
   [/runc on PATH/u, '`apt-get install runc`'],
 ];
 
@@ -72,6 +73,10 @@ const PACKAGES: ReadonlyMap<string, string> = new Map([
   ['systemd-analyze', 'systemd'],
   ['nsenter', 'util-linux'],
   ['mkfs.ext4', 'e2fsprogs'],
+  ['groff', 'groff-base'],
+  ['bash', 'bash'],
+  ['zsh', 'zsh'],
+  ['fish', 'fish'],
   ['bridge', 'containernetworking-plugins'],
   ['host-local', 'containernetworking-plugins'],
   ['portmap', 'containernetworking-plugins'],

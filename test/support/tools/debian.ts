@@ -18,7 +18,8 @@ export function debianTree(
     | 'nftables'
     | 'skopeo'
     | 'buildah'
-    | 'image-programs',
+    | 'image-programs'
+    | 'prometheus',
 ): string {
   const tree = join(cacheDirectory, 'debian', name);
   if (!existsSync(tree)) throw new Error(`${tree} is missing: run "sudo node scripts/setup.js test" first`);

@@ -57,7 +57,7 @@ export async function configure(driver: 'systemd' | 'cgroupfs', more = ''): Prom
   await mkdir('/etc/troupe', { recursive: true });
   await writeFile(
     CONFIG,
-    `[log]\nlevel = "debug"\n[cgroup]\ndriver = "${driver}"\n[runtime.handlers.crun]\npath = "crun"\n${more}`,
+    `[log]\nlevel = "debug"\n[cgroup]\ndriver = "${driver}"\n[network]\nfallback = "bridge"\n[runtime.handlers.crun]\npath = "crun"\n${more}`,
   );
 }
 

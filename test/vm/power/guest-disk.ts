@@ -70,7 +70,7 @@ export async function serveImages(images: readonly PowerImage[]): Promise<TinyRe
 export async function configureNode(): Promise<void> {
   await writeFile(
     '/etc/troupe/troupe.toml',
-    `root = "${DATA}/troupe"\n[log]\nlevel = "info"\n[cgroup]\ndriver = "cgroupfs"\n`,
+    `root = "${DATA}/troupe"\n[log]\nlevel = "info"\n[cgroup]\ndriver = "cgroupfs"\n[network]\nfallback = "bridge"\n`,
   );
 }
 

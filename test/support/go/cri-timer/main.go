@@ -1,6 +1,8 @@
 // A client as the kubelet is one: grpc-go and the published CRI. Times calls of a daemon for the bench.
 //
 //	cri-timer list SOCKET CALLS    ListContainers again and again: nanoseconds of each call
+//	cri-timer status SOCKET CALLS  the same of ContainerStatus, for the first container of the list
+//	cri-timer one SOCKET CALLS     the same of ListContainers with the id of that container
 //	cri-timer stats SOCKET CALLS PAUSE  the same of ListContainerStats, so many ms apart
 //	cri-timer await SOCKET         waits for a daemon that is about to start: until its first whole lists
 package main
@@ -52,6 +54,16 @@ func run(args []string) error {
 			return err
 		}
 		return timeCalls(args[1], calls, 0, listContainers)
+	case len(args) == 3 && (args[0] == "status" || args[0] == "one"):
+		calls, err := strconv.Atoi(args[2])
+		if err != nil {
+			return err
+		}
+		read := containerStatus
+		if args[0] == "one" {
+			read = listOne
+		}
+		return timeCalls(args[1], calls, 0, ofFirst(read))
 	case len(args) == 4 && args[0] == "stats":
 		calls, err := strconv.Atoi(args[2])
 		if err != nil {
@@ -65,7 +77,7 @@ func run(args []string) error {
 	case len(args) == 2 && args[0] == "await":
 		return awaitLists(args[1])
 	default:
-		return fmt.Errorf("usage: cri-timer list SOCKET CALLS | cri-timer stats SOCKET CALLS PAUSE | cri-timer await SOCKET")
+		return fmt.Errorf("usage: cri-timer list|status|one SOCKET CALLS | cri-timer stats SOCKET CALLS PAUSE | cri-timer await SOCKET")
 	}
 }
 
@@ -82,6 +94,35 @@ func connect(socket string) (*grpc.ClientConn, cri.RuntimeServiceClient, error) 
 func listContainers(client cri.RuntimeServiceClient) (int, error) {
 	answer, err := client.ListContainers(context.Background(), &cri.ListContainersRequest{})
 	return len(answer.GetContainers()), err
+}
+
+func containerStatus(client cri.RuntimeServiceClient, id string) error {
+	_, err := client.ContainerStatus(context.Background(), &cri.ContainerStatusRequest{ContainerId: id})
+	return err
+}
+
+func listOne(client cri.RuntimeServiceClient, id string) error {
+	filter := &cri.ContainerFilter{Id: id}
+	_, err := client.ListContainers(context.Background(), &cri.ListContainersRequest{Filter: filter})
+	return err
+}
+
+// The call for the first container of the list, which is asked for once: with the first call, which is not counted.
+func ofFirst(read func(cri.RuntimeServiceClient, string) error) func(cri.RuntimeServiceClient) (int, error) {
+	id := ""
+	return func(client cri.RuntimeServiceClient) (int, error) {
+		if id == "" {
+			answer, err := client.ListContainers(context.Background(), &cri.ListContainersRequest{})
+			if err != nil {
+				return 0, err
+			}
+			if len(answer.Containers) == 0 {
+				return 0, fmt.Errorf("there is no container")
+			}
+			id = answer.Containers[0].Id
+		}
+		return 1, read(client, id)
+	}
 }
 
 func listStats(client cri.RuntimeServiceClient) (int, error) {
