@@ -26,7 +26,8 @@ export function networkConformance(name: string, make: () => Promise<NetworkStag
     afterEach(() => stage.close());
 
     it('is ready without a reason', () => {
-      expect(port.status()).toStrictEqual({ ready: true, reason: '', message: '' });
+      // a driver also names the network in use and the files that it skipped
+      expect(port.status()).toMatchObject({ ready: true, reason: '', message: '' });
     });
 
     it('gives each sandbox an address of its own, and lists both until their DEL has succeeded', async () => {
