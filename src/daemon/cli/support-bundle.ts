@@ -22,6 +22,7 @@ import { VERSION } from '../wiring/version.ts';
 import { kernelFacts, versions } from './bundle-facts.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
+import { withoutQuotes } from './bundle-texts.ts';
 import { EXIT } from './exit-codes.ts';
 import { ps } from './ps.ts';
 import { status } from './status.ts';
@@ -88,7 +89,7 @@ async function contentsOf(command: Command): Promise<Contents> {
   }
   await add('kernel.json', async () => pretty(await kernelFacts()));
   await add('status.json', () => outputOf(command, status));
-  await add('ps.json', () => outputOf(command, ps));
+  await add('ps.json', async () => withoutQuotes(await outputOf(command, ps)));
   await add('check.json', async () => outputOf(command, (await import('./check.ts')).check, 'now'));
   const written = command.clock.nowNs().toString();
   parts.unshift({
