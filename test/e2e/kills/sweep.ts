@@ -112,13 +112,16 @@ async function pictureOf({ world: { instance } }: Stage): Promise<Picture> {
   return { machine: await snapshotMachine(instance.words), files: files.flat() };
 }
 
-/** What is below a directory. The journal's files are not compared: what they hold is read by `troupe check`. */
+/**
+ * What is below a directory. Not compared: the journal, which `troupe check` reads, and the files of the flight recorder,
+ * which go by age and size.
+ */
 async function listed(directory: string, depth: number): Promise<string[]> {
   const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
   const found: string[] = [];
   for (const entry of entries) {
     const path = join(directory, entry.name);
-    if (entry.name === 'journal' || entry.name.startsWith('last_reserved_ip')) continue;
+    if (['journal', 'flight'].includes(entry.name) || entry.name.startsWith('last_reserved_ip')) continue;
     found.push(path);
     if (entry.isDirectory() && depth > 1) found.push(...(await listed(path, depth - 1)));
   }
