@@ -210,6 +210,14 @@ export const hostLimits = {
   /** Bytes of one read of a tool's output; reads of an ended tool's output before the event loop continues. */
   toolReadBytes: 16 * 1024,
   toolReads: 8,
+  /**
+   * Descriptors in one message: one terminal of a runtime, three listening sockets of a daemon. The kernel allows
+   * 253.
+   */
+  messageDescriptors: 8,
+  /** Bytes read at once from a socket that descriptors come over, and of one frame there (descriptor-channel.ts). */
+  messageReadBytes: 64 * 1024,
+  messageFrameBytes: 4 * 1024 * 1024,
   /** Bytes of a Unix socket's path: sun_path has 108 with the final NUL (unix(7)). */
   socketPathBytes: 107,
   /** The same of a socket of ours: `.<name>/s`, where it is bound first, is three bytes longer (private-socket.ts). */

@@ -16,6 +16,8 @@ import { FaultError, fail, fault, printable } from '../../base/fault.ts';
 import { halfOpenLimits } from '../../base/bounds.ts';
 import { streamLimits } from '../bounds.ts';
 import { portLimits } from '../../ports/bounds.ts';
+import { listenForStreams } from './listener.ts';
+import type { ListenerOptions } from './listener.ts';
 import { ForwardSlots } from './forward-slots.ts';
 import { InboundQuota, countIn } from './inbound-quota.ts';
 import { negotiate, parsePath, refuseHost } from './handshake.ts';
@@ -33,12 +35,8 @@ import { TokenTable } from './tokens.ts';
 import type { StreamRequest } from './stream-request.ts';
 import { acceptKey } from './ws-connection.ts';
 
-export interface StreamingOptions extends SessionOptions {
+export interface StreamingOptions extends SessionOptions, Omit<ListenerOptions, 'log'> {
   readonly random: Pick<RandomPort, 'token'>;
-  /** Address to listen on. */
-  readonly address: string;
-  /** Port to listen on; 0 for any free port. */
-  readonly port: number;
   /** Undefined for plain HTTP. */
   readonly tls: TlsFiles | undefined;
   /**
@@ -64,6 +62,8 @@ export interface StreamingServer extends UrlIssuer {
    * sessions go on. Rejects, and changes nothing, when a file can't be used.
    */
   prepareTls(files: TlsFiles | undefined): Promise<() => void>;
+  /** Stops accepting; sessions, unused URLs and other holders of the listening descriptor go on. Repeatable. */
+  release(): void;
   /** Stops listening and ends all sessions, with a reason for their clients. Repeatable. */
   close(): Promise<void>;
 }
@@ -71,7 +71,7 @@ export interface StreamingServer extends UrlIssuer {
 /** Listens until closed. Throws FaultError when the address is not available or the certificate can't be read. */
 export async function startStreaming(options: StreamingOptions): Promise<StreamingServer> {
   const server = new Streaming(options, await frontOf(options.tls, options.log));
-  await server.listen();
+  await server.open();
   return server;
 }
 
@@ -99,7 +99,7 @@ interface Session {
 class Streaming implements StreamingServer {
   readonly #options: StreamingOptions;
   /** Accepts connections for the front in use, so that another one needs no other port. */
-  readonly #listener: Listener;
+  #listener: Listener | undefined;
   #front: Front;
   readonly #tokens: TokenTable;
   readonly #sessions = new Set<Session>();
@@ -117,8 +117,6 @@ class Streaming implements StreamingServer {
   constructor(options: StreamingOptions, front: Front) {
     this.#options = options;
     this.#front = front;
-    this.#listener = createListener((socket) => this.#accept(socket));
-    this.#listener.maxConnections = streamLimits.connections;
     this.#tokens = new TokenTable(options.clock, options.random);
     this.#halfOpen = new HalfOpen<Socket>({
       clock: options.clock,
@@ -162,24 +160,16 @@ class Streaming implements StreamingServer {
     );
   }
 
-  listen(): Promise<void> {
-    const { address, port } = this.#options;
-    return new Promise((resolve, reject) => {
-      const refused = (error: Error): void =>
-        reject(new FaultError(fault('outside', `listen for streams on ${address}: ${error.message}`)));
-      this.#listener.once('error', refused);
-      this.#listener.listen(port, address, () => {
-        this.#listener.off('error', refused);
-        this.#listener.on('error', (error) =>
-          this.#options.log.error({ error: error.message }, 'serve streams'),
-        );
-        resolve();
-      });
+  async open(): Promise<void> {
+    this.#listener = await listenForStreams(this.#options, () => {
+      const listener = createListener((socket) => this.#accept(socket));
+      listener.maxConnections = streamLimits.connections;
+      return listener;
     });
   }
 
   get port(): number {
-    const address = this.#listener.address();
+    const address = this.#listener?.address();
     return typeof address === 'object' && address !== null ? address.port : 0;
   }
 
@@ -328,6 +318,10 @@ class Streaming implements StreamingServer {
     return () => clock.clearTimeout(timer);
   }
 
+  release(): void {
+    this.#listener?.close();
+  }
+
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
   }
@@ -335,7 +329,8 @@ class Streaming implements StreamingServer {
   async #close(): Promise<void> {
     const { clock } = this.#options;
     const closed = new Promise<void>((resolve) => {
-      this.#listener.close(() => resolve());
+      if (this.#listener === undefined) resolve();
+      else this.#listener.close(() => resolve());
     });
     const sessions = [...this.#sessions];
     for (const { controller } of sessions)

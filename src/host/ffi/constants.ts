@@ -129,15 +129,22 @@ export const SOCK_SEQPACKET = 5;
 /** The same as O_NONBLOCK on x86-64 and arm64. */
 export const SOCK_NONBLOCK = 0o4000;
 export const SOL_SOCKET = 1;
+export const SO_TYPE = 3;
 export const SO_ERROR = 4;
 export const SO_PEERCRED = 17;
+export const SO_ACCEPTCONN = 30;
+export const SO_DOMAIN = 39;
 /** struct ucred: pid, uid, gid. */
 export const UCRED_BYTES = 12;
 export const SCM_RIGHTS = 1;
+export const MSG_CTRUNC = 0x8;
+export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x40000000;
 export const SHUT_WR = 1;
 /** ioctl_tty(2): struct winsize is rows, columns and two unused, 2 bytes each. */
 export const TIOCSWINSZ = 0x5414;
+export const SIOCUNIXFILE = 0x89e0;
 export const SIOCGIFFLAGS = 0x8913;
 export const SIOCSIFFLAGS = 0x8914;
 export const SIOCGIFADDR = 0x8915;

@@ -41,6 +41,11 @@ export const socketCalls = {
     'getsockopt',
     ['int', 'int', 'int', 'void *', 'void *'],
   ),
+  sendmsg: native<[fd: number, message: Uint8Array, flags: number]>(
+    'sendmsg',
+    ['int', 'void *', 'int'],
+    'long',
+  ),
   recvmsg: native<[fd: number, message: Uint8Array, flags: number]>(
     'recvmsg',
     ['int', 'void *', 'int'],

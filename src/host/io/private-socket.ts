@@ -12,6 +12,8 @@ import { hostLimits, socketLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { codeOf, onlyAbsent } from '../ffi/errno.ts';
 import { lstatOwn } from '../files/state-files.ts';
+import { closeFd } from './descriptors.ts';
+import { duplicateOf, whyNotListeningAt } from './listening.ts';
 import { listenerAt } from './socket-peer.ts';
 import type { SocketPeer } from './socket-peer.ts';
 
@@ -23,13 +25,34 @@ export interface PrivateSocketOptions {
   readonly onConnection: (socket: Socket) => void;
   /** Whether a client that has ended its side can still get an answer, as HTTP needs; default false. */
   readonly allowHalfOpen?: boolean;
+  /**
+   * Descriptors from systemd or another daemon, owned by this call from now on. The first one that is the listening
+   * socket at the path is used; the others are closed. Without one that is, the path is bound as usual.
+   */
+  readonly given?: readonly number[];
+  /** Called with each server that listens: the first one, and those made again after its file was removed. */
+  readonly onListening?: (listener: Server) => void;
+  /**
+   * Whether somebody else goes on accepting on the socket when it is closed: the file then stays. Default: nobody.
+   */
+  readonly isKept?: () => boolean;
   /** Called once, when another process has bound the path. That process's socket file is left alone. */
   readonly onTaken?: (listener: SocketPeer) => void;
 }
 
 export interface PrivateSocket {
-  /** Removes the file if it is still ours, then stops accepting; open connections stay. Repeatable. */
+  /**
+   * Removes the file if it is still ours (unless it is kept), then stops accepting; open connections stay.
+   * Repeatable.
+   */
   close(): Promise<void>;
+  /**
+   * Stops accepting without removing the file: another holder of the descriptor goes on, and the connections that
+   * nobody has accepted are its. Open connections stay. A later `close` does nothing.
+   */
+  release(): Promise<void>;
+  /** A duplicate of the listening descriptor, owned by the caller. Throws `cancelled` once closed. */
+  duplicate(): number;
 }
 
 /**
@@ -70,22 +93,37 @@ class KeptSocket implements PrivateSocket {
 
   async open(): Promise<void> {
     const { path } = this.#options;
-    await refuseForeign(path);
-    this.#bound = await this.#bind();
+    this.#bound = await this.#adopt();
+    if (this.#bound === undefined) {
+      await refuseForeign(path);
+      this.#bound = await this.#bind();
+    }
     this.#scanLater();
   }
 
   close(): Promise<void> {
-    return (this.#closing ??= this.#close());
+    return (this.#closing ??= this.#close(this.#options.isKept?.() ?? false));
   }
 
-  async #close(): Promise<void> {
+  release(): Promise<void> {
+    return (this.#closing ??= this.#close(true));
+  }
+
+  duplicate(): number {
+    const { path } = this.#options;
+    if (this.#bound === undefined || this.#closing !== undefined)
+      return fail('cancelled', `duplicate the descriptor of ${path}: closed`, { subject: path });
+    return duplicateOf(this.#bound.listener);
+  }
+
+  async #close(isKept: boolean): Promise<void> {
     const { path, clock } = this.#options;
     if (this.#timer !== undefined) clock.clearTimeout(this.#timer);
     // a scan that runs now could create the file again after the unlink
     await this.#scanning;
     try {
       // a new client must find no socket rather than one that nobody serves
+      if (isKept) return;
       if (await this.#isOurs(await lstat(path, { bigint: true }).catch(onlyAbsent))) await unlink(path);
     } finally {
       this.#bound?.listener.close();
@@ -143,10 +181,55 @@ class KeptSocket implements PrivateSocket {
   }
 
   async #bind(): Promise<Bound> {
-    const { path, log, onConnection, allowHalfOpen = false } = this.#options;
-    const listener = createServer({ allowHalfOpen }, onConnection);
-    const identity = await bindPrivately(listener, path);
+    const listener = this.#server();
+    return this.#use(listener, await bindPrivately(listener, this.#options.path));
+  }
+
+  /** Listens on the first descriptor that fits, and closes the others. */
+  async #adopt(): Promise<Bound | undefined> {
+    const { path, log, given = [] } = this.#options;
+    let bound: Bound | undefined;
+    for (const fd of given) {
+      const reason = bound === undefined ? whyNotListeningAt(fd, path) : 'not needed';
+      if (reason === undefined) bound = await this.#listenOn(fd);
+      else {
+        closeFd(fd);
+        log.warn({ reason }, `descriptor for ${path} is not used`);
+      }
+    }
+    return bound;
+  }
+
+  /** Undefined when the file was removed meanwhile. */
+  async #listenOn(fd: number): Promise<Bound | undefined> {
+    const { path, log } = this.#options;
+    const listener = this.#server();
+    await listening(listener, { fd });
+    const found = await lstat(path).catch(onlyAbsent);
+    if (found === undefined) {
+      listener.close();
+      return undefined;
+    }
+    // only where it must be: the change is one of the file, which another daemon that listens would notice
+    if ((found.mode & 0o777) !== 0o600) {
+      log.warn(
+        { mode: (found.mode & 0o777).toString(8) },
+        `socket ${path} was open to others: closed to them`,
+      );
+      await chmod(path, 0o600);
+    }
+    return this.#use(listener, await lstat(path, { bigint: true }));
+  }
+
+  #server(): Server {
+    const { onConnection, allowHalfOpen = false } = this.#options;
+    return createServer({ allowHalfOpen }, onConnection);
+  }
+
+  #use(listener: Server, identity: FileIdentity): Bound {
+    const { path, log, onListening } = this.#options;
     listener.on('error', (error) => log.error({ error: error.message }, `listen on ${path}: socket failed`));
+    onListening?.(listener);
     return { listener, identity };
   }
 
@@ -173,13 +256,7 @@ async function bindPrivately(listener: Server, path: string): Promise<FileIdenti
   await mkdir(path.slice(0, slash) || '/', { recursive: true, mode: 0o700 });
   await makePrivateDirectory(privateDirectory, made);
   try {
-    await new Promise<void>((resolve, reject) => {
-      listener.once('error', reject);
-      listener.listen(made, () => {
-        listener.off('error', reject);
-        resolve();
-      });
-    });
+    await listening(listener, { path: made });
     await chmod(made, 0o600);
     await moveOut(made, path);
   } catch (error) {
@@ -189,6 +266,16 @@ async function bindPrivately(listener: Server, path: string): Promise<FileIdenti
   }
   await rmdir(privateDirectory);
   return lstat(path, { bigint: true });
+}
+
+function listening(listener: Server, at: { readonly path: string } | { readonly fd: number }): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    listener.once('error', reject);
+    listener.listen(at, () => {
+      listener.off('error', reject);
+      resolve();
+    });
+  });
 }
 
 /**

@@ -16,6 +16,7 @@ import {
 } from '../ffi/constants.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
 import { callInPool } from '../ffi/pool.ts';
+import { unixAddress } from './unix-address.ts';
 
 export interface SocketPeer {
   /** In this process's PID namespace; 0 for a process that is not visible there. */
@@ -58,12 +59,4 @@ function credentials(fd: number): SocketPeer | undefined {
   const [value, length] = [Buffer.alloc(UCRED_BYTES), Buffer.from([UCRED_BYTES, 0, 0, 0])];
   if (callSync(libc.getsockopt, fd, SOL_SOCKET, SO_PEERCRED, value, length).result === -1) return undefined;
   return { pid: value.readInt32LE(0), uid: value.readUInt32LE(4), gid: value.readUInt32LE(8) };
-}
-
-/** struct sockaddr_un: family in the machine's byte order, then the path with its NUL. */
-function unixAddress(path: string): Uint8Array {
-  const address = Buffer.alloc(2 + Buffer.byteLength(path) + 1);
-  address.writeUInt16LE(AF_UNIX, 0);
-  address.write(path, 2);
-  return address;
 }

@@ -89,7 +89,7 @@ export const ofPrograms: readonly Mutant[] = [
   {
     row: 'S34',
     title: 'a terminal is offered under an abstract name',
-    file: 'src/oci/runtime/exec/stream-console.ts',
+    file: 'src/host/io/unix-address.ts',
     find: "const bytes = Buffer.from(path, 'utf8');",
     replace: "const bytes = Buffer.from(`\\0${path}`, 'utf8');",
     test: { file: 'test/unit/cri/streaming/console.test.ts', named: 'S34: ' },

@@ -11,43 +11,24 @@ import type { ClockPort } from '../../../ports/clock.ts';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ClientStreams, TerminalSize } from '../../../ports/streams.ts';
 import { fail } from '../../../base/fault.ts';
-import { hostLimits } from '../../../host/bounds.ts';
 import { driverLimits } from '../bounds.ts';
 import { errnoName, must } from '../../../host/ffi/errno.ts';
 import {
   AF_UNIX,
-  MSG_CMSG_CLOEXEC,
-  SCM_RIGHTS,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
-  SOL_SOCKET,
   TIOCSWINSZ,
 } from '../../../host/ffi/constants.ts';
-import { addressOf, callSync, libc } from '../../../host/ffi/ffi.ts';
+import { callSync, libc } from '../../../host/ffi/ffi.ts';
+import { closeAll, receiveMessage } from '../../../host/io/descriptor-message.ts';
 import { pollReadable } from '../../../host/io/poll.ts';
 import type { Poll } from '../../../host/io/poll.ts';
+import { unixAddress } from '../../../host/io/unix-address.ts';
 import { within } from '../../../host/clock/wait.ts';
-
-/** struct sockaddr_un: the family, then the path with its NUL. */
-export function unixAddress(path: string): Buffer {
-  const bytes = Buffer.from(path, 'utf8');
-  if (bytes.length > hostLimits.socketPathBytes) {
-    fail('unsupported', `use socket ${path}: its path has more than ${hostLimits.socketPathBytes} bytes`, {
-      subject: path,
-    });
-  }
-  const address = Buffer.alloc(2 + bytes.length + 1);
-  address.writeUInt16LE(AF_UNIX, 0);
-  bytes.copy(address, 2);
-  return address;
-}
 
 /** Device number of every pseudo-terminal master: /dev/ptmx, 5:2 (Documentation/admin-guide/devices.txt). */
 const PTMX = (5 << 8) | 2;
-
-/** Most descriptors accepted in one message; one is expected, the others are closed. */
-const DESCRIPTORS = 8;
 
 /** Listens for one pseudo-terminal master. */
 export class ConsoleSocket {
@@ -110,11 +91,11 @@ export class ConsoleSocket {
   }
 
   #receive(connection: number): void {
-    const { fds, errno } = receiveDescriptors(connection);
+    const { fds, errno } = receiveMessage(connection);
     if (errno !== 0 && errnoName(errno) === 'EAGAIN') return;
     this.#drop(connection);
     const [master, ...others] = fds;
-    for (const fd of others) closeSync(fd);
+    closeAll(others);
     if (master === undefined) return this.#refuse('the runtime sent no terminal');
     const stat = fstatSync(master);
     if (!stat.isCharacterDevice() || stat.rdev !== PTMX) {
@@ -146,33 +127,6 @@ export class ConsoleSocket {
 /** Removes the sockets of an earlier daemon. */
 export async function clearConsoles(directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true });
-}
-
-/**
- * Receives the descriptors of one message. struct msghdr (56 bytes): name, its length, iov, their count, control, its
- * length, flags; struct cmsghdr: length (8 bytes), level, type (4 each), then the descriptors. The layout is the same
- * on x86-64 and arm64.
- */
-function receiveDescriptors(connection: number): { readonly fds: readonly number[]; readonly errno: number } {
-  const text = Buffer.alloc(4096);
-  const control = Buffer.alloc(16 + 4 * DESCRIPTORS);
-  const vector = Buffer.alloc(16);
-  vector.writeBigUInt64LE(addressOf(text), 0);
-  vector.writeBigUInt64LE(BigInt(text.length), 8);
-  const message = Buffer.alloc(56);
-  message.writeBigUInt64LE(addressOf(vector), 16);
-  message.writeBigUInt64LE(1n, 24);
-  message.writeBigUInt64LE(addressOf(control), 32);
-  message.writeBigUInt64LE(BigInt(control.length), 40);
-  const { result, errno } = callSync(libc.recvmsg, connection, message, MSG_CMSG_CLOEXEC);
-  if (result < 0) return { fds: [], errno };
-  const fds: number[] = [];
-  const received = Number(message.readBigUInt64LE(40));
-  const isRights =
-    received >= 16 && control.readInt32LE(8) === SOL_SOCKET && control.readInt32LE(12) === SCM_RIGHTS;
-  const end = isRights ? Math.min(Number(control.readBigUInt64LE(0)), received) : 0;
-  for (let at = 16; at + 4 <= end; at += 4) fds.push(control.readInt32LE(at));
-  return { fds, errno: 0 };
 }
 
 /**

@@ -19,7 +19,7 @@ import { callSync, libc } from '../../../host/ffi/ffi.ts';
 import type { PolledDescriptor } from '../../../host/io/polled-descriptor.ts';
 import { pause } from '../../../host/clock/wait.ts';
 import type { DriverParts } from '../container/parts.ts';
-import { unixAddress } from './stream-console.ts';
+import { unixAddress } from '../../../host/io/unix-address.ts';
 import { AttachListener } from './stream-listeners.ts';
 import type { AttachBudget } from './stream-listeners.ts';
 import { ReadPace } from './stream-output.ts';

@@ -31,6 +31,7 @@ const FILES = [
   'linux/mount.h',
   'linux/magic.h',
   'linux/sockios.h',
+  'linux/un.h',
   'linux/if.h',
   'linux/time.h',
   'linux/inotify.h',
