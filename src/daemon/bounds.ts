@@ -69,6 +69,8 @@ export const cliLimits = {
 export const configLimits = {
   /** Bytes of one file: one that names a hundred handlers has some 20 KiB. */
   fileBytes: 1024 * 1024,
+  /** Descriptors that are taken from systemd: three are ours, each kept once or twice. */
+  passedDescriptors: 16,
   /** ms between two reloads: many signals cause only a few reloads, and an administrator notices no delay (F32). */
   reloadEveryMs: 250,
 } as const;
@@ -82,6 +84,11 @@ export const launchLimits = {
    * to be killed.
    */
   profileMs: 35_000,
+  /**
+   * ms that connects to a passed CRI socket wait for the end of the recovery, which takes a tenth of this on a full
+   * node: then they are accepted, and Status says what is going on.
+   */
+  heldMs: 5_000,
   /**
    * ms between two attempts to listen: the process that has the port or path may end at any time, and an attempt is a
    * few calls.

@@ -20,7 +20,8 @@ import { asksForDaemon } from './commands/global-options.ts';
 import { parseCommandLine } from './config/command-line.ts';
 import type { CommandLine } from './config/command-line.ts';
 import { errorLines } from './config/config-problem.ts';
-import { logPlace, notifySocket, terminalSettings } from './config/config.ts';
+import { logPlace, terminalSettings } from './config/config.ts';
+import { notifySocket } from './config/from-systemd.ts';
 import type { ReadConfig } from './config/config.ts';
 import type { Config } from './config/config-schema.ts';
 import { reloader } from './wiring/reload.ts';
@@ -88,8 +89,9 @@ async function runOnce(line: CommandLine): Promise<number> {
 async function serve(line: CommandLine): Promise<void> {
   // while the other code is loaded, which takes as long; the start needs this thread first, to read the mounts
   await startKernelThread();
-  const [{ startDaemon }, { configAgain, configOf }] = await Promise.all([
+  const [{ startDaemon }, { socketsOfSystemd }, { configAgain, configOf }] = await Promise.all([
     import('./wiring/wire.ts'),
+    import('./wiring/listening-sockets.ts'),
     import('./cli/config-of.ts'),
   ]);
   const { config, problems, files } = await configOf(line, DEFAULT_CONFIG);
@@ -111,7 +113,7 @@ async function serve(line: CommandLine): Promise<void> {
   const hungUp = (): void => void (isHungUp = true);
   process.on('SIGHUP', hungUp);
   const started = performance.now();
-  const daemon = await startDaemon(config, log);
+  const daemon = await startDaemon(config, log, undefined, socketsOfSystemd(log));
   if (problems.size > 0) daemon.noteDropIns(problems);
   daemon.noteFiles(files);
   daemon.troupe.onFailed((reason) => {

@@ -384,6 +384,8 @@ export const systemdLimits = {
   /** Milliseconds between two checks of a cgroup: the first pause, doubled up to the last. */
   pollFirstMs: 1,
   pollLastMs: 50,
+  /** Milliseconds until systemd has acted on our messages: 1 ms usual; it may be busy with a reload. */
+  barrierMs: 5_000,
   /** Characters of busctl's output that a message quotes. */
   quotedChars: 512,
 } as const;

@@ -53,6 +53,14 @@ export interface InstanceOptions {
   readonly logLevel?: string;
   /** A command before the daemon's own, which ends as it by exec. */
   readonly before?: (directory: string) => readonly [string, ...string[]];
+  /** What starts it in systemd's place. */
+  readonly systemd?: Supervisor;
+}
+
+/** What a service gets from systemd: descriptors from 3 on, and variables beside the process's own. */
+export interface Supervisor {
+  readonly descriptors: readonly number[];
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 export interface Instance {
@@ -233,7 +241,7 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   const logFile = join(directory, 'daemon.log');
   const log = async (): Promise<string> => await readFile(logFile, 'utf8').catch(() => '');
   const argv = commandLine(place, options.before?.(directory));
-  const daemon = daemonOf(argv, logFile);
+  const daemon = daemonOf(argv, logFile, options.systemd);
 
   const remove = async (): Promise<void> => {
     await daemon.end('SIGKILL');
@@ -329,7 +337,7 @@ async function listFailure(socket: string): Promise<string | undefined> {
 }
 
 /** The daemon's process, which can be started again after it ended. */
-function daemonOf(argv: readonly [string, ...string[]], logFile: string) {
+function daemonOf(argv: readonly [string, ...string[]], logFile: string, systemd?: Supervisor) {
   let child: ChildProcess | undefined;
   let ended: Promise<number> = Promise.resolve(0);
   const isRunning = (): boolean =>
@@ -339,8 +347,14 @@ function daemonOf(argv: readonly [string, ...string[]], logFile: string) {
     spawn: (): void => {
       if (isRunning()) throw new Error(`${argv[0]} runs already`);
       const output = openSync(logFile, 'a');
-      const [program, ...args] = argv;
-      const started = spawn(program, args, { stdio: ['ignore', output, output], cwd: '/' });
+      // LISTEN_PID is the process's own, which exec keeps
+      const supervised = systemd === undefined ? [] : ['sh', '-c', 'LISTEN_PID=$$ exec "$@"', 'sh'];
+      const [program = '', ...args] = [...supervised, ...argv];
+      const started = spawn(program, args, {
+        stdio: ['ignore', output, output, ...(systemd?.descriptors ?? [])],
+        env: { ...process.env, ...systemd?.environment },
+        cwd: '/',
+      });
       closeSync(output);
       child = started;
       ended = new Promise<number>((resolve, reject) => {

@@ -14,6 +14,8 @@ export interface ListenerOptions {
    * address and port is used; the others are closed. Without one that is, the port is bound as usual.
    */
   readonly given?: readonly number[];
+  /** Called before the port is bound although descriptors were given: none of them was used. */
+  readonly onUnfit?: () => Promise<void>;
   /** Called with what listens. */
   readonly onListening?: (listener: Listener) => void;
   readonly log: Log;
@@ -21,7 +23,7 @@ export interface ListenerOptions {
 
 /** Listens with one that `make` makes. Throws FaultError when the address is not available. */
 export async function listenForStreams(options: ListenerOptions, make: () => Listener): Promise<Listener> {
-  const { address, port, given = [], onListening, log } = options;
+  const { address, port, given = [], onUnfit, onListening, log } = options;
   let listener: Listener | undefined;
   for (const fd of given) {
     const other = make();
@@ -36,6 +38,7 @@ export async function listenForStreams(options: ListenerOptions, make: () => Lis
     }
   }
   if (listener === undefined) {
+    if (given.length > 0) await onUnfit?.();
     listener = make();
     try {
       await listening(listener, { port, host: address });

@@ -319,11 +319,6 @@ export function introspectionSocket(config: Config): string {
     : config.introspection.socket;
 }
 
-/** systemd's notification socket from the environment; empty when not set. */
-export function notifySocket(): string {
-  return process.env['NOTIFY_SOCKET'] ?? '';
-}
-
 /** What the choice of a form depends on. */
 export interface LogPlace {
   readonly isTerminal: boolean;

@@ -5,6 +5,7 @@ import { socketLimits } from '../../host/bounds.ts';
 import type { CriServerOptions } from '../../cri/call/server.ts';
 import { listenPrivately } from '../../host/io/private-socket.ts';
 import { peerOf } from '../../host/io/socket-peer.ts';
+import type { ListeningSockets } from './listening-sockets.ts';
 import type { SocketPeer } from '../../host/io/socket-peer.ts';
 
 /**
@@ -25,18 +26,23 @@ export function nameOtherUsers(log: Ports['log'], ownUid: number): (socket: Sock
 export function criSocket(
   path: string,
   { clock, log }: Pick<Ports, 'clock' | 'log'>,
+  sockets: ListeningSockets,
   onTaken: (listener: SocketPeer) => void,
 ): CriServerOptions['listen'] {
   const name = nameOtherUsers(log, process.geteuid?.() ?? 0);
-  return (onConnection) =>
-    listenPrivately({
+  return async (onConnection) => {
+    // calls of clients that have connected since the last daemon ended would be refused during the recovery
+    if (sockets.isPassed('cri')) await sockets.whenRecovered();
+    return listenPrivately({
       path,
       clock,
       log,
       onTaken,
+      ...sockets.optionsFor('cri'),
       onConnection: (socket) => {
         name(socket);
         onConnection(socket);
       },
     });
+  };
 }

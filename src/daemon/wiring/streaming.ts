@@ -2,6 +2,10 @@
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { fail } from '../../base/fault.ts';
+import type { Log } from '../../base/log.ts';
+import { AF_INET, AF_INET6 } from '../../host/ffi/constants.ts';
+import { closeFd } from '../../host/io/descriptors.ts';
+import { whyNotListening } from '../../host/io/listening.ts';
 import { launchLimits } from '../bounds.ts';
 import { startStreaming } from '../../cri/streaming/server.ts';
 import type { StreamingServer, UrlIssuer } from '../../cri/streaming/server.ts';
@@ -9,6 +13,7 @@ import type { TlsFiles } from '../../cri/streaming/tls.ts';
 import type { Assembly } from './assemble.ts';
 import { defaultConfig } from '../config/config-schema.ts';
 import type { Config, ConfigNow } from '../config/config-schema.ts';
+import type { ListeningOptions, ListeningSockets } from './listening-sockets.ts';
 import { LatePart } from './optional-part.ts';
 
 export interface Streams extends UrlIssuer {
@@ -23,14 +28,19 @@ export interface Streams extends UrlIssuer {
  * The server of exec, attach and port-forward, which is not started here. A taken port or an unreadable certificate
  * does not end the start: it is reported, and tried again with each request for a URL and periodically.
  */
-export function lateStreams(now: ConfigNow, assembly: Assembly): Streams {
+export function lateStreams(now: ConfigNow, assembly: Assembly, sockets: ListeningSockets): Streams {
   const {
     ports: { clock },
     observability: { conditions },
   } = assembly;
-  const server = new LatePart({ clock, conditions }, 'streaming server', () => startStreams(now, assembly), {
-    againMs: launchLimits.partAgainMs,
-  });
+  const server = new LatePart(
+    { clock, conditions },
+    'streaming server',
+    () => startStreams(now, assembly, sockets),
+    {
+      againMs: launchLimits.partAgainMs,
+    },
+  );
   return {
     start: () => server.start(),
     urlFor: async (request) => (await server.now()).urlFor(request),
@@ -64,7 +74,11 @@ function tlsOf({ streaming }: Config): TlsFiles | undefined {
   return cert === '' ? undefined : { cert, key, clientCa };
 }
 
-async function startStreams(now: ConfigNow, { ports, troupe, streams }: Assembly): Promise<StreamingServer> {
+async function startStreams(
+  now: ConfigNow,
+  { ports, troupe, streams }: Assembly,
+  sockets: ListeningSockets,
+): Promise<StreamingServer> {
   const { clock, random, log } = ports;
   const { streaming } = now();
   const server = await startStreaming({
@@ -76,6 +90,7 @@ async function startStreams(now: ConfigNow, { ports, troupe, streams }: Assembly
     log,
     address: addressOf(streaming),
     port: streaming.port,
+    ...tcpOnly(sockets.optionsFor('streaming'), log),
     tls: tlsOf(now()),
     allowedHosts: () => [hostname().toLowerCase(), ...now().streaming.allowed_hosts],
   });
@@ -83,4 +98,16 @@ async function startStreams(now: ConfigNow, { ports, troupe, streams }: Assembly
   const useLatest = await server.prepareTls(tlsOf(now()));
   useLatest();
   return server;
+}
+
+/** Closes what is not a listening TCP socket; whether it has the configured address and port is checked later. */
+function tcpOnly(options: ListeningOptions, log: Log): ListeningOptions {
+  const given = options.given.filter((fd) => {
+    const reason = whyNotListening(fd, [AF_INET, AF_INET6]);
+    if (reason === undefined) return true;
+    log.warn({ reason }, 'descriptor for streams is not used');
+    closeFd(fd);
+    return false;
+  });
+  return { ...options, given };
 }

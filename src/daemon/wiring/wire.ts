@@ -31,6 +31,8 @@ import { introspectionSocket } from '../config/config.ts';
 import type { Config } from '../config/config-schema.ts';
 import { criSocket } from './cri-socket.ts';
 import { nriStartMs } from './nri.ts';
+import { socketsOfSystemd } from './listening-sockets.ts';
+import type { ListeningSockets } from './listening-sockets.ts';
 import { MetricsListener, tokenFile } from './metrics.ts';
 import { LatePart, orWithout } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
@@ -67,7 +69,12 @@ type ConfigViews = Pick<
 };
 
 /** Starts everything; the socket answers Unavailable until the recovery is done. */
-export async function startDaemon(config: Config, log: Log, around?: AroundPorts): Promise<Daemon> {
+export async function startDaemon(
+  config: Config,
+  log: Log,
+  around?: AroundPorts,
+  sockets: ListeningSockets = socketsOfSystemd(log),
+): Promise<Daemon> {
   refuseDumps();
   checkStreaming(config);
   const assembly = await assemble(config, log, around);
@@ -75,14 +82,15 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   const last: LastReload = { refusal: undefined, waiting: [], files: [] };
   const views = configViews(assembly.now, last);
   const part = { clock: assembly.ports.clock, conditions: assembly.observability.conditions };
-  const late = lateParts(config, assembly, views, part);
+  const late = lateParts(config, assembly, views, { part, sockets });
   const { streaming, introspection, web, metrics, nri } = late;
   const taken = Promise.withResolvers<string>();
-  const listen = criSocket(config.socket, assembly.ports, ({ pid, uid }) =>
+  const listen = criSocket(config.socket, assembly.ports, sockets, ({ pid, uid }) =>
     taken.resolve(`process ${pid} of uid ${uid} listens on ${config.socket} now`),
   );
-  const [server] = await Promise.all([
-    serve(config, assembly, streaming, views, listen),
+  const opening = serve(config, assembly, streaming, views, listen);
+  await Promise.all([
+    sockets.isPassed('cri') ? noted(opening) : opening,
     introspection.start(),
     web.start(),
     metrics.start(),
@@ -92,16 +100,10 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     await release();
     throw thrown;
   });
-  const { additional_stores: stores } = config.storage;
-  assembly.whenStoreUsable((root) => void adoptLater(root, assembly));
-  await orWithout(
-    part,
-    'images of additional stores',
-    () => adoptImages(stores.filter(assembly.isUsableStore), assembly.ports, assembly.images),
-    undefined,
-    Infinity,
-  );
+  await adoptStores(config, assembly, part);
   await troupe.start();
+  sockets.noteRecovered();
+  const server = await opening;
   // after the recovery, since plugins receive the list of pods and containers. Pods that come now wait for the plugins
   // of the directory. If a required plugin did not start, the validator refuses each container
   await nri.start();
@@ -122,6 +124,11 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     },
     stop: () => stopAll(assembly, late, server),
   };
+}
+
+/** For a promise that is awaited later: until then its failure is no unhandled one. */
+function noted(later: Promise<unknown>): void {
+  later.catch(() => undefined);
 }
 
 function configViews(now: () => Config, last: LastReload): ConfigViews {
@@ -156,6 +163,18 @@ async function reload(
   return plan;
 }
 
+async function adoptStores({ storage }: Config, assembly: Assembly, part: PartReport): Promise<void> {
+  const { additional_stores: stores } = storage;
+  assembly.whenStoreUsable((root) => void adoptLater(root, assembly));
+  await orWithout(
+    part,
+    'images of additional stores',
+    () => adoptImages(stores.filter(assembly.isUsableStore), assembly.ports, assembly.images),
+    undefined,
+    Infinity,
+  );
+}
+
 /** Lists the images of a store that could be read only later. A failure is logged, and the next start tries again. */
 async function adoptLater(root: string, { ports, images }: Assembly): Promise<void> {
   try {
@@ -174,7 +193,12 @@ interface LateParts {
 }
 
 /** The parts that are used whenever they come; none is started here. */
-function lateParts(config: Config, assembly: Assembly, views: ConfigViews, part: PartReport): LateParts {
+function lateParts(
+  config: Config,
+  assembly: Assembly,
+  views: ConfigViews,
+  { part, sockets }: { readonly part: PartReport; readonly sockets: ListeningSockets },
+): LateParts {
   const { ports } = assembly;
   const options = introspectionOptions(config, assembly, views, () => page.value);
   const again = { againMs: launchLimits.partAgainMs };
@@ -185,11 +209,11 @@ function lateParts(config: Config, assembly: Assembly, views: ConfigViews, part:
     again,
   );
   return {
-    streaming: lateStreams(assembly.now, assembly),
+    streaming: lateStreams(assembly.now, assembly, sockets),
     introspection: new LatePart(
       part,
       'introspection socket',
-      () => introspect(config, options, ports.log),
+      () => introspect(config, options, ports.log, sockets),
       again,
     ),
     web: page,
@@ -260,12 +284,25 @@ async function serve(
   return startCriServer({ listen, methods: edgeMethods(edge), streams: edgeStreams(edge), clock, log });
 }
 
-function introspect(config: Config, options: IntrospectionOptions, log: Log): Promise<IntrospectionServer> {
+function introspect(
+  config: Config,
+  options: IntrospectionOptions,
+  log: Log,
+  sockets: ListeningSockets,
+): Promise<IntrospectionServer> {
   const { clock } = options;
   const path = introspectionSocket(config);
   return startIntrospection({
     ...options,
-    listen: (onConnection) => listenPrivately({ path, clock, log, onConnection, allowHalfOpen: true }),
+    listen: (onConnection) =>
+      listenPrivately({
+        path,
+        clock,
+        log,
+        onConnection,
+        allowHalfOpen: true,
+        ...sockets.optionsFor('introspection'),
+      }),
   });
 }
 

@@ -42,11 +42,15 @@ export interface MessageParts {
  * Sends one message. The result is the number of bytes that the kernel took: on a stream socket maybe fewer than
  * given, and the descriptors went with the first of them. EAGAIN when the receiver has no room.
  */
-export function sendMessage(socket: number, { bytes, fds = [], address }: MessageParts): SyscallResult {
+export function sendMessage(socket: number, parts: MessageParts): SyscallResult {
+  return callSync(libc.sendmsg, socket, messageOf(parts), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/** A struct msghdr with everything that it points to in the same buffer: a call that keeps its argument keeps all. */
+export function messageOf({ bytes, fds = [], address }: MessageParts): Buffer {
   assert(fds.length <= hostLimits.messageDescriptors, `send ${fds.length} descriptors: too many`);
   assert(bytes.length > 0, 'descriptors need at least one byte to go with');
   const control = fds.length === 0 ? 0 : controlBytes(fds.length);
-  // all in one buffer: the call keeps its argument, and would not keep what that points to
   const message = makeMessage(control, bytes.length, address);
   message.set(bytes, HEADER_BYTES + control);
   if (fds.length > 0) {
@@ -56,7 +60,7 @@ export function sendMessage(socket: number, { bytes, fds = [], address }: Messag
     for (const [at, fd] of fds.entries())
       message.writeInt32LE(fd, HEADER_BYTES + CONTROL_HEADER_BYTES + 4 * at);
   }
-  return callSync(libc.sendmsg, socket, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return message;
 }
 
 export interface ReceivedMessage {

@@ -30,6 +30,8 @@ export interface PrivateSocketOptions {
    * socket at the path is used; the others are closed. Without one that is, the path is bound as usual.
    */
   readonly given?: readonly number[];
+  /** Called before the path is bound although descriptors were given: none of them was used. */
+  readonly onUnfit?: () => Promise<void>;
   /** Called with each server that listens: the first one, and those made again after its file was removed. */
   readonly onListening?: (listener: Server) => void;
   /**
@@ -187,7 +189,7 @@ class KeptSocket implements PrivateSocket {
 
   /** Listens on the first descriptor that fits, and closes the others. */
   async #adopt(): Promise<Bound | undefined> {
-    const { path, log, given = [] } = this.#options;
+    const { path, log, given = [], onUnfit } = this.#options;
     let bound: Bound | undefined;
     for (const fd of given) {
       const reason = bound === undefined ? whyNotListeningAt(fd, path) : 'not needed';
@@ -197,6 +199,7 @@ class KeptSocket implements PrivateSocket {
         log.warn({ reason }, `descriptor for ${path} is not used`);
       }
     }
+    if (given.length > 0 && bound === undefined) await onUnfit?.();
     return bound;
   }
 

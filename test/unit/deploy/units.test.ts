@@ -12,6 +12,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { EXIT } from '../../../src/daemon/cli/exit-codes.ts';
+import { defaultConfig } from '../../../src/daemon/config/config-schema.ts';
+import { SOCKET_NAMES } from '../../../src/daemon/wiring/listening-sockets.ts';
 import { run } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { lacking, unless } from '../../support/skips/unless.ts';
@@ -50,14 +52,15 @@ const files = readdirSync(deploy).filter((name) =>
 /** Directive → section, from systemd.unit(5), systemd.service(5), systemd.exec(5), systemd.kill(5) and others. */
 const SECTIONS: Readonly<Record<string, RegExp>> = {
   Unit: /^(?:Description|Documentation|Wants|Requires|After|Before|Condition\w+|StartLimit(?:IntervalSec|Burst))$/,
+  Socket: /^(?:ListenStream|FileDescriptorName|SocketMode|DirectoryMode)$/,
   Service:
-    /^(?:Type|NotifyAccess|Exec\w+|Restart\w*|Timeout\w+Sec|Kill(?:Mode|Signal)|Environment|Delegate|OOMScoreAdjust|Limit[A-Z]+|TasksMax|(?:Runtime|State)Directory\w*|SELinuxContext)$/,
+    /^(?:Type|NotifyAccess|FileDescriptorStoreMax|Exec\w+|Restart\w*|Timeout\w+Sec|Kill(?:Mode|Signal)|Environment|Delegate|OOMScoreAdjust|Limit[A-Z]+|TasksMax|(?:Runtime|State)Directory\w*|SELinuxContext)$/,
   Install: /^(?:WantedBy|RequiredBy|Alias|Also)$/,
 };
 
 describe('the units of deploy/', () => {
   it('are these', () => {
-    expect(files).toEqual(['kubelet-troupe.conf', 'troupe.service']);
+    expect(files).toEqual(['kubelet-troupe.conf', 'troupe.service', 'troupe.socket']);
   });
 
   it.each(files)('%s: each directive stands in the section in which systemd reads it', (name) => {
@@ -98,6 +101,7 @@ function installUnits(directory: string, name: string): string {
   const write = (path: string, text: string): void =>
     writeFileSync(join(directory, path), text.replace(/^ExecStart=\/\S+/m, `ExecStart=${process.execPath}`));
   write('troupe.service', read('troupe.service'));
+  write('troupe.socket', read('troupe.socket'));
   write('kubelet.service', PACKAGED_KUBELET);
   mkdirSync(join(directory, 'kubelet.service.d'));
   write('kubelet.service.d/10-kubeadm.conf', PACKAGED_KUBEADM);
@@ -141,6 +145,24 @@ describe('the systemd unit', () => {
     const own =
       /^(Private(Mounts|Tmp|Devices)|Protect\w+|ReadOnlyPaths|ReadWritePaths|InaccessiblePaths|RootDirectory|MountFlags|TemporaryFileSystem|BindPaths)$/;
     expect([...(unit.get('Service')?.keys() ?? [])].filter((key) => own.test(key))).toEqual([]);
+  });
+});
+
+describe('the socket unit', () => {
+  const unit = parseUnit(read('troupe.socket'));
+  const value = (key: string): string | undefined => unit.get('Socket')?.get(key)?.join(' ');
+
+  it('S69 makes the default socket, for root alone, under the name that the daemon knows', () => {
+    expect([value('ListenStream'), value('SocketMode'), value('FileDescriptorName')]).toEqual([
+      defaultConfig.socket,
+      '0600',
+      SOCKET_NAMES[0],
+    ]);
+  });
+
+  it('has a place for each socket in the service, and one more for each that is made again', () => {
+    const service = parseUnit(read('troupe.service')).get('Service');
+    expect(Number(service?.get('FileDescriptorStoreMax'))).toBeGreaterThanOrEqual(2 * SOCKET_NAMES.length);
   });
 });
 

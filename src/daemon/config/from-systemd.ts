@@ -1,0 +1,38 @@
+/** What systemd says in the environment: sd_notify(3), sd_listen_fds(3), sd_watchdog_enabled(3). */
+import { configLimits } from '../bounds.ts';
+
+type Environment = Record<string, string | undefined>;
+
+/** systemd's notification socket; empty when not set. */
+export function notifySocket(): string {
+  return process.env['NOTIFY_SOCKET'] ?? '';
+}
+
+/** The first descriptor that systemd passes (SD_LISTEN_FDS_START). */
+const FIRST_DESCRIPTOR = 3;
+
+/**
+ * The descriptors that were passed to this process, by name, and not close-on-exec yet. Takes the variables out of the
+ * environment: the descriptors can be used only once.
+ */
+export function passedDescriptors(
+  environment: Environment = process.env,
+  pid: number = process.pid,
+): ReadonlyMap<string, readonly number[]> {
+  const { LISTEN_PID: forPid, LISTEN_FDS: number, LISTEN_FDNAMES: names = '' } = environment;
+  for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete environment[name];
+  const count = wholeNumber(number);
+  // of another process in between, which has not unset them
+  if (count === undefined || forPid !== String(pid)) return new Map();
+  const passed = new Map<string, number[]>();
+  const given = names.split(':');
+  for (let at = 0; at < Math.min(count, configLimits.passedDescriptors); at += 1) {
+    const name = given[at] ?? '';
+    passed.set(name, [...(passed.get(name) ?? []), FIRST_DESCRIPTOR + at]);
+  }
+  return passed;
+}
+
+function wholeNumber(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,15}$/u.test(text) ? Number(text) : undefined;
+}
