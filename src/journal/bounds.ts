@@ -34,4 +34,6 @@ export const journalLimits = {
    * MiB.
    */
   searchTimes: 8,
+  /** Characters of an unknown record's type in the message about it: longer than any of ours. */
+  shownTypeChars: 64,
 } as const;

@@ -11,9 +11,17 @@ import { fail } from '../base/fault.ts';
 import { journalLimits } from './bounds.ts';
 import type { JournalRecord } from '../ports/journal.ts';
 import { crc32c } from './crc32c.ts';
+import { isRecordType } from './record-types.ts';
 
-/** Raise it when an older troupe could not read what this one writes. */
+/**
+ * The version of all that troupe stores below root and state, since a start reads it first and an older program goes
+ * no further. Raise it when an older troupe could not read what this one writes, here or in any other file of
+ * docs/versions.md that is not simply made anew.
+ */
 export const FORMAT = 1;
+
+/** What an operator can do when a newer version wrote the journal. */
+const GO_ON = 'start that version again, or see "Roll back" in docs/upgrade.md';
 
 const MAGIC = new TextEncoder().encode('TROUPEJ\n');
 export const HEADER_BYTES = 16;
@@ -69,8 +77,9 @@ export interface ParsedFile {
 }
 
 /**
- * Reads the longest valid prefix. Throws `unsupported` when a newer troupe wrote the file: then nothing may
- * be changed (F30).
+ * Reads the longest valid prefix. Throws `unsupported` when a newer troupe wrote the file, by its format or by the type
+ * of a record: then nothing may be changed (F30, F93). A record that was passed over would be missing in the next
+ * snapshot.
  */
 export function parse(bytes: Uint8Array): ParsedFile {
   if (bytes.length < HEADER_BYTES) return { records: [], format: FORMAT, validBytes: 0, end: 'torn' };
@@ -80,7 +89,7 @@ export function parse(bytes: Uint8Array): ParsedFile {
   if (format > FORMAT) {
     fail(
       'unsupported',
-      `read the journal: written in format ${format} by a newer troupe, this one reads up to ${FORMAT}`,
+      `read the journal: written in format ${format} by a newer troupe, this one reads up to ${FORMAT}; ${GO_ON}`,
     );
   }
   const records: JournalRecord[] = [];
@@ -96,10 +105,18 @@ export function parse(bytes: Uint8Array): ParsedFile {
       const torn = next >= bytes.length && !holdsRecord(bytes, at + 1);
       return { records, format, validBytes: at, end: torn ? 'torn' : 'damaged' };
     }
+    if (!isRecordType(record.type)) {
+      fail('unsupported', `read the journal: record type ${shownType(record)} of a newer troupe; ${GO_ON}`);
+    }
     records.push(record);
     at = next;
   }
   return { records, format, validBytes: at, end: 'whole' };
+}
+
+/** The type as a message may have it: the bytes passed the checksum, and may be anybody's. */
+function shownType({ type }: { readonly type: string }): string {
+  return JSON.stringify(type.slice(0, journalLimits.shownTypeChars));
 }
 
 /** Whether the bytes begin with a journal's header, of any format. */
@@ -168,9 +185,10 @@ function recordOf(framed: Uint8Array): JournalRecord | undefined {
   const view = new DataView(framed.buffer, framed.byteOffset, framed.byteLength);
   if (view.getUint32(4, true) !== checksum(framed)) return undefined;
   try {
-    return decodePlain(
+    const value = decodePlain(
       new TextDecoder('utf-8', { fatal: true }).decode(framed.subarray(FRAME_BYTES)),
-    ) as JournalRecord;
+    ) as JournalRecord | null;
+    return typeof value?.type === 'string' ? value : undefined;
   } catch {
     return undefined;
   }

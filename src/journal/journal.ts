@@ -5,7 +5,8 @@
  * one. Each start writes such a snapshot.
  */
 import type { ClockPort } from '../ports/clock.ts';
-import type { JournalPort, JournalRecord } from '../ports/journal.ts';
+import type { DiskPort } from '../ports/disk.ts';
+import type { JournalFold, JournalPort, JournalRecord } from '../ports/journal.ts';
 import { fault, FaultError, toFault } from '../base/fault.ts';
 import { journalLimits } from './bounds.ts';
 import type { Log } from '../base/log.ts';
@@ -13,6 +14,7 @@ import { maskDamaged } from './damaged.ts';
 import { damagedKept, JournalFiles, NAME } from './files.ts';
 import type { FilesOptions, Group } from './files.ts';
 import { frame, parse } from './format.ts';
+import type { ParsedFile } from './format.ts';
 import { RESERVE } from './reserve.ts';
 
 export interface JournalOptions<S> extends FilesOptions<S> {
@@ -47,23 +49,46 @@ interface Pending {
   readonly reject: (reason: unknown) => void;
 }
 
+/** What a journal's directory holds, read without a change to it. */
+export interface JournalRead<S> {
+  /** All names in the directory. */
+  readonly names: readonly string[];
+  /** Number of the newest file; undefined without one. */
+  readonly newest: number | undefined;
+  /** Content of that file. */
+  readonly bytes: Uint8Array | undefined;
+  readonly parsed: ParsedFile | undefined;
+  /** Folded from its records. */
+  readonly state: S;
+}
+
 /**
- * Reads the journal and opens it for append. Throws `unsupported` for a newer format, before anything is
- * changed.
+ * Reads the journal. Throws `unsupported` for one of a newer troupe: whoever starts calls this before it writes
+ * anything (F30, F93).
  */
-export async function openJournal<S>(options: JournalOptions<S>): Promise<OpenJournal<S>> {
-  const { disk, fold, log } = options;
+export async function readJournal<S>(
+  disk: Pick<DiskPort, 'list' | 'read'>,
+  fold: Pick<JournalFold<S>, 'empty' | 'apply'>,
+): Promise<JournalRead<S>> {
   const names = await disk.list();
-  const numbers = names
+  const [newest] = names
     .flatMap((name) => NAME.exec(name)?.[1] ?? [])
     .map(Number)
     .toSorted((a, b) => b - a);
-  const newest = numbers[0];
   const bytes = newest === undefined ? undefined : await disk.read(`journal.${newest}`);
   const parsed = bytes === undefined ? undefined : parse(bytes);
   const state = fold.empty();
   for (const record of parsed?.records ?? []) fold.apply(state, record);
+  return { names, newest, bytes, parsed, state };
+}
 
+/** Reads the journal, unless `read` is given, and opens it for append. */
+export async function openJournal<S>(
+  options: JournalOptions<S>,
+  read?: JournalRead<S>,
+): Promise<OpenJournal<S>> {
+  const { disk, fold, log } = options;
+  const { names, newest, bytes, parsed, state } = read ?? (await readJournal(disk, fold));
   const files = new JournalFiles(options, state, newest ?? 0, names.includes(RESERVE));
   const damaged = parsed?.end === 'damaged';
   const good = (bytes ?? new Uint8Array()).subarray(0, damaged ? 0 : (parsed?.validBytes ?? 0));

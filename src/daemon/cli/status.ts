@@ -11,13 +11,14 @@ import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
 import { disksOf, ownUseOf } from './disk-use.ts';
 import type { DiskUse, OwnUse } from './disk-use.ts';
-import { EXIT } from './exit-codes.ts';
+import { CommandError, EXIT } from './exit-codes.ts';
+import { refusedStart } from './refused-start.ts';
 import type { Screen } from './screen.ts';
 import { age, bytes } from './text.ts';
 
 /** Exits with 1 if the daemon is not ready. */
 export async function status(command: Command): Promise<number> {
-  const answer = await command.client.status({});
+  const answer = await answerOf(command);
   const { screen } = command;
   const { configJson, ...rest } = answer;
   const inEffect = (configJson === '' ? defaultConfig : JSON.parse(configJson)) as Config;
@@ -29,6 +30,19 @@ export async function status(command: Command): Promise<number> {
     for (const line of statusLines(answer, facts, command.clock.nowNs(), screen)) screen.line(line);
   }
   return answer.notReadyReason === '' && answer.networkReady ? EXIT.ok : EXIT.failed;
+}
+
+async function answerOf({ client, config: configured, socket }: Command): Promise<StatusResponse> {
+  try {
+    return await client.status({});
+  } catch (thrown) {
+    const reason = problemOf(thrown).problem === 'unreachable' ? await refusedStart(configured) : undefined;
+    if (reason === undefined) throw thrown;
+    throw new CommandError(
+      EXIT.unreachable,
+      `troupe status: no daemon answers at ${socket}, and this version starts none: ${reason}`,
+    );
+  }
 }
 
 /** What the answer does not say. */

@@ -36,8 +36,7 @@ import { Recorder } from '../../introspection/recorder.ts';
 import { onTransition } from '../../introspection/transitions.ts';
 import { meteredDisk } from '../../introspection/metrics-ports.ts';
 import { openDisk } from '../../journal/disk.ts';
-import { openJournal } from '../../journal/journal.ts';
-import type { OpenJournal } from '../../journal/journal.ts';
+import { openJournal, readJournal } from '../../journal/journal.ts';
 import type { NetworkDriver } from '../../network/driver.ts';
 import type { NriDriver } from '../../nri/driver.ts';
 import type { LiveRegistries } from '../../oci/images/registry/live-registries.ts';
@@ -54,7 +53,7 @@ import type { Config, ConfigNow } from '../config/config-schema.ts';
 import { flightDirectory, openFlight } from './flight-files.ts';
 import { handlersOf } from './handlers.ts';
 import { lostFacts } from './journal-damage.ts';
-import { makeOwnDirectories, makePins, makeRoots } from './own-directories.ts';
+import { makeOwnDirectories, makePins, makeTopDirectory } from './own-directories.ts';
 import { platformOrPlain } from './machine-platform.ts';
 import { watchNodeFiles } from './node-files.ts';
 import type { NodeFiles } from './node-files.ts';
@@ -175,23 +174,32 @@ function flightWriter(layout: Layout, handed: Handed, { flight }: Observability)
   });
 }
 
-/** The parts that every start needs, and the end of an earlier daemon's helpers. */
+/**
+ * The parts that every start needs, and the end of an earlier daemon's helpers. Until the journal was read, nothing in
+ * root and state is changed: it may be one of a newer version (F93).
+ */
 async function takeOver(config: Config, layout: Layout, handed: Handed) {
   const { clock, log } = handed;
-  await makeRoots(layout);
+  await makeTopDirectory(layout.root);
   const lock = await lockDirectory(layout.root);
-  const movedAside = await makeOwnDirectories(layout);
   const observability = createObservability(config, troupeCharts, handed);
   const { conditions } = observability;
   const part: PartReport = { clock, conditions };
   const rechecked = new Rechecked(clock, conditions);
-  for (const moved of movedAside) rechecked.report(moved, whileThere(moved));
-  const [opened, cgroups, platform, live] = await Promise.all([
-    journalOf(layout, clock, log, observability),
+  const disk = meteredDisk(await openDisk(journalDirectory(layout)), clock, (ms, isOk) =>
+    observability.metrics.journalSync(ms, isOk),
+  );
+  const [read, cgroups, platform, live] = await Promise.all([
+    readJournal(disk, ledgerFold),
     detectCgroups(),
     platformOrPlain(part),
     // reads the node's files and starts no program, so it need not come after the helpers
     liveRegistries(config, clock, log),
+  ]);
+  await makeTopDirectory(layout.state);
+  for (const moved of await makeOwnDirectories(layout)) rechecked.report(moved, whileThere(moved));
+  const [opened] = await Promise.all([
+    openJournal({ disk, fold: ledgerFold, log, clock }, read),
     orWithout(
       part,
       'helpers of an earlier boot',
@@ -308,21 +316,6 @@ function ingestsOf(store: LayerStore, { conditions }: PartReport, log: Log): Ing
 
 function journalDirectory({ root }: Layout): string {
   return join(root, 'journal');
-}
-
-async function journalOf(
-  layout: Layout,
-  clock: Ports['clock'],
-  log: Log,
-  { metrics }: Observability,
-): Promise<OpenJournal<Ledger>> {
-  const disk = await openDisk(journalDirectory(layout));
-  return openJournal({
-    disk: meteredDisk(disk, clock, (ms, isOk) => metrics.journalSync(ms, isOk)),
-    fold: ledgerFold,
-    log,
-    clock,
-  });
 }
 
 /** The policy's labels for containers; undefined without SELinux. */

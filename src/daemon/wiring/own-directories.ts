@@ -8,9 +8,12 @@ import { recogniseMemory } from '../../host/files/state-files.ts';
 import { whileThere } from './rechecked.ts';
 import type { Rechecked } from './rechecked.ts';
 
-/** Creates root and state if they are missing: the lock on root is taken before anything in them is changed. */
-export async function makeRoots({ root, state }: Layout): Promise<void> {
-  for (const directory of [root, state]) await mkdir(directory, { recursive: true, mode: 0o711 });
+/**
+ * Creates root or state if it is missing. The start locks root and reads the journal before it changes anything in
+ * either.
+ */
+export async function makeTopDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o711 });
 }
 
 /**

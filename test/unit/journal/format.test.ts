@@ -10,6 +10,7 @@ import { prefixTexts, records, Rig, textOf } from './support.ts';
 
 const flippedByte = injects('F18', 'a flipped byte in the middle of a journal');
 const zeroSector = injects('F18', 'a sector of zeros in the middle of a journal');
+const unknownRecord = injects('F93', 'a record of a type that a newer version has');
 const newerFormat = injects('F30', 'a journal of a newer format');
 
 const all = records(50);
@@ -142,4 +143,23 @@ describe('journal damage', () => {
       'unrelated',
     ]);
   });
+
+  it('F93 a record of an unknown type is refused, and nothing is changed: the next snapshot would be without it', async () => {
+    const unknown = { type: 'pod.moved', id: 'of a newer version' } as never;
+    const rig = new Rig(diskWith(Buffer.concat([whole, frame(unknown), ...all.slice(0, 2).map(frame)])));
+    await expect(rig.open()).rejects.toMatchObject({ fault: { kind: 'unsupported' } });
+    unknownRecord.happened();
+    await expect(rig.next().open()).rejects.toThrow(
+      'record type "pod.moved" of a newer troupe; start that version again',
+    );
+    expect(rig.operations).toStrictEqual(['list', 'read']);
+  });
+
+  it.each([null, 7, [], { id: 'without a type' }, { type: 3 }])(
+    'F18 %j in the place of a record is damage',
+    (value) => {
+      const parsed = parse(Buffer.concat([whole, frame(value as never), ...all.slice(0, 2).map(frame)]));
+      expect([parsed.records.length, parsed.end]).toStrictEqual([all.length, 'damaged']);
+    },
+  );
 });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { rulesIn } from '../../../../src/daemon/cli/machine-network.ts';
+import { refusedStart } from '../../../../src/daemon/cli/refused-start.ts';
 import { readRecords } from '../../../../src/daemon/wiring/journal-records.ts';
 import { crc32c } from '../../../../src/journal/crc32c.ts';
 import { frame, header } from '../../../../src/journal/format.ts';
@@ -60,6 +61,7 @@ describe('the journal, read by another process than its daemon', () => {
     newer.writeUInt32LE(crc32c(newer.subarray(0, 12)), 12);
     await write('journal.1', newer);
     await expect(readRecords(root)).rejects.toThrow('written in format 99 by a newer troupe');
+    expect(await refusedStart(async () => ({ root }))).toContain('written in format 99');
   });
 });
 

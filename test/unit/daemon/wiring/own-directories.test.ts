@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeOwnDirectories, makeRoots } from '../../../../src/daemon/wiring/own-directories.ts';
+import { makeOwnDirectories, makeTopDirectory } from '../../../../src/daemon/wiring/own-directories.ts';
 import { createLayout } from '../../../../src/host/sandbox/layout.ts';
 
 describe('directories of a start', () => {
@@ -26,7 +26,7 @@ describe('directories of a start', () => {
     const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
     mkdirSync(layout.state);
     writeFileSync(layout.exitsDir, 'of the daemon that runs');
-    await makeRoots(layout);
+    for (const path of [layout.root, layout.state]) await makeTopDirectory(path);
     expect(statSync(layout.root).isDirectory()).toBe(true);
     expect(readFileSync(layout.exitsDir, 'utf8')).toBe('of the daemon that runs');
     expect(existsSync(layout.containersDir)).toBe(false);
@@ -34,7 +34,7 @@ describe('directories of a start', () => {
 
   it('F89: a file or a dangling link is moved aside, and nothing that was moved earlier is deleted', async () => {
     const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
-    await makeRoots(layout);
+    for (const path of [layout.root, layout.state]) await makeTopDirectory(path);
     writeFileSync(layout.exitsDir, 'a file');
     symlinkSync(join(directory, 'nowhere'), layout.sandboxesDir);
     mkdirSync(join(`${layout.exitsDir}.not-a-directory`, 'below'), { recursive: true });

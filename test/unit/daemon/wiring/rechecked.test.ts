@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { Conditions } from '../../../../src/base/conditions.ts';
 import { actorLimits } from '../../../../src/actors/bounds.ts';
 import { silentLog } from '../../../../src/base/log.ts';
-import { makeOwnDirectories, makeRoots } from '../../../../src/daemon/wiring/own-directories.ts';
+import { makeOwnDirectories, makeTopDirectory } from '../../../../src/daemon/wiring/own-directories.ts';
 import { Rechecked, whileThere } from '../../../../src/daemon/wiring/rechecked.ts';
 import { createLayout } from '../../../../src/host/sandbox/layout.ts';
 import { storePaths } from '../../../../src/oci/images/store/records/layer-layout.ts';
@@ -25,7 +25,7 @@ function bench() {
 test('F89 I22 what was moved aside is reported until it is deleted', async () => {
   const { directory, clock, rechecked, left } = bench();
   const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
-  await makeRoots(layout);
+  for (const path of [layout.root, layout.state]) await makeTopDirectory(path);
   const paths = storePaths(layout.root);
   for (const path of [layout.exitsDir, paths.layers]) writeFileSync(path, 'a file');
   for (const moved of await makeOwnDirectories(layout)) rechecked.report(moved, whileThere(moved));
