@@ -12,13 +12,14 @@ import { journalLimits } from './bounds.ts';
 import type { JournalRecord } from '../ports/journal.ts';
 import { crc32c } from './crc32c.ts';
 import { isRecordType } from './record-types.ts';
+import { storedVersions } from '../base/stored-versions.ts';
 
 /**
  * The version of all that troupe stores below root and state, since a start reads it first and an older program goes
  * no further. Raise it when an older troupe could not read what this one writes, here or in any other file of
  * docs/versions.md that is not simply made anew.
  */
-export const FORMAT = 1;
+export const FORMAT = storedVersions.journal;
 
 /** What an operator can do when a newer version wrote the journal. */
 const GO_ON = 'start that version again, or see "Roll back" in docs/upgrade.md';

@@ -5,7 +5,7 @@ import type { JournalRecord } from '../ports/journal.ts';
  * A new type needs a new `FORMAT` (format.ts): an older program that met it could neither carry it out nor keep it in
  * its snapshots. Types are never taken out as long as a released version wrote them.
  */
-const RECORD_TYPES: Readonly<Record<JournalRecord['type'], number>> = {
+export const RECORD_TYPES: Readonly<Record<JournalRecord['type'], number>> = {
   'sandbox.intent': 1,
   'sandbox.ready': 1,
   'sandbox.stopping': 1,

@@ -20,9 +20,8 @@ import type { CniVersion, Network } from './conflist.ts';
 import { parseList } from './conflist.ts';
 import type { CniJson, CniJsonObject } from './json.ts';
 import { asArray, asObject, asString, member, parseObject } from './json.ts';
+import { storedVersions } from '../base/stored-versions.ts';
 
-/** Version of the format of both files. */
-const FORMAT = 1;
 /** Suffix of a file that is still being written. */
 const UNFINISHED = '.new';
 /** With these flags a FIFO in the file's place does not block the open, and a link is not followed (F89). */
@@ -56,7 +55,7 @@ export class AttachmentCache {
   /** Stores the intent; returns once it is durable. */
   async begin(attachment: Attachment): Promise<void> {
     const text = JSON.stringify({
-      format: FORMAT,
+      format: storedVersions.attachment,
       ifName: attachment.ifName,
       network: networkJson(attachment.network),
       pluginDirs: attachment.pluginDirs,
@@ -82,7 +81,7 @@ export class AttachmentCache {
   async keepResult(id: SandboxId, kept: KeptResult): Promise<void> {
     const { complete, result } = kept;
     const text = JSON.stringify({
-      format: FORMAT,
+      format: storedVersions.attachment,
       complete,
       cniVersion: result.cniVersion,
       result: result.raw,
@@ -225,7 +224,13 @@ function attachmentOf(id: SandboxId, object: CniJsonObject): Attachment | undefi
   const cniArgs = asString(member(object, 'cniArgs'));
   const runtimeConfig = asObject(member(object, 'runtimeConfig'));
   const pluginDirs = asArray(member(object, 'pluginDirs'));
-  if (member(object, 'format') !== FORMAT || !parsed.ok || !ifName || cniArgs === undefined) return undefined;
+  if (
+    member(object, 'format') !== storedVersions.attachment ||
+    !parsed.ok ||
+    !ifName ||
+    cniArgs === undefined
+  )
+    return undefined;
   if (runtimeConfig === undefined || pluginDirs === undefined) return undefined;
   const isText = (value: CniJson): value is string => typeof value === 'string';
   return {

@@ -27,6 +27,7 @@ import { EXIT } from './exit-codes.ts';
 import { ps } from './ps.ts';
 import { status } from './status.ts';
 import { bytes } from './text.ts';
+import { storedVersions } from '../../base/stored-versions.ts';
 
 interface Part {
   readonly name: string;
@@ -94,7 +95,7 @@ async function contentsOf(command: Command): Promise<Contents> {
   const written = command.clock.nowNs().toString();
   parts.unshift({
     name: 'bundle.json',
-    text: pretty({ format: 1, troupe: VERSION, writtenNs: written, left }),
+    text: pretty({ format: storedVersions.supportBundle, troupe: VERSION, writtenNs: written, left }),
   });
   return { parts, left };
 }

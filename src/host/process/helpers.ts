@@ -18,6 +18,7 @@ import { killTree } from './process-kill.ts';
 import { readSmallFile } from '../files/small-file.ts';
 import { pause } from '../clock/wait.ts';
 import { writeWhole } from '../files/whole-file.ts';
+import { storedVersions } from '../../base/stored-versions.ts';
 
 export interface HelperEndingOptions {
   /**
@@ -46,7 +47,8 @@ export async function endEarlierHelpers(options: HelperEndingOptions): Promise<v
     before?.program === own.program &&
     before.environmentBytes === own.environmentBytes &&
     before.mounts === own.mounts;
-  if (!isKept) await writeWhole(options.file, `${JSON.stringify(own)}\n`, 0o600);
+  if (!isKept)
+    await writeWhole(options.file, `${JSON.stringify({ version: storedVersions.helpers, ...own })}\n`, 0o600);
   markHelpers({ key: own.key, boot });
 }
 
@@ -63,9 +65,15 @@ async function recordOf(file: string): Promise<EarlierDaemon | undefined> {
     usualBytes: helperLimits.recordBytes,
     bytesMax: helperLimits.recordBytes,
   });
-  const { key, program, environmentBytes, mounts } =
-    (text === undefined ? undefined : jsonObject(text)) ?? {};
+  const {
+    version = 1,
+    key,
+    program,
+    environmentBytes,
+    mounts,
+  } = (text === undefined ? undefined : jsonObject(text)) ?? {};
   const isWhole =
+    version === storedVersions.helpers &&
     typeof key === 'string' &&
     /^[0-9a-f]+$/u.test(key) &&
     typeof program === 'string' &&

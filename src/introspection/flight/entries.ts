@@ -15,6 +15,8 @@ export interface Facts {
 /** The first entry of an instance of the daemon: actors of earlier entries no longer exist. */
 export interface BootEntry {
   readonly kind: 'boot';
+  /** Of `storedVersions.flight`; absent in files of versions before 0.1.0. */
+  readonly format?: number | undefined;
   readonly atMs: number;
   /** Wall clock, nanoseconds since the epoch. */
   readonly wallNs: string;

@@ -10,6 +10,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import { flightLimits as limits } from '../bounds.ts';
 import type { CallEntry, EffectEntry, FlightEntry, Fact, SeenEvent } from './entries.ts';
 import { contextFacts, payloadFacts } from './reduce.ts';
+import { storedVersions } from '../../base/stored-versions.ts';
 
 export interface FlightOptions {
   readonly clock: Pick<ClockPort, 'nowNs' | 'monoMs'>;
@@ -54,7 +55,14 @@ export class FlightRecorder {
   constructor({ clock, version, pid }: FlightOptions) {
     this.#clock = clock;
     this.#segmentAtMs = clock.monoMs();
-    this.#put({ kind: 'boot', atMs: this.#segmentAtMs, wallNs: String(clock.nowNs()), version, pid });
+    this.#put({
+      kind: 'boot',
+      format: storedVersions.flight,
+      atMs: this.#segmentAtMs,
+      wallNs: String(clock.nowNs()),
+      version,
+      pid,
+    });
   }
 
   /** A call of a client begins. The returned function takes its end. */

@@ -20,6 +20,7 @@ import { decodeBase64 } from './base64.ts';
 import { earlierFileOf, fileOf, isKeptName, KeptIndex } from './kept-index.ts';
 import type { KeptFor } from './kept-index.ts';
 import type { Signature } from './signature.ts';
+import { storedVersions } from '../../../base/stored-versions.ts';
 
 export interface SignatureEvidence {
   /** Digests of manifests that lead to this image, as verified when the signatures were fetched. */
@@ -218,10 +219,15 @@ function plain(one: Signature): object {
 }
 
 function encode({ digests, signatures }: SignatureEvidence): string {
-  return JSON.stringify({ digests, signatures: signatures.map(plain) });
+  return JSON.stringify({
+    version: storedVersions.keptSignatures,
+    digests,
+    signatures: signatures.map(plain),
+  });
 }
 
 function evidenceIn(fields: Fields): SignatureEvidence {
+  fields.integer('version', 1, storedVersions.keptSignatures);
   return {
     digests: fields.digests('digests', signatureLimits.signatures),
     signatures: fields.objects('signatures', signatureLimits.signatures).map((one): Signature => {

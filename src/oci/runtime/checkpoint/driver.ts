@@ -33,6 +33,7 @@ import type { UndoPlace } from './undo.ts';
 import { withSpace } from './space.ts';
 import type { ReadFacts, SpaceWatch } from './space.ts';
 import { dropWork, keepNote, makeWork } from './work.ts';
+import { storedVersions } from '../../../base/stored-versions.ts';
 
 export interface CheckpointOptions extends Omit<Reader, 'clock' | 'layout' | 'toolPath'> {
   readonly criu: Criu;
@@ -226,7 +227,13 @@ async function begin(
   const handler = reader.parts.table.resolve(container.handler);
   const call: ArchiveCall = { archive, attempted, clock: reader.clock, fx };
   noted.add(id);
-  const work = await makeWork(directory, { version: 1, id, handler: handler.name, archive, together });
+  const work = await makeWork(directory, {
+    version: storedVersions.checkpointNote,
+    id,
+    handler: handler.name,
+    archive,
+    together,
+  });
   let isTried = false;
   const archiveFile = await openArchive(call, () => void (isTried = true)).catch((error: unknown) => {
     if (isTried && mayAppearLate(error)) kept.add(id);

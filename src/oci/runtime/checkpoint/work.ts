@@ -12,9 +12,10 @@ import { isAbsent } from '../../../host/ffi/errno.ts';
 import { writeAtomic } from '../../../host/files/files.ts';
 import { namesOf } from '../../../host/files/names-of.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
+import { storedVersions } from '../../../base/stored-versions.ts';
 
 export interface Note {
-  readonly version: 1;
+  readonly version: typeof storedVersions.checkpointNote;
   readonly id: ContainerId;
   readonly handler: string;
   readonly archive: string;
@@ -89,7 +90,12 @@ async function readNote(path: string): Promise<Note | undefined> {
       Record<keyof Note, unknown>
     >;
     const known = typeof id === 'string' ? parseContainerId(id) : undefined;
-    if (version !== 1 || known === undefined || typeof handler !== 'string' || typeof archive !== 'string')
+    if (
+      version !== storedVersions.checkpointNote ||
+      known === undefined ||
+      typeof handler !== 'string' ||
+      typeof archive !== 'string'
+    )
       return undefined;
     const archives = Array.isArray(together)
       ? together.filter((one): one is string => typeof one === 'string')

@@ -17,6 +17,7 @@ import type { DriverParts } from './parts.ts';
 import type { Handler } from '../handlers/handlers.ts';
 import { stateArgv } from './runc.ts';
 import type { RuntimeState } from './runc.ts';
+import { storedVersions } from '../../../base/stored-versions.ts';
 
 export interface NotedState extends RuntimeState {
   readonly started: boolean;
@@ -37,7 +38,8 @@ export async function readNotedState(root: string, id: string): Promise<NotedSta
 
 /** Parses a record; undefined if it is invalid. */
 export function parseNotedState(text: string): NotedState | undefined {
-  const { pid, startTicks, started } = jsonObject(text) ?? {};
+  const { version = 1, pid, startTicks, started } = jsonObject(text) ?? {};
+  if (version !== storedVersions.foreignState) return undefined;
   if (!isPid(pid) || !Number.isSafeInteger(startTicks) || typeof started !== 'boolean') return undefined;
   return { pid, startTicks: Number(startTicks), started };
 }
@@ -53,7 +55,11 @@ export async function noteStarted(root: string, id: string): Promise<void> {
 }
 
 async function writeNote(root: string, id: string, state: NotedState): Promise<void> {
-  await writeWhole(notePath(root, id), JSON.stringify(state), 0o600);
+  await writeWhole(
+    notePath(root, id),
+    JSON.stringify({ version: storedVersions.foreignState, ...state }),
+    0o600,
+  );
 }
 
 /** Asks the runtime for init's pid and records it. Undefined when the runtime reports no live process of this id. */

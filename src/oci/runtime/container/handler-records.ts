@@ -10,6 +10,7 @@ import { readSmallFile } from '../../../host/files/small-file.ts';
 import { writeWhole } from '../../../host/files/whole-file.ts';
 import { namesIn } from './state.ts';
 import type { HandlerConfig } from '../handlers/handlers.ts';
+import { storedVersions } from '../../../base/stored-versions.ts';
 
 /** Writes each record atomically. Not synced: after a reboot neither the record nor its pods exist. */
 export async function writeHandlerRecords(
@@ -18,7 +19,16 @@ export async function writeHandlerRecords(
 ): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   for (const { name, path, kind, root, options, monitorPath, configPath } of handlers) {
-    const record = { version: 1, name, path, kind, root, options, monitorPath, configPath };
+    const record = {
+      version: storedVersions.handlerRecord,
+      name,
+      path,
+      kind,
+      root,
+      options,
+      monitorPath,
+      configPath,
+    };
     await writeWhole(join(directory, `${name}.json`), JSON.stringify(record), 0o600);
   }
 }
@@ -55,7 +65,11 @@ export function parseHandlerRecord(text: string): HandlerConfig | undefined {
     monitorPath,
     configPath,
   }: Partial<Record<keyof HandlerConfig | 'version', unknown>> = value;
-  if (version !== 1 || typeof name !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u.test(name))
+  if (
+    version !== storedVersions.handlerRecord ||
+    typeof name !== 'string' ||
+    !/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u.test(name)
+  )
     return undefined;
   if (!isPath(path) || (kind !== 'oci' && kind !== 'vm')) return undefined;
   const words =

@@ -13,9 +13,10 @@ import type { Layout } from '../../../host/sandbox/layout.ts';
 import { makeOwnDirectory, writeOwnFile } from '../../../host/files/state-files.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
+import { storedVersions } from '../../../base/stored-versions.ts';
 
 export interface ContainerNote {
-  readonly version: 1;
+  readonly version: typeof storedVersions.containerRecord;
   readonly sandboxId: SandboxId;
   /** The resolved handler's name. */
   readonly handler: string;
@@ -32,7 +33,7 @@ export function noteOf(input: BundleInput, handler: string): ContainerNote {
   const joined = input.pidNamespaceOf;
   return {
     ...(joined === undefined ? {} : { joins: { pid: joined.pid, startTicks: Number(joined.startTicks) } }),
-    version: 1,
+    version: storedVersions.containerRecord,
     sandboxId: input.sandboxId,
     handler,
     cgroup: containerCgroup(input.sandbox.cgroupParent, input.id),
@@ -68,11 +69,16 @@ export function parseNote(text: string): ContainerNote | undefined {
   const note: Partial<Record<keyof ContainerNote, unknown>> = value;
   const { handler, cgroup, monitorCgroup: monitors } = note;
   const sandboxId = typeof note.sandboxId === 'string' ? parseSandboxId(note.sandboxId) : undefined;
-  if (note.version !== 1 || sandboxId === undefined || typeof handler !== 'string') return undefined;
+  if (
+    note.version !== storedVersions.containerRecord ||
+    sandboxId === undefined ||
+    typeof handler !== 'string'
+  )
+    return undefined;
   if (!isCgroup(cgroup) || !isCgroup(monitors)) return undefined;
   const joins = identityIn(note.joins);
   return {
-    version: 1,
+    version: storedVersions.containerRecord,
     sandboxId,
     handler,
     cgroup,

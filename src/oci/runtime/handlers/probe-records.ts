@@ -11,9 +11,7 @@ import { bootId } from '../../../host/process/process-identity.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 import { writeWhole } from '../../../host/files/whole-file.ts';
 import type { Handler, ProbeResult } from './handlers.ts';
-
-/** 5: 4 has faults of one probe as reasons. */
-const RECORD_VERSION = 5;
+import { storedVersions } from '../../../base/stored-versions.ts';
 
 /** A result, and the files that it holds for. */
 export interface Probed {
@@ -51,7 +49,7 @@ async function fileMark(path: string): Promise<string | undefined> {
 export async function keepProbe(directory: string, { name }: Handler, probed: Probed): Promise<void> {
   if (!probed.result.ready) return;
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const record = { version: RECORD_VERSION, ...probed };
+  const record = { version: storedVersions.probeRecord, ...probed };
   await writeWhole(join(directory, `${name}.probe`), JSON.stringify(record), 0o600);
 }
 
@@ -73,7 +71,7 @@ export async function recallProbe(directory: string, handler: Handler): Promise<
 export function parseProbe(text: string): Probed | undefined {
   if (text.length > driverLimits.recordBytes) return undefined;
   const { version, mark, files, result } = fieldsOf(JSON.parse(text));
-  if (version !== RECORD_VERSION || typeof mark !== 'string' || !isWords(files)) return undefined;
+  if (version !== storedVersions.probeRecord || typeof mark !== 'string' || !isWords(files)) return undefined;
   const parsed = parseResult(fieldsOf(result));
   return parsed && { mark, files, result: parsed };
 }

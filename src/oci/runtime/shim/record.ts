@@ -12,9 +12,10 @@ import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 import { writeWhole } from '../../../host/files/whole-file.ts';
 import type { ShimAddress } from './bootstrap.ts';
+import { storedVersions } from '../../../base/stored-versions.ts';
 
 export interface ShimRecord extends ShimAddress {
-  readonly version: 1;
+  readonly version: typeof storedVersions.shimRecord;
   /** Name of the handler. */
   readonly handler: string;
   /** The shim's process. */
@@ -56,11 +57,16 @@ export function parseShimRecord(text: string): ShimRecord | undefined {
   const record: Partial<Record<keyof ShimRecord, unknown>> = value;
   const { version, handler, path, api } = record;
   const shim = identityIn(record.shim);
-  if (version !== 1 || typeof handler !== 'string' || shim === undefined || (api !== 2 && api !== 3))
+  if (
+    version !== storedVersions.shimRecord ||
+    typeof handler !== 'string' ||
+    shim === undefined ||
+    (api !== 2 && api !== 3)
+  )
     return undefined;
   if (typeof path !== 'string' || path.length > shimLimits.socketPathChars || !/^[/\0]/u.test(path))
     return undefined;
-  return { version: 1, handler, path, api, shim, task: identityIn(record.task) };
+  return { version: storedVersions.shimRecord, handler, path, api, shim, task: identityIn(record.task) };
 }
 
 function identityIn(value: unknown): HostIdentity | undefined {

@@ -33,6 +33,7 @@ import type { ShimRecord } from './record.ts';
 import type { Shim } from './shim.ts';
 import { makeLogFifo } from './shim-log.ts';
 import type { Shims } from './shims.ts';
+import { storedVersions } from '../../../base/stored-versions.ts';
 
 const SIGKILL = 9;
 
@@ -73,7 +74,7 @@ export async function startSandboxTask(
     const { shimPid } = await shim.call(Task.method.connect, { id }, bound(fx));
     const identity = shimProcess(parts, id, shimPid);
     const record: ShimRecord = {
-      version: 1,
+      version: storedVersions.shimRecord,
       handler: handler.name,
       ...address,
       shim: identity,

@@ -6,6 +6,7 @@
  */
 import { ALLOWED_SYSCALLS, FIRST_DENIED_FAMILY, HIGHER_FAMILIES } from './seccomp-default.ts';
 import { KNOWN_NUMBERS, NEWER_NUMBERS } from './seccomp-denied.ts';
+import { storedVersions } from '../../../base/stored-versions.ts';
 
 /** A code of struct sock_filter (linux/filter.h): load a word, compare with a constant, return. */
 const CODE = { load: 0x20, ifEqual: 0x15, ifGreater: 0x25, ifAtLeast: 0x35, answer: 0x06 } as const;
@@ -27,7 +28,7 @@ const INSTRUCTION_BYTES = 8;
  * In the mark of config.json. The short form of a container that runs stays as it is, so a filter that leaves other
  * calls to it needs another number, and containers with the old one need the old filter.
  */
-export const OUTER_FILTER_VERSION = 1;
+export const OUTER_FILTER_VERSION = storedVersions.outerFilter;
 
 /** The program's bytes. */
 export function outerFilter(): Uint8Array {

@@ -16,6 +16,7 @@ import { readSmallFile } from '../../../../host/files/small-file.ts';
 import { writeWhole } from '../../../../host/files/whole-file.ts';
 import { namesIn } from '../records/names-in.ts';
 import { PRIVATE_MODE } from './modes.ts';
+import { storedVersions } from '../../../../base/stored-versions.ts';
 
 /** The directory of a container: `containers/<id>`. */
 type Dir = string;
@@ -71,7 +72,11 @@ export function mountTarget(dir: Dir, name: string): string {
 }
 
 export async function writeMountNote(dir: Dir, name: string, identity: HostIdentity): Promise<void> {
-  await writeWhole(join(dir, HELPERS, `${name}${NOTE}`), `${JSON.stringify(identity)}\n`, 0o600);
+  await writeWhole(
+    join(dir, HELPERS, `${name}${NOTE}`),
+    `${JSON.stringify({ version: storedVersions.mountNote, ...identity })}\n`,
+    0o600,
+  );
 }
 
 /** The identity of the process that has mounted; undefined without a note. */
@@ -82,7 +87,8 @@ export async function readMountNote(dir: Dir, name: string): Promise<HostIdentit
       bytesMax: storageLimits.noteBytes,
     })) ?? '',
   );
-  const [pid, startTicks] = [fields?.['pid'], fields?.['startTicks']];
+  const { version = 1, pid, startTicks } = fields ?? {};
+  if (version !== storedVersions.mountNote) return undefined;
   return typeof pid === 'number' && typeof startTicks === 'number' ? { pid, startTicks } : undefined;
 }
 

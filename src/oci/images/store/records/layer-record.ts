@@ -9,9 +9,10 @@ import { codeOf, isAbsent, missingAs } from '../../../../host/ffi/errno.ts';
 import { writeAtomic } from '../../../../host/files/files.ts';
 import { readSmallFile } from '../../../../host/files/small-file.ts';
 import { DIFF, IMAGE, RECORD } from './layer-layout.ts';
+import { storedVersions } from '../../../../base/stored-versions.ts';
 
 export interface LayerRecord {
-  readonly version: 1;
+  readonly version: typeof storedVersions.layerRecord;
   readonly diffId: Digest;
   /** Digest of the blob that it was unpacked from. */
   readonly blobDigest: Digest;
@@ -53,7 +54,12 @@ export function parseLayerRecord(text: string, diffId: Digest): LayerRecord | un
   const blobDigest = typeof fields['blobDigest'] === 'string' ? parseDigest(fields['blobDigest']) : undefined;
   const numbers = ['tarBytes', 'entries', 'usedBytes', 'inodes', 'xattrsDropped'].map((key) => fields[key]);
   const [tarBytes, entries, usedBytes, inodes, xattrsDropped] = numbers.filter(isCount);
-  if (fields['version'] !== 1 || fields['diffId'] !== diffId || blobDigest === undefined) return undefined;
+  if (
+    fields['version'] !== storedVersions.layerRecord ||
+    fields['diffId'] !== diffId ||
+    blobDigest === undefined
+  )
+    return undefined;
   if (typeof fields['rootOpaque'] !== 'boolean') return undefined;
   // a value that is not a count is filtered out, so that the last of the five is undefined
   if (tarBytes === undefined || entries === undefined || usedBytes === undefined) return undefined;
@@ -61,7 +67,7 @@ export function parseLayerRecord(text: string, diffId: Digest): LayerRecord | un
   const { blobBytes, imageBytes } = fields;
   if (imageBytes !== undefined && !isCount(imageBytes)) return undefined;
   return {
-    version: 1,
+    version: storedVersions.layerRecord,
     diffId,
     blobDigest,
     tarBytes,

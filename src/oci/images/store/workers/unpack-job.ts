@@ -30,6 +30,7 @@ import type { StorePaths } from '../records/layer-layout.ts';
 import { measureTrees, removePath } from '../../../trees/remove-tree.ts';
 import type { TreeSize } from '../../../trees/tree-measure.ts';
 import type { UnpackJob } from './worker-protocol.ts';
+import { storedVersions } from '../../../../base/stored-versions.ts';
 
 /** The unit of st_blocks, whatever the file system's block size (stat(2)). */
 const STAT_BLOCK_BYTES = 512;
@@ -91,7 +92,7 @@ export class LayerUnpack {
       const { size, ...applied } = this.#applier.complete();
       this.#applier.close();
       const record: LayerRecord = {
-        version: 1,
+        version: storedVersions.layerRecord,
         diffId: this.#job.diffId,
         blobDigest: this.#job.blobDigest,
         blobBytes: this.#blobBytes,
