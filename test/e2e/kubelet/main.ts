@@ -1,11 +1,16 @@
-// `sudo npm run kubelet [-- --kills 20 --kill-every 5 --only WORDS --keep]`: a real kubelet, standalone, on an instance
-// of its own. Each scenario is played on a quiet daemon, then again and again while it is killed; then nothing may be
-// left. Prints a table and, after a whole run, writes it into docs/figures.md. Building the kubelet takes many minutes,
-// once.
+// `sudo npm run kubelet [-- --version 1.36 --kills 20 --kill-every 5 --only WORDS --keep]`: a real kubelet, standalone,
+// on an instance of its own. Each scenario is played on a quiet daemon, then again and again while it is killed; then
+// nothing may be left. Prints a table and, after a whole run, writes it into docs/figures.md. Building the kubelet
+// takes many minutes, once.
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
 import { recordSkips } from '../../../scripts/support/skips.ts';
-import { kubernetes } from '../../support/tools/kubernetes.ts';
+import {
+  KUBERNETES,
+  kubernetes,
+  type KubernetesMinor,
+  USUAL_KUBERNETES,
+} from '../../support/tools/kubernetes.ts';
 import { playPart, type Row } from '../support/parts.ts';
 import { makeWorld, type World } from '../support/world.ts';
 import { checkAfterKills, figuresText, killDaemon } from './kills.ts';
@@ -20,6 +25,7 @@ import { tools } from './tools.ts';
 
 const { values: options } = parseArgs({
   options: {
+    version: { type: 'string', default: USUAL_KUBERNETES },
     kills: { type: 'string', default: '20' },
     'kill-every': { type: 'string', default: '5' },
     only: { type: 'string' },
@@ -166,8 +172,17 @@ class Run {
   }
 }
 
+/** Of `--version`. */
+function chosenMinor(): KubernetesMinor {
+  const { version } = options;
+  const isKnown = (name: string): name is KubernetesMinor => Object.hasOwn(KUBERNETES, name);
+  if (isKnown(version)) return version;
+  throw new Error(`unknown version ${version}; there are: ${Object.keys(KUBERNETES).join(', ')}`);
+}
+
 async function main(): Promise<void> {
-  const program = await kubernetes('kubelet');
+  const minor = chosenMinor();
+  const program = await kubernetes('kubelet', minor);
   const restore = keepHost();
   process.once('exit', restore);
   const world = await makeWorld({ name: 'kube' });
@@ -193,8 +208,9 @@ async function main(): Promise<void> {
     const text = tableText(run.rows);
     console.log(`\n${text}\n\nkubelet: ${totals(run.rows)}`);
     if (options.only === undefined) {
-      writeFigures('kubelet', 'Kubelet v1.36.3', text);
-      recordSkips('kubelet', run.rows.length, skippedIn(run.rows));
+      const name = minor === USUAL_KUBERNETES ? 'kubelet' : `kubelet ${minor}`;
+      writeFigures(name, `Kubelet ${KUBERNETES[minor]}`, text);
+      recordSkips(name, run.rows.length, skippedIn(run.rows));
     }
     if (run.rows.some(({ state }) => state === 'failed')) process.exitCode = 1;
   } catch (error) {
