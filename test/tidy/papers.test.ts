@@ -28,6 +28,7 @@ const pages = [
   'README.md',
   'CHANGELOG.md',
   'CONTRIBUTING.md',
+  'SECURITY.md',
   ...filesBelow('docs'),
   ...filesBelow('deploy'),
 ].filter((file) => existsSync(join(checkout, file)));

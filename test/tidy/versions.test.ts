@@ -1,5 +1,7 @@
 // docs/versions.md says what the code says: the version of each kind of stored file, and the types of records.
 import { describe, expect, it } from 'vitest';
+import { releases } from '../../scripts/support/releases.ts';
+import { compareVersions, versionAt, versionPlaces } from '../../scripts/support/release/version-places.ts';
 import { madeAnew, storedVersions } from '../../src/base/stored-versions.ts';
 import { RECORD_TYPES } from '../../src/journal/record-types.ts';
 import { textOf } from './support/sources.ts';
@@ -52,5 +54,21 @@ describe('docs/versions.md', () => {
     const written = rowsOf('Records of the journal').map(([type, since]) => [nameIn(type), Number(since)]);
     expect(Object.fromEntries(written)).toEqual(RECORD_TYPES);
     expect(Math.max(...Object.values(RECORD_TYPES))).toBeLessThanOrEqual(storedVersions.journal);
+  });
+});
+
+describe('the version of troupe', () => {
+  const [first = '', ...others] = versionPlaces.map((place) => versionAt(place, textOf(place.file)));
+
+  it('is the same in each place that names it', () => {
+    expect(others.filter((version) => version !== first)).toEqual([]);
+  });
+
+  it('is not lower than the last release, and each release has its section in the changelog', () => {
+    const all = releases();
+    const last = all.at(-1)?.version ?? '0.0.0';
+    expect([first, compareVersions(first, last) >= 0]).toEqual([first, true]);
+    const headings = [...textOf('CHANGELOG.md').matchAll(/^## (\d+\.\d+\.\d+) /gmu)].map((match) => match[1]);
+    expect(headings).toEqual(expect.arrayContaining(all.map(({ version }) => version)));
   });
 });

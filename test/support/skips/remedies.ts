@@ -66,6 +66,7 @@ const PACKAGES: ReadonlyMap<string, string> = new Map([
   ['strace', 'strace'],
   ['perl', 'perl'],
   ['openssl', 'openssl'],
+  ['ssh-keygen', 'openssh-client'],
   ['gpg', 'gnupg'],
   ['gpgv', 'gpgv'],
   ['gpgconf', 'gpgconf'],
