@@ -4,15 +4,23 @@ import { open, rename, rm } from 'node:fs/promises';
 import type { RandomPort } from '../ports/random.ts';
 import { webLimits } from './bounds.ts';
 
+/** Files whose token is being read or made. */
+const making = new Map<string, Promise<string>>();
+
 /**
  * The token in `file`. A new one is created when the file does not exist, or others could have read or written it. It
- * stays over restarts of the daemon, so that an open page keeps working.
+ * stays over restarts of the daemon, so that an open page keeps working. Callers at the same time get the same one: the
+ * page and the metrics' listener start together.
  */
-export async function accessToken(
-  file: string,
-  random: Pick<RandomPort, 'token'>,
-  uid: number,
-): Promise<string> {
+export function accessToken(file: string, random: Pick<RandomPort, 'token'>, uid: number): Promise<string> {
+  const known = making.get(file);
+  if (known !== undefined) return known;
+  const made = readOrMake(file, random, uid).finally(() => making.delete(file));
+  making.set(file, made);
+  return made;
+}
+
+async function readOrMake(file: string, random: Pick<RandomPort, 'token'>, uid: number): Promise<string> {
   const known = await readToken(file, uid);
   if (known !== undefined) return known;
   const token = random.token(webLimits.tokenBytes);

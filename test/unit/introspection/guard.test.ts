@@ -120,6 +120,13 @@ describe("the token's file", () => {
     expect(await accessToken(file, random, uid)).toBe(token);
   });
 
+  test('is one for callers at the same time, as the page and the metrics at the first start', async () => {
+    const file = join(directory, 'both');
+    const tokens = await Promise.all([1, 2, 3].map(() => accessToken(file, random, uid)));
+    expect(new Set(tokens).size).toBe(1);
+    expect(await readFile(file, 'utf8')).toBe(`${tokens[0]}\n`);
+  });
+
   test('one that others could read or own, that is short, or a link, is replaced', async () => {
     const file = join(directory, 'two');
     const old = 'e'.repeat(64);
