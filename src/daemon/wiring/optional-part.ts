@@ -68,7 +68,17 @@ export class LatePart<T> {
     work: () => Promise<T>,
     { againMs, reportedMs = launchLimits.partMs }: LatePartOptions = {},
   ) {
-    this.#report = report;
+    const { clock, conditions } = report;
+    this.#report = {
+      clock,
+      conditions: {
+        // an attempt that fails after the end says nothing of the part that took its place
+        report: (degradation) => {
+          if (!this.#isClosed) conditions.report(degradation);
+        },
+        clear: (type, subject) => conditions.clear(type, subject),
+      },
+    };
     this.#name = name;
     this.#work = work;
     this.#againMs = againMs;

@@ -57,6 +57,15 @@ test('F89 a part that is ready after the end is closed', async () => {
   expect([part.value, listener.closed]).toEqual([undefined, 1]);
 });
 
+test('a part that fails after its end is not reported: another one may have its name', async () => {
+  const { coming, part, subjects } = bench();
+  const starting = part.start();
+  await part.close();
+  coming[0]?.reject(new Error('EIO'));
+  await starting;
+  expect(subjects()).toEqual([]);
+});
+
 test('F89 another attempt waits for the one under way, and starts again after a failed one', async () => {
   const { clock, coming, part, subjects } = bench();
   await tooLate(clock, part.start());
