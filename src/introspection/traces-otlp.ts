@@ -30,6 +30,7 @@ export class SpanExporter {
   #working: Promise<void> | undefined;
   #timer: ReturnType<ClockPort['setTimeout']> | undefined;
   #closing = false;
+  #isOver = false;
   #exported = 0;
   #dropped = 0;
 
@@ -51,7 +52,7 @@ export class SpanExporter {
     else this.#timer ??= this.#options.clock.setTimeout(() => this.#flush(), limits.flushMs);
   }
 
-  /** Sends the queued spans, for at most `closeMs`. */
+  /** Sends the queued spans, for at most `closeMs`; those that are left then are dropped. */
   async close(): Promise<void> {
     this.#closing = true;
     this.#flush();
@@ -62,6 +63,10 @@ export class SpanExporter {
     });
     await Promise.race([this.#working ?? Promise.resolve(), bound]);
     if (timer !== undefined) clock.clearTimeout(timer);
+    // another batch would open a connection again, which nobody closes
+    this.#isOver = true;
+    this.#dropped += this.#queue.length;
+    this.#queue = [];
     this.#options.transport.close();
   }
 
@@ -77,7 +82,7 @@ export class SpanExporter {
 
   /** Sends batches one after the other until the queue is empty. */
   async #work(): Promise<void> {
-    while (this.#queue.length > 0) {
+    while (this.#queue.length > 0 && !this.#isOver) {
       const batch = this.#queue.slice(0, limits.batchSpans);
       this.#queue = this.#queue.slice(limits.batchSpans);
       if (await this.#sent(batch)) this.#exported += batch.length;

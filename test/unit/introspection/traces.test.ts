@@ -363,4 +363,16 @@ describe('export', () => {
     await hanging.clock.advance(1);
     expect(closed).toBe(true);
   });
+
+  test('after its end nothing more is sent: a collector that answers late gets no second batch', async () => {
+    const { clock, bodies, exporter } = exporting(['never']);
+    for (let at = 0; at < 2 * tracesLimits.batchSpans; at += 1) exporter.put(span('x'));
+    const closed = exporter.close();
+    await clock.advance(tracesLimits.closeMs);
+    await closed;
+    expect([bodies.length, exporter.counts()]).toEqual([
+      1,
+      { exported: 0, dropped: tracesLimits.batchSpans },
+    ]);
+  });
 });
