@@ -1,4 +1,5 @@
 /** The answer to `troupe trace`, from entries of a running daemon or of a file. Pure. */
+import { writtenMs } from './entries.ts';
 import type { FlightEntry } from './entries.ts';
 import { actorsOf, findActor } from './names.ts';
 import { findCall, slowest } from './slowest.ts';
@@ -35,16 +36,27 @@ export function answerTrace(
 
 /** A recording that was read from files. Entries before the machine's last boot are left out: its clock began anew. */
 export function recordingOf(read: readonly FlightEntry[]): Recording {
-  const begun = read.findLastIndex(
-    (entry, at) => entry.kind === 'boot' && entry.atMs < (read[at - 1]?.atMs ?? -Infinity),
-  );
-  const entries = read.slice(Math.max(0, begun));
-  const nowMs = entries.reduce(
-    (last, entry) => Math.max(last, 'endMs' in entry ? (entry.endMs ?? 0) : entry.atMs),
-    0,
-  );
+  const entries = read.slice(lastBegin(read));
+  const nowMs = entries.reduce((last, entry) => Math.max(last, writtenMs(entry)), 0);
   const mark = entries.findLast((entry) => entry.kind === 'boot' || entry.kind === 'clock');
   const wallNs = mark !== undefined && 'wallNs' in mark ? BigInt(mark.wallNs) : 0n;
   const nowNs = wallNs + BigInt(Math.round((nowMs - (mark?.atMs ?? nowMs)) * 1e6));
   return { entries, actors: actorsOf(entries), nowMs, nowNs };
+}
+
+/** Index of the first entry since the last boot of the machine. */
+function lastBegin(entries: readonly FlightEntry[]): number {
+  let begin = 0;
+  let bootId: string | undefined;
+  let latestMs = -Infinity;
+  for (const [at, entry] of entries.entries()) {
+    if (entry.kind === 'boot') {
+      const isOther = bootId !== undefined && entry.bootId !== undefined && entry.bootId !== bootId;
+      if (isOther || entry.atMs < latestMs) begin = at;
+      ({ bootId } = entry);
+      latestMs = entry.atMs;
+    }
+    latestMs = Math.max(latestMs, writtenMs(entry));
+  }
+  return begin;
 }

@@ -22,6 +22,8 @@ export interface BootEntry {
   readonly wallNs: string;
   readonly version: string;
   readonly pid: number;
+  /** Of the machine (boot_id): with another one `atMs` counts from elsewhere. Earlier versions did not write it. */
+  readonly bootId?: string | undefined;
 }
 
 /**
@@ -82,7 +84,7 @@ export interface EventEntry {
   readonly context?: Facts | undefined;
 }
 
-/** Entries that were dropped before this one, because the disk was slower than they came. */
+/** Entries that were dropped before this one, because the disk was slower than they came, or refused them. */
 export interface DroppedEntry {
   readonly kind: 'dropped';
   readonly atMs: number;
@@ -90,6 +92,11 @@ export interface DroppedEntry {
 }
 
 export type FlightEntry = BootEntry | ClockEntry | CallEntry | EffectEntry | EventEntry | DroppedEntry;
+
+/** When an entry was made: what lasts is recorded when it ends. Entries are written in this order. */
+export function writtenMs(entry: FlightEntry): number {
+  return 'endMs' in entry ? (entry.endMs ?? entry.atMs) : entry.atMs;
+}
 
 /** What an inspector passes on of one handled event. */
 export interface SeenEvent {

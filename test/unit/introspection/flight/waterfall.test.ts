@@ -1,5 +1,6 @@
 // Entries as waterfalls, and the slowest of them.
 import { describe, expect, test } from 'vitest';
+import { recordingOf as readFromFiles } from '../../../../src/introspection/flight/answer.ts';
 import { traceLimits } from '../../../../src/introspection/bounds.ts';
 import type { FlightEntry } from '../../../../src/introspection/flight/entries.ts';
 import { actorsOf, findActor, recordedTitle } from '../../../../src/introspection/flight/names.ts';
@@ -147,4 +148,23 @@ test('an actor is found by address, id, name or the beginning of its id', () => 
     expect(findActor(word, actors)?.address).toBe(APP);
   expect(findActor('none', actors)).toBeUndefined();
   expect(recordedTitle('sandbox/unknown', actors)).toBe('sandbox/unknown');
+});
+
+test('a recording begins with the last boot of the machine, also where that one has run for longer', () => {
+  const boot = (atMs: number, bootId?: string): FlightEntry => ({
+    kind: 'boot',
+    atMs,
+    wallNs: '1000000000',
+    version: '1',
+    pid: 1,
+    ...(bootId === undefined ? {} : { bootId }),
+  });
+  const begun = (entries: readonly FlightEntry[]): number | undefined =>
+    readFromFiles(entries).entries[0]?.atMs;
+  const one = call('StopPodSandbox', 10, 50);
+  expect(begun([boot(5, 'a'), one, boot(90, 'b'), call('Version', 91, 92)])).toBe(90);
+  expect(begun([boot(5, 'a'), one, boot(90, 'a')])).toBe(5);
+  // of an earlier version, which did not record it: only a clock that went back tells
+  expect(begun([boot(5), one, boot(90, 'b')])).toBe(5);
+  expect(begun([boot(5), one, boot(40, 'b')])).toBe(40);
 });
