@@ -104,6 +104,8 @@ export const flightLimits = {
   pending: 8192,
   /** Milliseconds from the first entry to its write: what a death of the daemon loses. */
   flushMs: 1000,
+  /** Milliseconds after an error of the disk until it is tried again: a full disk gets a call a minute. */
+  writeAgainMs: 60_000,
   /** Entries that are encoded before the event loop goes on: some 1 ms. */
   encodedPerTurn: 512,
   /** Entries of a segment, some 2 MB, and its age in milliseconds. */

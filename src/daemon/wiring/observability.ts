@@ -4,6 +4,7 @@ import type { RandomPort } from '../../ports/random.ts';
 import type { Troupe } from '../../actors/troupe.ts';
 import { Conditions } from '../../base/conditions.ts';
 import type { Log } from '../../base/log.ts';
+import { bootId } from '../../host/process/process-identity.ts';
 import type { RpcObserver } from '../../cri/call/edge.ts';
 import { rpcName, shownCode } from '../../cri/call/rpc-names.ts';
 import type { Chart } from '../../introspection/chart.ts';
@@ -59,7 +60,7 @@ export function createObservability(
   });
   const spans = new Spans(config.tracing, { ...handed, conditions });
   metrics.watchSpans(() => spans.counts());
-  const flight = new FlightRecorder({ clock, version: VERSION, pid: process.pid });
+  const flight = new FlightRecorder({ clock, version: VERSION, pid: process.pid, bootId: bootId() });
   return {
     metrics,
     conditions,

@@ -16,6 +16,8 @@ export interface FlightOptions {
   readonly clock: Pick<ClockPort, 'nowNs' | 'monoMs'>;
   readonly version: string;
   readonly pid: number;
+  /** Of the machine, as in BootEntry. */
+  readonly bootId?: string;
 }
 
 interface OpenCall {
@@ -52,7 +54,7 @@ export class FlightRecorder {
   #isWritten = true;
   #onPending: (() => void) | undefined;
 
-  constructor({ clock, version, pid }: FlightOptions) {
+  constructor({ clock, ...instance }: FlightOptions) {
     this.#clock = clock;
     this.#segmentAtMs = clock.monoMs();
     this.#put({
@@ -60,8 +62,7 @@ export class FlightRecorder {
       format: storedVersions.flight,
       atMs: this.#segmentAtMs,
       wallNs: String(clock.nowNs()),
-      version,
-      pid,
+      ...instance,
     });
   }
 
@@ -140,18 +141,35 @@ export class FlightRecorder {
   drain(): readonly FlightEntry[] {
     const drained = this.#pending;
     this.#pending = [];
-    if (this.#dropped === 0) return drained;
-    const dropped: FlightEntry = { kind: 'dropped', atMs: this.#clock.monoMs(), count: this.#dropped };
-    this.#dropped = 0;
-    // the events that follow need facts again
-    this.#segment += 1;
-    return [...drained, dropped];
+    return this.#dropped === 0 ? drained : [...drained, this.#gap()];
   }
 
-  /** Nothing is written any more: entries are kept in memory only. */
-  stopWriting(): void {
+  /** Entries are kept in memory only; these were drained, and are not written. */
+  pauseWriting(lost: readonly FlightEntry[]): void {
     this.#isWritten = false;
+    for (const entry of [...lost, ...this.#pending])
+      this.#dropped += entry.kind === 'dropped' ? entry.count : entry.kind === 'clock' ? 0 : 1;
     this.#pending = [];
+  }
+
+  /** Entries wait to be written again, in a new segment; the first one says how many are missing. */
+  resumeWriting(): void {
+    const clock: FlightEntry = {
+      kind: 'clock',
+      atMs: this.#clock.monoMs(),
+      wallNs: String(this.#clock.nowNs()),
+    };
+    this.#isWritten = true;
+    this.#pending = [clock, ...(this.#dropped === 0 ? [] : [this.#gap()])];
+    this.#onPending?.();
+  }
+
+  /** What says that entries are missing. The events that follow need facts again. */
+  #gap(): FlightEntry {
+    const gap: FlightEntry = { kind: 'dropped', atMs: this.#clock.monoMs(), count: this.#dropped };
+    this.#dropped = 0;
+    this.#segment += 1;
+    return gap;
   }
 
   /** Begins a new segment when the current one is large or old. */
@@ -166,8 +184,7 @@ export class FlightRecorder {
   #put(entry: FlightEntry): void {
     this.#segmentEntries += 1;
     this.#ring.push(entry);
-    if (!this.#isWritten) return;
-    if (this.#pending.length >= limits.pending) {
+    if (!this.#isWritten || this.#pending.length >= limits.pending) {
       this.#dropped += 1;
       return;
     }

@@ -1,7 +1,7 @@
 /**
  * Writes the flight recorder's entries to segments on the disk: NDJSON, in batches, not synced. The last hour survives
- * a death of the daemon; a power loss may cost its last seconds. An error of the disk ends the writing, and nothing
- * else.
+ * a death of the daemon; a power loss may cost its last seconds. An error of the disk, such as a full one, pauses the
+ * writing, and nothing else: it goes on once the disk takes a segment again.
  */
 import { flightLimits as limits } from '../bounds.ts';
 import { toFault } from '../../base/fault.ts';
@@ -37,6 +37,8 @@ export interface FlightWriterOptions {
 
 /** `flight-<ms since the epoch>-<pid>-<number>.ndjson`: sorted by name is sorted by age. */
 const SEGMENT = /^flight-\d{15}-\d+-\d+\.ndjson$/u;
+const MS_AT = 'flight-'.length;
+const MS_DIGITS = 15;
 
 export function isSegment(name: string): boolean {
   return SEGMENT.test(name);
@@ -46,10 +48,15 @@ export class FlightWriter {
   readonly #options: FlightWriterOptions;
   #store: SegmentStore | undefined;
   #file: SegmentFile | undefined;
+  #fileName = '';
   #fileBytes = 0;
   #number = 0;
   #timer: ReturnType<ClockPort['setTimeout']> | undefined;
   #working: Promise<void> = Promise.resolve();
+  /** Entries that were drained and are not yet written. */
+  #unwritten: readonly FlightEntry[] = [];
+  /** The last error was logged, and nothing was written since. */
+  #isPaused = false;
   #isStopped = false;
 
   constructor(options: FlightWriterOptions) {
@@ -67,6 +74,8 @@ export class FlightWriter {
     await Promise.race([this.#working, late.promise]);
     clock.clearTimeout(timer);
     this.#isStopped = true;
+    // of a disk that has just failed
+    if (this.#timer !== undefined) clock.clearTimeout(this.#timer);
     await Promise.race([this.#file?.close().catch(() => undefined), late.promise]);
   }
 
@@ -78,13 +87,14 @@ export class FlightWriter {
   /** A disk that does not answer holds one batch up; what comes meanwhile waits, then is dropped and counted. */
   #flush(): void {
     this.#timer = undefined;
-    this.#working = this.#working.then(() => this.#write()).catch((thrown: unknown) => this.#stop(thrown));
+    this.#working = this.#working.then(() => this.#write()).catch((thrown: unknown) => this.#pause(thrown));
   }
 
   async #write(): Promise<void> {
     if (this.#isStopped) return;
     const { flight, clock } = this.#options;
     const entries = flight.drain();
+    this.#unwritten = entries;
     for (let at = 0; at < entries.length; at += limits.encodedPerTurn) {
       if (at > 0) await new Promise<void>((resolve) => void clock.setTimeout(resolve, 0));
       await this.#writeBatch(entries.slice(at, at + limits.encodedPerTurn));
@@ -102,6 +112,7 @@ export class FlightWriter {
       lines += `${JSON.stringify(entry)}\n`;
     }
     await this.#append(lines);
+    this.#unwritten = this.#unwritten.slice(entries.length);
   }
 
   async #append(lines: string): Promise<void> {
@@ -110,6 +121,9 @@ export class FlightWriter {
     if (this.#file === undefined || this.#fileBytes + bytes.length > limits.segmentBytes) await this.#next();
     await this.#file?.append(bytes);
     this.#fileBytes += bytes.length;
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#options.log.info({}, 'write flight recorder: entries are written again');
   }
 
   /** Begins the next segment, after the oldest ones were deleted. */
@@ -118,26 +132,50 @@ export class FlightWriter {
     await this.#file?.close();
     this.#file = undefined;
     this.#store ??= await open();
-    await deleteOldest(this.#store);
-    const ms = String(clock.nowNs() / 1_000_000n).padStart(15, '0');
+    const segments = (await this.#store.list()).filter(({ name }) => isSegment(name));
+    await deleteOldest(this.#store, segments);
     this.#number += 1;
-    this.#file = await this.#store.create(`flight-${ms}-${pid}-${this.#number}.ndjson`);
+    const ms = msAfter(segments.at(-1)?.name, clock.nowNs() / 1_000_000n);
+    this.#fileName = `flight-${ms}-${pid}-${this.#number}.ndjson`;
     this.#fileBytes = 0;
+    this.#file = await this.#store.create(this.#fileName);
   }
 
-  #stop(thrown: unknown): void {
-    const { flight, log } = this.#options;
+  #pause(thrown: unknown): void {
+    const { flight, log, clock } = this.#options;
     if (this.#isStopped) return;
-    this.#isStopped = true;
-    flight.stopWriting();
-    log.warn({ fault: toFault(thrown) }, 'write flight recorder: failed, entries are kept in memory only');
+    flight.pauseWriting(this.#unwritten);
+    this.#unwritten = [];
+    if (!this.#isPaused)
+      log.warn({ fault: toFault(thrown) }, 'write flight recorder: failed, entries are kept in memory only');
+    this.#isPaused = true;
     this.#file?.close().catch(() => undefined);
+    // attempts on a full disk must not count as segments, for which older ones go
+    if (this.#file !== undefined && this.#fileBytes === 0)
+      this.#store?.remove(this.#fileName).catch(() => undefined);
+    this.#file = undefined;
+    // the directory itself may have been lost
+    this.#store = undefined;
+    this.#timer = clock.setTimeout(() => {
+      this.#timer = undefined;
+      flight.resumeWriting();
+    }, limits.writeAgainMs);
   }
 }
 
+/** The time of a segment's name: later than the last one's also where the clock was set back. */
+function msAfter(last: string | undefined, nowMs: bigint): string {
+  const lastMs = BigInt(last?.slice(MS_AT, MS_AT + MS_DIGITS) ?? 0);
+  const ms = String(lastMs >= nowMs ? lastMs + 1n : nowMs).padStart(MS_DIGITS, '0');
+  // of a name that was never ours
+  return ms.length > MS_DIGITS ? String(nowMs).padStart(MS_DIGITS, '0') : ms;
+}
+
 /** Leaves room for one more segment. */
-async function deleteOldest(store: SegmentStore): Promise<void> {
-  const segments = (await store.list()).filter(({ name }) => isSegment(name));
+async function deleteOldest(
+  store: SegmentStore,
+  segments: Awaited<ReturnType<SegmentStore['list']>>,
+): Promise<void> {
   let bytes = segments.reduce((sum, segment) => sum + segment.bytes, limits.segmentBytes);
   let count = segments.length + 1;
   for (const segment of segments) {

@@ -54,6 +54,27 @@ function writing(store = new MemoryStore()) {
 }
 
 describe('segments', () => {
+  test.each([
+    ['a wall clock that is no number', { kind: 'boot', atMs: 1, wallNs: 'soon' }],
+    ['a time without end', { kind: 'dropped', atMs: 1e300, count: 1 }],
+    ['an effect without an end', { kind: 'effect', atMs: 1, actor: 'a', effect: 'b', outcome: 'ok' }],
+    [
+      'an end before the begin',
+      { kind: 'call', atMs: 2, endMs: 1, method: '', requestId: '', code: '', actors: [] },
+    ],
+    [
+      'waits that are no list',
+      { kind: 'effect', atMs: 1, endMs: 2, actor: 'a', effect: 'b', outcome: '', waits: {} },
+    ],
+    ['a context that is no object', { kind: 'event', atMs: 1, actor: 'a', on: 'b', to: 'c', context: 'd' }],
+    ['a kind of a later version', { kind: 'probe', atMs: 1 }],
+    ['no object', [1]],
+  ])('with %s are read without that entry', (_what, entry) => {
+    const boot = '{"kind":"boot","atMs":1,"wallNs":"1"}';
+    const { entries, unread } = readEntries([`${boot}\n${JSON.stringify(entry)}\n`]);
+    expect([entries.length, unread]).toEqual([1, 1]);
+  });
+
   test('begin with the boot, are written in batches, and can be read back', async () => {
     const { store, flush, note, writer, clock } = writing();
     note(3);
@@ -85,15 +106,52 @@ describe('segments', () => {
     expect(store.files.has(old(3))).toBe(true);
   });
 
-  test('F21: end with the first error of the disk, which is logged once; the memory goes on', async () => {
-    const { store, flush, note, warnings, flight } = writing();
-    store.failure = Object.assign(new Error('no space left'), { code: 'ENOSPC' });
-    note();
+  test('F21: pause with an error of the disk, which is logged once, and go on when it takes them', async () => {
+    const { store, clock, flush, note, warnings, flight } = writing();
+    const full = Object.assign(new Error('no space left'), { code: 'ENOSPC' });
+    const again = async (): Promise<void> => {
+      clock.pass(limits.writeAgainMs);
+      await flush();
+    };
+    await flush();
+    const [first = ''] = store.files.keys();
+    store.failure = full;
+    note(2);
     await flush();
     note();
-    await flush();
+    // in vain
+    await again();
     expect(warnings).toEqual(['write flight recorder: failed, entries are kept in memory only']);
-    expect(flight.entries().filter(({ kind }) => kind === 'call').length).toBe(2);
-    expect(flight.drain()).toEqual([]);
+    expect(flight.entries().filter(({ kind }) => kind === 'call').length).toBe(3);
+    expect([...store.files.keys()]).toEqual([first]);
+    store.failure = undefined;
+    note();
+    await again();
+    note();
+    await flush();
+    const texts = [...store.files.values()];
+    expect(readEntries(texts).entries.map((entry) => ('count' in entry ? entry.count : entry.kind))).toEqual([
+      'boot',
+      'clock',
+      // calls that are missing
+      4,
+      'call',
+    ]);
+    store.failure = full;
+    note();
+    await flush();
+    expect(warnings.length).toBe(2);
+  });
+
+  test('are in the order of their names, and the oldest go first, though the clock was set back', async () => {
+    const store = new MemoryStore();
+    const ahead = 'flight-001900000000000-1-1.ndjson';
+    store.files.set(ahead, '{"kind":"boot","atMs":1,"wallNs":"1"}\n');
+    const { writer, note } = writing(store);
+    note();
+    await writer.close();
+    expect([...store.files.keys()].toSorted()[0]).toBe(ahead);
+    expect(store.files.size).toBe(2);
+    for (const name of store.files.keys()) expect(isSegment(name)).toBe(true);
   });
 });
