@@ -37,8 +37,8 @@ const FREQUENT: ReadonlySet<string> = new Set([
   'collect',
 ]);
 
-/** An absolute path, which may be that of a volume or a secret. */
-const PATH = /(^|[\s:])\/\S*/gu;
+/** An absolute path and what follows, since it may have spaces: it may be that of a volume or a secret. */
+const PATH = /(^|[\s:="'(])\/.*$/su;
 
 export class FlightRecorder {
   readonly #clock: FlightOptions['clock'];

@@ -79,6 +79,7 @@ describe('effects', () => {
     const waits = [
       { atMs: 1001, on: 'journal sync' },
       { atMs: 1002, on: 'unmount: /var/lib/kubelet/pods/secret', pid: 12 },
+      { atMs: 1002, on: 'close the archive "/mnt/my secret/a.tar"' },
       { atMs: 1003, on: 'manifest and config of docker.io/library/busybox' },
     ];
     flight.effect(effect({ outcome: 'failed', fault: failed, waits }));
@@ -95,6 +96,7 @@ describe('effects', () => {
         waits: [
           { atMs: 1001, on: 'journal sync' },
           { atMs: 1002, on: 'unmount: /…', pid: 12 },
+          { atMs: 1002, on: 'close the archive "/…' },
           { atMs: 1003, on: 'manifest and config of docker.io/library/busybox' },
         ],
       },
