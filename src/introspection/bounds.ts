@@ -92,6 +92,8 @@ export const tracesLimits = {
 
 /** The flight recorder: calls, events, effects of the last hour, in memory and on the disk. */
 export const flightLimits = {
+  /** Milliseconds that an answer covers. */
+  hourMs: 60 * 60_000,
   /** Entries in memory, for `troupe trace`, and up to twice as many before the oldest go: those of some 150 pods. */
   entries: 8192,
   /** Calls in progress that are followed: more than the edge admits. */
@@ -129,6 +131,14 @@ export const traceLimits = {
   rows: 500,
   /** Slowest calls and effects shown of each name. */
   slowest: 5,
+  /** Entries about one pod that are taken from the disk, the newest: those of a hundred starts and stops. */
+  pastEntries: 4096,
+  /** Lines of segments that are read before the event loop goes on: some 1 ms, where each is parsed. */
+  linesPerTurn: 512,
+  /** Milliseconds that an answer waits for the disk: all segments take a tenth. */
+  readMs: 5000,
+  /** Readings of all segments at once; further answers are given from memory. */
+  readings: 2,
   /** Milliseconds that a pause of the client between two calls lasts at least to be shown. */
   pauseMs: 0.5,
 } as const;

@@ -23,6 +23,7 @@ type ShownSlow = Omit<Slow, 'kind'> & { readonly kind: string };
 interface Answer {
   readonly episodes: readonly ShownEpisode[];
   readonly slowest: readonly ShownSlow[];
+  readonly oldestNs: bigint;
 }
 
 export async function trace(command: Command): Promise<number> {
@@ -30,7 +31,7 @@ export async function trace(command: Command): Promise<number> {
   const answer = await answerOf(command);
   if (json) writeJson(screen, plainOf(answer));
   else {
-    for (const text of slowestLines(answer.slowest, screen)) screen.line(text);
+    for (const text of slowestLines(answer, screen)) screen.line(text);
     for (const [at, episode] of answer.episodes.entries()) {
       if (at > 0) screen.line('');
       for (const text of episodeLines(episode, screen)) screen.line(text);
@@ -108,8 +109,13 @@ function toneOf({ kind, outcome }: ShownRow): Tone {
   return kind === 'call' ? 'strong' : kind === 'effect' ? 'good' : 'dim';
 }
 
-function slowestLines(slow: readonly ShownSlow[], screen: Screen): readonly string[] {
-  if (slow.length === 0) return [];
+function slowestLines({ slowest, oldestNs }: Answer, screen: Screen): readonly string[] {
+  if (slowest.length === 0) return [];
+  const rows = slowestTable(slowest, screen);
+  return [...rows, screen.tone('dim', `recorded since ${timeOfDay(oldestNs)}`)];
+}
+
+function slowestTable(slow: readonly ShownSlow[], screen: Screen): readonly string[] {
   return table(
     [
       { title: 'KIND' },

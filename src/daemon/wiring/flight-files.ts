@@ -2,6 +2,11 @@
 import { mkdir, open, readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { missingAs } from '../../host/ffi/errno.ts';
+import { namesIfDirectory } from '../../host/files/names-of.ts';
+import { readSmallFile } from '../../host/files/small-file.ts';
+import { flightLimits } from '../../introspection/bounds.ts';
+import type { PastSegments } from '../../introspection/flight/history.ts';
+import { isSegment } from '../../introspection/flight/writer.ts';
 import type { SegmentStore } from '../../introspection/flight/writer.ts';
 
 /** Where the segments of an instance with this root are. */
@@ -33,5 +38,14 @@ export async function openFlight(directory: string): Promise<SegmentStore> {
       };
     },
     remove: (name) => missingAs(unlink(join(directory, name)), undefined),
+  };
+}
+
+/** The segments of the directory, to be read. */
+export function pastFlight(directory: string): PastSegments {
+  const bounds = { usualBytes: 1024 * 1024, bytesMax: 2 * flightLimits.segmentBytes };
+  return {
+    list: async () => (await namesIfDirectory(directory)).filter(isSegment).toSorted(),
+    read: (name) => readSmallFile(join(directory, name), bounds),
   };
 }

@@ -12,6 +12,7 @@ import type { UrlIssuer } from '../../cri/streaming/server.ts';
 import { DiskSpaces } from '../../host/files/disk-spaces.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
 import { heapGuard } from '../../host/tuning/memory.ts';
+import { bootId } from '../../host/process/process-identity.ts';
 import { listenPrivately } from '../../host/io/private-socket.ts';
 import { selinuxIsEnabled } from '../../host/security/selinux.ts';
 import { refuseDumps } from '../../host/security/undumpable.ts';
@@ -19,6 +20,7 @@ import { shownSpecs } from '../../oci/runtime/container/shown-spec.ts';
 import { CAPABILITY_NAMES } from '../../oci/runtime/spec/capabilities.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../../oci/runtime/spec/masked.ts';
 import { troupeCharts } from '../../introspection/charts.ts';
+import { FlightHistory } from '../../introspection/flight/history.ts';
 import { startIntrospection } from '../../introspection/server.ts';
 import type { IntrospectionServer } from '../../introspection/server.ts';
 import { startWeb } from '../../introspection/web-server.ts';
@@ -30,6 +32,7 @@ import type { AroundPorts, Assembly } from './assemble.ts';
 import { introspectionSocket } from '../config/config.ts';
 import type { Config } from '../config/config-schema.ts';
 import { criSocket } from './cri-socket.ts';
+import { flightDirectory, pastFlight } from './flight-files.ts';
 import { nriStartMs } from './nri.ts';
 import { socketsOfSystemd } from './listening-sockets.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
@@ -317,6 +320,11 @@ function introspectionOptions(
     troupe,
     recorder,
     flight: observability.flight,
+    history: new FlightHistory({
+      segments: pastFlight(flightDirectory(config.root)),
+      clock,
+      bootId: bootId(),
+    }),
     clock,
     charts: troupeCharts,
     activity: troupe.activity,

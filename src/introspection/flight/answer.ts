@@ -1,6 +1,7 @@
 /** The answer to `troupe trace`, from entries of a running daemon or of a file. Pure. */
 import { writtenMs } from './entries.ts';
 import type { FlightEntry } from './entries.ts';
+import { flightLimits } from '../bounds.ts';
 import { actorsOf, findActor } from './names.ts';
 import { findCall, slowest } from './slowest.ts';
 import type { Slow } from './slowest.ts';
@@ -11,7 +12,7 @@ export interface TraceAnswer {
   /** Oldest first. */
   readonly episodes: readonly Episode[];
   readonly slowest: readonly Slow[];
-  /** Wall clock of the oldest entry. */
+  /** Wall clock of the oldest entry; of the slowest, since when they are. */
   readonly oldestNs: bigint;
 }
 
@@ -25,7 +26,9 @@ export function answerTrace(
   addressOf: (query: string) => string | undefined = (word) => findActor(word, recording.actors)?.address,
 ): TraceAnswer {
   const { entries, nowMs, nowNs } = recording;
-  const oldestNs = nowNs - BigInt(Math.round((nowMs - (entries[0]?.atMs ?? nowMs)) * 1e6));
+  const keptMs = recording.oldestMs ?? entries[0]?.atMs ?? nowMs;
+  const oldestMs = asksForSlowest ? Math.max(keptMs, nowMs - flightLimits.hourMs) : keptMs;
+  const oldestNs = nowNs - BigInt(Math.round((nowMs - oldestMs) * 1e6));
   if (asksForSlowest) return { episodes: [], slowest: slowest(recording, query), oldestNs };
   const call = findCall(recording, query);
   if (call !== undefined) return { episodes: [callEpisode(call, recording)], slowest: [], oldestNs };
@@ -50,11 +53,13 @@ function lastBegin(entries: readonly FlightEntry[]): number {
   let bootId: string | undefined;
   let latestMs = -Infinity;
   for (const [at, entry] of entries.entries()) {
-    if (entry.kind === 'boot') {
+    if (entry.kind === 'boot' || entry.kind === 'clock') {
       const isOther = bootId !== undefined && entry.bootId !== undefined && entry.bootId !== bootId;
-      if (isOther || entry.atMs < latestMs) begin = at;
+      if (isOther || entry.atMs < latestMs) {
+        begin = at;
+        latestMs = entry.atMs;
+      }
       ({ bootId } = entry);
-      latestMs = entry.atMs;
     }
     latestMs = Math.max(latestMs, writtenMs(entry));
   }

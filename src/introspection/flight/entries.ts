@@ -34,6 +34,8 @@ export interface ClockEntry {
   readonly kind: 'clock';
   readonly atMs: number;
   readonly wallNs: string;
+  /** As that of the boot before it, which may be in a segment that was deleted. */
+  readonly bootId?: string | undefined;
 }
 
 /** A call of a client. Reads and probes that were quick and succeeded are not kept. */

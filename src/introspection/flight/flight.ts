@@ -42,6 +42,7 @@ const PATH = /(^|[\s:="'(])\/.*$/su;
 
 export class FlightRecorder {
   readonly #clock: FlightOptions['clock'];
+  readonly #bootId: string | undefined;
   readonly #ring = new Ring<FlightEntry>(limits.entries);
   readonly #open = new Map<string, OpenCall>();
   /** The number of the segment in which each actor's facts were last recorded. */
@@ -56,6 +57,7 @@ export class FlightRecorder {
 
   constructor({ clock, ...instance }: FlightOptions) {
     this.#clock = clock;
+    this.#bootId = instance.bootId;
     this.#segmentAtMs = clock.monoMs();
     this.#put({
       kind: 'boot',
@@ -154,13 +156,8 @@ export class FlightRecorder {
 
   /** Entries wait to be written again, in a new segment; the first one says how many are missing. */
   resumeWriting(): void {
-    const clock: FlightEntry = {
-      kind: 'clock',
-      atMs: this.#clock.monoMs(),
-      wallNs: String(this.#clock.nowNs()),
-    };
     this.#isWritten = true;
-    this.#pending = [clock, ...(this.#dropped === 0 ? [] : [this.#gap()])];
+    this.#pending = [this.#mark(this.#clock.monoMs()), ...(this.#dropped === 0 ? [] : [this.#gap()])];
     this.#onPending?.();
   }
 
@@ -178,7 +175,13 @@ export class FlightRecorder {
     this.#segment += 1;
     this.#segmentEntries = 0;
     this.#segmentAtMs = atMs;
-    this.#put({ kind: 'clock', atMs, wallNs: String(this.#clock.nowNs()) });
+    this.#put(this.#mark(atMs));
+  }
+
+  /** The begin of a segment. */
+  #mark(atMs: number): FlightEntry {
+    const mark = { kind: 'clock', atMs, wallNs: String(this.#clock.nowNs()) } as const;
+    return this.#bootId === undefined ? mark : { ...mark, bootId: this.#bootId };
   }
 
   #put(entry: FlightEntry): void {

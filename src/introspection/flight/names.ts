@@ -14,13 +14,15 @@ export interface RecordedActor {
 /** The actors whose names are in the entries, by address, in the order in which they were first seen. */
 export function actorsOf(entries: readonly FlightEntry[]): ReadonlyMap<string, RecordedActor> {
   const actors = new Map<string, RecordedActor>();
-  for (const entry of entries) {
-    if (entry.kind !== 'event') continue;
-    const facts = entry.context ?? (entry.on === 'xstate.init' ? entry.payload : undefined);
-    if (facts !== undefined && !actors.has(entry.actor))
-      actors.set(entry.actor, named(entry.actor, facts, actors));
-  }
+  for (const entry of entries) addActor(actors, entry);
   return actors;
+}
+
+/** Adds the actor that an entry names, unless it is known. */
+export function addActor(actors: Map<string, RecordedActor>, entry: FlightEntry): void {
+  if (entry.kind !== 'event' || actors.has(entry.actor)) return;
+  const facts = entry.context ?? (entry.on === 'xstate.init' ? entry.payload : undefined);
+  if (facts !== undefined) actors.set(entry.actor, named(entry.actor, facts, actors));
 }
 
 function named(

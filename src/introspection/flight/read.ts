@@ -17,7 +17,8 @@ export function readEntries(segments: readonly string[]): {
   return { entries, unread };
 }
 
-function entryOf(line: string): FlightEntry | undefined {
+/** The entry of a line; undefined for one that is cut or can't be used. */
+export function entryOf(line: string): FlightEntry | undefined {
   try {
     const value: unknown = JSON.parse(line);
     return isEntry(value) ? value : undefined;
@@ -27,8 +28,8 @@ function entryOf(line: string): FlightEntry | undefined {
 }
 
 /**
- * A file may be torn, of another version, or sent by somebody: an entry whose fields can't be used as they are counts as
- * not read. What an event carries of contexts and payloads is checked in use.
+ * A file may be torn, of another version, or sent by somebody: an entry whose fields can't be used as they are counts
+ * as not read. What an event carries of contexts and payloads is checked in use.
  */
 function isEntry(value: unknown): value is FlightEntry {
   if (!isRecord(value) || !isTime(value['atMs'])) return false;

@@ -1,5 +1,5 @@
 /** The slowest calls and effects of a recording, by name. Pure. */
-import { traceLimits } from '../bounds.ts';
+import { flightLimits, traceLimits } from '../bounds.ts';
 import type { CallEntry, EffectEntry } from './entries.ts';
 import { recordedTitle } from './names.ts';
 import type { Recording } from './waterfall.ts';
@@ -18,11 +18,16 @@ export interface Slow {
   readonly requestId: string;
 }
 
-/** The slowest of each name, slowest first, names in alphabetical order; only of `name` unless it is empty. */
+/**
+ * The slowest of each name in the last hour, slowest first, names in alphabetical order; only of `name` unless it is
+ * empty.
+ */
 export function slowest(recording: Recording, name: string): readonly Slow[] {
   const spans = recording.entries.filter(
     (entry): entry is CallEntry | EffectEntry =>
-      (entry.kind === 'call' || entry.kind === 'effect') && (name === '' || nameOf(entry) === name),
+      (entry.kind === 'call' || entry.kind === 'effect') &&
+      (name === '' || nameOf(entry) === name) &&
+      (entry.endMs === undefined || recording.nowMs - entry.endMs < flightLimits.hourMs),
   );
   const groups = Map.groupBy(spans, (entry) => `${entry.kind} ${nameOf(entry)}`);
   return [...groups]

@@ -41,6 +41,8 @@ export interface Recording {
   readonly actors: ReadonlyMap<string, RecordedActor>;
   readonly nowMs: number;
   readonly nowNs: bigint;
+  /** When the oldest entry was written, where `entries` are only those that an answer needs. */
+  readonly oldestMs?: number | undefined;
 }
 
 interface Item {

@@ -139,5 +139,14 @@ describe('troupe support-bundle', () => {
     const offline = await troupe('trace', 'web', '--file', file);
     expect(offline.stdout).toContain('RemovePodSandbox');
     await world.instance.start();
+    // the memory of this instance is empty, and the pod is gone
+    const later = await troupe('trace', 'web');
+    expect(later.stdout).toContain('RemovePodSandbox');
+    const slow = JSON.parse((await troupe('trace', '--slowest', '--json')).stdout) as {
+      slowest: { name: string; title: string }[];
+    };
+    expect(slow.slowest).toContainEqual(
+      expect.objectContaining({ name: 'RunPodSandbox', title: 'pod default/web' }),
+    );
   });
 });

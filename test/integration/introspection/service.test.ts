@@ -49,6 +49,7 @@ async function bench() {
   const server = await startIntrospection({
     recorder,
     flight: new FlightRecorder({ clock, version: 'test', pid: 1 }),
+    history: undefined,
     activity,
     clock,
     charts: troupeCharts,

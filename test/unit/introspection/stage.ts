@@ -159,6 +159,7 @@ function optionsOf(
   return {
     ...parts,
     flight: new FlightRecorder({ clock: parts.clock, version: '0.0.0-test', pid: process.pid }),
+    history: undefined,
     charts: troupeCharts,
     version: '0.0.0-test',
     process: { pid: process.pid, startedNs: 1n, rssBytes: () => 1 },

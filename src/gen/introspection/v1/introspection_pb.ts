@@ -1203,7 +1203,7 @@ export type TraceResponse = Message<"introspection.v1.TraceResponse"> & {
   slowest: TraceSlow[];
 
   /**
-   * Wall clock of the oldest entry that is kept.
+   * Wall clock of the oldest entry that is kept; of the slowest, since when they are.
    *
    * @generated from field: int64 oldest_ns = 3;
    */

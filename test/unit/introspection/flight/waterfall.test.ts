@@ -164,7 +164,7 @@ test('a recording begins with the last boot of the machine, also where that one 
   const one = call('StopPodSandbox', 10, 50);
   expect(begun([boot(5, 'a'), one, boot(90, 'b'), call('Version', 91, 92)])).toBe(90);
   expect(begun([boot(5, 'a'), one, boot(90, 'a')])).toBe(5);
-  // of an earlier version, which did not record it: only a clock that went back tells
+  // of an earlier version, which did not record it: only a clock that went back shows it
   expect(begun([boot(5), one, boot(90, 'b')])).toBe(5);
   expect(begun([boot(5), one, boot(40, 'b')])).toBe(40);
 });
