@@ -25,6 +25,7 @@ export interface Transition {
 /** What was reported last of an actor. */
 interface Last {
   readonly path: string;
+  readonly children: Children;
   readonly fault: unknown;
   readonly exit: unknown;
 }
@@ -47,22 +48,37 @@ export function onTransition(
     const before = last.get(event.actorRef);
     const from = before?.path ?? '';
     if (from === to && onEvent === undefined) return;
+    const { children = {} } = snapshot;
     const final = snapshot.status === 'done';
     const settled = final || snapshot.hasTag?.('settled' as never) === true;
     const cause = causeOf(event.event);
-    onEvent?.(
-      { address, to, settled, final, event: event.event, context: snapshot.context, value: snapshot.value },
-      cause,
-    );
-    if (from === to) return;
-    const { fault, exit } = snapshot.context as { readonly fault?: unknown; readonly exit?: unknown };
-    last.set(event.actorRef, { path: to, fault, exit });
+    const starts = startedEffects(before?.children ?? {}, children);
+    const { context, value } = snapshot;
+    onEvent?.({ address, to, settled, final, event: event.event, context, value, starts }, cause);
+    if (from === to) {
+      if (before !== undefined && before.children !== children)
+        last.set(event.actorRef, { ...before, children });
+      return;
+    }
+    const { fault, exit } = context as { readonly fault?: unknown; readonly exit?: unknown };
+    last.set(event.actorRef, { path: to, children, fault, exit });
     listener({
       ...{ address, from, to, on: event.event.type, cause, settled, final },
       ...(fault === before?.fault ? {} : faultOf(fault)),
       ...(exit === before?.exit ? {} : exitOf(exit)),
     });
   };
+}
+
+type Children = Readonly<Record<string, { readonly src?: unknown } | undefined>>;
+
+/** Names of the effects that a machine runs after an event and did not before. One of the same state may run anew. */
+export function startedEffects(before: Children, after: Children): readonly string[] {
+  if (before === after) return [];
+  return Object.entries(after)
+    .filter(([id, child]) => child !== undefined && child !== before[id])
+    .map(([, child]) => (typeof child?.src === 'string' ? child.src : ''))
+    .toSorted();
 }
 
 function faultOf(fault: unknown): Pick<Transition, 'fault'> {

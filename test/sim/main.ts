@@ -234,14 +234,15 @@ const LONG_RUN = 20_000;
 /** Plays a recording of the flight recorder against today's machines: the first difference with both histories. */
 async function replayFile(path: string): Promise<boolean> {
   const { entries, unread } = await readRecording(path);
-  const { events, transitions, actors, skipped, differences } = replay(entries);
+  const { events, transitions, actors, outcomes, failures, effects, calls, skipped, differences } =
+    replay(entries);
   const [first] = differences;
   if (first !== undefined) {
     for (const step of first.history.slice(0, -1)) say(`  ${step}`);
     say(`${first.actor} on ${first.on}: recorded ${first.recorded}, replayed ${first.replayed}`);
   }
   say(
-    `replayed ${events} events of ${actors} actors, ${transitions} transitions; before the recording ${skipped}, lines not read ${unread}; differences ${differences.length}`,
+    `replayed ${events} events of ${actors} actors, of ${calls} calls, ${outcomes} outcomes of effects among them (${failures} failed): ${transitions} transitions, ${effects} effects started; before the recording ${skipped}, lines not read ${unread}; differences ${differences.length}`,
   );
   return differences.length === 0 && events > 0;
 }

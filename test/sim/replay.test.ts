@@ -16,14 +16,25 @@ async function recordingOf(seed: number) {
 }
 
 describe('a recorded run', () => {
-  test('replays with the same transitions, and skips no event', async () => {
-    let transitions = 0;
+  test('replays with the same transitions and effects, and skips no event', async () => {
+    let [transitions, effects, failures] = [0, 0, 0];
     for (let seed = 1; seed <= SEEDS; seed += 1) {
       const { differences, skipped, ...replayed } = replay(await recordingOf(seed));
       expect({ seed, differences, skipped }).toEqual({ seed, differences: [], skipped: 0 });
       transitions += replayed.transitions;
+      effects += replayed.effects;
+      failures += replayed.failures;
     }
     expect(transitions).toBeGreaterThan(1000);
+    expect(effects).toBeGreaterThan(1000);
+    expect(failures).toBeGreaterThan(50);
+  });
+
+  test('that is of an earlier version, without the effects that were started, replays by its transitions', async () => {
+    const entries = (await recordingOf(3)).map((entry) =>
+      entry.kind === 'event' ? { ...entry, starts: undefined } : entry,
+    );
+    expect(replay(entries)).toMatchObject({ differences: [], skipped: 0 });
   });
 
   test('that is cut at a segment replays from there on', async () => {
@@ -53,4 +64,14 @@ describe('a machine that was changed', () => {
       found = replay(await recordingOf(seed), { ...machines, ...mutant }).differences.length;
     expect(found).toBeGreaterThan(0);
   });
+});
+
+test('a machine that starts another effect in the same state is found', async () => {
+  const entries = (await recordingOf(3)).map((entry) =>
+    entry.kind === 'event' && entry.starts?.includes('addNetwork') === true
+      ? { ...entry, starts: ['addNetworks'] }
+      : entry,
+  );
+  const [first] = replay(entries).differences;
+  expect(first?.replayed).toMatch(/ starting addNetwork, recorded addNetworks$/u);
 });

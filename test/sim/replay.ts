@@ -1,5 +1,7 @@
-// Plays recorded events of the flight recorder against the machines of this checkout: where does a machine now go
-// elsewhere? An actor begins with its recorded input, or with the context that its first event of a segment carries.
+// Plays recorded events of the flight recorder, outcomes of effects among them, against the machines of this checkout:
+// where does a machine now go elsewhere, or start other effects? An actor begins with its recorded input, or with the
+// context that its first event of a segment carries. What a call decides before an actor gets an event, and what a
+// driver does, is not played: requests are not recorded.
 import type { AnyMachineSnapshot, AnyStateMachine, EventObject } from 'xstate';
 import { initialTransition, transition } from 'xstate';
 import { machinesOf } from '../../src/actors/machines.ts';
@@ -10,6 +12,7 @@ import type { FaultKind } from '../../src/base/fault.ts';
 import { fault, FaultError } from '../../src/base/fault.ts';
 import type { FlightEntry, EventEntry, Fact, Facts } from '../../src/introspection/flight/entries.ts';
 import { contextFacts } from '../../src/introspection/flight/reduce.ts';
+import { startedEffects } from '../../src/introspection/transitions.ts';
 import { NO_LIMITS } from '../../src/ports/resources.ts';
 
 /** The machines by the kind of their actors' addresses. */
@@ -35,6 +38,13 @@ export interface Replayed {
   /** Events that changed the state. */
   readonly transitions: number;
   readonly actors: number;
+  /** Events that are outcomes of effects, and those of them that failed. */
+  readonly outcomes: number;
+  readonly failures: number;
+  /** Effects that the machines started. */
+  readonly effects: number;
+  /** Calls of clients that caused an event. */
+  readonly calls: number;
   /** Events before the first one of their actor that can be replayed. */
   readonly skipped: number;
   readonly differences: readonly Difference[];
@@ -53,6 +63,8 @@ function idle(target: object): object {
 interface Played {
   snapshot: AnyMachineSnapshot;
   path: string;
+  /** Effects that the last event has started. */
+  readonly starts: readonly string[];
   readonly history: string[];
 }
 
@@ -64,7 +76,10 @@ export function replay(
   const playing = new Map<string, Played>();
   const seen = new Set<string>();
   const differences: Difference[] = [];
-  const count = { events: 0, transitions: 0, skipped: 0 };
+  const count = { events: 0, transitions: 0, outcomes: 0, failures: 0, effects: 0, skipped: 0 };
+  const calls = new Set<string>();
+  // those of earlier versions have none
+  const hasStarts = entries.some((entry) => entry.kind === 'event' && entry.starts !== undefined);
   for (const [at, entry] of entries.entries()) {
     // a new instance rebuilds its actors; after a gap an actor's state is unknown
     if (entry.kind === 'boot' || entry.kind === 'dropped') playing.clear();
@@ -84,8 +99,13 @@ export function replay(
       }
       count.events += 1;
       seen.add(actor);
+      if (entry.cause !== undefined) calls.add(entry.cause);
       if (before?.path !== to) count.transitions += 1;
-      const replayed = differenceOf(entry, before, after);
+      const isFailure = on.startsWith('xstate.error.');
+      if (isFailure) count.failures += 1;
+      if (isFailure || on.startsWith('xstate.done.')) count.outcomes += 1;
+      count.effects += after.starts.length;
+      const replayed = differenceOf(entry, before, after, hasStarts);
       if (replayed === undefined) playing.set(actor, { ...after, path: to, history });
       else differs(replayed);
     } catch (thrown) {
@@ -93,7 +113,7 @@ export function replay(
       differs(`an error: ${String(thrown)}`);
     }
   }
-  return { ...count, actors: seen.size, differences };
+  return { ...count, actors: seen.size, calls: calls.size, differences };
 }
 
 function machineOf(address: string, { sandbox, container, pull }: ReplayedMachines): AnyStateMachine {
@@ -107,7 +127,12 @@ function play(
   before: Played | undefined,
   machine: AnyStateMachine,
 ): Played | undefined {
-  const made = (snapshot: AnyMachineSnapshot) => ({ snapshot, path: statePath(snapshot.value), history: [] });
+  const made = (snapshot: AnyMachineSnapshot): Played => ({
+    snapshot,
+    path: statePath(snapshot.value),
+    starts: startedEffects(before?.snapshot.children ?? {}, snapshot.children),
+    history: [],
+  });
   if (on === 'xstate.init') return made(initialTransition(machine, inputOf(actor, payload))[0]);
   if (before !== undefined) return made(transition(machine, before.snapshot, eventOf(on, payload))[0]);
   if (context === undefined || value === undefined) return undefined;
@@ -116,11 +141,16 @@ function play(
 
 /** What the machine does instead; undefined where it does the same. */
 function differenceOf(
-  { to, context }: EventEntry,
+  { on, to, context, starts = [] }: EventEntry,
   before: Played | undefined,
-  { snapshot, path }: Played,
+  { snapshot, path, starts: started }: Played,
+  hasStarts: boolean,
 ): string | undefined {
   if (path !== to) return path;
+  // the effects of an actor that was taken up in the middle of its life run already
+  const isKnown = hasStarts && (before !== undefined || on === 'xstate.init');
+  if (isKnown && started.join() !== starts.join())
+    return `${path} starting ${started.join(', ') || 'nothing'}, recorded ${starts.join(', ') || 'nothing'}`;
   if (before === undefined || context === undefined) return undefined;
   const [recorded, replayed] = [
     JSON.stringify(context),

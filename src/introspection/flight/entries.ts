@@ -79,6 +79,8 @@ export interface EventEntry {
   readonly settled: boolean;
   /** RPC and request id where a client caused it. */
   readonly cause?: string | undefined;
+  /** Effects that the machine starts with it, by the names in the machine. Earlier versions did not write it. */
+  readonly starts?: readonly string[] | undefined;
   /** What the machines read of the event (`reduce.ts`). */
   readonly payload?: Facts | undefined;
   /** The first event of the actor in a segment: the state value and the context after it. */
@@ -110,4 +112,5 @@ export interface SeenEvent {
   readonly event: { readonly type: string };
   readonly context: object;
   readonly value: unknown;
+  readonly starts: readonly string[];
 }

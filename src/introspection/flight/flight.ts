@@ -106,7 +106,7 @@ export class FlightRecorder {
   }
 
   /** A machine has handled an event. */
-  event({ address, to, settled, final, event, context, value }: SeenEvent, cause: string): void {
+  event({ address, to, settled, final, event, context, value, starts }: SeenEvent, cause: string): void {
     const atMs = this.#clock.monoMs();
     this.#cutSegment(atMs);
     const isFirst = this.#anchored.get(address) !== this.#segment;
@@ -121,6 +121,7 @@ export class FlightRecorder {
       to,
       settled,
       ...(cause === '' ? {} : { cause }),
+      ...(starts.length === 0 ? {} : { starts }),
       ...(payload === undefined ? {} : { payload }),
       ...(isFirst && !isBirth ? { value: value as Fact, context: contextFacts(context) } : {}),
     });

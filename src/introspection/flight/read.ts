@@ -42,7 +42,12 @@ function isEntry(value: unknown): value is FlightEntry {
     case 'effect':
       return hasTexts(value, 'actor', 'effect', 'outcome') && hasEnd(value) && isWaits(value['waits']);
     case 'event':
-      return hasTexts(value, 'actor', 'on', 'to') && isPart(value['payload']) && isPart(value['context']);
+      return (
+        hasTexts(value, 'actor', 'on', 'to') &&
+        (value['starts'] === undefined || isTexts(value['starts'])) &&
+        isPart(value['payload']) &&
+        isPart(value['context'])
+      );
     case 'dropped':
       return typeof value['count'] === 'number';
     default:

@@ -25,6 +25,7 @@ const seen = (part: Partial<SeenEvent> = {}): SeenEvent => ({
   event: { type: 'container.claim' },
   context: { id: 'c', claimed: true },
   value: 'running',
+  starts: [],
   ...part,
 });
 const effect = (part: object = {}) => ({
