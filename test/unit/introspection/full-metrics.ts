@@ -46,27 +46,36 @@ export const linesOf = async (metrics: TroupeMetrics, start: string): Promise<re
 /** With one of each. */
 export function fullMetrics(): TroupeMetrics {
   const clock = new HandClock(1000);
-  const { troupe, put, drop } = stage(clock);
+  const { troupe, put, drop, wait } = stage(clock);
+  const usage = { mountpoint: '/var/lib/troupe', usedBytes: 4096n, inodesUsed: 1n };
+  const imageUsage = () => Promise.resolve({ images: usage, containers: usage });
   const metrics = metricsOf(clock);
-  metrics.watch(troupe);
+  metrics.watch({ ...troupe, imageUsage } as typeof troupe);
   put(sandbox(1, 'ready'));
+  wait(sandbox(1, 'ready'), 'stopContainers', 1000, { on: 'the end of the processes' });
+  changes(metrics, clock);
   const failed = pull('a', 'absent', { fault: fault('denied', 'no') });
   put(failed);
   drop(failed);
   const end = call('RunPodSandbox', 'OK', 100);
   metrics.rpcBegan(end);
   metrics.rpc(end);
-  metrics.effect({
-    owner: 'sandbox/a',
-    effect: 'addNetwork',
-    sinceMonoMs: 0,
-    endMonoMs: 100,
-    outcome: 'ok',
-    fault: undefined,
-    waits: [],
-  });
+  const refused = call('CreateContainer', 'Unknown', 50);
+  metrics.rpcBegan(refused);
+  metrics.rpc(refused);
+  const effect = { owner: 'sandbox/a', effect: 'addNetwork', sinceMonoMs: 0, endMonoMs: 100, waits: [] };
+  metrics.effect({ ...effect, outcome: 'ok', fault: undefined });
+  metrics.effect({ ...effect, outcome: 'failed', fault: fault('outside', 'no') });
   metrics.outcomes.ran({ plugin: 'bridge', command: 'ADD', outcome: 'ok', seconds: 0.1 });
   metrics.journalSync(1, true);
   metrics.garbageCollected('minor', 0.001);
   return metrics;
+}
+
+/** A sandbox that is made. */
+function changes(metrics: TroupeMetrics, clock: HandClock): void {
+  const change = { address: 'sandbox/b', on: 'x', cause: '', settled: false, final: false };
+  metrics.transition({ ...change, from: '', to: 'provisioning.cgroup.making' });
+  clock.pass(100);
+  metrics.transition({ ...change, from: 'provisioning.cgroup.making', to: 'ready', settled: true });
 }
