@@ -72,7 +72,10 @@ export interface NetworkDriver extends NetworkPort {
   start(): Promise<void>;
   /** Invalid files of the configuration directory: path → reason. Answers from memory. */
   problems(): ReadonlyMap<string, string>;
-  /** UpdateRuntimeConfig: the subnet of the fallback, as soon as no pod has an address. Does nothing without one. */
+  /**
+   * UpdateRuntimeConfig: the subnet of the fallback, as soon as no pod has an address. Without one it is kept: the
+   * kubelet does not repeat it when a reload makes troupe's own network the fallback.
+   */
   usePodCidr(cidr: string): Promise<void>;
   /** New pods get the chosen network as soon as a scan has found it; the others keep theirs. */
   choose(choice: NetworkChoice): void;
@@ -102,7 +105,7 @@ class CniDriver implements NetworkDriver {
   /** ADDs under way. */
   #adding = 0;
   #isCollecting = false;
-  /** Pods were in the own network at the start. */
+  /** Pods were in the own network at the start, or may be since it was the fallback. */
   #hasOwnPods = false;
   /** Paths in the last report of invalid files. */
   #reported: ReadonlySet<string> = new Set();
@@ -135,7 +138,7 @@ class CniDriver implements NetworkDriver {
     await this.#tidy();
     await this.#podCidr?.start();
     await this.#watch.start();
-    if (this.#hasOwnPods && this.#fallback === undefined && this.#watch.isEmpty)
+    if (this.#hasOwnPods && !this.#usesFallback() && this.#watch.isEmpty)
       this.#options.log.warn(
         { network: this.#options.own?.name },
         'pods have addresses of the own network, but new pods get none: set network.fallback = "bridge", or install a network',
@@ -149,6 +152,7 @@ class CniDriver implements NetworkDriver {
       file: podCidr.file,
       log,
       isUnused: async () => this.#adding === 0 && (await this.#cache.list()).length === 0,
+      isOn: () => this.#usesFallback(),
       fit: (subnet) => podCidr.fitBridge(subnet),
       use: async (subnet) => {
         const { network, rules } = podCidr.make(subnet);
@@ -160,7 +164,13 @@ class CniDriver implements NetworkDriver {
   }
 
   choose(choice: NetworkChoice): void {
+    if (this.#isFallback()) this.#hasOwnPods = true;
     this.#watch.choose(choice);
+  }
+
+  /** Whether the own network is used while no CNI configuration exists. */
+  #usesFallback(): boolean {
+    return this.#fallback !== undefined && this.#watch.choice.withoutFallback !== true;
   }
 
   async usePodCidr(cidr: string): Promise<void> {

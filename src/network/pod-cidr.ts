@@ -45,6 +45,8 @@ export interface PodCidrOptions {
   readonly fit: (subnet: string) => Promise<void>;
   /** Gives the network this subnet. */
   readonly use: (subnet: string) => Promise<void>;
+  /** Whether troupe's own network is the fallback now. Until it is, the CIDR is only kept. */
+  readonly isOn: () => boolean;
   readonly log: Log;
 }
 
@@ -73,9 +75,13 @@ export class PodCidr {
     return this.#changing;
   }
 
-  /** Uses the CIDR now, or as soon as no pod has an address. Throws `invalidRequest` for another text. */
+  /**
+   * Uses the CIDR now, or as soon as no pod has an address. Throws `invalidRequest` for one that can't be used, unless
+   * pods have another network: that one may well use it.
+   */
   async want(cidr: string): Promise<void> {
     const parsed = parseOwnSubnets(cidr);
+    if (typeof parsed === 'string' && !this.#options.isOn()) return undefined;
     if (typeof parsed === 'string')
       return fail('invalidRequest', `use pod CIDR ${cidr}: ${parsed}`, { subject: cidr });
     const wanted = parsed.map(({ subnet }) => subnet).join(',');
@@ -91,7 +97,7 @@ export class PodCidr {
   async check(): Promise<void> {
     await this.#read();
     // once more where another CIDR was named meanwhile
-    while (this.#isDue()) {
+    while (this.#options.isOn() && this.#isDue()) {
       this.#changing ??= this.#change().finally(() => {
         this.#changing = undefined;
       });

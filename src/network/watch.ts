@@ -31,6 +31,8 @@ export interface NetworkChoice {
   readonly networkName: string;
   /** Absolute directories in search order; usually /opt/cni/bin and /usr/lib/cni. */
   readonly pluginDirs: readonly string[];
+  /** The fallback is not used, also where there is one. */
+  readonly withoutFallback?: boolean;
 }
 
 export interface WatchOptions extends NetworkChoice {
@@ -103,11 +105,13 @@ export class NetworkWatch {
 
   /** What is used from the scan on that begins now; until then the last scan's result stays in effect. */
   choose(choice: NetworkChoice): void {
-    const isElsewhere = choice.confDir !== this.#choice.confDir;
+    const before = this.#choice;
+    const isElsewhere = choice.confDir !== before.confDir;
     this.#choice = choice;
-    if (isElsewhere) {
-      // as a start with the new directory: what the other one held does not count
+    // as a start with the new choice: what the directory, or the other one, held does not count
+    if (isElsewhere || (before.withoutFallback === true && choice.withoutFallback !== true))
       this.#seen = false;
+    if (isElsewhere) {
       this.#good = new Set();
       this.#endTornTimer();
     }
@@ -245,7 +249,7 @@ export class NetworkWatch {
 
   async #evaluate(dir: ConfDir, choice: NetworkChoice): Promise<NetworkState> {
     const { confDir, networkName, pluginDirs } = choice;
-    const fallback = this.#fallback;
+    const fallback = choice.withoutFallback === true ? undefined : this.#fallback;
     if (!dir.empty) this.#seen = true;
     const useFallback = dir.empty && !this.#seen && fallback !== undefined && networkName === '';
     const network = useFallback ? fallback : chooseNetwork(dir, networkName);

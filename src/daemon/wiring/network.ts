@@ -46,7 +46,8 @@ export async function networkDriver(
         part.conditions.report({ type: 'NodeFilesUsable', subject: path, reason: withoutPath(path, reason) });
     },
     own: defaultNetwork({ ...own, leaseDir }),
-    ...(network.fallback === 'bridge' ? fallbackOf({ ...own, leaseDir }, podCidrFile, run) : {}),
+    // a reload may choose it
+    ...fallbackOf({ ...own, leaseDir }, podCidrFile, run),
     // also without the fallback: pods of an earlier configuration need their rule until they end
     masquerade: new Masquerade({
       rules: masqueradeRules(own),
@@ -86,7 +87,12 @@ function meteredTool(run: RunTool, ran: (run: CniRun) => void): RunTool {
 
 /** The part of the settings that a reload may change. */
 export function networkChoice({ network }: Config): NetworkChoice {
-  return { confDir: network.config_dir, networkName: network.name, pluginDirs: network.plugin_dirs };
+  return {
+    confDir: network.config_dir,
+    networkName: network.name,
+    pluginDirs: network.plugin_dirs,
+    withoutFallback: network.fallback !== 'bridge',
+  };
 }
 
 /** Troupe's own network, and how it gets the node's pod CIDR. */

@@ -187,6 +187,15 @@ unless(describe, notRoot())('a key that a reload changes', () => {
     await expect(started('hooks')).rejects.toThrow(`${hooks}/10-bad.json`);
   });
 
+  it('network.fallback: whether troupe’s own network is used without a CNI configuration', async () => {
+    expect(await condition('NetworkReady')).toBe('');
+    await reloaded({ 'network.fallback': 'none' });
+    await expect.poll(() => condition('NetworkReady')).toMatch(/^no CNI configuration in /u);
+    rmSync(dropIn);
+    await hangUp(TAKEN);
+    await expect.poll(() => condition('NetworkReady')).toBe('');
+  });
+
   it('network.config_dir, network.plugin_dirs, network.name: the network of the next pods', async () => {
     expect(await condition('NetworkReady')).toBe('');
     const directory = inDirectory('other-net.d');

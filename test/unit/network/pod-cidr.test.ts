@@ -11,6 +11,7 @@ import { createNetworkDriver } from '../../../src/network/driver.ts';
 import type { PodCidrOptions } from '../../../src/network/pod-cidr.ts';
 import { PodCidr, subnetInUse } from '../../../src/network/pod-cidr.ts';
 import { NetworkWatch } from '../../../src/network/watch.ts';
+import type { NetworkChoice } from '../../../src/network/watch.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import type { Answer, FakePlugins, Seen } from './fake-plugins.ts';
@@ -47,6 +48,7 @@ describe('the pod CIDR', () => {
     new PodCidr({
       file,
       log,
+      isOn: () => true,
       isUnused: async () => isUnused,
       fit: async (subnet) => {
         if (failure !== undefined) throw failure;
@@ -170,7 +172,10 @@ describe('the network port with a pod CIDR', () => {
     return command === 'ADD' ? { stdout: result('10.244.3.2', { cniVersion: '0.4.0' }) } : {};
   };
 
-  async function start(answer: (seen: Seen) => Answer | Promise<Answer> = speaks): Promise<void> {
+  async function start(
+    answer: (seen: Seen) => Answer | Promise<Answer> = speaks,
+    choice: Partial<NetworkChoice> = {},
+  ): Promise<void> {
     plugins = fakePlugins(answer);
     plugins.install('bridge', 'portmap');
     const { dir } = plugins;
@@ -179,9 +184,7 @@ describe('the network port with a pod CIDR', () => {
     fitted = [];
     const leaseDir = join(dir, 'leases');
     driver = createNetworkDriver({
-      confDir: join(dir, 'net.d'),
-      networkName: '',
-      pluginDirs: [dir],
+      ...chosen(choice),
       cacheDir: join(dir, 'cache'),
       provenFile: join(dir, 'proven'),
       netnsPath: () => '/proc/self/ns/net',
@@ -201,6 +204,13 @@ describe('the network port with a pod CIDR', () => {
     await driver.start();
   }
 
+  const chosen = (choice: Partial<NetworkChoice>): NetworkChoice => ({
+    confDir: join(plugins.dir, 'net.d'),
+    networkName: '',
+    pluginDirs: [plugins.dir],
+    ...choice,
+  });
+
   const subnets = (): string[] =>
     plugins.seen
       .filter(({ command }) => command === 'ADD')
@@ -216,6 +226,29 @@ describe('the network port with a pod CIDR', () => {
     await driver.add(a, fx());
     expect(subnets()).toEqual([CIDR]);
     expect(readFileSync(join(plugins.dir, 'cidr'), 'utf8')).toBe(`${CIDR}\n${CIDR}\n`);
+  });
+
+  it('is kept while the own network is no fallback, and used once a reload makes it one', async () => {
+    await start(speaks, { withoutFallback: true });
+    expect(driver.status()).toMatchObject({ ready: false });
+    // of another network, in which it may be right
+    await driver.usePodCidr('10.0.0.0/33');
+    await driver.usePodCidr(CIDR);
+    expect(fitted).toEqual([]);
+    driver.choose(chosen({}));
+    await expect.poll(() => fitted).toEqual([CIDR]);
+    await expect.poll(() => driver.status().ready).toBe(true);
+    await driver.add(a, fx());
+    expect(subnets()).toEqual([CIDR]);
+    // the pod keeps it
+    driver.choose(chosen({ withoutFallback: true }));
+    await expect.poll(() => driver.status().ready).toBe(false);
+    await expect(driver.add(b, fx())).rejects.toThrow('no CNI configuration');
+    await driver.del(a, fx());
+    expect(await driver.observe(fx())).toEqual([]);
+    driver.choose(chosen({}));
+    await expect.poll(() => driver.status().ready).toBe(true);
+    await expect(driver.usePodCidr('10.0.0.0/33')).rejects.toThrow('use pod CIDR');
   });
 
   it('keeps the bridge while a pod has an address or gets one, and changes at the next scan without', async () => {

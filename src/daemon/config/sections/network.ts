@@ -38,7 +38,7 @@ export const networkRule: ConfigKey = {
       reload: true,
     },
     netns_dir: { is: 'optionalPath', reload: false },
-    fallback: { is: 'oneOf', values: ['none', 'bridge'], reload: false },
+    fallback: { is: 'oneOf', values: ['none', 'bridge'], reload: true },
     default_bridge: {
       is: 'judged',
       judge: (text) =>
