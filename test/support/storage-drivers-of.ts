@@ -13,7 +13,7 @@ export function driverWith(
   program: string,
   onStarted: () => void = () => undefined,
 ): (host: DriverHost) => RootfsDriver {
-  const overlay = { metacopy: false, isVolatile: true };
+  const overlay = { metacopy: false, isVolatile: () => true };
   switch (parseDriverName(name)) {
     case 'overlay':
       return (host) => overlayDriver(host, overlay);
@@ -27,7 +27,7 @@ export function driverWith(
       return (host) =>
         fuseOverlayDriver(host, {
           program,
-          isVolatile: true,
+          isVolatile: () => true,
           moveToCgroup: () => Promise.resolve(onStarted()),
         });
   }

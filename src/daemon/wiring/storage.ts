@@ -49,7 +49,7 @@ export async function openStore(now: ConfigNow, parts: StoreParts): Promise<Laye
   const config = now();
   const { storage, root } = config;
   const { clock, random, log, conditions, rechecked } = parts;
-  const driver = await driverOf(config, parts);
+  const driver = await driverOf(now, parts);
   const store = new LayerStore({
     root: storage.image_store === '' ? root : storage.image_store,
     containersRoot: root,
@@ -158,13 +158,16 @@ export function storageDriver(
 }
 
 async function driverOf(
-  config: Pick<Config, 'storage' | 'cgroup'>,
+  now: ConfigNow,
   { cgroups, clock }: Pick<StoreParts, 'cgroups' | 'clock'>,
 ): Promise<(host: DriverHost) => RootfsDriver> {
+  const config = now();
   const { storage } = config;
   const name = parseDriverName(storage.driver);
   const limitBytes = storage.container_size === 'unlimited' ? undefined : storage.container_size;
-  const overlay = { metacopy: storage.overlay_metacopy, isVolatile: storage.overlay_volatile, limitBytes };
+  // counts for the roots that are mounted from now on
+  const isVolatile = (): boolean => now().storage.overlay_volatile;
+  const overlay = { metacopy: storage.overlay_metacopy, isVolatile, limitBytes };
   switch (name) {
     case 'overlay':
       return (host) => overlayDriver(host, overlay);
@@ -190,8 +193,7 @@ async function driverOf(
         await createCgroup(cgroups, cgroup);
         await moveProcess(cgroups, cgroup, pid);
       };
-      return (host) =>
-        fuseOverlayDriver(host, { program, isVolatile: storage.overlay_volatile, limitBytes, moveToCgroup });
+      return (host) => fuseOverlayDriver(host, { program, isVolatile, limitBytes, moveToCgroup });
     }
   }
 }

@@ -169,6 +169,19 @@ unless(describe, notRoot())('a key that a reload changes', () => {
     expect(after).toEqual({ nofile: '654', logSize: '9000', owner: '1234:5678' });
   });
 
+  it('storage.overlay_volatile: the root of the next container', async () => {
+    const isVolatile = async (name: string): Promise<boolean> => {
+      const { containerId } = await started(name);
+      const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+      const root = mounts.find((line) => line.includes(`/${containerId}/rootfs `)) ?? 'not mounted';
+      expect(root).toContain(' - overlay ');
+      return /[,=]volatile(?:,|$)/u.test(root);
+    };
+    expect(await isVolatile('nosync')).toBe(true);
+    await reloaded({ 'storage.overlay_volatile': false });
+    expect(await isVolatile('sync')).toBe(false);
+  });
+
   it('runtime.cdi_dirs, runtime.hooks_dirs: the next container', async () => {
     const [cdi, hooks] = [inDirectory('cdi.d'), inDirectory('hooks.d')];
     for (const directory of [cdi, hooks]) mkdirSync(directory);

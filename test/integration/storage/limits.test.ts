@@ -20,7 +20,7 @@ const random = realRandom();
 const newId = (): ContainerId =>
   parseContainerId(random.id()) ?? expect.fail('the random id is no container id');
 const LIMIT = 8 * 1024 * 1024;
-const limited = { metacopy: false, isVolatile: true, limitBytes: LIMIT };
+const limited = { metacopy: false, isVolatile: () => true, limitBytes: LIMIT };
 
 /** One container fills its bound and no more, whatever its image has; another beside it has its own. */
 async function expectLimited(store: LayerStore): Promise<void> {

@@ -29,7 +29,7 @@ describeAsRoot('options of storage drivers', () => {
     { metacopy: true, isVolatile: false },
   ])('overlay works with %o', async (options) => {
     const store = openStore(join(root, `overlay-${options.metacopy}`), {
-      driver: (host) => overlayDriver(host, options),
+      driver: (host) => overlayDriver(host, { ...options, isVolatile: () => options.isVolatile }),
     });
     const tar = archive(entry({ name: 'large', body: 'x'.repeat(4 * MIB) }));
     await put(store, tar);

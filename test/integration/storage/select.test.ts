@@ -13,7 +13,7 @@ describeAsRoot('the driver of a store', () => {
   const root = scratch('select');
   const overlay = (at: string) =>
     openStore(join(root, at), {
-      driver: (host) => overlayDriver(host, { metacopy: false, isVolatile: true }),
+      driver: (host) => overlayDriver(host, { metacopy: false, isVolatile: () => true }),
     });
   const vfs = (at: string) => openStore(join(root, at), { driver: vfsDriver });
   const claim = async (store: ReturnType<typeof overlay>): Promise<void> =>

@@ -40,7 +40,7 @@ export const storageRule: ConfigKey = {
     image_store: { is: 'optionalPath', reload: false },
     additional_stores: { is: 'paths', reload: false },
     overlay_metacopy: { is: 'yesOrNo', reload: false },
-    overlay_volatile: { is: 'yesOrNo', reload: false },
+    overlay_volatile: { is: 'yesOrNo', reload: true },
     container_size: { is: 'limit', least: 1024 * 1024, reload: false },
     mount_program: { ...optionalProgramRule, reload: false },
     erofs_program: { ...optionalProgramRule, reload: false },

@@ -114,7 +114,8 @@ export class LayerStore {
       ? undefined
       : new DiskSweep({ ...sweep, disks: 'containers' }, disks.containers.trash);
     const make =
-      options.driver ?? ((host: DriverHost) => overlayDriver(host, { metacopy: false, isVolatile: true }));
+      options.driver ??
+      ((host: DriverHost) => overlayDriver(host, { metacopy: false, isVolatile: () => true }));
     this.driver = make({
       paths,
       clock,

@@ -17,7 +17,7 @@ import type { DriverHost, RootRequest, RootfsDriver } from './rootfs-driver.ts';
 
 export interface FuseOptions extends HelperOptions {
   /** Never sync to disk (option `volatile`). */
-  readonly isVolatile: boolean;
+  readonly isVolatile: () => boolean;
   /** Bytes that one container may write to its root; omitted for no limit. */
   readonly limitBytes?: number | undefined;
 }
@@ -46,7 +46,7 @@ export function fuseOverlayDriver(host: DriverHost, options: FuseOptions): Rootf
       const written = [
         `upperdir=${optionPath(paths.upper)}`,
         `workdir=${optionPath(paths.work)}`,
-        ...(options.isVolatile ? ['volatile'] : []),
+        ...(options.isVolatile() ? ['volatile'] : []),
       ];
       await helpers.serve(request, ROOT, paths.rootfs, [
         ...(await lowerOption(request)),

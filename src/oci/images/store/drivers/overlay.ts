@@ -21,7 +21,7 @@ export interface OverlayOptions {
   /**
    * Never sync to disk (option `volatile`). Data of a container does not survive a power loss, nor does the container.
    */
-  readonly isVolatile: boolean;
+  readonly isVolatile: () => boolean;
   /** Bytes that one container may write to its root; omitted for no limit. */
   readonly limitBytes?: number | undefined;
 }
@@ -81,7 +81,7 @@ export async function mountOverlayRoot(
       options: [
         ...labelOption(request),
         // volatile: without it, unmount syncs the whole disk (figures in ../README.md)
-        ...(options.isVolatile ? ([['volatile', true]] as const) : []),
+        ...(options.isVolatile() ? ([['volatile', true]] as const) : []),
         // with an index, a leftover upper directory cannot be used over other lower ones; the peers turn it off, too
         ['index', 'off'],
         // if off, a copied-up file is complete, and nothing in an upper directory refers to a layer

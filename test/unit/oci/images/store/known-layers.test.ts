@@ -43,7 +43,7 @@ function make(mountRoot: (request: RootRequest) => Promise<void> = () => Promise
     random: realRandom(),
     log: silentLog,
     driver: (host) => ({
-      ...overlayDriver(host, { metacopy: false, isVolatile: true }),
+      ...overlayDriver(host, { metacopy: false, isVolatile: () => true }),
       takeOver: () => Promise.resolve(),
       mountRoot: (request) => {
         mounts.push(request);

@@ -69,7 +69,7 @@ test('F45 F89 a root file system with a missing layer is refused with the unread
     random: realRandom(),
     log: silentLog,
     driver: (host) => ({
-      ...overlayDriver(host, { metacopy: false, isVolatile: true }),
+      ...overlayDriver(host, { metacopy: false, isVolatile: () => true }),
       takeOver: () => Promise.resolve(),
     }),
   });
