@@ -31,18 +31,36 @@ function parseOne(subnet: string): OwnSubnet | string {
   // bridge, gateway and one pod need four addresses; host-local refuses less
   const longest = family === 4 ? 30 : 126;
   if (Number(prefix) > longest) return `${subnet} is too small: /${longest} or shorter is needed`;
+  if (Number(prefix) < SHORTEST_PREFIX)
+    return `${subnet} is too large: /${SHORTEST_PREFIX} or longer is needed`;
+  // host-local refuses each ADD otherwise
+  const network = networkOf(subnet);
+  if (bitsOf(network) !== bitsOf(address))
+    return `${subnet} has bits of a host: the subnet is ${network}/${prefix}`;
   return { family, subnet };
+}
+
+/** Of 10.0.0.0/8 and fd00::/8: a larger subnet has addresses of others, whose routes the bridge would take over. */
+const SHORTEST_PREFIX = 8;
+
+/** The address of a subnet itself, as `ip` and the kernel print it. */
+function networkOf(subnet: string): string {
+  return shown(subnet, firstBits(subnet));
 }
 
 /** The first address of a subnet, with its prefix length: host-local's gateway, as `ip` and the kernel print it. */
 export function gatewayOf(subnet: string): string {
-  const [address = '', prefix = ''] = subnet.split('/');
-  const family = familyOf(address);
-  const isFour = family === 4;
-  const hostBits = BigInt((isFour ? 32 : 128) - Number(prefix));
-  const first = ((bitsOf(address) >> hostBits) << hostBits) + 1n;
-  return `${isFour ? fourOf(first) : sixOf(first)}/${prefix}`;
+  return `${shown(subnet, firstBits(subnet) + 1n)}/${subnet.split('/')[1] ?? ''}`;
 }
+
+function firstBits(subnet: string): bigint {
+  const [address = '', prefix = ''] = subnet.split('/');
+  const hostBits = BigInt((familyOf(address) === 4 ? 32 : 128) - Number(prefix));
+  return (bitsOf(address) >> hostBits) << hostBits;
+}
+
+const shown = (subnet: string, bits: bigint): string =>
+  familyOf(subnet.split('/')[0] ?? '') === 4 ? fourOf(bits) : sixOf(bits);
 
 /** Whether the subnet, or that of an address with a prefix length, has this address. */
 export function containsAddress(subnet: string, ip: string): boolean {

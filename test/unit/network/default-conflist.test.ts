@@ -31,6 +31,9 @@ describe('the default network', () => {
     ['fe80::1%eth0/64', 'fe80::1%eth0/64 is not an address with a prefix length'],
     ['10.62.0.0/16,', 'an empty part is not an address with a prefix length'],
     ['10.62.0.0/16,10.63.0.0/16', 'two subnets of one address family'],
+    ['10.62.5.1/16', '10.62.5.1/16 has bits of a host: the subnet is 10.62.0.0/16'],
+    ['fd62::1/64', 'fd62::1/64 has bits of a host: the subnet is fd62::/64'],
+    ['0.0.0.0/0', '0.0.0.0/0 is too large: /8 or longer is needed'],
     ['10.62.0.0/31', '10.62.0.0/31 is too small: /30 or shorter is needed'],
     ['fd62::/127', 'fd62::/127 is too small: /126 or shorter is needed'],
   ])('refuses the subnet "%s"', (subnet, reason) => {
