@@ -71,6 +71,8 @@ export const configLimits = {
   fileBytes: 1024 * 1024,
   /** Descriptors that are taken from systemd: three are ours, each kept once or twice. */
   passedDescriptors: 16,
+  /** Errors of one file that are reported each with its line; of more, such as of another tool's file, the number. */
+  problems: 100,
   /** ms between two reloads: many signals cause only a few reloads, and an administrator notices no delay (F32). */
   reloadEveryMs: 250,
 } as const;

@@ -1,5 +1,6 @@
 /** Checks a table of the configuration against its rules, and finds every error at once. Pure. */
 import { isAbsolute } from 'node:path';
+import { configLimits } from '../bounds.ts';
 import { nearestKey } from './nearest-key.ts';
 import { schema } from './config-schema.ts';
 import type { Rule } from './sections/config-rule.ts';
@@ -15,12 +16,16 @@ export interface ValueProblem {
 }
 
 type Keys = Readonly<Record<string, Rule>>;
-type Report = (problem: ValueProblem) => void;
+/** The second argument is called for a hint, which takes time, where the problem is one of the first. */
+type Report = (problem: ValueProblem, hint?: () => string) => void;
 
 /** Every key and value of a file that can't be used, in the order of the file's tables. */
 export function valueProblems(table: ConfigTable): readonly ValueProblem[] {
   const found: ValueProblem[] = [];
-  check(table, schema, [], (problem) => void found.push(problem));
+  check(table, schema, [], (problem, hint) => {
+    const more = found.length < configLimits.problems ? (hint?.() ?? '') : '';
+    found.push({ ...problem, reason: `${problem.reason}${more}` });
+  });
   return found;
 }
 
@@ -38,9 +43,10 @@ function check(
       checkValue(value, rule, at, report, whole ?? at);
       continue;
     }
-    const near = nearestKey(at, rules, schema);
-    const hint = near === undefined ? '' : `; did you mean ${near}?`;
-    report({ at, whole: whole ?? at, reason: `no such key${hint}` });
+    report({ at, whole: whole ?? at, reason: 'no such key' }, () => {
+      const near = nearestKey(at, rules, schema);
+      return near === undefined ? '' : `; did you mean ${near}?`;
+    });
   }
 }
 

@@ -208,11 +208,15 @@ function sourceOf(text: string, file: string): Source {
     return { file, text, isRead: true, table: {}, problems: [{ file, line: thrown.line, key: '', reason }] };
   }
   const found = valueProblems(table);
-  const problems = found
+  // each scans the text
+  const located = found
+    .slice(0, configLimits.problems)
     .map(({ at, reason }) => ({ file, line: lineOfKey(text, at), key: at.join('.'), reason }))
     .toSorted((a, b) => a.line - b.line);
+  const more = found.length - located.length;
+  const rest = more === 0 ? [] : [{ file, line: undefined, key: '', reason: `${more} more errors` }];
   for (const { whole } of found) drop(table, whole);
-  return { file, text, isRead: true, table, problems };
+  return { file, text, isRead: true, table, problems: [...located, ...rest] };
 }
 
 /** Turns values that may hold a password into a type that can't be shown (S92). */

@@ -1,6 +1,7 @@
 // Every wrong value is found before anything starts, all of them at once, each with its place and a hint.
 import { describe, expect, it } from 'vitest';
 import { ConfigError, errorLines, problemText } from '../../../../src/daemon/config/config-problem.ts';
+import { configLimits } from '../../../../src/daemon/bounds.ts';
 import { applyFile, surveyConfig } from '../../../../src/daemon/config/config.ts';
 import type { Overrides } from '../../../../src/daemon/config/config.ts';
 import { defaultConfig } from '../../../../src/daemon/config/config-schema.ts';
@@ -264,4 +265,13 @@ describe('the path of the introspection socket', () => {
     ]);
     expect(config.socket).toBe(defaultConfig.socket);
   });
+});
+
+it('F95: of another tool’s file the first errors have their lines, and the rest is counted', () => {
+  const most = configLimits.problems;
+  const text = Array.from({ length: 3 * most }, (_one, at) => `foreign${at} = 1\n`).join('');
+  const errors = errorsOf(`${text}log.levl = "info"\n`);
+  expect(errors.length).toBe(most + 1);
+  expect(errors[0]).toBe('t.toml, line 1: foreign0: no such key');
+  expect(errors.at(-1)).toBe(`t.toml: ${2 * most + 1} more errors`);
 });
