@@ -9,6 +9,8 @@ export const cliLimits = {
    * problem.
    */
   callMs: 10_000,
+  /** Milliseconds from a signal until a command ends that has not ended by itself: what it waits for may hang. */
+  endMs: 1000,
   /** Milliseconds between two polls of a pull's progress by `pull`: five a second are enough for a smooth bar. */
   progressMs: 200,
   /** Milliseconds for all requests of `inspect` to a registry: some documents, with mirrors that do not answer. */
@@ -19,7 +21,7 @@ export const cliLimits = {
   redrawMs: 1000,
   /** Milliseconds after which a wait counts as slow for `ps --stuck`, as on the page: usual ones take less than one. */
   slowMs: 5000,
-  /** Milliseconds for the size of a disk, and for what the daemon uses of it: without an answer it is left out. */
+  /** Milliseconds for what the daemon uses of its disks: without an answer it is left out. */
   diskMs: 2000,
   /** Changes before now that `why` shows: with the rest it fits a screen of 24 lines. */
   historyShown: 8,

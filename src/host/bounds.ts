@@ -251,8 +251,10 @@ export const hostLimits = {
    * Each worker writes this part of the reserve between two checks: 16 MiB, and a check takes a microsecond.
    */
   leastFreeSteps: 16,
-  /** Milliseconds after which the figures of the daemon's disks are read again for people: they poll every 5 s. */
+  /** Milliseconds after which the figures of the daemon's disks are read again for people: pages ask every 5 s. */
   diskFiguresMs: 4000,
+  /** Milliseconds that they wait for new figures: a disk takes microseconds, and a dead one never answers. */
+  diskAnswerMs: 1000,
 } as const;
 
 /** The real clock and stalls of the event loop (src/host/clock/clock.ts). */

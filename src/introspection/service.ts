@@ -43,8 +43,8 @@ export interface IntrospectionOptions extends Tracing {
   readonly configWaiting: () => readonly string[];
   /** What a damaged journal may have lost, and where it is kept; undefined when the journal was not damaged. */
   readonly lostFacts: string | undefined;
-  /** The last figures of the file systems that the daemon writes to. */
-  readonly disks: () => readonly DiskSpace[];
+  /** The present figures of the file systems that the daemon writes to. */
+  readonly disks: () => Promise<readonly DiskSpace[]>;
   /** Called with the number of changes that a client of Watch did not get because it read too slowly. */
   readonly changesDropped?: (changes: number) => void;
   /** Conditions that are false: what is degraded and why. */
@@ -195,7 +195,7 @@ function images({ troupe }: IntrospectionOptions) {
   };
 }
 
-function status(options: IntrospectionOptions) {
+async function status(options: IntrospectionOptions) {
   const { troupe, process } = options;
   const network = troupe.networkStatus();
   return {
@@ -223,7 +223,7 @@ function status(options: IntrospectionOptions) {
     socket: options.socket,
     lostFacts: options.lostFacts ?? '',
     conditions: [...reloadCondition(options), ...options.conditions.listFalse()],
-    disks: options.disks().map(({ path, holds, totalBytes, freeBytes, reserveBytes }) => ({
+    disks: (await options.disks()).map(({ path, holds, totalBytes, freeBytes, reserveBytes }) => ({
       path,
       holds: [...holds],
       totalBytes: BigInt(totalBytes),

@@ -2,16 +2,16 @@
 import { readFile } from 'node:fs/promises';
 import { parse, stringify } from 'smol-toml';
 import { plainOf, problemOf } from '../../introspection/client.ts';
-import type { HandlerStatus, StatusResponse } from '../../gen/introspection/v1/introspection_pb.ts';
+import type { Disk, HandlerStatus, StatusResponse } from '../../gen/introspection/v1/introspection_pb.ts';
 import { missingAs } from '../../host/ffi/errno.ts';
 import { defaultConfig } from '../config/config-schema.ts';
 import type { Config } from '../config/config-schema.ts';
 import { VERSION } from '../wiring/version.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
-import { disksOf, ownUseOf } from './disk-use.ts';
-import type { DiskUse, OwnUse } from './disk-use.ts';
 import { CommandError, EXIT } from './exit-codes.ts';
+import { ownUseOf } from './own-use.ts';
+import type { OwnUse } from './own-use.ts';
 import { refusedStart } from './refused-start.ts';
 import type { Screen } from './screen.ts';
 import { age, bytes } from './text.ts';
@@ -22,11 +22,11 @@ export async function status(command: Command): Promise<number> {
   const { screen } = command;
   const { configJson, ...rest } = answer;
   const inEffect = (configJson === '' ? defaultConfig : JSON.parse(configJson)) as Config;
-  const [disks, ownUse] = await Promise.all([disksOf(command, inEffect), ownUseOf(answer.socket)]);
+  const ownUse = await ownUseOf(answer.socket);
   if (command.json)
-    writeJson(screen, { ...(plainOf(rest) as object), disks, ownUse: ownUse ?? null, config: inEffect });
+    writeJson(screen, { ...(plainOf(rest) as object), ownUse: ownUse ?? null, config: inEffect });
   else {
-    const facts = { config: inEffect, disks, ownUse };
+    const facts = { config: inEffect, ownUse };
     for (const line of statusLines(answer, facts, command.clock.nowNs(), screen)) screen.line(line);
   }
   return answer.notReadyReason === '' && answer.networkReady ? EXIT.ok : EXIT.failed;
@@ -48,14 +48,13 @@ async function answerOf({ client, config: configured, socket }: Command): Promis
 /** What the answer does not say. */
 interface StatusFacts {
   readonly config: Pick<Config, 'root' | 'storage'>;
-  readonly disks: readonly DiskUse[];
   readonly ownUse: OwnUse | undefined;
 }
 
 /** The lines of `troupe status`. */
 export function statusLines(
   answer: StatusResponse,
-  { config: { root, storage }, disks, ownUse }: StatusFacts,
+  { config: { root, storage }, ownUse }: StatusFacts,
   nowNs: bigint,
   screen: Screen,
 ): readonly string[] {
@@ -81,7 +80,7 @@ export function statusLines(
     ),
     entry('config', files),
     entry('storage', storageText(root, storage)),
-    ...diskLines(disks, ownUse),
+    ...diskLines(answer.disks, ownUse, screen),
     entry('socket', answer.socket),
     ...(answer.pageOrigin === ''
       ? []
@@ -121,16 +120,27 @@ function handlerLines(handler: HandlerStatus, screen: Screen): readonly string[]
   ];
 }
 
-function diskLines(disks: readonly DiskUse[], ownUse: OwnUse | undefined): readonly string[] {
+/** The figures that the page shows, too, and what of them is in images and containers. */
+function diskLines(disks: readonly Disk[], ownUse: OwnUse | undefined, screen: Screen): readonly string[] {
   const own =
     ownUse === undefined
       ? []
       : [`images use ${bytes(ownUse.imageBytes)}, what containers wrote ${bytes(ownUse.containerBytes)}`];
-  const texts = disks.map(
-    ({ path, totalBytes, usedBytes, freeBytes }) =>
-      `${path}: ${bytes(usedBytes)} of ${bytes(totalBytes)} used, ${bytes(freeBytes)} free`,
+  // the state is in memory mostly, and small
+  const shown = disks.filter((disk) => isLow(disk) || disk.holds.some((what) => what !== 'state'));
+  return [...shown.map((disk) => diskText(disk, screen)), ...own].map((text, at) =>
+    entry(at === 0 ? 'disk' : '', text),
   );
-  return [...texts, ...own].map((text, at) => entry(at === 0 ? 'disk' : '', text));
+}
+
+const isLow = ({ freeBytes, reserveBytes }: Disk): boolean => freeBytes < reserveBytes;
+
+function diskText(disk: Disk, screen: Screen): string {
+  const { path, totalBytes, freeBytes, reserveBytes } = disk;
+  const text = `${path}: ${bytes(Number(freeBytes))} free of ${bytes(Number(totalBytes))}`;
+  return isLow(disk)
+    ? screen.tone('bad', `${text}: too little for pulls, which leave ${bytes(Number(reserveBytes))}`)
+    : text;
 }
 
 /** The storage driver and its directories. */

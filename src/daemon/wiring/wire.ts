@@ -9,6 +9,8 @@ import type { CriServer, CriServerOptions } from '../../cri/call/server.ts';
 import { createServices } from '../../cri/services.ts';
 import { UnreadUsage } from '../../cri/call/unread-usage.ts';
 import type { UrlIssuer } from '../../cri/streaming/server.ts';
+import { hostLimits } from '../../host/bounds.ts';
+import { within } from '../../host/clock/wait.ts';
 import { DiskSpaces } from '../../host/files/disk-spaces.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
 import { heapGuard } from '../../host/tuning/memory.ts';
@@ -343,7 +345,10 @@ function introspectionOptions(
   };
 }
 
-/** Of the disks of state, pods and images; the first reading starts now. */
+/**
+ * Of the disks of state, pods and images, a few seconds old at most: of one that does not answer the last ones. The
+ * first reading starts now.
+ */
 function diskFigures(
   { state, root, storage }: Config,
   clock: Assembly['ports']['clock'],
@@ -358,7 +363,10 @@ function diskFigures(
     clock,
   );
   void disks.read();
-  return () => disks.figures();
+  return async () => {
+    await within({ clock, timeoutMs: hostLimits.diskAnswerMs }, disks.renew());
+    return disks.figures();
+  };
 }
 
 /** The page and the metrics, if configured. The log has the path of the token, not the token. */

@@ -39,9 +39,8 @@ export class DiskSpaces {
     this.#clock = clock;
   }
 
-  /** The last figures, one entry for each file system. Starts new readings when they are older than `diskFiguresMs`. */
+  /** The last figures, one entry for each file system. */
   figures(): readonly DiskFigures[] {
-    if (this.#clock.monoMs() - this.#readAtMs >= hostLimits.diskFiguresMs) void this.read();
     const byDevice = new Map<number, { readonly reading: DiskReading; readonly holds: string[] }>();
     for (const { path, holds } of this.#places) {
       const reading = this.#readings.get(path);
@@ -59,6 +58,11 @@ export class DiskSpaces {
         reserveBytes,
       }),
     );
+  }
+
+  /** Reads every place whose figures are older than `diskFiguresMs`. */
+  async renew(): Promise<void> {
+    if (this.#clock.monoMs() - this.#readAtMs >= hostLimits.diskFiguresMs) await this.read();
   }
 
   /** Reads every place that is not being read; resolves when those have answered. */

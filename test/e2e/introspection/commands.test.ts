@@ -128,7 +128,7 @@ describe('ps, why, history, status', () => {
     expect(shown).toMatch(/^network +ready: \S+ \(\/\S+\)$/mu);
     expect(shown).toMatch(/^handler +runc ready; runc version /mu);
     expect(shown).toMatch(new RegExp(`^config +${world.instance.directory}/\\S+\\.toml$`, 'mu'));
-    expect(shown).toMatch(/^disk +\/\S+: [\d.]+ [GT]iB of [\d.]+ [GT]iB used, .* free$/mu);
+    expect(shown).toMatch(/^disk +\/\S+: [\d.]+ [GT]iB free of [\d.]+ [GT]iB$/mu);
     expect(shown).toMatch(/^ +images use [\d.]+ \w+, what containers wrote [\d.]+ \w+$/mu);
     expect((await troupe('config')).stdout).toContain(`root = "${world.instance.root}"`);
     const byDefault = await troupe('config', '--default');
@@ -145,11 +145,11 @@ describe('ps, why, history, status', () => {
     const { state } = world.instance;
     expect(await codes(['why', '--state', state])).toEqual([
       2,
-      'troupe: troupe why: expected one pod, container or id; see troupe help why\n',
+      'troupe why: expected one pod, container or id; see troupe help why\n',
     ]);
     expect(await codes(['ps', '--colour', '--state', state])).toEqual([
       2,
-      'troupe: troupe ps: no such option --colour; see troupe help ps\n',
+      'troupe ps: no such option --colour; see troupe help ps\n',
     ]);
     expect(await codes(['why', 'nobody', '--state', state])).toEqual([
       3,

@@ -101,7 +101,7 @@ function busyNode(): IntrospectionOptions {
       pullLayers: () => [layer],
     },
     conditions: { listFalse: () => [debris] },
-    disks: () => [{ ...disk, freeBytes: 30 * GIB, reserveBytes: GIB / 4 }],
+    disks: () => Promise.resolve([{ ...disk, freeBytes: 30 * GIB, reserveBytes: GIB / 4 }]),
   };
 }
 

@@ -62,7 +62,7 @@ async function bench() {
     configFiles: () => ['/etc/troupe/troupe.toml'],
     page: () => ({ origin: 'http://127.0.0.1:10010', tokenFile: '/run/troupe/introspection.token' }),
     lostFacts: 'the journal was damaged',
-    disks: () => [],
+    disks: () => Promise.resolve([]),
     conditions,
     troupe: {
       directory,

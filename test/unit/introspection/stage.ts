@@ -170,7 +170,7 @@ function optionsOf(
     configFiles: () => ['/etc/troupe/troupe.toml'],
     page: () => ({ origin: 'http://127.0.0.1:10010', tokenFile: '/run/troupe/introspection.token' }),
     lostFacts: undefined,
-    disks: () => [],
+    disks: () => Promise.resolve([]),
     conditions: new Conditions(silentLog),
   };
 }

@@ -6,6 +6,7 @@ import { defaultConfig } from '../../../../src/daemon/config/config-schema.ts';
 import { StatusResponseSchema } from '../../../../src/gen/introspection/v1/introspection_pb.ts';
 import { NOW, pipe, S } from './stage.ts';
 
+const GIB = 1024n ** 3n;
 const answer = {
   version: '1.2.3',
   pid: 42n,
@@ -24,15 +25,27 @@ const answer = {
   socket: '/run/troupe/troupe.sock',
   pageOrigin: 'http://127.0.0.1:10010',
   pageTokenFile: '/run/troupe/introspection.token',
+  disks: [
+    { path: '/run/troupe', holds: ['state'], totalBytes: GIB, freeBytes: GIB, reserveBytes: GIB / 16n },
+    {
+      path: '/var/lib/troupe',
+      holds: ['pods'],
+      totalBytes: 40n * GIB,
+      freeBytes: 25n * GIB,
+      reserveBytes: GIB,
+    },
+    {
+      path: '/images',
+      holds: ['images'],
+      totalBytes: 200n * GIB,
+      freeBytes: GIB / 8n,
+      reserveBytes: GIB / 4n,
+    },
+  ],
 };
-const GIB = 1024 ** 3;
 const facts = {
   config: { root: '/var/lib/troupe', storage: { ...defaultConfig.storage, image_store: '/images' } },
-  disks: [
-    { path: '/var/lib/troupe', totalBytes: 40 * GIB, usedBytes: 12.5 * GIB, freeBytes: 25 * GIB },
-    { path: '/images', totalBytes: 200 * GIB, usedBytes: 150 * GIB, freeBytes: 50 * GIB },
-  ],
-  ownUse: { imageBytes: 1.5 * GIB, containerBytes: 12 * 1024 * 1024 },
+  ownUse: { imageBytes: 1.5 * 1024 ** 3, containerBytes: 12 * 1024 * 1024 },
 };
 const linesOf = (more: object, others: object = {}): readonly string[] =>
   statusLines(
@@ -56,8 +69,8 @@ describe('status', () => {
       'alive       0 pods, 0 containers, 0 pulls, 0 images',
       'config      /etc/troupe/troupe.toml, /etc/troupe/troupe.toml.d/10-net.toml',
       'storage     overlay at /var/lib/troupe, images at /images',
-      'disk        /var/lib/troupe: 12.5 GiB of 40.0 GiB used, 25.0 GiB free',
-      '            /images: 150 GiB of 200 GiB used, 50.0 GiB free',
+      'disk        /var/lib/troupe: 25.0 GiB free of 40.0 GiB',
+      '            /images: 128 MiB free of 200 GiB: too little for pulls, which leave 256 MiB',
       '            images use 1.5 GiB, what containers wrote 12.0 MiB',
       'socket      /run/troupe/troupe.sock',
       'page        http://127.0.0.1:10010/#token=…, the token is in /run/troupe/introspection.token',
@@ -73,8 +86,9 @@ describe('status', () => {
         networkSkipped: [],
         configFiles: [],
         pageOrigin: '',
+        disks: [],
       },
-      { disks: [], ownUse: undefined },
+      { ownUse: undefined },
     ).join('\n');
     expect(text).toContain(
       "network     not ready: no plugin bridge\n            in use: pods (troupe's own)\n",
