@@ -45,7 +45,7 @@ export function whyLines(answer: ExplainResponse, nowNs: bigint, screen: Screen)
   const lines = [
     screen.tone('strong', titleOf(actor)),
     ...wrap('why', sentence, screen, 'strong'),
-    ...stateLines(actor, nowNs, screen),
+    ...stateLines(actor, sentence, nowNs, screen),
     ...actor.waits.flatMap((wait) => waitLines(wait, nowNs, screen)),
     ...historyLines(history, nowNs, screen),
     ...relatedLines(actor, related, nowNs, screen),
@@ -53,7 +53,7 @@ export function whyLines(answer: ExplainResponse, nowNs: bigint, screen: Screen)
   return lines;
 }
 
-function stateLines(actor: Actor, nowNs: bigint, screen: Screen): readonly string[] {
+function stateLines(actor: Actor, sentence: string, nowNs: bigint, screen: Screen): readonly string[] {
   const entry = (name: string, value: string, tone?: Parameters<Screen['tone']>[0]): string => {
     const text = fit(value, screen.columns - 12);
     return `  ${name.padEnd(10)}${tone === undefined ? text : screen.tone(tone, text)}`;
@@ -70,7 +70,8 @@ function stateLines(actor: Actor, nowNs: bigint, screen: Screen): readonly strin
   if (actor.hasExited) lines.push(entry('ended', exitText(actor)));
   if (actor.debts.length > 0)
     lines.push(entry('cleanup', `${actor.debts.join(', ')}: pending, tried again`, 'bad'));
-  if (actor.fault !== '') lines.push(...wrap('fault', actor.fault, screen));
+  // mostly the sentence quotes it
+  if (!sentence.includes(actor.fault)) lines.push(...wrap('fault', actor.fault, screen));
   if (!actor.listed && actor.removedNs === 0n && actor.kind !== 'pull')
     lines.push(entry('listed', 'no: clients do not see it'));
   return lines;

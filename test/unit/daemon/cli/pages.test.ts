@@ -174,6 +174,14 @@ describe('why', () => {
     for (const line of whyLines(answer, NOW, screen)) expect(line.length).toBeLessThanOrEqual(80);
   });
 
+  it('shows the fault once where the sentence quotes it', () => {
+    const failed = pod('a', 'web', { fault: 'CNI ADD: no plugin' });
+    const text = (sentence: string): string =>
+      whyLines(create(ExplainResponseSchema, { actor: failed, sentence }), NOW, screen).join('\n');
+    expect(text('Failed: CNI ADD: no plugin').match(/no plugin/gu)).toHaveLength(1);
+    expect(text('Stopped.')).toContain('  fault     CNI ADD: no plugin');
+  });
+
   it('says that a removed actor is gone, and that a settled one waits on nothing', () => {
     const text = (more: Fields): string =>
       whyLines(create(ExplainResponseSchema, { actor: pod('a', 'web', more) }), NOW, screen).join('\n');
