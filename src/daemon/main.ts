@@ -1,5 +1,6 @@
 /** The program's entry: command line, log, signals. */
 import { existsSync } from 'node:fs';
+import { constants } from 'node:os';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import type { ClockPort } from '../ports/clock.ts';
@@ -14,12 +15,14 @@ import { preferSmallHeap, trimMemory } from '../host/tuning/memory.ts';
 import { notify } from '../host/io/sd-notify.ts';
 import { allWritten, exitNow } from '../host/process/exit.ts';
 import { pause } from '../host/clock/wait.ts';
-import { EXIT } from './cli/exit-codes.ts';
+import { cliLimits } from './bounds.ts';
+import { EXIT, SIGNALLED } from './cli/exit-codes.ts';
 import { keepCommand, keepStart } from './compiled.ts';
-import { asksForDaemon } from './commands/global-options.ts';
+import { asksForDaemon, commandAt } from './commands/global-options.ts';
 import { parseCommandLine } from './config/command-line.ts';
 import type { CommandLine } from './config/command-line.ts';
 import { errorLines } from './config/config-problem.ts';
+import { isProgramCommand } from './config/program-line.ts';
 import { logPlace, terminalSettings } from './config/config.ts';
 import { notifySocket } from './config/from-systemd.ts';
 import type { ReadConfig } from './config/config.ts';
@@ -52,16 +55,31 @@ async function main(argv: readonly string[]): Promise<void> {
   } catch (thrown) {
     const { message, kind } = toFault(thrown);
     const [first = '', ...more] = errorLines(thrown, message);
-    process.stderr.write([`troupe: ${escaped(first)}`, ...more.map(escaped), ''].join('\n'));
+    // those of a command line name the command: `troupe ps: no such option`
+    const lead = /^troupe(?: [\w-]+)?: /u.test(first) ? '' : 'troupe: ';
+    process.stderr.write([`${lead}${escaped(first)}`, ...more.map(escaped), ''].join('\n'));
     if (!(thrown instanceof FaultError) && thrown instanceof Error)
       process.stderr.write(`${escapedLines(withoutCredentials(thrown.stack ?? ''))}\n`);
     const written = allWritten([process.stderr]);
     // nobody may read what a daemon says, and systemd waits for its end
     await (isDaemon ? Promise.race([written, pause(realClock(), hostLimits.lastWordsMs)]) : written);
     // systemd must not restart with a wrong configuration or command line
-    exitNow(kind !== 'invalidRequest' ? EXIT.failed : isDaemon ? EXIT.config : EXIT.usage);
+    exitNow(kind !== 'invalidRequest' ? EXIT.failed : isDaemon ? EXIT.config : usageCode(argv));
   }
 }
+
+/** Of a wrong command line. The other codes of `exec` and `run` are the program's. */
+function usageCode(argv: readonly string[]): number {
+  return isProgramCommand(argv[commandAt(argv)] ?? '') ? EXIT.programFailed : EXIT.usage;
+}
+
+/** Commands that have something to end or to remove first. */
+const CATCHES_SIGNALS: ReadonlySet<CommandLine['command']> = new Set([
+  'exec',
+  'run',
+  'logs',
+  'export',
+] as const);
 
 /** Runs any other command. Its code is loaded only now, as the daemon's is. */
 async function runOnce(line: CommandLine): Promise<number> {
@@ -70,8 +88,14 @@ async function runOnce(line: CommandLine): Promise<number> {
     import('./cli/screen.ts'),
   ]);
   const interrupted = new AbortController();
-  process.once('SIGINT', () => interrupted.abort());
-  process.once('SIGTERM', () => interrupted.abort());
+  const interrupt = (signal: 'SIGINT' | 'SIGTERM'): void => {
+    interrupted.abort();
+    // a command that waits for a disk or a daemon that hangs does not see it
+    if (!CATCHES_SIGNALS.has(line.command))
+      void pause(realClock(), cliLimits.endMs).then(() => exitNow(SIGNALLED + constants.signals[signal]));
+  };
+  process.once('SIGINT', interrupt);
+  process.once('SIGTERM', interrupt);
   // the reader may close the pipe early: head, a pager
   process.stdout.on('error', (error: NodeJS.ErrnoException) =>
     exitNow(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed),

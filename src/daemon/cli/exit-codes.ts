@@ -11,7 +11,7 @@ export const EXIT = {
   unreachable: 4,
   /** The daemon only: another process listens at the CRI socket's path (F90). */
   socketTaken: 5,
-  /** `exec` and `run`, whose other codes are the program's: troupe or the daemon failed, as in Docker and Podman. */
+  /** `exec` and `run`, whose other codes are the program's: any error of ours, as in Docker and Podman. */
   programFailed: 125,
   /** `exec` and `run`: the program is there and can't be executed. */
   notExecutable: 126,
@@ -20,6 +20,9 @@ export const EXIT = {
   /** sysexits(3), EX_CONFIG, of the daemon and of `config --check`: systemd must not restart. */
   config: 78,
 } as const;
+
+/** Shells report a process that a signal ended as this and the signal's number. */
+export const SIGNALLED = 128;
 
 /** Ends a command with this exit code and one line on stderr. */
 export class CommandError extends Error {

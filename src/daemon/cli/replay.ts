@@ -15,7 +15,7 @@ const ANY_PORT = '127.0.0.1:0';
 export async function replay({ line, screen, clock, signal }: Command): Promise<number> {
   const [file = ''] = line.words;
   const { entries } = await readRecording(file);
-  if (entries.length === 0) fail('invalidRequest', `replay ${file}: no entries of the flight recorder in it`);
+  if (entries.length === 0) fail('invalidRequest', `${file}: no entries of the flight recorder in it`);
   const server = await startReplay({
     address: line.options['address'] ?? ANY_PORT,
     token: realRandom().token(webLimits.tokenBytes),

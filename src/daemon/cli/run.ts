@@ -84,12 +84,12 @@ export async function runCommand(
   signal: AbortSignal,
 ): Promise<number> {
   const { command: name } = line;
-  if (isPlain(name)) return PLAIN[name](line, screen);
   if (name === 'serve' || name === 'start') return fail('bug', `troupe ${name}: main.ts starts the daemon`);
-  // needs no daemon, and no configuration that can be used
-  if (name === 'config' && line.flags.has('check')) return checkConfig(line, screen, defaultFile);
   let socket = '';
   try {
+    if (isPlain(name)) return await PLAIN[name](line, screen);
+    // needs no daemon, and no configuration that can be used
+    if (name === 'config' && line.flags.has('check')) return await checkConfig(line, screen, defaultFile);
     const json = line.flags.has('json');
     const readConfig = (): Promise<Config> => configOf(line, defaultFile).then(({ config }) => config);
     // with its path given, the configuration is not read

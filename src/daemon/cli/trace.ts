@@ -45,12 +45,11 @@ async function answerOf({ client, line }: Command): Promise<Answer> {
   const [query = ''] = line.words;
   const question = { query, slowest: line.flags.has('slowest') };
   if (query === '' && !question.slowest)
-    fail('invalidRequest', 'trace: expected one pod, container, id or call; see troupe help trace');
+    fail('invalidRequest', 'expected one pod, container, id or call; see troupe help trace');
   const { file } = line.options;
   if (file === undefined) return client.trace(question);
   const answer = answerTrace(recordingOf((await readRecording(file)).entries), question);
-  if (answer.episodes.length === 0 && !question.slowest)
-    fail('notFound', `trace ${query}: not found in ${file}`);
+  if (answer.episodes.length === 0 && !question.slowest) fail('notFound', `${query}: not found in ${file}`);
   return answer;
 }
 

@@ -18,6 +18,8 @@ export interface OptionDescription extends ValueDescription {
   readonly letter?: string;
   /** The word that stands for its value, such as FILE; left out if it takes none. */
   readonly value?: string;
+  /** It may be given several times (only of `exec` and `run`). */
+  readonly isRepeatable?: boolean;
   /** One line. */
   readonly help: string;
 }

@@ -18,7 +18,7 @@ export const EXIT_CODES: Readonly<Record<number, string>> = {
   3: 'no such pod, container or image',
   4: 'no daemon answers',
   5: 'serve and start: another process has taken the path of the CRI socket',
-  125: 'exec and run, whose other codes are the program’s: troupe, the daemon or the call failed',
+  125: 'exec and run, whose other codes are the program’s: wrong usage, or troupe, the daemon or the call failed',
   126: "exec and run: the program can't be executed",
   127: 'exec and run: no such program',
   78: 'a wrong configuration, or a wrong command line of serve and start',

@@ -8,8 +8,7 @@ const STDIN = { letter: 'i', help: 'passes the input' };
 const TTY = { letter: 't', help: 'gives the program a terminal' };
 const ENDS_PROGRAM = {
   0: "the program's success; its other codes are passed on",
-  2: 'wrong usage',
-  125: 'troupe, the daemon or the call failed',
+  125: 'wrong usage, or troupe, the daemon or the call failed',
   126: "the program can't be executed",
   127: 'no such program',
 };
@@ -35,10 +34,11 @@ export const PROGRAM_COMMANDS = {
         choices: ['pod', 'host'],
         help: 'a network of its own (default), or the node’s',
       },
-      env: { letter: 'e', value: 'NAME=VALUE', help: 'a variable; repeatable' },
+      env: { letter: 'e', value: 'NAME=VALUE', isRepeatable: true, help: 'a variable; repeatable' },
       volume: {
         letter: 'v',
         value: 'VOLUME',
+        isRepeatable: true,
         completes: 'directory',
         help: 'HOST:CONTAINER[:ro], a volume by absolute paths; repeatable',
       },

@@ -1,5 +1,8 @@
 // What the program itself ends with when its command line or its configuration is wrong.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -138,5 +141,40 @@ describe('the exit code', () => {
     ['completion', 'csh'],
   ])('of any other command is 2: %s %s', async (...args) => {
     expect(await troupe(...args)).toMatchObject({ code: EXIT.usage });
+  });
+
+  it('is that of a wrong command line, which is one line that names the command', async () => {
+    expect(await troupe('ps', '--nonsense')).toMatchObject({
+      code: EXIT.usage,
+      stderr: 'troupe ps: no such option --nonsense; see troupe help ps\n',
+    });
+    expect(await troupe('nonsense')).toMatchObject({
+      code: EXIT.usage,
+      stderr: 'troupe nonsense: no such command; see troupe help\n',
+    });
+    // a program's own code may be 2
+    expect(await troupe('run', '--nonsense')).toMatchObject({
+      code: EXIT.programFailed,
+      stderr: 'troupe run: no such option --nonsense; see troupe help run\n',
+    });
+    const file = join(directory, 'file');
+    writeFileSync(file, '');
+    const { code, stderr } = await troupe('man', '--write', join(file, 'below'));
+    expect([code, stderr]).toEqual([EXIT.failed, expect.stringMatching(/^troupe man: ENOTDIR.*\n$/u)]);
+  });
+
+  it('is that of the signal for a command that waits for a daemon that hangs', async () => {
+    const socket = join(directory, 'silent.sock');
+    const silent = createServer();
+    try {
+      silent.listen(socket);
+      const asked = once(silent, 'connection');
+      const child = spawn(join(checkout, 'bin/troupe'), ['ps', '--introspection', socket]);
+      await asked;
+      child.kill('SIGTERM');
+      expect(await once(child, 'exit')).toEqual([143, null]);
+    } finally {
+      silent.close();
+    }
   });
 });

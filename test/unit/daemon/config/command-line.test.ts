@@ -33,6 +33,37 @@ describe('the command line', () => {
     [[], false],
   ])('%j starts the daemon: %s', (argv, isDaemon) => expect(asksForDaemon(argv)).toBe(isDaemon));
 
+  it('takes the command line of another program behind the first word, by the description of exec and run', () => {
+    expect(
+      parseCommandLine(['--state', '/s', 'run', '-it', '-e', 'A=1', '--env=B=2', 'img', 'ls', '--help']),
+    ).toEqual({
+      command: 'run',
+      options: { state: '/s' },
+      flags: new Set(['stdin', 'tty']),
+      words: ['img', 'ls', '--help'],
+      lists: { env: ['A=1', 'B=2'] },
+    });
+    expect(parseCommandLine(['run', '-d', '--', 'img', '-x']).words).toEqual(['img', '-x']);
+    expect(parseCommandLine(['exec', 'web', '--', 'ls', '--', '-l']).words).toEqual([
+      'web',
+      'ls',
+      '--',
+      '-l',
+    ]);
+    expect(parseCommandLine(['exec', '-h', 'web'])).toMatchObject({ command: 'help', words: ['exec'] });
+  });
+
+  it.each([
+    [['exec', 'web'], 'troupe exec: expected a program: troupe exec WHAT -- CMD; see troupe help exec'],
+    [['exec', '--json', 'web', 'ls'], 'troupe exec: no such option --json; see troupe help exec'],
+    [['run', '-ie', 'A=1', 'img'], 'troupe run: no such option -ie; see troupe help run'],
+    [['run', '--rm=1', 'img'], 'troupe run: no such option --rm=1; see troupe help run'],
+    [['run', '--name'], 'troupe run: --name needs a value; see troupe help run'],
+    [['run'], 'troupe run: expected one image; see troupe help run'],
+  ])('%j is refused: %s', (argv, message) => {
+    expect(() => parseCommandLine(argv)).toThrow(message);
+  });
+
   it('takes a word, or none, where a flag asks for it', () => {
     expect(parseCommandLine(['config', '--check', 'f.toml']).words).toEqual(['f.toml']);
     expect(parseCommandLine(['config', '--check']).words).toEqual([]);
