@@ -1,6 +1,8 @@
 /** `troupe run` and `troupe rm`: a pod with one container, to try an image; without a kubelet and without crictl. */
+import { stat } from 'node:fs/promises';
 import { realRandom } from '../../host/clock/random.ts';
 import { pause } from '../../host/clock/wait.ts';
+import { isAbsent } from '../../host/ffi/errno.ts';
 import { FaultError, fault, toFault } from '../../base/fault.ts';
 import { ContainerState } from '../../gen/runtime/v1/api_pb.ts';
 import { imageClient, imageFault, runtimeClient } from '../../introspection/image-client.ts';
@@ -28,6 +30,7 @@ export async function runPod(command: Command): Promise<number> {
   const random = realRandom();
   const requested = readRunOptions(command.line, random.token(programLimits.nameDigits));
   checkTerminal(command);
+  await checkVolumes(requested);
   const { socket, configJson } = await command.client.status({});
   await checkName(command, requested.name);
   const interrupts = catchInterrupts();
@@ -67,6 +70,19 @@ export async function removePod(command: Command): Promise<number> {
   await cri.stopPodSandbox({ podSandboxId }).catch(refused);
   await cri.removePodSandbox({ podSandboxId }).catch(refused);
   return EXIT.ok;
+}
+
+/** The runtime would make an empty directory of a path that does not exist: a wrong path would go unnoticed. */
+async function checkVolumes({ volumes }: PodRunOptions): Promise<void> {
+  for (const { hostPath } of volumes) {
+    const reason = await stat(hostPath).then(() => '', reasonOf);
+    if (reason !== '')
+      throw new CommandError(EXIT.programFailed, `troupe run: --volume ${hostPath}: ${reason}`);
+  }
+}
+
+function reasonOf(thrown: unknown): string {
+  return isAbsent(thrown) ? 'not found' : toFault(thrown).message;
 }
 
 /** A second pod of the name would make it ambiguous in every command. */
@@ -113,7 +129,7 @@ class PodRun {
     this.#checkWanted();
     const config = podRequest(this.#requested, uid);
     this.#isMade = true;
-    this.#podId = (await this.#call(this.#cri.runPodSandbox({ config }))).podSandboxId;
+    this.#podId = (await this.#call(this.#cri.runPodSandbox({ config }, this.#wanted))).podSandboxId;
     this.#checkWanted();
     const containerId = await this.#start(config, image);
     if (this.#requested.detach) {
@@ -139,10 +155,10 @@ class PodRun {
     const podSandboxId = this.#podId;
     try {
       const { containerId } = await this.#call(
-        this.#cri.createContainer({ podSandboxId, sandboxConfig, config }),
+        this.#cri.createContainer({ podSandboxId, sandboxConfig, config }, this.#wanted),
       );
       this.#checkWanted();
-      await this.#call(this.#cri.startContainer({ containerId }));
+      await this.#call(this.#cri.startContainer({ containerId }, this.#wanted));
       return containerId;
     } catch (thrown) {
       const { message } = toFault(thrown);
@@ -234,11 +250,20 @@ class PodRun {
     }
   }
 
-  /** Removes the pod, unless it is to stay. Never rejects: what is left is said, and how to remove it. */
+  /** Until the container runs, the first signal cancels the call: a network plugin may hang. */
+  get #wanted(): { readonly signal: AbortSignal } {
+    return { signal: this.#parts.interrupts.signal };
+  }
+
+  /**
+   * Removes the pod, unless it is to stay. Never rejects: what is left is said, and how to remove it. A signal from now
+   * on gives it up.
+   */
   async leave(): Promise<void> {
     const { name, keep, detach } = this.#requested;
     const { screen, clock } = this.#command;
     const { again } = this.#parts.interrupts;
+    const givenUp = this.#parts.interrupts.next();
     if (keep && this.#podId !== '') {
       if (!detach) screen.note(`troupe run: pod ${name} is kept: troupe logs ${name}, troupe rm ${name}`);
       return;
@@ -246,10 +271,10 @@ class PodRun {
     if (!this.#isMade) return;
     for (let left = this.#isAlone ? 0 : programLimits.attempts; ; left -= 1) {
       try {
-        await this.#remove();
+        await this.#remove({ signal: givenUp });
         return;
       } catch (thrown) {
-        const mayPass = toFault(thrown).kind === 'notReady' && left > 0 && !again.aborted;
+        const mayPass = toFault(thrown).kind === 'notReady' && left > 0 && !again.aborted && !givenUp.aborted;
         if (!mayPass) {
           screen.note(`troupe run: ${toFault(thrown).message}`);
           screen.note(`troupe run: pod ${RUN_NAMESPACE}/${name} is left: troupe rm ${name} removes it`);
@@ -257,19 +282,30 @@ class PodRun {
         }
         if (left === programLimits.attempts)
           screen.note('troupe run: the daemon does not answer; waiting for it, to remove the pod');
-        await pause(clock, programLimits.againMs, again).catch(() => undefined);
+        await pause(clock, programLimits.againMs, givenUp).catch(() => undefined);
       }
     }
   }
 
-  async #remove(): Promise<void> {
-    // a call that was not answered may have made the pod
-    const labelSelector = { 'io.kubernetes.pod.uid': this.#parts.uid };
-    const { items } = await this.#call(this.#cri.listPodSandbox({ filter: { labelSelector } }));
-    for (const { id: podSandboxId } of items) {
-      await this.#call(this.#cri.stopPodSandbox({ podSandboxId }));
-      await this.#call(this.#cri.removePodSandbox({ podSandboxId }));
+  async #remove(options: { readonly signal: AbortSignal }): Promise<void> {
+    for (const podSandboxId of await this.#madePods(options)) {
+      await this.#call(this.#cri.stopPodSandbox({ podSandboxId }, options));
+      await this.#call(this.#cri.removePodSandbox({ podSandboxId }, options));
     }
+  }
+
+  /** A call that was not answered may have made the pod, or is still making it: then clients don't see it. */
+  async #madePods(options: { readonly signal: AbortSignal }): Promise<readonly string[]> {
+    const { items } = await this.#call(this.#cri.listPodSandbox({}, options));
+    const seen = new Set(items.map(({ id }) => id));
+    const { actors } = await this.#call(this.#command.client.list({ kind: 'sandbox' }, options));
+    return [
+      ...items.filter(({ metadata }) => metadata?.uid === this.#parts.uid).map(({ id }) => id),
+      ...actors
+        .filter((pod) => pod.name === this.#requested.name && pod.namespace === RUN_NAMESPACE)
+        .filter(({ id, listed }) => !listed && !seen.has(id))
+        .map(({ id }) => id),
+    ];
   }
 
   #checkWanted(): void {

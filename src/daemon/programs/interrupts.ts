@@ -11,6 +11,8 @@ export interface Interrupts {
   readonly signal: AbortSignal;
   /** Aborted by the second one: the caller does not want to wait. */
   readonly again: AbortSignal;
+  /** Aborted by the next signal after this call: not even for what a signal has begun. */
+  next(): AbortSignal;
   /** 128 and the number of the first signal; undefined before it. */
   exitCode(): number | undefined;
   /** The output can't be written any more: as SIGPIPE. */
@@ -23,7 +25,9 @@ export interface Interrupts {
 export function catchInterrupts(): Interrupts {
   const [first, second] = [new AbortController(), new AbortController()];
   let number = 0;
+  let next = new AbortController();
   const take = (name: (typeof NAMES)[number] | 'SIGPIPE'): void => {
+    next.abort();
     if (number !== 0) return second.abort();
     number = constants.signals[name];
     first.abort();
@@ -32,6 +36,7 @@ export function catchInterrupts(): Interrupts {
   return {
     signal: first.signal,
     again: second.signal,
+    next: () => (next = new AbortController()).signal,
     exitCode: () => (number === 0 ? undefined : SIGNALLED + number),
     outputLost: () => {
       if (number === 0) take('SIGPIPE');

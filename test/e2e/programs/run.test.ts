@@ -1,5 +1,6 @@
 // `troupe run`, `troupe logs` and `troupe rm` against a running daemon.
 import { createHash, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -55,6 +56,16 @@ describe('troupe run', () => {
     ).toBe('b=c|from the host|named\nread-only\n');
     const links = (await run('--network', 'host', world.imageName, 'ls', '/sys/class/net')).stdout.toString();
     expect(links).toContain(world.instance.words[0]);
+  });
+
+  it('refuses a volume whose path does not exist on the host, and makes neither the path nor a pod', async () => {
+    const path = join(world.instance.directory, 'nowhere');
+    expect(await run('--name', 'astray', '-v', `${path}:/in`, world.imageName, 'true')).toMatchObject({
+      code: 125,
+      stderr: `troupe run: --volume ${path}: not found\n`,
+    });
+    expect(existsSync(path)).toBe(false);
+    expect(await pods()).toEqual([]);
   });
 
   it('runs with the default seccomp profile and masked paths', async () => {
