@@ -1,7 +1,7 @@
 /** Connects this process's input, output and terminal with a program in a container, behind a URL of Exec or Attach. */
 import { readRegularFile } from '../../host/files/regular-file.ts';
 import { within } from '../../host/clock/wait.ts';
-import { fail } from '../../base/fault.ts';
+import { fail, toFault } from '../../base/fault.ts';
 import { jsonObject } from '../../base/json-object.ts';
 import { dialWebSocket } from '../../cri/streaming/ws-dial.ts';
 import type { Dialed, DialTls } from '../../cri/streaming/ws-dial.ts';
@@ -90,33 +90,51 @@ function passInput(
 }
 
 async function dial(url: string, { clock, random, configJson, signal }: RemoteParts): Promise<Dialed> {
-  const tls = url.startsWith('https:') ? await tlsOf(configJson) : undefined;
+  const { tls, asksClients } = url.startsWith('https:')
+    ? await tlsOf(configJson)
+    : { tls: undefined, asksClients: false };
   const given = new AbortController();
-  const dialing = dialWebSocket(url, {
+  const dialed = dialWebSocket(url, {
     key: Buffer.from(random.token(16), 'hex').toString('base64'),
     protocol: CLIENT_PROTOCOL,
     tls,
     signal: AbortSignal.any([signal, given.signal]),
   });
+  const dialing = asksClients ? dialed.catch(notAccepted) : dialed;
   // where the wait below has ended first
   dialing.catch(() => undefined);
-  const dialed = await within({ clock, timeoutMs: programLimits.dialMs, signal }, dialing);
-  if (dialed !== 'timedOut' && dialed !== 'cancelled') return dialed;
+  const outcome = await within({ clock, timeoutMs: programLimits.dialMs, signal }, dialing);
+  if (outcome !== 'timedOut' && outcome !== 'cancelled') return outcome;
   given.abort();
-  return dialed === 'cancelled'
+  return outcome === 'cancelled'
     ? fail('cancelled', 'open a stream: no longer wanted')
     : fail('timedOut', `open a stream: timed out after ${programLimits.dialMs / 1000} s`);
 }
 
-/** The daemon's own certificate and key, which a command of this node's administrator can read. */
-async function tlsOf(configJson: string): Promise<DialTls> {
+/** TLS only says that the handshake failed. */
+function notAccepted(thrown: unknown): never {
+  const { kind, message } = toFault(thrown);
+  return fail(
+    kind,
+    `${message}; streaming.tls_client_ca must have signed streaming.tls_cert, which commands of this node show`,
+  );
+}
+
+/**
+ * The daemon's own certificate and key, which a command of this node's administrator can read; and whether clients must
+ * show one.
+ */
+async function tlsOf(configJson: string): Promise<{ readonly tls: DialTls; readonly asksClients: boolean }> {
   const streaming = jsonObject(configJson)?.['streaming'];
-  const { tls_cert: cert, tls_key: key } =
-    typeof streaming === 'object' && streaming !== null
-      ? (streaming as { readonly tls_cert?: unknown; readonly tls_key?: unknown })
-      : {};
+  const {
+    tls_cert: cert,
+    tls_key: key,
+    tls_client_ca: clientCa = '',
+  } = typeof streaming === 'object' && streaming !== null
+    ? (streaming as Readonly<Record<string, unknown>>)
+    : {};
   if (typeof cert !== 'string' || typeof key !== 'string')
     return fail('bug', 'open a stream: the daemon did not report its certificate');
   const read = (path: string): Promise<Buffer> => readRegularFile(path, programLimits.pemBytes);
-  return { cert: await read(cert), key: await read(key) };
+  return { tls: { cert: await read(cert), key: await read(key) }, asksClients: clientCa !== '' };
 }
