@@ -1,38 +1,66 @@
-// A program in a pseudo-terminal, and what a person sees on it.
+// A program in a real pseudo-terminal: typed to, resized, what a person sees on it, and its mode read from outside.
+import { readlink } from 'node:fs/promises';
 import { spawn } from '@lydell/node-pty';
+import { expect } from 'vitest';
+import { withoutEscapes } from '../../scripts/support/transcript.ts';
+import { runOrThrow } from './run.ts';
 
 export interface Terminal {
+  readonly pid: number;
   /** Lines of the screen, without spaces at their ends. */
   readonly rows: () => readonly string[];
   /** All that the program has written. */
   readonly written: () => string;
+  /** The same without escape sequences. */
+  readonly text: () => string;
   readonly type: (keys: string) => void;
   readonly resize: (columns: number, rows: number) => void;
-  /** The exit code. */
-  readonly ended: Promise<number>;
-  readonly kill: () => void;
+  /** Waits until the text after that of the last such wait fits; gives that. */
+  readonly until: (pattern: RegExp) => Promise<string>;
+  /** Whether the terminal passes each key on unchanged: raw, as opposed to lines with echo. */
+  readonly isRaw: () => Promise<boolean>;
+  readonly ended: Promise<{ readonly exitCode: number; readonly signal?: number | undefined }>;
+  readonly kill: (signal: 'SIGHUP' | 'SIGINT' | 'SIGKILL' | 'SIGTERM') => void;
 }
 
-/** Starts a program in a terminal of this size. */
-export function terminal(
-  [program = '', ...args]: readonly string[],
-  size: { readonly columns: number; readonly rows: number },
-  env: Readonly<Record<string, string>>,
-): Terminal {
-  const pty = spawn(program, args, { cols: size.columns, rows: size.rows, env, name: 'xterm' });
+export interface TerminalOptions {
+  readonly columns: number;
+  readonly rows: number;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** Starts a program in a terminal. */
+export function terminal([program = '', ...args]: readonly string[], options: TerminalOptions): Terminal {
+  let { columns, rows } = options;
+  const pty = spawn(program, args, { name: 'xterm', cols: columns, rows, cwd: '/', env: options.env });
   let written = '';
-  let { columns, rows } = size;
+  let seen = 0;
   pty.onData((data) => (written += data));
+  const text = (): string => withoutEscapes(written);
   return {
+    pid: pty.pid,
     rows: () => screenOf(written, columns, rows),
     written: () => written,
+    text,
     type: (keys) => pty.write(keys),
     resize: (wider, higher) => {
       [columns, rows] = [wider, higher];
       pty.resize(wider, higher);
     },
-    ended: new Promise((resolve) => void pty.onExit(({ exitCode }) => resolve(exitCode))),
-    kill: () => pty.kill('SIGKILL'),
+    until: async (pattern) => {
+      await expect.poll(() => text().slice(seen)).toMatch(pattern);
+      const rest = text().slice(seen);
+      const found = pattern.exec(rest);
+      const end = (found?.index ?? 0) + (found?.[0].length ?? 0);
+      seen += end;
+      return rest.slice(0, end);
+    },
+    isRaw: async () => {
+      const device = await readlink(`/proc/${pty.pid}/fd/0`);
+      return /(?:^|\s)-icanon(?:\s|;|$)/u.test(await runOrThrow(['stty', '-a', '-F', device]));
+    },
+    ended: new Promise((resolve) => void pty.onExit((end) => resolve(end))),
+    kill: (signal) => pty.kill(signal),
   };
 }
 

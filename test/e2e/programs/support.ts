@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkout } from '../../support/tools/cache.ts';
-import { inPty } from '../support/pty.ts';
-import type { PtyProgram } from '../support/pty.ts';
+import { terminal as inTerminal } from '../../support/terminal.ts';
+import type { Terminal } from '../../support/terminal.ts';
 import type { World } from '../support/world.ts';
 
 const program = join(checkout, 'bin/troupe');
@@ -55,17 +55,21 @@ export const finish = (
   input?: Buffer,
 ): Promise<Ended> => start(world, command, args, input ?? Buffer.alloc(0)).ended;
 
+/** A terminal of 111 columns and 33 rows without colours. */
+const opened = (argv: readonly string[]): Terminal =>
+  inTerminal(argv, { columns: 111, rows: 33, env: { ...process.env, NO_COLOR: '1' } });
+
 /** Starts a command in a terminal. */
-export const terminal = (world: World, command: string, ...args: readonly string[]): PtyProgram =>
-  inPty(troupeArgv(world, command, ...args));
+export const terminal = (world: World, command: string, ...args: readonly string[]): Terminal =>
+  opened(troupeArgv(world, command, ...args));
 
 /**
  * Starts a command in a terminal below a shell that stays after it, so that the terminal's mode can be read then;
  * prints the exit code.
  */
-export function inShell(world: World, command: string, ...args: readonly string[]): PtyProgram {
+export function inShell(world: World, command: string, ...args: readonly string[]): Terminal {
   const script = '"$@"; echo "code=$?"; exec sleep 600';
-  return inPty(['/bin/sh', '-c', script, 'sh', ...troupeArgv(world, command, ...args)]);
+  return opened(['/bin/sh', '-c', script, 'sh', ...troupeArgv(world, command, ...args)]);
 }
 
 /** The process below a shell. */

@@ -46,8 +46,8 @@ function open(
     env = {},
   }: { columns?: number; rows?: number; env?: Record<string, string> } = {},
 ): Terminal {
-  const opened = terminal(argv, { columns, rows }, { ...ENV, ...env });
-  ends.push(() => opened.kill());
+  const opened = terminal(argv, { columns, rows, env: { ...ENV, ...env } });
+  ends.push(() => opened.kill('SIGKILL'));
   return opened;
 }
 
@@ -63,7 +63,7 @@ describe('ps --watch', () => {
     await expect.poll(names).toEqual(['POD', 'shop/web']);
     expect(shown.rows()[1]).toContain('stopping');
     shown.type('\u0003');
-    expect(await shown.ended).toBe(0);
+    expect(await shown.ended).toMatchObject({ exitCode: 0 });
   });
 
   it('fits the terminal, and another size of it', async () => {
@@ -89,10 +89,10 @@ describe('a terminal', () => {
     const { socket } = await daemon();
     const argv = [program, 'ps', '--introspection', socket];
     const coloured = open(argv);
-    expect(await coloured.ended).toBe(0);
+    expect(await coloured.ended).toMatchObject({ exitCode: 0 });
     await expect.poll(coloured.written).toContain('\u001b[32mready\u001b[39m');
     const plain = open(argv, { env: { NO_COLOR: '1' } });
-    expect(await plain.ended).toBe(0);
+    expect(await plain.ended).toMatchObject({ exitCode: 0 });
     await expect.poll(plain.written).toContain('ready');
     expect(plain.written()).not.toContain('\u001b');
     const piped = await run(argv);
