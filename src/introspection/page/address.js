@@ -2,6 +2,7 @@
  * What is chosen, in the fragment of the address: a reload and a copied address show the same. The fragment is never
  * sent to a server; the token is taken out of it (api.js).
  */
+import { GROUPS, MODES, SORTS } from './rows.js';
 
 /** Milliseconds: browsers refuse to set the address more than some ten times a second, as held arrow keys would. */
 const WRITE_MS = 250;
@@ -9,11 +10,18 @@ const COLLAPSED = 'troupe.collapsed';
 
 /** The names in the address and their defaults. */
 const FIELDS = { actor: '', mode: 'all', filter: '', group: 'none', sort: 'name' };
+/** Names with few values: any other one in an address, which may be of another version, is the default. */
+const VALUES = { mode: Object.keys(MODES), group: GROUPS, sort: SORTS };
 
 /** {actor, mode, filter, group, sort} of the address. */
 export function readAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
-  return Object.fromEntries(Object.entries(FIELDS).map(([name, value]) => [name, given.get(name) ?? value]));
+  return Object.fromEntries(
+    Object.entries(FIELDS).map(([name, value]) => {
+      const wanted = given.get(name) ?? value;
+      return [name, VALUES[name]?.includes(wanted) === false ? value : wanted];
+    }),
+  );
 }
 
 let timer = 0;

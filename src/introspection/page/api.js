@@ -51,21 +51,24 @@ function request(method, type, body, signal) {
     ...tokenHeader(),
   };
   return fetch(`${SERVICE}${method}`, { method: 'POST', headers, body, signal, cache: 'no-store' }).catch(
-    (error) => {
-      throw new ApiError('unreachable', error.message);
-    },
+    broken,
   );
 }
 
 /** One call. Throws ApiError. */
 export async function call(method, message, signal) {
   const answer = await request(method, 'application/json', JSON.stringify(message), signal);
-  if (answer.ok) return answer.json();
+  // a daemon that ends may have sent a part of the answer
+  if (answer.ok) return answer.json().catch(broken);
   throw await errorOf(answer);
 }
 
+function broken(error) {
+  throw new ApiError('unreachable', error.message);
+}
+
 async function errorOf(answer) {
-  const text = await answer.text();
+  const text = await answer.text().catch(broken);
   if (answer.status === 401) return new ApiError('unauthorized', text);
   try {
     const { code, message } = JSON.parse(text);
@@ -109,9 +112,7 @@ async function* envelopes(stream) {
       yield { flags: kept[0], message: JSON.parse(new TextDecoder().decode(kept.subarray(HEAD_BYTES, end))) };
       kept = kept.subarray(end);
     }
-    const { done, value } = await reader.read().catch((error) => {
-      throw new ApiError('unreachable', error.message);
-    });
+    const { done, value } = await reader.read().catch(broken);
     if (done) return;
     const joined = new Uint8Array(kept.length + value.length);
     joined.set(kept);

@@ -33,7 +33,7 @@ const model = new Model();
 let view = readAddress();
 let collapsed = readCollapsed();
 let rows = [];
-/** The last answer of Status; undefined while it fails. */
+/** The last answer of Status; undefined before the first one, null while it fails. */
 let facts;
 let hasAnswered = false;
 let isRefused = false;
@@ -118,7 +118,7 @@ function drawNow() {
   needsReveal = needsReveal && model.actors.size === 0;
   empty.hidden = rows.length > 0;
   setText(empty, hasAnswered ? (model.actors.size === 0 ? 'No pods yet.' : 'Nothing matches.') : '');
-  if (view.actor !== '' || !hasAnswered || isRefused) overviewAt = 0;
+  if (view.actor !== '' || !hasAnswered || isRefused || facts === undefined) overviewAt = 0;
   else if (nowMs >= overviewAt) {
     overviewAt = nowMs + OVERVIEW_MS;
     detail.showOverview({ model, facts, troubles, nowMs });
@@ -154,7 +154,7 @@ async function showStatus() {
 
 /** Shows the daemon's status and the number of pods and containers. */
 function sayFacts() {
-  if (facts === undefined) return;
+  if (facts === undefined || facts === null) return;
   const ready = facts.notReadyReason ?? '';
   const counts = `${countText(model.count('sandbox'), 'pod')} · ${countText(model.count('container'), 'container')}`;
   say(
@@ -177,8 +177,9 @@ async function refresh() {
     await showStatus();
   } catch (error) {
     failed(error);
+  } finally {
+    isListing = false;
   }
-  isListing = false;
   draw();
 }
 
@@ -212,8 +213,9 @@ async function askUnsure() {
     for (let address = addresses.pop(); address !== undefined; address = addresses.pop())
       await askOne(address);
   };
-  await Promise.all(Array.from({ length: ASKED_AT_ONCE }, worker));
-  isAsking = false;
+  await Promise.all(Array.from({ length: ASKED_AT_ONCE }, worker)).finally(() => {
+    isAsking = false;
+  });
   draw();
 }
 
@@ -246,14 +248,15 @@ async function explain() {
     if (error instanceof ApiError && error.code === 'not_found')
       detail.say('Not found: removed more than ten minutes ago.');
     else failed(error);
+  } finally {
+    isExplaining = false;
   }
-  isExplaining = false;
   if (asked !== view.actor) void explain();
 }
 
 function failed(error) {
-  if (!(error instanceof ApiError)) throw error;
-  facts = undefined;
+  if (!(error instanceof ApiError)) return reportError(error);
+  facts = null;
   if (error.code !== 'unauthorized') {
     say(`troupe does not answer: ${error.message}; retrying`, 'bad');
     draw();
@@ -273,7 +276,6 @@ async function follow() {
       await refresh();
       for await (const change of watch(model.seq)) taken(change);
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
       // out_of_range: the changes are no longer kept; it starts again with a List, as after any other end
       if (error.code !== 'out_of_range') failed(error);
     }
@@ -283,7 +285,8 @@ async function follow() {
 
 function taken(change) {
   model.apply(change);
-  unsure.add(change.address);
+  // of more than this one List reads all; a hidden page asks for none, and must not keep each
+  if (unsure.size <= MOST_ASKED) unsure.add(change.address);
   if (change.address === view.actor) explainAt = 0;
   askSoon();
   draw();

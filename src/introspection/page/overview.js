@@ -29,7 +29,7 @@ export function overviewParts(at, go) {
 
 /** Whether the node serves, and how many actors need attention. */
 export function nodeSentence({ model, facts, troubles }) {
-  if (facts === undefined) return 'The daemon does not answer.';
+  if (facts === null) return 'The daemon does not answer.';
   const wrong = conditionsOf(facts).length;
   const bad = [...troubles.values()].filter((kind) => kind !== 'slow').length;
   const slow = troubles.size - bad;
@@ -47,7 +47,7 @@ export function nodeSentence({ model, facts, troubles }) {
 
 function nodeTone({ facts, troubles }) {
   const kinds = [...troubles.values()];
-  if (conditionsOf(facts).length > 0 || kinds.some((kind) => kind !== 'slow')) return 'bad';
+  if (facts === null || conditionsOf(facts).length > 0 || kinds.some((kind) => kind !== 'slow')) return 'bad';
   return kinds.length > 0 ? 'slow' : 'good';
 }
 
@@ -57,7 +57,7 @@ function sentencePart([text, tone]) {
 
 /** What is degraded: [title, text]. */
 export function conditionsOf(facts) {
-  if (facts === undefined) return [];
+  if (facts === null) return [];
   const rows = [];
   if ((facts.notReadyReason ?? '') !== '') rows.push(['Runtime is not ready', facts.notReadyReason]);
   if (facts.networkReady !== true)

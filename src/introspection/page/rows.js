@@ -90,7 +90,8 @@ function matcher(text, mode, troubles) {
   };
 }
 
-const MODES = {
+/** Which actors are wanted. */
+export const MODES = {
   all: () => true,
   moving: (actor) => actor.settled !== true,
   trouble: (actor, troubles) => troubles.has(actor.address),

@@ -116,6 +116,12 @@ export const { troublesOf } = (await import(join(page, 'trouble.js'))) as {
   troublesOf: (actors: ReadonlyMap<string, PageActor>, nowMs: number) => ReadonlyMap<string, string>;
 };
 
+interface PageNode {
+  readonly model: PageModel;
+  readonly facts: object | null;
+  readonly troubles: ReadonlyMap<string, string>;
+}
+
 interface PageChange {
   readonly atNs: string;
   readonly to: string;
@@ -139,12 +145,12 @@ export const { lastWay } = (await import(join(page, 'timeline.js'))) as {
 export const { reducedChart } = (await import(join(page, 'chart-reduce.js'))) as {
   reducedChart: (chart: Chart, active: readonly string[], visited: readonly string[]) => Chart;
 };
-export const { conditionsOf, nodeSentence } = (await import(join(page, 'overview.js'))) as {
-  conditionsOf: (facts: object | undefined) => readonly (readonly [string, string])[];
-  nodeSentence: (at: {
-    readonly model: PageModel;
-    readonly facts: object | undefined;
-    readonly troubles: ReadonlyMap<string, string>;
-  }) => string;
+export const { call } = (await import(join(page, 'api.js'))) as {
+  call: (method: string, message: object) => Promise<unknown>;
+};
+export const { conditionsOf, nodeSentence, overviewParts } = (await import(join(page, 'overview.js'))) as {
+  conditionsOf: (facts: object | null) => readonly (readonly [string, string])[];
+  nodeSentence: (at: PageNode) => string;
+  overviewParts: (at: PageNode, go: object) => readonly (readonly [string, unknown])[];
 };
 export const styleFile = join(page, 'style.css');

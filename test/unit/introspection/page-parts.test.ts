@@ -8,6 +8,7 @@ import {
   lastWay,
   Model,
   nodeSentence,
+  overviewParts,
   reducedChart,
   styleFile,
 } from './page-modules.ts';
@@ -70,14 +71,16 @@ describe('the overview', () => {
 
   it('says in a sentence whether something needs attention', () => {
     const model = new Model();
-    const say = (of: object | undefined, troubles: readonly string[] = []): string =>
+    const say = (of: object | null, troubles: readonly string[] = []): string =>
       nodeSentence({ model, facts: of, troubles: new Map(troubles.map((kind, at) => [String(at), kind])) });
     expect(say(facts)).toBe('Ready; nothing needs attention.');
     expect(say(facts, ['oom', 'slow'])).toBe('Ready; 1 in trouble; 1 slow wait.');
     expect(say({ ...facts, notReadyReason: 'no space left' })).toBe(
       'Not ready: no space left; 1 condition to resolve.',
     );
-    expect(say(undefined)).toBe('The daemon does not answer.');
+    expect(say(null)).toBe('The daemon does not answer.');
+    const [[, sentence] = []] = overviewParts({ model, facts: null, troubles: new Map() }, {});
+    expect(sentence).toEqual(['The daemon does not answer.', 'bad']);
   });
 
   it('lists everything that is degraded', () => {
