@@ -5,9 +5,9 @@
  *
  * The cache is optional: one that is missing, truncated, or of another bundle, V8 or set of flags is not used.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Script, constants } from 'node:vm';
 import { crc32 } from 'node:zlib';
@@ -18,13 +18,16 @@ import { asksForDaemon } from './commands/global-options.ts';
 
 /** The file's first line, as JSON; V8's data follows. */
 interface Header {
-  /** Size and time of the bundle: V8 itself compares only the length. */
+  /** Digest, size and time of the bundle: V8 itself compares only the length, and images of hosts have no times. */
   readonly bundle: string;
   /** Checksum of V8's data. */
   readonly crc32: number;
   /** The kinds of runs whose functions are in it. */
   readonly runs: readonly string[];
 }
+
+/** Digest of the bundle's text, set by the bundler; undefined where a test bundles the launcher alone. */
+declare const TROUPE_BUNDLE: string | undefined;
 
 const here = dirname(fileURLToPath(import.meta.url));
 const path = join(here, 'troupe.cjs');
@@ -37,7 +40,8 @@ start();
 function start(): void {
   const threadWorker = isDaemon ? earlyWorker() : undefined;
   const { size, mtimeMs } = statSync(path);
-  const bundle = `${size} ${mtimeMs}`;
+  const digest = typeof TROUPE_BUNDLE === 'string' ? TROUPE_BUNDLE : '';
+  const bundle = `${digest} ${size} ${mtimeMs}`;
   const cache = readCache(bundle);
   // latin1 is enough: the bundle without comments is ASCII. Its text is a function (scripts/bundle.ts)
   const source = readFileSync(path, 'latin1');
@@ -88,9 +92,19 @@ function readCache(bundle: string): { header: Header; data: Buffer } | undefined
   }
 }
 
+/** A package has a link in its place, since nothing may be written to /usr, and the target may not exist yet. */
+function cacheDirectory(): string {
+  const directory = dirname(cachePath);
+  try {
+    return resolve(here, readlinkSync(directory));
+  } catch {
+    return directory;
+  }
+}
+
 function writeCache(bundle: string, runs: readonly string[], data: Buffer): void {
   try {
-    mkdirSync(dirname(cachePath), { recursive: true, mode: 0o700 });
+    mkdirSync(cacheDirectory(), { recursive: true, mode: 0o700 });
     const header: Header = { bundle, crc32: crc32(data), runs };
     const fresh = `${cachePath}.${process.pid}`;
     // never write to an existing file: opening a FIFO would wait for a reader

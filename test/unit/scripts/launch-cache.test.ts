@@ -9,6 +9,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   utimesSync,
   writeFileSync,
@@ -30,24 +31,31 @@ const TEXT = asFunction(
   "const late = () => require('node:path').basename(__filename);\nconsole.log(late(), __dirname === require('node:path').dirname(__filename));\nif (process.argv[3] !== undefined) troupeCompiled(process.argv[3]);\n",
 );
 
-beforeAll(async () => {
+const buildLauncher = async (
+  outdir: string,
+  define: Readonly<Record<string, string>> = {},
+): Promise<unknown> =>
   await build({
     entryPoints: { launch: join(checkout, 'src/daemon/launch.ts') },
-    outdir: directory,
+    outdir,
     bundle: true,
     platform: 'node',
     format: 'cjs',
     outExtension: { '.js': '.cjs' },
     banner: { js: "const launchUrl = require('node:url').pathToFileURL(__filename).href;" },
-    define: { 'import.meta.url': 'launchUrl' },
+    define: { 'import.meta.url': 'launchUrl', ...define },
   });
+
+beforeAll(async () => {
+  await buildLauncher(directory);
   writeFileSync(bundle, TEXT);
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
 /** Runs the bundle as the daemon; `kept` is what it keeps. */
-async function launch(...kept: string[]): Promise<void> {
-  const ended = await run([process.execPath, join(directory, 'launch.cjs'), 'serve', ...kept]);
+async function launch(kept?: string, from = directory): Promise<void> {
+  const words = kept === undefined ? [] : [kept];
+  const ended = await run([process.execPath, join(from, 'launch.cjs'), 'serve', ...words]);
   expect(ended).toMatchObject({ code: 0, stdout: 'troupe.cjs true\n', stderr: '' });
 }
 
@@ -88,6 +96,39 @@ it('the cache ignores partial results and those of another bundle', async () => 
   utimesSync(bundle, 1, 1);
   await launch('start');
   expect(runs()).toEqual(['start']);
+});
+
+it('a bundle of the same size and time with another digest gets no code of the first, as in images without times', async () => {
+  const other = mkdtempSync(join(tmpdir(), 'troupe-launch-'));
+  try {
+    for (const [digest, text] of [
+      ['a', TEXT],
+      ['b', TEXT.replaceAll('late', 'last')],
+    ] as const) {
+      await buildLauncher(other, { TROUPE_BUNDLE: JSON.stringify(digest) });
+      writeFileSync(join(other, 'troupe.cjs'), text);
+      utimesSync(join(other, 'troupe.cjs'), 1, 1);
+      await launch('start', other);
+      const [head = ''] = readFileSync(join(other, 'code-cache/daemon.bin'), 'latin1').split('\n');
+      expect(JSON.parse(head)).toMatchObject({ bundle: `${digest} ${text.length} 1000`, runs: ['start'] });
+    }
+  } finally {
+    rmSync(other, { recursive: true });
+  }
+});
+
+it('a package has a link in the place of the directory: its target is made, and nothing is written beside the bundle', async () => {
+  const target = join(directory, 'elsewhere/deep');
+  rmSync(dirname(cache), { recursive: true, force: true });
+  symlinkSync(target, dirname(cache));
+  try {
+    await launch('start');
+    expect([statSync(target).mode & 0o777, runs()]).toEqual([0o700, ['start']]);
+    await launch('recovery');
+    expect(runs()).toEqual(['start', 'recovery']);
+  } finally {
+    rmSync(dirname(cache));
+  }
 });
 
 it('F89 a FIFO in the place of the cache, or of its temporary file, is neither read nor written', async () => {

@@ -1,0 +1,109 @@
+// The daemon as one file, with its workers, its launcher and the page beside it.
+import { createHash } from 'node:crypto';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build, type BuildOptions } from 'esbuild';
+import { checkout } from './checkout.ts';
+import { lighterLibraries } from './lighter-libraries.ts';
+
+export interface BundleOptions {
+  /** For a package: without source maps, which nothing of the daemon reads and which are three times its size. */
+  readonly isShipped: boolean;
+  /** In place of the version in package.json. */
+  readonly version?: string;
+}
+
+const versionOf = (): string =>
+  (JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8')) as { version: string }).version;
+
+const optionsOf = (outdir: string, { isShipped }: BundleOptions): BuildOptions => ({
+  absWorkingDir: checkout,
+  outdir,
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  plugins: [lighterLibraries(join(checkout, 'src/host/tuning/proto-file.ts'))],
+  external: [
+    // of grpc-js, for its channelz service alone, which we do not serve: a sixth of the bundle
+    '@grpc/proto-loader',
+    // read with the first CDI file in YAML, which most nodes have none of: a tenth of the bundle
+    'yaml',
+  ],
+  // without comments the text is ASCII, which V8 keeps in half the memory; names stay, so that a stack can be read
+  minifyWhitespace: true,
+  minifySyntax: true,
+  lineLimit: 160,
+  legalComments: 'none',
+  ...(isShipped ? {} : { sourcemap: 'linked' as const }),
+  logLevel: 'warning',
+  metafile: true,
+});
+
+/**
+ * Writes the bundle into a directory.
+ * @returns the source files that are in it, relative to the checkout, sorted
+ */
+export async function bundleInto(outdir: string, options: BundleOptions): Promise<readonly string[]> {
+  const shared = optionsOf(outdir, options);
+  mkdirSync(outdir, { recursive: true });
+  // compiled code of another text
+  rmSync(join(outdir, 'code-cache'), { recursive: true, force: true });
+
+  const workers = await build({
+    ...shared,
+    // worker threads and programs of ours are files of their own
+    entryPoints: {
+      'kernel-worker': 'src/host/kernel-worker/kernel-worker.ts',
+      worker: 'src/oci/images/store/workers/worker.ts',
+      'checkpoint-reader': 'src/oci/runtime/checkpoint/restore/reader-main.ts',
+    },
+    format: 'esm',
+    // CommonJS packages call require for Node's own modules
+    banner: {
+      js: "import { createRequire as troupeRequire } from 'node:module'; const require = troupeRequire(import.meta.url);",
+    },
+  });
+
+  const main = await build({
+    ...shared,
+    entryPoints: { troupe: 'src/daemon/main.ts' },
+    write: false,
+    // CommonJS: an `import` of node:http reads every export of it, and one of them loads undici (20 ms, 3 MiB)
+    format: 'cjs',
+    outExtension: { '.js': '.cjs' },
+    // a function of what the launcher hands over: wrapped there, V8 would copy the whole text
+    banner: {
+      js: "(function(exports,require,module,__filename,__dirname,troupeCompiled,troupeThreadWorker){const troupeUrl=require('node:url').pathToFileURL(__filename).href;",
+    },
+    footer: { js: '})' },
+    define: {
+      'import.meta.url': 'troupeUrl',
+      'import.meta.dirname': '__dirname',
+      TROUPE_VERSION: JSON.stringify(options.version ?? versionOf()),
+    },
+  });
+
+  // small, and alone: it reads the bundle by itself
+  const launch = await build({
+    ...shared,
+    entryPoints: { launch: 'src/daemon/launch.ts' },
+    format: 'cjs',
+    outExtension: { '.js': '.cjs' },
+    banner: { js: "const launchUrl = require('node:url').pathToFileURL(__filename).href;" },
+    define: { 'import.meta.url': 'launchUrl', TROUPE_BUNDLE: JSON.stringify(digestOf(main.outputFiles)) },
+  });
+
+  // last: bin/troupe compares its age
+  for (const { path, contents } of main.outputFiles) writeFileSync(path, contents);
+  // the page's files are served as they are, from beside the bundle
+  cpSync(join(checkout, 'src/introspection/page'), join(outdir, 'page'), { recursive: true });
+  const inputs = [workers, main, launch].flatMap(({ metafile }) => Object.keys(metafile?.inputs ?? {}));
+  return [...new Set(inputs)].toSorted();
+}
+
+/** Of the bundle's text, by which the launcher knows code that V8 compiled from another one. */
+function digestOf(files: readonly { readonly path: string; readonly contents: Uint8Array }[]): string {
+  const text = files.find(({ path }) => path.endsWith('.cjs'));
+  if (text === undefined) throw new Error('esbuild made no bundle');
+  return createHash('sha256').update(text.contents).digest('hex').slice(0, 16);
+}
