@@ -1,4 +1,4 @@
-// Set-up before an npm script: `node scripts/setup.js <packages|start|demo|test|vm>`.
+// Set-up before an npm script: `node scripts/setup.js <packages|start|package|demo|test|vm>`.
 //
 // It makes a fresh Debian or Ubuntu ready: the npm packages (with them the pinned Node), then what the mode needs of
 // Debian. Plain JavaScript without dependencies, since it runs before there are any, on whatever Node (≥ 18) and
@@ -27,6 +27,7 @@ import {
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { fetchBinaries } from './support/foreign-binaries.js';
 import { installed, modes, unpacked, wished } from './support/packages.js';
 
 const checkout = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -287,7 +288,19 @@ function main() {
   installNodePackages();
   installDebianPackages(mode);
   installWished(mode);
+  if (mode === 'package') fetchForeign();
   if (mode !== 'packages') bundle();
+}
+
+/** Without the network the packages of this machine's architecture can still be made. */
+function fetchForeign() {
+  try {
+    fetchBinaries(checkout, join(cache, 'npm'), say);
+  } catch (error) {
+    say(
+      `${error.message}; packages for the other architecture cannot be made: npm run package -- --arch ${process.arch}`,
+    );
+  }
 }
 
 /** The newest change below a directory, ms. */

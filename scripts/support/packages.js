@@ -28,6 +28,9 @@ export const installed = {
   flex: { program: 'flex' },
   bison: { program: 'bison' },
   bc: { program: 'bc' },
+  // what packs troupe itself
+  dpkg: { program: 'dpkg-deb' },
+  rpm: { program: 'rpmbuild' },
   'debian-archive-keyring': { anyOf: ['/usr/share/keyrings/debian-archive-keyring.gpg'] },
 };
 
@@ -76,11 +79,14 @@ export const unpacked = {
 /** What only the guest of test:vm is made with. */
 const guestOnly = ['perl', 'make', 'flex', 'bison', 'bc', 'debian-archive-keyring', 'mmdebstrap', 'xfsprogs'];
 const forTests = (names) => names.filter((name) => !guestOnly.includes(name));
+const toPackage = ['dpkg', 'rpm'];
 const toStart = ['runc', 'conmon', 'containernetworking-plugins', 'iptables'];
 /** What each mode needs. */
 export const modes = {
   packages: { needsRoot: false, install: [], wish: [], unpack: [] },
   start: { needsRoot: true, install: toStart, wish: [], unpack: [] },
+  // the binaries of the other processor come from npm, into the cache
+  package: { needsRoot: false, install: toPackage, wish: [], unpack: [] },
   demo: { needsRoot: true, install: toStart, wish: [], unpack: ['busybox-static'] },
   test: {
     needsRoot: true,

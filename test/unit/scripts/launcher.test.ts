@@ -90,7 +90,7 @@ describe('the set-up script', () => {
     const ended = await run([process.execPath, setup, 'everything']);
     expect(ended).toMatchObject({
       code: 1,
-      stderr: 'set-up: unknown mode "everything"; there are: packages, start, demo, test, vm\n',
+      stderr: 'set-up: unknown mode "everything"; there are: packages, start, package, demo, test, vm\n',
     });
   });
 

@@ -1,0 +1,43 @@
+#!/bin/sh
+# What the packages do with the service; both .deb and .rpm run it from their scripts.
+#   service.sh installed   enables the service as the distribution presets it, and starts it where packages do that
+#   service.sh upgraded    lets the running daemon be replaced by the new program
+#   service.sh removing    stops the daemon, and says what goes on without it
+# A machine without systemd, such as a container or the root of an image, is left as it is.
+set -eu
+
+is_booted() { [ -d /run/systemd/system ]; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+case ${1:-} in
+  installed)
+    has systemctl || exit 0
+    systemctl preset troupe.service || echo 'troupe: systemctl preset: failed; the service is not enabled' >&2
+    is_booted || exit 0
+    systemctl daemon-reload
+    # Debian starts the services that it enables, unless policy-rc.d(8) says no; others leave that to the administrator
+    if has deb-systemd-invoke && systemctl --quiet is-enabled troupe.service; then
+      deb-systemd-invoke start troupe.service ||
+        echo 'troupe: the service does not start; journalctl -u troupe has the reason' >&2
+    fi
+    ;;
+  upgraded)
+    if ! is_booted || ! has systemctl; then exit 0; fi
+    systemctl daemon-reload
+    # Containers go on: they belong to their monitors. A service that was stopped stays so.
+    systemctl try-restart troupe.service ||
+      echo 'troupe: the service does not start again; journalctl -u troupe has the reason' >&2
+    ;;
+  removing)
+    pods=$(timeout 10 /usr/bin/troupe ps -o name 2>/dev/null || true)
+    if is_booted && has systemctl; then systemctl stop troupe.service || true; fi
+    [ -n "$pods" ] || exit 0
+    echo 'troupe: these go on without it, since containers belong to their monitors:' >&2
+    printf '%s\n' "$pods" | sed 's/^/  /' >&2
+    echo 'troupe: to end them, install it again, stop the service and run: troupe wipe --force' >&2
+    ;;
+  *)
+    echo "usage: $0 installed|upgraded|removing" >&2
+    exit 2
+    ;;
+esac
