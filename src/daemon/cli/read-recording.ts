@@ -41,6 +41,8 @@ export function bundleFiles(compressed: Uint8Array): ReadonlyMap<string, string>
     const header = tar.subarray(at, at + TAR_BLOCK);
     if (isZeroBlock(header)) break;
     const { name, size } = parseHeader(header);
+    // a bundle comes from anybody: one that led back would be read for ever
+    if (size < 0) fail('invalidRequest', `read the support bundle: ${name} has a negative size`);
     const from = at + TAR_BLOCK;
     files.set(name, tar.toString('utf8', from, from + size));
     at = from + Math.ceil(size / TAR_BLOCK) * TAR_BLOCK;
