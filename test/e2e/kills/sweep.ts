@@ -113,7 +113,7 @@ async function pictureOf({ world: { instance } }: Stage): Promise<Picture> {
 }
 
 /**
- * What is below a directory. Not compared: the journal, which `troupe check` reads, and the files of the flight recorder,
+ * What is below a directory. Not compared: the journal, which `troupe check` reads, and the flight recorder's files,
  * which go by age and size.
  */
 async function listed(directory: string, depth: number): Promise<string[]> {
