@@ -73,8 +73,13 @@ export class TlsKeeper {
   }
 
   async #fileVersions(): Promise<string> {
-    const stats = await Promise.all(this.#paths().map((path) => stat(path)));
-    return stats.map(({ ino, size, mtimeMs }) => `${ino} ${size} ${mtimeMs}`).join();
+    const versions: string[] = [];
+    // one by one: of several files that are missing the first one is named each time
+    for (const path of this.#paths()) {
+      const { ino, size, mtimeMs } = await stat(path);
+      versions.push(`${ino} ${size} ${mtimeMs}`);
+    }
+    return versions.join();
   }
 
   async #read(): Promise<Pems> {
