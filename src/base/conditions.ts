@@ -19,6 +19,8 @@ export const CONDITION_REASONS = {
   UsageCounted: 'UsageIsLowerBound',
   /** All optional parts of the daemon (code cache, page, NRI, traces) started. */
   PartsStarted: 'PartFailed',
+  /** The journal's disk and writer, and the thread for the kernel's objects, answer in time. */
+  PartsAnswer: 'PartSilent',
 } as const;
 
 export type ConditionType = keyof typeof CONDITION_REASONS;

@@ -110,6 +110,20 @@ export const launchLimits = {
   afterPodMs: 2000,
 } as const;
 
+/** The report of life to systemd (src/daemon/wiring/life.ts). */
+export const watchdogLimits = {
+  /**
+   * ms between two probes of the parts, at most; with a shorter watchdog half its time. A probe is a request to a
+   * thread and one fdatasync.
+   */
+  everyMs: 30_000,
+  /**
+   * ms in which a part must answer, at most; with a shorter watchdog a quarter of its time. Ten times what a busy
+   * disk takes for a sync, and longer than the kernel thread's own bounds.
+   */
+  answerMs: 20_000,
+} as const;
+
 /** Programs in containers, as `exec`, `run` and `logs` show them (src/daemon/programs). */
 export const programLimits = {
   /** Bytes of a log that are read at once. */

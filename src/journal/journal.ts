@@ -11,6 +11,8 @@ import { fault, FaultError, toFault } from '../base/fault.ts';
 import { journalLimits } from './bounds.ts';
 import type { Log } from '../base/log.ts';
 import { maskDamaged } from './damaged.ts';
+import { DiskCalls } from './disk-calls.ts';
+import type { DiskCall } from './disk-calls.ts';
 import { damagedKept, JournalFiles, NAME } from './files.ts';
 import type { FilesOptions, Group } from './files.ts';
 import { frame, parse } from './format.ts';
@@ -18,7 +20,7 @@ import type { ParsedFile } from './format.ts';
 import { RESERVE } from './reserve.ts';
 
 export interface JournalOptions<S> extends FilesOptions<S> {
-  readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
+  readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout' | 'monoMs'>;
 }
 
 export interface OpenReport {
@@ -37,6 +39,13 @@ export interface OpenJournal<S> {
   /** Folded from the records; changes as further records become durable. */
   readonly state: S;
   readonly report: OpenReport;
+  /**
+   * Settles when everything that was appended before has been written and the file synced; appends nothing. Rejects as
+   * an append does.
+   */
+  probe(): Promise<void>;
+  /** The disk's call that has been under way for longest. */
+  readonly diskCall: DiskCall | undefined;
   /** Waits for queued appends, syncs and closes. */
   close(): Promise<void>;
 }
@@ -84,9 +93,11 @@ export async function readJournal<S>(
 
 /** Reads the journal, unless `read` is given, and opens it for append. */
 export async function openJournal<S>(
-  options: JournalOptions<S>,
+  given: JournalOptions<S>,
   read?: JournalRead<S>,
 ): Promise<OpenJournal<S>> {
+  const calls = new DiskCalls(given.clock);
+  const options = { ...given, disk: calls.noted(given.disk) };
   const { disk, fold, log } = options;
   const { names, newest, bytes, parsed, state } = read ?? (await readJournal(disk, fold));
   const files = new JournalFiles(options, state, newest ?? 0, names.includes(RESERVE));
@@ -103,7 +114,16 @@ export async function openJournal<S>(
   await maskDamaged(options, allKept);
   const report = { records: parsed?.records.length ?? 0, droppedBytes, keptAs, damagedKept: allKept };
   const writer = new Writer(options, files);
-  return { journal: writer, state, report, close: () => writer.close() };
+  return {
+    journal: writer,
+    state,
+    report,
+    probe: () => writer.append([], { sync: true }),
+    get diskCall() {
+      return calls.oldest;
+    },
+    close: () => writer.close(),
+  };
 }
 
 /** A damaged file is evidence: it is renamed, once its state stands in a new file. */

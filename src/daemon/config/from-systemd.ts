@@ -33,6 +33,19 @@ export function passedDescriptors(
   return passed;
 }
 
+/** Milliseconds of systemd's watchdog for this process; undefined without one. Takes the variables away, too. */
+export function watchdogMs(
+  environment: Environment = process.env,
+  pid: number = process.pid,
+): number | undefined {
+  const { WATCHDOG_USEC: micros, WATCHDOG_PID: forPid } = environment;
+  for (const name of ['WATCHDOG_USEC', 'WATCHDOG_PID']) delete environment[name];
+  const count = wholeNumber(micros);
+  return count === undefined || count === 0 || (forPid ?? String(pid)) !== String(pid)
+    ? undefined
+    : count / 1000;
+}
+
 function wholeNumber(text: string | undefined): number | undefined {
   return text !== undefined && /^\d{1,15}$/u.test(text) ? Number(text) : undefined;
 }

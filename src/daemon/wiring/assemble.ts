@@ -52,6 +52,7 @@ import type { ApparmorSetup } from './apparmor.ts';
 import type { Config, ConfigNow } from '../config/config-schema.ts';
 import { flightDirectory, openFlight } from './flight-files.ts';
 import { handlersOf } from './handlers.ts';
+import type { ProbedJournal } from './life.ts';
 import { lostFacts } from './journal-damage.ts';
 import { makeOwnDirectories, makePins, makeTopDirectory } from './own-directories.ts';
 import { platformOrPlain } from './machine-platform.ts';
@@ -79,6 +80,7 @@ export interface Assembly {
   readonly apparmor: ApparmorSetup;
   /** See `NetworkDriver`. */
   readonly usePodCidr: (cidr: string) => Promise<void>;
+  readonly journal: ProbedJournal;
   /** Undefined if not configured. */
   readonly nri: NriDriver | undefined;
   readonly nodeFiles: NodeFiles;
@@ -139,6 +141,7 @@ export async function assemble(
     whenStoreUsable: (adopt) => whenUsable(config.storage.additional_stores, start.rechecked, adopt),
     images: () => [...opened.state.images.values()],
     nri,
+    journal: opened,
     lostFacts: lostFacts(opened.report, journalDirectory(layout)),
     now,
     reload: async (fresh) => {

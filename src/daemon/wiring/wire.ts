@@ -38,6 +38,7 @@ import { flightDirectory, pastFlight } from './flight-files.ts';
 import { nriStartMs } from './nri.ts';
 import { socketsOfSystemd } from './listening-sockets.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
+import { daemonLife } from './life.ts';
 import { MetricsListener, tokenFile } from './metrics.ts';
 import { LatePart, orWithout } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
@@ -114,6 +115,7 @@ export async function startDaemon(
   await nri.start();
   // last: no list of pods needs it, and a request for a URL starts it before
   await streaming.start();
+  const endLife = daemonLife(assembly);
   return {
     troupe,
     pageUrl: web.value?.url,
@@ -127,7 +129,10 @@ export async function startDaemon(
       last.refusal = reason;
       assembly.observability.metrics.outcomes.reloaded(reason === undefined);
     },
-    stop: () => stopAll(assembly, late, server),
+    stop: () => {
+      endLife();
+      return stopAll(assembly, late, server);
+    },
   };
 }
 

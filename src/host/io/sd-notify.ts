@@ -6,7 +6,7 @@ import { fail } from '../../base/fault.ts';
 import type { ClockPort } from '../../ports/clock.ts';
 import { systemdLimits } from '../bounds.ts';
 import { within } from '../clock/wait.ts';
-import { AF_UNIX, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_DGRAM } from '../ffi/constants.ts';
+import { AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_DGRAM } from '../ffi/constants.ts';
 import { must } from '../ffi/errno.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
 import { callInPool } from '../ffi/pool.ts';
@@ -22,6 +22,35 @@ const PATH_BYTES = 108;
  * means the abstract namespace. Throws a KernelError.
  */
 export async function notify(path: string, state: string, fds: readonly number[] = []): Promise<void> {
+  const socket = datagramSocket(path);
+  try {
+    const message = notification(path, state, fds);
+    // in the pool: it waits while systemd has not read what many services sent before
+    must(await callInPool(path, libc.sendmsg, socket, message, MSG_NOSIGNAL), 'notify', path);
+  } finally {
+    closeFd(socket);
+  }
+}
+
+/**
+ * As `notify`, without a thread and without waiting: false when systemd has no room for it now. For what must be sent
+ * while every thread of the pool waits for a disk.
+ */
+export function notifyNow(path: string, state: string): boolean {
+  const socket = datagramSocket(path);
+  try {
+    const message = notification(path, state, []);
+    return callSync(libc.sendmsg, socket, message, MSG_NOSIGNAL | MSG_DONTWAIT).result !== -1;
+  } finally {
+    closeFd(socket);
+  }
+}
+
+function datagramSocket(path: string): number {
+  return must(callSync(libc.socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'notify', path);
+}
+
+function notification(path: string, state: string, fds: readonly number[]): Buffer {
   const name = new TextEncoder().encode(path);
   if (name.length >= PATH_BYTES)
     fail('invalidRequest', `notify ${path}: path is longer than ${PATH_BYTES - 1} bytes`, { subject: path });
@@ -29,14 +58,7 @@ export async function notify(path: string, state: string, fds: readonly number[]
   address.writeUInt16LE(AF_UNIX, 0);
   address.set(name, 2);
   if (path.startsWith('@')) address[2] = 0;
-  const message = messageOf({ bytes: new TextEncoder().encode(state), fds, address });
-  const socket = must(callSync(libc.socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'notify', path);
-  try {
-    // in the pool: it waits while systemd has not read what many services sent before
-    must(await callInPool(path, libc.sendmsg, socket, message, MSG_NOSIGNAL), 'notify', path);
-  } finally {
-    closeFd(socket);
-  }
+  return messageOf({ bytes: new TextEncoder().encode(state), fds, address });
 }
 
 /** Waits until systemd has acted on everything that was sent before (sd_notify_barrier(3)); at most `barrierMs`. */

@@ -146,6 +146,11 @@ export interface NoPlaces {
   readonly refusal?: string;
 }
 
+/** Answered at once: the thread takes requests. */
+export interface PingOrder {
+  readonly kind: 'ping';
+}
+
 export type ThreadOrder =
   | PinOrder
   | UnpinOrder
@@ -155,7 +160,8 @@ export type ThreadOrder =
   | CgroupOrder
   | MountInfoOrder
   | MountPlacesOrder
-  | HelpersOrder;
+  | HelpersOrder
+  | PingOrder;
 
 export interface ThreadRequest {
   readonly id: number;
