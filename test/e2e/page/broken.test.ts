@@ -61,7 +61,7 @@ async function prepared(registries: readonly string[]): Promise<Instance> {
     ],
   });
   const { directory } = made;
-  await writeHangingPlugin(directory);
+  writeHangingPlugin(directory);
   await mkdir(join(directory, 'troupe.toml.d'));
   await writeFile(join(directory, 'troupe.toml.d/90-site.toml'), '[log]\nlevel = "info\n');
   return made;

@@ -57,7 +57,7 @@ async function collector(): Promise<{
 
 async function prepared(endpoint: string): Promise<Instance> {
   const made = await makeInstance({ name: 'page' });
-  await writeHangingPlugin(made.directory);
+  writeHangingPlugin(made.directory);
   await mkdir(join(made.directory, 'troupe.toml.d'));
   const lines = [
     '[introspection]',

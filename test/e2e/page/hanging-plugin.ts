@@ -1,5 +1,5 @@
 // A CNI plugin that hangs for pods named so, before the real bridge plugin.
-import { chmod, mkdir, stat, writeFile } from 'node:fs/promises';
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { defaultConfig } from '../../../src/daemon/config/config-schema.ts';
 
@@ -10,20 +10,21 @@ esac
 exec ${real} "$@"
 `;
 
-async function realBridge(): Promise<string> {
-  for (const directory of defaultConfig.network.plugin_dirs) {
-    const path = join(directory, 'bridge');
-    if ((await stat(path).catch(() => undefined)) !== undefined) return path;
-  }
-  throw new Error('there is no bridge plugin on this machine');
+function realBridge(): string {
+  const path = defaultConfig.network.plugin_dirs
+    .map((directory) => join(directory, 'bridge'))
+    .find((one) => existsSync(one));
+  if (path === undefined) throw new Error('there is no bridge plugin on this machine');
+  return path;
 }
 
-/** Writes the plugin below the instance's directory. */
-export async function writeHangingPlugin(directory: string): Promise<void> {
+/** Writes the plugin below the instance's directory; before its start, since a plugin that was found is kept. */
+export function writeHangingPlugin(directory: string): void {
   const plugins = join(directory, 'plugins');
-  await mkdir(plugins);
-  await writeFile(join(plugins, 'bridge'), pluginText(await realBridge()));
-  await chmod(join(plugins, 'bridge'), 0o755);
+  mkdirSync(plugins);
+  writeFileSync(join(plugins, 'bridge'), pluginText(realBridge()));
+  // the umask may take the bits of the mode away
+  chmodSync(join(plugins, 'bridge'), 0o755);
 }
 
 /** The line of the table `network` that finds it first. */
