@@ -1,7 +1,7 @@
 // What the program itself ends with when its command line or its configuration is wrong.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -69,6 +69,25 @@ describe('the exit code', () => {
         expect.stringContaining(`no daemon answers at ${socket}`),
       ],
     });
+  });
+
+  it('F95 without an answer is 4: with no socket, one that nobody listens on, and one that this user may not open', async () => {
+    const socket = join(directory, 'introspection.sock');
+    const ask = async (...before: readonly string[]): Promise<string> => {
+      const argv = [...before, join(checkout, 'bin/troupe'), 'ps', '--introspection', socket];
+      const { code, stderr } = await run(argv);
+      return `${code} ${stderr}`;
+    };
+    expect(await ask()).toContain(`4 troupe ps: no daemon answers at ${socket}, where no socket is: `);
+    const holder = `require('node:net').createServer().listen(${JSON.stringify(socket)}, () => process.kill(process.pid, 'SIGKILL'))`;
+    await run([process.execPath, '-e', holder]);
+    expect(await ask()).toContain(`4 troupe ps: no daemon answers at ${socket}, where a socket is: `);
+    // root without the capabilities that make it pass by modes is a user like any other
+    chmodSync(socket, 0);
+    const plain = ['setpriv', '--bounding-set=-dac_override,-dac_read_search'];
+    expect(await ask(...(process.getuid?.() === 0 ? plain : []))).toContain(
+      `troupe ps: ${socket} may not be opened by this user: `,
+    );
   });
 
   it('F95 of config --check is 78, with every error of the file and its drop-ins, else 0', async () => {
