@@ -2,7 +2,7 @@
 # What the packages do with the service; both .deb and .rpm run it from their scripts.
 #   service.sh installed   enables the service as the distribution presets it, and starts it where packages do that
 #   service.sh upgraded    lets the running daemon be replaced by the new program
-#   service.sh removing    stops the daemon, and says what goes on without it
+#   service.sh removing    disables and stops the daemon, and says what goes on without it
 # A machine without systemd, such as a container or the root of an image, is left as it is.
 set -eu
 
@@ -29,8 +29,15 @@ case ${1:-} in
       echo 'troupe: the service does not start again; journalctl -u troupe has the reason' >&2
     ;;
   removing)
-    pods=$(timeout 10 /usr/bin/troupe ps -o name 2>/dev/null || true)
-    if is_booted && has systemctl; then systemctl stop troupe.service || true; fi
+    # without a daemon, what is mounted for pods and containers
+    pods=$(timeout 10 /usr/bin/troupe ps -o name 2>/dev/null ||
+      awk '$5 ~ "^/(run|var/lib)/troupe/" && $5 != "/run/troupe/ns" { print $5 }' /proc/self/mountinfo)
+    if has systemctl; then
+      # else the links in /etc would stay; the next installation goes by the preset again
+      systemctl --no-reload disable troupe.service troupe.socket || true
+      # the socket first, or the next connect would start the service again
+      if is_booted; then systemctl stop troupe.socket troupe.service || true; fi
+    fi
     [ -n "$pods" ] || exit 0
     echo 'troupe: these go on without it, since containers belong to their monitors:' >&2
     printf '%s\n' "$pods" | sed 's/^/  /' >&2

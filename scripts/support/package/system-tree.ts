@@ -1,6 +1,6 @@
 // Where a package of a distribution puts the program: everything below /usr/lib/troupe but what other programs expect
 // in places of their own.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { bashCompletion } from '../../../src/daemon/commands/completion-bash.ts';
@@ -25,6 +25,11 @@ const ZSH: Readonly<Record<Family, string>> = {
 };
 
 const text = (path: string, content: string | Buffer): PackedEntry => ({ path, content, mode: 0o644 });
+
+/** The units of the daemon itself; drop-ins for others' units are examples. */
+const UNITS = readdirSync(join(checkout, 'deploy'))
+  .filter((name) => /^troupe\.(?:service|socket)$/u.test(name))
+  .toSorted();
 
 /** A unit of deploy/, whose paths are those of a tree below /opt. */
 const unit = (name: string): PackedEntry =>
@@ -57,7 +62,7 @@ export function systemEntries(
     // pages link to it
     { path: `${DOCUMENTS}/deploy`, link: '../../../lib/troupe/deploy' },
     { path: 'usr/bin/troupe', link: '../lib/troupe/bin/troupe' },
-    unit('troupe.service'),
+    ...UNITS.map(unit),
     { path: CONFIGURATION, from: join(checkout, 'deploy/troupe.toml'), mode: 0o644 },
     ...manualPages(version),
     text('usr/share/bash-completion/completions/troupe', `${bashCompletion().trimEnd()}\n`),

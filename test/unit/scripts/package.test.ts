@@ -217,12 +217,12 @@ describe('the trees', () => {
     },
   );
 
-  it('the unit of a package names no path of a tree in /opt', () => {
+  it.each(['service', 'socket'])('the %s of a package names no path of a tree in /opt', (kind) => {
     const entry = systemEntries(program, 'deb', '1.2.3').find(
-      ({ path }) => path === 'usr/lib/systemd/system/troupe.service',
+      ({ path }) => path === `usr/lib/systemd/system/troupe.${kind}`,
     );
     const content = entry !== undefined && 'content' in entry ? String(entry.content) : '';
-    expect(content).toContain('ExecStart=/usr/lib/troupe/bin/troupe serve');
+    if (kind === 'service') expect(content).toContain('ExecStart=/usr/lib/troupe/bin/troupe serve');
     expect(content).toContain('Documentation=file:///usr/share/doc/troupe/README.md');
     expect(content).not.toContain('/opt/');
   });
