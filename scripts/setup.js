@@ -288,7 +288,7 @@ function main() {
   installNodePackages();
   installDebianPackages(mode);
   installWished(mode);
-  if (mode === 'package') fetchForeign();
+  if (mode === 'package' || mode === 'test') fetchForeign();
   if (mode !== 'packages') bundle();
 }
 
@@ -298,7 +298,7 @@ function fetchForeign() {
     fetchBinaries(checkout, join(cache, 'npm'), say);
   } catch (error) {
     say(
-      `${error.message}; packages for the other architecture cannot be made: npm run package -- --arch ${process.arch}`,
+      `${error.message}; packages can be made for this architecture only: npm run package -- --arch ${process.arch}`,
     );
   }
 }

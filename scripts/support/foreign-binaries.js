@@ -10,6 +10,9 @@ const ARCHITECTURES = ['x64', 'arm64'];
 /** ms to fetch one of them: 60 MB. */
 const FETCH_MS = 10 * 60_000;
 
+/** Without the network npm would try for minutes. */
+const OPTIONS = ['--json', '--ignore-scripts', '--fetch-retries=1', '--fetch-retry-mintimeout=1000'];
+
 const namesOf = (architecture) => [`node-linux-${architecture}`, `@koromix/koffi-linux-${architecture}`];
 
 /**
@@ -38,7 +41,7 @@ function fetchOne(what, integrity, target) {
   try {
     // npm itself checks it only where it installs
     const [{ filename }] = JSON.parse(
-      execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work, what], {
+      execFileSync('npm', ['pack', ...OPTIONS, '--pack-destination', work, what], {
         encoding: 'utf8',
         timeout: FETCH_MS,
         stdio: ['ignore', 'pipe', 'inherit'],
