@@ -1,0 +1,346 @@
+// `npm run package`: built twice with the same bytes; installed, used, upgraded, removed and purged in a clean Debian
+// where containerd runs pods, too.
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { copyFile, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runOrThrow } from '../../support/run.ts';
+import { unless } from '../../support/skips/unless.ts';
+import { cacheDirectory, checkout } from '../../support/tools/cache.ts';
+import { crictl } from '../../support/tools/go-tools.ts';
+import { writeImage } from './archive.ts';
+import {
+  build,
+  copyOfCheckout,
+  fileIn,
+  NEXT_VERSION,
+  secondsOf,
+  timeOfFirst,
+  workDirectory,
+} from './builds.ts';
+import { CleanSystem, hindrance } from './clean-system.ts';
+import { CrictlThere } from './runtime.ts';
+
+const MOST_BYTES = 70_000_000;
+/** `e_machine` of elf(5). */
+const ELF_MACHINE = { x64: 62, arm64: 183 } as const;
+const SOCKET = '/run/troupe/troupe.sock';
+/** What a removal asks of systemd. */
+const REMOVED = [
+  '--no-reload disable troupe.service troupe.socket',
+  'stop troupe.socket troupe.service',
+  'daemon-reload',
+];
+
+const why = hindrance();
+if (why !== '') console.log(`skipped: packages in a clean Debian (${why})`);
+
+unless(describe, why)('packages', () => {
+  let work = '';
+  let first = '';
+  let second = '';
+  let next = '';
+  beforeAll(async () => {
+    work = await workDirectory();
+    [first, second, next] = ['first', 'second', 'next'].map((name) => join(work, name)) as [
+      string,
+      string,
+      string,
+    ];
+    await build(checkout, ['--out', first], { umask: '022', env: timeOfFirst() });
+    await writeImage(join(work, 'image.tar'));
+    await copyFile(await crictl(), join(work, 'crictl'));
+  });
+  afterAll(async () => await rm(work, { recursive: true, force: true }));
+
+  /** A package as the clean system sees it. */
+  const there = async (directory: string, end: string): Promise<string> =>
+    join('/packages', directory.slice(work.length), await fileIn(directory, end));
+
+  test('the same commit gives the same bytes: in another directory, umask, time zone, language and without git', async () => {
+    const copy = join(work, 'copy of the checkout');
+    await copyOfCheckout(copy);
+    const env = {
+      SOURCE_DATE_EPOCH: await secondsOf(first),
+      TZ: 'Asia/Tokyo',
+      LC_ALL: 'C.UTF-8',
+      USER: 'other',
+    };
+    await build(copy, ['--out', second], { umask: '077', env });
+    await rm(copy, { recursive: true });
+    const names = await readdir(first);
+    expect((await readdir(second)).toSorted()).toEqual(names.toSorted());
+    for (const name of names)
+      expect([name, (await readFile(join(first, name))).equals(await readFile(join(second, name)))]).toEqual([
+        name,
+        true,
+      ]);
+  });
+
+  test('there are five files of an architecture, each of at most 70 MB and with its checksum', async () => {
+    const names = (await readdir(first)).toSorted();
+    expect(names).toHaveLength(5);
+    for (const end of ['.cdx.json', '.deb', '.rpm', '.tar.gz', 'SHA256SUMS']) await fileIn(first, end);
+    const sums = await readFile(join(first, 'SHA256SUMS'), 'utf8');
+    for (const name of names.filter((one) => one !== 'SHA256SUMS')) {
+      const bytes = await readFile(join(first, name));
+      expect([name, bytes.length <= MOST_BYTES]).toEqual([name, true]);
+      expect(sums).toContain(`${createHash('sha256').update(bytes).digest('hex')}  ${name}\n`);
+    }
+  });
+
+  const other = process.arch === 'x64' ? 'arm64' : 'x64';
+  const isFetched = existsSync(join(cacheDirectory, `npm/node-linux-${other}`));
+  unless(test, isFetched ? '' : `needs the binaries of ${other}: node scripts/setup.js test`)(
+    'the .deb of the other architecture has its binaries, of one processor each',
+    async () => {
+      const out = join(work, 'other');
+      await build(checkout, ['--out', out, '--form', 'deb', '--arch', other], {
+        umask: '022',
+        env: timeOfFirst(),
+      });
+      const tree = join(work, 'tree');
+      await runOrThrow(['dpkg-deb', '--extract', join(out, await fileIn(out, '.deb')), tree]);
+      const modules = join(tree, 'usr/lib/troupe/node_modules');
+      for (const file of [
+        `node-linux-${other}/bin/node`,
+        `@koromix/koffi-linux-${other}/linux_${other}/koffi.node`,
+      ]) {
+        const head = (await readFile(join(modules, file))).subarray(0, 20);
+        expect([head.toString('latin1', 1, 4), head.readUInt16LE(18)]).toEqual(['ELF', ELF_MACHINE[other]]);
+      }
+      await rm(out, { recursive: true });
+      await rm(tree, { recursive: true });
+    },
+  );
+
+  describe('in a clean Debian, beside containerd', () => {
+    let system: CleanSystem;
+    let ours: CrictlThere;
+    let theirs: CrictlThere;
+    let foreign = { pod: '', container: '', pid: 0 };
+    let own = { pod: '', container: '', pid: 0 };
+    beforeAll(async () => {
+      await build(checkout, ['--out', next, '--form', 'deb,rpm', '--version', NEXT_VERSION], {
+        umask: '022',
+        env: timeOfFirst(),
+      });
+      system = await CleanSystem.make(work);
+      const program = '/packages/crictl';
+      ours = new CrictlThere(system, { crictl: program, socket: SOCKET, cgroup: `/${system.tag}` });
+      const place = { socket: '/run/containerd/containerd.sock', cgroup: `/${system.tag}-containerd` };
+      theirs = new CrictlThere(system, { crictl: program, ...place });
+    });
+    afterAll(async () => await system.close());
+
+    const serve = async (program: string): Promise<void> =>
+      await system.serve('troupe', [program, 'serve'], ours.argv('pods'));
+    /** Everything below these that has our name. */
+    const ourFiles = async (): Promise<readonly string[]> =>
+      await system.lines(
+        "find /etc /usr /opt /var /run -xdev -iname '*troupe*' -not -path '/var/log/*' -not -path '/usr/share/doc/troupe/*' -not -path '/usr/lib/troupe/*' -not -path '/var/lib/troupe/*' -not -path '/run/troupe/*' | sort",
+      );
+    /** containerd's pod is the only one it knows, and its process is the one that was started. */
+    const containerdGoesOn = async (): Promise<void> => {
+      expect(await theirs.pods()).toEqual([foreign.pod]);
+      expect(await theirs.pidOf(foreign.container)).toBe(foreign.pid);
+    };
+
+    test('containerd runs a pod', async () => {
+      const config = `version = 2\n[plugins."io.containerd.grpc.v1.cri"]\nsandbox_image = "registry.example/box:1"\nrestrict_oom_score_adj = true\ndisable_apparmor = true\n`;
+      await system.write('/etc/containerd/config.toml', config);
+      await system.serve('containerd', ['containerd'], theirs.argv('pods'));
+      await system.ok('ctr', '--namespace', 'k8s.io', 'images', 'import', '/packages/image.tar');
+      const made = await theirs.start('foreign', 'host');
+      foreign = { ...made, pid: await theirs.pidOf(made.container) };
+      await containerdGoesOn();
+    });
+
+    test('the .deb is installed: dpkg finds each file as packed, and the service is enabled and started', async () => {
+      const before = await system.lines(
+        'find /etc/cni /etc/crictl.yaml /run/containerd /etc/containerd 2>/dev/null | sort',
+      );
+      await system.ok('dpkg', '--install', await there(first, '.deb'));
+      expect(await system.ok('dpkg', '--verify', 'troupe')).toBe('');
+      expect(await system.ok('dpkg-query', '--show', '--showformat=${db:Status-Status}', 'troupe')).toBe(
+        'installed',
+      );
+      const calls = await system.systemctlCalls();
+      expect(calls.slice(0, 2)).toEqual(['preset troupe.service', 'daemon-reload']);
+      expect(calls.at(-1)).toMatch(/\bstart troupe\.service$/u);
+      expect(await ourFiles()).toEqual([
+        '/etc/troupe',
+        '/etc/troupe/troupe.toml',
+        '/usr/bin/troupe',
+        '/usr/lib/systemd/system/troupe.service',
+        '/usr/lib/systemd/system/troupe.socket',
+        '/usr/lib/troupe',
+        '/usr/share/bash-completion/completions/troupe',
+        '/usr/share/doc/troupe',
+        '/usr/share/fish/vendor_completions.d/troupe.fish',
+        ...(await system.lines("find /usr/share/man/man1 -name 'troupe*' | sort")),
+        '/usr/share/zsh/vendor-completions/_troupe',
+        ...(await system.lines("find /var/lib/dpkg/info -name 'troupe.*' | sort")),
+      ]);
+      expect(
+        await system.lines(
+          'find /etc/cni /etc/crictl.yaml /run/containerd /etc/containerd 2>/dev/null | sort',
+        ),
+      ).toEqual(before);
+      expect(await system.ok('troupe', 'version')).toMatch(/^troupe \d/u);
+    });
+
+    test('with a read-only /usr the daemon serves crictl: a pod on its own network, exec, and compiled code in /var', async () => {
+      await system.write(
+        '/etc/troupe/troupe.toml',
+        `[cgroup]\nparent = "/${system.tag}"\n[network]\nfallback = "bridge"\n`,
+      );
+      await system.ok('sh', '-c', 'mount --bind /usr /usr && mount -o remount,bind,ro /usr');
+      expect((await system.run('touch', '/usr/lib/troupe/x')).stderr).toContain('Read-only file system');
+      await serve('/usr/bin/troupe');
+      await system.ok('troupe', 'import', 'docker-archive:/packages/image.tar');
+      const made = await ours.start('own', 'pod');
+      own = { ...made, pid: await ours.pidOf(made.container) };
+      expect(await ours.ok('exec', own.container, 'echo', 'hello')).toBe('hello');
+      expect(await ours.pods()).toEqual([own.pod]);
+      expect(await system.ok('troupe', 'check')).not.toContain('leak');
+      expect(await system.lines('ls /var/cache/troupe')).toContain('daemon.bin');
+      await containerdGoesOn();
+      await system.ok('mount', '-o', 'remount,bind,rw', '/usr');
+    });
+
+    test('an upgrade keeps the edited configuration and restarts the daemon alone: the container is the same', async () => {
+      await system.systemctlCalls();
+      await system.ok('dpkg', '--force-confdef', '--install', await there(next, '.deb'));
+      expect(await system.systemctlCalls()).toEqual(['daemon-reload', 'try-restart troupe.service']);
+      expect(await system.ok('cat', '/etc/troupe/troupe.toml')).toContain(system.tag);
+      // what the service manager does at a restart
+      await system.stop('troupe');
+      await serve('/usr/bin/troupe');
+      expect(await ours.ok('version')).toContain(`RuntimeVersion:  ${NEXT_VERSION}`);
+      expect(await ours.pidOf(own.container)).toBe(own.pid);
+      expect(await ours.ok('exec', own.container, 'echo', 'again')).toBe('again');
+      await containerdGoesOn();
+    });
+
+    test('a removal stops the daemon, names the pods that go on, and keeps what is configured and stored', async () => {
+      const said = await system.ok('dpkg', '--remove', 'troupe');
+      expect(said).toContain('these go on without it');
+      expect(said).toMatch(/^ {2}.*own/mu);
+      expect(await system.systemctlCalls()).toEqual(REMOVED);
+      await system.stop('troupe');
+      expect(await system.isAlive(own.pid)).toBe(true);
+      expect((await ourFiles()).filter((path) => path.startsWith('/usr'))).toEqual([]);
+      expect(
+        await system.lines(
+          'ls -d /etc/troupe/troupe.toml /var/lib/troupe/journal* /var/cache/troupe 2>/dev/null || :',
+        ),
+      ).toEqual(['/etc/troupe/troupe.toml', '/var/lib/troupe/journal']);
+    });
+
+    test('a purge is refused while the pod runs, with the way out, and deletes nothing', async () => {
+      const { code, stderr } = await system.run('dpkg', '--purge', 'troupe');
+      expect(code).not.toBe(0);
+      expect(stderr).toContain('pods still run');
+      expect(stderr).toContain('troupe wipe --force');
+      expect(await system.lines('ls -d /var/lib/troupe/journal /run/troupe')).toHaveLength(2);
+      expect(await system.isAlive(own.pid)).toBe(true);
+    });
+
+    test('installed again and wiped, it is purged without a trace; containerd and its pod go on', async () => {
+      await system.systemctlCalls();
+      await system.ok('dpkg', '--force-confdef', '--install', await there(next, '.deb'));
+      expect((await system.systemctlCalls()).at(-1)).toMatch(/\bstart troupe\.service$/u);
+      await system.ok('troupe', 'wipe', '--force');
+      expect(await system.ok('dpkg', '--purge', 'troupe')).not.toContain('go on without it');
+      expect(await ourFiles()).toEqual([]);
+      expect(await system.lines("awk '/troupe/' /proc/self/mountinfo")).toEqual([]);
+      await containerdGoesOn();
+    });
+
+    test('the .tar.gz runs from an /opt of another file system, then a read-only one', async () => {
+      await system.ok('mount', '-t', 'tmpfs', 'opt', '/opt');
+      await system.ok('tar', '--extract', '--file', await there(first, '.tar.gz'), '--directory', '/opt');
+      await system.ok(
+        'sh',
+        '-c',
+        'cd /opt && ln -s troupe-* troupe && mount -o remount,ro /opt && mkdir /etc/troupe',
+      );
+      await system.write(
+        '/etc/troupe/troupe.toml',
+        `[cgroup]\nparent = "/${system.tag}"\n[network]\nfallback = "bridge"\n`,
+      );
+      await serve('/opt/troupe/bin/troupe');
+      await system.ok('/opt/troupe/bin/troupe', 'import', 'docker-archive:/packages/image.tar');
+      const { pod, container } = await ours.start('archive', 'pod');
+      expect(await ours.ok('exec', container, 'echo', 'hello')).toBe('hello');
+      await ours.ok('stopp', pod);
+      await ours.ok('rmp', pod);
+      expect(await system.lines('ls /var/cache/troupe')).toContain('daemon.bin');
+      await system.stop('troupe');
+      await system.ok('/opt/troupe/bin/troupe', 'wipe', '--force');
+      await containerdGoesOn();
+    });
+  });
+
+  test('the .rpm is installed, upgraded and removed by rpm; an edited configuration stays', async () => {
+    const system = await CleanSystem.make(work);
+    try {
+      // dpkg knows what it depends on, rpm does not
+      const changed = ['rpm', '--force-debian', '--nodeps'];
+      await system.ok(...changed, '--install', await there(first, '.rpm'));
+      expect(await system.systemctlCalls()).toEqual(
+        expect.arrayContaining(['preset troupe.service', 'try-restart troupe.service']),
+      );
+      expect(await system.ok(...changed, '--verify', 'troupe')).toBe('');
+      expect(await system.ok('troupe', 'version')).toMatch(/^troupe \d/u);
+      const listed = await system.ok('rpm', '--query', '--configfiles', 'troupe');
+      expect(listed).toBe('/etc/troupe/troupe.toml');
+      await system.write('/etc/troupe/troupe.toml', '[log]\nlevel = "debug"\n');
+      await system.ok(...changed, '--upgrade', await there(next, '.rpm'));
+      expect(await system.systemctlCalls()).toEqual(['daemon-reload', 'try-restart troupe.service']);
+      expect(await system.ok('troupe', 'version')).toContain(NEXT_VERSION);
+      expect(await system.ok('cat', '/etc/troupe/troupe.toml')).toContain('debug');
+      await system.ok(...changed, '--erase', 'troupe');
+      expect(await system.systemctlCalls()).toEqual(REMOVED);
+      expect(await system.lines('ls -d /usr/lib')).toEqual(['/usr/lib']);
+      expect(await system.lines("find /usr /etc -xdev -name '*troupe*' | sort")).toEqual([
+        '/etc/troupe',
+        '/etc/troupe/troupe.toml.rpmsave',
+      ]);
+    } finally {
+      await system.close();
+    }
+  });
+
+  test('SELinux: the module of the machine’s policy is loaded and files are labelled; no policy, no call', async () => {
+    const system = await CleanSystem.make(work);
+    try {
+      const labels = '/usr/lib/troupe/deploy/packages/labels.sh';
+      await system.ok('dpkg', '--force-depends', '--install', await there(first, '.deb'));
+      for (const name of ['semodule', 'restorecon'])
+        await system.write(`/usr/sbin/${name}`, `#!/bin/sh\necho "${name} $*" >>/var/log/systemctl\n`, '755');
+      await system.systemctlCalls();
+      await system.ok(labels, 'added');
+      expect(await system.systemctlCalls()).toEqual([]);
+      for (const [type, module] of [
+        ['default', 'troupe'],
+        ['targeted', 'troupe-container-selinux'],
+      ] as const) {
+        await system.ok('mkdir', '-p', '/etc/selinux');
+        await system.write('/etc/selinux/config', `SELINUX=enforcing\nSELINUXTYPE=${type}\n`);
+        await system.ok(labels, 'added');
+        expect(await system.systemctlCalls()).toEqual([
+          `semodule -i /usr/lib/troupe/deploy/selinux/${module}.cil`,
+          'restorecon -RF /usr/lib/troupe/bin',
+          'restorecon -RF /etc/troupe',
+        ]);
+        await system.ok(labels, 'removed');
+        expect(await system.systemctlCalls()).toEqual([`semodule -r ${module}`]);
+      }
+    } finally {
+      await system.close();
+    }
+  });
+});
