@@ -54,6 +54,7 @@ const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/configuration of containerd or CRI-O/u, 'containerd or CRI-O'],
   [/\bCRIU\b/u, 'a CRIU that works with the kernel'],
   [/loads libseccomp/u, 'a runc that is linked with glibc and libseccomp, as distributions have it'],
+  [/commit of the last release/u, 'a clone with its history: `git fetch --unshallow`'],
   [/runc on PATH/u, '`apt-get install runc`'],
 ];
 
