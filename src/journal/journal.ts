@@ -44,7 +44,10 @@ export interface OpenJournal<S> {
    * an append does.
    */
   probe(): Promise<void>;
-  /** The disk's call that has been under way for longest. */
+  /**
+   * The disk's call that has been under way for longest, or the write that is tried again since the disk refused
+   * it.
+   */
   readonly diskCall: DiskCall | undefined;
   /** Waits for queued appends, syncs and closes. */
   close(): Promise<void>;
@@ -120,7 +123,7 @@ export async function openJournal<S>(
     report,
     probe: () => writer.append([], { sync: true }),
     get diskCall() {
-      return calls.oldest;
+      return calls.oldest ?? writer.refused;
     },
     close: () => writer.close(),
   };
@@ -148,6 +151,8 @@ class Writer implements JournalPort {
   #parts: (readonly Pending[])[] = [];
   #working: Promise<void> | undefined;
   #closed = false;
+  /** The write of the group in doubt; there is no call of the disk in the pauses between its tries. */
+  #refused: DiskCall | undefined;
   /** Ends the pause before the next try of a group in doubt. */
   #wake: (() => void) | undefined;
 
@@ -155,6 +160,10 @@ class Writer implements JournalPort {
     this.#files = files;
     this.#clock = clock;
     this.#log = log;
+  }
+
+  get refused(): DiskCall | undefined {
+    return this.#refused;
   }
 
   append(records: readonly JournalRecord[], options: { readonly sync: boolean }): Promise<void> {
@@ -183,7 +192,9 @@ class Writer implements JournalPort {
   async #work(): Promise<void> {
     // the queue is bounded, so this loop is
     while (this.#parts.length + this.#queue.length > 0)
-      await this.#commit(this.#parts.shift() ?? this.#queue.splice(0));
+      await this.#commit(this.#parts.shift() ?? this.#queue.splice(0)).finally(() => {
+        this.#refused = undefined;
+      });
     this.#working = undefined;
   }
 
@@ -200,6 +211,7 @@ class Writer implements JournalPort {
         for (const pending of group) pending.resolve();
         return;
       } catch (thrown) {
+        this.#refused ??= { name: 'a write that it refused', sinceMonoMs: this.#clock.monoMs() };
         const error = new FaultError(toFault(thrown, 'journal append'));
         const isCertain = await this.#files.settle();
         if (isCertain && error.fault.kind === 'exhausted') {

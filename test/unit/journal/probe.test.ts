@@ -21,3 +21,18 @@ it('names the disk’s call that hangs', async () => {
   await turns();
   expect([isAnswered, opened.diskCall]).toEqual([false, { name: 'fdatasync', sinceMonoMs: 0 }]);
 });
+
+it('is not answered while a disk refuses to take a record back, which counts as the disk’s', async () => {
+  const rig = new Rig();
+  const opened = await rig.open();
+  rig.trouble = () => 'EIO';
+  let isAnswered = false;
+  const noteAnswer = (): void => void (isAnswered = true);
+  void opened.probe().then(noteAnswer, noteAnswer);
+  await turns();
+  // no call is under way in the pause before the next try
+  expect([isAnswered, opened.diskCall]).toEqual([false, { name: 'a write that it refused', sinceMonoMs: 0 }]);
+  rig.trouble = () => undefined;
+  await opened.close();
+  expect([isAnswered, opened.diskCall]).toEqual([true, undefined]);
+});
