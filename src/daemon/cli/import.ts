@@ -88,7 +88,7 @@ async function take(
     fail('conflict', `import ${reference}: another import of this name is under way`);
   const served = await serveImage(importSocketPath(state, parsed), source, image);
   try {
-    const id = await pullShown(command, reference);
+    const id = await pullShown(command, reference, 'imported');
     // the call joins a pull that is under way, which has asked the registry and not this process
     if (!served.wasAsked())
       fail('conflict', `import ${reference}: a pull of this name was under way; try again`);

@@ -20,9 +20,16 @@ export async function pull(command: Command): Promise<number> {
   return EXIT.ok;
 }
 
-/** PullImage with a bar for each layer, unless the output is JSON; the image's id. */
-export async function pullShown(command: Command, reference: string): Promise<string> {
-  const { client, json, signal } = command;
+/**
+ * PullImage; the image's id. A terminal shows a bar for each layer. Elsewhere one line follows the end of the pull,
+ * because what a poll sees of a short pull depends on time; and none if the output is JSON.
+ */
+export async function pullShown(
+  command: Command,
+  reference: string,
+  word: 'pulled' | 'imported' = 'pulled',
+): Promise<string> {
+  const { client, json, signal, screen } = command;
   const before = new Set((await client.list({ kind: 'pull' })).actors.map(({ address }) => address));
   const { socket } = await client.status({});
   const ended = new AbortController();
@@ -32,21 +39,26 @@ export async function pullShown(command: Command, reference: string): Promise<st
     .finally(() => ended.abort());
   // awaited below; a pull that fails at once must not count as an unhandled rejection until then
   answer.catch(() => undefined);
-  const shown = new Set<string>();
-  let layers: readonly PullLayer[] = [];
-  if (!json) {
+  const { redraw } = screen;
+  if (!json && redraw !== undefined) {
+    let layers: readonly PullLayer[] = [];
+    const draw = (): void => redraw(layers.map((layer) => bar(layer, screen.noteColumns)));
     await follow(command, ended.signal, (actors) => {
       layers = mine(actors, reference, before)?.layers ?? layers;
-      show(command, layers, shown);
+      draw();
     });
+    await answer;
+    // the last poll was shortly before the end
+    layers = layers.map((layer) => ({ ...layer, present: true }));
+    draw();
   }
   const { imageRef } = await answer;
-  // the last poll was shortly before the end
-  show(
-    command,
-    layers.map((layer) => ({ ...layer, present: true })),
-    shown,
-  );
+  if (!json && redraw === undefined) {
+    const { images } = await client.images({});
+    const size = images.find(({ id }) => id === imageRef)?.sizeBytes;
+    // a client that removes images may have been faster
+    screen.note(`${word} ${reference}${size === undefined ? '' : `, ${bytes(Number(size))}`}`);
+  }
   return imageRef;
 }
 
@@ -73,19 +85,6 @@ async function follow(
     onList(list?.actors ?? []);
     // rejects when the pull has ended, which the loop checks
     await pause(clock, cliLimits.progressMs, ended).catch(() => undefined);
-  }
-}
-
-/** On a terminal the bars are redrawn; elsewhere each layer has one line, when it is complete. */
-function show({ screen }: Command, layers: readonly PullLayer[], shown: Set<string>): void {
-  if (screen.redraw !== undefined) {
-    screen.redraw(layers.map((layer) => bar(layer, screen.noteColumns)));
-    return;
-  }
-  for (const layer of layers) {
-    if (!layer.present || shown.has(layer.digest)) continue;
-    shown.add(layer.digest);
-    screen.note(bar(layer, screen.noteColumns));
   }
 }
 

@@ -13,7 +13,7 @@ import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { unless } from '../../support/skips/unless.ts';
-import { withoutLayerLines } from './layer-lines.ts';
+import { withoutPulledLines } from './pulled-lines.ts';
 
 const program = join(checkout, 'bin/troupe');
 
@@ -55,7 +55,7 @@ describePods('troupe import, export', () => {
   const optionOf = (name: string): string => world.instance.argv[world.instance.argv.indexOf(name) + 1] ?? '';
   const good = async (...args: string[]): Promise<string> => {
     const { code, stdout, stderr } = await troupe(...args);
-    expect([code, withoutLayerLines(stderr)], args.join(' ')).toEqual([0, '']);
+    expect([code, withoutPulledLines(stderr)], args.join(' ')).toEqual([0, '']);
     return stdout.trim();
   };
   const copy = (from: string, to: string, ...more: string[]): Promise<void> => tools.copy(from, to, ...more);

@@ -15,7 +15,7 @@ import { containerConfig, sandboxConfig, type ContainerConfig } from '../support
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { unless } from '../../support/skips/unless.ts';
-import { withoutLayerLines } from './layer-lines.ts';
+import { withoutPulledLines } from './pulled-lines.ts';
 
 const missing = noBuilds();
 if (missing !== undefined) process.stdout.write(`skipped: images built by others: ${missing}\n`);
@@ -156,7 +156,7 @@ describePods('images of others', () => {
       '--state',
       world.instance.state,
     ]);
-    expect([code, withoutLayerLines(stderr)]).toEqual([0, '']);
+    expect([code, withoutPulledLines(stderr)]).toEqual([0, '']);
     expect(
       await output('docker', {
         ...containerConfig({ name: 'app', image: 'example.org/app:2', command: [] }),

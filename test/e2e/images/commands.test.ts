@@ -8,7 +8,7 @@ import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
-import { withoutLayerLines } from './layer-lines.ts';
+import { withoutPulledLines } from './pulled-lines.ts';
 
 const program = join(checkout, 'bin/troupe');
 const small = (text: string) =>
@@ -29,7 +29,7 @@ describePods('troupe images, gc, pull, inspect', () => {
 
   const troupe = async (...args: string[]): Promise<string> => {
     const { code, stdout, stderr } = await run([program, ...args, '--state', world.instance.state]);
-    expect(withoutLayerLines(stderr), args.join(' ')).toBe('');
+    expect(withoutPulledLines(stderr), args.join(' ')).toBe('');
     expect(code, args.join(' ')).toBe(0);
     return stdout;
   };
