@@ -334,7 +334,7 @@ async function kubeadmDryRun({ plane, world }: Cluster): Promise<undefined> {
   const home = join(world.instance.directory, 'kubeadm');
   await mkdir(home);
   const config = join(home, 'config.yaml');
-  const text = await readFile(join(checkout, 'deploy/kubeadm.yaml'), 'utf8');
+  const text = await readFile(join(checkout, 'deploy/kubeadm/init.yaml'), 'utf8');
   await writeFile(config, text.replace('unix:///run/troupe/troupe.sock', world.instance.endpoint));
   const said = await runOrThrow(
     [plane.kubeadmProgram, 'init', '--dry-run', '--config', config, '--ignore-preflight-errors', 'all'],
@@ -377,6 +377,6 @@ export const scenarios: readonly Scenario[] = [
   { title: 'kubectl debug (ephemeral container, target PID namespace)', play: debugContainer },
   { title: 'in-place resize of memory', play: resize },
   { title: 'kubectl top', play: top },
-  { title: 'kubeadm init --dry-run with deploy/kubeadm.yaml', play: kubeadmDryRun },
+  { title: 'kubeadm init --dry-run with deploy/kubeadm/init.yaml', play: kubeadmDryRun },
   { title: 'everything is deleted', play: podsGo },
 ];

@@ -32,6 +32,7 @@ const REMEDIES: readonly (readonly [RegExp, string])[] = [
     /debian|\.deb\b|apt-get|busybox/iu,
     "network access to Debian's packages, once (`node scripts/setup.js test`)",
   ],
+  [/kubeadm is not built/u, '`sudo npm run cluster` once, which builds it'],
   [/not built|npm run critest|images of critest/u, '`npm run critest` once, which fetches its images'],
   [/a disk of its own/u, 'a file system of that kind for this test: other tests have one'],
   [/needs btrfs/u, 'a kernel with the file system btrfs'],
