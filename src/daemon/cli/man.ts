@@ -1,6 +1,7 @@
 /** `troupe man`: manual pages, to read or to install. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeDirectories } from '../../host/files/make-directories.ts';
 import { commandNamed, COMMAND_NAMES } from '../commands/commands.ts';
 import { manFile, manPage } from '../commands/man-page.ts';
 import type { CommandLine } from '../config/command-line.ts';
@@ -16,7 +17,7 @@ export async function man(
     screen.block(manPage(VERSION, about === undefined ? undefined : commandNamed(about)).trimEnd());
     return EXIT.ok;
   }
-  await mkdir(directory, { recursive: true });
+  await makeDirectories(directory, 0o755);
   for (const name of [undefined, ...COMMAND_NAMES]) {
     const path = join(directory, manFile(name));
     await writeFile(path, manPage(VERSION, name));

@@ -1,7 +1,8 @@
 /** The directories that a start creates. */
-import { mkdir } from 'node:fs/promises';
 import type { Degradation } from '../../base/conditions.ts';
+import { fail, toFault } from '../../base/fault.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
+import { makeDirectories } from '../../host/files/make-directories.ts';
 import { makeInPlace } from '../../host/files/make-in-place.ts';
 import { preparePinRoot } from '../../host/namespaces/namespaces.ts';
 import { recogniseMemory } from '../../host/files/state-files.ts';
@@ -13,7 +14,10 @@ import type { Rechecked } from './rechecked.ts';
  * either.
  */
 export async function makeTopDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o711 });
+  await makeDirectories(path, 0o711).catch((error: unknown) =>
+    // wrong paths of a configuration: one line, without the stack that an unknown error gets
+    fail('outside', `create directory ${path}: ${toFault(error).message}`, { subject: path }),
+  );
 }
 
 /**

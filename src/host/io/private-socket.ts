@@ -11,6 +11,7 @@ import { fail, toFault } from '../../base/fault.ts';
 import { hostLimits, socketLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { codeOf, onlyAbsent } from '../ffi/errno.ts';
+import { makeDirectories } from '../files/make-directories.ts';
 import { lstatOwn } from '../files/state-files.ts';
 import { closeFd } from './descriptors.ts';
 import { duplicateOf, whyNotListeningAt } from './listening.ts';
@@ -256,7 +257,10 @@ async function bindPrivately(listener: Server, path: string): Promise<FileIdenti
   const slash = path.lastIndexOf('/');
   const privateDirectory = `${path.slice(0, slash)}/.${path.slice(slash + 1)}`;
   const made = `${privateDirectory}/s`;
-  await mkdir(path.slice(0, slash) || '/', { recursive: true, mode: 0o700 });
+  const parent = path.slice(0, slash) || '/';
+  await makeDirectories(parent, 0o700).catch((error: unknown) =>
+    fail('outside', `create directory ${parent}: ${toFault(error).message}`, { subject: path }),
+  );
   await makePrivateDirectory(privateDirectory, made);
   try {
     await listening(listener, { path: made });

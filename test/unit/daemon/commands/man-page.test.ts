@@ -30,6 +30,13 @@ describe('the manual pages', () => {
     expect(written.join('')).toContain(`${join(directory, 'man1', 'troupe-why.1')}\n`);
   });
 
+  it('are refused a directory that the kernel does not create', async () => {
+    const write = '/proc/troupe-nowhere/man1';
+    await expect(man({ words: [], options: { write } }, screen)).rejects.toThrow(
+      /^ENOENT: .*troupe-nowhere/u,
+    );
+  });
+
   it.each(COMMAND_NAMES)('that of %s has its sections, options and examples', (name) => {
     const page = readFileSync(join(directory, 'man1', `troupe-${name}.1`), 'utf8');
     const { options = {}, examples, globals } = descriptionOf(name);

@@ -32,6 +32,11 @@ describe('directories of a start', () => {
     expect(existsSync(layout.containersDir)).toBe(false);
   });
 
+  it('ends with an error for a root that the kernel does not create', async () => {
+    const path = '/proc/troupe-nowhere/root';
+    await expect(makeTopDirectory(path)).rejects.toThrow(`create directory ${path}: ENOENT`);
+  });
+
   it('F89: a file or a dangling link is moved aside, and nothing that was moved earlier is deleted', async () => {
     const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
     for (const path of [layout.root, layout.state]) await makeTopDirectory(path);

@@ -42,6 +42,12 @@ async function listen(path: string): Promise<PrivateSocket> {
   return socket;
 }
 
+test('a directory that the kernel does not create ends the attempt with an error', async () => {
+  await expect(listen('/proc/troupe-nowhere/s.sock')).rejects.toThrow(
+    'create directory /proc/troupe-nowhere: ENOENT',
+  );
+});
+
 test.each(['EPERM', 'EOPNOTSUPP', 'ENOSYS'])(
   'F90: the socket is made on a file system without hard links, too (%s)',
   async (code) => {

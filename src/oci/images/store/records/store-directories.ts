@@ -2,8 +2,9 @@
  * Creates the store's directories when they are first needed; images and containers separately, since either disk may
  * hang.
  */
-import { chmod, mkdir } from 'node:fs/promises';
+import { chmod } from 'node:fs/promises';
 import type { Degradation } from '../../../../base/conditions.ts';
+import { makeDirectories } from '../../../../host/files/make-directories.ts';
 import { makeInPlace } from '../../../../host/files/make-in-place.ts';
 import type { StorePaths } from './layer-layout.ts';
 
@@ -40,7 +41,7 @@ async function makeBelow(
   directories: readonly string[],
   onMoved: (moved: Degradation) => void,
 ): Promise<void> {
-  await gate(() => mkdir(root, { recursive: true, mode: STORE_MODE }));
+  await gate(() => makeDirectories(root, STORE_MODE));
   for (const path of directories) {
     await gate(async () => {
       const moved = await makeInPlace(path, STORE_MODE);
