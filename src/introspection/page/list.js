@@ -2,6 +2,7 @@
 import { h, setText } from './dom.js';
 import { msOf, spanText, tickText } from './format.js';
 import { saysMore, toneOf, waitText } from './model.js';
+import { TROUBLES } from './trouble.js';
 
 /** Pixels; style.css has the same value. */
 const ROW_HEIGHT = 46;
@@ -9,6 +10,9 @@ const ROW_HEIGHT = 46;
 const SPARE_ROWS = 4;
 /** Most rows in the document, regardless of the window's height. */
 const MOST_ROWS = 120;
+
+/** Kinds of actors as a row's name has them. */
+const WORDS = { sandbox: 'pod', container: 'container', pull: 'pull' };
 
 export class List {
   #box = document.getElementById('list');
@@ -104,8 +108,8 @@ export class List {
     element.classList.toggle('group', row.isGroup);
     element.classList.toggle('cursor', entry.key === this.#cursor && entry.key !== this.#chosen);
     element.setAttribute('aria-level', String(entry.depth + 1));
-    element.setAttribute('aria-posinset', String(at + 1));
-    element.setAttribute('aria-setsize', String(this.#rows.length));
+    element.setAttribute('aria-posinset', String(entry.place));
+    element.setAttribute('aria-setsize', String(entry.among));
     element.setAttribute('aria-selected', String(entry.key === this.#chosen));
     if (entry.inside > 0) element.setAttribute('aria-expanded', String(row.isOpen));
     else element.removeAttribute('aria-expanded');
@@ -127,6 +131,14 @@ export class List {
     // the detail shows the complete path; here the wait is more useful
     setText(row.state, wait === '' ? stateText(actor) : actor.state.split('.', 1)[0]);
     setText(row.wait, wait === '' ? restText(actor, hidden) : `waits on ${wait}`);
+    // without the age: a name that changes each second is read out again and again
+    setLabel(element, [
+      `${WORDS[actor.kind] ?? actor.kind} ${row.name.textContent}`,
+      actor.kind === 'pull' ? '' : row.where.textContent,
+      TROUBLES.get(this.#troubles.get(actor.address)) ?? '',
+      row.state.textContent,
+      row.wait.textContent,
+    ]);
   }
 
   #key(event) {
@@ -200,6 +212,13 @@ function showGroup(row, { title, count }) {
   setText(row.age, String(count));
   setText(row.state, '');
   setText(row.wait, '');
+  setLabel(row.element, [title, String(count)]);
+}
+
+/** What a screen reader says of a row: the texts of its columns alone have nothing between them. */
+function setLabel(element, parts) {
+  const label = parts.filter((part) => part !== '').join(', ');
+  if (element.getAttribute('aria-label') !== label) element.setAttribute('aria-label', label);
 }
 
 /** What follows the state when nothing is waited for. */

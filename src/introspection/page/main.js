@@ -32,7 +32,6 @@ const model = new Model();
 /** What is chosen, as in the address: {actor, mode, filter, group, sort}. */
 let view = readAddress();
 let collapsed = readCollapsed();
-let rows = [];
 /** The last answer of Status; undefined before the first one, null while it fails. */
 let facts;
 let hasAnswered = false;
@@ -85,7 +84,8 @@ function toggle(key, isOpen) {
 
 /** Collapses everything, or expands it when it is collapsed. */
 function toggleAll() {
-  const keys = collapsible(rows);
+  // of what is chosen now: the keys before may not have been drawn yet
+  const keys = collapsible(rowsNow(model.troubles(Date.now())));
   const isClosed = keys.length > 0 && keys.every((key) => collapsed.has(key));
   collapsed = new Set(
     isClosed ? [...collapsed].filter((key) => !keys.includes(key)) : [...collapsed, ...keys],
@@ -110,9 +110,7 @@ function drawNow() {
   const nowMs = Date.now();
   const troubles = model.troubles(nowMs);
   drawControls(troubles);
-  // the kinds of trouble group themselves
-  const group = view.mode === 'trouble' && view.group === 'none' ? 'trouble' : view.group;
-  rows = rowsOf(model, { ...view, text: view.filter, group, collapsed, troubles });
+  const rows = rowsNow(troubles);
   list.set(rows, view.actor, troubles);
   if (needsReveal) list.reveal(rows.findIndex((row) => row.key === view.actor));
   needsReveal = needsReveal && model.actors.size === 0;
@@ -123,6 +121,12 @@ function drawNow() {
     overviewAt = nowMs + OVERVIEW_MS;
     detail.showOverview({ model, facts, troubles, nowMs });
   }
+}
+
+function rowsNow(troubles) {
+  // the kinds of trouble group themselves
+  const group = view.mode === 'trouble' && view.group === 'none' ? 'trouble' : view.group;
+  return rowsOf(model, { ...view, text: view.filter, group, collapsed, troubles });
 }
 
 function drawControls(troubles) {

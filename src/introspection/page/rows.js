@@ -8,7 +8,8 @@ const NOTHING = new Set();
 
 /**
  * Rows from above: groups, pulls, then each sandbox with its containers below it. `view` is {text, mode, group, sort,
- * collapsed, troubles}; `collapsed` has keys of groups and addresses of pods, and counts only without a filter.
+ * collapsed, troubles}; `collapsed` has keys of groups and addresses of pods, and counts only without a filter. `place`
+ * and `among` are a row's place, from 1, and the number of rows below the same parent: a screen reader says both.
  */
 export function rowsOf(model, view) {
   const { text = '', mode = 'all', group = 'none', sort = 'name', collapsed = NOTHING } = view;
@@ -20,22 +21,29 @@ export function rowsOf(model, view) {
     (one, other) => rankOf(one) - rankOf(other) || by(one.head, other.head) || byName(one.head, other.head),
   );
   const rows = [];
-  const put = (unit, depth) => {
-    const isOpen = !isClosed(unit.head.address);
-    rows.push({ key: unit.head.address, actor: unit.head, depth, inside: unit.inside.length, isOpen });
-    if (isOpen)
-      for (const actor of unit.inside) rows.push({ key: actor.address, actor, depth: depth + 1, inside: 0 });
+  const put = ({ head, inside }, depth, part) => {
+    const isOpen = !isClosed(head.address);
+    rows.push({ key: head.address, actor: head, depth, inside: inside.length, isOpen, ...part });
+    if (!isOpen) return;
+    for (const [at, actor] of inside.entries())
+      rows.push({ key: actor.address, actor, depth: depth + 1, inside: 0, ...placeIn(inside, at) });
   };
   if (group === 'none') {
-    for (const unit of units) put(unit, 0);
+    for (const [at, unit] of units.entries()) put(unit, 0, placeIn(units, at));
     return rows;
   }
-  for (const { key, title, order, members } of groupsOf(units, group, troubles).sort(byOrder)) {
+  const groups = groupsOf(units, group, troubles).sort(byOrder);
+  for (const [at, { key, title, order, members }] of groups.entries()) {
     const isOpen = !isClosed(key);
-    rows.push({ key, title, order, count: members.length, depth: 0, inside: members.length, isOpen });
-    if (isOpen) for (const unit of members) put(unit, 1);
+    const part = { count: members.length, inside: members.length, isOpen, ...placeIn(groups, at) };
+    rows.push({ key, title, order, depth: 0, ...part });
+    if (isOpen) for (const [place, unit] of members.entries()) put(unit, 1, placeIn(members, place));
   }
   return rows;
+}
+
+function placeIn(siblings, at) {
+  return { place: at + 1, among: siblings.length };
 }
 
 /** Keys of everything that can be collapsed: groups, or pods without groups. */

@@ -17,10 +17,11 @@ export const TROUBLES = new Map([
 
 /** Address → kind of trouble, of all actors that are in trouble. */
 export function troublesOf(actors, nowMs) {
-  const list = [...actors.values()];
-  const around = { sandboxes: actors, newest: newestAttempts(list) };
+  // counted only where something has failed: mostly nothing has, and this runs with each change
+  let newest;
+  const around = { sandboxes: actors, newest: () => (newest ??= newestAttempts(actors.values())) };
   const found = new Map();
-  for (const actor of list) {
+  for (const actor of actors.values()) {
     const kind = troubleOf(actor, nowMs, around);
     if (kind !== '') found.set(actor.address, kind);
   }
@@ -55,7 +56,7 @@ function exitTrouble({ hasExited, exitReason, exitCode = 0 }) {
 function matters(actor, nowMs, { sandboxes, newest }) {
   const pod = sandboxes.get(`sandbox/${actor.sandboxId}`);
   if (pod !== undefined && pod.state !== 'ready') return false;
-  const last = newest.get(nameKey(actor)) ?? 0;
+  const last = newest().get(nameKey(actor)) ?? 0;
   const attempt = actor.attempt ?? 0;
   return attempt === last || (attempt === last - 1 && nowMs - msAt(actor.sinceNs) < RECENT_MS);
 }

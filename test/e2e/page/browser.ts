@@ -29,6 +29,13 @@ interface Message {
   readonly error?: { readonly message: string };
 }
 
+export interface AccessibleNode {
+  readonly role: string;
+  readonly name: string;
+  /** Such as `level`, `expanded` or `focused`. */
+  readonly properties: Json;
+}
+
 export interface Page {
   /** Opens an address and waits until it has loaded. */
   readonly open: (url: string) => Promise<void>;
@@ -42,6 +49,8 @@ export interface Page {
   readonly size: (width: number, height: number) => Promise<void>;
   readonly scheme: (scheme: 'light' | 'dark') => Promise<void>;
   readonly picture: () => Promise<Buffer>;
+  /** What a screen reader gets, in the order of the page, without ignored nodes and plain text. */
+  readonly accessible: () => Promise<readonly AccessibleNode[]>;
   /** Lines of the console at warning or above, errors that nobody caught, requests that failed or were blocked. */
   readonly complaints: readonly string[];
   /** Addresses of all requests, without query and fragment. */
@@ -208,7 +217,7 @@ function scripts(send: Send): Pick<Page, 'value' | 'until'> {
 }
 
 /** What a person does with the page, and sees of it. */
-function handsOf(send: Send): Pick<Page, 'press' | 'type' | 'size' | 'scheme' | 'picture'> {
+function handsOf(send: Send): Pick<Page, 'press' | 'type' | 'size' | 'scheme' | 'picture' | 'accessible'> {
   return {
     press: async (key) => {
       const text = key.length === 1 ? { text: key } : {};
@@ -232,8 +241,41 @@ function handsOf(send: Send): Pick<Page, 'press' | 'type' | 'size' | 'scheme' | 
         ((await send('Page.captureScreenshot', { format: 'png' })) as { data: string }).data,
         'base64',
       ),
+    accessible: async () => {
+      const { nodes } = (await send('Accessibility.getFullAXTree')) as { nodes: readonly AxNode[] };
+      return inOrder(nodes).map(({ role, name, properties = [] }) => ({
+        role: role?.value ?? '',
+        name: name?.value ?? '',
+        properties: Object.fromEntries(properties.map((one) => [one.name, one.value.value])),
+      }));
+    },
   };
 }
+
+/** A node as the protocol sends it (Accessibility.AXNode). */
+interface AxNode {
+  readonly nodeId: string;
+  readonly ignored: boolean;
+  readonly role?: { readonly value: string };
+  readonly name?: { readonly value: string };
+  readonly childIds?: readonly string[];
+  readonly properties?: readonly { readonly name: string; readonly value: { readonly value: unknown } }[];
+}
+
+/** The protocol lists nodes level by level. */
+function inOrder(nodes: readonly AxNode[]): readonly AxNode[] {
+  const byId = new Map(nodes.map((node) => [node.nodeId, node]));
+  const walk = (node: AxNode): readonly AxNode[] => [
+    ...(node.ignored || TEXTS.has(node.role?.value ?? '') ? [] : [node]),
+    ...(node.childIds ?? []).flatMap((id) => {
+      const child = byId.get(id);
+      return child === undefined ? [] : walk(child);
+    }),
+  ];
+  return nodes[0] === undefined ? [] : walk(nodes[0]);
+}
+
+const TEXTS = new Set(['StaticText', 'InlineTextBox', 'none', 'generic', 'LineBreak']);
 
 const bare = (url: string): string => url.replace(/[?#].*$/u, '');
 

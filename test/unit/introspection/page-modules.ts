@@ -97,6 +97,8 @@ export interface PageRow {
   readonly depth: number;
   readonly inside: number;
   readonly isOpen?: boolean;
+  readonly place: number;
+  readonly among: number;
 }
 
 interface PageView {

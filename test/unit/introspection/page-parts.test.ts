@@ -1,5 +1,6 @@
 // The page's pure parts of the overview and the detail, and the contrast of its colours.
 import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { troupeCharts } from '../../../src/introspection/charts.ts';
 import {
@@ -138,6 +139,25 @@ describe('contrast (WCAG 2.1, 1.4.3 and 1.4.11, level AA)', () => {
       }),
     );
     expect(low).toEqual([]);
+  });
+});
+
+describe('the index', () => {
+  const folder = dirname(styleFile);
+  const read = (file: string): string => readFileSync(join(folder, file), 'utf8');
+
+  it('preloads each module that main.js imports, directly or not', () => {
+    const imported = new Set<string>();
+    const follow = (file: string): void => {
+      for (const [, name = ''] of read(file).matchAll(/ from '\.\/([\w-]+\.js)'/gu)) {
+        if (imported.has(name)) continue;
+        imported.add(name);
+        follow(name);
+      }
+    };
+    follow('main.js');
+    const preloaded = [...read('index.html').matchAll(/rel="modulepreload" href="([^"]+)"/gu)];
+    expect(new Set(preloaded.map(([, name]) => name))).toEqual(imported);
   });
 });
 

@@ -95,6 +95,29 @@ describe('groups', () => {
   });
 });
 
+describe('places', () => {
+  it('of a row are counted among the rows below the same parent', () => {
+    const model = new Model();
+    model.replace({ actors: [...ACTORS, box('sidecar', 'web')] });
+    expect(
+      rowsOf(model, { group: 'namespace' }).map(
+        ({ title, actor, place, among }) => `${title ?? actor?.name} ${place}/${among}`,
+      ),
+    ).toEqual([
+      'Image pulls 1/3',
+      'busybox:1 1/1',
+      'default 2/3',
+      'api 1/2',
+      'web 2/2',
+      'nginx 1/2',
+      'sidecar 2/2',
+      'shop 3/3',
+      'db 1/1',
+      'pg 1/1',
+    ]);
+  });
+});
+
 describe('sorting', () => {
   it.each([
     ['newest', ['api', 'db', 'web']],
