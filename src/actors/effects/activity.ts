@@ -7,8 +7,9 @@ import { fail, fault, FaultError, toFault } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
 import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
-import type { ClockPort } from '../../ports/clock.ts';
+import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import type { EffectContext, Waiting } from '../../ports/effect.ts';
+import { EffectGate, isResumable, mustLand } from './effect-gate.ts';
 
 /** What an effect waited for, from `atMs` (monotonic) until the next wait or its end. */
 export interface PastWait {
@@ -69,6 +70,8 @@ interface Entry {
   deadlineMonoMs: number;
   waiting: Waiting | undefined;
   waits: PastWait[];
+  /** Whether the gate holds it back. */
+  isHeld: boolean;
   abort: (reason: unknown) => void;
   settled: Promise<void>;
 }
@@ -76,6 +79,8 @@ interface Entry {
 export class Activity {
   readonly #clock: ClockPort;
   readonly #byOwner = new Map<string, Set<Entry>>();
+  /** Holds effects back while another daemon takes over. */
+  readonly gate = new EffectGate();
   #observer: ActivityObserver | undefined;
 
   constructor(clock: ClockPort) {
@@ -140,6 +145,44 @@ export class Activity {
     await Promise.all(entries.map((entry) => entry.settled));
   }
 
+  /** What a hand-over waits for, as `effect of owner`: effects in progress that change the node. */
+  landing(): readonly string[] {
+    return this.#landing().map(([owner, { effect }]) => `${effect} of ${owner}`);
+  }
+
+  /**
+   * Settles once no effect is in progress that changes the node. Resumable effects are aborted now, the others once
+   * `late` has aborted. Call it with the gate frozen.
+   */
+  async landed(late: AbortSignal): Promise<void> {
+    const why = (): FaultError =>
+      new FaultError(fault('cancelled', 'another daemon takes over', { retryable: true }));
+    for (;;) {
+      const entries = this.#landing().map(([, entry]) => entry);
+      if (entries.length === 0) {
+        // an effect that has just ended makes its actor begin the next one, such as its record, some microtasks later
+        await new Promise<void>((resolve) => void this.#clock.setTimeout(resolve, 0));
+        if (this.#landing().length === 0) return;
+        continue;
+      }
+      const abortLate = (): void => {
+        for (const entry of entries) entry.abort(why());
+      };
+      for (const entry of entries) if (isResumable(entry.effect)) entry.abort(why());
+      const stopListening = onAbort(late, abortLate);
+      await Promise.all(entries.map((entry) => entry.settled));
+      stopListening();
+    }
+  }
+
+  #landing(): readonly (readonly [string, Entry])[] {
+    return [...this.#byOwner].flatMap(([owner, entries]) =>
+      [...entries]
+        .filter(({ effect, isHeld }) => !isHeld && mustLand(effect))
+        .map((entry) => [owner, entry] as const),
+    );
+  }
+
   /**
    * Runs one effect, bounded by `timeoutMs` milliseconds. The driver gets the bound and should keep to it. After a
    * further `driverGraceMs` the effect fails with `timedOut`, so that no actor waits for ever, whatever a driver does.
@@ -160,6 +203,7 @@ export class Activity {
       deadlineMonoMs: since + timeoutMs,
       waiting: undefined,
       waits: [],
+      isHeld: false,
       abort: (reason) => controller.abort(reason),
       settled: Promise.resolve(),
     };
@@ -260,16 +304,27 @@ export class Activity {
           reject(thrown);
         }
       };
-      const timer = this.#clock.setTimeout(giveUp, timeoutMs + actorLimits.driverGraceMs);
+      let timer: TimerHandle | undefined;
+      const begin = (): Promise<T> => {
+        controller.signal.throwIfAborted();
+        return work();
+      };
+      const bound = (): void => {
+        timer = this.#clock.setTimeout(giveUp, timeoutMs + actorLimits.driverGraceMs);
+      };
       const settle = (act: () => void): void => {
-        this.#clock.clearTimeout(timer);
+        if (timer !== undefined) this.#clock.clearTimeout(timer);
         act();
       };
+      const held = this.gate.hold(entry.effect, controller.signal);
+      entry.isHeld = held !== undefined;
+      if (held === undefined) bound();
       // inside a promise, so that a driver that throws counts as rejecting; an effect aborted by now never begins
-      Promise.resolve()
+      (held ?? Promise.resolve())
         .then(() => {
-          controller.signal.throwIfAborted();
-          return work();
+          if (entry.isHeld) bound();
+          entry.isHeld = false;
+          return begin();
         })
         .then(
           (value) => settle(() => resolve(value)),
