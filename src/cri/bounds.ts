@@ -117,6 +117,23 @@ export const edgeLimits = {
   requestIdBytes: 8,
 } as const;
 
+/** Calls that another daemon answers in place of this one: see src/cri/call/call-switch.ts and docs/takeover.md. */
+export const relayLimits = {
+  /** Milliseconds between two attempts of a call while the other daemon can't be reached or is not ready. */
+  againMs: 50,
+  /** Milliseconds for which a call without a deadline is tried again: a daemon starts in less, a full node's too. */
+  reachMs: 60_000,
+  /** Bytes of events that wait for one client. Beyond it the client has to list again, as in `eventQueueBytes`. */
+  eventBytes: 32 * 1024 * 1024,
+  /**
+   * Milliseconds between the notice that a connection will end and its end: a client that has read it sends no further
+   * call, and calls that crossed it arrive in this time (RFC 9113, 6.8).
+   */
+  goAwayMs: 1000,
+  /** Events that are kept for daemons that hold event streams of before: as many as one client may be behind. */
+  keptEvents: 8192,
+} as const;
+
 /** What one CRI request may hold. src/cri/validate checks it before anything is created. */
 export const requestLimits = {
   /**

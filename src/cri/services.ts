@@ -57,6 +57,7 @@ export interface Services {
   readonly image: ServiceHandlers<typeof ImageService>;
   readonly runtimeStreams: ServiceStreams<typeof RuntimeService>;
   readonly imageStreams: ServiceStreams<typeof ImageService>;
+  readonly events: EventFeed;
   /** For `EdgeOptions`. */
   readonly namespaceOf: NonNullable<EdgeOptions['namespaceOf']>;
 }
@@ -64,7 +65,12 @@ export interface Services {
 /** The handlers of both services. */
 export function createServices(options: ServiceOptions): Services {
   const images = imageList(() => options.troupe.isPinned);
-  const feed = new EventFeed(options.troupe.directory, options.clock, options.eventsDropped);
+  const feed = new EventFeed(
+    options.troupe.directory,
+    options.clock,
+    options.eventsDropped,
+    options.eventsBefore,
+  );
   return {
     runtime: {
       version: version(options),
@@ -113,6 +119,7 @@ export function createServices(options: ServiceOptions): Services {
       streamPodSandboxMetrics: streamPodSandboxMetrics(options),
     },
     imageStreams: { streamImages: streamImages(options, images) },
+    events: feed,
     namespaceOf: (request) => namespaceOf(options.troupe.directory, request),
   };
 }

@@ -124,6 +124,41 @@ export const watchdogLimits = {
   answerMs: 20_000,
 } as const;
 
+/** The hand-over to another daemon: see src/daemon/takeover and docs/takeover.md. */
+export const takeOverLimits = {
+  /** Milliseconds for effects in progress to end; then they are aborted. Calls that change something wait as long. */
+  landMs: 5000,
+  /** Milliseconds for aborted effects to end. One that does not is a reason to refuse the take-over. */
+  abortMs: 10_000,
+  /** Milliseconds for accepted connections of streams to bring their request. */
+  upgradeMs: 500,
+  /** Milliseconds between two polls of something that has no event. */
+  pollMs: 10,
+  /** Milliseconds for a new daemon to recover a full node on a slow disk, as TimeoutStartSec. */
+  recoverMs: 120_000,
+  /** Milliseconds for the answer to any other message: it is written without a wait. */
+  answerMs: 10_000,
+  /** Milliseconds within which the lock is tried for: a child that is being started holds it until its execve. */
+  lockMs: 10_000,
+  /** Milliseconds after which a new daemon counts as good: it has made a janitor's round by then. */
+  probationMs: 15_000,
+  /** Milliseconds that systemd gets to start the unit again before the former daemon starts a successor. */
+  restartMs: 5000,
+  /** Successors that a daemon starts of its own: the next failure has the same reason. */
+  successors: 3,
+  /** Milliseconds that sessions of before are held: a day, after which few are in use. */
+  relayMs: 24 * 3_600_000,
+  /** Milliseconds between two polls of what a relay still holds, and between two attempts to follow. */
+  relayPollMs: 500,
+  /** Bytes of a frame, and frames of a message: 1000 unused URLs have requests of 64 MiB at most. */
+  frameBytes: 1024 * 1024,
+  frames: 96,
+  /** Daemons that hold sessions of before, of which a start takes note. */
+  relays: 64,
+  /** Bytes of the record of a relay. */
+  recordBytes: 4096,
+} as const;
+
 /** Programs in containers, as `exec`, `run` and `logs` show them (src/daemon/programs). */
 export const programLimits = {
   /** Bytes of a log that are read at once. */

@@ -33,6 +33,8 @@ import { VERSION } from './wiring/version.ts';
 import type { Daemon } from './wiring/wire.ts';
 
 const DEFAULT_CONFIG = '/etc/troupe/troupe.toml';
+/** Name of the error of src/daemon/takeover/taking.ts, which is loaded only when the daemon starts. */
+const TAKE_OVER_REFUSED = 'TakeOverRefused';
 /** The umask of services (systemd.exec(5), UMask=), which images expect; CRI-O sets the same. */
 const UMASK = 0o022;
 
@@ -64,6 +66,7 @@ async function main(argv: readonly string[]): Promise<void> {
     // nobody may read what a daemon says, and systemd waits for its end
     await (isDaemon ? Promise.race([written, pause(realClock(), hostLimits.lastWordsMs)]) : written);
     // systemd must not restart with a wrong configuration or command line
+    if (thrown instanceof FaultError && thrown.name === TAKE_OVER_REFUSED) exitNow(EXIT.takeOverRefused);
     exitNow(kind !== 'invalidRequest' ? EXIT.failed : isDaemon ? EXIT.config : usageCode(argv));
   }
 }
@@ -137,7 +140,10 @@ async function serve(line: CommandLine): Promise<void> {
   const hungUp = (): void => void (isHungUp = true);
   process.on('SIGHUP', hungUp);
   const started = performance.now();
-  const daemon = await startDaemon(config, log, undefined, socketsOfSystemd(log));
+  const daemon = await startDaemon(config, log, {
+    isTakingOver: line.flags.has('take-over'),
+    listening: socketsOfSystemd(log),
+  });
   if (problems.size > 0) daemon.noteDropIns(problems);
   daemon.noteFiles(files);
   daemon.troupe.onFailed((reason) => {
@@ -153,6 +159,7 @@ async function serve(line: CommandLine): Promise<void> {
   tuneProcess(daemon.troupe, realClock(), log);
   if (line.command === 'start') process.stdout.write(nextSteps(config, daemon.pageUrl));
   endWhenAsked(daemon, log);
+  void daemon.left.then(() => endAfterHandOver(daemon, log));
   const wasThere = line.options['config'] === undefined && hasFile;
   const onHangUp = reloadWhenAsked({
     daemon,
@@ -238,6 +245,15 @@ function endWhenAsked(daemon: Daemon, log: Logger): void {
     log.fatal({ reason }, 'another process listens on the CRI socket: draining, containers go on');
     end(EXIT.socketTaken);
   });
+}
+
+/** Another daemon serves, and nothing of before is left here. The service manager knows the other one. */
+async function endAfterHandOver(daemon: Daemon, log: Logger): Promise<void> {
+  log.info('handed over: no session of before is left');
+  await daemon
+    .stop()
+    .catch((thrown: unknown) => log.error({ reason: toFault(thrown).message }, 'stop: failed'));
+  exitNow(EXIT.ok);
 }
 
 async function notifySystemd(

@@ -6,7 +6,7 @@ import type { Directory } from '../../src/actors/directory/directory.ts';
 import type { ClockPort } from '../../src/ports/clock.ts';
 import type { ContainerView, SandboxView } from '../../src/actors/directory/views.ts';
 import { EventFeed } from '../../src/cri/call/event-feed.ts';
-import type { PodEvent, PodEventType } from '../../src/cri/call/event-feed.ts';
+import type { PodEvent, PodEventType } from '../../src/cri/call/pod-event.ts';
 
 const RANK: Readonly<Record<PodEventType, number>> = { created: 0, started: 1, stopped: 2, deleted: 3 };
 /** More than one step of the simulation can make. */

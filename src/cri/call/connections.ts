@@ -10,7 +10,7 @@ import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import { assert } from '../../base/assert.ts';
 import { HalfOpen } from '../../base/half-open.ts';
 import { halfOpenLimits, pieceLimits } from '../../base/bounds.ts';
-import { edgeLimits } from '../bounds.ts';
+import { edgeLimits, relayLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 
 export interface ConnectionsOptions {
@@ -33,6 +33,8 @@ interface Connection {
 
 /** Bytes of the answer to a ping: a frame header and 8 bytes (RFC 9113, 6.7). */
 const PONG_BYTES = 17;
+/** A GOAWAY with the highest possible stream announces the end of a connection and refuses no call (RFC 9113, 6.8). */
+const LAST_STREAM = 2 ** 31 - 1;
 /** An encoding that the RPC library does not know. Its answer, Unimplemented, quotes it. */
 const UNKNOWN_ENCODING = 'other than identity';
 
@@ -102,6 +104,19 @@ export class Connections {
       refuseCompressed(headers);
       this.#onStream(stream);
     });
+  }
+
+  /**
+   * Has each connection end once its calls have: announced first, so that no call is sent to a connection that is being
+   * closed (RFC 9113, 6.8). Later connections are not affected.
+   */
+  sendAway(): void {
+    const sessions = [...this.#all.values()].flatMap(({ session }) => session ?? []);
+    for (const session of sessions)
+      if (!session.destroyed) session.goaway(constants.NGHTTP2_NO_ERROR, LAST_STREAM);
+    this.#options.clock.setTimeout(() => {
+      for (const session of sessions) if (!session.destroyed) session.close();
+    }, relayLimits.goAwayMs);
   }
 
   /** Calls `done` when the last connection has closed. */

@@ -162,6 +162,11 @@ const ENDLESS: ReadonlySet<string> = new Set(['GetContainerEvents']);
 const READ =
   /^(?:List|Stream|Version$|Status$|RuntimeConfig$|ImageFsInfo$|(?:PodSandbox|Container|Image)Stat(?:us|s)$)/u;
 
+/** Whether this RPC, such as `ListContainers`, only reads. */
+export function isRead(rpc: string): boolean {
+  return READ.test(rpc);
+}
+
 const edges = new WeakMap<EdgeOptions, Edge>();
 
 /**
@@ -334,7 +339,7 @@ function contextOf(call: CallContext, cause: Cause, deadlineMonoMs: number | und
 
 /** Reads change nothing, and a kubelet makes dozens a second; of probes one runs each second in each pod. */
 function levelOfAnswer(rpc: string): 'trace' | 'debug' | 'info' {
-  if (READ.test(rpc)) return 'trace';
+  if (isRead(rpc)) return 'trace';
   return rpc === 'ExecSync' ? 'debug' : 'info';
 }
 

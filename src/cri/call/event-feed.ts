@@ -10,27 +10,12 @@ import { onAbort } from '../../base/abort.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { fault, FaultError } from '../../base/fault.ts';
 import { edgeLimits } from '../bounds.ts';
-
-export type PodEventType = 'created' | 'started' | 'stopped' | 'deleted';
-
-/** One change, with the pod as it was right after the change. */
-export interface PodEvent {
-  /** Id of the container, or of the sandbox itself. */
-  readonly id: string;
-  readonly type: PodEventType;
-  /** Increases from event to event, even when the wall clock is set back. */
-  readonly createdAtNs: bigint;
-  /** Undefined only when the sandbox was removed before its container. */
-  readonly sandbox: SandboxView | undefined;
-  /** The pod's containers that lists show. */
-  readonly containers: readonly ContainerView[];
-}
-
-/** Stage of a pod or container. Each later stage that it reaches is an event. */
-type Stage = 'unseen' | 'created' | 'started' | 'stopped';
+import { KeptEvents } from './kept-events.ts';
+import type { EventsBefore } from './kept-events.ts';
+import type { PodEvent, PodEventType, PodStage } from './pod-event.ts';
 
 /** The event of each stage. A container that ended before its start skips `started`. */
-const STEPS: readonly { readonly to: Stage; readonly type: PodEventType }[] = [
+const STEPS: readonly { readonly to: PodStage; readonly type: PodEventType }[] = [
   { to: 'created', type: 'created' },
   { to: 'started', type: 'started' },
   { to: 'stopped', type: 'stopped' },
@@ -39,21 +24,31 @@ const STEPS: readonly { readonly to: Stage; readonly type: PodEventType }[] = [
 export class EventFeed {
   readonly #directory: Directory;
   readonly #clock: Pick<ClockPort, 'nowNs'>;
-  readonly #stages = new Map<string, Stage>();
+  readonly #stages = new Map<string, PodStage>();
   readonly #streams = new Set<EventStream>();
   #lastNs = 0n;
+  /** Only after a hand-over: for the daemons that hold event streams of before. */
+  #kept: KeptEvents | undefined;
+  /** What the daemon before this one announced; until `announce` nothing else is. */
+  #before: EventsBefore | undefined;
+  #isMuted = false;
 
   readonly #dropped: (events: number) => void;
 
   /**
    * Listens from now on. Pods and containers that exist already cause no events.
    * @param dropped is called with the number of events that a client did not get, since its queue was full
+   * @param before of the daemon that has handed over; the changes since then become events with `announce`
    */
   constructor(
     directory: Directory,
     clock: Pick<ClockPort, 'nowNs'>,
     dropped: (events: number) => void = () => undefined,
+    before?: EventsBefore,
   ) {
+    this.#before = before;
+    this.#lastNs = before === undefined ? 0n : BigInt(before.lastNs);
+    this.#kept = before === undefined ? undefined : new KeptEvents(this.#lastNs);
     this.#directory = directory;
     this.#clock = clock;
     this.#dropped = dropped;
@@ -81,8 +76,48 @@ export class EventFeed {
     return stream;
   }
 
+  /** What a daemon that takes over has to know. Nothing is announced any more. */
+  handOver(): EventsBefore {
+    this.#isMuted = true;
+    const shown = [...this.#directory.sandboxes(), ...this.#directory.containers()].flatMap((view) => {
+      const stage = this.#stages.get(view.address) ?? 'unseen';
+      return stage === 'unseen' ? [] : [{ id: view.id, sandboxId: sandboxOf(view), stage }];
+    });
+    return { lastNs: String(this.#lastNs), shown };
+  }
+
+  /** After the recovery: the changes since the daemon before handed over become events. */
+  announce(): void {
+    const before = this.#before;
+    if (before === undefined) return;
+    this.#before = undefined;
+    const views = [...this.#directory.sandboxes(), ...this.#directory.containers()];
+    const known = new Set<string>(views.map(({ id }) => id));
+    const stages = new Map(before.shown.map(({ id, stage }) => [id, stage]));
+    for (const { id, sandboxId } of before.shown)
+      if (!known.has(id)) this.#send(id, 'deleted', this.#directory.sandbox(sandboxId), sandboxId);
+    for (const view of views) {
+      this.#stages.set(view.address, stages.get(view.id) ?? 'unseen');
+      this.#changed(view, false);
+    }
+  }
+
+  /** Events since this moment, and all later ones; undefined if they are not kept: the client has to list again. */
+  openSince(ns: bigint): EventStream | undefined {
+    const missed = this.#kept?.since(ns);
+    if (missed === undefined) return undefined;
+    const stream = this.open();
+    for (const event of missed) stream.push(event);
+    return stream;
+  }
+
+  /** No daemon holds event streams of before any more. */
+  stopKeeping(): void {
+    this.#kept = undefined;
+  }
+
   #changed(view: View, gone: boolean): void {
-    if (view.kind === 'pull') return;
+    if (view.kind === 'pull' || this.#before !== undefined) return;
     const before = this.#stages.get(view.address) ?? 'unseen';
     const now = stageOf(view);
     if (gone) this.#stages.delete(view.address);
@@ -95,29 +130,38 @@ export class EventFeed {
   }
 
   #emit(view: SandboxView | ContainerView, type: PodEventType): void {
-    if (!this.isWatched) return;
-    const sandboxId: SandboxId = view.kind === 'sandbox' ? view.id : view.spec.key.sandboxId;
+    const sandboxId = sandboxOf(view);
     // a sandbox that was just removed is reported with its last view
     const sandbox = view.kind === 'sandbox' ? view : this.#directory.sandbox(sandboxId);
+    this.#send(view.id, type, sandbox, sandboxId);
+  }
+
+  #send(id: string, type: PodEventType, sandbox: SandboxView | undefined, sandboxId: SandboxId): void {
+    if (this.#isMuted || (!this.isWatched && this.#kept === undefined)) return;
     const containers = this.#directory.containersOf(sandboxId).filter((one) => one.listed);
-    const event: PodEvent = { id: view.id, type, createdAtNs: this.stampNs(), sandbox, containers };
+    const event: PodEvent = { id, type, createdAtNs: this.stampNs(), sandbox, containers };
+    this.#kept?.add(event);
     for (const stream of [...this.#streams]) stream.push(event);
   }
 }
 
-const ORDER: readonly Stage[] = ['unseen', 'created', 'started', 'stopped'];
+function sandboxOf(view: SandboxView | ContainerView): SandboxId {
+  return view.kind === 'sandbox' ? view.id : view.spec.key.sandboxId;
+}
 
-function isPast(stage: Stage, step: Stage): boolean {
+const ORDER: readonly PodStage[] = ['unseen', 'created', 'started', 'stopped'];
+
+function isPast(stage: PodStage, step: PodStage): boolean {
   return ORDER.indexOf(stage) >= ORDER.indexOf(step);
 }
 
-function skips(view: SandboxView | ContainerView, now: Stage, step: Stage): boolean {
+function skips(view: SandboxView | ContainerView, now: PodStage, step: PodStage): boolean {
   return (
     step === 'started' && now === 'stopped' && view.kind === 'container' && view.startedAtNs === undefined
   );
 }
 
-function stageOf(view: SandboxView | ContainerView): Stage {
+function stageOf(view: SandboxView | ContainerView): PodStage {
   if (!view.listed) return 'unseen';
   if (view.kind === 'sandbox') return view.ready ? 'started' : 'stopped';
   if (view.criState === 'exited') return 'stopped';

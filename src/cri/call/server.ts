@@ -1,5 +1,5 @@
 /**
- * Serves both CRI services on a Unix socket, and drains them. This is the only file that uses the RPC library
+ * Serves both CRI services on a Unix socket, and drains them. This file and `relay.ts` alone use the RPC library
  * (grpc-js). It passes requests and answers as bytes: `edge.ts` decodes them.
  */
 import type { Http2Server, IncomingHttpHeaders } from 'node:http2';
@@ -74,6 +74,10 @@ export interface CriServer {
    * for calls in flight, then closes. Repeatable; the first call's `graceMs` applies.
    */
   drain(graceMs?: number): Promise<void>;
+  /** Asks clients to connect anew, which another daemon accepts; calls in flight go on. */
+  sendAway(): void;
+  /** Calls and streams in flight, and connections. */
+  readonly counts: { readonly calls: number; readonly connections: number };
   /** Aborts calls in flight, closes all connections and removes the socket file if it is still ours. Repeatable. */
   close(): Promise<void>;
 }
@@ -125,6 +129,14 @@ class GrpcOverSocket implements CriServer {
 
   async open(): Promise<void> {
     this.#socket = await this.#options.listen((socket) => this.#connections.accept(socket));
+  }
+
+  sendAway(): void {
+    this.#connections.sendAway();
+  }
+
+  get counts(): CriServer['counts'] {
+    return { calls: this.#inFlight.size + this.#streams.size, connections: this.#connections.size };
   }
 
   drain(graceMs: number = edgeLimits.drainMs): Promise<void> {

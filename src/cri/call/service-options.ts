@@ -5,6 +5,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import type { Troupe } from '../../actors/troupe.ts';
 import type { Conditions } from '../../base/conditions.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import type { EventsBefore } from './kept-events.ts';
 import type { UnreadUsage } from './unread-usage.ts';
 import type { UrlIssuer } from '../streaming/server.ts';
 
@@ -48,6 +49,8 @@ export interface ServiceOptions extends HostPolicy {
   };
   /** Gives troupe's own network the node's pod CIDR; throws `invalidRequest` unless it is one. */
   readonly usePodCidr?: (cidr: string) => Promise<void>;
+  /** Of the daemon that has handed over to this one. */
+  readonly eventsBefore?: EventsBefore | undefined;
   /** Issues the URLs of Exec, Attach and PortForward; without it these RPCs are Unimplemented. */
   readonly urls?: UrlIssuer;
 }

@@ -1,8 +1,8 @@
 /** PodEvent → CRI message. Pure. */
+import { create, toBinary } from '@bufbuild/protobuf';
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { ContainerEventResponseSchema } from '../../gen/runtime/v1/api_pb.ts';
-import { ContainerEventType } from '../../gen/runtime/v1/api_pb.ts';
-import type { PodEvent } from '../call/event-feed.ts';
+import { ContainerEventResponseSchema, ContainerEventType } from '../../gen/runtime/v1/api_pb.ts';
+import type { PodEvent } from '../call/pod-event.ts';
 import { containerStatusMessage, type ImageOf } from './container.ts';
 import { sandboxStatus } from './sandbox.ts';
 
@@ -12,6 +12,14 @@ const TYPE = {
   stopped: ContainerEventType.CONTAINER_STOPPED_EVENT,
   deleted: ContainerEventType.CONTAINER_DELETED_EVENT,
 } as const;
+
+/** The encoded message of an event. */
+export function podEventBytes(event: PodEvent, imageOf: ImageOf): Uint8Array {
+  return toBinary(
+    ContainerEventResponseSchema,
+    create(ContainerEventResponseSchema, podEvent(event, imageOf)),
+  );
+}
 
 export function podEvent(
   event: PodEvent,

@@ -2,7 +2,7 @@
  * The server behind the URLs of Exec, Attach and PortForward. It listens on loopback unless configured otherwise: its
  * clients are crictl on this machine, and the kubelet, which proxies the connections of its own clients.
  */
-import { STATUS_CODES, createServer } from 'node:http';
+import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Server as TlsServer } from 'node:https';
@@ -10,7 +10,6 @@ import { createServer as createListener } from 'node:net';
 import type { Server as Listener, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TimerHandle } from '../../ports/clock.ts';
-import type { RandomPort } from '../../ports/random.ts';
 import { HalfOpen } from '../../base/half-open.ts';
 import { FaultError, fail, fault, printable } from '../../base/fault.ts';
 import { halfOpenLimits } from '../../base/bounds.ts';
@@ -21,7 +20,7 @@ import type { ListenerOptions } from './listener.ts';
 import { ForwardSlots } from './forward-slots.ts';
 import { InboundQuota, countIn } from './inbound-quota.ts';
 import { negotiate, parsePath, refuseHost } from './handshake.ts';
-import type { Protocol, Refusal } from './handshake.ts';
+import type { Refusal } from './handshake.ts';
 import { parsePort } from './port-forward.ts';
 import { SessionQuota } from './session-quota.ts';
 import { requestBytes } from './stream-request.ts';
@@ -31,12 +30,12 @@ import type { SessionOptions, Upgraded } from './sessions.ts';
 import { movedBytes } from './transport.ts';
 import { TlsKeeper } from './tls.ts';
 import type { TlsFiles } from './tls.ts';
-import { TokenTable } from './tokens.ts';
+import type { TokenTable } from './tokens.ts';
 import type { StreamRequest } from './stream-request.ts';
-import { acceptKey } from './ws-connection.ts';
+import { refuseUpgrade, switching } from './upgrade-answers.ts';
 
 export interface StreamingOptions extends SessionOptions, Omit<ListenerOptions, 'log'> {
-  readonly random: Pick<RandomPort, 'token'>;
+  readonly tokens: TokenTable;
   /** Undefined for plain HTTP. */
   readonly tls: TlsFiles | undefined;
   /**
@@ -55,8 +54,8 @@ export interface UrlIssuer {
 export interface StreamingServer extends UrlIssuer {
   /** The port it listens on. */
   readonly port: number;
-  /** Open sessions, and unused URLs. */
-  readonly counts: { readonly sessions: number; readonly tokens: number };
+  /** Open sessions, unused URLs, and connections that are not upgraded yet. */
+  readonly counts: { readonly sessions: number; readonly tokens: number; readonly pending: number };
   /**
    * Reads other certificates; undefined for plain HTTP. The returned function uses them for new connections, and
    * sessions go on. Rejects, and changes nothing, when a file can't be used.
@@ -64,6 +63,8 @@ export interface StreamingServer extends UrlIssuer {
   prepareTls(files: TlsFiles | undefined): Promise<() => void>;
   /** Stops accepting; sessions, unused URLs and other holders of the listening descriptor go on. Repeatable. */
   release(): void;
+  /** Ends the sessions of a container or pod that has ended, as another process reports. */
+  endSessionsOf(id: string): void;
   /** Stops listening and ends all sessions, with a reason for their clients. Repeatable. */
   close(): Promise<void>;
 }
@@ -92,6 +93,8 @@ async function frontOf(files: TlsFiles | undefined, log: StreamingOptions['log']
 }
 
 interface Session {
+  /** The container or pod. */
+  readonly id: string;
   readonly controller: AbortController;
   readonly done: Promise<void>;
 }
@@ -117,7 +120,7 @@ class Streaming implements StreamingServer {
   constructor(options: StreamingOptions, front: Front) {
     this.#options = options;
     this.#front = front;
-    this.#tokens = new TokenTable(options.clock, options.random);
+    this.#tokens = options.tokens;
     this.#halfOpen = new HalfOpen<Socket>({
       clock: options.clock,
       most: halfOpenLimits.connections,
@@ -173,8 +176,8 @@ class Streaming implements StreamingServer {
     return typeof address === 'object' && address !== null ? address.port : 0;
   }
 
-  get counts(): { readonly sessions: number; readonly tokens: number } {
-    return { sessions: this.#sessions.size, tokens: this.#tokens.size };
+  get counts(): StreamingServer['counts'] {
+    return { sessions: this.#sessions.size, tokens: this.#tokens.size, pending: this.#halfOpen.size };
   }
 
   async urlFor(request: StreamRequest): Promise<string> {
@@ -202,23 +205,23 @@ class Streaming implements StreamingServer {
     const refusal = refuseHost(request.headers, this.#options.allowedHosts(), request.socket.localPort);
     if (refusal !== undefined) {
       this.#noteRefused(request, refusal);
-      return refuse(socket, refusal);
+      return refuseUpgrade(socket, refusal);
     }
     if (request.method !== 'GET' && request.method !== 'POST')
-      return refuse(socket, { status: 405, text: 'method not allowed: use GET or POST' });
+      return refuseUpgrade(socket, { status: 405, text: 'method not allowed: use GET or POST' });
     const path = parsePath(request.url ?? '');
     const wanted = path === undefined ? undefined : this.#tokens.take(path.kind, path.token);
     // the same answer for every unknown path and token, so that it reveals nothing
     if (path === undefined || wanted === undefined)
-      return refuse(socket, { status: 404, text: 'stream not found' });
+      return refuseUpgrade(socket, { status: 404, text: 'stream not found' });
     const protocol = negotiate(request.headers, wanted.kind);
-    if ('status' in protocol) return refuse(socket, protocol);
+    if ('status' in protocol) return refuseUpgrade(socket, protocol);
     const opened = { target: wanted.id, namespace: this.#namespaceOf(wanted), bytes: requestBytes(wanted) };
     const queryPorts = queryPortsOf(path.query);
     if (protocol.over === 'websocket' && wanted.kind === 'portforward') {
       const ports = wanted.ports.length > 0 ? wanted.ports : queryPorts;
       if (ports === undefined || ports.length === 0 || ports.length > streamLimits.webSocketPorts) {
-        return refuse(socket, {
+        return refuseUpgrade(socket, {
           status: 400,
           text: 'missing ports: add them to the query, such as ?port=80',
         });
@@ -226,7 +229,7 @@ class Streaming implements StreamingServer {
     }
     const slot = this.#closing === undefined ? this.#quota.take(opened) : undefined;
     if (slot === undefined)
-      return refuse(socket, {
+      return refuseUpgrade(socket, {
         status: 429,
         text: 'too many streams are open',
         headers: { 'Retry-After': '60' },
@@ -293,7 +296,7 @@ class Streaming implements StreamingServer {
       slot.release();
       this.#sessions.delete(session);
     });
-    const session: Session = { controller, done };
+    const session: Session = { id: request.id, controller, done };
     this.#sessions.add(session);
   }
 
@@ -320,6 +323,12 @@ class Streaming implements StreamingServer {
 
   release(): void {
     this.#listener?.close();
+  }
+
+  endSessionsOf(id: string): void {
+    const why = fault('cancelled', `${id} has ended`, { subject: id });
+    for (const session of this.#sessions)
+      if (session.id === id) session.controller.abort(new FaultError(why));
   }
 
   close(): Promise<void> {
@@ -355,32 +364,4 @@ function queryPortsOf(query: URLSearchParams): readonly number[] | undefined {
     .flatMap((text) => text.split(','))
     .map(parsePort);
   return ports.every((port) => port !== undefined) ? ports : undefined;
-}
-
-function switching(request: IncomingMessage, protocol: Protocol): string {
-  const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade'];
-  if (protocol.over === 'spdy') {
-    lines.push('Upgrade: SPDY/3.1');
-    if (protocol.name !== '') lines.push(`X-Stream-Protocol-Version: ${protocol.name}`);
-  } else {
-    const key = request.headers['sec-websocket-key'] ?? '';
-    lines.push(
-      'Upgrade: websocket',
-      `Sec-WebSocket-Accept: ${acceptKey(key)}`,
-      `Sec-WebSocket-Protocol: ${protocol.name}`,
-    );
-  }
-  return `${lines.join('\r\n')}\r\n\r\n`;
-}
-
-function refuse(socket: Duplex, { status, text, headers = {} }: Refusal): void {
-  const body = `${text}\n`;
-  const lines = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Refused'}`,
-    'Connection: close',
-    'Content-Type: text/plain; charset=utf-8',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
-  ];
-  socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
 }

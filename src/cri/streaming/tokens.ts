@@ -18,6 +18,14 @@ interface Entry {
   readonly untilMs: number;
 }
 
+/** An unused token as another process gets it: by its digest, since nobody needs the token itself. */
+export interface HandedToken {
+  readonly key: string;
+  readonly request: StreamRequest;
+  readonly namespace: string;
+  readonly leftMs: number;
+}
+
 export class TokenTable {
   readonly #clock: Pick<ClockPort, 'monoMs'>;
   readonly #random: Pick<RandomPort, 'token'>;
@@ -82,6 +90,28 @@ export class TokenTable {
     const entry = this.#entries.get(key);
     if (entry !== undefined) this.#drop(key, entry);
     return entry?.request.kind === kind ? entry.request : undefined;
+  }
+
+  /** Gives all unused tokens away, for another process. */
+  handOver(): readonly HandedToken[] {
+    this.#dropExpired();
+    const nowMs = this.#clock.monoMs();
+    return [...this.#entries].map(([key, entry]) => {
+      this.#drop(key, entry);
+      return { key, request: entry.request, namespace: entry.namespace, leftMs: entry.untilMs - nowMs };
+    });
+  }
+
+  /** Takes the tokens that another process has issued, before this table issues its first. */
+  takeOver(tokens: readonly HandedToken[]): void {
+    for (const { key, request, namespace, leftMs } of tokens.slice(0, streamLimits.tokens)) {
+      const bytes = requestBytes(request);
+      this.#bytes += bytes;
+      this.#byNamespace.add(namespace, 1);
+      this.#bytesByNamespace.add(namespace, bytes);
+      const untilMs = this.#clock.monoMs() + Math.min(leftMs, streamLimits.tokenMs);
+      this.#entries.set(key, { request, namespace, bytes, untilMs });
+    }
   }
 
   #dropExpired(): void {

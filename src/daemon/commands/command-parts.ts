@@ -16,6 +16,7 @@ export const ENDS_DAEMON = {
   0: 'after SIGTERM or SIGINT',
   1: 'the start failed, or the actors did: start it again',
   5: 'another process has taken the path of the CRI socket',
+  6: 'the daemon that runs has refused --take-over, and goes on',
   78: 'the command line or the configuration is wrong',
 };
 

@@ -10,7 +10,10 @@ export const DAEMON_COMMANDS = {
       'Serves the CRI until SIGTERM or SIGINT. Calls under way get 10 s then; containers go on, and the next start takes ' +
         'them up. SIGHUP reads the configuration again.',
     ],
-    options: { 'log-level': LOG_LEVEL },
+    options: {
+      'log-level': LOG_LEVEL,
+      'take-over': { help: 'replace the daemon that runs on the same directories; no call fails' },
+    },
     globals: PLACE,
     needs: 'config',
     examples: {

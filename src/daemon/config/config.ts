@@ -323,6 +323,12 @@ export function introspectionSocket(config: Config): string {
     : config.introspection.socket;
 }
 
+/** The environment, for a program that takes this daemon's place. */
+export function ownEnvironment(): Readonly<Record<string, string>> {
+  const { ...variables } = process.env;
+  return Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, value ?? '']));
+}
+
 /** What the choice of a form depends on. */
 export interface LogPlace {
   readonly isTerminal: boolean;

@@ -1,42 +1,22 @@
 /** Makes every driver and hands all of them to the actors as one object, `Ports`. wire.ts puts the servers on top. */
-import { rmdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { createTroupe } from '../../actors/start-actors.ts';
 import { noPlugins } from '../../ports/nri.ts';
-import type { HostPort } from '../../ports/host.ts';
 import type { Ports } from '../../ports/ports.ts';
 import type { ImageRecord, MachineLabels } from '../../ports/specs.ts';
-import { ledgerFold } from '../../actors/ledger/ledger.ts';
 import type { Ledger } from '../../actors/ledger/ledger.ts';
 import type { Troupe } from '../../actors/troupe.ts';
 import type { Log } from '../../base/log.ts';
-import { cgroupDirectories, detectCgroups } from '../../host/cgroups/cgroup-layout.ts';
-import type { CgroupLayout } from '../../host/kernel-thread/thread-protocol.ts';
 import { realClock } from '../../host/clock/clock.ts';
-import { lockDirectory } from '../../host/files/directory-lock.ts';
-import { checkFfi } from '../../host/ffi/check.ts';
-import { endEarlierHelpers } from '../../host/process/helpers.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
-import { WritableWatch } from '../../host/files/writable-watch.ts';
-import { stopKernelThread } from '../../host/kernel-thread/kernel-thread.ts';
-import { namesIfDirectory } from '../../host/files/names-of.ts';
-import { releasePinRoot } from '../../host/namespaces/namespaces.ts';
 import { realRandom } from '../../host/clock/random.ts';
-import { isSlice } from '../../host/cgroups/slices.ts';
 import { isValidLabel, policyLabels, privilegedOf, selinuxIsEnabled } from '../../host/security/selinux.ts';
 import { createStatsDriver } from '../../host/usage/stats-driver.ts';
 import type { StatsDriver } from '../../host/usage/stats-driver.ts';
-import { onMountCallsRefused } from '../../host/mounts/mount-places.ts';
-import { createHostDriver } from '../../host/sandbox/sandbox-driver.ts';
-import { troupeCharts } from '../../introspection/charts.ts';
 import { FlightWriter } from '../../introspection/flight/writer.ts';
 import { Recorder } from '../../introspection/recorder.ts';
 import { onTransition } from '../../introspection/transitions.ts';
-import { meteredDisk } from '../../introspection/metrics-ports.ts';
-import { openDisk } from '../../journal/disk.ts';
-import { openJournal, readJournal } from '../../journal/journal.ts';
 import type { NetworkDriver } from '../../network/driver.ts';
 import type { NriDriver } from '../../nri/driver.ts';
 import type { LiveRegistries } from '../../oci/images/registry/live-registries.ts';
@@ -53,25 +33,28 @@ import type { Config, ConfigNow } from '../config/config-schema.ts';
 import { flightDirectory, openFlight } from './flight-files.ts';
 import { handlersOf } from './handlers.ts';
 import type { ProbedJournal } from './life.ts';
+import { holdNode, journalDirectory } from './hold-node.ts';
+import type { BasePorts, Start } from './hold-node.ts';
+import { endsOf } from './release-node.ts';
+import type { NodeEnds } from './release-node.ts';
+import { watchedHost } from './watched-host.ts';
+import type { WatchedHost } from './watched-host.ts';
 import { lostFacts } from './journal-damage.ts';
-import { makeOwnDirectories, makePins, makeTopDirectory } from './own-directories.ts';
-import { platformOrPlain } from './machine-platform.ts';
+import { makePins } from './own-directories.ts';
 import { watchNodeFiles } from './node-files.ts';
 import type { NodeFiles } from './node-files.ts';
 import { networkChoice, networkDriver } from './network.ts';
 import { createNri } from './nri.ts';
-import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
-import { orLater, orWithout } from './optional-part.ts';
+import { orLater } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
 import { policyDriver } from './policy.ts';
-import { liveRegistries, namespacedCredentials, registriesPaths, registryClient } from './registry.ts';
+import { namespacedCredentials, registriesPaths, registryClient } from './registry.ts';
 import { checkpointDriver, runtimeDriver } from './runtime.ts';
-import { Rechecked, whileThere } from './rechecked.ts';
 import { isUsable, openStore, storageDriver, whenUsable } from './storage.ts';
 import { transitionLog } from './transition-log.ts';
 
-export interface Assembly {
+export interface Assembly extends NodeEnds {
   readonly ports: Ports;
   readonly troupe: Troupe;
   readonly recorder: Recorder;
@@ -96,8 +79,6 @@ export interface Assembly {
   readonly now: ConfigNow;
   /** Puts another configuration into effect. Rejects, and changes nothing, if it can't be used. */
   reload(fresh: Config): Promise<void>;
-  /** To be called after the actors were drained: ends watches and threads, closes the journal, releases the lock. */
-  release(): Promise<void>;
 }
 
 /** Lets a test wrap the drivers; the daemon does not. */
@@ -111,17 +92,17 @@ export async function assemble(
   config: Config,
   log: Log,
   around: AroundPorts = (ports) => ports,
+  isTakingOver = false,
 ): Promise<Assembly> {
-  checkFfi();
   let inEffect = config;
   const now: ConfigNow = () => inEffect;
-  const handed: Handed = { clock: realClock(), random: realRandom(), log };
+  const handed: BasePorts = { clock: realClock(), random: realRandom(), log };
   const layout = createLayout(config);
-  const start = await takeOver(config, layout, handed);
-  const { lock, observability, part, opened, cgroups } = start;
+  const start = await holdNode(config, layout, handed, isTakingOver);
+  const { observability, part, opened } = start;
   const apparmor = setUpApparmor(part, log);
   const drivers = await openDrivers(now, layout, start, handed, apparmor);
-  const { nri, store, runtime, network, live, host, stats } = drivers;
+  const { nri, runtime, network, live } = drivers;
   const streams = await runtime.streams();
   const { conditions } = observability;
   const nodeFiles = watchNodeFiles(now, { live, network, conditions, clock: handed.clock });
@@ -155,20 +136,11 @@ export async function assemble(
       observability.reload(fresh);
       nodeFiles.noteOwn(new Map());
     },
-    release: async () => {
-      await observability.close();
-      for (const one of [streams, runtime, store, live, nodeFiles, stats, host, start.rechecked]) one.close();
-      await Promise.all([store.driver.close?.(), network.stop(), opened.close(), stopKernelThread()]);
-      await tidy(layout, cgroups, config.cgroup.parent);
-      await flight.close();
-      await lock.release();
-    },
+    ...endsOf({ config, layout, log, start, drivers, streams, nodeFiles, flight }),
   };
 }
 
-type Handed = Pick<Ports, 'clock' | 'random' | 'log'>;
-
-function flightWriter(layout: Layout, handed: Handed, { flight }: Observability): FlightWriter {
+function flightWriter(layout: Layout, handed: BasePorts, { flight }: Observability): FlightWriter {
   return new FlightWriter({
     ...handed,
     flight,
@@ -176,45 +148,6 @@ function flightWriter(layout: Layout, handed: Handed, { flight }: Observability)
     open: () => openFlight(flightDirectory(layout.root)),
   });
 }
-
-/**
- * The parts that every start needs, and the end of an earlier daemon's helpers. Until the journal was read, nothing in
- * root and state is changed: it may be one of a newer version (F93).
- */
-async function takeOver(config: Config, layout: Layout, handed: Handed) {
-  const { clock, log } = handed;
-  await makeTopDirectory(layout.root);
-  const lock = await lockDirectory(layout.root);
-  const observability = createObservability(config, troupeCharts, handed);
-  const { conditions } = observability;
-  const part: PartReport = { clock, conditions };
-  const rechecked = new Rechecked(clock, conditions);
-  const disk = meteredDisk(await openDisk(journalDirectory(layout)), clock, (ms, isOk) =>
-    observability.metrics.journalSync(ms, isOk),
-  );
-  const [read, cgroups, platform, live] = await Promise.all([
-    readJournal(disk, ledgerFold),
-    detectCgroups(),
-    platformOrPlain(part),
-    // reads the node's files and starts no program, so it need not come after the helpers
-    liveRegistries(config, clock, log),
-  ]);
-  await makeTopDirectory(layout.state);
-  for (const moved of await makeOwnDirectories(layout)) rechecked.report(moved, whileThere(moved));
-  const [opened] = await Promise.all([
-    openJournal({ disk, fold: ledgerFold, log, clock }, read),
-    orWithout(
-      part,
-      'helpers of an earlier boot',
-      () => endEarlierHelpers({ file: layout.helpersFile, ...handed }),
-      undefined,
-      Infinity,
-    ),
-  ]);
-  return { lock, observability, part, rechecked, opened, cgroups, platform, live };
-}
-
-type Start = Awaited<ReturnType<typeof takeOver>>;
 
 interface Drivers {
   /** Undefined if not configured. */
@@ -232,7 +165,7 @@ async function openDrivers(
   now: ConfigNow,
   layout: Layout,
   start: Start,
-  { clock, random, log }: Handed,
+  { clock, random, log }: BasePorts,
   apparmor: Promise<ApparmorSetup>,
 ): Promise<Drivers> {
   const config = now();
@@ -247,7 +180,7 @@ async function openDrivers(
     rechecked,
   });
   const [runtime, network] = await Promise.all([
-    runtimeDriver(now, layout, cgroups, part, log, apparmor, nri),
+    runtimeDriver(now, layout, start, log, apparmor, nri),
     networkDriver(config, layout, part, log, (run) => observability.metrics.outcomes.ran(run)),
     orLater(part, 'directory of namespaces', () => makePins(layout.pinsDir, rechecked)),
   ]);
@@ -267,7 +200,7 @@ async function portsOf(
   now: ConfigNow,
   layout: Layout,
   start: Start,
-  handed: Handed,
+  handed: BasePorts,
   drivers: Drivers,
 ): Promise<Ports> {
   const { clock, random, log } = handed;
@@ -317,10 +250,6 @@ function ingestsOf(store: LayerStore, { conditions }: PartReport, log: Log): Ing
   });
 }
 
-function journalDirectory({ root }: Layout): string {
-  return join(root, 'journal');
-}
-
 /** The policy's labels for containers; undefined without SELinux. */
 async function machineLabels(): Promise<MachineLabels | undefined> {
   if (!(await selinuxIsEnabled())) return undefined;
@@ -357,40 +286,4 @@ function makeActors(
   recorder.attach(troupe.directory);
   observability.watch(troupe);
   return { troupe, recorder };
-}
-
-/** Removes directories that only pods need if no pod is left; with pods, both removals fail harmlessly. */
-async function tidy(layout: Layout, cgroups: CgroupLayout, cgroupParent: string): Promise<void> {
-  // a directory that could not be made or read must not keep the daemon from stopping
-  const pins = await namesIfDirectory(layout.pinsDir).catch(() => ['unknown']);
-  if (pins.length === 0) await releasePinRoot(layout.pinsDir).catch(() => undefined);
-  // slices belong to systemd
-  if (isSlice(cgroupParent)) return;
-  for (const directory of cgroupDirectories(cgroups, cgroupParent))
-    await rmdir(directory).catch(() => undefined);
-}
-
-type WatchedHost = HostPort & { readonly close: () => void };
-
-/** The host driver, which also reports whether our directories are writable. */
-function watchedHost(
-  layout: Layout,
-  cgroups: CgroupLayout,
-  imagesRoot: string,
-  clock: Ports['clock'],
-  log: Log,
-): WatchedHost {
-  const writable = new WritableWatch([layout.root, layout.state, imagesRoot], clock, log);
-  writable.start();
-  onMountCallsRefused((reason) =>
-    log.info({ reason }, 'list mounts by their ids failed, table of mounts read instead'),
-  );
-  const driver = createHostDriver({
-    layout,
-    cgroups,
-    clock,
-    hostResolvConf: '/etc/resolv.conf',
-    hostHosts: '/etc/hosts',
-  });
-  return { ...driver, writeRefusal: () => writable.refusal, close: () => writable.close() };
 }

@@ -2,8 +2,8 @@
 import type { Socket } from 'node:net';
 import type { Ports } from '../../ports/ports.ts';
 import { socketLimits } from '../../host/bounds.ts';
-import type { CriServerOptions } from '../../cri/call/server.ts';
 import { listenPrivately } from '../../host/io/private-socket.ts';
+import type { PrivateSocket } from '../../host/io/private-socket.ts';
 import { peerOf } from '../../host/io/socket-peer.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
 import type { SocketPeer } from '../../host/io/socket-peer.ts';
@@ -22,13 +22,13 @@ export function nameOtherUsers(log: Ports['log'], ownUid: number): (socket: Sock
   };
 }
 
-/** The `listen` option of `startCriServer`; `onTaken` as in PrivateSocketOptions. */
+/** Listens on the CRI's socket; `onTaken` and `given` as in PrivateSocketOptions. */
 export function criSocket(
   path: string,
   { clock, log }: Pick<Ports, 'clock' | 'log'>,
   sockets: ListeningSockets,
   onTaken: (listener: SocketPeer) => void,
-): CriServerOptions['listen'] {
+): (onConnection: (socket: Socket) => void) => Promise<PrivateSocket> {
   const name = nameOtherUsers(log, process.geteuid?.() ?? 0);
   return async (onConnection) => {
     // calls of clients that have connected since the last daemon ended would be refused during the recovery

@@ -50,11 +50,19 @@ export class ListeningSockets {
 
   constructor(options: SocketsOptions) {
     this.#options = options;
-    for (const [name, fds] of options.passed) this.#passed.set(name, fds.flatMap(closedOnExec));
+    this.add(options.passed);
     for (const name of [...this.#passed.keys()].filter((one) => !isSocketName(one))) {
       options.log.warn({ name }, 'passed descriptor is not used: unknown name');
       for (const fd of this.#take(name)) closeFd(fd);
       void this.#send(`FDSTOREREMOVE=1\nFDNAME=${name}`);
+    }
+  }
+
+  /** What another process has given, in place of what was passed before under the same name. */
+  add(passed: ReadonlyMap<string, readonly number[]>): void {
+    for (const [name, fds] of passed) {
+      for (const fd of this.#take(name)) closeFd(fd);
+      this.#passed.set(name, fds.flatMap(closedOnExec));
     }
   }
 

@@ -30,8 +30,15 @@ import { systemdOf } from './systemd.ts';
 export async function runtimeDriver(
   now: ConfigNow,
   layout: Layout,
-  cgroups: CgroupLayout,
-  { clock, conditions }: PartReport,
+  {
+    cgroups,
+    part: { clock, conditions },
+    heldSessions,
+  }: {
+    readonly cgroups: CgroupLayout;
+    readonly part: PartReport;
+    readonly heldSessions?: Promise<void> | undefined;
+  },
   log: Log,
   apparmor: Promise<ApparmorSetup>,
   nri: NriDriver | undefined,
@@ -61,6 +68,7 @@ export async function runtimeDriver(
     bundles,
     cgroups,
     conditions,
+    heldSessions,
     handlers: await handlersOf(config),
     monitorPath: await monitorOf(config),
     logBytesMax: () => {
@@ -71,19 +79,20 @@ export async function runtimeDriver(
     defaultHandler: config.runtime.default_handler,
     checkpoints: { taken: config.runtime.criu !== '', restored: config.runtime.restore },
     ...(await systemdOf(config, clock)),
-    userNamespaces: async () => {
-      const problem = await userNamespacesProblem({
-        program: layout.usernsProgram,
-        directory: layout.root,
-        clock,
-      });
-      if (problem !== undefined)
-        log.info({ problem }, 'user namespaces of pods: not available on this machine');
-      return problem === undefined;
-    },
+    userNamespaces: () => supportsUserNamespaces(layout, clock, log),
   });
   await driver.open();
   return driver;
+}
+
+async function supportsUserNamespaces(
+  { usernsProgram, root }: Layout,
+  clock: PartReport['clock'],
+  log: Log,
+): Promise<boolean> {
+  const problem = await userNamespacesProblem({ program: usernsProgram, directory: root, clock });
+  if (problem !== undefined) log.info({ problem }, 'user namespaces of pods: not available on this machine');
+  return problem === undefined;
 }
 
 /** The configured limits of containers' processes; a change is logged where this daemon may not set as much. */

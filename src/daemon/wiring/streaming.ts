@@ -6,9 +6,12 @@ import type { Log } from '../../base/log.ts';
 import { AF_INET, AF_INET6 } from '../../host/ffi/constants.ts';
 import { closeFd } from '../../host/io/descriptors.ts';
 import { whyNotListening } from '../../host/io/listening.ts';
-import { launchLimits } from '../bounds.ts';
+import { launchLimits, takeOverLimits } from '../bounds.ts';
 import { startStreaming } from '../../cri/streaming/server.ts';
 import type { StreamingServer, UrlIssuer } from '../../cri/streaming/server.ts';
+import { TokenTable } from '../../cri/streaming/tokens.ts';
+import type { HandedToken } from '../../cri/streaming/tokens.ts';
+import { pause } from '../../host/clock/wait.ts';
 import type { TlsFiles } from '../../cri/streaming/tls.ts';
 import type { Assembly } from './assemble.ts';
 import { defaultConfig } from '../config/config-schema.ts';
@@ -19,6 +22,10 @@ import { LatePart } from './optional-part.ts';
 export interface Streams extends UrlIssuer {
   /** Begins to serve, unless a request for a URL has begun it. Settles within the bound of a part of the start. */
   start(): Promise<void>;
+  /** What it serves now; undefined before it does. */
+  readonly server: StreamingServer | undefined;
+  /** For a daemon that takes over: stops accepting, and gives unused URLs away. */
+  yieldTo(): Promise<readonly HandedToken[]>;
   /** Reads the certificates of another configuration; the returned function uses them. Rejects if a file is bad. */
   prepare(fresh: Config): Promise<() => void>;
   close(): Promise<void>;
@@ -28,20 +35,40 @@ export interface Streams extends UrlIssuer {
  * The server of exec, attach and port-forward, which is not started here. A taken port or an unreadable certificate
  * does not end the start: it is reported, and tried again with each request for a URL and periodically.
  */
-export function lateStreams(now: ConfigNow, assembly: Assembly, sockets: ListeningSockets): Streams {
+export function lateStreams(
+  now: ConfigNow,
+  assembly: Assembly,
+  sockets: ListeningSockets,
+  handed: readonly HandedToken[],
+): Streams {
   const {
-    ports: { clock },
+    ports: { clock, random },
     observability: { conditions },
   } = assembly;
+  const tokens = new TokenTable(clock, random);
+  tokens.takeOver(handed);
   const server = new LatePart(
     { clock, conditions },
     'streaming server',
-    () => startStreams(now, assembly, sockets),
+    () => startStreams(now, assembly, sockets, tokens),
     {
       againMs: launchLimits.partAgainMs,
     },
   );
   return {
+    get server() {
+      return server.value;
+    },
+    yieldTo: async () => {
+      const serving = server.value;
+      if (serving === undefined) return tokens.handOver();
+      serving.release();
+      // a connection that was accepted here brings its token here
+      const untilMs = clock.monoMs() + takeOverLimits.upgradeMs;
+      while (serving.counts.pending > 0 && clock.monoMs() < untilMs)
+        await pause(clock, takeOverLimits.pollMs);
+      return tokens.handOver();
+    },
     start: () => server.start(),
     urlFor: async (request) => (await server.now()).urlFor(request),
     // a server that does not serve yet reads them when it starts
@@ -78,16 +105,17 @@ async function startStreams(
   now: ConfigNow,
   { ports, troupe, streams }: Assembly,
   sockets: ListeningSockets,
+  tokens: TokenTable,
 ): Promise<StreamingServer> {
-  const { clock, random, log } = ports;
+  const { clock, log } = ports;
   const { streaming } = now();
   const server = await startStreaming({
     directory: troupe.directory,
     activity: troupe.activity,
     streams,
     clock,
-    random,
     log,
+    tokens,
     address: addressOf(streaming),
     port: streaming.port,
     ...tcpOnly(sockets.optionsFor('streaming'), log),

@@ -5,41 +5,39 @@ import { launchLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { edgeMethods, edgeStreams } from '../../cri/call/edge.ts';
 import { startCriServer } from '../../cri/call/server.ts';
-import type { CriServer, CriServerOptions } from '../../cri/call/server.ts';
+import type { CriServer } from '../../cri/call/server.ts';
+import { CallSwitch } from '../../cri/call/call-switch.ts';
+import type { EventFeed } from '../../cri/call/event-feed.ts';
 import { createServices } from '../../cri/services.ts';
 import { UnreadUsage } from '../../cri/call/unread-usage.ts';
 import type { UrlIssuer } from '../../cri/streaming/server.ts';
-import { hostLimits } from '../../host/bounds.ts';
-import { within } from '../../host/clock/wait.ts';
-import { DiskSpaces } from '../../host/files/disk-spaces.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
 import { heapGuard } from '../../host/tuning/memory.ts';
-import { bootId } from '../../host/process/process-identity.ts';
-import { listenPrivately } from '../../host/io/private-socket.ts';
+import { checkFfi } from '../../host/ffi/check.ts';
 import { selinuxIsEnabled } from '../../host/security/selinux.ts';
 import { refuseDumps } from '../../host/security/undumpable.ts';
 import { shownSpecs } from '../../oci/runtime/container/shown-spec.ts';
 import { CAPABILITY_NAMES } from '../../oci/runtime/spec/capabilities.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../../oci/runtime/spec/masked.ts';
-import { troupeCharts } from '../../introspection/charts.ts';
-import { FlightHistory } from '../../introspection/flight/history.ts';
 import { startIntrospection } from '../../introspection/server.ts';
 import type { IntrospectionServer } from '../../introspection/server.ts';
-import { startWeb } from '../../introspection/web-server.ts';
 import type { WebServer } from '../../introspection/web-server.ts';
-import { accessToken } from '../../introspection/web-token.ts';
-import type { IntrospectionOptions } from '../../introspection/service.ts';
 import { assemble } from './assemble.ts';
 import type { AroundPorts, Assembly } from './assemble.ts';
-import { introspectionSocket } from '../config/config.ts';
 import type { Config } from '../config/config-schema.ts';
-import { criSocket } from './cri-socket.ts';
-import { flightDirectory, pastFlight } from './flight-files.ts';
+import type { Inheritance } from '../takeover/taking.ts';
+import type { HandOver } from './hand-over.ts';
+import type { HeldSocket } from './held-socket.ts';
+import { introspectionOptions } from './introspected.ts';
+import type { ConfigViews } from './introspected.ts';
+import { servePage } from './page.ts';
+import { handOverOf, socketsOf, takeOverFrom } from './take-over.ts';
+import type { Sockets } from './take-over.ts';
 import { nriStartMs } from './nri.ts';
 import { socketsOfSystemd } from './listening-sockets.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
 import { daemonLife } from './life.ts';
-import { MetricsListener, tokenFile } from './metrics.ts';
+import { MetricsListener } from './metrics.ts';
 import { LatePart, orWithout } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
 import { planReload } from './reload.ts';
@@ -63,63 +61,76 @@ export interface Daemon {
   noteFiles(files: readonly string[]): void;
   /** Reports in Status why the configuration can't be reloaded; undefined once it can. */
   noteRefusal(reason: string | undefined): void;
+  /** Settles once another daemon serves, and this one holds nothing of before any more. */
+  readonly left: Promise<void>;
   /** Refuses new calls, waits for those under way; containers go on. */
   stop(): Promise<void>;
 }
 
-type ConfigViews = Pick<
-  IntrospectionOptions,
-  'configView' | 'configRefusal' | 'configWaiting' | 'configFiles'
-> & {
-  readonly configView: () => Config;
-};
+export interface StartOptions {
+  readonly around?: AroundPorts | undefined;
+  /** Takes over from the daemon that runs on the same directories, if one does. */
+  readonly isTakingOver?: boolean;
+  readonly listening?: ListeningSockets;
+}
 
-/** Starts everything; the socket answers Unavailable until the recovery is done. */
+/**
+ * Starts everything; the socket answers Unavailable until the recovery is done. Throws TakeOverRefused where the daemon
+ * that runs does not hand over: it goes on.
+ */
 export async function startDaemon(
   config: Config,
   log: Log,
-  around?: AroundPorts,
-  sockets: ListeningSockets = socketsOfSystemd(log),
+  { around, isTakingOver = false, listening = socketsOfSystemd(log) }: StartOptions = {},
 ): Promise<Daemon> {
   refuseDumps();
   checkStreaming(config);
-  const assembly = await assemble(config, log, around);
+  checkFfi();
+  const inherited = isTakingOver ? await takeOverFrom(config, log) : undefined;
+  if (inherited !== undefined) listening.add(inherited.sockets());
+  const assembly = await assemble(config, log, around, inherited !== undefined);
   const { troupe, release } = assembly;
   const last: LastReload = { refusal: undefined, waiting: [], files: [] };
   const views = configViews(assembly.now, last);
   const part = { clock: assembly.ports.clock, conditions: assembly.observability.conditions };
-  const late = lateParts(config, assembly, views, { part, sockets });
-  const { streaming, introspection, web, metrics, nri } = late;
   const taken = Promise.withResolvers<string>();
-  const listen = criSocket(config.socket, assembly.ports, sockets, ({ pid, uid }) =>
-    taken.resolve(`process ${pid} of uid ${uid} listens on ${config.socket} now`),
-  );
-  const opening = serve(config, assembly, streaming, views, listen);
-  await Promise.all([
-    sockets.isPassed('cri') ? noted(opening) : opening,
-    introspection.start(),
-    web.start(),
-    metrics.start(),
-  ]).catch(async (thrown: unknown) => {
-    // a failed start leaves no mount and no lock of its own; those of existing pods stay
-    await Promise.allSettled([introspection.close(), web.close(), metrics.close()]);
-    await release();
-    throw thrown;
-  });
+  const sockets = socketsOf(config, assembly, listening, inherited !== undefined, taken.resolve);
+  const late = lateParts(config, assembly, views, { part, listening, sockets, inherited });
+  const { streaming, web, nri } = late;
+  const opening = serve(config, assembly, streaming, views, sockets.cri, inherited);
+  await startServers(listening.isPassed('cri') ? noted(opening) : opening, late, release);
   await adoptStores(config, assembly, part);
   await troupe.start();
-  sockets.noteRecovered();
-  const server = await opening;
+  listening.noteRecovered();
+  const served = await opening;
   // after the recovery, since plugins receive the list of pods and containers. Pods that come now wait for the plugins
   // of the directory. If a required plugin did not start, the validator refuses each container
   await nri.start();
   // last: no list of pods needs it, and a request for a URL starts it before
   await streaming.start();
   const endLife = daemonLife(assembly);
+  served.events.announce();
+  await inherited?.pass();
+  const handOver = await handOverOf({
+    ...served,
+    ...sockets,
+    config,
+    assembly,
+    streaming,
+    listening,
+    closeRest: () => {
+      // its journal is about to be closed
+      endLife();
+      return closeRest(assembly, late);
+    },
+  });
+  await sockets.cri.begin();
+  await inherited?.serving();
   return {
     troupe,
     pageUrl: web.value?.url,
     socketTaken: taken.promise,
+    left: handOver.left,
     reload: (fresh) => reload(fresh, assembly, late, last),
     noteDropIns: (problems) => assembly.nodeFiles.noteOwn(problems),
     noteFiles: (files) => {
@@ -131,14 +142,29 @@ export async function startDaemon(
     },
     stop: () => {
       endLife();
-      return stopAll(assembly, late, server);
+      return stopAll(assembly, late, served.server, handOver);
     },
   };
 }
 
 /** For a promise that is awaited later: until then its failure is no unhandled one. */
-function noted(later: Promise<unknown>): void {
+async function noted(later: Promise<unknown>): Promise<void> {
   later.catch(() => undefined);
+}
+
+/** A failed start leaves no mount and no lock of its own; those of existing pods stay. */
+async function startServers(
+  opening: Promise<unknown>,
+  { introspection, web, metrics }: LateParts,
+  release: () => Promise<void>,
+): Promise<void> {
+  try {
+    await Promise.all([opening, introspection.start(), web.start(), metrics.start()]);
+  } catch (thrown) {
+    await Promise.allSettled([introspection.close(), web.close(), metrics.close()]);
+    await release();
+    throw thrown;
+  }
 }
 
 function configViews(now: () => Config, last: LastReload): ConfigViews {
@@ -207,9 +233,18 @@ function lateParts(
   config: Config,
   assembly: Assembly,
   views: ConfigViews,
-  { part, sockets }: { readonly part: PartReport; readonly sockets: ListeningSockets },
+  {
+    part,
+    listening,
+    sockets,
+    inherited,
+  }: {
+    readonly part: PartReport;
+    readonly listening: ListeningSockets;
+    readonly sockets: Sockets;
+    readonly inherited: Inheritance | undefined;
+  },
 ): LateParts {
-  const { ports } = assembly;
   const options = introspectionOptions(config, assembly, views, () => page.value);
   const again = { againMs: launchLimits.partAgainMs };
   const page = new LatePart(
@@ -219,11 +254,11 @@ function lateParts(
     again,
   );
   return {
-    streaming: lateStreams(assembly.now, assembly, sockets),
+    streaming: lateStreams(assembly.now, assembly, listening, inherited?.tokens ?? []),
     introspection: new LatePart(
       part,
       'introspection socket',
-      () => introspect(config, options, ports.log, sockets),
+      () => startIntrospection({ ...options, listen: sockets.introspection.listen }),
       again,
     ),
     web: page,
@@ -235,17 +270,33 @@ function lateParts(
   };
 }
 
+/** Closes what another daemon that takes over binds anew: page, metrics, plugins' socket. */
+async function closeRest({ nri }: Assembly, late: LateParts): Promise<void> {
+  await late.nri.close();
+  await Promise.all([nri?.close(), late.web.close(), late.metrics.close()]);
+}
+
 /** Drains calls and actors, closes the servers, then releases the drivers. */
 async function stopAll(
   { troupe, nri, release }: Assembly,
   late: LateParts,
   server: CriServer,
+  handOver: HandOver,
 ): Promise<void> {
-  await Promise.all([server.drain(), troupe.drain(), late.streaming.close()]);
+  await handOver.stop();
+  // the actors of a daemon that has handed over do not settle any more
+  const drained = handOver.isYielded ? undefined : troupe.drain();
+  await Promise.all([server.drain(handOver.isYielded ? 0 : undefined), drained, late.streaming.close()]);
   await late.nri.close();
   await nri?.close();
   await Promise.all([server.close(), late.introspection.close(), late.web.close(), late.metrics.close()]);
   await release();
+}
+
+interface Served {
+  readonly server: CriServer;
+  readonly calls: CallSwitch;
+  readonly events: EventFeed;
 }
 
 async function serve(
@@ -253,8 +304,9 @@ async function serve(
   { ports, troupe, observability, apparmor, lostFacts, usePodCidr }: Assembly,
   urls: UrlIssuer,
   views: ConfigViews,
-  listen: CriServerOptions['listen'],
-): Promise<CriServer> {
+  socket: HeldSocket,
+  inherited: Inheritance | undefined,
+): Promise<Served> {
   const { clock, random, log } = ports;
   const services = createServices({
     troupe,
@@ -280,8 +332,10 @@ async function serve(
     eventsDropped: (events) => observability.metrics.outcomes.dropped('GetContainerEvents', events),
     unread: new UnreadUsage(log, clock),
     specs: shownSpecs(createLayout(config)),
+    eventsBefore: inherited?.events,
     urls,
   });
+  const { events, ...handlers } = services;
   const edge = {
     clock,
     random,
@@ -289,106 +343,15 @@ async function serve(
     notReadyReason: () => troupe.notReadyReason(),
     memoryRefusal: heapGuard(clock),
     observer: observability.rpc,
-    ...services,
+    ...handlers,
   };
-  return startCriServer({ listen, methods: edgeMethods(edge), streams: edgeStreams(edge), clock, log });
-}
-
-function introspect(
-  config: Config,
-  options: IntrospectionOptions,
-  log: Log,
-  sockets: ListeningSockets,
-): Promise<IntrospectionServer> {
-  const { clock } = options;
-  const path = introspectionSocket(config);
-  return startIntrospection({
-    ...options,
-    listen: (onConnection) =>
-      listenPrivately({
-        path,
-        clock,
-        log,
-        onConnection,
-        allowHalfOpen: true,
-        ...sockets.optionsFor('introspection'),
-      }),
+  const calls = new CallSwitch();
+  const server = await startCriServer({
+    listen: socket.listen,
+    methods: calls.methods(edgeMethods(edge)),
+    streams: calls.streams(edgeStreams(edge)),
+    clock,
+    log,
   });
-}
-
-function introspectionOptions(
-  config: Config,
-  { ports, troupe, recorder, lostFacts, observability }: Assembly,
-  views: ConfigViews,
-  web: () => WebServer | undefined,
-): IntrospectionOptions {
-  const { clock } = ports;
-  return {
-    troupe,
-    recorder,
-    flight: observability.flight,
-    history: new FlightHistory({
-      segments: pastFlight(flightDirectory(config.root)),
-      clock,
-      bootId: bootId(),
-    }),
-    clock,
-    charts: troupeCharts,
-    activity: troupe.activity,
-    version: VERSION,
-    process: { pid: process.pid, startedNs: clock.nowNs(), rssBytes: () => process.memoryUsage.rss() },
-    socket: config.socket,
-    ...views,
-    lostFacts,
-    changesDropped: (changes) => observability.metrics.outcomes.dropped('Watch', changes),
-    conditions: observability.conditions,
-    disks: diskFigures(config, clock),
-    page: () => {
-      const origin = web()?.origin;
-      return origin === undefined ? undefined : { origin, tokenFile: tokenFile(config) };
-    },
-  };
-}
-
-/**
- * Of the disks of state, pods and images, a few seconds old at most: of one that does not answer the last ones. The
- * first reading starts now.
- */
-function diskFigures(
-  { state, root, storage }: Config,
-  clock: Assembly['ports']['clock'],
-): IntrospectionOptions['disks'] {
-  const images = storage.image_store === '' ? root : storage.image_store;
-  const disks = new DiskSpaces(
-    [
-      { path: root, holds: 'pods' },
-      { path: images, holds: 'images' },
-      { path: state, holds: 'state' },
-    ],
-    clock,
-  );
-  void disks.read();
-  return async () => {
-    await within({ clock, timeoutMs: hostLimits.diskAnswerMs }, disks.renew());
-    return disks.figures();
-  };
-}
-
-/** The page and the metrics, if configured. The log has the path of the token, not the token. */
-async function servePage(
-  config: Config,
-  { ports, observability }: Assembly,
-  introspection: IntrospectionOptions,
-  configView: () => Config,
-): Promise<WebServer | undefined> {
-  const { http_address: address } = config.introspection;
-  if (address === '') return undefined;
-  const { random, log } = ports;
-  const file = tokenFile(config);
-  const token = await accessToken(file, random, process.getuid?.() ?? 0);
-  const metrics = (): Promise<string> => observability.metrics.text();
-  const metricsAreOpen = (): boolean => configView().introspection.metrics === 'open';
-  const web = await startWeb({ address, token, introspection, metrics, metricsAreOpen });
-  log.info({ page: web.origin, tokenFile: file }, 'serving the introspection page');
-  return web;
+  return { server, calls, events };
 }

@@ -37,6 +37,8 @@ export interface HelpersOrder extends EarlierDaemon {
   readonly kind: 'helpers';
   /** The boot whose helpers are left alone. */
   readonly boot: string;
+  /** More of them. */
+  readonly spared?: readonly string[];
   /** Checks only these; all processes when absent. */
   readonly among?: readonly number[];
 }

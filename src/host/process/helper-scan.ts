@@ -85,7 +85,7 @@ function hasNoMemory({ state, flags }: ProcessStat): boolean {
 
 function kindOf(
   stat: ProcessStat,
-  { key, boot, program, mounts }: HelpersOrder,
+  { key, boot, spared = [], program, mounts }: HelpersOrder,
   buffer: Buffer,
 ): FoundHelper | undefined {
   const { pid, startTicks } = stat;
@@ -114,7 +114,8 @@ function kindOf(
   // execve installs the new memory before it writes arguments and environment there (create_elf_tables in
   // fs/binfmt_elf.c)
   if (mark === undefined) return command === '' ? starting : undefined;
-  const isIts = mark.boot !== boot && (mark.pipe === 0 ? stat.session === pid : holds(pid, mark.pipe));
+  const isSpared = mark.boot === boot || spared.includes(mark.boot);
+  const isIts = !isSpared && (mark.pipe === 0 ? stat.session === pid : holds(pid, mark.pipe));
   return isIts
     ? { pid, startTicks, command, isStarting: false, isKilled: awaitsKill(pid, buffer) }
     : undefined;

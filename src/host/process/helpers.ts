@@ -26,6 +26,8 @@ export interface HelperEndingOptions {
    * exists either.
    */
   readonly file: string;
+  /** Boots whose helpers are left alone: their daemons hold sessions of clients. */
+  readonly spared?: readonly string[];
   readonly clock: ClockPort;
   readonly random: RandomPort;
   readonly log: Log;
@@ -34,15 +36,17 @@ export interface HelperEndingOptions {
 /**
  * Ends the helpers of earlier boots, then starts to mark this boot's. Only for the holder of the root's lock:
  * a child of an earlier daemon that is still being started holds that lock until it can be found here.
+ * @returns the name of this boot
  */
-export async function endEarlierHelpers(options: HelperEndingOptions): Promise<void> {
+export async function endEarlierHelpers(options: HelperEndingOptions): Promise<string> {
   const boot = options.random.token(helperLimits.bootNameBytes);
   const before = await recordOf(options.file);
   const own: EarlierDaemon = {
     key: before?.key ?? options.random.token(helperLimits.keyBytes),
     ...ownTraces(),
   };
-  if (before !== undefined) await endHelpers({ kind: 'helpers', boot, ...before }, options);
+  if (before !== undefined)
+    await endHelpers({ kind: 'helpers', boot, spared: options.spared ?? [], ...before }, options);
   const isKept =
     before?.program === own.program &&
     before.environmentBytes === own.environmentBytes &&
@@ -50,6 +54,7 @@ export async function endEarlierHelpers(options: HelperEndingOptions): Promise<v
   if (!isKept)
     await writeWhole(options.file, `${JSON.stringify({ version: storedVersions.helpers, ...own })}\n`, 0o600);
   markHelpers({ key: own.key, boot });
+  return boot;
 }
 
 /**

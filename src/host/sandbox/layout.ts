@@ -66,6 +66,10 @@ export interface Layout {
 
   /** `<state>/helpers.json`: by it a later boot recognises this boot's helpers. */
   readonly helpersFile: string;
+  /** `<state>/relays`: daemons that have handed over and hold sessions of before. */
+  readonly relaysDir: string;
+  /** `<state>/take-over.sock`: where a daemon that takes over connects. */
+  readonly takeOverSocket: string;
 
   /**
    * A directory with only the pause program in it, shared read-only by all sandboxes. Below `root`, since
@@ -159,6 +163,8 @@ export function createLayout(base: { readonly root: string; readonly state: stri
     runtimesDir,
     handlersDir: join(state, 'handlers'),
     helpersFile: join(state, 'helpers.json'),
+    relaysDir: join(state, 'relays'),
+    takeOverSocket: join(state, 'take-over.sock'),
     shimsDir: join(state, 'shims'),
     runtimeRoot: (handler) => join(runtimesDir, handlerName(handler)),
     pauseRootfs: join(root, 'pause-rootfs'),

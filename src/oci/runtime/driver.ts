@@ -68,6 +68,8 @@ export interface RuntimeDriver extends RuntimePort {
   streams(): Promise<StreamsDriver>;
   /** Checkpoints of these containers. Call it once. */
   checkpoints(options: Omit<CheckpointOptions, 'parts'>): CheckpointDriver;
+  /** Ends what only the node's daemon may do: watches of exits, probes. Execs and streams of clients go on. */
+  rest(): void;
   /** Ends watches and timers; containers and monitors go on. */
   close(): void;
 }
@@ -107,6 +109,11 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     guestUsage: (id) => shims.usage(id),
     streams: () => createStreamsDriver(parts, shims),
     checkpoints: (more) => createCheckpointDriver({ ...more, parts }),
+    rest: () => {
+      closing.abort();
+      probes.close();
+      exits.close();
+    },
     close: () => {
       closing.abort();
       probes.close();
@@ -162,11 +169,11 @@ function openEach(parts: DriverParts, { probes, exits, shims, closing }: Opened)
   return Promise.all([
     orWithout(parts, 'probes of runtime handlers', () => probes.open()),
     orWithout(parts, 'watch of exits', () => exits.open()),
-    orWithout(
-      parts,
-      'execs of an earlier run',
-      async () => void endOrphanExecs(parts, await findOrphanExecs(parts), closing),
-    ),
+    orWithout(parts, 'execs of an earlier run', async () => {
+      const orphans = await findOrphanExecs(parts);
+      // those of a daemon that holds sessions end with them, and what is left of them then is an orphan's
+      void (parts.heldSessions ?? Promise.resolve()).then(() => endOrphanExecs(parts, orphans, closing));
+    }),
     orWithout(parts, 'shims of an earlier run', () => shims.open(closing)),
   ]);
 }

@@ -20,10 +20,11 @@ export interface StreamsDriver extends StreamsPort {
  * daemon.
  */
 export async function createStreamsDriver(parts: DriverParts, shims: ShimDriver): Promise<StreamsDriver> {
-  // the names of new sockets are different
-  await clearConsoles(consolesDir(parts)).catch((error: unknown) => {
-    parts.log.warn({ path: consolesDir(parts), fault: toFault(error) }, 'remove console sockets failed');
-  });
+  // the names of new sockets are different. A daemon that holds sessions of before removes its own
+  if (parts.heldSessions === undefined)
+    await clearConsoles(consolesDir(parts)).catch((error: unknown) => {
+      parts.log.warn({ path: consolesDir(parts), fault: toFault(error) }, 'remove console sockets failed');
+    });
   const isShims = ({ handler }: ContainerInput): boolean => parts.table.resolve(handler).kind === 'vm';
   const attachments = new AttachClients(parts, {
     resize: (input, size) =>

@@ -41,10 +41,12 @@ let operation = 'start';
 const daemon = await startDaemon(
   (await loadConfig(config, true, { root, state, socket })).config,
   silentLog,
-  (ports) =>
-    recordEffects(withoutJanitor(ports), (effect) => {
-      if (effect !== PROBE) pairs.add(`${operation} ${effect}`);
-    }),
+  {
+    around: (ports) =>
+      recordEffects(withoutJanitor(ports), (effect) => {
+        if (effect !== PROBE) pairs.add(`${operation} ${effect}`);
+      }),
+  },
 );
 operation = 'idle';
 process.send?.([...pairs]);

@@ -9,6 +9,7 @@ import { ByteQueue, pump } from '../../../src/base/byte-streams.ts';
 import { fail } from '../../../src/base/fault.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { startStreaming } from '../../../src/cri/streaming/server.ts';
+import { TokenTable } from '../../../src/cri/streaming/tokens.ts';
 import type { StreamRequest } from '../../../src/cri/streaming/stream-request.ts';
 import { realRandom } from '../../../src/host/clock/random.ts';
 import { containerId, containerView, sandboxId, sandboxView } from '../../unit/cri/stage.ts';
@@ -122,7 +123,7 @@ export async function serve(
     streams: fakes.streams,
     activity: new Activity(clock),
     log,
-    random: realRandom(),
+    tokens: new TokenTable(clock, realRandom()),
     address: '127.0.0.1',
     port: 0,
     tls: undefined,

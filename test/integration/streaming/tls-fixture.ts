@@ -8,6 +8,7 @@ import { Activity } from '../../../src/actors/effects/activity.ts';
 import { Directory } from '../../../src/actors/directory/directory.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { startStreaming } from '../../../src/cri/streaming/server.ts';
+import { TokenTable } from '../../../src/cri/streaming/tokens.ts';
 import type { StreamingServer } from '../../../src/cri/streaming/server.ts';
 import { realRandom } from '../../../src/host/clock/random.ts';
 import { containerId, containerView } from '../../unit/cri/stage.ts';
@@ -37,7 +38,7 @@ export async function serveTls(clientCa?: string): Promise<ServedTls> {
     clock,
     activity: new Activity(clock),
     log: silentLog,
-    random: realRandom(),
+    tokens: new TokenTable(clock, realRandom()),
     streams: { exec: none, attach: none, dial: none },
     address: '127.0.0.1',
     port: 0,

@@ -55,6 +55,8 @@ export interface RuntimeDriverOptions {
   /** Creates the scopes of pods below a slice; undefined on a machine without systemd. */
   readonly systemd?: Systemd;
   readonly bundles: BundleWriter;
+  /** Settles once no earlier daemon holds sessions of clients; undefined if none does. */
+  readonly heldSessions?: Promise<void> | undefined;
   /** The machine's cgroup hierarchies. */
   readonly cgroups: CgroupLayout;
   /** Whether the machine supports user namespaces; asked at each probe. Without it: no. */

@@ -162,7 +162,7 @@ async function open(shim: ShimParts, events: ShimEvents, closing: AbortSignal): 
       if (one !== undefined && one.execIds.length > 0) found.push(one);
   }
   // in the background: a shim that does not answer delays neither the start nor most other shims
-  void endEach(found, closing, (orphans) =>
-    endOrphanTaskExecs(shim, orphans).catch(failed({ id: orphans.id })),
+  void (shim.parts.heldSessions ?? Promise.resolve()).then(() =>
+    endEach(found, closing, (orphans) => endOrphanTaskExecs(shim, orphans).catch(failed({ id: orphans.id }))),
   );
 }

@@ -1,0 +1,210 @@
+/**
+ * Decides who answers a call: the handlers of this daemon, or the daemon that has taken over from it. While a hand-over
+ * is under way, calls that change something wait; reads are answered from the views. A call in flight whose outcome the
+ * hand-over prevents is asked again, of the other daemon or of this one if it goes on: requests join by name, so that
+ * asking again is as a client's retry (docs/takeover.md).
+ */
+import { onAbort } from '../../base/abort.ts';
+import { fault, FaultError } from '../../base/fault.ts';
+import { relayLimits } from '../bounds.ts';
+import { isRead } from './edge.ts';
+import type { MovedMessage } from './moved-message.ts';
+import type { CallContext, StreamHandler, UnaryHandler } from './server.ts';
+import { RpcError, toStatus } from './status.ts';
+
+/** Asks the daemon that has taken over. */
+export interface Onward {
+  unary(name: string, request: Uint8Array, call: CallContext): Promise<Uint8Array>;
+  stream(
+    name: string,
+    request: Uint8Array,
+    call: CallContext,
+    write: (message: Uint8Array) => Promise<void>,
+  ): Promise<void>;
+}
+
+/** Ends in the process that began it: its command runs as a child of it. */
+const STAYS: ReadonlySet<string> = new Set(['ExecSync']);
+const EVENTS = 'GetContainerEvents';
+
+type Settled = { readonly bytes: Uint8Array | MovedMessage } | { readonly thrown: unknown };
+type Write = (message: Uint8Array) => Promise<void>;
+
+export class CallSwitch {
+  #isHeld = false;
+  #onward: Onward | undefined;
+  /** Resolves at the next change of the two above. */
+  #change = Promise.withResolvers<void>();
+  /** For each call in flight that may be asked again: stops waiting for the handler of this daemon. */
+  readonly #leaving = new Set<() => void>();
+  readonly #relayed = new Set<RelayedEvents>();
+
+  /** From now on calls that change something wait, and no error is answered. */
+  hold(): void {
+    this.#isHeld = true;
+    this.#changed();
+  }
+
+  /** This daemon goes on. */
+  resume(): void {
+    this.#isHeld = false;
+    this.#changed();
+  }
+
+  /** From now on the other daemon answers. */
+  pass(onward: Onward): void {
+    this.#onward = onward;
+    this.#isHeld = false;
+    for (const leave of [...this.#leaving]) leave();
+    this.#changed();
+  }
+
+  /** Sends an event of the other daemon to the streams that began here. */
+  event(message: Uint8Array): void {
+    for (const stream of [...this.#relayed]) stream.push(message);
+  }
+
+  /** Ends the streams that began here: events may be missing, and their clients have to list again. */
+  endEvents(reason: string): void {
+    for (const stream of [...this.#relayed]) stream.end(reason);
+  }
+
+  methods(handlers: Readonly<Record<string, UnaryHandler>>): Record<string, UnaryHandler> {
+    return Object.fromEntries(Object.entries(handlers).map(([name, one]) => [name, this.#unary(name, one)]));
+  }
+
+  streams(handlers: Readonly<Record<string, StreamHandler>>): Record<string, StreamHandler> {
+    return Object.fromEntries(Object.entries(handlers).map(([name, one]) => [name, this.#stream(name, one)]));
+  }
+
+  #unary(name: string, handler: UnaryHandler): UnaryHandler {
+    return async (request, call) => {
+      for (;;) {
+        if (this.#onward !== undefined) return this.#onward.unary(name, request, call);
+        if (this.#isHeld && !isRead(shortName(name))) {
+          await this.#nextChange(call.signal);
+          continue;
+        }
+        const outcome = await this.#here(shortName(name), handler, request, call);
+        if (outcome === undefined) continue;
+        if ('bytes' in outcome) return outcome.bytes;
+        if (!this.#mayBeItsFault(name)) throw outcome.thrown;
+        await this.#nextChange(call.signal);
+      }
+    };
+  }
+
+  #stream(name: string, handler: StreamHandler): StreamHandler {
+    return async (request, call, write) => {
+      if (this.#onward !== undefined) return this.#onward.stream(name, request, call, write);
+      if (shortName(name) !== EVENTS) return handler(request, call, write);
+      return this.#eventsHere(handler, request, call, write);
+    };
+  }
+
+  #changed(): void {
+    const { resolve } = this.#change;
+    this.#change = Promise.withResolvers<void>();
+    resolve();
+  }
+
+  /** Rejects if the caller goes first. */
+  #nextChange(signal: AbortSignal): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      const stopListening = onAbort(signal, () => reject(new RpcError(toStatus(reasonOf(signal), ''))));
+      void this.#change.promise.then(() => {
+        stopListening();
+        resolve();
+      });
+    });
+  }
+
+  /** The outcome of the handler of this daemon; undefined once the other daemon answers in its place. */
+  #here(
+    rpc: string,
+    handler: UnaryHandler,
+    request: Uint8Array,
+    call: CallContext,
+  ): Promise<Settled | undefined> {
+    return new Promise<Settled | undefined>((resolve) => {
+      const leave = (): void => end(undefined);
+      const end = (outcome: Settled | undefined): void => {
+        this.#leaving.delete(leave);
+        resolve(outcome);
+      };
+      if (!STAYS.has(rpc)) this.#leaving.add(leave);
+      handler(request, call).then(
+        (bytes) => end({ bytes }),
+        (thrown: unknown) => end({ thrown }),
+      );
+    });
+  }
+
+  /** An error during a hand-over may be caused by it. A command's is its own. */
+  #mayBeItsFault(name: string): boolean {
+    return (this.#isHeld || this.#onward !== undefined) && !STAYS.has(shortName(name));
+  }
+
+  async #eventsHere(
+    handler: StreamHandler,
+    request: Uint8Array,
+    call: CallContext,
+    write: Write,
+  ): Promise<void> {
+    const relayed = new RelayedEvents(write);
+    this.#relayed.add(relayed);
+    try {
+      await Promise.race([handler(request, call, (message) => relayed.own(message)), relayed.ended]);
+    } finally {
+      this.#relayed.delete(relayed);
+    }
+  }
+}
+
+/** One stream of events: those of this daemon, then those of the other one, in order. */
+class RelayedEvents {
+  readonly #write: Write;
+  #last: Promise<void> = Promise.resolve();
+  #bytes = 0;
+  readonly #end = Promise.withResolvers<never>();
+
+  constructor(write: Write) {
+    this.#write = write;
+    this.#end.promise.catch(() => undefined);
+  }
+
+  /** Rejects when the stream can't go on. */
+  get ended(): Promise<never> {
+    return this.#end.promise;
+  }
+
+  own(message: Uint8Array): Promise<void> {
+    const done = this.#last.then(() => this.#write(message));
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  push(message: Uint8Array): void {
+    if (this.#bytes > 0 && this.#bytes + message.length > relayLimits.eventBytes)
+      return this.end(`the client is more than ${relayLimits.eventBytes} bytes of events behind, list again`);
+    this.#bytes += message.length;
+    void this.own(message)
+      .catch(() => undefined)
+      .then(() => {
+        this.#bytes -= message.length;
+      });
+  }
+
+  end(reason: string): void {
+    this.#end.reject(new RpcError(toStatus(fault('exhausted', `send events: ${reason}`), '')));
+  }
+}
+
+/** `RunPodSandbox` of `runtime.v1.RuntimeService/RunPodSandbox`. */
+function shortName(name: string): string {
+  return name.slice(name.indexOf('/') + 1);
+}
+
+function reasonOf({ reason }: AbortSignal) {
+  return reason instanceof FaultError ? reason.fault : fault('cancelled', 'the caller has gone');
+}

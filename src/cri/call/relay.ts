@@ -1,0 +1,118 @@
+/** Asks another daemon what was asked of this one: requests and answers are passed on as bytes. */
+import type { ClientReadableStream, ServiceError } from '@grpc/grpc-js';
+import { Client, credentials, Metadata } from '@grpc/grpc-js';
+import type { ClockPort } from '../../ports/clock.ts';
+import { onAbort } from '../../base/abort.ts';
+import { fault } from '../../base/fault.ts';
+import { edgeLimits, relayLimits } from '../bounds.ts';
+import type { Onward } from './call-switch.ts';
+import type { CallContext } from './server.ts';
+import { grpcCode, RpcError, toStatus } from './status.ts';
+import type { GrpcCodeName } from './status.ts';
+
+export interface Relay extends Onward {
+  close(): void;
+}
+
+const NAMES = new Map(Object.entries(grpcCode).map(([name, code]) => [code as number, name as GrpcCodeName]));
+
+/** A relay to whoever serves the CRI at this path. */
+export function relayTo(path: string, clock: Pick<ClockPort, 'monoMs' | 'nowNs' | 'setTimeout'>): Relay {
+  const client = new Client(`unix:${path}`, credentials.createInsecure(), {
+    'grpc.max_receive_message_length': edgeLimits.sendBytes,
+    'grpc.max_send_message_length': edgeLimits.receiveBytes,
+    'grpc.initial_reconnect_backoff_ms': relayLimits.againMs,
+    'grpc.max_reconnect_backoff_ms': relayLimits.againMs,
+  });
+  const optionsOf = ({ deadlineMonoMs }: CallContext): { deadline?: number } =>
+    deadlineMonoMs === undefined
+      ? {}
+      : { deadline: Number(clock.nowNs() / 1_000_000n) + deadlineMonoMs - clock.monoMs() };
+  const unary = (name: string, request: Uint8Array, call: CallContext): Promise<Uint8Array> =>
+    new Promise((resolve, reject) => {
+      const asked = client.makeUnaryRequest(
+        `/${name}`,
+        asIs,
+        asIs,
+        bufferOf(request),
+        metadataOf(call),
+        optionsOf(call),
+        (error, answer) => {
+          stopListening();
+          if (error === null && answer !== undefined) resolve(answer);
+          else reject(rpcError(error));
+        },
+      );
+      const stopListening = onAbort(call.signal, () => asked.cancel());
+    });
+  return {
+    unary: async (name, request, call) => {
+      const untilMs = Math.min(call.deadlineMonoMs ?? Infinity, clock.monoMs() + relayLimits.reachMs);
+      for (;;) {
+        try {
+          return await unary(name, request, call);
+        } catch (thrown) {
+          const isAgain = thrown instanceof RpcError && thrown.status.code === 'unavailable';
+          if (!isAgain || call.signal.aborted || clock.monoMs() + relayLimits.againMs >= untilMs)
+            throw thrown;
+        }
+        await new Promise<void>((resolve) => void clock.setTimeout(resolve, relayLimits.againMs));
+      }
+    },
+    stream: (name, request, call, write) =>
+      passed(
+        client.makeServerStreamRequest(
+          `/${name}`,
+          asIs,
+          asIs,
+          bufferOf(request),
+          metadataOf(call),
+          optionsOf(call),
+        ),
+        call,
+        write,
+      ),
+    close: () => client.close(),
+  };
+}
+
+/** Passes on the messages of a stream, each once the one before was taken. */
+async function passed(
+  asked: ClientReadableStream<Buffer>,
+  { signal }: CallContext,
+  write: (message: Uint8Array) => Promise<void>,
+): Promise<void> {
+  const stopListening = onAbort(signal, () => asked.cancel());
+  try {
+    for await (const message of asked) await write(message as Buffer);
+  } catch (thrown) {
+    throw rpcError(thrown);
+  } finally {
+    stopListening();
+    asked.cancel();
+  }
+}
+
+function asIs(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function metadataOf({ traceparent }: CallContext): Metadata {
+  const metadata = new Metadata();
+  if (traceparent !== undefined) metadata.set('traceparent', traceparent);
+  return metadata;
+}
+
+function rpcError(thrown: unknown): RpcError {
+  if (thrown instanceof RpcError) return thrown;
+  if (!isServiceError(thrown)) return new RpcError(toStatus(fault('outside', String(thrown)), ''));
+  return new RpcError({ code: NAMES.get(thrown.code) ?? 'unknown', message: thrown.details });
+}
+
+function isServiceError(thrown: unknown): thrown is ServiceError {
+  return thrown instanceof Error && 'code' in thrown && 'details' in thrown;
+}

@@ -1,0 +1,161 @@
+/** The daemons before this one that hold sessions: what is sent to them, and what `troupe status` shows of them. */
+import { toFault } from '../../base/fault.ts';
+import type { Log } from '../../base/log.ts';
+import type { EventFeed, EventStream } from '../../cri/call/event-feed.ts';
+import type { PodEvent } from '../../cri/call/pod-event.ts';
+import { takeOverLimits } from '../bounds.ts';
+import type { Link } from './link.ts';
+import type { Follow } from './messages.ts';
+
+/** A daemon that holds sessions of before. */
+export interface FormerDaemon {
+  readonly pid: number;
+  readonly version: string;
+  /** When it handed over, in nanoseconds. */
+  readonly sinceNs: bigint;
+  readonly sessions: number;
+}
+
+interface Follower {
+  readonly link: Link;
+  readonly pid: number;
+  readonly follow: Follow;
+  sessions: number;
+}
+
+export class Followers {
+  readonly #feed: EventFeed;
+  readonly #encode: (event: PodEvent) => Uint8Array;
+  readonly #log: Log;
+  readonly #all = new Set<Follower>();
+
+  constructor(feed: EventFeed, encode: (event: PodEvent) => Uint8Array, log: Log) {
+    this.#feed = feed;
+    this.#encode = encode;
+    this.#log = log;
+  }
+
+  list(): readonly FormerDaemon[] {
+    return [...this.#all].map(({ pid, follow, sessions }) => ({
+      pid,
+      version: follow.version,
+      sinceNs: BigInt(follow.handedNs),
+      sessions,
+    }));
+  }
+
+  /** Serves one daemon until it ends. Never rejects. */
+  async serve(link: Link, follow: Follow, pid: number): Promise<void> {
+    const follower: Follower = { link, pid, follow, sessions: follow.sessions };
+    if (this.#all.size >= takeOverLimits.relays) return link.close();
+    this.#all.add(follower);
+    const stream = this.#feed.openSince(BigInt(follow.sinceNs));
+    const ended = new AbortController();
+    try {
+      if (stream === undefined) await link.report({ type: 'gap' });
+      await Promise.race([
+        this.#send(link, stream ?? this.#feed.open(), ended.signal),
+        this.#listen(follower),
+      ]);
+    } catch (thrown) {
+      this.#log.debug({ pid, reason: toFault(thrown).message }, 'send events to the daemon before: failed');
+    } finally {
+      ended.abort();
+      stream?.close();
+      this.#all.delete(follower);
+      link.close();
+    }
+  }
+
+  /** Another daemon serves now, or none does any more. */
+  async report(type: 'moved' | 'stopping'): Promise<void> {
+    const links = [...this.#all].map(({ link }) => link);
+    await Promise.all(links.map((link) => link.report({ type })));
+    for (const link of links) link.close();
+  }
+
+  async #send(link: Link, stream: EventStream, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      for (const event of await stream.take(signal)) {
+        const hasEnded = event.type === 'stopped' || event.type === 'deleted';
+        await link.send({
+          type: 'event',
+          message: Buffer.from(this.#encode(event)).toString('base64'),
+          ns: String(event.createdAtNs),
+          ended: hasEnded ? event.id : '',
+        });
+      }
+    }
+  }
+
+  async #listen(follower: Follower): Promise<void> {
+    for (;;) {
+      const received = await follower.link.receive();
+      if (received === undefined) return;
+      const { message } = received;
+      if (message.type === 'holds') follower.sessions = message.sessions;
+    }
+  }
+}
+
+/** How a daemon that has handed over follows whoever serves. */
+export interface FollowOptions {
+  /** A new connection to the daemon that serves. */
+  dial(): Link;
+  follow(): Follow;
+  /** The connection, for `holds`; undefined when it has ended. */
+  onLink(link: Link | undefined): void;
+  onEvent(message: Uint8Array, ended: string): void;
+  /** Events are missing: clients have to list again. */
+  onGap(): void;
+  /** The daemon that serves has ended without a word. */
+  onLost(): void;
+}
+
+/** Follows until the node's daemon is stopped, or the signal aborts. Never rejects. */
+export async function followOn(
+  { dial, follow, ...rest }: FollowOptions,
+  pauseFor: (ms: number) => Promise<void>,
+  signal: AbortSignal,
+): Promise<'stopping' | 'aborted'> {
+  let sinceNs = follow().sinceNs;
+  while (!signal.aborted) {
+    const outcome = await followOnce(dial, { ...follow(), sinceNs }, rest, signal, (ns) => {
+      sinceNs = ns;
+    }).catch(() => 'lost' as const);
+    if (outcome === 'stopping') return 'stopping';
+    if (outcome === 'lost' && !signal.aborted) rest.onLost();
+    await pauseFor(outcome === 'moved' ? takeOverLimits.pollMs : takeOverLimits.relayPollMs);
+  }
+  return 'aborted';
+}
+
+async function followOnce(
+  dial: () => Link,
+  follow: Follow,
+  { onLink, onEvent, onGap }: Omit<FollowOptions, 'dial' | 'follow'>,
+  signal: AbortSignal,
+  onSeen: (ns: string) => void,
+): Promise<'moved' | 'stopping' | 'lost'> {
+  const link = dial();
+  const close = (): void => link.close();
+  signal.addEventListener('abort', close, { once: true });
+  try {
+    await link.send(follow);
+    onLink(link);
+    for (;;) {
+      const received = await link.receive();
+      if (received === undefined) return 'lost';
+      const { message } = received;
+      if (message.type === 'moved' || message.type === 'stopping') return message.type;
+      if (message.type === 'gap') onGap();
+      if (message.type !== 'event') continue;
+      onSeen(message.ns);
+      onEvent(Buffer.from(message.message, 'base64'), message.ended);
+    }
+  } finally {
+    signal.removeEventListener('abort', close);
+    onLink(undefined);
+    link.close();
+  }
+}

@@ -1,0 +1,243 @@
+/**
+ * The side of the daemon that hands its node over (docs/takeover.md). Until it has released the lock it can go on as if
+ * nothing had been; from then on a new daemon serves, and this one starts a successor if that one fails.
+ *
+ * serving   nobody has asked
+ * handing   a new daemon is connected: effects land
+ * released  the lock is free; calls that change something wait
+ * passed    the new daemon serves; this one passes on what it is asked, and holds sessions of before
+ */
+import type { ClockPort } from '../../ports/clock.ts';
+import { fail, toFault } from '../../base/fault.ts';
+import type { Log } from '../../base/log.ts';
+import { pause, within } from '../../host/clock/wait.ts';
+import { closeFd } from '../../host/io/descriptors.ts';
+import { processIdentity, processExists, killProcess } from '../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../host/process/process-identity.ts';
+import { takeOverLimits } from '../bounds.ts';
+import type { Link, Received } from './link.ts';
+import type { Hello, Released } from './messages.ts';
+
+/** What a daemon can do for its hand-over. */
+export interface HandingNode {
+  readonly version: string;
+  /** Why this daemon can't be taken over from by whoever says this; undefined if it can. */
+  refusalOf(hello: Hello): string | undefined;
+  /** From now on no effect begins, and calls that change something wait. */
+  freeze(): void;
+  /** Goes on as before. */
+  thaw(): void;
+  /** Settles once no effect is in progress that changes the node. Aborts what is left when `late` does. */
+  landed(late: AbortSignal): Promise<void>;
+  /** Effects that `landed` waits for, for messages. */
+  landing(): readonly string[];
+  /** Closes the journal, releases the lock, and gives its listening sockets. There is no way back. Called once. */
+  release(): Promise<Parcel>;
+  /** Accepts no connection any more, and asks the other daemon whatever it is asked. Called once. */
+  pass(): Promise<void>;
+  /** The process that serves now, for the service manager. */
+  servedBy(pid: number): Promise<void>;
+  /** The next daemon must be able to reach this one; called when the one that took over has failed. */
+  listenAgain(): Promise<void>;
+  /** Starts a program that takes over: another one, or the one at this daemon's own path. */
+  startSuccessor(program?: string): Promise<HostIdentity>;
+  /** Whether a service manager starts another daemon if the one that serves ends. */
+  isRestarted(): boolean;
+}
+
+/** What the new daemon gets. */
+export interface Parcel {
+  readonly message: Released;
+  readonly fds: readonly number[];
+}
+
+export type HandingState = 'serving' | 'handing' | 'released' | 'passed';
+
+export class Handing {
+  readonly #node: HandingNode;
+  readonly #clock: ClockPort;
+  readonly #log: Log;
+  #state: HandingState = 'serving';
+  #parcel: Parcel | undefined;
+  #isPassed = false;
+  #successors = 0;
+  #isHanding = false;
+  #isRescuing = false;
+  #untilMs = 0;
+  readonly #onPassed: () => void;
+  readonly #listeners = new Set<(step: string) => void>();
+
+  /** @param onPassed is called each time a new daemon serves */
+  constructor(node: HandingNode, clock: ClockPort, log: Log, onPassed: () => void) {
+    this.#node = node;
+    this.#clock = clock;
+    this.#log = log;
+    this.#onPassed = onPassed;
+  }
+
+  get state(): HandingState {
+    return this.#state;
+  }
+
+  /** Whether the new daemon is so young that its end means a successor. */
+  get isProbation(): boolean {
+    return this.#state === 'passed' && this.#clock.monoMs() < this.#untilMs;
+  }
+
+  /** Calls the listener with each step; the result ends that. */
+  watch(listener: (step: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Serves one daemon that asks to take over. Never rejects. */
+  async serve(link: Link, hello: Hello, pid: number): Promise<void> {
+    const peer = processIdentity(pid);
+    const refusal =
+      peer === undefined
+        ? `take over: process ${pid} has gone`
+        : (this.#refusalNow() ?? this.#node.refusalOf(hello));
+    if (refusal !== undefined || peer === undefined) {
+      this.#log.warn({ pid, version: hello.version, reason: refusal }, 'take-over refused');
+      await link.report({ type: 'refused', reason: refusal ?? '' });
+      link.close();
+      return;
+    }
+    this.#isHanding = true;
+    try {
+      if (this.#state === 'released') await this.#hand(link, peer, link.receive());
+      else await this.#handFirst(link, hello, peer);
+    } catch (thrown) {
+      this.#isHanding = false;
+      await this.#failed(link, peer, toFault(thrown).message);
+    } finally {
+      this.#isHanding = false;
+    }
+  }
+
+  #refusalNow(): string | undefined {
+    if (this.#isHanding) return 'take over: another daemon is taking over';
+    return this.#state === 'passed' ? 'take over: this daemon does not serve any more' : undefined;
+  }
+
+  /** The daemon that had taken over has ended. Starts a successor, unless somebody else does. */
+  async rescue(): Promise<void> {
+    if (this.#isRescuing || (this.#state !== 'passed' && this.#state !== 'released')) return;
+    this.#isRescuing = true;
+    this.#state = 'released';
+    try {
+      await this.#untilServed();
+    } finally {
+      this.#isRescuing = false;
+    }
+  }
+
+  async #untilServed(): Promise<void> {
+    await this.#node.listenAgain();
+    if (this.#node.isRestarted()) await pause(this.#clock, takeOverLimits.restartMs);
+    while (this.#isAlone() && this.#successors < takeOverLimits.successors) {
+      this.#successors += 1;
+      const started = await this.#node.startSuccessor();
+      this.#log.warn({ pid: started.pid }, 'started a successor: the daemon that had taken over has ended');
+      const untilMs = this.#clock.monoMs() + takeOverLimits.recoverMs;
+      while (this.#state === 'released' && processExists(started) && this.#clock.monoMs() < untilMs)
+        await pause(this.#clock, takeOverLimits.relayPollMs);
+    }
+  }
+
+  /** After the probation: the sockets are the new daemon's alone. */
+  settle(): void {
+    for (const fd of this.#parcel?.fds ?? []) closeFd(fd);
+    this.#parcel = undefined;
+  }
+
+  #isAlone(): boolean {
+    return this.#state === 'released' && !this.#isHanding;
+  }
+
+  async #handFirst(link: Link, hello: Hello, peer: HostIdentity): Promise<void> {
+    this.#state = 'handing';
+    const begunMs = this.#clock.monoMs();
+    this.#node.freeze();
+    this.#step(`daemon ${peer.pid} of version ${hello.version} takes over: no effect begins`);
+    await link.send({ type: 'freezing', pid: process.pid, version: this.#node.version });
+    const next = link.receive();
+    await this.#land(next);
+    const { fds, message } = (this.#parcel = await this.#node.release());
+    this.#state = 'released';
+    const ms = Math.round(this.#clock.monoMs() - begunMs);
+    this.#step(`lock and journal released after ${ms} ms, with ${fds.length} sockets`);
+    this.#log.info({ ms, tokens: message.tokens.length }, 'released the lock for the daemon that takes over');
+    await this.#hand(link, peer, next);
+  }
+
+  /** Effects end, or are aborted. Throws if one does not, or if the new daemon goes: then this one goes on. */
+  async #land(next: Promise<Received | undefined>): Promise<void> {
+    const late = new AbortController();
+    const timer = this.#clock.setTimeout(() => late.abort(), takeOverLimits.landMs);
+    const gone = next.then(
+      () => 'gone' as const,
+      () => 'gone' as const,
+    );
+    const bound = { clock: this.#clock, timeoutMs: takeOverLimits.landMs + takeOverLimits.abortMs };
+    try {
+      const landed = this.#node.landed(late.signal).then(() => 'landed' as const);
+      const first = await within(bound, Promise.race([landed, gone]));
+      if (first === 'gone') fail('outside', 'take over: the new daemon has gone');
+      if (first !== 'landed')
+        fail('timedOut', `take over: still waiting for ${this.#node.landing().join(', ')}`);
+    } finally {
+      this.#clock.clearTimeout(timer);
+    }
+    this.#step('effects in progress have ended');
+  }
+
+  async #hand(link: Link, peer: HostIdentity, next: Promise<Received | undefined>): Promise<void> {
+    const parcel = this.#parcel ?? fail('bug', 'hand over without a lock that was released');
+    await link.send(parcel.message, parcel.fds);
+    const recovered = await within({ clock: this.#clock, timeoutMs: takeOverLimits.recoverMs }, next);
+    if (typeof recovered !== 'object' || recovered.message.type !== 'recovered')
+      fail('outside', `take over: the new daemon has not recovered: ${describe(recovered)}`);
+    this.#step(`daemon ${peer.pid} has recovered`);
+    if (!this.#isPassed) await this.#node.pass();
+    this.#isPassed = true;
+    await link.send({ type: 'passed' });
+    await link.expect('serving', takeOverLimits.answerMs);
+    link.close();
+    this.#state = 'passed';
+    this.#untilMs = this.#clock.monoMs() + takeOverLimits.probationMs;
+    this.#log.info({ pid: peer.pid }, 'another daemon serves: sessions of before go on here');
+    await this.#node.servedBy(peer.pid);
+    this.#step(`daemon ${peer.pid} serves`);
+    this.#onPassed();
+  }
+
+  async #failed(link: Link, peer: HostIdentity, reason: string): Promise<void> {
+    this.#log.error({ pid: peer.pid, reason }, 'take-over failed');
+    this.#step(`failed: ${reason}`);
+    if (this.#parcel === undefined) {
+      this.#state = 'serving';
+      this.#node.thaw();
+      await link.report({ type: 'refused', reason });
+      return link.close();
+    }
+    link.close();
+    // one that hangs would hold the lock
+    if (processExists(peer)) killProcess(peer, SIGKILL);
+    this.#state = 'released';
+    await this.rescue().catch((thrown: unknown) =>
+      this.#log.error({ reason: toFault(thrown).message }, 'start a successor: failed'),
+    );
+  }
+
+  #step(text: string): void {
+    for (const listener of [...this.#listeners]) listener(text);
+  }
+}
+
+const SIGKILL = 9;
+
+function describe(received: Received | undefined | 'timedOut' | 'cancelled'): string {
+  if (received === undefined) return 'it has gone';
+  return typeof received === 'string' ? 'no answer' : `it said ${received.message.type}`;
+}

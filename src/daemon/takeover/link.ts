@@ -1,0 +1,102 @@
+/** A connection over which messages and descriptors go: between two daemons, or a command and a daemon. */
+import type { ClockPort } from '../../ports/clock.ts';
+import { fail, toFault } from '../../base/fault.ts';
+import { ByteBlocks } from '../../base/byte-blocks.ts';
+import { jsonObject } from '../../base/json-object.ts';
+import { closeFd } from '../../host/io/descriptors.ts';
+import { DescriptorChannel } from '../../host/io/descriptor-channel.ts';
+import { within } from '../../host/clock/wait.ts';
+import { takeOverLimits } from '../bounds.ts';
+import { isMessage } from './messages.ts';
+import type { Message } from './messages.ts';
+
+export interface Received {
+  readonly message: Message;
+  /** Owned by the receiver. */
+  readonly fds: readonly number[];
+}
+
+/** First byte of a frame: whether the message goes on in the next one. */
+const [LAST, MORE] = [0, 1];
+
+export class Link {
+  readonly #channel: DescriptorChannel;
+  readonly #clock: ClockPort;
+
+  constructor(channel: DescriptorChannel, clock: ClockPort) {
+    this.#channel = channel;
+    this.#clock = clock;
+  }
+
+  /** Throws KernelError when nobody listens at the path. */
+  static dial(path: string, clock: ClockPort): Link {
+    return new Link(DescriptorChannel.dial(path), clock);
+  }
+
+  /** The other side gets duplicates of the descriptors. Throws when it has gone. */
+  async send(message: Message, fds: readonly number[] = []): Promise<void> {
+    const bytes = Buffer.from(JSON.stringify(message), 'utf8');
+    const most = takeOverLimits.frameBytes;
+    for (let at = 0; at === 0 || at < bytes.length; at += most) {
+      const isLast = at + most >= bytes.length;
+      const frame = Buffer.concat([Buffer.of(isLast ? LAST : MORE), bytes.subarray(at, at + most)]);
+      await this.#channel.send(frame, at === 0 ? fds : []);
+    }
+  }
+
+  /** The next message; undefined when the other side has gone. Throws `outside` for what is no message. */
+  async receive(): Promise<Received | undefined> {
+    const { frameBytes, frames } = takeOverLimits;
+    const parts = new ByteBlocks('read a message of the other daemon', frames * frameBytes);
+    const fds: number[] = [];
+    for (;;) {
+      const frame = await this.#channel.receive().catch((thrown: unknown) => {
+        for (const fd of fds) closeFd(fd);
+        throw thrown;
+      });
+      if (frame === undefined) {
+        for (const fd of fds) closeFd(fd);
+        return undefined;
+      }
+      fds.push(...frame.fds);
+      if (parts.size + frame.bytes.length > frames * frameBytes) this.#refuse(fds, 'it is too long');
+      parts.append(frame.bytes.subarray(1));
+      if (frame.bytes[0] !== MORE) break;
+    }
+    const value = jsonObject(Buffer.from(parts.takeAll()).toString('utf8'));
+    return value !== undefined && isMessage(value)
+      ? { message: value, fds }
+      : this.#refuse(fds, 'its form is wrong');
+  }
+
+  /** The next message, which must have this type. Throws `outside` for another one, and `timedOut`. */
+  async expect<T extends Message['type']>(
+    type: T,
+    timeoutMs: number,
+  ): Promise<{ readonly message: Extract<Message, { type: T }>; readonly fds: readonly number[] }> {
+    const received = await within({ clock: this.#clock, timeoutMs }, this.receive());
+    if (received === 'timedOut' || received === 'cancelled')
+      return fail('timedOut', `wait for ${type} of the other daemon: nothing in ${timeoutMs / 1000} s`);
+    if (received === undefined) return fail('outside', `wait for ${type}: the other daemon has gone`);
+    const { message, fds } = received;
+    if (message.type === 'refused') fail('conflict', message.reason);
+    if (message.type !== type) this.#refuse(fds, `${message.type} in place of ${type}`);
+    return { message: message as Extract<Message, { type: T }>, fds };
+  }
+
+  /** Sends it if the other side is still there. */
+  async report(message: Message): Promise<void> {
+    await this.send(message).catch((thrown: unknown) => void toFault(thrown));
+  }
+
+  /** Repeatable. */
+  close(): void {
+    this.#channel.close();
+  }
+
+  #refuse(fds: readonly number[], reason: string): never {
+    for (const fd of fds) closeFd(fd);
+    this.close();
+    return fail('outside', `read a message of the other daemon: ${reason}`);
+  }
+}

@@ -1,0 +1,283 @@
+/** The hand-over of a running daemon to another one, by its parts (docs/takeover.md). No decisions: see ../takeover. */
+import { stat } from 'node:fs/promises';
+import type { Troupe } from '../../actors/troupe.ts';
+import { toFault } from '../../base/fault.ts';
+import type { CallSwitch } from '../../cri/call/call-switch.ts';
+import type { EventFeed } from '../../cri/call/event-feed.ts';
+import type { EventsBefore } from '../../cri/call/kept-events.ts';
+import { relayTo } from '../../cri/call/relay.ts';
+import type { CriServer } from '../../cri/call/server.ts';
+import { podEventBytes } from '../../cri/present/event.ts';
+import { pause } from '../../host/clock/wait.ts';
+import { notify } from '../../host/io/sd-notify.ts';
+import type { PrivateSocket } from '../../host/io/private-socket.ts';
+import { createLayout } from '../../host/sandbox/layout.ts';
+import type { HostIdentity } from '../../host/process/process-identity.ts';
+import { takeOverLimits } from '../bounds.ts';
+import { notifySocket } from '../config/from-systemd.ts';
+import type { Config } from '../config/config-schema.ts';
+import { listenForControl } from '../takeover/control.ts';
+import { Followers, followOn } from '../takeover/followers.ts';
+import type { FormerDaemon } from '../takeover/followers.ts';
+import { Handing } from '../takeover/former.ts';
+import type { HandingNode, Parcel } from '../takeover/former.ts';
+import { Link } from '../takeover/link.ts';
+import { TAKE_OVER_PROTOCOL } from '../takeover/messages.ts';
+import type { FileId, Hello, Upgrade } from '../takeover/messages.ts';
+import { startOwnProgram } from '../takeover/successor.ts';
+import type { Assembly } from './assemble.ts';
+import type { HeldSocket } from './held-socket.ts';
+import type { ListeningSockets } from './listening-sockets.ts';
+import type { Streams } from './streaming.ts';
+import { VERSION } from './version.ts';
+
+export interface HandOverParts {
+  readonly config: Config;
+  readonly assembly: Assembly;
+  readonly server: CriServer;
+  readonly calls: CallSwitch;
+  readonly events: EventFeed;
+  readonly streaming: Streams;
+  readonly cri: HeldSocket;
+  readonly introspection: HeldSocket;
+  readonly listening: ListeningSockets;
+  /** Closes what the other daemon binds anew: page, metrics, plugins. */
+  readonly closeRest: () => Promise<void>;
+}
+
+/** What identifies this daemon's instance. */
+export async function instanceOf({ root, state, socket }: Config): Promise<Omit<Hello, 'type' | 'protocol'>> {
+  return { version: VERSION, root: await fileId(root), state: await fileId(state), socket };
+}
+
+async function fileId(path: string): Promise<FileId> {
+  const { dev, ino } = await stat(path, { bigint: true });
+  return { dev: String(dev), ino: String(ino) };
+}
+
+export class HandOver implements HandingNode {
+  readonly version = VERSION;
+  readonly #parts: HandOverParts;
+  readonly #instance: Omit<Hello, 'type' | 'protocol'>;
+  readonly #handing: Handing;
+  readonly #followers: Followers;
+  readonly #left = Promise.withResolvers<void>();
+  readonly #ending = new AbortController();
+  #control: PrivateSocket | undefined;
+  #events: EventsBefore | undefined;
+  #handedNs = 0n;
+  #link: Link | undefined;
+  #isFollowing = false;
+
+  constructor(parts: HandOverParts, instance: Omit<Hello, 'type' | 'protocol'>) {
+    this.#parts = parts;
+    this.#instance = instance;
+    const { clock, log } = parts.assembly.ports;
+    this.#handing = new Handing(this, clock, log, () => this.#onPassed());
+    const encode = (event: Parameters<typeof podEventBytes>[0]): Uint8Array =>
+      podEventBytes(event, (id) => parts.assembly.troupe.findImage(id));
+    this.#followers = new Followers(parts.events, encode, log);
+  }
+
+  /** Whether another daemon serves, or is about to: this one only holds sessions. */
+  get isYielded(): boolean {
+    return this.#handing.state === 'released' || this.#handing.state === 'passed';
+  }
+
+  /** Settles once another daemon serves and nothing of before is held here any more. */
+  get left(): Promise<void> {
+    return this.#left.promise;
+  }
+
+  /** The daemons before this one that still hold sessions. */
+  formerDaemons(): readonly FormerDaemon[] {
+    return this.#followers.list();
+  }
+
+  /** Lets other daemons take over from now on. */
+  async listen(): Promise<void> {
+    const { clock, log } = this.#parts.assembly.ports;
+    this.#control = await listenForControl({
+      path: createLayout(this.#parts.config).takeOverSocket,
+      clock,
+      log,
+      onHello: (link, hello, pid) => this.#handing.serve(link, hello, pid),
+      onFollow: async (link, follow, pid) =>
+        this.isYielded ? link.close() : this.#followers.serve(link, follow, pid),
+      onUpgrade: (link, upgrade) => this.#upgrade(link, upgrade),
+    });
+  }
+
+  /** The daemon is being stopped: those that hold sessions of before end, too. */
+  async stop(): Promise<void> {
+    this.#ending.abort();
+    await this.#followers.report('stopping');
+    await this.#control?.close();
+  }
+
+  refusalOf({ protocol, root, state, socket }: Hello): string | undefined {
+    const own = this.#instance;
+    if (protocol !== TAKE_OVER_PROTOCOL)
+      return `take over: protocol ${protocol}, the daemon that runs speaks ${TAKE_OVER_PROTOCOL}: stop it first`;
+    if (!isSame(root, own.root))
+      return `take over: another root, the daemon that runs has ${this.#parts.config.root}`;
+    if (!isSame(state, own.state))
+      return `take over: another state directory, the daemon that runs has ${this.#parts.config.state}`;
+    if (socket !== own.socket) return `take over: another CRI socket, the daemon that runs has ${own.socket}`;
+    if (this.#ending.signal.aborted) return 'take over: the daemon that runs is stopping';
+    const reason = this.#troupe.notReadyReason();
+    return reason === undefined ? undefined : `take over: the daemon that runs is not ready: ${reason}`;
+  }
+
+  get #troupe(): Troupe {
+    return this.#parts.assembly.troupe;
+  }
+
+  freeze(): void {
+    this.#parts.calls.hold();
+    this.#troupe.activity.gate.become('frozen');
+  }
+
+  thaw(): void {
+    this.#troupe.activity.gate.become('open');
+    this.#parts.calls.resume();
+  }
+
+  landed(late: AbortSignal): Promise<void> {
+    return this.#troupe.activity.landed(late);
+  }
+
+  landing(): readonly string[] {
+    return this.#troupe.activity.landing();
+  }
+
+  async release(): Promise<Parcel> {
+    const { assembly, streaming, listening, introspection, events, closeRest } = this.#parts;
+    this.#troupe.activity.gate.become('shut');
+    const duplicates = [...listening.duplicates()];
+    const sockets = duplicates.map(([name]) => name);
+    const fds = duplicates.map(([, fd]) => fd);
+    const tokens = await streaming.yieldTo();
+    await Promise.all(
+      [introspection.release(), closeRest()].map((end) => end.catch(this.#noted('close a server'))),
+    );
+    this.#handedNs = assembly.ports.clock.nowNs();
+    this.#events = events.handOver();
+    await assembly.yieldNode();
+    return { message: { type: 'released', sockets, tokens, events: this.#events }, fds };
+  }
+
+  async pass(): Promise<void> {
+    const { calls, cri, config, assembly } = this.#parts;
+    await this.#control?.close();
+    this.#control = undefined;
+    await cri.release();
+    calls.pass(relayTo(config.socket, assembly.ports.clock));
+  }
+
+  async servedBy(pid: number): Promise<void> {
+    await this.#followers.report('moved');
+    const socket = notifySocket();
+    if (socket !== '') await notify(socket, `MAINPID=${pid}`).catch(this.#noted('notify systemd'));
+  }
+
+  async listenAgain(): Promise<void> {
+    if (this.#control === undefined) await this.listen();
+  }
+
+  startSuccessor(program?: string): Promise<HostIdentity> {
+    return startOwnProgram(program);
+  }
+
+  isRestarted(): boolean {
+    return notifySocket() !== '';
+  }
+
+  #noted(attempted: string): (thrown: unknown) => void {
+    return (thrown) =>
+      this.#parts.assembly.ports.log.warn({ reason: toFault(thrown).message }, `${attempted}: failed`);
+  }
+
+  #onPassed(): void {
+    if (this.#isFollowing) return;
+    this.#isFollowing = true;
+    this.#parts.server.sendAway();
+    void this.#follow();
+    void this.#untilEmpty();
+  }
+
+  async #follow(): Promise<void> {
+    const { calls, streaming, assembly, config } = this.#parts;
+    const { clock } = assembly.ports;
+    const path = createLayout(config).takeOverSocket;
+    const outcome = await followOn(
+      {
+        dial: () => Link.dial(path, clock),
+        follow: () => ({
+          type: 'follow',
+          protocol: TAKE_OVER_PROTOCOL,
+          version: VERSION,
+          sinceNs: this.#events?.lastNs ?? '0',
+          handedNs: String(this.#handedNs),
+          sessions: this.#held(),
+        }),
+        onLink: (link) => {
+          this.#link = link;
+        },
+        onEvent: (message, ended) => {
+          calls.event(message);
+          if (ended !== '') streaming.server?.endSessionsOf(ended);
+        },
+        onGap: () => calls.endEvents('another daemon serves since, and events are missing: list again'),
+        onLost: () => {
+          if (this.#handing.isProbation) void this.#handing.rescue().catch(this.#noted('start a successor'));
+        },
+      },
+      (ms) => pause(clock, ms),
+      this.#ending.signal,
+    );
+    if (outcome === 'stopping') this.#left.resolve();
+  }
+
+  /** Calls and sessions that are held here. */
+  #held(): number {
+    return this.#parts.server.counts.calls + (this.#parts.streaming.server?.counts.sessions ?? 0);
+  }
+
+  async #untilEmpty(): Promise<void> {
+    const { clock } = this.#parts.assembly.ports;
+    const untilMs = clock.monoMs() + takeOverLimits.relayMs;
+    let reported = -1;
+    for (;;) {
+      await pause(clock, takeOverLimits.relayPollMs);
+      const held = this.#held();
+      if (held !== reported) await this.#link?.report({ type: 'holds', sessions: (reported = held) });
+      if (this.#handing.state === 'passed' && !this.#handing.isProbation) {
+        this.#handing.settle();
+        if ((held === 0 && this.#parts.server.counts.connections === 0) || clock.monoMs() > untilMs) break;
+      }
+    }
+    this.#left.resolve();
+  }
+
+  async #upgrade(link: Link, { program }: Upgrade): Promise<void> {
+    const { log } = this.#parts.assembly.ports;
+    const stopWatching = this.#handing.watch((text) => void link.report({ type: 'step', text }));
+    try {
+      const started = await this.startSuccessor(program);
+      log.info({ pid: started.pid, program }, 'started a program to take over');
+      await link.send({ type: 'step', text: `started process ${started.pid}` });
+      // its end, or that of the command
+      await link.receive();
+    } catch (thrown) {
+      await link.report({ type: 'refused', reason: toFault(thrown).message });
+    } finally {
+      stopWatching();
+      link.close();
+    }
+  }
+}
+
+function isSame(one: FileId, other: FileId): boolean {
+  return one.dev === other.dev && one.ino === other.ino;
+}

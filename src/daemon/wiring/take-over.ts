@@ -1,0 +1,75 @@
+/** A start that takes over from another daemon, and what every daemon has for the next one. */
+import { existsSync } from 'node:fs';
+import { toFault } from '../../base/fault.ts';
+import type { Log } from '../../base/log.ts';
+import { realClock } from '../../host/clock/clock.ts';
+import { listenPrivately } from '../../host/io/private-socket.ts';
+import { createLayout } from '../../host/sandbox/layout.ts';
+import { introspectionSocket } from '../config/config.ts';
+import type { Config } from '../config/config-schema.ts';
+import { takeOver } from '../takeover/taking.ts';
+import type { Inheritance } from '../takeover/taking.ts';
+import type { Assembly } from './assemble.ts';
+import { criSocket } from './cri-socket.ts';
+import { HandOver, instanceOf } from './hand-over.ts';
+import type { HandOverParts } from './hand-over.ts';
+import { HeldSocket } from './held-socket.ts';
+import type { ListeningSockets } from './listening-sockets.ts';
+
+/** What the daemon that runs gives, if one runs. */
+export async function takeOverFrom(config: Config, log: Log): Promise<Inheritance | undefined> {
+  const layout = createLayout(config);
+  if (!existsSync(layout.takeOverSocket)) return undefined;
+  return takeOver(layout.takeOverSocket, await instanceOf(config), { clock: realClock(), log });
+}
+
+export interface Sockets {
+  readonly cri: HeldSocket;
+  readonly introspection: HeldSocket;
+}
+
+/** The Unix sockets of the servers: those of the daemon before, if it has given them. */
+export function socketsOf(
+  config: Config,
+  { ports: { clock, log } }: Assembly,
+  listening: ListeningSockets,
+  isTakingOver: boolean,
+  onTaken: (reason: string) => void,
+): Sockets {
+  const path = introspectionSocket(config);
+  const { socket } = config;
+  return {
+    cri: new HeldSocket(
+      criSocket(socket, { clock, log }, listening, ({ pid, uid }) =>
+        onTaken(`process ${pid} of uid ${uid} listens on ${socket} now`),
+      ),
+      // the daemon before answers until this one can
+      isTakingOver,
+    ),
+    introspection: new HeldSocket((onConnection) =>
+      listenPrivately({
+        path,
+        clock,
+        log,
+        onConnection,
+        allowHalfOpen: true,
+        ...listening.optionsFor('introspection'),
+      }),
+    ),
+  };
+}
+
+/** Lets other daemons take over from this one. A socket that can't be made is no reason not to serve. */
+export async function handOverOf(parts: HandOverParts): Promise<HandOver> {
+  const { config, assembly } = parts;
+  const handOver = new HandOver(parts, await instanceOf(config));
+  await handOver
+    .listen()
+    .catch((thrown: unknown) =>
+      assembly.ports.log.error(
+        { reason: toFault(thrown).message },
+        'listen for a daemon that takes over: failed',
+      ),
+    );
+  return handOver;
+}
