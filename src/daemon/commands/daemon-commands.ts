@@ -21,7 +21,22 @@ export const DAEMON_COMMANDS = {
       'every call and every change in the log': 'troupe serve --log-level debug',
     },
     exits: ENDS_DAEMON,
-    seeAlso: ['start', 'status', 'config'],
+    seeAlso: ['start', 'status', 'config', 'upgrade'],
+  },
+  upgrade: {
+    group: 'daemon',
+    brief: 'replace the running daemon by the installed program',
+    text: [
+      "Asks the running daemon to start the program that is installed at its own path, or PROGRAM, with the daemon's " +
+        'options and --take-over. No call fails; sessions of clients go on in the former daemon to their end. Prints each ' +
+        'step. Where the program does not take over, the daemon that runs goes on.',
+    ],
+    options: { program: { value: 'PROGRAM', completes: 'file', help: 'path of another bin/troupe' } },
+    globals: PLACE,
+    needs: 'config',
+    examples: { 'after another version was installed': 'troupe upgrade' },
+    exits: { ...ENDS_ASKING, 6: 'not replaced: the daemon that runs goes on' },
+    seeAlso: ['serve', 'status'],
   },
   start: {
     group: 'daemon',

@@ -105,7 +105,7 @@ export class Handing {
     }
     this.#isHanding = true;
     try {
-      if (this.#state === 'released') await this.#hand(link, peer, link.receive());
+      if (this.#state === 'released') await this.#handAgain(link, peer);
       else await this.#handFirst(link, hello, peer);
     } catch (thrown) {
       this.#isHanding = false;
@@ -160,7 +160,7 @@ export class Handing {
     const begunMs = this.#clock.monoMs();
     this.#node.freeze();
     this.#step(`daemon ${peer.pid} of version ${hello.version} takes over: no effect begins`);
-    await link.send({ type: 'freezing', pid: process.pid, version: this.#node.version });
+    await this.#greet(link);
     const next = link.receive();
     await this.#land(next);
     const { fds, message } = (this.#parcel = await this.#node.release());
@@ -169,6 +169,16 @@ export class Handing {
     this.#step(`lock and journal released after ${ms} ms, with ${fds.length} sockets`);
     this.#log.info({ ms, tokens: message.tokens.length }, 'released the lock for the daemon that takes over');
     await this.#hand(link, peer, next);
+  }
+
+  /** To a successor: the lock is free already. */
+  async #handAgain(link: Link, peer: HostIdentity): Promise<void> {
+    await this.#greet(link);
+    await this.#hand(link, peer, link.receive());
+  }
+
+  #greet(link: Link): Promise<void> {
+    return link.send({ type: 'freezing', pid: process.pid, version: this.#node.version });
   }
 
   /** Effects end, or are aborted. Throws if one does not, or if the new daemon goes: then this one goes on. */

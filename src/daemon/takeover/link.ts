@@ -3,6 +3,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { jsonObject } from '../../base/json-object.ts';
+import { codeOf } from '../../host/ffi/errno.ts';
 import { closeFd } from '../../host/io/descriptors.ts';
 import { DescriptorChannel } from '../../host/io/descriptor-channel.ts';
 import { within } from '../../host/clock/wait.ts';
@@ -74,14 +75,17 @@ export class Link {
     type: T,
     timeoutMs: number,
   ): Promise<{ readonly message: Extract<Message, { type: T }>; readonly fds: readonly number[] }> {
-    const received = await within({ clock: this.#clock, timeoutMs }, this.receive());
-    if (received === 'timedOut' || received === 'cancelled')
-      return fail('timedOut', `wait for ${type} of the other daemon: nothing in ${timeoutMs / 1000} s`);
-    if (received === undefined) return fail('outside', `wait for ${type}: the other daemon has gone`);
-    const { message, fds } = received;
+    const { message, fds } = await this.#within(timeoutMs, type);
     if (message.type === 'refused') fail('conflict', message.reason);
     if (message.type !== type) this.#refuse(fds, `${message.type} in place of ${type}`);
     return { message: message as Extract<Message, { type: T }>, fds };
+  }
+
+  /** The next message of a daemon that sends no descriptors. Throws `outside` when it has gone, and `timedOut`. */
+  async next(timeoutMs: number): Promise<Message> {
+    const { message, fds } = await this.#within(timeoutMs, 'a message');
+    for (const fd of fds) closeFd(fd);
+    return message;
   }
 
   /** Sends it if the other side is still there. */
@@ -94,9 +98,26 @@ export class Link {
     this.#channel.close();
   }
 
+  async #within(timeoutMs: number, what: string): Promise<Received> {
+    const received = await within({ clock: this.#clock, timeoutMs }, this.receive());
+    if (received === 'timedOut' || received === 'cancelled')
+      return fail('timedOut', `wait for ${what} of the other daemon: nothing in ${timeoutMs / 1000} s`);
+    return received ?? fail('outside', `wait for ${what}: the other daemon has gone`);
+  }
+
   #refuse(fds: readonly number[], reason: string): never {
     for (const fd of fds) closeFd(fd);
     this.close();
     return fail('outside', `read a message of the other daemon: ${reason}`);
+  }
+}
+
+/** Undefined when nobody listens at the path. */
+export function dialDaemon(path: string, clock: ClockPort): Link | undefined {
+  try {
+    return Link.dial(path, clock);
+  } catch (thrown) {
+    if (['ENOENT', 'ECONNREFUSED'].includes(codeOf(thrown) ?? '')) return undefined;
+    throw thrown;
   }
 }

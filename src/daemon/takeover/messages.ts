@@ -79,7 +79,7 @@ export type Message =
   /** To who asked for an upgrade: a step has been done. */
   | { readonly type: 'step'; readonly text: string }
   /** To who asked for an upgrade: the other daemon serves. */
-  | { readonly type: 'done'; readonly pid: number; readonly version: string };
+  | { readonly type: 'done' };
 
 type Kind = 'number' | 'string' | 'object';
 
@@ -106,7 +106,7 @@ const FIELDS: Readonly<Record<Message['type'], Readonly<Record<string, Kind>>>> 
   stopping: {},
   upgrade: { protocol: 'number' },
   step: { text: 'string' },
-  done: { pid: 'number', version: 'string' },
+  done: {},
 };
 
 /** Whether it has a known type and that type's fields. Both sides run as root, and speak the same protocol. */

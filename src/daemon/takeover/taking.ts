@@ -2,9 +2,9 @@
 import type { ClockPort } from '../../ports/clock.ts';
 import { fail, FaultError, fault, toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
-import { codeOf } from '../../host/ffi/errno.ts';
 import { takeOverLimits } from '../bounds.ts';
-import { Link } from './link.ts';
+import { dialDaemon } from './link.ts';
+import type { Link } from './link.ts';
 import { TAKE_OVER_PROTOCOL } from './messages.ts';
 import type { Hello, Released } from './messages.ts';
 
@@ -37,7 +37,7 @@ export async function takeOver(
   facts: Omit<Hello, 'type' | 'protocol'>,
   { clock, log }: { readonly clock: ClockPort; readonly log: Log },
 ): Promise<Inheritance | undefined> {
-  const link = dial(path, clock);
+  const link = dialDaemon(path, clock);
   if (link === undefined) return undefined;
   try {
     await link.send({ type: 'hello', protocol: TAKE_OVER_PROTOCOL, ...facts });
@@ -64,15 +64,6 @@ export async function takeOver(
 
 async function nothing(): Promise<void> {
   // nobody waits for it
-}
-
-function dial(path: string, clock: ClockPort): Link | undefined {
-  try {
-    return Link.dial(path, clock);
-  } catch (thrown) {
-    if (['ENOENT', 'ECONNREFUSED'].includes(codeOf(thrown) ?? '')) return undefined;
-    throw thrown;
-  }
 }
 
 async function answerOf<T>(link: Link, answer: Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
 /** The hand-over of a running daemon to another one, by its parts (docs/takeover.md). No decisions: see ../takeover. */
 import { stat } from 'node:fs/promises';
 import type { Troupe } from '../../actors/troupe.ts';
-import { toFault } from '../../base/fault.ts';
+import { fail, toFault } from '../../base/fault.ts';
 import type { CallSwitch } from '../../cri/call/call-switch.ts';
 import type { EventFeed } from '../../cri/call/event-feed.ts';
 import type { EventsBefore } from '../../cri/call/kept-events.ts';
@@ -12,6 +12,7 @@ import { pause } from '../../host/clock/wait.ts';
 import { notify } from '../../host/io/sd-notify.ts';
 import type { PrivateSocket } from '../../host/io/private-socket.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
+import { processExists } from '../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../host/process/process-identity.ts';
 import { takeOverLimits } from '../bounds.ts';
 import { notifySocket } from '../config/from-systemd.ts';
@@ -261,14 +262,19 @@ export class HandOver implements HandingNode {
   }
 
   async #upgrade(link: Link, { program }: Upgrade): Promise<void> {
-    const { log } = this.#parts.assembly.ports;
+    const { clock, log } = this.#parts.assembly.ports;
     const stopWatching = this.#handing.watch((text) => void link.report({ type: 'step', text }));
     try {
+      if (this.isYielded) fail('conflict', 'another daemon takes over already');
       const started = await this.startSuccessor(program);
       log.info({ pid: started.pid, program }, 'started a program to take over');
       await link.send({ type: 'step', text: `started process ${started.pid}` });
-      // its end, or that of the command
-      await link.receive();
+      const untilMs = clock.monoMs() + takeOverLimits.recoverMs;
+      while (this.#handing.state !== 'passed' && processExists(started) && clock.monoMs() < untilMs)
+        await pause(clock, takeOverLimits.pollMs);
+      if (this.#handing.state !== 'passed')
+        fail('outside', `process ${started.pid} has not taken over: the daemon's log has the reason`);
+      await link.send({ type: 'done' });
     } catch (thrown) {
       await link.report({ type: 'refused', reason: toFault(thrown).message });
     } finally {
