@@ -16,11 +16,20 @@ import type { HandOverParts } from './hand-over.ts';
 import { HeldSocket } from './held-socket.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
 
-/** What the daemon that runs gives, if one runs. */
-export async function takeOverFrom(config: Config, log: Log): Promise<Inheritance | undefined> {
+/** What the daemon that runs gives, if one runs; its sockets are added to those that were passed. */
+export async function takeOverFrom(
+  config: Config,
+  log: Log,
+  listening: ListeningSockets,
+): Promise<Inheritance | undefined> {
   const layout = createLayout(config);
   if (!existsSync(layout.takeOverSocket)) return undefined;
-  return takeOver(layout.takeOverSocket, await instanceOf(config), { clock: realClock(), log });
+  const inherited = await takeOver(layout.takeOverSocket, await instanceOf(config), {
+    clock: realClock(),
+    log,
+  });
+  if (inherited !== undefined) listening.add(inherited.sockets());
+  return inherited;
 }
 
 export interface Sockets {

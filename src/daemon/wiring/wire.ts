@@ -86,8 +86,7 @@ export async function startDaemon(
   refuseDumps();
   checkStreaming(config);
   checkFfi();
-  const inherited = isTakingOver ? await takeOverFrom(config, log) : undefined;
-  if (inherited !== undefined) listening.add(inherited.sockets());
+  const inherited = isTakingOver ? await takeOverFrom(config, log, listening) : undefined;
   const assembly = await assemble(config, log, around, inherited !== undefined);
   const { troupe, release } = assembly;
   const last: LastReload = { refusal: undefined, waiting: [], files: [] };
@@ -132,6 +131,19 @@ export async function startDaemon(
     socketTaken: taken.promise,
     left: handOver.left,
     reload: (fresh) => reload(fresh, assembly, late, last),
+    ...notesOf(assembly, last),
+    stop: () => {
+      endLife();
+      return stopAll(assembly, late, served.server, handOver);
+    },
+  };
+}
+
+function notesOf(
+  assembly: Assembly,
+  last: LastReload,
+): Pick<Daemon, 'noteDropIns' | 'noteFiles' | 'noteRefusal'> {
+  return {
     noteDropIns: (problems) => assembly.nodeFiles.noteOwn(problems),
     noteFiles: (files) => {
       last.files = files;
@@ -139,10 +151,6 @@ export async function startDaemon(
     noteRefusal: (reason) => {
       last.refusal = reason;
       assembly.observability.metrics.outcomes.reloaded(reason === undefined);
-    },
-    stop: () => {
-      endLife();
-      return stopAll(assembly, late, served.server, handOver);
     },
   };
 }

@@ -61,7 +61,7 @@ const says = (log: () => Promise<string>, text: string): Promise<void> =>
 const SERVES = '"msg":"serving"';
 const RELEASED = 'the other daemon has released the lock';
 
-/** A client that runs pods one after the other until told to end; each failed call is noted. */
+/** A client that runs pods one after the other until aborted; each failed call is noted. */
 async function churn(name: string, until: AbortSignal): Promise<number> {
   const client = criClient(world.instance.socket);
   let pods = 0;
