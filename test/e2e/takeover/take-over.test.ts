@@ -1,6 +1,6 @@
 // A daemon that takes over from the one that runs: no call fails, whoever of the two dies (F92).
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -37,8 +37,19 @@ beforeEach(async () => {
 
 afterEach(async () => {
   for (const { child } of takers) child.kill('SIGKILL');
+  // a daemon serves until it is stopped, and this process has not started these
+  const began = /"pid":(\d+),[^\n]*"msg":"started a (?:successor|program)/gu;
+  const successors = [...(await world.instance.log()).matchAll(began)].map(([, pid]) => Number(pid));
+  await world.instance.kill();
+  for (const pid of successors) if (isOurs(pid)) process.kill(pid, 'SIGKILL');
   await world.close();
 });
+
+/** Whether it is a daemon of this instance still, and not another process under its number. */
+function isOurs(pid: number): boolean {
+  const path = `/proc/${pid}/cmdline`;
+  return existsSync(path) && readFileSync(path, 'utf8').includes(world.instance.directory);
+}
 
 /** Starts a daemon with `--take-over`, and more options, of which later ones win. */
 function startTaker(...more: readonly string[]): Taker {
