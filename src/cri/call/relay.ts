@@ -46,19 +46,7 @@ export function relayTo(path: string, clock: Pick<ClockPort, 'monoMs' | 'nowNs' 
       const stopListening = onAbort(call.signal, () => asked.cancel());
     });
   return {
-    unary: async (name, request, call) => {
-      const untilMs = Math.min(call.deadlineMonoMs ?? Infinity, clock.monoMs() + relayLimits.reachMs);
-      for (;;) {
-        try {
-          return await unary(name, request, call);
-        } catch (thrown) {
-          const isAgain = thrown instanceof RpcError && thrown.status.code === 'unavailable';
-          if (!isAgain || call.signal.aborted || clock.monoMs() + relayLimits.againMs >= untilMs)
-            throw thrown;
-        }
-        await new Promise<void>((resolve) => void clock.setTimeout(resolve, relayLimits.againMs));
-      }
-    },
+    unary: untilReached(unary, clock),
     stream: (name, request, call, write) =>
       passed(
         client.makeServerStreamRequest(
@@ -73,6 +61,25 @@ export function relayTo(path: string, clock: Pick<ClockPort, 'monoMs' | 'nowNs' 
         write,
       ),
     close: () => client.close(),
+  };
+}
+
+/** Asks again while the other daemon can't be reached or is not ready, up to the call's deadline. */
+export function untilReached(
+  ask: Onward['unary'],
+  clock: Pick<ClockPort, 'monoMs' | 'setTimeout'>,
+): Onward['unary'] {
+  return async (name, request, call) => {
+    const untilMs = Math.min(call.deadlineMonoMs ?? Infinity, clock.monoMs() + relayLimits.reachMs);
+    for (;;) {
+      try {
+        return await ask(name, request, call);
+      } catch (thrown) {
+        const isAgain = thrown instanceof RpcError && thrown.status.code === 'unavailable';
+        if (!isAgain || call.signal.aborted || clock.monoMs() + relayLimits.againMs >= untilMs) throw thrown;
+      }
+      await new Promise<void>((resolve) => void clock.setTimeout(resolve, relayLimits.againMs));
+    }
   };
 }
 

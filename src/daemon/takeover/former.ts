@@ -12,15 +12,23 @@ import { fail, toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
 import { pause, within } from '../../host/clock/wait.ts';
 import { closeFd } from '../../host/io/descriptors.ts';
-import { processIdentity, processExists, killProcess } from '../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../host/process/process-identity.ts';
 import { takeOverLimits } from '../bounds.ts';
 import type { Link, Received } from './link.ts';
 import type { Hello, Released } from './messages.ts';
 
+/** The processes of this machine. */
+export interface Peers {
+  /** Undefined when no process has this pid. */
+  identify(pid: number): HostIdentity | undefined;
+  exists(peer: HostIdentity): boolean;
+  kill(peer: HostIdentity): void;
+}
+
 /** What a daemon can do for its hand-over. */
 export interface HandingNode {
   readonly version: string;
+  readonly peers: Peers;
   /** Why this daemon can't be taken over from by whoever says this; undefined if it can. */
   refusalOf(hello: Hello): string | undefined;
   /** From now on no effect begins, and calls that change something wait. */
@@ -92,7 +100,7 @@ export class Handing {
 
   /** Serves one daemon that asks to take over. Never rejects. */
   async serve(link: Link, hello: Hello, pid: number): Promise<void> {
-    const peer = processIdentity(pid);
+    const peer = this.#node.peers.identify(pid);
     const refusal =
       peer === undefined
         ? `take over: process ${pid} has gone`
@@ -140,7 +148,7 @@ export class Handing {
       const started = await this.#node.startSuccessor();
       this.#log.warn({ pid: started.pid }, 'started a successor: the daemon that had taken over has ended');
       const untilMs = this.#clock.monoMs() + takeOverLimits.recoverMs;
-      while (this.#state === 'released' && processExists(started) && this.#clock.monoMs() < untilMs)
+      while (this.#state === 'released' && this.#node.peers.exists(started) && this.#clock.monoMs() < untilMs)
         await pause(this.#clock, takeOverLimits.relayPollMs);
     }
   }
@@ -233,7 +241,7 @@ export class Handing {
     }
     link.close();
     // one that hangs would hold the lock
-    if (processExists(peer)) killProcess(peer, SIGKILL);
+    if (this.#node.peers.exists(peer)) this.#node.peers.kill(peer);
     this.#state = 'released';
     await this.rescue().catch((thrown: unknown) =>
       this.#log.error({ reason: toFault(thrown).message }, 'start a successor: failed'),
@@ -244,8 +252,6 @@ export class Handing {
     for (const listener of [...this.#listeners]) listener(text);
   }
 }
-
-const SIGKILL = 9;
 
 function describe(received: Received | undefined | 'timedOut' | 'cancelled'): string {
   if (received === undefined) return 'it has gone';

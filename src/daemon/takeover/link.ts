@@ -17,14 +17,17 @@ export interface Received {
   readonly fds: readonly number[];
 }
 
+/** What carries the frames: a socket, or its twin in the simulation. */
+export type FrameChannel = Pick<DescriptorChannel, 'send' | 'receive' | 'close'>;
+
 /** First byte of a frame: whether the message goes on in the next one. */
 const [LAST, MORE] = [0, 1];
 
 export class Link {
-  readonly #channel: DescriptorChannel;
+  readonly #channel: FrameChannel;
   readonly #clock: ClockPort;
 
-  constructor(channel: DescriptorChannel, clock: ClockPort) {
+  constructor(channel: FrameChannel, clock: ClockPort) {
     this.#channel = channel;
     this.#clock = clock;
   }

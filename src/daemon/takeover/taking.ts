@@ -21,7 +21,7 @@ export interface Inheritance {
 }
 
 /** A take-over that the former daemon has refused, with its reason: it goes on. */
-class TakeOverRefused extends FaultError {
+export class TakeOverRefused extends FaultError {
   constructor(reason: string) {
     super(fault('conflict', reason));
     this.name = 'TakeOverRefused';
@@ -38,7 +38,15 @@ export async function takeOver(
   { clock, log }: { readonly clock: ClockPort; readonly log: Log },
 ): Promise<Inheritance | undefined> {
   const link = dialDaemon(path, clock);
-  if (link === undefined) return undefined;
+  return link === undefined ? undefined : takeOverBy(link, facts, log);
+}
+
+/** The same from the daemon at the other end of this connection, which is closed in the end. */
+export async function takeOverBy(
+  link: Link,
+  facts: Omit<Hello, 'type' | 'protocol'>,
+  log: Log,
+): Promise<Inheritance> {
   try {
     await link.send({ type: 'hello', protocol: TAKE_OVER_PROTOCOL, ...facts });
     const { message: former } = await answerOf(link, link.expect('freezing', takeOverLimits.answerMs));

@@ -12,7 +12,7 @@ import { pause } from '../../host/clock/wait.ts';
 import { notify } from '../../host/io/sd-notify.ts';
 import type { PrivateSocket } from '../../host/io/private-socket.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
-import { processExists } from '../../host/process/process-identity.ts';
+import { killProcess, processExists, processIdentity } from '../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../host/process/process-identity.ts';
 import { takeOverLimits } from '../bounds.ts';
 import { notifySocket } from '../config/from-systemd.ts';
@@ -56,8 +56,15 @@ async function fileId(path: string): Promise<FileId> {
   return { dev: String(dev), ino: String(ino) };
 }
 
+const SIGKILL = 9;
+
 export class HandOver implements HandingNode {
   readonly version = VERSION;
+  readonly peers = {
+    identify: processIdentity,
+    exists: processExists,
+    kill: (peer: HostIdentity) => void killProcess(peer, SIGKILL),
+  };
   readonly #parts: HandOverParts;
   readonly #instance: Omit<Hello, 'type' | 'protocol'>;
   readonly #handing: Handing;
