@@ -32,6 +32,8 @@ type Write = (message: Uint8Array) => Promise<void>;
 
 export class CallSwitch {
   #isHeld = false;
+  /** How often calls were held. An error of a call that a hold fell into may be caused by it. */
+  #holds = 0;
   #onward: Onward | undefined;
   /** Resolves at the next change of the two above. */
   #change = Promise.withResolvers<void>();
@@ -42,6 +44,7 @@ export class CallSwitch {
   /** From now on calls that change something wait, and no error is answered. */
   hold(): void {
     this.#isHeld = true;
+    this.#holds += 1;
     this.#changed();
   }
 
@@ -85,11 +88,14 @@ export class CallSwitch {
           await this.#nextChange(call.signal);
           continue;
         }
+        const [holds, wasHeld] = [this.#holds, this.#isHeld];
         const outcome = await this.#here(shortName(name), handler, request, call);
         if (outcome === undefined) continue;
         if ('bytes' in outcome) return outcome.bytes;
-        if (!this.#mayBeItsFault(name)) throw outcome.thrown;
-        await this.#nextChange(call.signal);
+        // an effect may report that it was aborted only after this daemon goes on
+        const isItsFault = wasHeld || this.#holds !== holds || this.#onward !== undefined;
+        if (!isItsFault || STAYS.has(shortName(name)) || call.signal.aborted) throw outcome.thrown;
+        if (this.#isHeld) await this.#nextChange(call.signal);
       }
     };
   }
@@ -138,11 +144,6 @@ export class CallSwitch {
         (thrown: unknown) => end({ thrown }),
       );
     });
-  }
-
-  /** An error during a hand-over may be caused by it. A command's is its own. */
-  #mayBeItsFault(name: string): boolean {
-    return (this.#isHeld || this.#onward !== undefined) && !STAYS.has(shortName(name));
   }
 
   async #eventsHere(
