@@ -153,6 +153,12 @@ export const takeOverLimits = {
   /** Bytes of a frame, and frames of a message: 1000 unused URLs have requests of 64 MiB at most. */
   frameBytes: 1024 * 1024,
   frames: 96,
+  /** Bytes of the first message of a connection: a path of 4096 bytes and a few names. */
+  firstBytes: 64 * 1024,
+  /** Connections that have not yet said what they want; more are closed. At most one daemon and a few commands ask. */
+  silentPeers: 32,
+  /** Milliseconds for a program that `troupe upgrade` started to say hello: its start on a slow, loaded machine. */
+  helloMs: 60_000,
   /** Daemons that hold sessions of before, of which a start takes note. */
   relays: 64,
   /** Bytes of the record of a relay. */

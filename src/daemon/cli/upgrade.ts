@@ -23,7 +23,7 @@ export async function upgrade({ line, screen, clock, config }: Command): Promise
       ...(program === undefined ? {} : { program: resolve(program) }),
     });
     for (;;) {
-      const message = await link.next(takeOverLimits.recoverMs);
+      const message = await link.next(takeOverLimits.recoverMs + takeOverLimits.answerMs);
       if (message.type === 'step') say(message.text);
       if (message.type === 'done') return EXIT.ok;
       if (message.type !== 'refused') continue;

@@ -47,8 +47,8 @@ export interface HandingNode {
   servedBy(pid: number): Promise<void>;
   /** The next daemon must be able to reach this one; called when the one that took over has failed. */
   listenAgain(): Promise<void>;
-  /** Starts a program that takes over: another one, or the one at this daemon's own path. */
-  startSuccessor(program?: string): Promise<HostIdentity>;
+  /** Starts the program at this daemon's own path, to take over. */
+  startSuccessor(): Promise<HostIdentity>;
   /** Whether a service manager starts another daemon if the one that serves ends. */
   isRestarted(): boolean;
 }
@@ -107,6 +107,7 @@ export class Handing {
         : (this.#refusalNow() ?? this.#node.refusalOf(hello));
     if (refusal !== undefined || peer === undefined) {
       this.#log.warn({ pid, version: hello.version, reason: refusal }, 'take-over refused');
+      this.#step(`refused process ${pid}: ${refusal ?? ''}`);
       await link.report({ type: 'refused', reason: refusal ?? '' });
       link.close();
       return;
@@ -117,10 +118,11 @@ export class Handing {
       else await this.#handFirst(link, hello, peer);
     } catch (thrown) {
       this.#isHanding = false;
+      // ends only once a successor serves, which asks here meanwhile
       await this.#failed(link, peer, toFault(thrown).message);
-    } finally {
-      this.#isHanding = false;
+      return;
     }
+    this.#isHanding = false;
   }
 
   #refusalNow(): string | undefined {
@@ -225,8 +227,8 @@ export class Handing {
     this.#state = 'passed';
     this.#untilMs = this.#clock.monoMs() + takeOverLimits.probationMs;
     this.#log.info({ pid: peer.pid }, 'another daemon serves: sessions of before go on here');
-    await this.#node.servedBy(peer.pid);
     this.#step(`daemon ${peer.pid} serves`);
+    await this.#node.servedBy(peer.pid);
     this.#onPassed();
   }
 

@@ -16,6 +16,8 @@ export interface Hello {
   readonly type: 'hello';
   readonly protocol: number;
   readonly version: string;
+  /** The newest version of the journal that it reads; it stands for all below root and state (docs/versions.md). */
+  readonly journal: number;
   readonly root: FileId;
   readonly state: FileId;
   /** Path of the CRI socket. */
@@ -85,7 +87,14 @@ type Kind = 'number' | 'string' | 'object';
 
 /** The required fields of each message. What they hold is checked where it is used. */
 const FIELDS: Readonly<Record<Message['type'], Readonly<Record<string, Kind>>>> = {
-  hello: { protocol: 'number', version: 'string', root: 'object', state: 'object', socket: 'string' },
+  hello: {
+    protocol: 'number',
+    version: 'string',
+    journal: 'number',
+    root: 'object',
+    state: 'object',
+    socket: 'string',
+  },
   refused: { reason: 'string' },
   freezing: { pid: 'number', version: 'string' },
   released: { sockets: 'object', tokens: 'object', events: 'object' },
@@ -113,6 +122,8 @@ const FIELDS: Readonly<Record<Message['type'], Readonly<Record<string, Kind>>>> 
 export function isMessage(value: object): value is Message {
   const { type } = value as { readonly type?: unknown };
   if (typeof type !== 'string' || !Object.hasOwn(FIELDS, type)) return false;
+  if (type === 'upgrade' && !['string', 'undefined'].includes(typeof Reflect.get(value, 'program')))
+    return false;
   const fields = Object.entries(FIELDS[type as Message['type']]);
   return fields.every(([name, kind]) => {
     const field: unknown = Reflect.get(value, name);

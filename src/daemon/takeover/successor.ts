@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fail } from '../../base/fault.ts';
-import type { HostIdentity } from '../../host/process/process-identity.ts';
 import { spawnProcess } from '../../host/process/process.ts';
+import type { Spawned } from '../../host/process/process.ts';
 import { ownEnvironment } from '../config/config.ts';
 
 const FLAG = '--take-over';
@@ -12,9 +12,9 @@ const FLAG = '--take-over';
  * Starts the program, or the one at this daemon's own path, with this daemon's options. It outlives this process, and
  * writes to the same log.
  */
-export async function startOwnProgram(program = ownLauncher()): Promise<HostIdentity> {
+export async function startOwnProgram(program = ownLauncher()): Promise<Spawned> {
   const options = process.argv.slice(2).filter((word) => word !== FLAG);
-  const { identity } = await spawnProcess({
+  return spawnProcess({
     argv: [program, ...options, FLAG],
     env: ownEnvironment(),
     isHelper: false,
@@ -22,7 +22,6 @@ export async function startOwnProgram(program = ownLauncher()): Promise<HostIden
     stdout: 1,
     stderr: 2,
   });
-  return identity;
 }
 
 /** `bin/troupe` of the directory from which this program runs, bundled or not. */

@@ -2,6 +2,7 @@
 import type { ClockPort } from '../../ports/clock.ts';
 import { fail, FaultError, fault, toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
+import { closeFd } from '../../host/io/descriptors.ts';
 import { takeOverLimits } from '../bounds.ts';
 import { dialDaemon } from './link.ts';
 import type { Link } from './link.ts';
@@ -90,8 +91,11 @@ async function answerOf<T>(link: Link, answer: Promise<T>): Promise<T> {
 
 function inheritanceOf(link: Link, message: Released, fds: readonly number[], log: Log): Inheritance {
   const bySocket = new Map<string, number[]>();
-  if (fds.length !== message.sockets.length)
+  if (fds.length !== message.sockets.length) {
+    // one that is held but not accepted from would let clients wait for ever
+    for (const fd of fds) closeFd(fd);
     fail('outside', 'take over: sockets and their names do not match');
+  }
   for (const [at, name] of message.sockets.entries())
     bySocket.set(name, [...(bySocket.get(name) ?? []), fds[at] ?? -1]);
   const whileThere = async (what: string, work: () => Promise<unknown>): Promise<void> => {

@@ -1,7 +1,8 @@
 /** The hand-over of a running daemon to another one, by its parts (docs/takeover.md). No decisions: see ../takeover. */
 import { stat } from 'node:fs/promises';
 import type { Troupe } from '../../actors/troupe.ts';
-import { fail, toFault } from '../../base/fault.ts';
+import { toFault } from '../../base/fault.ts';
+import { storedVersions } from '../../base/stored-versions.ts';
 import type { CallSwitch } from '../../cri/call/call-switch.ts';
 import type { EventFeed } from '../../cri/call/event-feed.ts';
 import type { EventsBefore } from '../../cri/call/kept-events.ts';
@@ -9,6 +10,7 @@ import { relayTo } from '../../cri/call/relay.ts';
 import type { CriServer } from '../../cri/call/server.ts';
 import { podEventBytes } from '../../cri/present/event.ts';
 import { pause } from '../../host/clock/wait.ts';
+import { missingAs } from '../../host/ffi/errno.ts';
 import { notify } from '../../host/io/sd-notify.ts';
 import type { PrivateSocket } from '../../host/io/private-socket.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
@@ -17,15 +19,16 @@ import type { HostIdentity } from '../../host/process/process-identity.ts';
 import { takeOverLimits } from '../bounds.ts';
 import { notifySocket } from '../config/from-systemd.ts';
 import type { Config } from '../config/config-schema.ts';
-import { listenForControl } from '../takeover/control.ts';
+import { listenForControl, protocolRefusal } from '../takeover/control.ts';
 import { Followers, followOn } from '../takeover/followers.ts';
 import type { FormerDaemon } from '../takeover/followers.ts';
 import { Handing } from '../takeover/former.ts';
 import type { HandingNode, Parcel } from '../takeover/former.ts';
 import { Link } from '../takeover/link.ts';
 import { TAKE_OVER_PROTOCOL } from '../takeover/messages.ts';
-import type { FileId, Hello, Upgrade } from '../takeover/messages.ts';
+import type { FileId, Hello } from '../takeover/messages.ts';
 import { startOwnProgram } from '../takeover/successor.ts';
+import { Upgrading } from '../takeover/upgrading.ts';
 import type { Assembly } from './assemble.ts';
 import type { HeldSocket } from './held-socket.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
@@ -48,12 +51,14 @@ export interface HandOverParts {
 
 /** What identifies this daemon's instance. */
 export async function instanceOf({ root, state, socket }: Config): Promise<Omit<Hello, 'type' | 'protocol'>> {
-  return { version: VERSION, root: await fileId(root), state: await fileId(state), socket };
+  const [rootId, stateId] = [await fileId(root), await fileId(state)];
+  return { version: VERSION, journal: storedVersions.journal, root: rootId, state: stateId, socket };
 }
 
+/** One that is not there is no daemon's: nothing is made before the other daemon has agreed. */
 async function fileId(path: string): Promise<FileId> {
-  const { dev, ino } = await stat(path, { bigint: true });
-  return { dev: String(dev), ino: String(ino) };
+  const found = await missingAs(stat(path, { bigint: true }), undefined);
+  return { dev: String(found?.dev ?? 0), ino: String(found?.ino ?? 0) };
 }
 
 const SIGKILL = 9;
@@ -69,6 +74,7 @@ export class HandOver implements HandingNode {
   readonly #instance: Omit<Hello, 'type' | 'protocol'>;
   readonly #handing: Handing;
   readonly #followers: Followers;
+  readonly #upgrading: Upgrading;
   readonly #left = Promise.withResolvers<void>();
   readonly #ending = new AbortController();
   #control: PrivateSocket | undefined;
@@ -84,6 +90,14 @@ export class HandOver implements HandingNode {
     this.#handing = new Handing(this, clock, log, () => this.#onPassed());
     const encode = (event: Parameters<typeof podEventBytes>[0]): Uint8Array =>
       podEventBytes(event, (id) => parts.assembly.troupe.findImage(id));
+    this.#upgrading = new Upgrading({
+      clock,
+      log,
+      state: () => this.#handing.state,
+      watch: (listener) => this.#handing.watch(listener),
+      start: startOwnProgram,
+      kill: this.peers.kill,
+    });
     this.#followers = new Followers(parts.events, encode, log);
   }
 
@@ -112,7 +126,7 @@ export class HandOver implements HandingNode {
       onHello: (link, hello, pid) => this.#handing.serve(link, hello, pid),
       onFollow: async (link, follow, pid) =>
         this.isYielded ? link.close() : this.#followers.serve(link, follow, pid),
-      onUpgrade: (link, upgrade) => this.#upgrade(link, upgrade),
+      onUpgrade: (link, upgrade) => this.#upgrading.serve(link, upgrade),
     });
   }
 
@@ -123,10 +137,14 @@ export class HandOver implements HandingNode {
     await this.#control?.close();
   }
 
-  refusalOf({ protocol, root, state, socket }: Hello): string | undefined {
+  refusalOf({ protocol, version, journal, root, state, socket }: Hello): string | undefined {
     const own = this.#instance;
-    if (protocol !== TAKE_OVER_PROTOCOL)
-      return `take over: protocol ${protocol}, the daemon that runs speaks ${TAKE_OVER_PROTOCOL}: stop it first`;
+    if (protocol !== TAKE_OVER_PROTOCOL) return protocolRefusal(protocol);
+    if (journal < own.journal)
+      return (
+        `take over: ${version} reads the journal up to version ${journal}, and that of the daemon that runs has ` +
+        `${own.journal}: go on with ${own.version} or a newer one`
+      );
     if (!isSame(root, own.root))
       return `take over: another root, the daemon that runs has ${this.#parts.config.root}`;
     if (!isSame(state, own.state))
@@ -193,8 +211,9 @@ export class HandOver implements HandingNode {
     if (this.#control === undefined) await this.listen();
   }
 
-  startSuccessor(program?: string): Promise<HostIdentity> {
-    return startOwnProgram(program);
+  async startSuccessor(): Promise<HostIdentity> {
+    const { identity } = await startOwnProgram();
+    return identity;
   }
 
   isRestarted(): boolean {
@@ -266,28 +285,6 @@ export class HandOver implements HandingNode {
       }
     }
     this.#left.resolve();
-  }
-
-  async #upgrade(link: Link, { program }: Upgrade): Promise<void> {
-    const { clock, log } = this.#parts.assembly.ports;
-    const stopWatching = this.#handing.watch((text) => void link.report({ type: 'step', text }));
-    try {
-      if (this.isYielded) fail('conflict', 'another daemon takes over already');
-      const started = await this.startSuccessor(program);
-      log.info({ pid: started.pid, program }, 'started a program to take over');
-      await link.send({ type: 'step', text: `started process ${started.pid}` });
-      const untilMs = clock.monoMs() + takeOverLimits.recoverMs;
-      while (this.#handing.state !== 'passed' && processExists(started) && clock.monoMs() < untilMs)
-        await pause(clock, takeOverLimits.pollMs);
-      if (this.#handing.state !== 'passed')
-        fail('outside', `process ${started.pid} has not taken over: the daemon's log has the reason`);
-      await link.send({ type: 'done' });
-    } catch (thrown) {
-      await link.report({ type: 'refused', reason: toFault(thrown).message });
-    } finally {
-      stopWatching();
-      link.close();
-    }
   }
 }
 

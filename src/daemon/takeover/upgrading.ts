@@ -1,0 +1,86 @@
+/** `troupe upgrade`: starts a program that takes over, and says what becomes of it. One at a time. */
+import { isAbsolute } from 'node:path';
+import type { ClockPort } from '../../ports/clock.ts';
+import { fail, toFault } from '../../base/fault.ts';
+import type { Log } from '../../base/log.ts';
+import { within } from '../../host/clock/wait.ts';
+import type { HostIdentity } from '../../host/process/process-identity.ts';
+import type { Spawned } from '../../host/process/process.ts';
+import { takeOverLimits } from '../bounds.ts';
+import type { HandingState } from './former.ts';
+import type { Link } from './link.ts';
+import type { Upgrade } from './messages.ts';
+
+type AnswerLink = Pick<Link, 'report' | 'close'>;
+
+/** What it needs of the daemon. */
+export interface UpgradingParts {
+  readonly clock: ClockPort;
+  readonly log: Log;
+  state(): HandingState;
+  /** Calls the listener with each step of a hand-over; the result ends that. */
+  watch(listener: (step: string) => void): () => void;
+  start(program: string | undefined): Promise<Pick<Spawned, 'pid' | 'identity' | 'exited'>>;
+  kill(process: HostIdentity): void;
+}
+
+export class Upgrading {
+  readonly #parts: UpgradingParts;
+  #isUnderWay = false;
+
+  constructor(parts: UpgradingParts) {
+    this.#parts = parts;
+  }
+
+  /** Answers one request, and closes the link. Never rejects. */
+  async serve(link: AnswerLink, { program }: Upgrade): Promise<void> {
+    const stopWatching = this.#parts.watch((text) => void link.report({ type: 'step', text }));
+    try {
+      if (this.#isUnderWay) fail('conflict', 'another upgrade is under way');
+      this.#isUnderWay = true;
+      try {
+        await this.#replace(link, program);
+      } finally {
+        this.#isUnderWay = false;
+      }
+      await link.report({ type: 'done' });
+    } catch (thrown) {
+      await link.report({ type: 'refused', reason: toFault(thrown).message });
+    } finally {
+      stopWatching();
+      link.close();
+    }
+  }
+
+  async #replace(link: AnswerLink, program: string | undefined): Promise<void> {
+    const { log, start, state, kill } = this.#parts;
+    if (state() !== 'serving') fail('conflict', 'another daemon takes over already');
+    if (program !== undefined && !isAbsolute(program))
+      fail('invalidRequest', `start ${program}: not an absolute path`, { subject: program });
+    const started = await start(program);
+    log.info({ pid: started.pid, program }, 'started a program to take over');
+    await link.report({ type: 'step', text: `started process ${started.pid}` });
+    const failure = await this.#failureOf(started);
+    if (failure === undefined) return;
+    kill(started.identity);
+    fail('outside', `process ${started.pid} ${failure}: the daemon's log has its lines`);
+  }
+
+  /** Why it has not taken over; undefined once it serves. */
+  async #failureOf({ exited }: Pick<Spawned, 'exited'>): Promise<string | undefined> {
+    const { clock, state } = this.#parts;
+    const { helloMs, landMs, abortMs, recoverMs, pollMs } = takeOverLimits;
+    const begunMs = clock.monoMs();
+    for (;;) {
+      const ended = await within({ clock, timeoutMs: pollMs }, exited);
+      const now = state();
+      if (now === 'passed') return undefined;
+      if (typeof ended === 'object')
+        return `ended with ${ended.exitCode ?? `signal ${ended.signal}`} and has not taken over`;
+      const tookMs = clock.monoMs() - begunMs;
+      if (now === 'serving' && tookMs > helloMs)
+        return `has not asked to take over within ${helloMs / 1000} s`;
+      if (tookMs > helloMs + landMs + abortMs + recoverMs) return 'has not taken over in time';
+    }
+  }
+}
