@@ -21,6 +21,7 @@ const ON_DISK: readonly string[] = [
 ];
 
 interface Waiting {
+  readonly epoch: number;
   /** Carries it out after its daemon was killed: the kernel finishes what it has begun. */
   readonly goOn: () => void;
   readonly resolve: () => void;
@@ -65,9 +66,12 @@ export class HungDisk {
    * The daemon was killed while operations hang: the kernel may carry out each of them, which it does before the next
    * instance gets the lock.
    */
-  killed(): void {
-    for (const { goOn } of this.#waiting) if (this.#random.chance(0.5)) quietly(goOn);
-    this.#waiting.clear();
+  killed(killed: number): void {
+    for (const waiting of this.#waiting) {
+      if (waiting.epoch !== killed) continue;
+      this.#waiting.delete(waiting);
+      if (this.#random.chance(0.5)) quietly(waiting.goOn);
+    }
   }
 
   lostPower(): void {
@@ -97,7 +101,7 @@ export class HungDisk {
   ): void {
     this.made.layerHeld += 1;
     const { scheduler, signal } = { scheduler: this.#scheduler, signal: fx.signal };
-    const waiting: Waiting = { goOn: () => undefined, resolve: () => go() };
+    const waiting: Waiting = { epoch, goOn: () => undefined, resolve: () => go() };
     const go = (): void => {
       cancel();
       signal.removeEventListener('abort', go);
@@ -116,7 +120,7 @@ export class HungDisk {
 
   #wait(epoch: number, goOn: () => void): Promise<void> {
     return new Promise<void>((resolve) => {
-      const waiting = { goOn, resolve };
+      const waiting = { epoch, goOn, resolve };
       this.#waiting.add(waiting);
       this.#scheduler.after(epoch, this.untilMs - this.#scheduler.nowMs, () => {
         if (this.#waiting.delete(waiting)) resolve();

@@ -59,7 +59,12 @@ export class Outside {
   readonly made = { error: 0, hang: 0, aborted: 0, late: 0, finished: 0, slowed: 0 };
   readonly #helpers: Random;
   /** What each call that has no effect yet will do, as long as its driver keeps at it. */
-  readonly #atWork = new Map<readonly (() => void)[], () => boolean>();
+  readonly #atWork = new Map<
+    readonly (() => void)[],
+    { readonly epoch: number; readonly isWanted: () => boolean }
+  >();
+  /** Sees each effect at the moment at which it happens. */
+  onEffect: (epoch: number, label: string) => void = () => undefined;
 
   constructor(scheduler: Scheduler, random: Random, helpers: Random) {
     this.scheduler = scheduler;
@@ -71,8 +76,10 @@ export class Outside {
    * The daemon was killed, its helpers not: each goes on until the next instance ends it, which that
    * does before it checks anything.
    */
-  killed(): void {
-    for (const [parts, isWanted] of this.#atWork) {
+  killed(killed: number): void {
+    for (const [parts, { epoch, isWanted }] of this.#atWork) {
+      if (epoch !== killed) continue;
+      this.#atWork.delete(parts);
       // its driver has ended the helper, in time or when it was asked to
       if (!isWanted()) continue;
       const done = parts.slice(0, this.#helpers.int(parts.length + 1));
@@ -81,7 +88,6 @@ export class Outside {
       if (this.helpersGoOn) this.scheduler.after(WORLD, this.#helpers.next() * LATE_MS, () => inTurn(done));
       else inTurn(done);
     }
-    this.#atWork.clear();
   }
 
   /** The machine was turned off. */
@@ -104,13 +110,15 @@ export class Outside {
     tidy: () => void = () => undefined,
   ): Promise<T> {
     const { scheduler } = this;
-    if (epoch !== scheduler.epoch) return new Promise<T>(() => undefined);
+    if (!scheduler.isLive(epoch)) return new Promise<T>(() => undefined);
     return new Promise<T>((resolve, reject) => {
       const answered = (act: () => void): void => scheduler.add(epoch, `${label} answers`, act);
       const deadlineMs = scheduler.nowMs + (fx?.timeoutMs ?? Infinity);
-      this.#atWork.set(parts, () => scheduler.nowMs < deadlineMs && fx?.signal.aborted !== true);
+      const isWanted = (): boolean => scheduler.nowMs < deadlineMs && fx?.signal.aborted !== true;
+      this.#atWork.set(parts, { epoch, isWanted });
       this.#whenDiskAnswers(epoch, label, fx, () => {
         this.#atWork.delete(parts);
+        this.onEffect(epoch, label);
         // a driver keeps to its bound: nothing lands after it
         const late = scheduler.nowMs >= deadlineMs;
         const ending = late ? 'aborted' : this.#ending(label, fx);

@@ -99,6 +99,9 @@ export class Scheduler {
   director: (() => number) | undefined;
   /** The current instance of the daemon; 0 is the world. */
   epoch = 0;
+  #newest = 0;
+  /** Instances beside it: one that takes over, and those that have handed over. */
+  readonly #beside = new Set<number>();
   /** Virtual milliseconds since the begin. */
   nowMs = 0;
   steps = 0;
@@ -133,8 +136,7 @@ export class Scheduler {
 
   /** Something that may happen from now on. */
   add(epoch: number, label: string, run: () => void): void {
-    if (epoch === WORLD || epoch === this.epoch)
-      this.#items.push({ epoch, label, isLazy: this.#isLazy(label), run });
+    if (this.isLive(epoch)) this.#items.push({ epoch, label, isLazy: this.#isLazy(label), run });
   }
 
   #isLazy(label: string): boolean {
@@ -193,9 +195,40 @@ export class Scheduler {
   /** A new life; what the old one waited for never comes. */
   nextEpoch(): void {
     const old = this.epoch;
-    this.epoch += 1;
-    this.#items = this.#items.filter((item) => item.epoch !== old || old === WORLD);
-    for (const timer of this.#timers) if (timer.epoch === old && old !== WORLD) this.#forget(timer);
+    this.#newest += 1;
+    this.epoch = this.#newest;
+    this.#drop(old);
+  }
+
+  /** Whether this instance runs, or is the world. */
+  isLive(epoch: number): boolean {
+    return epoch === WORLD || epoch === this.epoch || this.#beside.has(epoch);
+  }
+
+  /** An instance begins beside the current one. */
+  beginBeside(): number {
+    this.#newest += 1;
+    this.#beside.add(this.#newest);
+    return this.#newest;
+  }
+
+  /** It becomes the current one; the one that was goes on beside it. */
+  lead(epoch: number): void {
+    if (!this.#beside.delete(epoch)) return;
+    this.#beside.add(this.epoch);
+    this.epoch = epoch;
+  }
+
+  /** This instance ends; the current one is followed by none. */
+  end(epoch: number): void {
+    if (epoch === this.epoch) this.nextEpoch();
+    else if (this.#beside.delete(epoch)) this.#drop(epoch);
+  }
+
+  #drop(old: number): void {
+    if (old === WORLD) return;
+    this.#items = this.#items.filter((item) => item.epoch !== old);
+    for (const timer of this.#timers) if (timer.epoch === old) this.#forget(timer);
   }
 
   /** The clock of one instance of the daemon. */
@@ -206,7 +239,7 @@ export class Scheduler {
       monoMs: () => this.nowMs,
       setTimeout: (fn, ms) => {
         const handle: TimerHandle = {};
-        if (epoch === this.epoch) handles.set(handle, this.after(epoch, ms, fn));
+        if (this.isLive(epoch)) handles.set(handle, this.after(epoch, ms, fn));
         return handle;
       },
       clearTimeout: (handle) => {

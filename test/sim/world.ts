@@ -4,44 +4,25 @@
  */
 import type { InspectionEvent } from 'xstate';
 import type { Call } from '../../src/actors/directory/ask.ts';
-import { createTroupe } from '../../src/actors/start-actors.ts';
-import type { NetworkPort } from '../../src/ports/network.ts';
-import { noPlugins } from '../../src/ports/nri.ts';
-import type { NriPort } from '../../src/ports/nri.ts';
-import type { PolicyPort } from '../../src/ports/policy.ts';
-import type { DiskPort } from '../../src/ports/disk.ts';
-import type { Ports } from '../../src/ports/ports.ts';
-import { ledgerFold } from '../../src/actors/ledger/ledger.ts';
 import type { Ledger } from '../../src/actors/ledger/ledger.ts';
 import type { View } from '../../src/actors/directory/views.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
-import { fail, fault, FaultError } from '../../src/base/fault.ts';
-import { silentLog } from '../../src/base/log.ts';
-import { openJournal } from '../../src/journal/journal.ts';
+import { fault, FaultError } from '../../src/base/fault.ts';
 import { Answers } from './answers.ts';
-import { checkpointTwin } from './checkpoint-twin.ts';
 import { DiskModel } from './disk-model.ts';
-import { diskTwin } from './disk-twin.ts';
 import { EventWatch } from './events.ts';
 import { History } from './history.ts';
-import { dropStaleLeases, hostTwin, networkTwin } from './host-network-twins.ts';
-import { givenUp, HungDisk } from './hung-disk.ts';
+import { Lives } from './life.ts';
+import { HungDisk } from './hung-disk.ts';
 import { Kernel } from './kernel.ts';
-import { nriTwin } from './nri-twin.ts';
-import { makeOlder } from './older-journal.ts';
 import { Outside } from './outside.ts';
-import { plantInDisk, plantInLedger, plantInPorts, plantInTroupe } from './planted.ts';
 import type { Mutant } from './planted.ts';
 import { FIXED, randomStream } from './random.ts';
 import type { Random } from './random.ts';
-import { aroundEffect, aroundEffects } from './record-effects.ts';
 import type { Around } from './record-effects.ts';
-import { sharedMachines } from './shared-machines.ts';
 import { Surroundings } from './surroundings.ts';
-import { runtimeTwin } from './runtime-twin.ts';
 import { Scheduler, WORLD } from './scheduler.ts';
 import type { Mode } from './scheduler.ts';
-import { imagesTwin, policyTwin, storageTwin } from './storage-images-twins.ts';
 
 export interface WorldOptions {
   readonly seed: number;
@@ -116,11 +97,8 @@ export class World {
    * between calls.
    */
   operation = 'start';
-  readonly #options: WorldOptions;
-  readonly #ids: Random;
+  readonly #lives: Lives;
   readonly #power: Random;
-  readonly #older: Random;
-  readonly #diskTrouble: Random;
   /** The life that was asked to end. */
   #draining = 0;
   /** How each call in progress is lost when the daemon dies, and its operation. */
@@ -128,7 +106,6 @@ export class World {
 
   constructor(options: WorldOptions) {
     const { seed } = options;
-    this.#options = options;
     this.seed = seed;
     this.mutant = options.mutant ?? 'none';
     const stream = options.fixed === true ? (): Random => FIXED : randomStream;
@@ -139,11 +116,9 @@ export class World {
     this.outside.hungDisk = this.hungDisk;
     this.answers = new Answers(this);
     this.surroundings = new Surroundings(this.scheduler, this.history);
-    this.#ids = randomStream(seed, 'ids');
+    this.#lives = new Lives(this, options, stream);
     this.#power = stream(seed, 'power');
-    this.#older = stream(seed, 'older journals');
     this.kernel.unsynced.hasLeaseFiles = options.collects !== true;
-    this.#diskTrouble = stream(seed, 'disk');
     this.disk.put('journal.reserve', new Uint8Array(RESERVE_BYTES));
     this.disk.syncLies = this.mutant === 'fsyncDropped';
     this.outside.landsLate = this.mutant === 'lateEffect';
@@ -187,104 +162,13 @@ export class World {
   }
 
   async #life(epoch: number): Promise<void> {
-    const around = this.#options.around?.(this) ?? {};
-    if (this.#options.collects !== true) dropStaleLeases(this.kernel);
-    if (this.#older.chance(this.#options.upgrades ?? 0) && makeOlder(this.disk)) this.made.olderJournal += 1;
-    const disk = plantInDisk(this.mutant, this.#journalDisk(epoch, around));
-    const opened = await openJournal<Ledger>({
-      disk,
-      fold: ledgerFold,
-      log: silentLog,
-      clock: this.scheduler.clock(epoch),
-    });
-    const checkpoints = checkpointTwin(this.kernel, this.outside, epoch, (step, work) =>
-      aroundEffect(around, step, work),
-    );
-    await checkpoints.open();
-    const isBusy = (owner: string): boolean => this.surroundings.isBusy(owner);
-    const ports: Ports = {
-      clock: this.scheduler.clock(epoch),
-      random: { id: () => this.#hex(64), token: (bytes) => this.#hex(bytes * 2) },
-      journal: opened.journal,
-      host: hostTwin(this.kernel, this.outside, epoch, isBusy),
-      network: this.#network(epoch),
-      runtime: runtimeTwin(this.kernel, this.outside, epoch, this.surroundings),
-      storage: storageTwin(this.kernel, this.outside, epoch, isBusy),
-      images: imagesTwin(this.kernel, this.outside, epoch, () =>
-        this.surroundings.isRegistryAway ? 'outside' : undefined,
-      ),
-      policy: this.#policy(epoch),
-      nri: this.#plugins(epoch),
-      checkpoints,
-      // reads change nothing, so their twin has nothing to report
-      stats: {
-        container: () => undefined,
-        details: () => fail('bug', 'no details in the simulation'),
-        sandbox: () => undefined,
-        interfaces: () => [],
-        writtenLately: () => undefined,
-        written: async () => undefined,
-      },
-      log: silentLog,
-    };
-    plantInLedger(this.mutant, opened.state, this.scheduler.nowMs);
-    const troupe = createTroupe({
-      ports: plantInPorts(
-        this.mutant,
-        this.#options.around === undefined ? ports : aroundEffects(ports, around),
-        this.kernel,
-      ),
-      ledger: opened.state,
-      machines: sharedMachines,
-      ...(this.#options.inspect === undefined ? {} : { inspect: this.#options.inspect }),
-    });
-    plantInTroupe(this.mutant, troupe);
+    const { opened, troupe } = await this.#lives.begin(epoch);
     this.ledger = opened.state;
     this.troupe = troupe;
     troupe.directory.listenToAll((view) => void (epoch === this.scheduler.epoch && this.onView?.(view)));
     await troupe.start();
     this.servingSinceMs = this.scheduler.nowMs;
     this.events = new EventWatch(troupe.directory, this.scheduler.clock(epoch), this.#ended.signal);
-  }
-
-  #network(epoch: number): NetworkPort {
-    const collects = this.#options.collects === true;
-    return networkTwin(this.kernel, this.outside, epoch, collects, this.surroundings);
-  }
-
-  #plugins(epoch: number): NriPort {
-    if (this.#options.hasPlugins !== true) return noPlugins;
-    return nriTwin(this.outside, epoch, this.kernel.wrongs, this.surroundings);
-  }
-
-  #policy(epoch: number): PolicyPort {
-    const { surroundings } = this;
-    const refuses = (): boolean => {
-      if (surroundings.refusesImages) surroundings.made.imageRefused += 1;
-      return surroundings.refusesImages;
-    };
-    return policyTwin(this.kernel, this.outside, epoch, {
-      refuses,
-      scope: () => String(surroundings.policyVersion),
-      isRegistryAway: () => surroundings.isRegistryAway,
-    });
-  }
-
-  /** The disk below the journal, whose operations fail, hang, and are held by `around`. */
-  #journalDisk(epoch: number, around: Around): DiskPort {
-    return diskTwin(this.disk, (operation, effect, failed) => {
-      const fails = this.#diskTrouble.chance(this.diskErrorRate);
-      if (fails && failed !== undefined) this.made.syncError += 1;
-      const run = fails && failed !== undefined ? failed : effect;
-      return aroundEffect(around, `disk.${operation}`, () => {
-        const call = (what: typeof effect) =>
-          this.outside.call(epoch, `disk.${operation}`, undefined, [], what);
-        const held = this.hungDisk.heldWrite(epoch, effect);
-        return held === undefined
-          ? call(run)
-          : held.then((gaveUp) => call(gaveUp ? (failed ?? givenUp) : effect));
-      });
-    });
   }
 
   /** The daemon is asked to end, as by SIGTERM (F12), and begins anew once it has; it may die on the way. */
@@ -310,6 +194,7 @@ export class World {
 
   /** The daemon dies; with `power` the machine does. A new life begins a little later. */
   crash(options: { readonly power: boolean }): void {
+    const { epoch: killed } = this.scheduler;
     this.scheduler.nextEpoch();
     this.troupe = undefined;
     this.ledger = undefined;
@@ -327,8 +212,8 @@ export class World {
       this.disk.losePower(this.#power);
       this.history.powerLost();
     } else {
-      this.outside.killed();
-      this.hungDisk.killed();
+      this.outside.killed(killed);
+      this.hungDisk.killed(killed);
     }
     for (const lost of this.#lost.keys()) lost();
     this.#lost.clear();
@@ -392,9 +277,5 @@ export class World {
   /** For clients: a wait that outlives the daemon. */
   sleep(ms: number): Promise<void> {
     return new Promise((resolve) => void this.scheduler.after(WORLD, ms, resolve));
-  }
-
-  #hex(digits: number): string {
-    return Array.from({ length: digits }, () => this.#ids.int(16).toString(16)).join('');
   }
 }
