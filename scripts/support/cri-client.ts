@@ -66,8 +66,9 @@ export interface CriClient {
 /**
  * A client on a Unix socket; connects with its first call. Rejections are grpc-js ServiceErrors with `code` and
  * `details`.
+ * @param isWaiting whether calls wait for a daemon that can't be reached; the kubelet's fail then
  */
-export function criClient(socket: string): CriClient {
+export function criClient(socket: string, isWaiting = true): CriClient {
   const channel = new Client(`unix://${socket}`, credentials.createInsecure(), {
     'grpc.max_receive_message_length': MESSAGE_BYTES,
     'grpc.max_send_message_length': MESSAGE_BYTES,
@@ -78,8 +79,8 @@ export function criClient(socket: string): CriClient {
     'grpc.use_local_subchannel_pool': 1,
   });
   return {
-    runtime: methodsOf(channel, RuntimeService),
-    image: methodsOf(channel, ImageService),
+    runtime: methodsOf(channel, RuntimeService, isWaiting),
+    image: methodsOf(channel, ImageService, isWaiting),
     runtimeStreams: streamsOf(channel, RuntimeService),
     imageStreams: streamsOf(channel, ImageService),
     close: () => channel.close(),
@@ -89,12 +90,13 @@ export function criClient(socket: string): CriClient {
 function methodsOf<S extends typeof RuntimeService | typeof ImageService>(
   channel: Client,
   service: S,
+  isWaiting: boolean,
 ): Methods<S> {
   const methods: Record<string, unknown> = {};
   for (const method of service.methods) {
     if (!isUnary(method)) continue;
     methods[method.localName] = (request: object, options: CallOptions = {}) =>
-      call(channel, service.typeName, method, request, options);
+      call(channel, service.typeName, method, request, { isWaiting, ...options });
   }
   return methods as Methods<S>;
 }
@@ -138,7 +140,7 @@ function call(
   service: string,
   method: DescMethodUnary,
   request: object,
-  options: CallOptions,
+  options: CallOptions & { readonly isWaiting: boolean },
 ): Promise<object> {
   return new Promise((resolve, reject) => {
     const started = channel.makeUnaryRequest(
@@ -146,7 +148,7 @@ function call(
       (message: object) => Buffer.from(toBinary(method.input, create(method.input, message as never))),
       (bytes: Buffer) => fromBinary(method.output, bytes),
       request,
-      new Metadata({ waitForReady: true }),
+      new Metadata({ waitForReady: options.isWaiting }),
       { deadline: Date.now() + (options.deadlineMs ?? EVENT_MS) },
       (error, answer) => {
         if (error !== null) reject(error);

@@ -9,7 +9,8 @@ export interface Ended {
   readonly stderr: string;
 }
 
-async function crictlArgv(world: World, args: readonly string[]): Promise<[string, ...string[]]> {
+/** The command line of crictl for this world. */
+export async function crictlArgv(world: World, args: readonly string[]): Promise<[string, ...string[]]> {
   const { endpoint } = world.instance;
   return [
     await crictl(),

@@ -1,0 +1,71 @@
+// A process of its own that lists all the time: over one connection, and over a new one each time. Prints what it found
+// as JSON once its input ends. Its own process, so that the load's clients do not hold it up.
+import { setTimeout as delay } from 'node:timers/promises';
+import { criClient, type CriClient } from '../../../scripts/support/cri-client.ts';
+import type { ListedCalls, ListFigures } from './lists.ts';
+
+/** ms between two lists over the same connection, and between two new connections. */
+const CONNECTED_MS = 5;
+const ANEW_MS = 15;
+/** ms of a list that is noted with its moment. */
+const NOTED_MS = 60;
+
+const socket = process.argv[2] ?? '';
+const mayFail = process.argv[3] === 'killed';
+let isOver = false;
+process.stdin.once('end', () => (isOver = true)).resume();
+
+let stallMs = 0;
+const [connected, anew] = await Promise.all([keepListing(), listAnew(), watchSelf()]);
+const figures: ListFigures = { connected, anew, stallMs };
+process.stdout.write(JSON.stringify(figures));
+
+async function keepListing(): Promise<ListedCalls> {
+  const client = criClient(socket, false);
+  const calls = newCalls();
+  while (!isOver) {
+    await listed(calls, client, calls.count);
+    await delay(CONNECTED_MS);
+  }
+  client.close();
+  return calls;
+}
+
+async function listAnew(): Promise<ListedCalls> {
+  const calls = newCalls();
+  while (!isOver) {
+    const client = criClient(socket, false);
+    await listed(calls, client, calls.count);
+    client.close();
+    await delay(ANEW_MS);
+  }
+  return calls;
+}
+
+/** The longest time in which this process did not run: what it measures is too long by as much. */
+async function watchSelf(): Promise<void> {
+  while (!isOver) {
+    const beganAt = performance.now();
+    await delay(1);
+    stallMs = Math.max(stallMs, performance.now() - beganAt - 1);
+  }
+}
+
+function newCalls(): ListedCalls {
+  return { count: 0, longestMs: 0, long: [], failed: [] };
+}
+
+async function listed(calls: ListedCalls, { runtime }: CriClient, turn: number): Promise<void> {
+  const atMs = Date.now();
+  const beganAt = performance.now();
+  try {
+    if (turn % 2 === 0) await runtime.listContainers({});
+    else await runtime.listPodSandbox({});
+  } catch (error) {
+    if (!mayFail) calls.failed.push(String(error));
+  }
+  const ms = performance.now() - beganAt;
+  calls.count += 1;
+  calls.longestMs = Math.max(calls.longestMs, ms);
+  if (ms > NOTED_MS) calls.long.push({ atMs, ms });
+}
