@@ -35,7 +35,9 @@ export class CallSwitch {
   /** How often calls were held. An error of a call that a hold fell into may be caused by it. */
   #holds = 0;
   #onward: Onward | undefined;
-  /** Resolves at the next change of the two above. */
+  /** Whether the other daemon has answered: until then reads are answered here. */
+  #isReached = false;
+  /** Resolves at the next change of the ones above. */
   #change = Promise.withResolvers<void>();
   /** For each call in flight that may be asked again: stops waiting for the handler of this daemon. */
   readonly #leaving = new Set<() => void>();
@@ -54,9 +56,17 @@ export class CallSwitch {
     this.#changed();
   }
 
-  /** From now on the other daemon answers. */
-  pass(onward: Onward): void {
+  /**
+   * From now on the other daemon answers. Reads have no gap: they are answered here until it can be reached.
+   * @param reached settles then; without one, it can be reached now
+   */
+  pass(onward: Onward, reached?: Promise<void>): void {
     this.#onward = onward;
+    this.#isReached = reached === undefined;
+    void reached?.then(() => {
+      this.#isReached = true;
+      this.#changed();
+    });
     this.#isHeld = false;
     for (const leave of [...this.#leaving]) leave();
     this.#changed();
@@ -83,7 +93,8 @@ export class CallSwitch {
   #unary(name: string, handler: UnaryHandler): UnaryHandler {
     return async (request, call) => {
       for (;;) {
-        if (this.#onward !== undefined) return this.#onward.unary(name, request, call);
+        const onward = this.#onwardOf(name);
+        if (onward !== undefined) return onward.unary(name, request, call);
         if (this.#isHeld && !isRead(shortName(name))) {
           await this.#nextChange(call.signal);
           continue;
@@ -95,17 +106,24 @@ export class CallSwitch {
         // an effect may report that it was aborted only after this daemon goes on
         const isItsFault = wasHeld || this.#holds !== holds || this.#onward !== undefined;
         if (!isItsFault || STAYS.has(shortName(name)) || call.signal.aborted) throw outcome.thrown;
-        if (this.#isHeld) await this.#nextChange(call.signal);
+        if (this.#isHeld || (this.#onward !== undefined && !this.#isReached))
+          await this.#nextChange(call.signal);
       }
     };
   }
 
   #stream(name: string, handler: StreamHandler): StreamHandler {
     return async (request, call, write) => {
-      if (this.#onward !== undefined) return this.#onward.stream(name, request, call, write);
+      const onward = this.#onwardOf(name);
+      if (onward !== undefined) return onward.stream(name, request, call, write);
       if (shortName(name) !== EVENTS) return handler(request, call, write);
       return this.#eventsHere(handler, request, call, write);
     };
+  }
+
+  /** Undefined while this daemon answers. */
+  #onwardOf(name: string): Onward | undefined {
+    return !this.#isReached && isRead(shortName(name)) ? undefined : this.#onward;
   }
 
   #changed(): void {

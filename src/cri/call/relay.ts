@@ -11,6 +11,8 @@ import { grpcCode, RpcError, toStatus } from './status.ts';
 import type { GrpcCodeName } from './status.ts';
 
 export interface Relay extends Onward {
+  /** Settles once the other daemon has answered, or `relayLimits.reachMs` have passed. Begins to connect. */
+  reached(): Promise<void>;
   close(): void;
 }
 
@@ -60,6 +62,10 @@ export function relayTo(path: string, clock: Pick<ClockPort, 'monoMs' | 'nowNs' 
         call,
         write,
       ),
+    reached: () =>
+      new Promise((resolve) => {
+        client.waitForReady(Number(clock.nowNs() / 1_000_000n) + relayLimits.reachMs, () => resolve());
+      }),
     close: () => client.close(),
   };
 }

@@ -41,9 +41,12 @@ export interface HandingNode {
   landing(): readonly string[];
   /** Closes the journal, releases the lock, and gives its listening sockets. There is no way back. Called once. */
   release(): Promise<Parcel>;
-  /** Accepts no connection any more, and asks the other daemon whatever it is asked. Called once. */
+  /** Makes room for the other daemon's control socket. Repeatable. */
   pass(): Promise<void>;
-  /** The process that serves now, for the service manager. */
+  /**
+   * The other daemon accepts calls: this one accepts no connection any more, asks it whatever it is asked, and names
+   * it to the service manager.
+   */
   servedBy(pid: number): Promise<void>;
   /** The next daemon must be able to reach this one; called when the one that took over has failed. */
   listenAgain(): Promise<void>;
@@ -67,7 +70,6 @@ export class Handing {
   readonly #log: Log;
   #state: HandingState = 'serving';
   #parcel: Parcel | undefined;
-  #isPassed = false;
   #successors = 0;
   #isHanding = false;
   #isRescuing = false;
@@ -219,8 +221,7 @@ export class Handing {
     if (typeof recovered !== 'object' || recovered.message.type !== 'recovered')
       fail('outside', `take over: the new daemon has not recovered: ${describe(recovered)}`);
     this.#step(`daemon ${peer.pid} has recovered`);
-    if (!this.#isPassed) await this.#node.pass();
-    this.#isPassed = true;
+    await this.#node.pass();
     await link.send({ type: 'passed' });
     await link.expect('serving', takeOverLimits.answerMs);
     link.close();

@@ -82,6 +82,8 @@ export class HandOver implements HandingNode {
   #handedNs = 0n;
   #link: Link | undefined;
   #isFollowing = false;
+  /** Whether the other daemon is asked. */
+  #isYieldedTo = false;
 
   constructor(parts: HandOverParts, instance: Omit<Hello, 'type' | 'protocol'>) {
     this.#parts = parts;
@@ -194,14 +196,24 @@ export class HandOver implements HandingNode {
   }
 
   async pass(): Promise<void> {
-    const { calls, cri, config, assembly } = this.#parts;
     await this.#control?.close();
     this.#control = undefined;
-    await cri.release();
-    calls.pass(relayTo(config.socket, assembly.ports.clock));
+  }
+
+  /** The other daemon accepts, so that nobody waits: this one stops, and asks it from now on. */
+  async #yieldCalls(): Promise<void> {
+    const { calls, cri, config, assembly, server } = this.#parts;
+    if (this.#isYieldedTo) return;
+    this.#isYieldedTo = true;
+    // before it connects: it could accept the connection itself
+    await cri.release().catch(this.#noted('stop accepting'));
+    const relay = relayTo(config.socket, assembly.ports.clock);
+    calls.pass(relay, relay.reached());
+    server.sendAway();
   }
 
   async servedBy(pid: number): Promise<void> {
+    await this.#yieldCalls();
     await this.#followers.report('moved');
     const socket = notifySocket();
     if (socket !== '') await notify(socket, `MAINPID=${pid}`).catch(this.#noted('notify systemd'));
@@ -228,7 +240,6 @@ export class HandOver implements HandingNode {
   #onPassed(): void {
     if (this.#isFollowing) return;
     this.#isFollowing = true;
-    this.#parts.server.sendAway();
     void this.#follow();
     void this.#untilEmpty();
   }

@@ -194,3 +194,27 @@ it('F92 a stream that begins after the hand-over is the other daemon’s from it
   });
   expect(got).toEqual([`${EVENTS} there`]);
 });
+
+it('F92 reads are answered here until the other daemon has answered, and then there', async () => {
+  const calls = new CallSwitch();
+  calls.hold();
+  const reached = Promise.withResolvers<void>();
+  calls.pass(other, reached.promise);
+  const [created, listed] = [
+    begin(calls, CREATE, new Handler()),
+    begin(calls, LIST, new Handler(says('listed'))),
+  ];
+  const absent = begin(calls, STATUS, new Handler(Promise.reject(new FaultError(fault('notFound', 'no')))));
+  await turns();
+  expect([created.outcome, listed.outcome]).toEqual(['CreateContainer asks there', 'listed']);
+  // the other daemon may know it by now
+  expect(absent.outcome).toBeUndefined();
+  reached.resolve();
+  await turns();
+  const later = begin(calls, LIST, new Handler());
+  await turns();
+  expect([absent.outcome, later.outcome]).toEqual([
+    'ContainerStatus asks there',
+    'ListContainers asks there',
+  ]);
+});
