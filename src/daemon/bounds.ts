@@ -144,8 +144,10 @@ export const takeOverLimits = {
   probationMs: 15_000,
   /** Milliseconds that systemd gets to start the unit again before the former daemon starts a successor. */
   restartMs: 5000,
-  /** Successors that a daemon starts of its own: the next failure has the same reason. */
+  /** Successors that a daemon starts at once: the next failure has the same reason, which somebody has to fix. */
   successors: 3,
+  /** Milliseconds between later ones, for as long as sessions of before are held. */
+  successorAgainMs: 30_000,
   /** Milliseconds that sessions of before are held: a day, after which few are in use. */
   relayMs: 24 * 3_600_000,
   /** Milliseconds between two polls of what a relay still holds, and between two attempts to follow. */

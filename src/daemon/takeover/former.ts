@@ -147,13 +147,30 @@ export class Handing {
   async #untilServed(): Promise<void> {
     await this.#node.listenAgain();
     if (this.#node.isRestarted()) await pause(this.#clock, takeOverLimits.restartMs);
-    while (this.#isAlone() && this.#successors < takeOverLimits.successors) {
+    const lastMs = this.#clock.monoMs() + takeOverLimits.relayMs;
+    while (this.#isAlone() && this.#clock.monoMs() < lastMs) {
       this.#successors += 1;
+      await this.#startOne();
+      if (!this.#isAlone() || this.#successors < takeOverLimits.successors) continue;
+      this.#log.error(
+        { successors: this.#successors },
+        'no successor has taken over: calls wait, another one is started soon',
+      );
+      await pause(this.#clock, takeOverLimits.successorAgainMs);
+    }
+  }
+
+  /** Settles once the successor serves, has ended, or has had its time. */
+  async #startOne(): Promise<void> {
+    try {
       const started = await this.#node.startSuccessor();
       this.#log.warn({ pid: started.pid }, 'started a successor: the daemon that had taken over has ended');
       const untilMs = this.#clock.monoMs() + takeOverLimits.recoverMs;
       while (this.#state === 'released' && this.#node.peers.exists(started) && this.#clock.monoMs() < untilMs)
         await pause(this.#clock, takeOverLimits.relayPollMs);
+      if (this.#isAlone()) this.#node.peers.kill(started);
+    } catch (thrown) {
+      this.#log.error({ reason: toFault(thrown).message }, 'start a successor: failed');
     }
   }
 

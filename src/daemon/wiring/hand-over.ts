@@ -1,7 +1,7 @@
 /** The hand-over of a running daemon to another one, by its parts (docs/takeover.md). No decisions: see ../takeover. */
 import { stat } from 'node:fs/promises';
 import type { Troupe } from '../../actors/troupe.ts';
-import { toFault } from '../../base/fault.ts';
+import { fail, toFault } from '../../base/fault.ts';
 import { storedVersions } from '../../base/stored-versions.ts';
 import type { CallSwitch } from '../../cri/call/call-switch.ts';
 import type { EventFeed } from '../../cri/call/event-feed.ts';
@@ -47,6 +47,8 @@ export interface HandOverParts {
   readonly listening: ListeningSockets;
   /** Closes what the other daemon binds anew: page, metrics, plugins. */
   readonly closeRest: () => Promise<void>;
+  /** Ends the connections of the introspection socket. */
+  readonly endViews: () => Promise<void>;
 }
 
 /** What identifies this daemon's instance. */
@@ -80,6 +82,8 @@ export class HandOver implements HandingNode {
   #control: PrivateSocket | undefined;
   #events: EventsBefore | undefined;
   #handedNs = 0n;
+  /** Settles with the reload in progress. */
+  #reloading: Promise<void> | undefined;
   #link: Link | undefined;
   #isFollowing = false;
   /** Whether the other daemon is asked. */
@@ -171,12 +175,33 @@ export class HandOver implements HandingNode {
     this.#parts.calls.resume();
   }
 
-  landed(late: AbortSignal): Promise<void> {
-    return this.#troupe.activity.landed(late);
+  async landed(late: AbortSignal): Promise<void> {
+    await Promise.all([this.#troupe.activity.landed(late), this.#reloading]);
   }
 
   landing(): readonly string[] {
-    return this.#troupe.activity.landing();
+    const reload = this.#reloading === undefined ? [] : ['reload of the configuration'];
+    return [...this.#troupe.activity.landing(), ...reload];
+  }
+
+  /**
+   * Runs a reload, which changes the node's files. A hand-over waits for it, and it for a hand-over that may fail yet;
+   * the daemon that has taken over reads the configuration itself.
+   */
+  async reload<T>(work: () => Promise<T>): Promise<T> {
+    while (this.#handing.state === 'handing')
+      await pause(this.#parts.assembly.ports.clock, takeOverLimits.pollMs);
+    if (this.isYielded) fail('conflict', 'another daemon has taken over, which reads the configuration');
+    const reloaded = work();
+    const settled = reloaded.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#reloading = settled;
+    void settled.then(() => {
+      if (this.#reloading === settled) this.#reloading = undefined;
+    });
+    return reloaded;
   }
 
   async release(): Promise<Parcel> {
@@ -202,7 +227,7 @@ export class HandOver implements HandingNode {
 
   /** The other daemon accepts, so that nobody waits: this one stops, and asks it from now on. */
   async #yieldCalls(): Promise<void> {
-    const { calls, cri, config, assembly, server } = this.#parts;
+    const { calls, cri, config, assembly, server, endViews } = this.#parts;
     if (this.#isYieldedTo) return;
     this.#isYieldedTo = true;
     // before it connects: it could accept the connection itself
@@ -210,6 +235,8 @@ export class HandOver implements HandingNode {
     const relay = relayTo(config.socket, assembly.ports.clock);
     calls.pass(relay, relay.reached());
     server.sendAway();
+    // commands and the page ask the daemon that serves, once their streams end
+    await endViews().catch(this.#noted('end the views of commands'));
   }
 
   async servedBy(pid: number): Promise<void> {

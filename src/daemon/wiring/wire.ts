@@ -118,10 +118,10 @@ export async function startDaemon(
     streaming,
     listening,
     closeRest: () => {
-      // its journal is about to be closed
-      endLife();
+      endLife(); // its journal is about to be closed
       return closeRest(assembly, late);
     },
+    endViews: () => late.introspection.close(),
   });
   await sockets.cri.begin();
   await inherited?.serving();
@@ -130,7 +130,7 @@ export async function startDaemon(
     pageUrl: web.value?.url,
     socketTaken: taken.promise,
     left: handOver.left,
-    reload: (fresh) => reload(fresh, assembly, late, last),
+    reload: (fresh) => handOver.reload(() => reload(fresh, assembly, late, last)),
     ...notesOf(assembly, last),
     stop: () => {
       endLife();

@@ -1,0 +1,286 @@
+// The daemon that hands its node over: each path of its states, whoever fails, and that one serves in the end (F92).
+import { expect, onTestFinished, test } from 'vitest';
+import { takeOverLimits } from '../../../../src/daemon/bounds.ts';
+import { Handing } from '../../../../src/daemon/takeover/former.ts';
+import type { HandingNode } from '../../../../src/daemon/takeover/former.ts';
+import { Link } from '../../../../src/daemon/takeover/link.ts';
+import type { Hello } from '../../../../src/daemon/takeover/messages.ts';
+import { silentLog } from '../../../../src/base/log.ts';
+import { DescriptorChannel } from '../../../../src/host/io/descriptor-channel.ts';
+import { makeSocketPair } from '../../../../src/host/io/descriptors.ts';
+import { HandClock } from '../../../support/hand-clock.ts';
+import { faultOf } from '../../../support/fault-of.ts';
+import { loopTurn, untilTrue } from '../../../support/turns.ts';
+
+const { landMs, abortMs, recoverMs, probationMs, restartMs, successors, successorAgainMs, relayPollMs } =
+  takeOverLimits;
+const NEW = 500;
+const id = { dev: '1', ino: '2' };
+const hello: Hello = {
+  type: 'hello',
+  protocol: 1,
+  version: '2.0.0',
+  journal: 1,
+  root: id,
+  state: id,
+  socket: '/run/cri.sock',
+};
+const PARCEL = {
+  message: { type: 'released', sockets: [], tokens: [], events: { lastNs: '7', shown: [] } },
+  fds: [],
+} as const;
+
+/** A daemon of which only the hand-over is real. */
+class Former implements HandingNode {
+  readonly version = '1.0.0';
+  readonly clock = new HandClock();
+  readonly did: string[] = [];
+  readonly running = new Set([NEW]);
+  readonly handing = new Handing(this, this.clock, silentLog, () => this.did.push('onPassed'));
+  refusal: string | undefined;
+  isUnderSystemd = false;
+  /** Effects end when it resolves; at once unless a test sets it. */
+  effects: Promise<void> = Promise.resolve();
+  isLate = false;
+  /** What a successor does; a pid of which nothing is heard unless a test sets it. */
+  successor: () => number = () => 600 + this.did.length;
+  readonly peers = {
+    identify: (pid: number) => (this.running.has(pid) ? { pid, startTicks: 1 } : undefined),
+    exists: ({ pid }: { readonly pid: number }) => this.running.has(pid),
+    kill: ({ pid }: { readonly pid: number }): void => {
+      this.did.push(`kill ${pid}`);
+      this.running.delete(pid);
+    },
+  };
+
+  refusalOf = (): string | undefined => this.refusal;
+  freeze = (): void => void this.did.push('freeze');
+  thaw = (): void => void this.did.push('thaw');
+  landing = (): readonly string[] => ['create of container/c1'];
+  isRestarted = (): boolean => this.isUnderSystemd;
+
+  landed = (late: AbortSignal): Promise<void> => {
+    late.addEventListener('abort', () => (this.isLate = true), { once: true });
+    return this.effects;
+  };
+
+  release = async () => {
+    this.did.push('release');
+    return PARCEL;
+  };
+
+  pass = async (): Promise<void> => void this.did.push('pass');
+  servedBy = async (pid: number): Promise<void> => void this.did.push(`served by ${pid}`);
+  listenAgain = async (): Promise<void> => void this.did.push('listen');
+
+  startSuccessor = async () => {
+    const pid = this.successor();
+    this.did.push('successor');
+    this.running.add(pid);
+    return { pid, startTicks: 1 };
+  };
+
+  /** A new daemon that says hello; its end of the connection. */
+  meet(pid = NEW, isThere = true): { readonly link: Link; readonly served: Promise<void> } {
+    if (isThere) this.running.add(pid);
+    else this.running.delete(pid);
+    const { ours, theirs } = makeSocketPair();
+    const [link, own] = [theirs, ours].map(
+      (fd) => new Link(new DescriptorChannel(fd, 'peer'), this.clock),
+    ) as [Link, Link];
+    onTestFinished(() => [link, own].forEach((one) => one.close()));
+    return { link, served: this.handing.serve(own, hello, pid) };
+  }
+
+  /** Takes over as a new daemon does, to its end. */
+  async takeOver(pid = NEW): Promise<void> {
+    const { link, served } = this.meet(pid);
+    await link.expect('freezing', 1000);
+    await link.expect('released', 1000);
+    await link.send({ type: 'recovered' });
+    await link.expect('passed', 1000);
+    await link.send({ type: 'serving' });
+    await served;
+  }
+
+  /** Moves time on until the condition holds. */
+  async passUntil(condition: () => boolean, stepMs: number): Promise<void> {
+    while (!condition()) {
+      await loopTurn();
+      await this.clock.advance(stepMs);
+    }
+  }
+}
+
+const count = (former: Former, what: string): number => former.did.filter((one) => one === what).length;
+
+test('F92 a hand-over: frozen, released, passed, and young for a while', async () => {
+  const former = new Former();
+  const steps: string[] = [];
+  const stopWatching = former.handing.watch((step) => steps.push(step));
+  await former.takeOver();
+  stopWatching();
+  expect(former.did).toEqual(['freeze', 'release', 'pass', `served by ${NEW}`, 'onPassed']);
+  expect(steps.at(-1)).toBe(`daemon ${NEW} serves`);
+  expect([former.handing.state, former.handing.isProbation]).toEqual(['passed', true]);
+  await former.clock.advance(probationMs);
+  expect(former.handing.isProbation).toBe(false);
+  former.handing.settle();
+});
+
+test('a refusal has its reason, and nothing was stopped', async () => {
+  const former = new Former();
+  former.refusal = 'take over: another root';
+  const { link } = former.meet();
+  expect(await faultOf(link.expect('freezing', 1000))).toMatchObject({ message: 'take over: another root' });
+  expect([former.did, former.handing.state]).toEqual([[], 'serving']);
+});
+
+test('a process that has gone is not handed to', async () => {
+  const former = new Former();
+  const { link, served } = former.meet(NEW, false);
+  await served;
+  expect(await faultOf(link.expect('freezing', 1000))).toMatchObject({
+    message: `take over: process ${NEW} has gone`,
+  });
+  expect(former.did).toEqual([]);
+});
+
+test('while one daemon takes over another one is refused, as is each later one', async () => {
+  const former = new Former();
+  const effects = Promise.withResolvers<void>();
+  former.effects = effects.promise;
+  const { link, served } = former.meet();
+  await link.expect('freezing', 1000);
+  const second = former.meet(501).link;
+  expect(await faultOf(second.expect('freezing', 1000))).toMatchObject({
+    message: 'take over: another daemon is taking over',
+  });
+  effects.resolve();
+  await link.expect('released', 1000);
+  await link.send({ type: 'recovered' });
+  await link.expect('passed', 1000);
+  await link.send({ type: 'serving' });
+  await served;
+  const late = former.meet(502).link;
+  expect(await faultOf(late.expect('freezing', 1000))).toMatchObject({
+    message: 'take over: this daemon does not serve any more',
+  });
+});
+
+test('F92 the new daemon goes before the release: this one goes on, and may be taken over from later', async () => {
+  const former = new Former();
+  former.effects = new Promise(() => undefined);
+  const { link, served } = former.meet();
+  await link.expect('freezing', 1000);
+  link.close();
+  await served;
+  expect([former.did, former.handing.state]).toEqual([['freeze', 'thaw'], 'serving']);
+  former.effects = Promise.resolve();
+  await former.takeOver(501);
+  expect(former.handing.state).toBe('passed');
+});
+
+test('F92 effects that do not end are aborted, then named in the refusal: this one goes on', async () => {
+  const former = new Former();
+  former.effects = new Promise(() => undefined);
+  const { link, served } = former.meet();
+  await link.expect('freezing', 1000);
+  const refused = faultOf(link.expect('released', 10 * recoverMs));
+  await former.clock.advance(landMs);
+  expect([former.isLate, former.handing.state]).toEqual([true, 'handing']);
+  await former.clock.advance(abortMs);
+  await served;
+  expect(await refused).toMatchObject({ message: expect.stringContaining('create of container/c1') });
+  expect([former.did, former.handing.state]).toEqual([['freeze', 'thaw'], 'serving']);
+});
+
+test('F92 the new daemon ends after the release: a successor takes over, of the same lock and sockets', async () => {
+  const former = new Former();
+  const { link } = former.meet();
+  await link.expect('freezing', 1000);
+  await link.expect('released', 1000);
+  former.running.delete(NEW);
+  link.close();
+  await untilTrue(() => former.did.includes('successor'));
+  await former.takeOver(700);
+  await former.passUntil(() => former.clock.timers.size === 0, relayPollMs);
+  expect(former.did).toEqual([
+    'freeze',
+    'release',
+    'listen',
+    'successor',
+    'pass',
+    'served by 700',
+    'onPassed',
+  ]);
+  expect(former.handing.state).toBe('passed');
+});
+
+test('F92 a new daemon that hangs in its recovery, or says anything else, is killed before a successor starts', async () => {
+  for (const isSilent of [true, false]) {
+    const former = new Former();
+    const { link } = former.meet();
+    await link.expect('freezing', 1000);
+    await link.expect('released', 1000);
+    if (isSilent) await former.clock.advance(recoverMs);
+    else await link.send({ type: 'serving' });
+    await untilTrue(() => former.did.includes('successor'));
+    expect(former.did.slice(-3)).toEqual([`kill ${NEW}`, 'listen', 'successor']);
+    await former.takeOver(700);
+    expect(former.handing.state).toBe('passed');
+  }
+});
+
+test('F92 the new daemon ends while it is young: a successor serves, and calls are passed on as before', async () => {
+  const former = new Former();
+  await former.takeOver();
+  const rescued = former.handing.rescue();
+  await untilTrue(() => former.did.includes('successor'));
+  expect(former.handing.state).toBe('released');
+  await former.takeOver(700);
+  await former.clock.advance(relayPollMs);
+  await rescued;
+  expect([count(former, 'pass'), count(former, 'release'), count(former, 'successor')]).toEqual([1, 1, 1]);
+});
+
+test('F92 under systemd the restarted unit comes first', async () => {
+  const former = new Former();
+  former.isUnderSystemd = true;
+  await former.takeOver();
+  const rescued = former.handing.rescue();
+  await untilTrue(() => former.did.includes('listen'));
+  await former.takeOver(700);
+  await former.clock.advance(restartMs);
+  await rescued;
+  expect(count(former, 'successor')).toBe(0);
+});
+
+test('F92 successors that fail are started again at once, then now and then, until one serves', async () => {
+  const former = new Former();
+  former.successor = () => {
+    former.did.push('failed');
+    throw new Error('no such file');
+  };
+  await former.takeOver();
+  const rescued = former.handing.rescue();
+  await untilTrue(() => count(former, 'failed') === successors);
+  await loopTurn();
+  await former.clock.advance(successorAgainMs);
+  await untilTrue(() => count(former, 'failed') === successors + 1);
+  // by hand
+  await former.takeOver(700);
+  await former.clock.advance(successorAgainMs);
+  await rescued;
+  expect([former.handing.state, count(former, 'failed')]).toEqual(['passed', successors + 1]);
+});
+
+test('F92 a successor that hangs is killed, and another one started', async () => {
+  const former = new Former();
+  await former.takeOver();
+  void former.handing.rescue();
+  await untilTrue(() => count(former, 'successor') === 1);
+  await former.passUntil(() => count(former, 'successor') === 2, relayPollMs);
+  expect(former.did.filter((one) => one.startsWith('kill'))).toHaveLength(1);
+  await former.takeOver(700);
+});
