@@ -48,6 +48,8 @@ export interface HandingNode {
    * it to the service manager.
    */
   servedBy(pid: number): Promise<void>;
+  /** The process that holds the root's lock: it serves, or is about to. */
+  holder(): Promise<number | undefined>;
   /** The next daemon must be able to reach this one; called when the one that took over has failed. */
   listenAgain(): Promise<void>;
   /** Starts the program at this daemon's own path, to take over. */
@@ -74,6 +76,8 @@ export class Handing {
   #isHanding = false;
   #isRescuing = false;
   #untilMs = 0;
+  /** The daemon that has failed last. */
+  #killed: number | undefined;
   readonly #onPassed: () => void;
   readonly #listeners = new Set<(step: string) => void>();
 
@@ -136,8 +140,13 @@ export class Handing {
   async rescue(): Promise<void> {
     if (this.#isRescuing || (this.#state !== 'passed' && this.#state !== 'released')) return;
     this.#isRescuing = true;
-    this.#state = 'released';
     try {
+      if (this.#state === 'passed') {
+        // it may have handed over in turn: the next one takes the lock
+        await pause(this.#clock, takeOverLimits.relayPollMs);
+        if ((await this.#holder()) !== undefined) return;
+      }
+      this.#state = 'released';
       await this.#untilServed();
     } finally {
       this.#isRescuing = false;
@@ -149,6 +158,8 @@ export class Handing {
     if (this.#node.isRestarted()) await pause(this.#clock, takeOverLimits.restartMs);
     const lastMs = this.#clock.monoMs() + takeOverLimits.relayMs;
     while (this.#isAlone() && this.#clock.monoMs() < lastMs) {
+      const holder = await this.#holder();
+      if (holder !== undefined) return this.#leaveTo(holder);
       this.#successors += 1;
       await this.#startOne();
       if (!this.#isAlone() || this.#successors < takeOverLimits.successors) continue;
@@ -158,6 +169,22 @@ export class Handing {
       );
       await pause(this.#clock, takeOverLimits.successorAgainMs);
     }
+  }
+
+  /** Who holds the lock; one that was killed may do so until its end. */
+  async #holder(): Promise<number | undefined> {
+    const pid = await this.#node.holder();
+    return pid === this.#killed ? undefined : pid;
+  }
+
+  /** Another daemon has the lock, and has not asked here. */
+  async #leaveTo(pid: number): Promise<void> {
+    await this.#node.pass();
+    this.#state = 'passed';
+    this.#untilMs = this.#clock.monoMs() + takeOverLimits.probationMs;
+    this.#log.info({ pid }, 'another daemon has the lock: sessions of before go on here');
+    await this.#node.servedBy(pid);
+    this.#onPassed();
   }
 
   /** Settles once the successor serves, has ended, or has had its time. */
@@ -261,6 +288,7 @@ export class Handing {
     }
     link.close();
     // one that hangs would hold the lock
+    this.#killed = peer.pid;
     if (this.#node.peers.exists(peer)) this.#node.peers.kill(peer);
     this.#state = 'released';
     await this.rescue().catch((thrown: unknown) =>

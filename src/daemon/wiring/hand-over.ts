@@ -13,6 +13,7 @@ import { pause } from '../../host/clock/wait.ts';
 import { missingAs } from '../../host/ffi/errno.ts';
 import { notify } from '../../host/io/sd-notify.ts';
 import type { PrivateSocket } from '../../host/io/private-socket.ts';
+import { lockHolder } from '../../host/files/directory-lock.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
 import { killProcess, processExists, processIdentity } from '../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../host/process/process-identity.ts';
@@ -124,6 +125,7 @@ export class HandOver implements HandingNode {
 
   /** Lets other daemons take over from now on. */
   async listen(): Promise<void> {
+    if (this.#ending.signal.aborted) return;
     const { clock, log } = this.#parts.assembly.ports;
     this.#control = await listenForControl({
       path: createLayout(this.#parts.config).takeOverSocket,
@@ -244,6 +246,10 @@ export class HandOver implements HandingNode {
     await this.#followers.report('moved');
     const socket = notifySocket();
     if (socket !== '') await notify(socket, `MAINPID=${pid}`).catch(this.#noted('notify systemd'));
+  }
+
+  holder(): Promise<number | undefined> {
+    return lockHolder(this.#parts.config.root);
   }
 
   async listenAgain(): Promise<void> {

@@ -67,7 +67,10 @@ export async function holdNode(config: Config, layout: Layout, handed: BasePorts
 
 export type Start = Awaited<ReturnType<typeof holdNode>>;
 
-/** The lock that another daemon has just released: a child that it was starting holds it until its execve. */
+/**
+ * The lock of a daemon that has just released it, or died: a child that it was starting holds it until its execve, and
+ * a process that is being killed until the kernel has closed its files.
+ */
 async function lockSoon({ root }: Layout, clock: Ports['clock']): Promise<DirectoryLock> {
   const untilMs = clock.monoMs() + takeOverLimits.lockMs;
   for (;;) {

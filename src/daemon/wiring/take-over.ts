@@ -5,6 +5,7 @@ import type { Log } from '../../base/log.ts';
 import { realClock } from '../../host/clock/clock.ts';
 import { listenPrivately } from '../../host/io/private-socket.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
+import { launchLimits } from '../bounds.ts';
 import { introspectionSocket } from '../config/config.ts';
 import type { Config } from '../config/config-schema.ts';
 import { takeOver } from '../takeover/taking.ts';
@@ -72,13 +73,14 @@ export function socketsOf(
 export async function handOverOf(parts: HandOverParts): Promise<HandOver> {
   const { config, assembly } = parts;
   const handOver = new HandOver(parts, await instanceOf(config));
-  await handOver
-    .listen()
-    .catch((thrown: unknown) =>
-      assembly.ports.log.error(
-        { reason: toFault(thrown).message },
-        'listen for a daemon that takes over: failed',
-      ),
-    );
+  const { clock, log } = assembly.ports;
+  const listen = async (): Promise<void> => {
+    await handOver.listen().catch((thrown: unknown) => {
+      // the daemon before may still wait for a successor there
+      log.error({ reason: toFault(thrown).message }, 'listen for a daemon that takes over: failed');
+      clock.setTimeout(() => void listen(), launchLimits.partAgainMs);
+    });
+  };
+  await listen();
   return handOver;
 }

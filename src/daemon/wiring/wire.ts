@@ -87,7 +87,7 @@ export async function startDaemon(
   checkStreaming(config);
   checkFfi();
   const inherited = isTakingOver ? await takeOverFrom(config, log, listening) : undefined;
-  const assembly = await assemble(config, log, around, inherited !== undefined);
+  const assembly = await assemble(config, log, around, isTakingOver);
   const { troupe, release } = assembly;
   const last: LastReload = { refusal: undefined, waiting: [], files: [] };
   const views = configViews(assembly.now, last);

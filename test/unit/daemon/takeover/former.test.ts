@@ -39,6 +39,8 @@ class Former implements HandingNode {
   readonly handing = new Handing(this, this.clock, silentLog, () => this.did.push('onPassed'));
   refusal: string | undefined;
   isUnderSystemd = false;
+  /** Who holds the lock. */
+  locker: number | undefined;
   /** Effects end when it resolves; at once unless a test sets it. */
   effects: Promise<void> = Promise.resolve();
   isLate = false;
@@ -58,6 +60,7 @@ class Former implements HandingNode {
   thaw = (): void => void this.did.push('thaw');
   landing = (): readonly string[] => ['create of container/c1'];
   isRestarted = (): boolean => this.isUnderSystemd;
+  holder = async (): Promise<number | undefined> => this.locker;
 
   landed = (late: AbortSignal): Promise<void> => {
     late.addEventListener('abort', () => (this.isLate = true), { once: true });
@@ -236,12 +239,41 @@ test('F92 the new daemon ends while it is young: a successor serves, and calls a
   const former = new Former();
   await former.takeOver();
   const rescued = former.handing.rescue();
+  await former.clock.advance(relayPollMs);
   await untilTrue(() => former.did.includes('successor'));
   expect(former.handing.state).toBe('released');
   await former.takeOver(700);
   await former.clock.advance(relayPollMs);
   await rescued;
-  expect([count(former, 'pass'), count(former, 'release'), count(former, 'successor')]).toEqual([1, 1, 1]);
+  expect([count(former, 'pass'), count(former, 'release'), count(former, 'successor')]).toEqual([2, 1, 1]);
+});
+
+test('F92 the new daemon has handed over in turn before it ended: the next one has the lock, and no other is started', async () => {
+  const former = new Former();
+  await former.takeOver();
+  former.locker = 800;
+  const rescued = former.handing.rescue();
+  await former.clock.advance(relayPollMs);
+  await rescued;
+  expect([former.handing.state, count(former, 'listen'), count(former, 'successor')]).toEqual([
+    'passed',
+    0,
+    0,
+  ]);
+});
+
+test('F92 another daemon takes the lock without a word: calls are passed on to it', async () => {
+  const former = new Former();
+  former.successor = () => {
+    former.locker = 800;
+    throw new Error('no such file');
+  };
+  await former.takeOver();
+  const rescued = former.handing.rescue();
+  await former.clock.advance(relayPollMs);
+  await rescued;
+  expect(former.handing.state).toBe('passed');
+  expect(former.did.slice(-3)).toEqual(['pass', 'served by 800', 'onPassed']);
 });
 
 test('F92 under systemd the restarted unit comes first', async () => {
@@ -249,6 +281,7 @@ test('F92 under systemd the restarted unit comes first', async () => {
   former.isUnderSystemd = true;
   await former.takeOver();
   const rescued = former.handing.rescue();
+  await former.clock.advance(relayPollMs);
   await untilTrue(() => former.did.includes('listen'));
   await former.takeOver(700);
   await former.clock.advance(restartMs);
@@ -264,6 +297,7 @@ test('F92 successors that fail are started again at once, then now and then, unt
   };
   await former.takeOver();
   const rescued = former.handing.rescue();
+  await former.clock.advance(relayPollMs);
   await untilTrue(() => count(former, 'failed') === successors);
   await loopTurn();
   await former.clock.advance(successorAgainMs);
@@ -279,6 +313,7 @@ test('F92 a successor that hangs is killed, and another one started', async () =
   const former = new Former();
   await former.takeOver();
   void former.handing.rescue();
+  await former.clock.advance(relayPollMs);
   await untilTrue(() => count(former, 'successor') === 1);
   await former.passUntil(() => count(former, 'successor') === 2, relayPollMs);
   expect(former.did.filter((one) => one.startsWith('kill'))).toHaveLength(1);
