@@ -9,8 +9,8 @@ import { EVENT_MS } from '../../support/patience.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import type { World } from '../support/world.ts';
 
-/** ms between two pods of one client: the machine runs its other users, too. */
-const PAUSE_MS = 200;
+/** ms between two lists of a client that pauses. */
+const LIST_EVERY_MS = 500;
 /** ms after which a client asks again that got Unavailable, since a daemon was killed. */
 const AGAIN_MS = 50;
 const EXECS_AT_ONCE = 60;
@@ -61,6 +61,8 @@ export interface ClientsOptions {
   readonly containerId: string;
   /** Whether half of the pods have a network of their own. */
   readonly hasNetwork: boolean;
+  /** ms between two pods of one client, in which it lists: the machine runs its other users, too. */
+  readonly pauseMs: number;
 }
 
 /** Begins the load; the returned function ends it once each client has done what it was at. */
@@ -81,7 +83,7 @@ export function startClients(world: World, tally: CallTally, options: ClientsOpt
 async function churnPods(
   { instance, logs }: World,
   tally: CallTally,
-  { image, hasNetwork }: ClientsOptions,
+  { image, hasNetwork, pauseMs }: ClientsOptions,
   client: number,
   over: AbortSignal,
 ): Promise<void> {
@@ -95,10 +97,23 @@ async function churnPods(
       // what failed is noted
       await onePodLife(cri, tally, place).catch(() => undefined);
       await rm(logDirectory, { recursive: true, force: true });
-      await delay(PAUSE_MS);
+      await keepListing(cri, tally, pauseMs, over).catch(() => undefined);
     }
   } finally {
     cri.close();
+  }
+}
+
+async function keepListing(
+  { runtime }: CriClient,
+  tally: CallTally,
+  forMs: number,
+  over: AbortSignal,
+): Promise<void> {
+  const untilMs = performance.now() + forMs;
+  while (performance.now() < untilMs && !over.aborted) {
+    await tally.ask('ListPodSandbox', () => runtime.listPodSandbox({}));
+    await delay(Math.min(LIST_EVERY_MS, forMs));
   }
 }
 
@@ -120,7 +135,7 @@ async function onePodLife({ runtime }: CriClient, tally: CallTally, place: Place
       sandboxConfig: config,
     }),
   );
-  await tally.ask('StartContainer', () => runtime.startContainer({ containerId }));
+  await tally.ask('StartContainer', () => started(runtime, tally, containerId));
   const { containers } = await tally.ask('ListContainers', () =>
     runtime.listContainers({ filter: { podSandboxId } }),
   );
@@ -134,6 +149,19 @@ async function onePodLife({ runtime }: CriClient, tally: CallTally, place: Place
   await tally.ask('RemovePodSandbox', () => runtime.removePodSandbox({ podSandboxId }));
   tally.pods += 1;
   tally.removed.push(podSandboxId, containerId);
+}
+
+/** One that was killed may have started it before it could answer: the container then runs, which a start refuses. */
+async function started(runtime: CriClient['runtime'], tally: CallTally, containerId: string): Promise<void> {
+  const { again } = tally;
+  try {
+    await runtime.startContainer({ containerId });
+  } catch (thrown) {
+    const isRefused = (thrown as Partial<ServiceError>).code === codes.FAILED_PRECONDITION;
+    if (!isRefused || again === 0) throw thrown;
+    const { status } = await runtime.containerStatus({ containerId });
+    if (status?.state !== ContainerState.CONTAINER_RUNNING) throw thrown;
+  }
 }
 
 /** Begins one at each tick, as probes do. */

@@ -96,39 +96,41 @@ export async function followStream({ instance }: World): Promise<Followed> {
   };
 }
 
-/** The output of a container that counts: `crictl logs -f`, or `troupe logs -f`. */
-export async function followLog(
+/** The output of a container that counts, by `crictl logs -f`, `troupe logs -f` or `crictl attach`. */
+export async function followCount(
   world: World,
-  program: 'crictl' | 'troupe',
+  by: 'crictl logs' | 'troupe logs' | 'crictl attach',
   containerId: string,
 ): Promise<Followed> {
-  const argv =
-    program === 'crictl'
-      ? await crictlArgv(world, ['logs', '-f', containerId])
-      : troupeArgv(world, ['logs', '-f', containerId]);
-  const { child, lines } = await startLines(argv);
+  const [program, command = ''] = by.split(' ');
+  const words = command === 'logs' ? [command, '-f', containerId] : [command, containerId];
+  const argv = program === 'crictl' ? await crictlArgv(world, words) : troupeArgv(world, words);
+  const { child, lines, said } = await startLines(argv);
   let [count, wrong] = [0, ''];
+  // a log begins with the first line, a session with the present one
+  let next = command === 'logs' ? 0 : Number.NaN;
   lines((line) => {
-    if (line !== String(count)) wrong ||= `${JSON.stringify(line)} in place of ${count}`;
+    const expected = Number.isNaN(next) ? Number(line) : next;
+    if (line !== String(expected)) wrong ||= `${JSON.stringify(line)} in place of ${expected}`;
+    next = expected + 1;
     count += 1;
   });
-  const who = `${program} logs -f`;
   return {
     count: () => count,
     end: async () => {
-      const [early, seen] = [hasExited(child), count];
+      const [isEarly, seen] = [hasExited(child), count];
       // it still follows
-      if (!early) await until(() => count > seen || hasExited(child));
+      if (!isEarly) await until(() => count > seen || hasExited(child));
       child.kill('SIGKILL');
       return [
-        ...(early ? [`${who} ended with ${child.exitCode}`] : []),
-        ...(wrong === '' ? [] : [`${who}: ${wrong}`]),
+        ...(isEarly ? [`${by} ended with ${child.exitCode}: ${said()}`] : []),
+        ...(wrong === '' ? [] : [`${by}: ${wrong}`]),
       ];
     },
   };
 }
 
-/** Counts for `followLog`. */
+/** Counts for `followCount`. */
 export const COUNTING = ['sh', '-c', 'i=0; while :; do echo $i; i=$((i+1)); sleep 0.1; done'];
 
 /** `troupe watch`, which connects anew by itself. */

@@ -10,7 +10,14 @@ import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts'
 import type { World } from '../support/world.ts';
 import { CallTally, startClients } from './clients.ts';
 import { killRound, type KillOutcome } from './deaths.ts';
-import { COUNTING, followChanges, followEvents, followLog, followStream, type Followed } from './followed.ts';
+import {
+  COUNTING,
+  followChanges,
+  followEvents,
+  followCount,
+  followStream,
+  type Followed,
+} from './followed.ts';
 import { startForward } from './forwarded.ts';
 import { startLists, type ListFigures } from './lists.ts';
 import { newSessions, startSessions, type Daemons, type SessionTally } from './sessions.ts';
@@ -28,6 +35,8 @@ export interface HandoverOptions {
   readonly pods: number;
   /** ms between the end of a take-over and the next one. */
   readonly everyMs: number;
+  /** ms between two pods of one client, in which it lists. */
+  readonly pauseMs: number;
   /** Whether half of the pods that come and go have a network of their own. */
   readonly hasNetwork: boolean;
   /** Whether one of the two daemons is killed in each take-over. */
@@ -115,6 +124,7 @@ async function underLoad(run: Run): Promise<Ran> {
     turn: () => turn,
     serving: () => daemons.serving(),
     wasKilled: (pid) => killed.has(pid),
+    kills: () => killed.size,
   };
   const [{ podId, containerId } = { podId: '', containerId: '' }] = standing;
   const follows = isKilled ? [] : await startFollowing(run);
@@ -157,7 +167,8 @@ function stepText(
     kill === undefined
       ? `frozen ${(times?.servesMs ?? 0) - (times?.freezesMs ?? 0)} ms`
       : `${kill.victim} killed ${kill.afterMs} ms after "${kill.phase}", one serves again after ${kill.backMs} ms`;
-  return `${turn + 1}: ${what}; ${tally.calls} calls, ${tally.failed.length} failed`;
+  const failed = tally.failed.length === 0 ? '' : ` (the last: ${tally.failed.at(-1)})`;
+  return `${turn + 1}: ${what}; ${tally.calls} calls, ${tally.failed.length} failed${failed}`;
 }
 
 /** Each that has begun: events have come for pods of now. */
@@ -166,10 +177,12 @@ async function startFollowing({ world, standing, image }: Run): Promise<readonly
   for (let at = 0; events.some((one) => one.count() === 0); at += 1)
     await removePod(world, (await makePod(world, `first-${at}`, image, untilTermed(0))).podId);
   const counting = standing.at(-1)?.containerId ?? '';
-  const logs = [await followLog(world, 'crictl', counting), await followLog(world, 'troupe', counting)];
+  const counts: Followed[] = [];
+  for (const by of ['crictl logs', 'troupe logs', 'crictl attach'] as const)
+    counts.push(await followCount(world, by, counting));
   const changes = await followChanges(world);
-  await until(() => logs.every((one) => one.count() > 0));
-  return [...events, ...logs, changes];
+  await until(() => counts.every((one) => one.count() > 0));
+  return [...events, ...counts, changes];
 }
 
 /** One take-over; a URL that was issued before is used after it. */

@@ -2,13 +2,11 @@
 // as JSON once its input ends. Its own process, so that the load's clients do not hold it up.
 import { setTimeout as delay } from 'node:timers/promises';
 import { criClient, type CriClient } from '../../../scripts/support/cri-client.ts';
-import type { ListedCalls, ListFigures } from './lists.ts';
+import { NOTED_MS, type ListedCalls, type ListFigures } from './lists.ts';
 
 /** ms between two lists over the same connection, and between two new connections. */
 const CONNECTED_MS = 5;
 const ANEW_MS = 15;
-/** ms of a list that is noted with its moment. */
-const NOTED_MS = 60;
 
 const socket = process.argv[2] ?? '';
 const mayFail = process.argv[3] === 'killed';
@@ -52,7 +50,7 @@ async function watchSelf(): Promise<void> {
 }
 
 function newCalls(): ListedCalls {
-  return { count: 0, longestMs: 0, long: [], failed: [] };
+  return { count: 0, long: [], failed: [] };
 }
 
 async function listed(calls: ListedCalls, { runtime }: CriClient, turn: number): Promise<void> {
@@ -66,6 +64,5 @@ async function listed(calls: ListedCalls, { runtime }: CriClient, turn: number):
   }
   const ms = performance.now() - beganAt;
   calls.count += 1;
-  calls.longestMs = Math.max(calls.longestMs, ms);
   if (ms > NOTED_MS) calls.long.push({ atMs, ms });
 }

@@ -2,9 +2,11 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 
+/** ms of a list that is noted with its moment. */
+export const NOTED_MS = 60;
+
 export interface ListedCalls {
   count: number;
-  longestMs: number;
   /** Moment, epoch ms, and ms of each call that took long. */
   readonly long: { readonly atMs: number; readonly ms: number }[];
   readonly failed: string[];

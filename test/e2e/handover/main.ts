@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
 import { makeWorld } from '../support/world.ts';
 import { handOver, type HandoverOptions } from './handover.ts';
-import { handoverText, phaseOf, problemsOf } from './report.ts';
+import { handoverText, problemsOf } from './report.ts';
 
 const { values } = parseArgs({
   options: {
@@ -18,6 +18,7 @@ const { values } = parseArgs({
     'forward-mib': { type: 'string', default: '1024' },
     pods: { type: 'string', default: '10' },
     every: { type: 'string', default: '3' },
+    pause: { type: 'string', default: '4' },
     kill: { type: 'boolean', default: false },
     seed: { type: 'string' },
     figures: { type: 'boolean', default: false },
@@ -41,6 +42,7 @@ async function main(): Promise<void> {
     forwardBytes: Number(values['forward-mib']) * 2 ** 20,
     pods: Number(values.pods),
     everyMs: Number(values.every) * 1000,
+    pauseMs: Number(values.pause) * 1000,
     hasNetwork: true,
     isKilled: values.kill,
     seed: Number(values.seed ?? Date.now() % 100_000),
@@ -54,12 +56,6 @@ async function main(): Promise<void> {
     const result = await handOver(world, options);
     const text = handoverText(options, result);
     console.log(text);
-    for (const [who, { long }] of Object.entries({
-      connected: result.lists.connected,
-      anew: result.lists.anew,
-    }))
-      for (const { atMs, ms } of long.filter((one) => one.ms > 100))
-        console.log(`${who}: ${ms.toFixed(0)} ms ${phaseOf(atMs, ms, result.times)}`);
     if (values.figures)
       writeFigures(
         options.isKilled ? 'handover killed' : 'handover',
@@ -67,6 +63,9 @@ async function main(): Promise<void> {
         text,
       );
     if (problemsOf(options, result).length > 0) process.exitCode = 1;
+  } catch (error) {
+    console.error(error);
+    process.exitCode = 1;
   } finally {
     if (values.keep) {
       console.log(`kept for inspection: ${world.instance.directory}`);

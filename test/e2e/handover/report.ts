@@ -1,9 +1,12 @@
 // What a run of take-overs prints.
 import { quantile } from '../../bench/stats.ts';
+import { NOTED_MS, type ListedCalls } from './lists.ts';
 import type { HandoverOptions, HandoverResult, TakeOverTimes } from './handover.ts';
 
 /** Most ms that a list may wait. */
 const LIST_MS = 300;
+/** ms after the beginning of the new daemon's service that count as the take-over's: its clients connect anew. */
+const AFTER_MS = 2000;
 /** Lines of each kind of failure that are printed. */
 const SHOWN = 10;
 
@@ -21,11 +24,7 @@ export function handoverText(options: HandoverOptions, result: HandoverResult): 
     ],
     ['**broken sessions**', sessions.broken.length + result.broken.length],
     ...(options.isKilled ? killRows(result) : stepRows(result, events)),
-    [
-      '**longest list**',
-      `${whole(lists.connected.longestMs)} ms over one connection (${lists.connected.count} lists), ` +
-        `${whole(lists.anew.longestMs)} ms over new ones (${lists.anew.count})`,
-    ],
+    ...listRows(options, result),
     ['the measuring process itself stood still', `${whole(lists.stallMs)} ms at most`],
     ['lost', result.lost.length],
     ['left on the machine', result.leftovers.length],
@@ -46,21 +45,41 @@ export function handoverText(options: HandoverOptions, result: HandoverResult): 
 /** What makes the run a failure. */
 export function problemsOf(options: HandoverOptions, result: HandoverResult): readonly string[] {
   const { tally, sessions, lists, broken, lost, leftovers } = result;
-  const lists300 = options.isKilled
+  const late = options.isKilled
     ? []
-    : [...lists.connected.long, ...lists.anew.long]
-        .filter(({ ms }) => ms > LIST_MS)
-        .map(({ atMs, ms }) => `a list took ${whole(ms)} ms ${phaseOf(atMs, ms, result.times)}`);
+    : [...lists.connected.long, ...lists.anew.long].flatMap(({ atMs, ms }) => {
+        const phase = phaseOf(atMs, ms, result.times);
+        return ms > LIST_MS && phase !== '' ? [`a list took ${whole(ms)} ms ${phase}`] : [];
+      });
   return [
     tally.failed,
     sessions.broken,
     broken,
     lists.connected.failed,
     lists.anew.failed,
-    lists300,
+    late,
     lost,
     leftovers,
   ].flatMap((lines) => lines.slice(0, SHOWN));
+}
+
+/** With kills every list counts; otherwise those in take-overs have a row of their own: the machine delays the others. */
+function listRows(
+  { isKilled }: HandoverOptions,
+  { lists, times }: HandoverResult,
+): readonly (readonly [string, string])[] {
+  const longest = ({ long }: ListedCalls, isIn: boolean): string => {
+    const found = long.filter(({ atMs, ms }) => (phaseOf(atMs, ms, times) !== '') === isIn);
+    return found.length === 0 ? `less than ${NOTED_MS}` : whole(Math.max(...found.map(({ ms }) => ms)));
+  };
+  const row = (what: string, isIn: boolean): readonly [string, string] => [
+    what,
+    `${longest(lists.connected, isIn)} ms over one connection, ${longest(lists.anew, isIn)} ms over new ones`,
+  ];
+  const counts = `${lists.connected.count} and ${lists.anew.count} lists`;
+  return isKilled
+    ? [row(`longest list, ${counts}`, false)]
+    : [row(`**longest list in a take-over**`, true), row(`longest list otherwise, of ${counts}`, false)];
 }
 
 function stepRows({ times }: HandoverResult, events: number): readonly (readonly [string, string])[] {
@@ -95,12 +114,15 @@ function killRows({ kills }: HandoverResult): readonly (readonly [string, string
   ];
 }
 
-/** Where in a take-over a list began and ended. */
-export function phaseOf(atMs: number, ms: number, times: readonly TakeOverTimes[]): string {
-  const at = times.findIndex(({ startedMs, servesMs }) => atMs + ms > startedMs && atMs < servesMs + 2000);
+/** Where in a take-over a list was; '' where it was in none. */
+function phaseOf(atMs: number, ms: number, times: readonly TakeOverTimes[]): string {
+  const at = times.findIndex(
+    ({ startedMs, servesMs }) => atMs + ms > startedMs && atMs < servesMs + AFTER_MS,
+  );
   const one = times[at];
-  if (one === undefined) return 'between take-overs';
-  return `in take-over ${at + 1}: from ${whole(atMs - one.releasedMs)} ms of the lock's release (it serves at ${one.servesMs - one.releasedMs} ms)`;
+  if (one === undefined) return '';
+  const serves = one.servesMs - one.releasedMs;
+  return `in take-over ${at + 1}: from ${whole(atMs - one.releasedMs)} ms of the lock's release, and ${serves} ms of it the new daemon serves`;
 }
 
 const whole = (value: number): string => value.toFixed(0);

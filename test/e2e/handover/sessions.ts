@@ -31,6 +31,8 @@ export interface Daemons {
   /** The process that serves now. */
   readonly serving: () => number | undefined;
   readonly wasKilled: (pid: number) => boolean;
+  /** Daemons that were killed so far. */
+  readonly kills: () => number;
 }
 
 export interface SessionOptions {
@@ -80,6 +82,7 @@ async function oneExec(
   const [program, ...args] = await crictlArgv(world, ['exec', '-i', containerId, 'cat']);
   // one of these holds it: a take-over may be under way when it begins
   const holders = new Set([daemons.serving()]);
+  const kills = daemons.kills();
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   const [sent, back] = [createHash('sha256'), createHash('sha256')];
   let [bytes, returned, said] = [0, 0, ''];
@@ -97,11 +100,15 @@ async function oneExec(
   } while (!isOver() && !hasExited(child));
   child.stdin.end();
   const code = await ended;
-  if (returned === 0) holders.add(daemons.serving());
   tally.bytes += bytes + returned;
   const isWhole = code === 0 && returned === bytes && back.digest('hex') === sent.digest('hex');
+  // whoever had accepted the connection of one that has not begun
+  const isKilled =
+    returned === 0
+      ? daemons.kills() > kills
+      : [...holders].some((pid) => pid !== undefined && daemons.wasKilled(pid));
   if (isWhole) tally.ended += 1;
-  else if ([...holders].some((pid) => pid !== undefined && daemons.wasKilled(pid))) tally.killed += 1;
+  else if (isKilled) tally.killed += 1;
   else
     tally.broken.push(
       `crictl exec: exit code ${code}, ${returned} of ${bytes} bytes came back: ${said.trim()}`,
