@@ -126,8 +126,8 @@ export const relayLimits = {
   /** Bytes of events that wait for one client. Beyond it the client has to list again, as in `eventQueueBytes`. */
   eventBytes: 32 * 1024 * 1024,
   /**
-   * Milliseconds between the notice that a connection will end and its end: a client that has read it sends no further
-   * call, and calls that crossed it arrive in this time (RFC 9113, 6.8).
+   * Milliseconds between a client's answer to a ping, which follows the notice that its connection will end, and that
+   * end: calls that crossed the notice arrive in this time (RFC 9113, 6.8).
    */
   goAwayMs: 1000,
   /** Events that are kept for daemons that hold event streams of before: as many as one client may be behind. */

@@ -10,6 +10,7 @@ import { relayLimits } from '../bounds.ts';
 import { isRead } from './edge.ts';
 import type { MovedMessage } from './moved-message.ts';
 import type { CallContext, StreamHandler, UnaryHandler } from './server.ts';
+import { startedThere } from './started-there.ts';
 import { RpcError, toStatus } from './status.ts';
 
 /** Asks the daemon that has taken over. */
@@ -26,6 +27,7 @@ export interface Onward {
 /** Ends in the process that began it: its command runs as a child of it. */
 const STAYS: ReadonlySet<string> = new Set(['ExecSync']);
 const EVENTS = 'GetContainerEvents';
+const START = 'StartContainer';
 
 type Settled = { readonly bytes: Uint8Array | MovedMessage } | { readonly thrown: unknown };
 type Write = (message: Uint8Array) => Promise<void>;
@@ -92,15 +94,20 @@ export class CallSwitch {
 
   #unary(name: string, handler: UnaryHandler): UnaryHandler {
     return async (request, call) => {
+      let isBegun = false;
       for (;;) {
         const onward = this.#onwardOf(name);
-        if (onward !== undefined) return onward.unary(name, request, call);
+        if (onward !== undefined) {
+          if (isBegun && shortName(name) === START) return startedThere(onward, name, request, call);
+          return onward.unary(name, request, call);
+        }
         if (this.#isHeld && !isRead(shortName(name))) {
           await this.#nextChange(call.signal);
           continue;
         }
         const [holds, wasHeld] = [this.#holds, this.#isHeld];
         const outcome = await this.#here(shortName(name), handler, request, call);
+        isBegun = outcome === undefined || !isRefusal(outcome);
         if (outcome === undefined) continue;
         if ('bytes' in outcome) return outcome.bytes;
         // an effect may report that it was aborted only after this daemon goes on
@@ -217,6 +224,15 @@ class RelayedEvents {
   end(reason: string): void {
     this.#end.reject(new RpcError(toStatus(fault('exhausted', `send events: ${reason}`), '')));
   }
+}
+
+/** Whether the handler found that the request does not fit the state, and began nothing. */
+function isRefusal(outcome: Settled): boolean {
+  return (
+    'thrown' in outcome &&
+    outcome.thrown instanceof RpcError &&
+    outcome.thrown.status.code === 'failedPrecondition'
+  );
 }
 
 /** `RunPodSandbox` of `runtime.v1.RuntimeService/RunPodSandbox`. */

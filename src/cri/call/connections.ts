@@ -111,12 +111,20 @@ export class Connections {
    * closed (RFC 9113, 6.8). Later connections are not affected.
    */
   sendAway(): void {
-    const sessions = [...this.#all.values()].flatMap(({ session }) => session ?? []);
-    for (const session of sessions)
-      if (!session.destroyed) session.goaway(constants.NGHTTP2_NO_ERROR, LAST_STREAM);
-    this.#options.clock.setTimeout(() => {
-      for (const session of sessions) if (!session.destroyed) session.close();
-    }, relayLimits.goAwayMs);
+    for (const { session } of this.#all.values())
+      if (session?.destroyed === false) this.#announceEnd(session);
+  }
+
+  /** The answer to a ping shows that the client has read the notice, and sends no further call. */
+  #announceEnd(session: ServerHttp2Session): void {
+    const end = (): void => {
+      // calls that the client had begun before may come after the answer: PING goes first
+      this.#options.clock.setTimeout(() => {
+        if (!session.destroyed) session.close();
+      }, relayLimits.goAwayMs);
+    };
+    session.goaway(constants.NGHTTP2_NO_ERROR, LAST_STREAM);
+    if (!session.ping(end)) end();
   }
 
   /** Calls `done` when the last connection has closed. */

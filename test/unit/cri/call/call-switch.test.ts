@@ -1,11 +1,18 @@
 // Who answers a call while another daemon takes over (F92).
+import { create, toBinary } from '@bufbuild/protobuf';
 import { expect, it } from 'vitest';
 import { FaultError, fault } from '../../../../src/base/fault.ts';
 import { CallSwitch } from '../../../../src/cri/call/call-switch.ts';
 import type { Onward } from '../../../../src/cri/call/call-switch.ts';
+import { RpcError } from '../../../../src/cri/call/status.ts';
+import {
+  ContainerStatusResponseSchema,
+  StartContainerRequestSchema,
+} from '../../../../src/gen/runtime/v1/api_pb.ts';
 import type { CallContext } from '../../../../src/cri/call/server.ts';
 import { never, turns } from '../../../support/turns.ts';
 
+const START = 'runtime.v1.RuntimeService/StartContainer';
 const [CREATE, LIST, STATUS, EXEC, EVENTS] = [
   'CreateContainer',
   'ListContainers',
@@ -34,8 +41,14 @@ const says = (text: string): Promise<Uint8Array> => Promise.resolve(Buffer.from(
 const call = (signal = new AbortController().signal): CallContext => ({ signal });
 
 /** Begins one call, and notes its outcome. */
-function begin(calls: CallSwitch, name: string, { handle }: Handler, context = call()) {
-  const asked = calls.methods({ [name]: handle })[name]?.(REQUEST, context);
+function begin(
+  calls: CallSwitch,
+  name: string,
+  { handle }: Handler,
+  context = call(),
+  request: Uint8Array = REQUEST,
+) {
+  const asked = calls.methods({ [name]: handle })[name]?.(request, context);
   const seen: { outcome: string | undefined } = { outcome: undefined };
   void asked?.then(
     (bytes) => (seen.outcome = Buffer.from(bytes as Uint8Array).toString()),
@@ -217,4 +230,35 @@ it('F92 reads are answered here until the other daemon has answered, and then th
     'ContainerStatus asks there',
     'ListContainers asks there',
   ]);
+});
+
+it('F92 a start that was begun here and has happened is answered, though the other daemon refuses it', async () => {
+  const refusing = (startedAt: bigint): Onward => ({
+    ...other,
+    unary: async (name) => {
+      if (name === START)
+        throw new RpcError({ code: 'failedPrecondition', message: 'the container is running, not created' });
+      return toBinary(
+        ContainerStatusResponseSchema,
+        create(ContainerStatusResponseSchema, { status: { startedAt } }),
+      );
+    },
+  });
+  const start = toBinary(
+    StartContainerRequestSchema,
+    create(StartContainerRequestSchema, { containerId: 'c' }),
+  );
+  const outcomes: (string | undefined)[] = [];
+  for (const startedAt of [7n, 0n]) {
+    const calls = new CallSwitch();
+    const begun = begin(calls, START, new Handler(), call(), start);
+    await turns();
+    calls.hold();
+    const later = begin(calls, START, new Handler(), call(), start);
+    calls.pass(refusing(startedAt));
+    await turns();
+    outcomes.push(begun.outcome, later.outcome);
+  }
+  const refused = 'failed: the container is running, not created';
+  expect(outcomes).toEqual(['', refused, refused, refused]);
 });
