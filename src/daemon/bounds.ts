@@ -142,14 +142,16 @@ export const takeOverLimits = {
   lockMs: 10_000,
   /** Milliseconds after which a new daemon counts as good: it has made a janitor's round by then. */
   probationMs: 15_000,
-  /** Milliseconds that systemd gets to start the unit again before the former daemon starts a successor. */
-  restartMs: 5000,
+  /** Milliseconds that systemd gets to start the unit again, RestartMaxDelaySec and a slow disk included. */
+  restartMs: 120_000,
   /** Successors that a daemon starts at once: the next failure has the same reason, which somebody has to fix. */
   successors: 3,
   /** Milliseconds between later ones, for as long as sessions of before are held. */
   successorAgainMs: 30_000,
   /** Milliseconds that sessions of before are held: a day, after which few are in use. */
   relayMs: 24 * 3_600_000,
+  /** Milliseconds that a stop waits for the daemons that hold sessions of before: they end theirs at once. */
+  relayEndMs: 5000,
   /** Milliseconds between two polls of what a relay still holds, and between two attempts to follow. */
   relayPollMs: 500,
   /** Bytes of a frame, and frames of a message: 1000 unused URLs have requests of 64 MiB at most. */

@@ -159,7 +159,7 @@ async function serve(line: CommandLine): Promise<void> {
   tuneProcess(daemon.troupe, realClock(), log);
   if (line.command === 'start') process.stdout.write(nextSteps(config, daemon.pageUrl));
   endWhenAsked(daemon, log);
-  void daemon.left.then(() => endAfterHandOver(daemon, log));
+  void daemon.left.then((left) => endAfterHandOver(daemon, left, log));
   const wasThere = line.options['config'] === undefined && hasFile;
   const onHangUp = reloadWhenAsked({
     daemon,
@@ -248,12 +248,12 @@ function endWhenAsked(daemon: Daemon, log: Logger): void {
 }
 
 /** Another daemon serves, and nothing of before is left here. The service manager knows the other one. */
-async function endAfterHandOver(daemon: Daemon, log: Logger): Promise<void> {
-  log.info('handed over: no session of before is left');
+async function endAfterHandOver(daemon: Daemon, left: Awaited<Daemon['left']>, log: Logger): Promise<void> {
+  log.info({ left }, 'handed over: end');
   await daemon
     .stop()
     .catch((thrown: unknown) => log.error({ reason: toFault(thrown).message }, 'stop: failed'));
-  exitNow(EXIT.ok);
+  exitNow(left === 'done' ? EXIT.ok : EXIT.failed);
 }
 
 async function notifySystemd(

@@ -3,9 +3,38 @@ import { configLimits } from '../bounds.ts';
 
 type Environment = Record<string, string | undefined>;
 
-/** systemd's notification socket; empty when not set. */
+/** Where the main process of a unit reports, and what. A daemon gives it to the one that takes over from it. */
+export interface ServiceManager {
+  /** Empty without systemd. */
+  readonly notifySocket: string;
+  /** Milliseconds of the watchdog; undefined without one. */
+  readonly watchdogMs?: number | undefined;
+}
+
+let known: ServiceManager | undefined;
+
+/** Of this process; the first call takes the watchdog's variables out of the environment. */
+export function serviceManager(): ServiceManager {
+  known ??= { notifySocket: process.env['NOTIFY_SOCKET'] ?? '', watchdogMs: watchdogMs() };
+  return known;
+}
+
+/** With what the daemon before had; what systemd has said to this process itself counts first. */
+export function joinService(before: ServiceManager): void {
+  const own = serviceManager();
+  if (own.notifySocket === '') known = before;
+  else if (own.notifySocket === before.notifySocket)
+    known = { ...own, watchdogMs: own.watchdogMs ?? before.watchdogMs };
+}
+
+/** Another process is the unit's main one now: this one reports nothing any more. */
+export function leaveService(): void {
+  known = { notifySocket: '' };
+}
+
+/** systemd's notification socket; empty when this process has nothing to report to it. */
 export function notifySocket(): string {
-  return process.env['NOTIFY_SOCKET'] ?? '';
+  return serviceManager().notifySocket;
 }
 
 /** The first descriptor that systemd passes (SD_LISTEN_FDS_START). */
@@ -34,10 +63,7 @@ export function passedDescriptors(
 }
 
 /** Milliseconds of systemd's watchdog for this process; undefined without one. Takes the variables away, too. */
-export function watchdogMs(
-  environment: Environment = process.env,
-  pid: number = process.pid,
-): number | undefined {
+function watchdogMs(environment: Environment = process.env, pid: number = process.pid): number | undefined {
   const { WATCHDOG_USEC: micros, WATCHDOG_PID: forPid } = environment;
   for (const name of ['WATCHDOG_USEC', 'WATCHDOG_PID']) delete environment[name];
   const count = wholeNumber(micros);

@@ -1,11 +1,15 @@
 /** The daemons before this one that hold sessions: what is sent to them, and what `troupe status` shows of them. */
+import type { ClockPort } from '../../ports/clock.ts';
 import { toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
 import type { EventFeed, EventStream } from '../../cri/call/event-feed.ts';
 import type { PodEvent } from '../../cri/call/pod-event.ts';
 import { takeOverLimits } from '../bounds.ts';
+import { within } from '../../host/clock/wait.ts';
+import { processIdentity } from '../../host/process/process-identity.ts';
 import type { Link } from './link.ts';
 import type { Follow } from './messages.ts';
+import { untilGone } from './relays.ts';
 
 /** A daemon that holds sessions of before. */
 export interface FormerDaemon {
@@ -67,8 +71,19 @@ export class Followers {
     }
   }
 
-  /** Another daemon serves now, or none does any more. */
-  async report(type: 'moved' | 'stopping'): Promise<void> {
+  /** Another daemon serves now: they follow that one. */
+  async moved(): Promise<void> {
+    await this.#report('moved');
+  }
+
+  /** The node's daemon is being stopped. Settles once they have ended, in a bounded time. */
+  async stopped(clock: ClockPort): Promise<void> {
+    const identities = [...this.#all].flatMap(({ pid }) => processIdentity(pid) ?? []);
+    await this.#report('stopping');
+    await within({ clock, timeoutMs: takeOverLimits.relayEndMs }, untilGone(identities, clock));
+  }
+
+  async #report(type: 'moved' | 'stopping'): Promise<void> {
     const links = [...this.#all].map(({ link }) => link);
     await Promise.all(links.map((link) => link.report({ type })));
     for (const link of links) link.close();

@@ -44,8 +44,8 @@ export interface HandingNode {
   /** Makes room for the other daemon's control socket. Repeatable. */
   pass(): Promise<void>;
   /**
-   * The other daemon accepts calls: this one accepts no connection any more, asks it whatever it is asked, and names
-   * it to the service manager.
+   * The other daemon accepts calls: this one accepts no connection any more, and asks it whatever it is asked. Settles
+   * when the service manager takes it for the unit's main process. Never rejects.
    */
   servedBy(pid: number): Promise<void>;
   /** The process that holds the root's lock: it serves, or is about to. */
@@ -54,8 +54,10 @@ export interface HandingNode {
   listenAgain(): Promise<void>;
   /** Starts the program at this daemon's own path, to take over. */
   startSuccessor(): Promise<HostIdentity>;
-  /** Whether a service manager starts another daemon if the one that serves ends. */
+  /** Whether the service manager starts another daemon if the one that serves ends: it knows that one. */
   isRestarted(): boolean;
+  /** No daemon serves, and none comes. */
+  abandoned(): void;
 }
 
 /** What the new daemon gets. */
@@ -110,9 +112,12 @@ export class Handing {
     const refusal =
       peer === undefined
         ? `take over: process ${pid} has gone`
-        : (this.#refusalNow() ?? this.#node.refusalOf(hello));
+        : (this.#refusalNow(hello) ?? this.#node.refusalOf(hello));
     if (refusal !== undefined || peer === undefined) {
-      this.#log.warn({ pid, version: hello.version, reason: refusal }, 'take-over refused');
+      this.#log[hello.isRescue ? 'info' : 'warn'](
+        { pid, version: hello.version, reason: refusal },
+        'take-over refused',
+      );
       this.#step(`refused process ${pid}: ${refusal ?? ''}`);
       await link.report({ type: 'refused', reason: refusal ?? '' });
       link.close();
@@ -131,8 +136,9 @@ export class Handing {
     this.#isHanding = false;
   }
 
-  #refusalNow(): string | undefined {
+  #refusalNow({ isRescue }: Hello): string | undefined {
     if (this.#isHanding) return 'take over: another daemon is taking over';
+    if (isRescue && this.#state !== 'released') return 'take over: the daemon that runs serves';
     return this.#state === 'passed' ? 'take over: this daemon does not serve any more' : undefined;
   }
 
@@ -155,11 +161,14 @@ export class Handing {
 
   async #untilServed(): Promise<void> {
     await this.#node.listenAgain();
-    if (this.#node.isRestarted()) await pause(this.#clock, takeOverLimits.restartMs);
+    const isRestarted = this.#node.isRestarted();
+    if (isRestarted) await this.#untilTaken(takeOverLimits.restartMs);
     const lastMs = this.#clock.monoMs() + takeOverLimits.relayMs;
     while (this.#isAlone() && this.#clock.monoMs() < lastMs) {
       const holder = await this.#holder();
       if (holder !== undefined) return this.#leaveTo(holder);
+      // systemd has started none, or one that failed: it is to know
+      if (isRestarted) break;
       this.#successors += 1;
       await this.#startOne();
       if (!this.#isAlone() || this.#successors < takeOverLimits.successors) continue;
@@ -169,6 +178,7 @@ export class Handing {
       );
       await pause(this.#clock, takeOverLimits.successorAgainMs);
     }
+    if (this.#isAlone()) this.#node.abandoned();
   }
 
   /** Who holds the lock; one that was killed may do so until its end. */
@@ -199,6 +209,13 @@ export class Handing {
     } catch (thrown) {
       this.#log.error({ reason: toFault(thrown).message }, 'start a successor: failed');
     }
+  }
+
+  /** Until a daemon asks that somebody else has started. */
+  async #untilTaken(timeoutMs: number): Promise<void> {
+    const untilMs = this.#clock.monoMs() + timeoutMs;
+    while (this.#isAlone() && this.#clock.monoMs() < untilMs)
+      await pause(this.#clock, takeOverLimits.relayPollMs);
   }
 
   /** After the probation: the sockets are the new daemon's alone. */
@@ -268,12 +285,13 @@ export class Handing {
     await this.#node.pass();
     await link.send({ type: 'passed' });
     await link.expect('serving', takeOverLimits.answerMs);
+    this.#step(`daemon ${peer.pid} serves`);
+    await this.#node.servedBy(peer.pid);
+    await link.report({ type: 'named' });
     link.close();
     this.#state = 'passed';
     this.#untilMs = this.#clock.monoMs() + takeOverLimits.probationMs;
     this.#log.info({ pid: peer.pid }, 'another daemon serves: sessions of before go on here');
-    this.#step(`daemon ${peer.pid} serves`);
-    await this.#node.servedBy(peer.pid);
     this.#onPassed();
   }
 

@@ -1,5 +1,6 @@
 /** What two daemons say to each other over the socket `take-over.sock` (docs/takeover.md). */
 import type { EventsBefore } from '../../cri/call/kept-events.ts';
+import type { ServiceManager } from '../config/from-systemd.ts';
 import type { HandedToken } from '../../cri/streaming/tokens.ts';
 
 /** Raised when a daemon of the version before could not understand the other one. */
@@ -22,12 +23,16 @@ export interface Hello {
   readonly state: FileId;
   /** Path of the CRI socket. */
   readonly socket: string;
+  /** A plain start: takes over only where the daemon that had taken over has ended. */
+  readonly isRescue: boolean;
 }
 
 /** The former daemon has released lock and journal. Its listening sockets come along, in the order of the names. */
 export interface Released {
   readonly type: 'released';
   readonly sockets: readonly string[];
+  /** Where the unit's main process reports. */
+  readonly service: ServiceManager;
   readonly tokens: readonly HandedToken[];
   readonly events: EventsBefore;
 }
@@ -66,6 +71,8 @@ export type Message =
   | { readonly type: 'passed' }
   /** New: accepts calls. */
   | { readonly type: 'serving' }
+  /** Former: systemd knows the new one as the main process, and takes its reports. */
+  | { readonly type: 'named' }
   | Follow
   /** To a follower: events since that moment are no longer known. */
   | { readonly type: 'gap' }
@@ -83,7 +90,7 @@ export type Message =
   /** To who asked for an upgrade: the other daemon serves. */
   | { readonly type: 'done' };
 
-type Kind = 'number' | 'string' | 'object';
+type Kind = 'number' | 'string' | 'boolean' | 'object';
 
 /** The required fields of each message. What they hold is checked where it is used. */
 const FIELDS: Readonly<Record<Message['type'], Readonly<Record<string, Kind>>>> = {
@@ -94,13 +101,15 @@ const FIELDS: Readonly<Record<Message['type'], Readonly<Record<string, Kind>>>> 
     root: 'object',
     state: 'object',
     socket: 'string',
+    isRescue: 'boolean',
   },
   refused: { reason: 'string' },
   freezing: { pid: 'number', version: 'string' },
-  released: { sockets: 'object', tokens: 'object', events: 'object' },
+  released: { sockets: 'object', service: 'object', tokens: 'object', events: 'object' },
   recovered: {},
   passed: {},
   serving: {},
+  named: {},
   follow: {
     protocol: 'number',
     version: 'string',

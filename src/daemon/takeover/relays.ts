@@ -47,7 +47,7 @@ export async function runningRelays(directory: string): Promise<readonly RelayRe
 }
 
 /** Settles once none of them runs. */
-export async function untilGone(relays: readonly RelayRecord[], clock: ClockPort): Promise<void> {
+export async function untilGone(relays: readonly HostIdentity[], clock: ClockPort): Promise<void> {
   while (relays.some(processExists)) await pause(clock, takeOverLimits.relayPollMs);
 }
 

@@ -8,14 +8,15 @@ import { ownEnvironment } from '../config/config.ts';
 
 const FLAG = '--take-over';
 
-/**
- * Starts the program, or the one at this daemon's own path, with this daemon's options. It outlives this process, and
- * writes to the same log.
- */
-export async function startOwnProgram(program = ownLauncher()): Promise<Spawned> {
-  const options = process.argv.slice(2).filter((word) => word !== FLAG);
+/** This daemon's options, and that which makes it take over. */
+export function successorOptions(): readonly string[] {
+  return [...process.argv.slice(2).filter((word) => word !== FLAG), FLAG];
+}
+
+/** Starts the program with this daemon's options. It outlives this process, and writes to the same log. */
+export function startProgram(program: string): Promise<Spawned> {
   return spawnProcess({
-    argv: [program, ...options, FLAG],
+    argv: [program, ...successorOptions()],
     env: ownEnvironment(),
     isHelper: false,
     cwd: process.cwd(),
@@ -25,7 +26,7 @@ export async function startOwnProgram(program = ownLauncher()): Promise<Spawned>
 }
 
 /** `bin/troupe` of the directory from which this program runs, bundled or not. */
-function ownLauncher(): string {
+export function ownLauncher(): string {
   const from = dirname(resolve(process.argv[1] ?? ''));
   const found = ['../bin/troupe', '../../bin/troupe'].map((path) => join(from, path)).find(existsSync);
   return found ?? fail('notFound', `start a successor: no bin/troupe near ${from}`);

@@ -13,11 +13,13 @@ import type { Hello, Released } from './messages.ts';
 export interface Inheritance {
   readonly tokens: Released['tokens'];
   readonly events: Released['events'] | undefined;
+  /** Where the former daemon has reported. */
+  readonly service: Released['service'] | undefined;
   /** Listening descriptors by name, which the caller owns. */
   sockets(): ReadonlyMap<string, readonly number[]>;
   /** The recovery is done: the former daemon stops accepting. Settles also if it has died: then nobody accepts. */
   pass(): Promise<void>;
-  /** This daemon accepts calls. */
+  /** This daemon accepts calls. Settles when it is the main process of the unit, if the former one was. */
   serving(): Promise<void>;
 }
 
@@ -67,7 +69,14 @@ export async function takeOverBy(
       { reason: toFault(thrown).message },
       'take-over: the other daemon has gone, start as after a crash',
     );
-    return { tokens: [], events: undefined, sockets: () => new Map(), pass: nothing, serving: nothing };
+    return {
+      tokens: [],
+      events: undefined,
+      service: undefined,
+      sockets: () => new Map(),
+      pass: nothing,
+      serving: nothing,
+    };
   }
 }
 
@@ -106,6 +115,7 @@ function inheritanceOf(link: Link, message: Released, fds: readonly number[], lo
   return {
     tokens: message.tokens,
     events: message.events,
+    service: message.service,
     sockets: () => bySocket,
     pass: () =>
       whileThere('pass the calls', async () => {
@@ -113,7 +123,10 @@ function inheritanceOf(link: Link, message: Released, fds: readonly number[], lo
         await link.expect('passed', takeOverLimits.answerMs);
       }),
     serving: async () => {
-      await whileThere('end the hand-over', () => link.send({ type: 'serving' }));
+      await whileThere('end the hand-over', async () => {
+        await link.send({ type: 'serving' });
+        await link.expect('named', takeOverLimits.answerMs);
+      });
       link.close();
     },
   };

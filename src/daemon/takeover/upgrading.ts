@@ -5,11 +5,14 @@ import { fail, toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
 import { within } from '../../host/clock/wait.ts';
 import type { HostIdentity } from '../../host/process/process-identity.ts';
+import type { ExitStatus } from '../../host/process/process-reaper.ts';
 import type { Spawned } from '../../host/process/process.ts';
 import { takeOverLimits } from '../bounds.ts';
 import type { HandingState } from './former.ts';
 import type { Link } from './link.ts';
 import type { Upgrade } from './messages.ts';
+
+export type StartedProgram = Pick<Spawned, 'pid' | 'identity' | 'exited'>;
 
 type AnswerLink = Pick<Link, 'report' | 'close'>;
 
@@ -20,7 +23,7 @@ export interface UpgradingParts {
   state(): HandingState;
   /** Calls the listener with each step of a hand-over; the result ends that. */
   watch(listener: (step: string) => void): () => void;
-  start(program: string | undefined): Promise<Pick<Spawned, 'pid' | 'identity' | 'exited'>>;
+  start(program: string | undefined): Promise<StartedProgram>;
   kill(process: HostIdentity): void;
 }
 
@@ -67,7 +70,7 @@ export class Upgrading {
   }
 
   /** Why it has not taken over; undefined once it serves. */
-  async #failureOf({ exited }: Pick<Spawned, 'exited'>): Promise<string | undefined> {
+  async #failureOf({ exited }: Pick<StartedProgram, 'exited'>): Promise<string | undefined> {
     const { clock, state } = this.#parts;
     const { helloMs, landMs, abortMs, recoverMs, pollMs } = takeOverLimits;
     const begunMs = clock.monoMs();
@@ -75,12 +78,17 @@ export class Upgrading {
       const ended = await within({ clock, timeoutMs: pollMs }, exited);
       const now = state();
       if (now === 'passed') return undefined;
-      if (typeof ended === 'object')
-        return `ended with ${ended.exitCode ?? `signal ${ended.signal}`} and has not taken over`;
+      if (typeof ended === 'object') return `ended${codeText(ended)} and has not taken over`;
       const tookMs = clock.monoMs() - begunMs;
       if (now === 'serving' && tookMs > helloMs)
         return `has not asked to take over within ${helloMs / 1000} s`;
       if (tookMs > helloMs + landMs + abortMs + recoverMs) return 'has not taken over in time';
     }
   }
+}
+
+/** Nothing for a process whose status another one gets. */
+function codeText({ exitCode, signal }: ExitStatus): string {
+  if (exitCode !== null) return ` with ${exitCode}`;
+  return signal === null ? '' : ` with signal ${signal}`;
 }

@@ -11,14 +11,15 @@ import type { CriServer } from '../../cri/call/server.ts';
 import { podEventBytes } from '../../cri/present/event.ts';
 import { pause } from '../../host/clock/wait.ts';
 import { missingAs } from '../../host/ffi/errno.ts';
-import { notify } from '../../host/io/sd-notify.ts';
+import { notify, notifyBarrier } from '../../host/io/sd-notify.ts';
 import type { PrivateSocket } from '../../host/io/private-socket.ts';
 import { lockHolder } from '../../host/files/directory-lock.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
+import { isInOwnCgroup } from '../../host/process/own-cgroup.ts';
 import { killProcess, processExists, processIdentity } from '../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../host/process/process-identity.ts';
 import { takeOverLimits } from '../bounds.ts';
-import { notifySocket } from '../config/from-systemd.ts';
+import { leaveService, notifySocket, serviceManager } from '../config/from-systemd.ts';
 import type { Config } from '../config/config-schema.ts';
 import { listenForControl, protocolRefusal } from '../takeover/control.ts';
 import { Followers, followOn } from '../takeover/followers.ts';
@@ -28,10 +29,13 @@ import type { HandingNode, Parcel } from '../takeover/former.ts';
 import { Link } from '../takeover/link.ts';
 import { TAKE_OVER_PROTOCOL } from '../takeover/messages.ts';
 import type { FileId, Hello } from '../takeover/messages.ts';
-import { startOwnProgram } from '../takeover/successor.ts';
+import type { Starter } from '../takeover/starter.ts';
+import { ownLauncher, startProgram } from '../takeover/successor.ts';
 import { Upgrading } from '../takeover/upgrading.ts';
+import type { StartedProgram } from '../takeover/upgrading.ts';
 import type { Assembly } from './assemble.ts';
 import type { HeldSocket } from './held-socket.ts';
+import type { DaemonLife } from './life.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
 import type { Streams } from './streaming.ts';
 import { VERSION } from './version.ts';
@@ -46,14 +50,19 @@ export interface HandOverParts {
   readonly cri: HeldSocket;
   readonly introspection: HeldSocket;
   readonly listening: ListeningSockets;
+  readonly life: DaemonLife;
+  /** Starts the next daemon under systemd. */
+  readonly starter: Starter | undefined;
   /** Closes what the other daemon binds anew: page, metrics, plugins. */
   readonly closeRest: () => Promise<void>;
   /** Ends the connections of the introspection socket. */
   readonly endViews: () => Promise<void>;
 }
 
+type Instance = Omit<Hello, 'type' | 'protocol' | 'isRescue'>;
+
 /** What identifies this daemon's instance. */
-export async function instanceOf({ root, state, socket }: Config): Promise<Omit<Hello, 'type' | 'protocol'>> {
+export async function instanceOf({ root, state, socket }: Config): Promise<Instance> {
   const [rootId, stateId] = [await fileId(root), await fileId(state)];
   return { version: VERSION, journal: storedVersions.journal, root: rootId, state: stateId, socket };
 }
@@ -63,6 +72,9 @@ async function fileId(path: string): Promise<FileId> {
   const found = await missingAs(stat(path, { bigint: true }), undefined);
   return { dev: String(found?.dev ?? 0), ino: String(found?.ino ?? 0) };
 }
+
+/** Whether nothing of before is held any more, or no other daemon has come. */
+export type Left = 'done' | 'abandoned';
 
 const SIGKILL = 9;
 
@@ -74,11 +86,11 @@ export class HandOver implements HandingNode {
     kill: (peer: HostIdentity) => void killProcess(peer, SIGKILL),
   };
   readonly #parts: HandOverParts;
-  readonly #instance: Omit<Hello, 'type' | 'protocol'>;
+  readonly #instance: Instance;
   readonly #handing: Handing;
   readonly #followers: Followers;
   readonly #upgrading: Upgrading;
-  readonly #left = Promise.withResolvers<void>();
+  readonly #left = Promise.withResolvers<Left>();
   readonly #ending = new AbortController();
   #control: PrivateSocket | undefined;
   #events: EventsBefore | undefined;
@@ -89,8 +101,12 @@ export class HandOver implements HandingNode {
   #isFollowing = false;
   /** Whether the other daemon is asked. */
   #isYieldedTo = false;
+  /** Since when no daemon serves that this one could follow. */
+  #lostMs: number | undefined;
+  /** Whether systemd has got the pid of the daemon that serves. */
+  #isNamed = false;
 
-  constructor(parts: HandOverParts, instance: Omit<Hello, 'type' | 'protocol'>) {
+  constructor(parts: HandOverParts, instance: Instance) {
     this.#parts = parts;
     this.#instance = instance;
     const { clock, log } = parts.assembly.ports;
@@ -102,7 +118,7 @@ export class HandOver implements HandingNode {
       log,
       state: () => this.#handing.state,
       watch: (listener) => this.#handing.watch(listener),
-      start: startOwnProgram,
+      start: (program) => this.#start(program),
       kill: this.peers.kill,
     });
     this.#followers = new Followers(parts.events, encode, log);
@@ -114,7 +130,7 @@ export class HandOver implements HandingNode {
   }
 
   /** Settles once another daemon serves and nothing of before is held here any more. */
-  get left(): Promise<void> {
+  get left(): Promise<Left> {
     return this.#left.promise;
   }
 
@@ -141,7 +157,7 @@ export class HandOver implements HandingNode {
   /** The daemon is being stopped: those that hold sessions of before end, too. */
   async stop(): Promise<void> {
     this.#ending.abort();
-    await this.#followers.report('stopping');
+    await this.#followers.stopped(this.#parts.assembly.ports.clock);
     await this.#control?.close();
   }
 
@@ -207,7 +223,7 @@ export class HandOver implements HandingNode {
   }
 
   async release(): Promise<Parcel> {
-    const { assembly, streaming, listening, introspection, events, closeRest } = this.#parts;
+    const { assembly, streaming, listening, introspection, events, life, closeRest } = this.#parts;
     this.#troupe.activity.gate.become('shut');
     const duplicates = [...listening.duplicates()];
     const sockets = duplicates.map(([name]) => name);
@@ -216,10 +232,14 @@ export class HandOver implements HandingNode {
     await Promise.all(
       [introspection.release(), closeRest()].map((end) => end.catch(this.#noted('close a server'))),
     );
+    life.yieldJournal();
     this.#handedNs = assembly.ports.clock.nowNs();
     this.#events = events.handOver();
     await assembly.yieldNode();
-    return { message: { type: 'released', sockets, tokens, events: this.#events }, fds };
+    return {
+      message: { type: 'released', sockets, service: serviceManager(), tokens, events: this.#events },
+      fds,
+    };
   }
 
   async pass(): Promise<void> {
@@ -243,9 +263,26 @@ export class HandOver implements HandingNode {
 
   async servedBy(pid: number): Promise<void> {
     await this.#yieldCalls();
-    await this.#followers.report('moved');
+    await this.#followers.moved();
+    const { clock, log } = this.#parts.assembly.ports;
     const socket = notifySocket();
-    if (socket !== '') await notify(socket, `MAINPID=${pid}`).catch(this.#noted('notify systemd'));
+    // two would count as one
+    this.#parts.life.end();
+    if (socket === '') return;
+    if (!isInOwnCgroup(pid))
+      log.warn(
+        { pid },
+        'the daemon that has taken over is outside of the unit: its limits do not hold there',
+      );
+    try {
+      await notify(socket, `MAINPID=${pid}`);
+      await notifyBarrier(socket, clock);
+      this.#isNamed = true;
+      // what this process says is refused from now on
+      leaveService();
+    } catch (thrown) {
+      this.#noted('notify systemd')(thrown);
+    }
   }
 
   holder(): Promise<number | undefined> {
@@ -257,12 +294,20 @@ export class HandOver implements HandingNode {
   }
 
   async startSuccessor(): Promise<HostIdentity> {
-    const { identity } = await startOwnProgram();
-    return identity;
+    return (await this.#start(undefined)).identity;
+  }
+
+  #start(program = ownLauncher()): Promise<StartedProgram> {
+    return this.#parts.starter?.start(program) ?? startProgram(program);
   }
 
   isRestarted(): boolean {
-    return notifySocket() !== '';
+    return this.#isNamed;
+  }
+
+  abandoned(): void {
+    this.#parts.assembly.ports.log.error({}, 'handed over, and no daemon serves: exit');
+    this.#left.resolve('abandoned');
   }
 
   #noted(attempted: string): (thrown: unknown) => void {
@@ -294,20 +339,32 @@ export class HandOver implements HandingNode {
         }),
         onLink: (link) => {
           this.#link = link;
+          if (link !== undefined) this.#lostMs = undefined;
         },
         onEvent: (message, ended) => {
           calls.event(message);
           if (ended !== '') streaming.server?.endSessionsOf(ended);
         },
         onGap: () => calls.endEvents('another daemon serves since, and events are missing: list again'),
-        onLost: () => {
-          if (this.#handing.isProbation) void this.#handing.rescue().catch(this.#noted('start a successor'));
-        },
+        onLost: () => this.#onLost(),
       },
       (ms) => pause(clock, ms),
       this.#ending.signal,
     );
-    if (outcome === 'stopping') this.#left.resolve();
+    if (outcome === 'stopping') this.#left.resolve('done');
+  }
+
+  /** The daemon that serves has ended, or does not listen yet. */
+  #onLost(): void {
+    if (this.#handing.isProbation) {
+      void this.#handing.rescue().catch(this.#noted('start a successor'));
+      return;
+    }
+    if (this.#handing.state !== 'passed') return;
+    const nowMs = this.#parts.assembly.ports.clock.monoMs();
+    this.#lostMs ??= nowMs;
+    // stopped without a word that came here, or crashed for good
+    if (nowMs - this.#lostMs > takeOverLimits.restartMs) this.#left.resolve('done');
   }
 
   /** Calls and sessions that are held here. */
@@ -328,7 +385,7 @@ export class HandOver implements HandingNode {
         if ((held === 0 && this.#parts.server.counts.connections === 0) || clock.monoMs() > untilMs) break;
       }
     }
-    this.#left.resolve();
+    this.#left.resolve('done');
   }
 }
 

@@ -11,7 +11,7 @@ import { askKernelThread } from '../../host/kernel-thread/kernel-thread.ts';
 import type { DiskCall } from '../../journal/disk-calls.ts';
 import { notifyNow } from '../../host/io/sd-notify.ts';
 import { watchdogLimits } from '../bounds.ts';
-import { notifySocket, watchdogMs } from '../config/from-systemd.ts';
+import { serviceManager } from '../config/from-systemd.ts';
 
 /** A part that does not answer. */
 export interface Silence {
@@ -45,21 +45,44 @@ interface Living {
   readonly journal: ProbedJournal;
 }
 
-/** Of this process, to the systemd that started it; returns the function that ends the reports. */
-export function daemonLife({
-  ports: { clock, log },
-  observability: { conditions },
-  journal,
-}: Living): () => void {
-  const socket = notifySocket();
-  return reportLife({
-    clock,
-    log,
-    conditions,
-    parts: [journalPart(clock, journal), kernelThreadPart(clock)],
-    watchdogMs: socket === '' ? undefined : watchdogMs(),
-    keepAlive: () => void notifyNow(socket, 'WATCHDOG=1'),
-  });
+/** The reports of this process to the systemd whose unit it is. */
+export class DaemonLife {
+  readonly #living: Living;
+  #stop: (() => void) | undefined;
+
+  constructor(living: Living) {
+    this.#living = living;
+  }
+
+  /** Reports at once. To be called when this process is the unit's main one. */
+  begin(): void {
+    const { ports, journal } = this.#living;
+    this.#report([journalPart(ports.clock, journal), kernelThreadPart(ports.clock)]);
+  }
+
+  /** Another daemon gets the journal. Until systemd knows that one it counts on this one. */
+  yieldJournal(): void {
+    this.#report([kernelThreadPart(this.#living.ports.clock)]);
+  }
+
+  /** Repeatable. */
+  end(): void {
+    this.#stop?.();
+    this.#stop = undefined;
+  }
+
+  #report(parts: readonly LifePart[]): void {
+    this.end();
+    const { ports, observability } = this.#living;
+    const { notifySocket: socket, watchdogMs } = serviceManager();
+    this.#stop = reportLife({
+      ...ports,
+      conditions: observability.conditions,
+      parts,
+      watchdogMs: socket === '' ? undefined : watchdogMs,
+      keepAlive: () => void notifyNow(socket, 'WATCHDOG=1'),
+    });
+  }
 }
 
 /** Begins at once; returns the function that ends it. */

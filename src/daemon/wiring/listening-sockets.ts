@@ -31,8 +31,8 @@ export interface ListeningOptions {
 interface SocketsOptions {
   /** Descriptors by name, owned by this object from now on. */
   readonly passed: ReadonlyMap<string, readonly number[]>;
-  /** systemd's notification socket; empty without systemd. */
-  readonly notifySocket: string;
+  /** systemd's notification socket; empty without systemd. A daemon that takes over may get it later. */
+  readonly notifySocket: () => string;
   readonly clock: ClockPort;
   readonly log: Log;
 }
@@ -47,6 +47,8 @@ export class ListeningSockets {
   readonly #recovered = Promise.withResolvers<void>();
   /** Messages are sent in the order of the events. */
   #sending: Promise<void> = Promise.resolve();
+  /** Set while this process must not report to systemd yet. */
+  #deferred: PromiseWithResolvers<void> | undefined;
 
   constructor(options: SocketsOptions) {
     this.#options = options;
@@ -64,6 +66,19 @@ export class ListeningSockets {
       for (const fd of this.#take(name)) closeFd(fd);
       this.#passed.set(name, fds.flatMap(closedOnExec));
     }
+  }
+
+  /** Nothing is reported to systemd until `report`: it takes another process for the unit's main one. */
+  defer(): void {
+    const deferred = Promise.withResolvers<void>();
+    this.#deferred = deferred;
+    this.#sending = this.#sending.then(() => deferred.promise);
+  }
+
+  /** This process is the main one now. */
+  report(): void {
+    this.#deferred?.resolve();
+    this.#deferred = undefined;
   }
 
   /** Whether a socket was passed and is not in use yet: clients that connect to it wait. */
@@ -110,7 +125,7 @@ export class ListeningSockets {
 
   /** Replaces what is kept under the name: systemd would keep both, and pass both. */
   async #store(name: SocketName, listener: Server): Promise<void> {
-    if (this.#options.notifySocket === '') return;
+    if (this.#options.notifySocket() === '') return;
     // now: the listener may be closed when the message's turn comes
     const fd = duplicateOf(listener);
     void this.#send(`FDSTOREREMOVE=1\nFDNAME=${name}`);
@@ -121,16 +136,19 @@ export class ListeningSockets {
   /** Until systemd has closed its own, which may have the port that is to be bound. */
   async #removed(name: SocketName): Promise<void> {
     const { notifySocket, clock } = this.#options;
-    if (notifySocket === '' || !(await this.#send(`FDSTOREREMOVE=1\nFDNAME=${name}`))) return;
-    await notifyBarrier(notifySocket, clock).catch(() => undefined);
+    const socket = notifySocket();
+    const sent = this.#send(`FDSTOREREMOVE=1\nFDNAME=${name}`);
+    // a port that is still held is tried again later
+    if (socket === '' || this.#deferred !== undefined || !(await sent)) return;
+    await notifyBarrier(socket, clock).catch(() => undefined);
   }
 
   /** Returns whether it was sent; a failure is logged. */
   #send(state: string, fds: readonly number[] = []): Promise<boolean> {
     const { notifySocket, log } = this.#options;
-    if (notifySocket === '') return Promise.resolve(false);
+    if (notifySocket() === '') return Promise.resolve(false);
     const sent = this.#sending
-      .then(() => notify(notifySocket, state, fds))
+      .then(() => notify(notifySocket(), state, fds))
       .then(
         () => true,
         (thrown: unknown) => {
@@ -147,7 +165,7 @@ export class ListeningSockets {
 export function socketsOfSystemd(log: Log): ListeningSockets {
   return new ListeningSockets({
     passed: passedDescriptors(),
-    notifySocket: notifySocket(),
+    notifySocket,
     clock: realClock(),
     log,
   });

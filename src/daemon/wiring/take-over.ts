@@ -7,6 +7,7 @@ import { listenPrivately } from '../../host/io/private-socket.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
 import { launchLimits } from '../bounds.ts';
 import { introspectionSocket } from '../config/config.ts';
+import { joinService } from '../config/from-systemd.ts';
 import type { Config } from '../config/config-schema.ts';
 import { takeOver } from '../takeover/taking.ts';
 import type { Inheritance } from '../takeover/taking.ts';
@@ -17,19 +18,31 @@ import type { HandOverParts } from './hand-over.ts';
 import { HeldSocket } from './held-socket.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
 
-/** What the daemon that runs gives, if one runs; its sockets are added to those that were passed. */
+/**
+ * What the daemon before gives, if one runs; its sockets are added to those that were passed. A plain start takes over
+ * only where a daemon has handed over, its successor has ended, and it waits for the next one. Where one serves, the
+ * root's lock refuses a plain start.
+ */
 export async function takeOverFrom(
   config: Config,
   log: Log,
   listening: ListeningSockets,
+  isTakingOver: boolean,
 ): Promise<Inheritance | undefined> {
   const layout = createLayout(config);
   if (!existsSync(layout.takeOverSocket)) return undefined;
-  const inherited = await takeOver(layout.takeOverSocket, await instanceOf(config), {
-    clock: realClock(),
-    log,
-  });
-  if (inherited !== undefined) listening.add(inherited.sockets());
+  const hello = { ...(await instanceOf(config)), isRescue: !isTakingOver };
+  const inherited = await takeOver(layout.takeOverSocket, hello, { clock: realClock(), log }).catch(
+    (thrown: unknown) => {
+      if (isTakingOver) throw thrown;
+      log.debug({ reason: toFault(thrown).message }, 'no daemon waits for a successor');
+      return undefined;
+    },
+  );
+  if (inherited === undefined) return undefined;
+  listening.add(inherited.sockets());
+  if (inherited.service !== undefined) joinService(inherited.service);
+  listening.defer();
   return inherited;
 }
 

@@ -25,8 +25,9 @@ import type { WebServer } from '../../introspection/web-server.ts';
 import { assemble } from './assemble.ts';
 import type { AroundPorts, Assembly } from './assemble.ts';
 import type { Config } from '../config/config-schema.ts';
+import { startStarter } from '../takeover/starter.ts';
 import type { Inheritance } from '../takeover/taking.ts';
-import type { HandOver } from './hand-over.ts';
+import type { HandOver, Left } from './hand-over.ts';
 import type { HeldSocket } from './held-socket.ts';
 import { introspectionOptions } from './introspected.ts';
 import type { ConfigViews } from './introspected.ts';
@@ -36,7 +37,7 @@ import type { Sockets } from './take-over.ts';
 import { nriStartMs } from './nri.ts';
 import { socketsOfSystemd } from './listening-sockets.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
-import { daemonLife } from './life.ts';
+import { DaemonLife } from './life.ts';
 import { MetricsListener } from './metrics.ts';
 import { LatePart, orWithout } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
@@ -61,8 +62,8 @@ export interface Daemon {
   noteFiles(files: readonly string[]): void;
   /** Reports in Status why the configuration can't be reloaded; undefined once it can. */
   noteRefusal(reason: string | undefined): void;
-  /** Settles once another daemon serves, and this one holds nothing of before any more. */
-  readonly left: Promise<void>;
+  /** Settles once another daemon serves, and this one holds nothing of before any more; or once none has come. */
+  readonly left: Promise<Left>;
   /** Refuses new calls, waits for those under way; containers go on. */
   stop(): Promise<void>;
 }
@@ -86,8 +87,9 @@ export async function startDaemon(
   refuseDumps();
   checkStreaming(config);
   checkFfi();
-  const inherited = isTakingOver ? await takeOverFrom(config, log, listening) : undefined;
-  const assembly = await assemble(config, log, around, isTakingOver);
+  const starter = await startStarter(log);
+  const inherited = await takeOverFrom(config, log, listening, isTakingOver);
+  const assembly = await assemble(config, log, around, isTakingOver || inherited !== undefined);
   const { troupe, release } = assembly;
   const last: LastReload = { refusal: undefined, waiting: [], files: [] };
   const views = configViews(assembly.now, last);
@@ -107,7 +109,7 @@ export async function startDaemon(
   await nri.start();
   // last: no list of pods needs it, and a request for a URL starts it before
   await streaming.start();
-  const endLife = daemonLife(assembly);
+  const life = new DaemonLife(assembly);
   served.events.announce();
   await inherited?.pass();
   const handOver = await handOverOf({
@@ -117,14 +119,13 @@ export async function startDaemon(
     assembly,
     streaming,
     listening,
-    closeRest: () => {
-      endLife(); // its journal is about to be closed
-      return closeRest(assembly, late);
-    },
+    life,
+    starter,
+    closeRest: () => closeRest(assembly, late),
     endViews: () => late.introspection.close(),
   });
   await sockets.cri.begin();
-  await inherited?.serving();
+  await becomeMain(inherited, listening, life);
   return {
     troupe,
     pageUrl: web.value?.url,
@@ -133,10 +134,21 @@ export async function startDaemon(
     reload: (fresh) => handOver.reload(() => reload(fresh, assembly, late, last)),
     ...notesOf(assembly, last),
     stop: () => {
-      endLife();
+      life.end();
       return stopAll(assembly, late, served.server, handOver);
     },
   };
+}
+
+/** From here on systemd takes this process for the unit's main one. */
+async function becomeMain(
+  inherited: Inheritance | undefined,
+  listening: ListeningSockets,
+  life: DaemonLife,
+): Promise<void> {
+  await inherited?.serving();
+  listening.report();
+  life.begin();
 }
 
 function notesOf(

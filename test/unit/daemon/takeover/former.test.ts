@@ -24,9 +24,16 @@ const hello: Hello = {
   root: id,
   state: id,
   socket: '/run/cri.sock',
+  isRescue: false,
 };
 const PARCEL = {
-  message: { type: 'released', sockets: [], tokens: [], events: { lastNs: '7', shown: [] } },
+  message: {
+    type: 'released',
+    sockets: [],
+    service: { notifySocket: '', watchdogMs: undefined },
+    tokens: [],
+    events: { lastNs: '7', shown: [] },
+  },
   fds: [],
 } as const;
 
@@ -59,6 +66,7 @@ class Former implements HandingNode {
   freeze = (): void => void this.did.push('freeze');
   thaw = (): void => void this.did.push('thaw');
   landing = (): readonly string[] => ['create of container/c1'];
+  abandoned = (): void => void this.did.push('abandoned');
   isRestarted = (): boolean => this.isUnderSystemd;
   holder = async (): Promise<number | undefined> => this.locker;
 

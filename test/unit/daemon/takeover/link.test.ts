@@ -15,6 +15,7 @@ const MORE = 1;
 const released = {
   type: 'released',
   sockets: ['cri'],
+  service: { notifySocket: '' },
   tokens: [],
   events: { lastNs: '0', shown: [] },
 } as const;
@@ -141,7 +142,16 @@ test('a refusal is a conflict with its reason', async () => {
 });
 
 test('each message needs its fields, of their kinds', () => {
-  const hello = { type: 'hello', protocol: 1, version: '1', journal: 1, root: {}, state: {}, socket: '/s' };
+  const hello = {
+    type: 'hello',
+    isRescue: false,
+    protocol: 1,
+    version: '1',
+    journal: 1,
+    root: {},
+    state: {},
+    socket: '/s',
+  };
   expect(isMessage(hello)).toBe(true);
   for (const name of Object.keys(hello)) expect(isMessage({ ...hello, [name]: undefined }), name).toBe(false);
   expect(isMessage({ ...hello, root: null })).toBe(false);

@@ -1,0 +1,121 @@
+// What systemd hears over a take-over, by a small program in its place: which process is the unit's main one, that it
+// lives, and which sockets to keep (F92).
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { criClient } from '../../../scripts/support/cri-client.ts';
+import { processStat } from '../../../src/host/process/process-identity.ts';
+import { FakeSystemd } from '../../support/fake-systemd.ts';
+import { makeInstance, type Instance } from '../../support/instance.ts';
+import { EVENT_MS } from '../../support/patience.ts';
+import { run } from '../../support/run.ts';
+import { describePods } from '../support/crictl.ts';
+
+const NAMES = ['cri', 'introspection', 'streaming'];
+const WATCHDOG_MS = 2000;
+
+let systemd: FakeSystemd;
+let instance: Instance;
+
+beforeEach(async () => {
+  systemd = new FakeSystemd({ watchdogMs: WATCHDOG_MS });
+  instance = await makeInstance({ name: 'tksd', network: 'none', systemd });
+  await instance.start();
+  await expect.poll(() => systemd.stored, { timeout: EVENT_MS }).toEqual(NAMES);
+});
+
+afterEach(async () => {
+  for (const pid of mainPids()) if (isOurs(pid)) process.kill(pid, 'SIGKILL');
+  await instance.remove();
+  systemd.close();
+});
+
+const mainPids = (): readonly number[] =>
+  systemd.messages.flatMap((one) => /^MAINPID=(\d+)$/u.exec(one)?.[1] ?? []).map(Number);
+
+/** Whether it is a daemon of this instance still, and not another process under its number. */
+function isOurs(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(instance.directory);
+  } catch {
+    return false;
+  }
+}
+
+/** The main process after `troupe upgrade`. */
+async function upgraded(): Promise<number> {
+  const [program, , ...options] = instance.argv;
+  const known = mainPids().length;
+  expect(await run([program, 'upgrade', ...options])).toMatchObject({ code: 0, stderr: '' });
+  expect(mainPids()).toHaveLength(known + 1);
+  return mainPids().at(-1) ?? 0;
+}
+
+/** Settles once systemd has heard twice more that the unit lives. */
+async function lives(): Promise<void> {
+  const since = systemd.messages.length;
+  const heard = (): number => systemd.messages.slice(since).filter((one) => one === 'WATCHDOG=1').length;
+  await expect.poll(heard, { timeout: EVENT_MS }).toBeGreaterThan(1);
+}
+
+describePods('take-over under systemd', () => {
+  test('F92: the new daemon is the main process, reports its life, and has its sockets kept', async () => {
+    const former = instance.pid();
+    const main = await upgraded();
+    // systemd sees the end of its own children only, and what a daemon starts itself stays below that daemon
+    expect(processStat(main)?.parentPid).not.toBe(former);
+    await lives();
+    const named = systemd.messages.indexOf(`MAINPID=${main}`);
+    const isOther = (one: string): boolean => !one.startsWith('FDSTORE') && one !== 'WATCHDOG=1';
+    expect(systemd.messages.slice(0, named).filter(isOther)).toEqual(['READY=1']);
+    // what another process than the main one says is refused: the former one is silent, and the new one was so far
+    expect(systemd.messages.slice(named + 1).filter(isOther)).toEqual(['BARRIER=1', 'READY=1']);
+    await expect.poll(() => systemd.stored, { timeout: EVENT_MS }).toEqual(NAMES);
+    // again, by a daemon that has all of this from the first one
+    await upgraded();
+    await lives();
+    expect(systemd.stored).toEqual(NAMES);
+  });
+
+  test('F92: the daemon that systemd starts after a crash goes on where the one before waits', async () => {
+    const client = criClient(instance.socket);
+    const main = await upgraded();
+    process.kill(main, 'SIGKILL');
+    await expect.poll(() => isOurs(main), { timeout: EVENT_MS }).toBe(false);
+    // waits in the former daemon
+    const answer = client.runtime.listPodSandbox({});
+    const file = join(instance.directory, 'again.log');
+    const output = openSync(file, 'a');
+    const [program, ...options] = instance.argv;
+    const { LISTEN_FDS: _fds, LISTEN_FDNAMES: _names, ...environment } = systemd.environment;
+    const again = spawn(program, options, {
+      stdio: ['ignore', output, output],
+      env: { ...process.env, ...environment },
+    });
+    closeSync(output);
+    try {
+      expect(await answer).toMatchObject({ items: [] });
+      const log = (): string => readFileSync(file, 'utf8');
+      await expect.poll(log, { timeout: EVENT_MS }).toContain('"msg":"serving"');
+      expect(log()).toContain('taking over from another daemon');
+      await lives();
+      expect(await instance.log()).not.toContain('started a successor');
+    } finally {
+      client.close();
+      again.kill('SIGKILL');
+    }
+  });
+
+  test('a stop ends the daemon that holds sessions of before', async () => {
+    const client = criClient(instance.socket);
+    await client.runtime.version({});
+    const former = instance.pid();
+    const main = await upgraded();
+    expect(isOurs(former)).toBe(true);
+    process.kill(main, 'SIGTERM');
+    await expect.poll(() => isOurs(main), { timeout: EVENT_MS }).toBe(false);
+    expect(isOurs(former)).toBe(false);
+    client.close();
+  });
+});
