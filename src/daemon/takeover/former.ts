@@ -160,7 +160,10 @@ export class Handing {
   }
 
   async #untilServed(): Promise<void> {
-    await this.#node.listenAgain();
+    if (!(await this.#listens())) {
+      const holder = await this.#holder();
+      if (holder !== undefined) return this.#leaveTo(holder);
+    }
     const isRestarted = this.#node.isRestarted();
     if (isRestarted) await this.#untilTaken(takeOverLimits.restartMs);
     const lastMs = this.#clock.monoMs() + takeOverLimits.relayMs;
@@ -208,6 +211,21 @@ export class Handing {
       if (this.#isAlone()) this.#node.peers.kill(started);
     } catch (thrown) {
       this.#log.error({ reason: toFault(thrown).message }, 'start a successor: failed');
+    }
+  }
+
+  /** False where another daemon listens: then that one serves. One that is ending listens for a moment longer. */
+  async #listens(): Promise<boolean> {
+    const untilMs = this.#clock.monoMs() + takeOverLimits.answerMs;
+    for (;;) {
+      try {
+        await this.#node.listenAgain();
+        return true;
+      } catch (thrown) {
+        if (toFault(thrown).kind !== 'conflict') throw thrown;
+        if (this.#clock.monoMs() > untilMs) return false;
+      }
+      await pause(this.#clock, takeOverLimits.pollMs);
     }
   }
 

@@ -27,6 +27,9 @@ beforeEach(async () => {
 
 afterEach(async () => {
   for (const pid of mainPids()) if (isOurs(pid)) process.kill(pid, 'SIGKILL');
+  try {
+    console.log(readFileSync(join(instance.directory, 'again.log'), 'utf8'));
+  } catch {}
   await instance.remove();
   systemd.close();
 });
@@ -99,6 +102,7 @@ describePods('take-over under systemd', () => {
       const log = (): string => readFileSync(file, 'utf8');
       await expect.poll(log, { timeout: EVENT_MS }).toContain('"msg":"serving"');
       expect(log()).toContain('taking over from another daemon');
+      expect(log()).not.toContain('another process is listening');
       await lives();
       expect(await instance.log()).not.toContain('started a successor');
     } finally {
