@@ -1,0 +1,163 @@
+// What is in flight when a daemon takes over: it goes on here, is aborted and done anew, or goes on there (F92).
+import { spawn } from 'node:child_process';
+import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { EVENT_MS } from '../../support/patience.ts';
+import { until } from '../../support/eventually.ts';
+import { FREEZES, RELEASED, says, SERVES, Successors } from '../handover/successors.ts';
+import { describePods } from '../support/crictl.ts';
+import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
+import { makeWorld, type World } from '../support/world.ts';
+
+const RUNC = '/usr/sbin/runc';
+
+let world: World;
+let image: string;
+let takers: Successors;
+
+beforeEach(async () => {
+  world = await makeWorld({ name: 'tkf', network: 'none', config: withGate });
+  image = await world.pull();
+  takers = new Successors(world.instance);
+});
+
+afterEach(async () => {
+  openGate();
+  await takers.kill();
+  await world.instance.kill();
+  await world.close();
+});
+
+const gate = (name: string): string => join(world.instance.directory, name);
+const openGate = (): void => rmSync(gate('closed'), { force: true });
+
+/** Configures a runtime that waits in `create` as long as the gate is closed. */
+function withGate(directory: string): string {
+  const path = join(directory, 'runtime.sh');
+  const waits = `: > ${directory}/waits; while [ -e ${directory}/closed ]; do sleep 0.05; done`;
+  writeFileSync(path, `#!/bin/sh\ncase " $* " in *" create "*) ${waits};; esac\nexec ${RUNC} "$@"\n`);
+  chmodSync(path, 0o755);
+  return `[runtime.handlers.runc]\npath = "${path}"`;
+}
+
+async function makePod(name: string): Promise<string> {
+  const logDirectory = join(world.logs, name);
+  await mkdir(logDirectory, { recursive: true });
+  const config = sandboxConfig({ name, logDirectory, hostNetwork: true });
+  return (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
+}
+
+async function makeContainer(podSandboxId: string, pod: string, command = untilTermed(0)): Promise<string> {
+  const sandbox = sandboxConfig({ name: pod, logDirectory: join(world.logs, pod), hostNetwork: true });
+  const config = containerConfig({ name: 'main', image, command, hostNetwork: true });
+  const asked = { podSandboxId, config, sandboxConfig: sandbox };
+  return (await world.client.runtime.createContainer(asked)).containerId;
+}
+
+/** Begins a creation whose runtime waits at the gate. */
+async function creationAtGate(
+  podSandboxId: string,
+  pod: string,
+): Promise<{ readonly made: Promise<string> }> {
+  writeFileSync(gate('closed'), '');
+  const made = makeContainer(podSandboxId, pod);
+  made.catch(() => undefined);
+  await until(() => existsSync(gate('waits')));
+  return { made };
+}
+
+const saysLog = (text: string): Promise<void> =>
+  expect.poll(() => world.instance.log(), { timeout: EVENT_MS, interval: 10 }).toContain(text);
+
+describePods('in flight at a take-over', () => {
+  test('F92 the new daemon is killed before the release: effects go on, and no call has failed', async () => {
+    const { runtime } = world.client;
+    const pod = await makePod('one');
+    const { made } = await creationAtGate(pod, 'one');
+    const taker = takers.start();
+    await says(taker, FREEZES);
+    // these wait: one that changes something, and a reload
+    const second = makePod('two');
+    second.catch(() => undefined);
+    process.kill(world.instance.pid(), 'SIGHUP');
+    // and these do not
+    expect((await runtime.listPodSandbox({})).items.map(({ id }) => id)).toEqual([pod]);
+    expect((await runtime.listContainers({})).containers).toEqual([]);
+    taker.child.kill('SIGKILL');
+    await saysLog('take-over failed');
+    openGate();
+    const containerId = await made;
+    await runtime.startContainer({ containerId });
+    const { items } = await runtime.listPodSandbox({});
+    expect(new Set(items.map(({ id }) => id))).toEqual(new Set([pod, await second]));
+    await saysLog('configuration reloaded');
+    expect(await world.instance.log()).not.toContain('reload configuration: failed');
+    // and another one may take over
+    const next = takers.start();
+    await says(next, SERVES);
+    const { status } = await runtime.containerStatus({ containerId });
+    expect(status?.state).toBe(ContainerState.CONTAINER_RUNNING);
+    process.kill(world.instance.pid(), 'SIGHUP');
+    await saysLog('another daemon has taken over, which reads the configuration');
+  });
+
+  test('F92 a creation that does not land is aborted, and asked again of the daemon that takes over', async () => {
+    const pod = await makePod('one');
+    const { made } = await creationAtGate(pod, 'one');
+    const taker = takers.start();
+    await says(taker, RELEASED);
+    openGate();
+    const containerId = await made;
+    await world.client.runtime.startContainer({ containerId });
+    const { containers } = await world.client.runtime.listContainers({});
+    expect(containers.map(({ id }) => id)).toEqual([containerId]);
+    await says(taker, SERVES);
+  });
+
+  test('F92 a stop in its grace period goes on in the daemon that takes over', async () => {
+    const { runtime } = world.client;
+    const pod = await makePod('one');
+    const command = [
+      'sh',
+      '-c',
+      'trap ": > /termed" TERM; : > /ready; while [ ! -e /go ]; do sleep 0.05; done; exit 7',
+    ];
+    const containerId = await makeContainer(pod, 'one', command);
+    await runtime.startContainer({ containerId });
+    const sh = (text: string) => runtime.execSync({ containerId, cmd: ['sh', '-c', text], timeout: 60n });
+    await sh('while [ ! -e /ready ]; do sleep 0.05; done');
+    const stopped = runtime.stopContainer({ containerId, timeout: 600n });
+    stopped.catch(() => undefined);
+    await sh('while [ ! -e /termed ]; do sleep 0.05; done');
+    const taker = takers.start();
+    await says(taker, SERVES);
+    await sh('touch /go');
+    await stopped;
+    const { status } = await runtime.containerStatus({ containerId });
+    expect([status?.state, status?.exitCode]).toEqual([ContainerState.CONTAINER_EXITED, 7]);
+  });
+
+  test('F92 troupe watch follows the daemon that takes over', async () => {
+    const [program, , ...options] = world.instance.argv;
+    const watching = spawn(program, ['watch', '--after', '1', ...options], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    for (const stream of [watching.stdout, watching.stderr])
+      stream.on('data', (bytes: Buffer) => (output += bytes.toString()));
+    try {
+      await makePod('before');
+      await expect.poll(() => output, { timeout: EVENT_MS }).toContain('before');
+      const taker = takers.start();
+      await says(taker, SERVES);
+      await expect.poll(() => output, { timeout: EVENT_MS }).toContain('the daemon was restarted');
+      await makePod('after');
+      await expect.poll(() => output, { timeout: EVENT_MS }).toContain('after');
+    } finally {
+      watching.kill('SIGKILL');
+    }
+  });
+});
