@@ -1,6 +1,6 @@
 // The program of another commit, bundled in a directory of its own.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { releases } from '../../../scripts/support/releases.ts';
 import { runOrThrow } from '../../support/run.ts';
@@ -12,6 +12,8 @@ export interface BuiltProgram {
   readonly name: string;
   /** Version of the journal that it writes. */
   readonly journal: number;
+  /** Whether it takes over from a daemon that runs, and hands over to one. */
+  readonly takesOver: boolean;
 }
 
 const git = (...args: readonly string[]): string =>
@@ -36,6 +38,7 @@ export const ownProgram = (): BuiltProgram => ({
   path: join(checkout, 'bin/troupe'),
   name: 'the working tree',
   journal: journalOf(checkout),
+  takesOver: takesOver(checkout),
 });
 
 /** Builds it below `directory`, with the packages of this checkout. */
@@ -51,8 +54,10 @@ export async function buildCommit(
   rmSync(archive);
   symlinkSync(join(checkout, 'node_modules'), join(tree, 'node_modules'));
   await runOrThrow([process.execPath, join(tree, 'scripts/bundle.ts')], { cwd: tree });
-  return { path: join(tree, 'bin/troupe'), name, journal: journalOf(tree) };
+  return { path: join(tree, 'bin/troupe'), name, journal: journalOf(tree), takesOver: takesOver(tree) };
 }
+
+const takesOver = (tree: string): boolean => existsSync(join(tree, 'src/daemon/takeover'));
 
 /** The first versions had no list of versions, and the first journal. */
 function journalOf(tree: string): number {

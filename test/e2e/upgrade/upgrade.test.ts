@@ -42,5 +42,6 @@ describePods('an upgrade', () => {
     const { steps, restarted, leftovers } = result;
     expect([restarted, leftovers, steps.flatMap(({ tally }) => tally.failed)]).toEqual([[], [], []]);
     expect(steps.length).toBeGreaterThan(0);
+    for (const { way, tally } of steps) if (way === 'take-over') expect(tally.unavailable).toBe(0);
   });
 });

@@ -7,6 +7,7 @@ import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { until } from '../../support/eventually.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { says, SERVES, Successors } from '../handover/successors.ts';
 import { type LoadTally, startLoad } from './load.ts';
 import { buildCommit, type BuiltProgram, ownProgram } from './previous.ts';
 
@@ -21,7 +22,9 @@ export interface UpgradeOptions {
 
 export interface UpgradeStep {
   readonly to: string;
-  /** ms from the end of the old daemon's service to the first answer of the new one. */
+  /** By a take-over, of which clients notice nothing, or by an end and a start. */
+  readonly way: 'take-over' | 'restart';
+  /** ms from the request until the new daemon serves. */
   readonly ms: number;
   readonly tally: LoadTally;
 }
@@ -40,6 +43,7 @@ export async function upgrade(options: UpgradeOptions): Promise<UpgradeResult> {
   const directory = mkdtempSync(join(tmpdir(), 'troupe-upgrade-'));
   const link = join(directory, 'program');
   let world: World | undefined;
+  let successors: Successors | undefined;
   try {
     const [previous, own] = [await buildCommit(directory, options.from), ownProgram()];
     choose(link, previous);
@@ -50,19 +54,28 @@ export async function upgrade(options: UpgradeOptions): Promise<UpgradeResult> {
       // the program that the link names now, in the place of the checkout's
       before: () => ['sh', '-c', 'shift && exec "$(readlink "$0")" "$@"', link],
     });
-    return await changes(world, link, [own, previous], options);
+    successors = new Successors(world.instance);
+    return await changes({ world, successors, link }, [own, previous], options);
   } finally {
+    await successors?.kill();
     await world?.close();
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
+/** The instance, and its daemons after the first one, which run what the link names when they start. */
+interface Changing {
+  readonly world: World;
+  readonly successors: Successors;
+  readonly link: string;
+}
+
 async function changes(
-  world: World,
-  link: string,
+  changing: Changing,
   [own, previous]: readonly [BuiltProgram, BuiltProgram],
   options: UpgradeOptions,
 ): Promise<UpgradeResult> {
+  const { world, successors, link } = changing;
   const image = await world.pull();
   const containers = await makePods(world, image, options.pods);
   const before = await processesOf(world, containers);
@@ -73,10 +86,11 @@ async function changes(
     const { tally } = load;
     await calls(tally, options.callsBetween);
     choose(link, program);
-    const ms = await replaceDaemon(world);
+    const way = own.takesOver && previous.takesOver ? 'take-over' : 'restart';
+    const ms = await replaceDaemon(changing, way);
     await calls(tally, options.callsBetween);
     await load.end();
-    steps.push({ to: program.name, ms, tally });
+    steps.push({ to: program.name, way, ms, tally });
   }
   const after = await processesOf(world, containers);
   const restarted = [...before].filter(([id, process]) => after.get(id) !== process).map(([id]) => id);
@@ -86,7 +100,7 @@ async function changes(
     notBack: isCompatible
       ? ''
       : `${previous.name} reads the journal up to ${previous.journal}, and ${own.name} has written ${own.journal}`,
-    leftovers: await removed(world),
+    leftovers: await removed(world, successors),
   };
 }
 
@@ -97,13 +111,16 @@ function choose(link: string, { path }: BuiltProgram): void {
 }
 
 /**
- * The one way by which the daemon becomes the program of the link: an orderly end and a start, between which clients
+ * The daemon becomes the program of the link: it hands over, or it ends and the next one starts, between which clients
  * get Unavailable. Answers its time in ms.
  */
-async function replaceDaemon({ instance }: World): Promise<number> {
+async function replaceDaemon({ world, successors }: Changing, way: UpgradeStep['way']): Promise<number> {
   const startedAt = performance.now();
-  await instance.terminate();
-  await instance.start();
+  if (way === 'take-over') await says(successors.start(), SERVES);
+  else {
+    await world.instance.terminate();
+    await world.instance.start();
+  }
   return performance.now() - startedAt;
 }
 
@@ -149,18 +166,20 @@ async function processesOf(
 }
 
 /** Removes all pods; what is left on the machine. */
-async function removed(world: World): Promise<readonly string[]> {
+async function removed(world: World, successors: Successors): Promise<readonly string[]> {
   const { runtime } = world.client;
   for (const { id } of (await runtime.listPodSandbox({})).items) {
     await runtime.stopPodSandbox({ podSandboxId: id });
     await runtime.removePodSandbox({ podSandboxId: id });
   }
+  if (successors.all.length > 0) await successors.terminate();
   return await world.leftovers();
 }
 
-/** Whether nothing restarted, failed or was left. */
+/** Whether nothing restarted, failed or was left, and no client had to ask again where a daemon handed over. */
 export const isUnnoticed = ({ steps, restarted, leftovers }: UpgradeResult): boolean =>
-  restarted.length + leftovers.length + steps.flatMap(({ tally }) => tally.failed).length === 0;
+  restarted.length + leftovers.length + steps.flatMap(({ tally }) => tally.failed).length === 0 &&
+  steps.every(({ way, tally }) => way === 'restart' || tally.unavailable === 0);
 
 /** Markdown. */
 export function upgradeText({ from, pods }: UpgradeOptions, result: UpgradeResult): string {
@@ -168,11 +187,11 @@ export function upgradeText({ from, pods }: UpgradeOptions, result: UpgradeResul
   return [
     `${pods} pods from ${from.name} (${from.commit.slice(0, 8)}), under load. A client that gets Unavailable asks again.`,
     '',
-    '| to | ms | calls | failed | Unavailable, asked again | longest call, ms |',
-    '|---|---|---|---|---|---|',
+    '| to | by | ms | calls | failed | Unavailable, asked again | longest call, ms |',
+    '|---|---|---|---|---|---|---|',
     ...steps.map(
-      ({ to, ms, tally }) =>
-        `| ${to} | ${ms.toFixed(0)} | ${tally.calls} | ${tally.failed.length} | ${tally.unavailable} | ${tally.longestMs.toFixed(0)} |`,
+      ({ to, way, ms, tally }) =>
+        `| ${to} | ${way} | ${ms.toFixed(0)} | ${tally.calls} | ${tally.failed.length} | ${tally.unavailable} | ${tally.longestMs.toFixed(0)} |`,
     ),
     '',
     `Containers whose process is another one: ${restarted.length} of ${pods}. Left on the machine: ${leftovers.length}.`,
