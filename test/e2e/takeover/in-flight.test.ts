@@ -2,6 +2,8 @@
 import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
@@ -17,9 +19,19 @@ const RUNC = '/usr/sbin/runc';
 let world: World;
 let image: string;
 let takers: Successors;
+let registry: Server;
+/** Of the page and of the metrics. */
+let ports: readonly number[];
+/** Downloads that wait at the gate. */
+let downloads: number;
 
 beforeEach(async () => {
-  world = await makeWorld({ name: 'tkf', network: 'none', config: withGate });
+  downloads = 0;
+  ports = [await freePort(), await freePort()];
+  registry = createServer((request, response) => void forward(request, response));
+  await new Promise<void>((resolve) => void registry.listen(0, '127.0.0.1', resolve));
+  const shortNames = (): string => `[[registry]]\nlocation = "${slowRegistry()}"\ninsecure = true\n`;
+  world = await makeWorld({ name: 'tkf', network: 'none', config: withGate, shortNames });
   image = await world.pull();
   takers = new Successors(world.instance);
 });
@@ -29,18 +41,69 @@ afterEach(async () => {
   await takers.kill();
   await world.instance.kill();
   await world.close();
+  registry.closeAllConnections();
+  registry.close();
 });
+
+async function freePort(): Promise<number> {
+  const holder = createServer();
+  await new Promise<void>((resolve) => void holder.listen(0, '127.0.0.1', resolve));
+  const { port } = holder.address() as AddressInfo;
+  await new Promise<void>((resolve) => void holder.close(() => resolve()));
+  return port;
+}
+
+const slowRegistry = (): string => `127.0.0.1:${(registry.address() as AddressInfo).port}`;
+
+/** The world's registry, whose blobs wait as long as the gate is closed. */
+async function forward(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (request.url?.includes('/blobs/') === true && existsSync(gate('closed'))) {
+    downloads += 1;
+    await until(() => !existsSync(gate('closed')));
+  }
+  const { status, headers, body } = await ask(`http://${world.registry}${request.url}`, {
+    method: request.method ?? 'GET',
+  });
+  response.writeHead(status, headers);
+  response.end(body);
+}
+
+async function ask(url: string, options: RequestInit) {
+  const answer = await fetch(url, options);
+  return {
+    status: answer.status,
+    headers: Object.fromEntries(answer.headers),
+    body: Buffer.from(await answer.arrayBuffer()),
+  };
+}
+
+/** Begins a pull whose download waits at the gate, which is closed. */
+async function pullAtGate(): Promise<{ readonly pulled: Promise<string> }> {
+  const pulled = world.client.image
+    .pullImage({ image: { image: `${slowRegistry()}/test/busybox:1` } })
+    .then(({ imageRef }) => imageRef);
+  pulled.catch(() => undefined);
+  await until(() => downloads > 0);
+  return { pulled };
+}
 
 const gate = (name: string): string => join(world.instance.directory, name);
 const openGate = (): void => rmSync(gate('closed'), { force: true });
 
-/** Configures a runtime that waits in `create` as long as the gate is closed. */
+/** Configures a runtime that waits in `create` as long as the gate is closed; a page and metrics. */
 function withGate(directory: string): string {
   const path = join(directory, 'runtime.sh');
   const waits = `: > ${directory}/waits; while [ -e ${directory}/closed ]; do sleep 0.05; done`;
   writeFileSync(path, `#!/bin/sh\ncase " $* " in *" create "*) ${waits};; esac\nexec ${RUNC} "$@"\n`);
   chmodSync(path, 0o755);
-  return `[runtime.handlers.runc]\npath = "${path}"`;
+  return [
+    '[runtime.handlers.runc]',
+    `path = "${path}"`,
+    '[introspection]',
+    `http_address = "127.0.0.1:${ports[0]}"`,
+    '[metrics]',
+    `address = "127.0.0.1:${ports[1]}"`,
+  ].join('\n');
 }
 
 async function makePod(name: string): Promise<string> {
@@ -77,6 +140,7 @@ describePods('in flight at a take-over', () => {
     const { runtime } = world.client;
     const pod = await makePod('one');
     const { made } = await creationAtGate(pod, 'one');
+    const { pulled } = await pullAtGate();
     const taker = takers.start();
     await says(taker, FREEZES);
     // these wait: one that changes something, and a reload
@@ -90,6 +154,7 @@ describePods('in flight at a take-over', () => {
     await saysLog('take-over failed');
     openGate();
     const containerId = await made;
+    expect(await pulled).toBe(image);
     await runtime.startContainer({ containerId });
     const { items } = await runtime.listPodSandbox({});
     expect(new Set(items.map(({ id }) => id))).toEqual(new Set([pod, await second]));
@@ -104,13 +169,15 @@ describePods('in flight at a take-over', () => {
     await saysLog('another daemon has taken over, which reads the configuration');
   });
 
-  test('F92 a creation that does not land is aborted, and asked again of the daemon that takes over', async () => {
+  test('F92 a creation that does not land, and a pull, are asked again of the daemon that takes over', async () => {
     const pod = await makePod('one');
     const { made } = await creationAtGate(pod, 'one');
+    const { pulled } = await pullAtGate();
     const taker = takers.start();
     await says(taker, RELEASED);
     openGate();
     const containerId = await made;
+    expect(await pulled).toBe(image);
     await world.client.runtime.startContainer({ containerId });
     const { containers } = await world.client.runtime.listContainers({});
     expect(containers.map(({ id }) => id)).toEqual([containerId]);
@@ -140,7 +207,7 @@ describePods('in flight at a take-over', () => {
     expect([status?.state, status?.exitCode]).toEqual([ContainerState.CONTAINER_EXITED, 7]);
   });
 
-  test('F92 troupe watch follows the daemon that takes over', async () => {
+  test('F92 troupe watch follows the daemon that takes over, which serves page and metrics', async () => {
     const [program, , ...options] = world.instance.argv;
     const watching = spawn(program, ['watch', '--after', '1', ...options], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -153,6 +220,10 @@ describePods('in flight at a take-over', () => {
       await expect.poll(() => output, { timeout: EVENT_MS }).toContain('before');
       const taker = takers.start();
       await says(taker, SERVES);
+      for (const line of ['serving the introspection page', 'serving the metrics']) await says(taker, line);
+      const codes = ports.map(async (port) => (await ask(`http://127.0.0.1:${port}/metrics`, {})).status);
+      expect(await Promise.all(codes)).toEqual([401, 401]);
+      expect(await taker.log()).not.toContain('PartsStarted');
       await expect.poll(() => output, { timeout: EVENT_MS }).toContain('the daemon was restarted');
       await makePod('after');
       await expect.poll(() => output, { timeout: EVENT_MS }).toContain('after');
