@@ -55,7 +55,7 @@ describePods('what is no take-over', () => {
     const { root, state, socket } = world.instance;
     path = join(state, 'take-over.sock');
     const facts = await instanceOf({ ...defaultConfig, root, state, socket });
-    hello = { type: 'hello', protocol: TAKE_OVER_PROTOCOL, ...facts };
+    hello = { type: 'hello', protocol: TAKE_OVER_PROTOCOL, isRescue: false, ...facts };
   });
 
   afterEach(async () => {
