@@ -130,6 +130,8 @@ export const relayLimits = {
    * end: calls that crossed the notice arrive in this time (RFC 9113, 6.8).
    */
   goAwayMs: 1000,
+  /** The same without an answer: shorter than the scan for clients that hang (halfOpenLimits). */
+  goAwaySilentMs: 4000,
   /** Events that are kept for daemons that hold event streams of before: as many as one client may be behind. */
   keptEvents: 8192,
 } as const;

@@ -115,16 +115,22 @@ export class Connections {
       if (session?.destroyed === false) this.#announceEnd(session);
   }
 
-  /** The answer to a ping shows that the client has read the notice, and sends no further call. */
+  /**
+   * The answer to a ping shows that the client has read the notice, and sends no further call. A client without calls
+   * that ends its side, as Node's does, answers none.
+   */
   #announceEnd(session: ServerHttp2Session): void {
-    const end = (): void => {
-      // calls that the client had begun before may come after the answer: PING goes first
-      this.#options.clock.setTimeout(() => {
-        if (!session.destroyed) session.close();
-      }, relayLimits.goAwayMs);
+    const { clock } = this.#options;
+    const close = (): void => {
+      if (!session.destroyed) session.close();
     };
+    const silent = clock.setTimeout(close, relayLimits.goAwaySilentMs);
     session.goaway(constants.NGHTTP2_NO_ERROR, LAST_STREAM);
-    if (!session.ping(end)) end();
+    session.ping(() => {
+      clock.clearTimeout(silent);
+      // calls that the client had begun before may come after the answer: PING goes first
+      clock.setTimeout(close, relayLimits.goAwayMs);
+    });
   }
 
   /** Calls `done` when the last connection has closed. */

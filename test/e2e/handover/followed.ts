@@ -54,7 +54,7 @@ async function settled(log: EventLog, removed: readonly string[], isOver: () => 
 
 export async function followEvents(world: World): Promise<Followed> {
   const argv = ['events', '-o', 'go-template', '--template', '{{.containerId}} {{.containerEventType}}'];
-  const { child, lines } = await startLines(await crictlArgv(world, argv));
+  const { child, lines, said } = await startLines(await crictlArgv(world, argv));
   const log = new EventLog();
   lines((line) => {
     const [id, type] = line.split(' ');
@@ -64,7 +64,7 @@ export async function followEvents(world: World): Promise<Followed> {
     count: () => log.count,
     end: async (removed) => {
       await settled(log, removed, () => hasExited(child));
-      const early = hasExited(child) ? [`crictl events ended with ${child.exitCode}`] : [];
+      const early = hasExited(child) ? [`crictl events ended with ${child.exitCode}: ${said()}`] : [];
       child.kill('SIGKILL');
       return [...early, ...log.wrong('crictl events', removed)];
     },
