@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the packages do with the service; both .deb and .rpm run it from their scripts.
 #   service.sh installed   enables the service as the distribution presets it, and starts it where packages do that
-#   service.sh upgraded    lets the running daemon be replaced by the new program
+#   service.sh upgraded    lets the new program take over from the running daemon, or restarts it
 #   service.sh removing    disables and stops the daemon, and says what goes on without it
 # A machine without systemd, such as a container or the root of an image, is left as it is.
 set -eu
@@ -24,9 +24,23 @@ case ${1:-} in
   upgraded)
     if ! is_booted || ! has systemctl; then exit 0; fi
     systemctl daemon-reload
-    # Containers go on: they belong to their monitors. A service that was stopped stays so.
-    systemctl try-restart troupe.service ||
-      echo 'troupe: the service does not start again; journalctl -u troupe has the reason' >&2
+    # The running daemon starts the new program, which takes over: no call fails.
+    code=0
+    reason=$(/usr/bin/troupe upgrade 2>&1 >/dev/null) || code=$?
+    case $code in
+      0) ;;
+      4)
+        # The daemon is of a version that can't hand over, or none runs. Containers go on: they belong to their monitors.
+        # A service that was stopped stays so.
+        systemctl try-restart troupe.service ||
+          echo 'troupe: the service does not start again; journalctl -u troupe has the reason' >&2
+        ;;
+      *)
+        # a restart would end the daemon that runs, and the new program would not start in its place
+        printf '%s\n' "$reason" >&2
+        echo 'troupe: the daemon of before goes on. Once the reason is removed: systemctl restart troupe' >&2
+        ;;
+    esac
     ;;
   removing)
     # without a daemon, what is mounted for pods and containers

@@ -45,6 +45,7 @@ const RUNS: Readonly<Record<Exclude<CommandName, 'serve' | 'start' | keyof typeo
   config,
   // loaded on demand: these need much of the daemon's code, and the others must answer at once
   upgrade: async (command) => (await import('./upgrade.ts')).upgrade(command),
+  reload: async (command) => (await import('./reload.ts')).reload(command),
   check: async (command) => (await import('./check.ts')).check(command),
   images: async (command) => (await import('./images.ts')).images(command),
   gc: async (command) => (await import('./images.ts')).gc(command),

@@ -3,31 +3,44 @@ import { resolve } from 'node:path';
 import { createLayout } from '../../host/sandbox/layout.ts';
 import { takeOverLimits } from '../bounds.ts';
 import { dialDaemon } from '../takeover/link.ts';
+import type { Link } from '../takeover/link.ts';
 import { TAKE_OVER_PROTOCOL } from '../takeover/messages.ts';
+import type { Upgrade } from '../takeover/messages.ts';
+import { ownLauncher } from '../takeover/successor.ts';
 import type { Command } from './context.ts';
 import { CommandError, EXIT } from './exit-codes.ts';
 
-export async function upgrade({ line, screen, clock, config }: Command): Promise<number> {
-  const { takeOverSocket } = createLayout(await config());
-  const link = dialDaemon(takeOverSocket, clock);
-  if (link === undefined) throw new CommandError(EXIT.unreachable, `no daemon listens on ${takeOverSocket}`);
+export async function upgrade(command: Command): Promise<number> {
+  const { takeOverSocket } = createLayout(await command.config());
+  const link = dialDaemon(takeOverSocket, command.clock);
+  if (link === undefined)
+    throw new CommandError(EXIT.unreachable, `troupe upgrade: no daemon listens on ${takeOverSocket}`);
+  const { program } = command.line.options;
+  const code = await askForUpgrade(command, link, {
+    program: program === undefined ? ownLauncher() : resolve(program),
+  });
+  return code === 'unchanged' ? EXIT.ok : code;
+}
+
+/** Prints each step; closes the link. Settles with the exit code. */
+export async function askForUpgrade(
+  { line, screen, clock }: Command,
+  link: Link,
+  wanted: Pick<Upgrade, 'program' | 'unless'>,
+): Promise<number | 'unchanged'> {
   const begunMs = clock.monoMs();
   const say = (text: string): void => {
     screen.line(`${((clock.monoMs() - begunMs) / 1000).toFixed(2).padStart(7)} s  ${text}`);
   };
   try {
-    const { program } = line.options;
-    await link.send({
-      type: 'upgrade',
-      protocol: TAKE_OVER_PROTOCOL,
-      ...(program === undefined ? {} : { program: resolve(program) }),
-    });
+    await link.send({ type: 'upgrade', protocol: TAKE_OVER_PROTOCOL, ...wanted });
     for (;;) {
       const message = await link.next(takeOverLimits.recoverMs + takeOverLimits.answerMs);
       if (message.type === 'step') say(message.text);
       if (message.type === 'done') return EXIT.ok;
+      if (message.type === 'unchanged') return message.type;
       if (message.type !== 'refused') continue;
-      screen.note(`troupe upgrade: ${message.reason}`);
+      screen.note(`troupe ${line.command}: ${message.reason}`);
       return EXIT.takeOverRefused;
     }
   } finally {

@@ -25,9 +25,9 @@ export const DAEMON_COMMANDS = {
   },
   upgrade: {
     group: 'daemon',
-    brief: 'replace the running daemon by the installed program',
+    brief: 'replace the running daemon by this program',
     text: [
-      "Asks the running daemon to start the program that is installed at its own path, or PROGRAM, with the daemon's " +
+      "Asks the running daemon to start this program, or PROGRAM, with the daemon's " +
         'options and --take-over. No call fails; sessions of clients go on in the former daemon to their end. Prints each ' +
         'step. Where the program does not take over, the daemon that runs goes on.',
     ],
@@ -36,7 +36,20 @@ export const DAEMON_COMMANDS = {
     needs: 'config',
     examples: { 'after another version was installed': 'troupe upgrade' },
     exits: { ...ENDS_ASKING, 6: 'not replaced: the daemon that runs goes on' },
-    seeAlso: ['serve', 'status'],
+    seeAlso: ['reload', 'serve', 'status'],
+  },
+  reload: {
+    group: 'daemon',
+    brief: 'use the installed program and the configuration, as systemctl reload does',
+    text: [
+      'Where the daemon runs another program than this one, since another was installed, this one takes over, as with ' +
+        'upgrade, and reads the configuration. Otherwise the daemon reads its configuration again, as by SIGHUP.',
+    ],
+    globals: ASKING,
+    needs: 'socket',
+    examples: { 'after an edit of the configuration': 'troupe config --check && troupe reload' },
+    exits: { ...ENDS_ASKING, 6: 'not replaced: the daemon that runs goes on' },
+    seeAlso: ['config', 'upgrade'],
   },
   start: {
     group: 'daemon',

@@ -55,6 +55,8 @@ export interface Upgrade {
   readonly protocol: number;
   /** Absolute path of the launcher; undefined: the one of the daemon's own path. */
   readonly program?: string | undefined;
+  /** Identity of the program: only if the daemon runs another one. */
+  readonly unless?: string;
 }
 
 /** In the order in which they are sent: each by the side that its comment names. */
@@ -87,6 +89,8 @@ export type Message =
   | Upgrade
   /** To who asked for an upgrade: a step has been done. */
   | { readonly type: 'step'; readonly text: string }
+  /** To who asked for an upgrade: the program is the one that runs. */
+  | { readonly type: 'unchanged' }
   /** To who asked for an upgrade: the other daemon serves. */
   | { readonly type: 'done' };
 
@@ -124,6 +128,7 @@ const FIELDS: Readonly<Record<Message['type'], Readonly<Record<string, Kind>>>> 
   stopping: {},
   upgrade: { protocol: 'number' },
   step: { text: 'string' },
+  unchanged: {},
   done: {},
 };
 

@@ -25,6 +25,8 @@ export interface UpgradingParts {
   watch(listener: (step: string) => void): () => void;
   start(program: string | undefined): Promise<StartedProgram>;
   kill(process: HostIdentity): void;
+  /** Of the program that runs, as it was at the start. */
+  readonly identity: string;
 }
 
 export class Upgrading {
@@ -36,7 +38,11 @@ export class Upgrading {
   }
 
   /** Answers one request, and closes the link. Never rejects. */
-  async serve(link: AnswerLink, { program }: Upgrade): Promise<void> {
+  async serve(link: AnswerLink, { program, unless }: Upgrade): Promise<void> {
+    if (unless === this.#parts.identity) {
+      await link.report({ type: 'unchanged' });
+      return link.close();
+    }
     const stopWatching = this.#parts.watch((text) => void link.report({ type: 'step', text }));
     try {
       if (this.#isUnderWay) fail('conflict', 'another upgrade is under way');

@@ -51,6 +51,8 @@ export interface HandOverParts {
   readonly introspection: HeldSocket;
   readonly listening: ListeningSockets;
   readonly life: DaemonLife;
+  /** Identity of the program at the start. */
+  readonly program: string;
   /** Starts the next daemon under systemd. */
   readonly starter: Starter | undefined;
   /** Closes what the other daemon binds anew: page, metrics, plugins. */
@@ -120,6 +122,7 @@ export class HandOver implements HandingNode {
       watch: (listener) => this.#handing.watch(listener),
       start: (program) => this.#start(program),
       kill: this.peers.kill,
+      identity: parts.program,
     });
     this.#followers = new Followers(parts.events, encode, log);
   }

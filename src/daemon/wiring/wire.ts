@@ -25,6 +25,7 @@ import type { WebServer } from '../../introspection/web-server.ts';
 import { assemble } from './assemble.ts';
 import type { AroundPorts, Assembly } from './assemble.ts';
 import type { Config } from '../config/config-schema.ts';
+import { programIdentity } from '../takeover/own-program.ts';
 import { startStarter } from '../takeover/starter.ts';
 import type { Inheritance } from '../takeover/taking.ts';
 import type { HandOver, Left } from './hand-over.ts';
@@ -87,7 +88,7 @@ export async function startDaemon(
   refuseDumps();
   checkStreaming(config);
   checkFfi();
-  const starter = await startStarter(log);
+  const own = { program: programIdentity(), starter: await startStarter(log) };
   const inherited = await takeOverFrom(config, log, listening, isTakingOver);
   const assembly = await assemble(config, log, around, isTakingOver || inherited !== undefined);
   const { troupe, release } = assembly;
@@ -120,7 +121,7 @@ export async function startDaemon(
     streaming,
     listening,
     life,
-    starter,
+    ...own,
     closeRest: () => closeRest(assembly, late),
     endViews: () => late.introspection.close(),
   });

@@ -1,7 +1,7 @@
 // What systemd hears over a take-over, by a small program in its place: which process is the unit's main one, that it
 // lives, and which sockets to keep (F92).
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, cpSync, mkdirSync, openSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { criClient } from '../../../scripts/support/cri-client.ts';
@@ -9,6 +9,7 @@ import { processStat } from '../../../src/host/process/process-identity.ts';
 import { FakeSystemd } from '../../support/fake-systemd.ts';
 import { makeInstance, type Instance } from '../../support/instance.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+import { checkout } from '../../support/tools/cache.ts';
 import { run } from '../../support/run.ts';
 import { describePods } from '../support/crictl.ts';
 
@@ -109,6 +110,29 @@ describePods('take-over under systemd', () => {
       client.close();
       again.kill('SIGKILL');
     }
+  });
+
+  test('troupe reload: the configuration is read again, or a changed program takes over', async () => {
+    const [program, , ...options] = instance.argv;
+    const reload = [program, 'reload', ...options] as const;
+    const former = instance.pid();
+    const { code, stdout } = await run(reload);
+    expect([code, stdout]).toEqual([
+      0,
+      `process ${former} reads its configuration again; its log has the result\n`,
+    ]);
+    await expect.poll(instance.log, { timeout: EVENT_MS }).toContain('configuration reloaded');
+    expect(mainPids()).toEqual([]);
+    // another installation: other files, which are as good
+    const other = join(instance.directory, 'other');
+    mkdirSync(other);
+    for (const name of ['bin', 'src', 'package.json'])
+      cpSync(join(checkout, name), join(other, name), { recursive: true });
+    symlinkSync(join(checkout, 'node_modules'), join(other, 'node_modules'));
+    const taken = await run([join(other, 'bin/troupe'), 'reload', ...options]);
+    expect(taken).toMatchObject({ code: 0, stderr: '' });
+    const [main = 0] = mainPids();
+    expect(readFileSync(`/proc/${main}/cmdline`, 'utf8')).toContain(join(other, 'src/daemon/main.ts'));
   });
 
   test('a stop ends the daemon that holds sessions of before', async () => {

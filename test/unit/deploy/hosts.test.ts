@@ -215,7 +215,7 @@ describe('units and drop-ins', () => {
         const write = (path: string, text: string): void =>
           writeFileSync(
             join(directory, path),
-            text.replace(/^ExecStart=\/\S+/mu, `ExecStart=${process.execPath}`),
+            text.replace(/^(Exec(?:Start|Reload)=)\/\S+/gmu, `$1${process.execPath}`),
           );
         write('troupe.service', readFileSync(join(deploy, 'troupe.service'), 'utf8'));
         write('kubelet.service', read('single-node/kubelet.service'));

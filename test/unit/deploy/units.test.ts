@@ -61,7 +61,10 @@ describe('the units of deploy/', () => {
 /** Lays the units out as an administrator does; programs become one that is there, as `verify` demands. */
 function installUnits(directory: string, name: string): string {
   const write = (path: string, text: string): void =>
-    writeFileSync(join(directory, path), text.replace(/^ExecStart=\/\S+/m, `ExecStart=${process.execPath}`));
+    writeFileSync(
+      join(directory, path),
+      text.replace(/^(Exec(?:Start|Reload)=)\/\S+/gm, `$1${process.execPath}`),
+    );
   write('troupe.service', read('troupe.service'));
   write('troupe.socket', read('troupe.socket'));
   write('kubelet.service', PACKAGED_KUBELET);

@@ -32,12 +32,15 @@ function bench() {
       return { pid: identity.pid, identity, exited: exited.promise };
     },
     kill: () => void (seen.killed += 1),
+    identity: 'one',
   });
   const report = async (message: Message): Promise<void> => void said.push(message);
   const link = { report, close: () => void (seen.closed += 1) };
   const ask = (program?: string): Promise<void> =>
     upgrading.serve(link, { type: 'upgrade', protocol: 1, program });
-  return { clock, said, exited, seen, ask };
+  const reload = (unless: string): Promise<void> =>
+    upgrading.serve(link, { type: 'upgrade', protocol: 1, program: PROGRAM, unless });
+  return { clock, said, exited, seen, ask, reload };
 }
 
 test('the program takes over: done, and it is left alone', async () => {
@@ -51,6 +54,17 @@ test('the program takes over: done, and it is left alone', async () => {
   await asked;
   expect(said.map(({ type }) => type)).toEqual(['step', 'done']);
   expect(seen).toMatchObject({ started: [PROGRAM], killed: 0, closed: 1 });
+});
+
+test('only another program replaces the one that runs, if that is asked for', async () => {
+  const { said, seen, exited, reload } = bench();
+  await reload('one');
+  expect(said).toEqual([{ type: 'unchanged' }]);
+  expect(seen).toMatchObject({ started: [], closed: 1 });
+  const asked = reload('other');
+  exited.resolve({ exitCode: 1, signal: null });
+  await asked;
+  expect(seen.started).toEqual([PROGRAM]);
 });
 
 test('a program that fails its self-check is refused with its code', async () => {

@@ -1,0 +1,29 @@
+/** `troupe reload`: this program takes over if the daemon runs another one; else SIGHUP. */
+import { constants } from 'node:os';
+import { killProcess, processIdentity } from '../../host/process/process-identity.ts';
+import { createLayout } from '../../host/sandbox/layout.ts';
+import { dialDaemon } from '../takeover/link.ts';
+import { programIdentity } from '../takeover/own-program.ts';
+import { ownLauncher } from '../takeover/successor.ts';
+import type { Command } from './context.ts';
+import { CommandError, EXIT } from './exit-codes.ts';
+import { askForUpgrade } from './upgrade.ts';
+
+export async function reload(command: Command): Promise<number> {
+  const { takeOverSocket } = createLayout(await command.config());
+  const link = dialDaemon(takeOverSocket, command.clock);
+  // a daemon of a version before take-overs reads its configuration again, too
+  if (link !== undefined) {
+    const code = await askForUpgrade(command, link, {
+      program: ownLauncher(),
+      unless: programIdentity(),
+    });
+    if (code !== 'unchanged') return code;
+  }
+  const pid = Number((await command.client.status({})).pid);
+  const identity = processIdentity(pid);
+  if (identity === undefined || !killProcess(identity, constants.signals.SIGHUP))
+    throw new CommandError(EXIT.unreachable, `troupe reload: process ${pid} of the daemon has gone`);
+  command.screen.line(`process ${pid} reads its configuration again; its log has the result`);
+  return EXIT.ok;
+}
