@@ -94,7 +94,8 @@ export class EventFeed {
     const views = [...this.#directory.sandboxes(), ...this.#directory.containers()];
     const known = new Set<string>(views.map(({ id }) => id));
     const stages = new Map(before.shown.map(({ id, stage }) => [id, stage]));
-    for (const { id, sandboxId } of before.shown)
+    // a pod goes after its containers
+    for (const { id, sandboxId } of before.shown.toReversed())
       if (!known.has(id)) this.#send(id, 'deleted', this.#directory.sandbox(sandboxId), sandboxId);
     for (const view of views) {
       this.#stages.set(view.address, stages.get(view.id) ?? 'unseen');

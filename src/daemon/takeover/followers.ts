@@ -53,19 +53,17 @@ export class Followers {
     const follower: Follower = { link, pid, follow, sessions: follow.sessions };
     if (this.#all.size >= takeOverLimits.relays) return link.close();
     this.#all.add(follower);
-    const stream = this.#feed.openSince(BigInt(follow.sinceNs));
+    const missed = this.#feed.openSince(BigInt(follow.sinceNs));
+    const stream = missed ?? this.#feed.open();
     const ended = new AbortController();
     try {
-      if (stream === undefined) await link.report({ type: 'gap' });
-      await Promise.race([
-        this.#send(link, stream ?? this.#feed.open(), ended.signal),
-        this.#listen(follower),
-      ]);
+      if (missed === undefined) await link.report({ type: 'gap' });
+      await Promise.race([this.#send(link, stream, ended.signal), this.#listen(follower)]);
     } catch (thrown) {
       this.#log.debug({ pid, reason: toFault(thrown).message }, 'send events to the daemon before: failed');
     } finally {
       ended.abort();
-      stream?.close();
+      stream.close();
       this.#all.delete(follower);
       link.close();
     }

@@ -31,17 +31,19 @@ export async function forgetRelay(directory: string): Promise<void> {
   await rm(join(directory, String(process.pid)), { force: true });
 }
 
-/** The relays that still run. Deletes the records of others. */
+/** The relays that still run. Deletes the records of others, and what is not a record. */
 export async function runningRelays(directory: string): Promise<readonly RelayRecord[]> {
   const names = await missingAs(readdir(directory), []);
   const found: RelayRecord[] = [];
   for (const name of names.slice(0, takeOverLimits.relays)) {
     const path = join(directory, name);
     const { recordBytes } = takeOverLimits;
-    const text = await readSmallFile(path, { usualBytes: recordBytes, bytesMax: recordBytes });
+    const text = await readSmallFile(path, { usualBytes: recordBytes, bytesMax: recordBytes }).catch(
+      () => undefined,
+    );
     const record = recordIn(text);
     if (record !== undefined && record.pid !== process.pid && processExists(record)) found.push(record);
-    else await rm(path, { force: true });
+    else await rm(path, { force: true, recursive: true }).catch(() => undefined);
   }
   return found;
 }

@@ -1,0 +1,105 @@
+// Events over a hand-over: what happened in between becomes events, and what is no longer kept is known to be (F92).
+import { createEmptyActor } from 'xstate';
+import { expect, test } from 'vitest';
+import { Directory } from '../../../../src/actors/directory/directory.ts';
+import type { EventStream } from '../../../../src/cri/call/event-feed.ts';
+import { EventFeed } from '../../../../src/cri/call/event-feed.ts';
+import type { EventsBefore } from '../../../../src/cri/call/kept-events.ts';
+import { KeptEvents } from '../../../../src/cri/call/kept-events.ts';
+import type { PodEvent } from '../../../../src/cri/call/pod-event.ts';
+import { relayLimits } from '../../../../src/cri/bounds.ts';
+import { containerId, containerView, sandboxId, sandboxView } from '../stage.ts';
+
+const [S, C, LATER] = [sandboxId('a'), containerId('c'), containerId('d')];
+const ref = createEmptyActor();
+const never = new AbortController().signal;
+
+const eventAt = (ns: number): PodEvent => ({
+  id: C,
+  type: 'created',
+  createdAtNs: BigInt(ns),
+  sandbox: undefined,
+  containers: [],
+});
+
+/** A feed in which each event has the next number as its time, from `fromNs`. */
+function feed(directory: Directory, fromNs: bigint, before?: EventsBefore): EventFeed {
+  let ns = fromNs;
+  return new EventFeed(directory, { nowNs: () => (ns += 1n) }, undefined, before);
+}
+
+const words = async (stream: EventStream | undefined): Promise<string[]> =>
+  ((await stream?.take(never)) ?? []).map(
+    ({ id, type }) => `${{ [S]: 'pod', [C]: 'main' }[id] ?? 'later'} ${type}`,
+  );
+
+test('F92 all events since a moment are kept, up to a bound; before it, it is known that some are missing', () => {
+  const kept = new KeptEvents(10n);
+  expect(kept.since(9n)).toBeUndefined();
+  expect(kept.since(10n)).toEqual([]);
+  for (let ns = 11; ns <= 10 + relayLimits.keptEvents; ns += 1) kept.add(eventAt(ns));
+  expect(kept.since(10n)).toHaveLength(relayLimits.keptEvents);
+  expect(kept.since(BigInt(9 + relayLimits.keptEvents))).toHaveLength(1);
+  kept.add(eventAt(11 + relayLimits.keptEvents));
+  expect(kept.since(10n)).toBeUndefined();
+  expect(kept.since(BigInt(10 + relayLimits.keptEvents / 2))).toHaveLength(relayLimits.keptEvents / 2 + 1);
+});
+
+test('F92 a feed that hands over says what it has announced, and nothing after it', async () => {
+  const directory = new Directory();
+  const former = feed(directory, 5n);
+  const stream = former.open();
+  directory.put(sandboxView(S), ref);
+  directory.put(containerView(C), ref);
+  const before = former.handOver();
+  directory.drop(containerView(C, { listed: false }));
+  expect(await words(stream)).toEqual(['pod created', 'pod started', 'main created', 'main started']);
+  expect(before.shown.map(({ id, stage }) => [id, stage])).toEqual([
+    [S, 'started'],
+    [C, 'started'],
+  ]);
+  expect(BigInt(before.lastNs)).toBeGreaterThan(5n);
+});
+
+test('F92 the next daemon announces what has changed meanwhile, once, after all that was announced', async () => {
+  const before: EventsBefore = {
+    lastNs: '100',
+    shown: [
+      { id: S, sandboxId: S, stage: 'started' },
+      { id: C, sandboxId: S, stage: 'started' },
+    ],
+  };
+  const directory = new Directory();
+  // its clock is behind
+  const next = feed(directory, 5n, before);
+  directory.put(sandboxView(S), ref);
+  directory.put(containerView(C, { criState: 'exited', state: 'exited' }), ref);
+  directory.put(containerView(LATER), ref);
+  const stream = next.open();
+  next.announce();
+  next.announce();
+  const events = await stream.take(never);
+  expect(events.map(({ id, type }) => [id, type])).toEqual([
+    [C, 'stopped'],
+    [LATER, 'created'],
+    [LATER, 'started'],
+  ]);
+  expect(events.every(({ createdAtNs }) => createdAtNs > 100n)).toBe(true);
+  // a daemon that follows from there gets the same
+  expect(await words(next.openSince(100n))).toEqual(['main stopped', 'later created', 'later started']);
+  expect(next.openSince(99n)).toBeUndefined();
+  next.stopKeeping();
+  expect(next.openSince(100n)).toBeUndefined();
+});
+
+test('F92 a pod or container that is gone by then was deleted', async () => {
+  const directory = new Directory();
+  const shown = [
+    { id: S, sandboxId: S, stage: 'stopped' },
+    { id: C, sandboxId: S, stage: 'stopped' },
+  ] as const;
+  const next = feed(directory, 5n, { lastNs: '1', shown });
+  const stream = next.open();
+  next.announce();
+  expect(await words(stream)).toEqual(['main deleted', 'pod deleted']);
+});
