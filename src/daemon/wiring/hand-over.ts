@@ -1,7 +1,8 @@
 /** The hand-over of a running daemon to another one, by its parts (docs/takeover.md). No decisions: see ../takeover. */
 import { stat } from 'node:fs/promises';
 import type { Troupe } from '../../actors/troupe.ts';
-import { fail, toFault } from '../../base/fault.ts';
+import { onAbort } from '../../base/abort.ts';
+import { fail, fault, FaultError, toFault } from '../../base/fault.ts';
 import { storedVersions } from '../../base/stored-versions.ts';
 import type { CallSwitch } from '../../cri/call/call-switch.ts';
 import type { EventFeed } from '../../cri/call/event-feed.ts';
@@ -79,6 +80,7 @@ async function fileId(path: string): Promise<FileId> {
 export type Left = 'done' | 'abandoned';
 
 const SIGKILL = 9;
+const STOPPING = 'take over: the daemon that runs is stopping';
 
 export class HandOver implements HandingNode {
   readonly version = VERSION;
@@ -160,7 +162,10 @@ export class HandOver implements HandingNode {
   /** The daemon is being stopped: those that hold sessions of before end, too. */
   async stop(): Promise<void> {
     this.#ending.abort();
-    await this.#followers.stopped(this.#parts.assembly.ports.clock);
+    const { clock } = this.#parts.assembly.ports;
+    // it is called off, so that this daemon drains with effects that may begin; or it has come to the release
+    while (this.#handing.state === 'handing') await pause(clock, takeOverLimits.pollMs);
+    await this.#followers.stopped(clock);
     await this.#control?.close();
   }
 
@@ -177,7 +182,7 @@ export class HandOver implements HandingNode {
     if (!isSame(state, own.state))
       return `take over: another state directory, the daemon that runs has ${this.#parts.config.state}`;
     if (socket !== own.socket) return `take over: another CRI socket, the daemon that runs has ${own.socket}`;
-    if (this.#ending.signal.aborted) return 'take over: the daemon that runs is stopping';
+    if (this.#ending.signal.aborted) return STOPPING;
     const reason = this.#troupe.notReadyReason();
     return reason === undefined ? undefined : `take over: the daemon that runs is not ready: ${reason}`;
   }
@@ -197,7 +202,16 @@ export class HandOver implements HandingNode {
   }
 
   async landed(late: AbortSignal): Promise<void> {
-    await Promise.all([this.#troupe.activity.landed(late), this.#reloading]);
+    const stopped = Promise.withResolvers<never>();
+    const stopListening = onAbort(this.#ending.signal, () =>
+      stopped.reject(new FaultError(fault('cancelled', STOPPING))),
+    );
+    try {
+      const landed = Promise.all([this.#troupe.activity.landed(late), this.#reloading]);
+      await Promise.race([landed, stopped.promise]);
+    } finally {
+      stopListening();
+    }
   }
 
   landing(): readonly string[] {

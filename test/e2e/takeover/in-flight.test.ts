@@ -9,12 +9,15 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { until } from '../../support/eventually.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { FREEZES, RELEASED, says, SERVES, Successors } from '../handover/successors.ts';
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
 const RUNC = '/usr/sbin/runc';
+const REFUSED = 6;
+const killed = injects('F92', 'SIGKILL of the daemon that takes over, before the release');
 
 let world: World;
 let image: string;
@@ -152,6 +155,7 @@ describePods('in flight at a take-over', () => {
     expect((await runtime.listContainers({})).containers).toEqual([]);
     taker.child.kill('SIGKILL');
     await saysLog('take-over failed');
+    killed.happened();
     openGate();
     const containerId = await made;
     expect(await pulled).toBe(image);
@@ -182,6 +186,24 @@ describePods('in flight at a take-over', () => {
     const { containers } = await world.client.runtime.listContainers({});
     expect(containers.map(({ id }) => id)).toEqual([containerId]);
     await says(taker, SERVES);
+  });
+
+  test('F92 a daemon that is stopped while it hands over refuses, ends in order, and the next one goes on', async () => {
+    const pod = await makePod('one');
+    const { made } = await creationAtGate(pod, 'one');
+    const taker = takers.start();
+    await says(taker, FREEZES);
+    const ended = world.instance.terminate();
+    expect(await taker.ended).toBe(REFUSED);
+    expect(await taker.log()).toContain('the daemon that runs is stopping');
+    openGate();
+    const outcome = await made.catch((error: unknown) => String(error));
+    expect(await ended).toBe(0);
+    await world.instance.start();
+    // it was made before the end, or is made now
+    expect(outcome).toMatch(/^[0-9a-f]{64}$|UNAVAILABLE/u);
+    const containerId = await makeContainer(pod, 'one');
+    await world.client.runtime.startContainer({ containerId });
   });
 
   test('F92 a stop in its grace period goes on in the daemon that takes over', async () => {
