@@ -12,6 +12,7 @@ import { instanceOf } from '../../../src/daemon/wiring/hand-over.ts';
 import { defaultConfig } from '../../../src/daemon/config/config-schema.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { EVENT_MS, PROGRAM_MS } from '../../support/patience.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { run } from '../../support/run.ts';
 import { Successors } from '../handover/successors.ts';
@@ -20,6 +21,8 @@ import { sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
 const [FAILED, REFUSED, CONFIG] = [1, 6, 78];
+
+const unfit = injects('F92', 'a daemon of another protocol, journal, root, state or socket asks');
 
 let world: World;
 let takers: Successors;
@@ -73,7 +76,7 @@ describePods('what is no take-over', () => {
     await world.close();
   });
 
-  test('another protocol, an older journal, other directories and sockets: each has its reason', async () => {
+  test('F92 another protocol, an older journal, other directories and sockets: each has its reason', async () => {
     const other = { dev: '1', ino: '1' };
     const reasons = await Promise.all([
       refusal({ protocol: TAKE_OVER_PROTOCOL - 1 }),
@@ -92,6 +95,7 @@ describePods('what is no take-over', () => {
       'another CRI socket',
     ].entries())
       expect(reasons[at]).toContain(part);
+    unfit.happened();
   });
 
   test('a program with another root asks and is refused; with another state it finds the root locked', async () => {
