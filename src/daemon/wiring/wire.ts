@@ -23,11 +23,10 @@ import { CAPABILITY_NAMES } from '../../oci/runtime/spec/capabilities.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../../oci/runtime/spec/masked.ts';
 import { troupeCharts } from '../../introspection/charts.ts';
 import { FlightHistory } from '../../introspection/flight/history.ts';
+import type { MetricsServer } from '../../introspection/metrics-server.ts';
 import { startIntrospection } from '../../introspection/server.ts';
 import type { IntrospectionServer } from '../../introspection/server.ts';
-import { startWeb } from '../../introspection/web-server.ts';
 import type { WebServer } from '../../introspection/web-server.ts';
-import { accessToken } from '../../introspection/web-token.ts';
 import type { IntrospectionOptions } from '../../introspection/service.ts';
 import { assemble } from './assemble.ts';
 import type { AroundPorts, Assembly } from './assemble.ts';
@@ -39,9 +38,11 @@ import { nriStartMs } from './nri.ts';
 import { socketsOfSystemd } from './listening-sockets.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
 import { daemonLife } from './life.ts';
-import { MetricsListener, tokenFile } from './metrics.ts';
+import type { ListenerPart } from './listener-part.ts';
+import { metricsListener, tokenFile } from './metrics.ts';
 import { LatePart, orWithout } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
+import { pageListener } from './page.ts';
 import { planReload } from './reload.ts';
 import type { ReloadPlan } from './reload.ts';
 import { adoptImages } from './other-images.ts';
@@ -161,13 +162,14 @@ interface LastReload {
 async function reload(
   fresh: Config,
   assembly: Assembly,
-  { streaming, metrics }: Pick<LateParts, 'streaming' | 'metrics'>,
+  { streaming, web, metrics }: Pick<LateParts, 'streaming' | 'web' | 'metrics'>,
   last: LastReload,
 ): Promise<ReloadPlan> {
   const plan = planReload(assembly.now(), fresh);
   const useStreams = await streaming.prepare(plan.config);
   await assembly.reload(plan.config);
   useStreams();
+  await web.reload(plan.config);
   await metrics.reload(plan.config);
   last.waiting = plan.waiting;
   return plan;
@@ -197,8 +199,8 @@ async function adoptLater(root: string, { ports, images }: Assembly): Promise<vo
 interface LateParts {
   readonly streaming: Streams;
   readonly introspection: LatePart<IntrospectionServer>;
-  readonly web: LatePart<WebServer | undefined>;
-  readonly metrics: MetricsListener;
+  readonly web: ListenerPart<WebServer>;
+  readonly metrics: ListenerPart<MetricsServer>;
   readonly nri: LatePart<void>;
 }
 
@@ -212,12 +214,7 @@ function lateParts(
   const { ports } = assembly;
   const options = introspectionOptions(config, assembly, views, () => page.value);
   const again = { againMs: launchLimits.partAgainMs };
-  const page = new LatePart(
-    part,
-    'introspection page',
-    () => servePage(config, assembly, options, views.configView),
-    again,
-  );
+  const page = pageListener(config, assembly, () => options, views.configView);
   return {
     streaming: lateStreams(assembly.now, assembly, sockets),
     introspection: new LatePart(
@@ -227,7 +224,7 @@ function lateParts(
       again,
     ),
     web: page,
-    metrics: new MetricsListener(config, assembly, views.configView),
+    metrics: metricsListener(config, assembly, views.configView),
     nri: new LatePart(part, 'nri', () => assembly.nri?.start() ?? Promise.resolve(), {
       ...again,
       reportedMs: nriStartMs(config),
@@ -372,23 +369,4 @@ function diskFigures(
     await within({ clock, timeoutMs: hostLimits.diskAnswerMs }, disks.renew());
     return disks.figures();
   };
-}
-
-/** The page and the metrics, if configured. The log has the path of the token, not the token. */
-async function servePage(
-  config: Config,
-  { ports, observability }: Assembly,
-  introspection: IntrospectionOptions,
-  configView: () => Config,
-): Promise<WebServer | undefined> {
-  const { http_address: address } = config.introspection;
-  if (address === '') return undefined;
-  const { random, log } = ports;
-  const file = tokenFile(config);
-  const token = await accessToken(file, random, process.getuid?.() ?? 0);
-  const metrics = (): Promise<string> => observability.metrics.text();
-  const metricsAreOpen = (): boolean => configView().introspection.metrics === 'open';
-  const web = await startWeb({ address, token, introspection, metrics, metricsAreOpen });
-  log.info({ page: web.origin, tokenFile: file }, 'serving the introspection page');
-  return web;
 }
