@@ -37,6 +37,7 @@ import { onTransition } from '../../introspection/transitions.ts';
 import { meteredDisk } from '../../introspection/metrics-ports.ts';
 import { openDisk } from '../../journal/disk.ts';
 import { openJournal, readJournal } from '../../journal/journal.ts';
+import type { OpenJournal } from '../../journal/journal.ts';
 import type { NetworkDriver } from '../../network/driver.ts';
 import type { NriDriver } from '../../nri/driver.ts';
 import type { LiveRegistries } from '../../oci/images/registry/live-registries.ts';
@@ -52,7 +53,6 @@ import type { ApparmorSetup } from './apparmor.ts';
 import type { Config, ConfigNow } from '../config/config-schema.ts';
 import { flightDirectory, openFlight } from './flight-files.ts';
 import { handlersOf } from './handlers.ts';
-import type { ProbedJournal } from './life.ts';
 import { lostFacts } from './journal-damage.ts';
 import { makeOwnDirectories, makePins, makeTopDirectory } from './own-directories.ts';
 import { platformOrPlain } from './machine-platform.ts';
@@ -80,7 +80,7 @@ export interface Assembly {
   readonly apparmor: ApparmorSetup;
   /** See `NetworkDriver`. */
   readonly usePodCidr: (cidr: string) => Promise<void>;
-  readonly journal: ProbedJournal;
+  readonly journal: Pick<OpenJournal<unknown>, 'probe' | 'diskCall' | 'queued'>;
   /** Undefined if not configured. */
   readonly nri: NriDriver | undefined;
   readonly nodeFiles: NodeFiles;

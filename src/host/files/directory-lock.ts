@@ -25,7 +25,7 @@ export async function lockDirectory(path: string): Promise<DirectoryLock> {
   if (locked.result === 0) return { release: () => closeLater(fd) };
   await closeLater(fd);
   if (errnoName(locked.errno) !== 'EAGAIN') must(locked, 'lock', path);
-  const pid = await holderOf(path);
+  const pid = await lockHolder(path);
   return fail(
     'conflict',
     `lock ${path}: held by ${pid === undefined ? 'another process' : `process ${pid}`}`,
@@ -33,7 +33,8 @@ export async function lockDirectory(path: string): Promise<DirectoryLock> {
   );
 }
 
-async function holderOf(path: string): Promise<number | undefined> {
+/** The pid of the process that holds the lock; undefined when nobody does, or it can't be told. */
+export async function lockHolder(path: string): Promise<number | undefined> {
   const { dev, ino } = await stat(path, { bigint: true });
   return parseLocks(await readFile('/proc/locks', 'latin1'), dev, ino);
 }
