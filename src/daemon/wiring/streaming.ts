@@ -21,6 +21,8 @@ export interface Streams extends UrlIssuer {
   start(): Promise<void>;
   /** Reads the certificates of another configuration; the returned function uses them. Rejects if a file is bad. */
   prepare(fresh: Config): Promise<() => void>;
+  /** Open sessions. */
+  readonly sessions: number;
   close(): Promise<void>;
 }
 
@@ -45,6 +47,9 @@ export function lateStreams(now: ConfigNow, assembly: Assembly, sockets: Listeni
     start: () => server.start(),
     urlFor: async (request) => (await server.now()).urlFor(request),
     // a server that does not serve yet reads them when it starts
+    get sessions() {
+      return server.value?.counts.sessions ?? 0;
+    },
     prepare: async (fresh) => (await server.value?.prepareTls(tlsOf(fresh))) ?? (() => undefined),
     close: () => server.close(),
   };

@@ -81,6 +81,7 @@ export async function startDaemon(
   log: Log,
   around?: AroundPorts,
   sockets: ListeningSockets = socketsOfSystemd(log),
+  onAssembled: (parts: Assembly & { sessions(): number }) => void = () => undefined,
 ): Promise<Daemon> {
   refuseDumps();
   checkStreaming(config);
@@ -91,6 +92,7 @@ export async function startDaemon(
   const part = { clock: assembly.ports.clock, conditions: assembly.observability.conditions };
   const late = lateParts(config, assembly, views, { part, sockets });
   const { streaming, introspection, web, metrics, nri } = late;
+  onAssembled({ ...assembly, sessions: () => streaming.sessions });
   const taken = Promise.withResolvers<string>();
   const listen = criSocket(config.socket, assembly.ports, sockets, ({ pid, uid }) =>
     taken.resolve(`process ${pid} of uid ${uid} listens on ${config.socket} now`),
@@ -123,9 +125,7 @@ export async function startDaemon(
     socketTaken: taken.promise,
     reload: (fresh) => reload(fresh, assembly, late, last),
     noteDropIns: (problems) => assembly.nodeFiles.noteOwn(problems),
-    noteFiles: (files) => {
-      last.files = files;
-    },
+    noteFiles: (files) => void (last.files = files),
     noteRefusal: (reason) => {
       last.refusal = reason;
       assembly.observability.metrics.outcomes.reloaded(reason === undefined);
