@@ -22,8 +22,8 @@ export async function writeDump(
   kind: DumpKind,
   { text, nowNs, pid }: { readonly text: string; readonly nowNs: bigint; readonly pid: number },
 ): Promise<string> {
-  // a start creates it, with another mode, once it has the lock
-  if ((await statOwn(state)) === undefined) fail('notReady', `${state} does not exist yet`);
+  // a start creates it, with another mode, once it has the lock; `/.`: a path that is below it is not asked of the pool
+  if ((await statOwn(`${state}/.`)) === undefined) fail('notReady', `${state} does not exist yet`);
   const directory = dumpDirectory(state);
   await makeOwnDirectory(directory, 0o700);
   const at = new Date(Number(nowNs / 1_000_000n)).toISOString().replaceAll(/[:-]/gu, '');

@@ -120,14 +120,17 @@ async function described(
 ): Promise<readonly PlainJson[]> {
   const shown = views.slice(0, dumpLimits.actors);
   const actors = shown.map((view) => describeAtOnce(stage, view));
-  const waiting = shown
-    .slice(0, reading.isUnderWay ? 0 : dumpLimits.readActors)
-    .filter((_view, at) => (actors[at]?.waits ?? []).length > 0);
-  reading.isUnderWay = true;
-  const read = Promise.all(waiting.map((view) => describeActor(stage, view))).finally(() => {
-    reading.isUnderWay = false;
-  });
-  const more = await within({ clock: stage.clock, timeoutMs: dumpLimits.readMs }, read);
-  const byAddress = new Map(typeof more === 'string' ? [] : more.map((actor) => [actor.address, actor]));
+  const byAddress = new Map<string | undefined, (typeof actors)[number]>();
+  if (!reading.isUnderWay) {
+    const waiting = shown
+      .slice(0, dumpLimits.readActors)
+      .filter((_view, at) => (actors[at]?.waits ?? []).length > 0);
+    reading.isUnderWay = true;
+    const read = Promise.all(waiting.map((view) => describeActor(stage, view))).finally(() => {
+      reading.isUnderWay = false;
+    });
+    const more = await within({ clock: stage.clock, timeoutMs: dumpLimits.readMs }, read);
+    if (typeof more !== 'string') for (const actor of more) byAddress.set(actor.address, actor);
+  }
   return actors.map((actor) => plainOf(byAddress.get(actor.address) ?? actor));
 }
