@@ -8,6 +8,7 @@ import { fail } from './fault.ts';
  */
 export class Semaphore {
   readonly #name: string;
+  readonly #slots: number;
   readonly #waitingMax: number;
   #free: number;
   /** Of those that wait: each call grants a slot. */
@@ -15,8 +16,15 @@ export class Semaphore {
 
   constructor(name: string, slots: number, waitingMax: number) {
     this.#name = name;
+    this.#slots = slots;
     this.#free = slots;
     this.#waitingMax = waitingMax;
+  }
+
+  /** Who has it and who waits for it now. */
+  get use(): LockUse {
+    const { length: waiting } = this.#line;
+    return { name: this.#name, slots: this.#slots, held: this.#slots - this.#free, waiting };
   }
 
   /** Runs `work` while holding a slot; an abort while still in line rejects with its reason. */
@@ -33,6 +41,7 @@ export class Semaphore {
     signal?.throwIfAborted();
     if (this.#free > 0) {
       this.#free -= 1;
+      inUse.add(this);
       return Promise.resolve();
     }
     if (this.#line.length >= this.#waitingMax) {
@@ -53,9 +62,25 @@ export class Semaphore {
 
   #release(): void {
     const next = this.#line.shift();
-    if (next === undefined) this.#free += 1;
-    else next();
+    if (next !== undefined) return next();
+    this.#free += 1;
+    if (this.#free === this.#slots) inUse.delete(this);
   }
+}
+
+export interface LockUse {
+  readonly name: string;
+  readonly slots: number;
+  readonly held: number;
+  readonly waiting: number;
+}
+
+/** Those of which a slot is held, in the order in which the first one was taken. */
+const inUse = new Set<Semaphore>();
+
+/** Every semaphore and mutex of the program that is held now. */
+export function locksInUse(): readonly LockUse[] {
+  return [...inUse].map(({ use }) => use);
 }
 
 /** At most `slots` pieces of work at once for each key; different keys don't wait for each other. */

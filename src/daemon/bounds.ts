@@ -169,6 +169,37 @@ export const takeOverLimits = {
   recordBytes: 4096,
 } as const;
 
+/** Dumps by SIGUSR1 and SIGUSR2 (src/daemon/dumps). */
+export const dumpLimits = {
+  /** Dumps of each kind that are kept: a hang is compared over some minutes, and memory over some hours. */
+  kept: 5,
+  /** Bytes of one dump: in memory, since the state directory is a tmpfs. 500 actors have some 500 KiB. */
+  bytes: 4 * 1024 * 1024,
+  /** ms between the beginnings of two dumps, for signals that are sent in a loop: one blocks calls for some ms. */
+  everyMs: 1000,
+  /** Actors of one dump: first those that wait, the longest wait first. */
+  actors: 500,
+  /** Of these, those with state and kernel stack of what they wait for. */
+  readActors: 64,
+  /** ms for reading these: it goes through the thread pool, which may hang. They are then shown without. */
+  readMs: 2000,
+  /** ms for writing one: milliseconds in memory. A state directory on a disk that hangs gets none. */
+  writeMs: 10_000,
+  /** Waits of others than actors, such as the janitor. */
+  otherWaits: 64,
+  /** Calls of clients. */
+  calls: 256,
+  /** Locks that are held. */
+  locks: 256,
+  /** The last warnings and errors of the log, and characters of one: a longer one is kept without its fields. */
+  errorLines: 50,
+  errorLineChars: 2048,
+  /** ms for `troupe dump` to wait for the file: writing one takes some ms, and reads at most readMs. */
+  answerMs: 15_000,
+  /** ms between two polls of `troupe dump`. */
+  pollMs: 50,
+} as const;
+
 /** Programs in containers, as `exec`, `run` and `logs` show them (src/daemon/programs). */
 export const programLimits = {
   /** Bytes of a log that are read at once. */

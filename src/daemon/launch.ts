@@ -15,6 +15,7 @@ import { startThreadWorker } from '../host/kernel-thread/thread-worker.ts';
 import type { ThreadWorker } from '../host/kernel-thread/thread-worker.ts';
 import { launchLimits } from './bounds.ts';
 import { asksForDaemon } from './commands/global-options.ts';
+import { onDumpSignal } from './dumps/dump-signals.ts';
 
 /** The file's first line, as JSON; V8's data follows. */
 interface Header {
@@ -38,6 +39,8 @@ const cachePath = join(here, 'code-cache', isDaemon ? 'daemon.bin' : 'commands.b
 start();
 
 function start(): void {
+  // the program, which makes dumps, is not even read: until then these signals must not end the process
+  if (isDaemon) onDumpSignal(() => undefined);
   const threadWorker = isDaemon ? earlyWorker() : undefined;
   const { size, mtimeMs } = statSync(path);
   const digest = typeof TROUPE_BUNDLE === 'string' ? TROUPE_BUNDLE : '';

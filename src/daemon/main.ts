@@ -14,6 +14,7 @@ import { realRandom } from '../host/clock/random.ts';
 import { preferSmallHeap, trimMemory } from '../host/tuning/memory.ts';
 import { notify } from '../host/io/sd-notify.ts';
 import { allWritten, exitNow } from '../host/process/exit.ts';
+import { unblockSignal } from '../host/process/unblock-signal.ts';
 import { pause } from '../host/clock/wait.ts';
 import { cliLimits } from './bounds.ts';
 import { EXIT, SIGNALLED } from './cli/exit-codes.ts';
@@ -28,6 +29,9 @@ import { notifySocket } from './config/from-systemd.ts';
 import type { ReadConfig } from './config/config.ts';
 import type { Config } from './config/config-schema.ts';
 import { reloader } from './wiring/reload.ts';
+import { DumpRequests } from './dumps/dump-requests.ts';
+import { onDumpSignal } from './dumps/dump-signals.ts';
+import type { LastErrors } from './dumps/last-errors.ts';
 import { logForm, logLines, logOptions } from './log-lines.ts';
 import { VERSION } from './wiring/version.ts';
 import type { Daemon } from './wiring/wire.ts';
@@ -114,35 +118,35 @@ async function runOnce(line: CommandLine): Promise<number> {
 }
 
 async function serve(line: CommandLine): Promise<void> {
+  const asked = new DumpRequests();
+  onDumpSignal((kind) => asked.ask(kind));
+  // Node blocks it in all threads, for its inspector; without that (--disable-sigusr1) nobody would ever take it
+  unblockSignal(constants.signals.SIGUSR1);
   // while the other code is loaded, which takes as long; the start needs this thread first, to read the mounts
   await startKernelThread();
-  const [{ startDaemon }, { socketsOfSystemd }, { configAgain, configOf }] = await Promise.all([
-    import('./wiring/wire.ts'),
-    import('./wiring/listening-sockets.ts'),
-    import('./cli/config-of.ts'),
-  ]);
+  const [{ startDaemon }, { socketsOfSystemd }, { configAgain, configOf }, { Dumps }, { LastErrors }] =
+    await Promise.all([
+      import('./wiring/wire.ts'),
+      import('./wiring/listening-sockets.ts'),
+      import('./cli/config-of.ts'),
+      import('./dumps/dumps.ts'),
+      import('./dumps/last-errors.ts'),
+    ]);
   const { config, problems, files } = await configOf(line, DEFAULT_CONFIG);
   const hasFile = existsSync(DEFAULT_CONFIG);
-  // synchronous: the last lines before a crash must not be lost
-  let form = logForm(config.log.format, logPlace());
-  const log = pino(
-    { ...logOptions, level: config.log.level },
-    logLines(pino.destination({ dest: 2, sync: true }), () => form),
-  );
-  process.on('unhandledRejection', (reason) =>
-    log.error({ reason: toFault(reason).message }, 'unhandled rejection'),
-  );
-  process.on('uncaughtException', (error) =>
-    log.error({ reason: error.message, stack: error.stack }, 'uncaught exception'),
-  );
+  const { log, errors, setForm } = daemonLog(config, new LastErrors());
   // without a listener SIGHUP ends the process; a reload that is asked for during the start is done after it
   let isHungUp = false;
   const hungUp = (): void => void (isHungUp = true);
   process.on('SIGHUP', hungUp);
   const started = performance.now();
+  const { pid } = process;
+  const dumps = new Dumps({ state: config.state, clock: realClock(), log, errors, version: VERSION, pid });
+  asked.serve(realClock(), (kind) => dumps.make(kind));
   const daemon = await startDaemon(config, log, {
     isTakingOver: line.flags.has('take-over'),
     listening: socketsOfSystemd(log),
+    onAssembled: (parts) => dumps.watch(parts),
   });
   if (problems.size > 0) daemon.noteDropIns(problems);
   daemon.noteFiles(files);
@@ -165,13 +169,31 @@ async function serve(line: CommandLine): Promise<void> {
     daemon,
     log,
     read: () => configAgain(line, DEFAULT_CONFIG, wasThere),
-    setForm: (format) => {
-      form = logForm(format, logPlace());
-    },
+    setForm,
   });
   process.on('SIGHUP', onHangUp);
   process.off('SIGHUP', hungUp);
   if (isHungUp) onHangUp();
+}
+
+/** The daemon's log, whose form a reload may change. */
+function daemonLog(config: Config, errors: LastErrors) {
+  // synchronous: the last lines before a crash must not be lost
+  let form = logForm(config.log.format, logPlace());
+  const log = pino(
+    { ...logOptions, level: config.log.level },
+    errors.through(logLines(pino.destination({ dest: 2, sync: true }), () => form)),
+  );
+  process.on('unhandledRejection', (reason) =>
+    log.error({ reason: toFault(reason).message }, 'unhandled rejection'),
+  );
+  process.on('uncaughtException', (error) =>
+    log.error({ reason: error.message, stack: error.stack }, 'uncaught exception'),
+  );
+  const setForm = (format: Config['log']['format']): void => {
+    form = logForm(format, logPlace());
+  };
+  return { log, errors, setForm };
 }
 
 /** After the start: a smaller heap, and a log line when the event loop stalls. */

@@ -32,6 +32,9 @@ export const hostLimits = {
   poolCalls: 12,
   /** Of these with one key (a binary, a mount): a dead file system blocks no more threads than this. */
   poolCallsPerKey: 4,
+  /** Threads of a process that are shown, and lines of a kernel stack: the daemon has some 30, a stack some ten. */
+  shownThreads: 128,
+  shownFrames: 24,
   /**
    * Depth of subvolumes that a container created in its subvolume, and rounds of deleting 255 of them, before
    * an error.

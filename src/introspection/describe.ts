@@ -41,6 +41,14 @@ export async function describeActor(stage: Describing, view: View): Promise<Acto
   return actorWith(stage, view, [...waits, ...grace]);
 }
 
+/** The same without reading anything: nothing is waited for, and the processes have no state. */
+export function describeAtOnce(stage: Describing, view: View): ActorMessage {
+  const isThere = stage.recorder.past(view.address)?.end === undefined;
+  const running = isThere ? stage.activity.of(view.address) : [];
+  const waits = running.map((one) => plainWait(stage.clock, one));
+  return actorWith(stage, view, isThere && hasGrace(view) ? [...waits, graceWait(stage, view)] : waits);
+}
+
 /** A container that has got its stop signal: no effect of ours is under way, and yet it waits. */
 export function hasGrace(view: View): view is InGrace {
   return view.kind === 'container' && view.grace !== undefined;
@@ -49,10 +57,12 @@ export function hasGrace(view: View): view is InGrace {
 type InGrace = ContainerView & { readonly grace: GraceView };
 
 /** The wait for a container's first process. Those below it are the user's, and are not shown (S91). */
-async function describeGrace(
-  { clock, recorder }: Describing,
-  { address, grace, init }: InGrace,
-): Promise<WaitMessage> {
+async function describeGrace(stage: Describing, view: InGrace): Promise<WaitMessage> {
+  const { init } = view;
+  return { ...graceWait(stage, view), ...(init === undefined ? {} : await processFacts(init.pid)) };
+}
+
+function graceWait({ clock, recorder }: Describing, { address, grace, init }: InGrace): WaitMessage {
   const { signal, askedAtMonoMs, leftMs } = grace;
   const sinceNs =
     askedAtMonoMs === undefined
@@ -63,7 +73,7 @@ async function describeGrace(
     on: `its process to exit: ${signal} was sent, SIGKILL follows`,
     sinceNs,
     deadlineNs: sinceNs + nanoseconds(leftMs),
-    ...(init === undefined ? {} : { pid: BigInt(init.pid), ...(await processFacts(init.pid)) }),
+    ...(init === undefined ? {} : { pid: BigInt(init.pid) }),
   };
 }
 
@@ -150,19 +160,26 @@ function pullLayer({
 }
 
 async function describeWait(clock: ClockPort, running: RunningEffect): Promise<WaitMessage> {
+  const pid = running.waiting?.pid;
+  return {
+    ...plainWait(clock, running),
+    ...(pid === undefined ? {} : await processFacts(pid)),
+    below: pid === undefined || EXECS.has(running.effect) ? [] : await processesBelow(pid),
+  };
+}
+
+/** A wait as the daemon knows it, without the state of its process. */
+export function plainWait(clock: ClockPort, running: RunningEffect): WaitMessage {
   const nowNs = clock.nowNs();
   const nowMono = clock.monoMs();
   const atWall = (monoMs: number): bigint => nowNs + nanoseconds(monoMs - nowMono);
-  const pid = running.waiting?.pid;
   return {
     effect: running.effect,
     on: running.waiting?.on ?? '',
     argv: [...(running.waiting?.argv ?? [])],
-    pid: BigInt(pid ?? 0),
+    pid: BigInt(running.waiting?.pid ?? 0),
     sinceNs: atWall(running.sinceMonoMs),
     deadlineNs: atWall(running.deadlineMonoMs),
-    ...(pid === undefined ? {} : await processFacts(pid)),
-    below: pid === undefined || EXECS.has(running.effect) ? [] : await processesBelow(pid),
   };
 }
 

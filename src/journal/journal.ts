@@ -49,6 +49,8 @@ export interface OpenJournal<S> {
    * it.
    */
   readonly diskCall: DiskCall | undefined;
+  /** Appends that have not begun to be written. */
+  readonly queued: number;
   /** Waits for queued appends, syncs and closes. */
   close(): Promise<void>;
 }
@@ -125,6 +127,9 @@ export async function openJournal<S>(
     get diskCall() {
       return calls.oldest ?? writer.refused;
     },
+    get queued() {
+      return writer.queued;
+    },
     close: () => writer.close(),
   };
 }
@@ -164,6 +169,10 @@ class Writer implements JournalPort {
 
   get refused(): DiskCall | undefined {
     return this.#refused;
+  }
+
+  get queued(): number {
+    return this.#parts.flat().length + this.#queue.length;
   }
 
   append(records: readonly JournalRecord[], options: { readonly sync: boolean }): Promise<void> {

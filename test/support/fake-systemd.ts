@@ -19,6 +19,7 @@ export class FakeSystemd {
   readonly #watchdogMs: number | undefined;
   /** Everything received, each message as its lines, without the descriptors. */
   readonly messages: string[] = [];
+  #lifeAtMs = Infinity;
 
   constructor({ watchdogMs }: { readonly watchdogMs?: number } = {}) {
     this.#watchdogMs = watchdogMs;
@@ -51,6 +52,11 @@ export class FakeSystemd {
     return { NOTIFY_SOCKET: this.path, ...passed, ...watchdog };
   }
 
+  /** Milliseconds since the service has last reported that it lives; after its WatchdogSec= systemd ends it. */
+  get silentMs(): number {
+    return performance.now() - this.#lifeAtMs;
+  }
+
   /** As a socket unit: the descriptor is passed to each start. */
   pass(name: string, fd: number): void {
     this.#store.set(name, [...(this.#store.get(name) ?? []), fd]);
@@ -62,6 +68,7 @@ export class FakeSystemd {
       if (errno !== 0) return;
       const text = bytes.toString();
       this.messages.push(text);
+      if (text === 'WATCHDOG=1') this.#lifeAtMs = performance.now();
       const said = new Map(text.split('\n').map((line) => [line.split('=')[0], line.split('=')[1] ?? '']));
       const name = said.get('FDNAME') ?? 'stored';
       if (said.get('FDSTORE') === '1') this.#store.set(name, [...(this.#store.get(name) ?? []), ...fds]);

@@ -107,6 +107,11 @@ export class Activity {
     return [...this.#byOwner.values()].flatMap((entries) => [...entries]);
   }
 
+  /** The actors, and whoever else runs effects, that have one in progress. */
+  owners(): readonly string[] {
+    return [...this.#byOwner.keys()];
+  }
+
   /** The effects of this actor that are in progress, oldest first. */
   of(owner: string): readonly RunningEffect[] {
     return [...(this.#byOwner.get(owner) ?? [])];

@@ -57,6 +57,7 @@ const RUNS: Readonly<Record<Exclude<CommandName, 'serve' | 'start' | keyof typeo
   exec: async (command) => (await import('./exec.ts')).execProgram(command),
   run: async (command) => (await import('./run-pod.ts')).runPod(command),
   rm: async (command) => (await import('./run-pod.ts')).removePod(command),
+  dump: async (command) => (await import('./dump.ts')).dump(command),
   replay: async (command) => (await import('./replay.ts')).replay(command),
   'support-bundle': async (command) => (await import('./support-bundle.ts')).supportBundle(command),
   wipe: async (command) => (await import('./wipe.ts')).wipe(command),

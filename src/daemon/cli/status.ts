@@ -76,7 +76,12 @@ export function statusLines(
     ...answer.handlers.flatMap((handler) => handlerLines(handler, screen)),
     entry(
       'alive',
-      `${answer.sandboxes} pods, ${answer.containers} containers, ${answer.pulls} pulls, ${answer.images} images`,
+      [
+        amount(answer.sandboxes, 'pod'),
+        amount(answer.containers, 'container'),
+        amount(answer.pulls, 'pull'),
+        amount(answer.images, 'image'),
+      ].join(', '),
     ),
     entry('config', files),
     entry('storage', storageText(root, storage)),
@@ -164,6 +169,11 @@ export async function config(command: Command): Promise<number> {
   if (json) writeJson(screen, inEffect);
   else screen.block(stringify(inEffect).trimEnd());
   return EXIT.ok;
+}
+
+/** `1 pod`, `3 pods`. */
+function amount(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? '' : 's'}`;
 }
 
 async function effective(command: Command): Promise<object> {

@@ -3,26 +3,28 @@
  * listed with the reason, and the others are written: a bundle is needed most when something is broken.
  */
 import { open } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { toFault } from '../../base/fault.ts';
 import { withoutCredentials } from '../../base/shown-text.ts';
+import { withoutQuotes } from '../../base/without-quotes.ts';
 import { namesIfDirectory } from '../../host/files/names-of.ts';
 import { readSmallFile } from '../../host/files/small-file.ts';
 import { problemOf, isCallError } from '../../introspection/client.ts';
 import { flightLimits } from '../../introspection/bounds.ts';
 import { isSegment } from '../../introspection/flight/writer.ts';
 import { endOfArchive, headerOf, paddingAfter } from '../../oci/images/archive/tar-header-bytes.ts';
-import { cliLimits } from '../bounds.ts';
+import { cliLimits, dumpLimits } from '../bounds.ts';
 import type { Config } from '../config/config-schema.ts';
+import { dumpsOf } from '../dumps/dump-files.ts';
+import { DUMP_SIGNALS } from '../dumps/dump-signals.ts';
 import { flightDirectory } from '../wiring/flight-files.ts';
 import { VERSION } from '../wiring/version.ts';
 import { kernelFacts, versions } from './bundle-facts.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
-import { withoutQuotes } from './bundle-texts.ts';
 import { EXIT } from './exit-codes.ts';
 import { ps } from './ps.ts';
 import { status } from './status.ts';
@@ -80,13 +82,14 @@ async function contentsOf(command: Command): Promise<Contents> {
     }
   };
   const config = await configOf(command).catch((thrown: unknown) => {
-    left['configuration.json'] = left['versions.json'] = left['flight'] = reasonOf(thrown);
+    left['configuration.json'] = left['versions.json'] = left['flight'] = left['dumps'] = reasonOf(thrown);
     return undefined;
   });
   if (config !== undefined) {
     parts.push({ name: 'configuration.json', text: withoutCredentials(pretty(config)) });
     await add('versions.json', async () => pretty(await versions(config)));
     await addFlight(flightDirectory(config.root), add, left);
+    await addDumps(config.state, add, left);
   }
   await add('kernel.json', async () => pretty(await kernelFacts()));
   await add('status.json', () => outputOf(command, status));
@@ -123,6 +126,19 @@ async function addFlight(directory: string, add: Add, left: Record<string, strin
   const bounds = { usualBytes: 1024 * 1024, bytesMax: 2 * flightLimits.segmentBytes };
   for (const name of names.toSorted())
     await add(`flight/${name}`, async () => (await readSmallFile(join(directory, name), bounds)) ?? '');
+}
+
+/** The newest of each kind. They are written without secrets, and only on request. */
+async function addDumps(state: string, add: Add, left: Record<string, string>): Promise<void> {
+  const bounds = { usualBytes: 1024 * 1024, bytesMax: 2 * dumpLimits.bytes };
+  for (const [, kind] of DUMP_SIGNALS) {
+    const [newest] = await dumpsOf(state, kind).catch((thrown: unknown) => {
+      left[`dumps/${kind}`] = reasonOf(thrown);
+      return [];
+    });
+    if (newest !== undefined)
+      await add(`dumps/${basename(newest)}`, async () => (await readSmallFile(newest, bounds)) ?? '');
+  }
 }
 
 /** What another command prints as JSON. */

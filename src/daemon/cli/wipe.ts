@@ -61,6 +61,7 @@ const OF_STATE = [
   'shims',
   'imports',
   'key-rings',
+  'dumps',
   'helpers.json',
   'introspection.token',
   'network.proven',

@@ -1,5 +1,5 @@
 /** The commands over what the flight recorder kept. */
-import { ASKING, ENDS_WHAT } from './command-parts.ts';
+import { ASKING, ENDS_ASKING, ENDS_WHAT } from './command-parts.ts';
 import type { CommandDescription } from './description.ts';
 
 export const RECORD_COMMANDS = {
@@ -24,6 +24,23 @@ export const RECORD_COMMANDS = {
     },
     exits: ENDS_WHAT,
     seeAlso: ['why', 'support-bundle'],
+  },
+  dump: {
+    group: 'upkeep',
+    brief: 'has the daemon write what it does and waits for to a file, and prints its path',
+    text: [
+      "The daemon's actors and what each waits on, effects with their ages, locks, calls, journal, threads with their " +
+        'kernel stacks, the last errors of its log; without secrets. Also when its socket, its journal or its thread pool ' +
+        'does not answer. A daemon whose event loop stands still writes none: its threads are printed then.',
+      'The same as SIGUSR1 to the daemon, or with --heap SIGUSR2. The newest five of each kind are kept in the state ' +
+        'directory, and the newest one is in a support bundle.',
+    ],
+    options: { heap: { help: 'what its memory holds, as numbers' } },
+    globals: ASKING,
+    needs: 'socket',
+    examples: { 'what does it wait for?': 'troupe dump', 'why does it grow?': 'troupe dump --heap' },
+    exits: { ...ENDS_ASKING, 1: 'the daemon wrote none' },
+    seeAlso: ['ps', 'support-bundle'],
   },
   'support-bundle': {
     group: 'upkeep',

@@ -17,6 +17,7 @@ import type { StatsDriver } from '../../host/usage/stats-driver.ts';
 import { FlightWriter } from '../../introspection/flight/writer.ts';
 import { Recorder } from '../../introspection/recorder.ts';
 import { onTransition } from '../../introspection/transitions.ts';
+import type { OpenJournal } from '../../journal/journal.ts';
 import type { NetworkDriver } from '../../network/driver.ts';
 import type { NriDriver } from '../../nri/driver.ts';
 import type { LiveRegistries } from '../../oci/images/registry/live-registries.ts';
@@ -32,7 +33,6 @@ import type { ApparmorSetup } from './apparmor.ts';
 import type { Config, ConfigNow } from '../config/config-schema.ts';
 import { flightDirectory, openFlight } from './flight-files.ts';
 import { handlersOf } from './handlers.ts';
-import type { ProbedJournal } from './life.ts';
 import { holdNode, journalDirectory } from './hold-node.ts';
 import type { BasePorts, Start } from './hold-node.ts';
 import { endsOf } from './release-node.ts';
@@ -63,7 +63,7 @@ export interface Assembly extends NodeEnds {
   readonly apparmor: ApparmorSetup;
   /** See `NetworkDriver`. */
   readonly usePodCidr: (cidr: string) => Promise<void>;
-  readonly journal: ProbedJournal;
+  readonly journal: Pick<OpenJournal<unknown>, 'probe' | 'diskCall' | 'queued'>;
   /** Undefined if not configured. */
   readonly nri: NriDriver | undefined;
   readonly nodeFiles: NodeFiles;

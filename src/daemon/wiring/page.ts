@@ -1,26 +1,45 @@
+/** The page on loopback by `introspection.http_address`. */
 import { startWeb } from '../../introspection/web-server.ts';
 import type { WebServer } from '../../introspection/web-server.ts';
-import { accessToken } from '../../introspection/web-token.ts';
 import type { IntrospectionOptions } from '../../introspection/service.ts';
+import { accessToken } from '../../introspection/web-token.ts';
 import type { Config } from '../config/config-schema.ts';
-import type { Assembly } from './assemble.ts';
+import { ListenerPart } from './listener-part.ts';
 import { tokenFile } from './metrics.ts';
+import type { MetricsParts } from './metrics.ts';
 
-/** The page and the metrics, if configured. The log has the path of the token, not the token. */
-export async function servePage(
+/**
+ * @param introspection what the page shows; asked when it listens
+ * @param configView has the configuration in effect
+ */
+export function pageListener(
   config: Config,
-  { ports, observability }: Assembly,
-  introspection: IntrospectionOptions,
+  { ports, observability }: MetricsParts,
+  introspection: () => IntrospectionOptions,
   configView: () => Config,
-): Promise<WebServer | undefined> {
-  const { http_address: address } = config.introspection;
-  if (address === '') return undefined;
-  const { random, log } = ports;
-  const file = tokenFile(config);
-  const token = await accessToken(file, random, process.getuid?.() ?? 0);
-  const metrics = (): Promise<string> => observability.metrics.text();
-  const metricsAreOpen = (): boolean => configView().introspection.metrics === 'open';
-  const web = await startWeb({ address, token, introspection, metrics, metricsAreOpen });
-  log.info({ page: web.origin, tokenFile: file }, 'serving the introspection page');
-  return web;
+): ListenerPart<WebServer> {
+  const { clock, random, log } = ports;
+  return new ListenerPart<WebServer>(
+    config,
+    { clock, conditions: observability.conditions },
+    {
+      name: 'introspection page',
+      keyOf: (of) => of.introspection.http_address,
+      listen: async (of) => {
+        const { http_address: address } = of.introspection;
+        if (address === '') return undefined;
+        const file = tokenFile(of);
+        const web = await startWeb({
+          address,
+          token: await accessToken(file, random, process.getuid?.() ?? 0),
+          introspection: introspection(),
+          metrics: () => observability.metrics.text(),
+          metricsAreOpen: () => configView().introspection.metrics === 'open',
+        });
+        // the path of the token, not the token
+        log.info({ page: web.origin, tokenFile: file }, 'serving the introspection page');
+        return web;
+      },
+    },
+  );
 }

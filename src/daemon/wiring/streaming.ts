@@ -28,6 +28,8 @@ export interface Streams extends UrlIssuer {
   yieldTo(): Promise<readonly HandedToken[]>;
   /** Reads the certificates of another configuration; the returned function uses them. Rejects if a file is bad. */
   prepare(fresh: Config): Promise<() => void>;
+  /** Open sessions. */
+  readonly sessions: number;
   close(): Promise<void>;
 }
 
@@ -72,6 +74,9 @@ export function lateStreams(
     start: () => server.start(),
     urlFor: async (request) => (await server.now()).urlFor(request),
     // a server that does not serve yet reads them when it starts
+    get sessions() {
+      return server.value?.counts.sessions ?? 0;
+    },
     prepare: async (fresh) => (await server.value?.prepareTls(tlsOf(fresh))) ?? (() => undefined),
     close: () => server.close(),
   };

@@ -19,6 +19,7 @@ import { refuseDumps } from '../../host/security/undumpable.ts';
 import { shownSpecs } from '../../oci/runtime/container/shown-spec.ts';
 import { CAPABILITY_NAMES } from '../../oci/runtime/spec/capabilities.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../../oci/runtime/spec/masked.ts';
+import type { MetricsServer } from '../../introspection/metrics-server.ts';
 import { startIntrospection } from '../../introspection/server.ts';
 import type { IntrospectionServer } from '../../introspection/server.ts';
 import type { WebServer } from '../../introspection/web-server.ts';
@@ -32,16 +33,17 @@ import type { HandOver, Left } from './hand-over.ts';
 import type { HeldSocket } from './held-socket.ts';
 import { introspectionOptions } from './introspected.ts';
 import type { ConfigViews } from './introspected.ts';
-import { servePage } from './page.ts';
 import { handOverOf, socketsOf, takeOverFrom } from './take-over.ts';
 import type { Sockets } from './take-over.ts';
 import { nriStartMs } from './nri.ts';
 import { socketsOfSystemd } from './listening-sockets.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
 import { DaemonLife } from './life.ts';
-import { MetricsListener } from './metrics.ts';
+import type { ListenerPart } from './listener-part.ts';
+import { metricsListener } from './metrics.ts';
 import { LatePart, orWithout } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
+import { pageListener } from './page.ts';
 import { planReload } from './reload.ts';
 import type { ReloadPlan } from './reload.ts';
 import { adoptImages } from './other-images.ts';
@@ -74,6 +76,8 @@ export interface StartOptions {
   /** Takes over from the daemon that runs on the same directories, if one does. */
   readonly isTakingOver?: boolean;
   readonly listening?: ListeningSockets;
+  /** Called when the parts are there, before the recovery. */
+  readonly onAssembled?: (parts: Assembly & { sessions(): number }) => void;
 }
 
 /**
@@ -83,7 +87,12 @@ export interface StartOptions {
 export async function startDaemon(
   config: Config,
   log: Log,
-  { around, isTakingOver = false, listening = socketsOfSystemd(log) }: StartOptions = {},
+  {
+    around,
+    isTakingOver = false,
+    listening = socketsOfSystemd(log),
+    onAssembled = () => undefined,
+  }: StartOptions = {},
 ): Promise<Daemon> {
   refuseDumps();
   checkStreaming(config);
@@ -99,6 +108,7 @@ export async function startDaemon(
   const sockets = socketsOf(config, assembly, listening, inherited !== undefined, taken.resolve);
   const late = lateParts(config, assembly, views, { part, listening, sockets, inherited });
   const { streaming, web, nri } = late;
+  onAssembled({ ...assembly, sessions: () => streaming.sessions });
   const opening = serve(config, assembly, streaming, views, sockets.cri, inherited);
   await startServers(listening.isPassed('cri') ? noted(opening) : opening, late, release);
   await adoptStores(config, assembly, part);
@@ -158,9 +168,7 @@ function notesOf(
 ): Pick<Daemon, 'noteDropIns' | 'noteFiles' | 'noteRefusal'> {
   return {
     noteDropIns: (problems) => assembly.nodeFiles.noteOwn(problems),
-    noteFiles: (files) => {
-      last.files = files;
-    },
+    noteFiles: (files) => void (last.files = files),
     noteRefusal: (reason) => {
       last.refusal = reason;
       assembly.observability.metrics.outcomes.reloaded(reason === undefined);
@@ -208,13 +216,14 @@ interface LastReload {
 async function reload(
   fresh: Config,
   assembly: Assembly,
-  { streaming, metrics }: Pick<LateParts, 'streaming' | 'metrics'>,
+  { streaming, web, metrics }: Pick<LateParts, 'streaming' | 'web' | 'metrics'>,
   last: LastReload,
 ): Promise<ReloadPlan> {
   const plan = planReload(assembly.now(), fresh);
   const useStreams = await streaming.prepare(plan.config);
   await assembly.reload(plan.config);
   useStreams();
+  await web.reload(plan.config);
   await metrics.reload(plan.config);
   last.waiting = plan.waiting;
   return plan;
@@ -244,8 +253,8 @@ async function adoptLater(root: string, { ports, images }: Assembly): Promise<vo
 interface LateParts {
   readonly streaming: Streams;
   readonly introspection: LatePart<IntrospectionServer>;
-  readonly web: LatePart<WebServer | undefined>;
-  readonly metrics: MetricsListener;
+  readonly web: ListenerPart<WebServer>;
+  readonly metrics: ListenerPart<MetricsServer>;
   readonly nri: LatePart<void>;
 }
 
@@ -268,12 +277,7 @@ function lateParts(
 ): LateParts {
   const options = introspectionOptions(config, assembly, views, () => page.value);
   const again = { againMs: launchLimits.partAgainMs };
-  const page = new LatePart(
-    part,
-    'introspection page',
-    () => servePage(config, assembly, options, views.configView),
-    again,
-  );
+  const page = pageListener(config, assembly, () => options, views.configView);
   return {
     streaming: lateStreams(assembly.now, assembly, listening, inherited?.tokens ?? []),
     introspection: new LatePart(
@@ -283,7 +287,7 @@ function lateParts(
       again,
     ),
     web: page,
-    metrics: new MetricsListener(config, assembly, views.configView),
+    metrics: metricsListener(config, assembly, views.configView),
     nri: new LatePart(part, 'nri', () => assembly.nri?.start() ?? Promise.resolve(), {
       ...again,
       reportedMs: nriStartMs(config),

@@ -82,6 +82,8 @@ export const SPAWN_FLAGS = 0x04 | 0x08 | 0x80;
  */
 export const SPAWN_STRUCT_BYTES = 1024;
 export const SIGSET_BYTES = 128;
+/** `how` of sigprocmask(2). */
+export const SIG_UNBLOCK = 1;
 /** struct sigaction of glibc: the handler, sigset_t, the flags, sa_restorer. */
 export const SIGACTION_BYTES = 152;
 export const SIGACTION_FLAGS_OFFSET = 8 + SIGSET_BYTES;

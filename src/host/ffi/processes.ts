@@ -70,6 +70,11 @@ export const processCalls = {
     'void *',
     'void *',
   ]),
+  sigprocmask: native<[how: number, set: Uint8Array, old: Uint8Array | null]>('sigprocmask', [
+    'int',
+    'void *',
+    'void *',
+  ]),
   sigemptyset: native<[set: Uint8Array]>('sigemptyset', ['void *']),
   prctl: native<[option: number, value: Word, third: Word, fourth: Word, fifth: Word]>('prctl', [
     'int',

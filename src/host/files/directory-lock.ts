@@ -33,7 +33,7 @@ export async function lockDirectory(path: string): Promise<DirectoryLock> {
   );
 }
 
-/** The process that holds the lock of a directory; undefined when none does. */
+/** The pid of the process that holds the lock; undefined when nobody does, or the kernel does not say. */
 export async function lockHolder(path: string): Promise<number | undefined> {
   const { dev, ino } = await stat(path, { bigint: true });
   return parseLocks(await readFile('/proc/locks', 'latin1'), dev, ino);

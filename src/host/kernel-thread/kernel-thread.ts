@@ -22,12 +22,17 @@ export interface Asking {
   };
 }
 
+interface WaitingOrder {
+  readonly kind: ThreadOrder['kind'];
+  /** By `performance.now`. */
+  readonly sinceMs: number;
+  readonly settle: (answer: ThreadAnswer) => void;
+  readonly lost: (reason: string) => void;
+}
+
 interface Thread {
   readonly worker: Worker;
-  readonly waiting: Map<
-    number,
-    { readonly settle: (answer: ThreadAnswer) => void; readonly lost: (reason: string) => void }
-  >;
+  readonly waiting: Map<number, WaitingOrder>;
 }
 
 let thread: Promise<Thread> | undefined;
@@ -48,6 +53,17 @@ export async function stopKernelThread(): Promise<void> {
   // a thread that failed to start has nothing to end
   const running = await thread?.catch(() => undefined);
   if (running !== undefined) await end(running);
+}
+
+/** What the thread has been asked and has not answered, oldest first; undefined when no thread runs. */
+export function kernelThreadOrders():
+  | readonly { readonly kind: ThreadOrder['kind']; readonly forMs: number }[]
+  | undefined {
+  const now = performance.now();
+  return (
+    live &&
+    [...live.waiting.values()].map(({ kind, sinceMs }) => ({ kind, forMs: Math.round(now - sinceMs) }))
+  );
 }
 
 /**
@@ -102,7 +118,7 @@ async function giveOrder(order: ThreadOrder, { attempted, subject, bound }: Aski
       if (waiting.size === 0) worker.unref();
       resolve(settled);
     };
-    waiting.set(id, { settle, lost });
+    waiting.set(id, { kind: order.kind, sinceMs: performance.now(), settle, lost });
     worker.ref();
     worker.postMessage({ id, order } satisfies ThreadRequest);
   });

@@ -131,7 +131,7 @@ export class FlightRecorder {
 
   /** The kept entries, oldest first, and the calls in progress. */
   entries(): readonly FlightEntry[] {
-    return [...this.#ring.items(), ...this.#openCalls()];
+    return [...this.#ring.items(), ...this.openCalls()];
   }
 
   /** Calls back when entries wait to be written, once until `drain` is called. */
@@ -196,7 +196,8 @@ export class FlightRecorder {
     if (this.#pending.length === 1) this.#onPending?.();
   }
 
-  #openCalls(): readonly CallEntry[] {
+  /** The calls in progress, oldest first. */
+  openCalls(): readonly CallEntry[] {
     return [...this.#open.values()].map((call) => ({
       kind: 'call',
       ...call,

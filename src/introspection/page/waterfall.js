@@ -1,7 +1,7 @@
 /** Where the time of a start or stop went: the waterfalls of the RPC Trace as SVG. */
 import { call } from './api.js';
 import { h, s } from './dom.js';
-import { clockText, msOf } from './format.js';
+import { clockText, msOf, spanText } from './format.js';
 
 const ROW = 17;
 const INDENT = 12;
@@ -12,7 +12,7 @@ const FIGURE = 70;
 const LETTERS = 48;
 
 /**
- * The bars of an episode: {y, x, width, indent, label, kind, tone, title}, with x and width in pixels from the left of
+ * The bars of an episode: {y, x, width, indent, label, kind, tone, figure, title}, with x and width in pixels from the left of
  * the bars. Pure.
  */
 export function barsOf({ totalMs = 0, rows = [] }) {
@@ -29,9 +29,15 @@ export function barsOf({ totalMs = 0, rows = [] }) {
       label: text.length > most ? `${text.slice(0, most - 1)}…` : text,
       kind,
       tone: outcome === 'running' ? 'busy' : outcome === '' || outcome === 'ok' ? 'plain' : 'bad',
+      figure: figureOf(endMs - startMs),
       title: `${text}: ${(endMs - startMs).toFixed(1)} ms from ${startMs.toFixed(1)} ms on`,
     };
   });
+}
+
+/** Tenths of a millisecond count for a short step, and nothing below a second for a long one. */
+function figureOf(ms) {
+  return ms < 9.95 ? `${ms.toFixed(1)} ms` : spanText(ms);
 }
 
 function pictureOf(episode) {
@@ -53,6 +59,7 @@ function pictureOf(episode) {
         { class: `bar ${bar.kind} ${bar.tone}` },
         s('title', {}, bar.title),
         s('text', { x: bar.indent, y: bar.y + 12 }, bar.label),
+        s('text', { class: 'figure', x: width, y: bar.y + 12 }, bar.figure),
         s('rect', { x: NAMES + bar.x, y: bar.y + 3, width: bar.width, height: ROW - 6, rx: 2 }),
       ),
     ),
@@ -64,7 +71,7 @@ function episodeOf(episode) {
   return h(
     'figure',
     {},
-    h('figcaption', {}, `${title}: ${totalMs.toFixed(1)} ms from ${clockText(msOf(startNs))}`),
+    h('figcaption', {}, `${title}: ${figureOf(totalMs)} from ${clockText(msOf(startNs))}`),
     h('div', { class: 'frame', tabindex: 0 }, pictureOf(episode)),
   );
 }

@@ -98,17 +98,24 @@ describePods('the daemon', () => {
   });
 
   test('F83: a second daemon on the same root ends, names the pid of the first and touches nothing', async () => {
-    const files = readdirSync(world.instance.root).toSorted();
-    const ended = await startBeside(
-      '--state',
-      join(world.instance.directory, 'state2'),
-      '--socket',
-      join(world.instance.directory, 'cri2.sock'),
-    );
-    expect(ended.code).toBe(1);
-    expect(ended.stderr).toContain(`held by process ${world.instance.pid()}`);
-    secondDaemon.happened();
-    expect(readdirSync(world.instance.root).toSorted()).toEqual(files);
+    const first = world.instance.pid();
+    // the first one makes files of its own at any time
+    process.kill(first, 'SIGSTOP');
+    try {
+      const files = readdirSync(world.instance.root).toSorted();
+      const ended = await startBeside(
+        '--state',
+        join(world.instance.directory, 'state2'),
+        '--socket',
+        join(world.instance.directory, 'cri2.sock'),
+      );
+      expect(ended.code, ended.stderr).toBe(1);
+      expect(ended.stderr).toContain(`held by process ${first}`);
+      secondDaemon.happened();
+      expect(readdirSync(world.instance.root).toSorted()).toEqual(files);
+    } finally {
+      process.kill(first, 'SIGCONT');
+    }
     expect(await crictl.ok('version')).toContain('troupe');
   });
 

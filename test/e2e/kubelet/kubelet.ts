@@ -114,7 +114,7 @@ export async function hierarchies(): Promise<string[]> {
  * A cgroup with all controllers for itself and its children. On v2 the root passes on those that somebody has asked it
  * for (cgroup-v2.rst, "Enabling and Disabling"): systemd only those that its own units need.
  */
-async function makeCgroupRoot(hierarchy: string, name: string): Promise<void> {
+export async function makeCgroupRoot(hierarchy: string, name: string): Promise<void> {
   const directory = join(hierarchy, name);
   const controllers = await readFile(join(hierarchy, 'cgroup.controllers'), 'utf8').catch(() => '');
   const enable = async (parent: string): Promise<void> => {

@@ -70,16 +70,19 @@ const root = async (): Promise<string> =>
 export class CleanSystem {
   readonly #init: ChildProcess;
   readonly #directory: string;
-  readonly #pid: number;
+  /** Of its first process, as this machine counts. */
+  readonly pid: number;
   readonly #servers = new Map<string, ChildProcess>();
   /** What only the cgroups of this system have in their names. */
   readonly tag: string;
+  static #made = 0;
 
   private constructor(init: ChildProcess, directory: string, pid: number) {
     this.#init = init;
     this.#directory = directory;
-    this.#pid = pid;
-    this.tag = `trpkg${process.pid}`;
+    this.pid = pid;
+    CleanSystem.#made += 1;
+    this.tag = `trpkg${process.pid}n${CleanSystem.#made}n`;
   }
 
   /** @param packages a directory, which is /packages there */
@@ -106,7 +109,7 @@ export class CleanSystem {
   #enter(argv: readonly string[]): readonly string[] {
     const spaces = ['--mount', '--pid', '--net', '--uts', '--ipc', '--root', '--wd'];
     const clean = ['env', '--ignore-environment', `PATH=${PATH}`, 'HOME=/root', 'LC_ALL=C'];
-    return ['nsenter', '--target', String(this.#pid), ...spaces, ...clean, ...argv];
+    return ['nsenter', '--target', String(this.pid), ...spaces, ...clean, ...argv];
   }
 
   async run(...argv: readonly string[]): Promise<Ended> {
@@ -171,7 +174,7 @@ export class CleanSystem {
     await ended;
     for (const child of this.#servers.values()) child.kill('SIGKILL');
     await eventually('the end of the clean system', async () =>
-      (await readFile(`/proc/${this.#pid}/stat`, 'utf8').catch(() => '')) === '' ? true : undefined,
+      (await readFile(`/proc/${this.pid}/stat`, 'utf8').catch(() => '')) === '' ? true : undefined,
     );
     await sweepMachine([this.tag]);
     await rm(this.#directory, { recursive: true, force: true });

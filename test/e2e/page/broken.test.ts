@@ -232,6 +232,10 @@ unless(describe, missing.length > 0 ? `needs ${missing.join(', ')}` : '')('a bro
     await seen('.answer', 'Killed: it did not exit on SIGTERM within its grace period (exit code 137)');
     expect(await isSeen(page, '.exit-card')).toBe(true);
     await picture(page, 'killed-after-grace.png');
+    await page.value("document.querySelector('details.trace').open = true");
+    await page.until("document.querySelectorAll('.waterfall .bar').length > 5");
+    await page.value("document.querySelector('details.trace').scrollIntoView()");
+    await picture(page, 'waterfall.png');
     await cri.runtime.removePodSandbox({ podSandboxId: id });
   });
 

@@ -4,6 +4,8 @@ import { crc32, deflateSync, inflateSync } from 'node:zlib';
 /** Bytes of the signature, and of a chunk without its data: length, type, CRC. */
 const [SIGNATURE, FRAME] = [8, 12];
 const COLOURS = 256;
+/** Of these, colours that are far from the frequent ones, such as that of a dot: pixels that they have at least. */
+const [FAR_COLOURS, FAR_PIXELS] = [16, 16];
 
 /** The same picture with its most frequent colours; every other one becomes the nearest of them. */
 export function smallerPng(png: Buffer): Buffer {
@@ -15,10 +17,7 @@ export function smallerPng(png: Buffer): Buffer {
     colours[at] = colour;
     counts.set(colour, (counts.get(colour) ?? 0) + 1);
   }
-  const palette = [...counts]
-    .toSorted(([, one], [, other]) => other - one)
-    .slice(0, COLOURS)
-    .map(([colour]) => colour);
+  const palette = paletteOf(counts);
   const index = new Map([...counts.keys()].map((colour) => [colour, nearest(palette, colour)] as const));
   const rows = Buffer.alloc((width + 1) * height);
   for (let at = 0; at < colours.length; at += 1)
@@ -38,13 +37,29 @@ export function smallerPng(png: Buffer): Buffer {
   ]);
 }
 
+function paletteOf(counts: ReadonlyMap<number, number>): readonly number[] {
+  const byCount = [...counts].toSorted(([, one], [, other]) => other - one);
+  const palette = byCount.slice(0, COLOURS - FAR_COLOURS).map(([colour]) => colour);
+  const rest = byCount.slice(COLOURS - FAR_COLOURS).filter(([, count]) => count >= FAR_PIXELS);
+  const lost = ([colour]: readonly [number, number]): number =>
+    farness(colour, palette[nearest(palette, colour)] ?? 0);
+  while (rest.length > 0 && palette.length < COLOURS) {
+    const worst = rest.reduce((one, other) => (lost(other) > lost(one) ? other : one));
+    palette.push(...rest.splice(rest.indexOf(worst), 1).map(([colour]) => colour));
+  }
+  return palette;
+}
+
 function nearest(palette: readonly number[], colour: number): number {
-  const far = (other: number): number =>
-    [16, 8, 0].reduce((sum, shift) => sum + (((colour >> shift) & 255) - ((other >> shift) & 255)) ** 2, 0);
   let best = 0;
   for (let at = 0; at < palette.length; at += 1)
-    if (far(palette[at] ?? 0) < far(palette[best] ?? 0)) best = at;
+    if (farness(colour, palette[at] ?? 0) < farness(colour, palette[best] ?? 0)) best = at;
   return best;
+}
+
+/** Square of the distance of two colours. */
+function farness(one: number, other: number): number {
+  return [16, 8, 0].reduce((sum, shift) => sum + (((one >> shift) & 255) - ((other >> shift) & 255)) ** 2, 0);
 }
 
 function chunk(type: string, data: Buffer): Buffer {

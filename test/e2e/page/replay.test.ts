@@ -10,6 +10,7 @@ import { startWeb } from '../../../src/introspection/web-server.ts';
 import { sandbox, stage, wallClock } from '../../unit/introspection/stage.ts';
 import { chromium, openBrowser } from './browser.ts';
 import type { Browser } from './browser.ts';
+import { picture, WINDOW } from './picture.ts';
 
 unless(describe, chromium === undefined ? 'needs Chromium' : '')('the page over a recording', () => {
   let web: WebServer;
@@ -25,7 +26,7 @@ unless(describe, chromium === undefined ? 'needs Chromium' : '')('the page over 
       recording: recordingOf(entries()),
     });
     browser = await openBrowser();
-    await browser.page.size(1280, 860);
+    await browser.page.size(WINDOW.width, WINDOW.height);
     await browser.page.open(web.url);
     await browser.page.until("document.querySelectorAll('#actors button').length > 0");
   });
@@ -52,6 +53,7 @@ unless(describe, chromium === undefined ? 'needs Chromium' : '')('the page over 
       await page.value("document.getElementById('after').click()");
     }
     expect(seen.size).toBeGreaterThan(3);
+    await picture(page, 'replay.png');
     expect(await page.value<number>("document.querySelectorAll('#events li').length")).toBeGreaterThan(3);
   });
 

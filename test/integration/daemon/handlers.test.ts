@@ -1,6 +1,14 @@
 // Runtime handlers come and go by SIGHUP: what is listed, what a pod gets, and pods whose handler is gone.
 import { Code } from '@connectrpc/connect';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
@@ -9,10 +17,11 @@ import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
 import { unless, lacking } from '../../support/skips/unless.ts';
 
 const RUNC = '/usr/sbin/runc';
+const MONITOR = '/usr/bin/conmon';
 const isHere = existsSync(RUNC);
 if (!isHere) console.log(`skipped: ${RUNC} is not installed`);
 
-unless(describe, lacking(RUNC))('handlers by reload', () => {
+unless(describe, lacking(RUNC, MONITOR))('handlers by reload', () => {
   let world: World;
   let dropIn: string;
   let runtime: string;
@@ -141,6 +150,32 @@ unless(describe, lacking(RUNC))('handlers by reload', () => {
     expect((await world.client.runtime.listPodSandbox({})).items).toEqual([]);
   });
 
+  it('the next container gets the monitor of a reload, and one that runs keeps its own', async () => {
+    const copy = join(world.instance.root, 'monitor-copy');
+    copyFileSync(MONITOR, copy);
+    const monitorsOf = (containerId: string): readonly string[] =>
+      readdirSync('/proc')
+        .filter((pid) => /^\d+$/u.test(pid))
+        .map((pid) => commandOf(pid).split('\0'))
+        .filter((argv) => argv.includes('--exit-dir') && argv.includes(containerId))
+        .map(([program = '']) => program);
+    const start = async (name: string) => {
+      const pod = await makePod(world, name, { command: untilTermed(4) });
+      await world.client.runtime.startContainer({ containerId: pod.containerId });
+      return pod;
+    };
+    const before = await start('monitor-before');
+    await reload(`[runtime]\nmonitor = "${copy}"\n`);
+    const after = await start('monitor-after');
+    expect([monitorsOf(before.containerId), monitorsOf(after.containerId)]).toEqual([[MONITOR], [copy]]);
+    await reload('[runtime]\nmonitor = "/nowhere/conmon"\n');
+    const { info } = await world.client.runtime.status({ verbose: true });
+    expect(info['handlers']).toContain('find /nowhere/conmon (monitor of runtime handler runc)');
+    // with its records, not with the configuration
+    for (const { sandboxId } of [before, after]) await removePod(world, sandboxId);
+    await reload('');
+  });
+
   it('a pod of the default handler keeps it when the default changes', async () => {
     const { sandboxId, containerId } = await makePod(world, 'old', { command: untilTermed(2) });
     await world.client.runtime.startContainer({ containerId });
@@ -155,3 +190,12 @@ unless(describe, lacking(RUNC))('handlers by reload', () => {
     await reload('');
   });
 });
+
+/** The command line of a process; empty for one that has ended. */
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
+}

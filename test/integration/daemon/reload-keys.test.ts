@@ -27,9 +27,11 @@ const ELSEWHERE = [
   'images.parallel_downloads',
   'images.parallel_downloads_per_registry',
   // integration/daemon/handlers.test.ts, auto-handler.test.ts
+  'runtime.monitor',
   'runtime.default_handler',
   'runtime.handlers',
   // integration/daemon/reload-metrics.test.ts, unit/daemon/wiring/spans.test.ts
+  'introspection.http_address',
   'introspection.metrics',
   'metrics.address',
   'metrics.tls_cert',

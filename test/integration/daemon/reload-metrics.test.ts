@@ -1,5 +1,5 @@
-// A daemon whose metrics and traces are configured by a reload: the listener over TLS, and a collector.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+// A daemon whose page, metrics and traces are configured by a reload: the listener over TLS, and a collector.
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { request } from 'node:https';
@@ -11,7 +11,7 @@ import { selfSigned } from '../../support/registry/certificates.ts';
 import { notRoot, unless } from '../../support/skips/unless.ts';
 import { closeWorld, hostOnlyWorld } from './pod.ts';
 
-unless(describe, notRoot())('metrics and traces that a reload configures', () => {
+unless(describe, notRoot())('page, metrics and traces that a reload configures', () => {
   let world: World;
   let dropIn: string;
   const client = selfSigned(['DNS:prometheus']);
@@ -111,5 +111,34 @@ tls_client_ca = "${at('clients.crt')}"\n[tracing]\nendpoint = "${endpoint}"\nhea
         () => true,
       ),
     );
+  });
+
+  it('the page begins and ends with its address, and Status says where it is', async () => {
+    const origins = async (): Promise<readonly string[]> =>
+      [...(await world.instance.log()).matchAll(/"page":"(http:[^"]+)"/gu)].map(([, origin = '']) => origin);
+    const loads = (origin: string): Promise<boolean> =>
+      fetch(origin).then(
+        ({ status }) => status === 200,
+        () => false,
+      );
+    expect(await origins()).toEqual([]);
+    writeFileSync(dropIn, '[introspection]\nhttp_address = "127.0.0.1:0"\n');
+    process.kill(world.instance.pid(), 'SIGHUP');
+    const first = await eventually('the page', async () => (await origins())[0]);
+    expect(await loads(first)).toBe(true);
+    const token = readFileSync(join(world.instance.state, 'introspection.token'), 'utf8').trim();
+    const asked = await fetch(`${first}/introspection.v1.Introspection/Status`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+      body: '{}',
+    });
+    expect(await asked.json()).toMatchObject({ pageOrigin: first });
+    writeFileSync(dropIn, '[introspection]\nhttp_address = "127.0.0.2:0"\n');
+    process.kill(world.instance.pid(), 'SIGHUP');
+    const second = await eventually('the page elsewhere', async () => (await origins())[1]);
+    expect([await loads(first), await loads(second)]).toEqual([false, true]);
+    rmSync(dropIn);
+    process.kill(world.instance.pid(), 'SIGHUP');
+    await eventually('the end of the page', async () => !(await loads(second)));
   });
 });

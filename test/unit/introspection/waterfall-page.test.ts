@@ -8,6 +8,7 @@ interface Bar {
   readonly y: number;
   readonly label: string;
   readonly tone: string;
+  readonly figure: string;
 }
 
 const page = join(import.meta.dirname, '../../../src/introspection/page/waterfall.js');
@@ -35,6 +36,7 @@ test('bars begin and end in proportion to their times, and are never invisible',
   expect(client?.width).toBe((call?.width ?? 0) / 2);
   expect(effect).toMatchObject({ width: 1, label: 'pod: recordReady [disk, failed]', tone: 'bad' });
   expect(bars.map(({ label }) => label).slice(0, 2)).toEqual(['RunPodSandbox', 'the client waits']);
+  expect(bars.map(({ figure }) => figure)).toEqual(['50 ms', '25 ms', '0.0 ms']);
   expect(new Set(bars.map(({ y }) => y)).size).toBe(3);
 });
 

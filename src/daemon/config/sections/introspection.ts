@@ -30,7 +30,7 @@ export const introspectionRule: ConfigKey = {
   is: 'table',
   keys: {
     socket: { ...optionalSocketRule, reload: false },
-    http_address: { is: 'judged', judge: judgeAddress, reload: false },
+    http_address: { is: 'judged', judge: judgeAddress, reload: true },
     metrics: { is: 'oneOf', values: ['token', 'open'], reload: true },
   },
 };

@@ -97,7 +97,7 @@ export const runtimeRule: ConfigKey = {
   is: 'table',
   keys: {
     default_handler: { is: 'text', reload: true },
-    monitor: { ...programRule, reload: false },
+    monitor: { ...programRule, reload: true },
     handlers: { is: 'named', each: handlerRules, name: /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u, reload: true },
     rlimits: {
       is: 'named',

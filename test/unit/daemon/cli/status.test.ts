@@ -56,6 +56,12 @@ const linesOf = (more: object, others: object = {}): readonly string[] =>
   );
 
 describe('status', () => {
+  it('counts one pod as one', () => {
+    expect(linesOf({ sandboxes: 1, containers: 2, images: 1 })).toContain(
+      'alive       1 pod, 2 containers, 0 pulls, 1 image',
+    );
+  });
+
   it('shows network with file, handlers in a line each, files, disks and page', () => {
     expect(linesOf({})).toEqual([
       'troupe      1.2.3, pid 42, up 90s, 64.0 MiB of memory',

@@ -10,7 +10,7 @@ import { silentLog } from '../../../../src/base/log.ts';
 import { launchLimits } from '../../../../src/daemon/bounds.ts';
 import { defaultConfig } from '../../../../src/daemon/config/config-schema.ts';
 import type { Config } from '../../../../src/daemon/config/config-schema.ts';
-import { MetricsListener } from '../../../../src/daemon/wiring/metrics.ts';
+import { metricsListener } from '../../../../src/daemon/wiring/metrics.ts';
 import { realRandom } from '../../../../src/host/clock/random.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 import { until } from '../../../support/eventually.ts';
@@ -35,7 +35,7 @@ function listening(metrics: Partial<Config['metrics']>, access = 'open') {
     metrics: { ...defaultConfig.metrics, ...part },
   });
   const config = configOf(metrics);
-  const listener = new MetricsListener(config, parts, () => config);
+  const listener = metricsListener(config, parts, () => config);
   onTestFinished(() => listener.close());
   return { listener, clock, conditions, ports, configOf };
 }

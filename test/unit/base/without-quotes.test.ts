@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { withoutQuotes } from '../../../../src/daemon/cli/bundle-texts.ts';
+import { withoutQuotes } from '../../../src/base/without-quotes.ts';
 
 it('S91: words of programs end before what they quote; other texts stay', () => {
   const actors = [

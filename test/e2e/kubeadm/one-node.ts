@@ -1,0 +1,96 @@
+// docs/on-a-single-node.md: a kubelet alone, then kubeadm.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkout } from '../../support/tools/cache.ts';
+import { IMAGE } from '../packages/archive.ts';
+import { same } from '../support/parts.ts';
+import { type CleanNode, withLongWaits, TROUPE } from './clean-node.ts';
+
+const MANIFEST = '/etc/kubernetes/manifests/hello.yaml';
+
+/** The page's pod, of an image that is present. */
+async function podOfThePage(): Promise<string> {
+  const page = await readFile(join(checkout, 'docs/on-a-single-node.md'), 'utf8');
+  const pod = /^```yaml\n(.*?)^```/msu.exec(page)?.[1] ?? '';
+  return pod.replace('docker.io/library/busybox', `${IMAGE}\n      imagePullPolicy: Never`);
+}
+
+export async function kubeletAlone(node: CleanNode): Promise<string> {
+  const { system } = node;
+  await node.startKubeletAlone();
+  await system.write(MANIFEST, await podOfThePage());
+  const pod = `hello-${node.name}`;
+  const words = (): Promise<string> => system.ok(TROUPE, 'logs', pod);
+  await node.until('the output of the page’s pod', async () => /\d\d:\d\d:\d\d/u.test(await words()));
+  same('exec', await system.ok(TROUPE, 'exec', pod, '--', 'echo', 'in it'), 'in it');
+  await system.write(MANIFEST, (await podOfThePage()).replace('date;', 'echo changed;'));
+  await node.until('the changed pod', async () => (await words()).startsWith('changed'));
+  await system.ok('rm', MANIFEST);
+  await node.until('no pod', async () => (await node.crictl.pods()).length === 0);
+  await system.stop('kubelet');
+  await system.ok('sh', '-c', 'rm -rf /var/lib/kubelet/* /etc/kubernetes/kubelet.yaml');
+  return 'started, replaced and ended by its file';
+}
+
+/** A configuration of `kubeadm init` with the machine's address, and without the addons, whose images are not there. */
+export const initHere = (text: string, address: string): string =>
+  withLongWaits(text)
+    .replace(/^nodeRegistration:/mu, `localAPIEndpoint:\n  advertiseAddress: ${address}\nnodeRegistration:`)
+    .replace(/^kind: ClusterConfiguration$/mu, '$&\nproxy:\n  disabled: true\ndns:\n  disabled: true');
+
+export async function initAlone(node: CleanNode): Promise<string> {
+  const images = await node.importForKubeadm();
+  await node.kubeadm('init', initHere(await node.fileHere('single-node/kubeadm.yaml'), node.address));
+  return `${images} images were present; no warning about the runtime`;
+}
+
+export async function untilReady(control: CleanNode, name: string): Promise<string> {
+  const status = '.status.conditions[?(@.type=="Ready")].status';
+  await control.until(
+    `${name} is Ready`,
+    async () => (await control.field(`node ${name}`, status)) === 'True',
+  );
+  const runtime = await control.field(`node ${name}`, '.status.nodeInfo.containerRuntimeVersion');
+  if (!runtime.startsWith('troupe://')) throw new Error(`the runtime of ${name} is ${runtime}`);
+  return `${runtime}, range ${await control.field(`node ${name}`, '.spec.podCIDR')}`;
+}
+
+/** Runs a pod and answers its address, which must be of its node's range. */
+export async function runPod(
+  control: CleanNode,
+  name: string,
+  script: string,
+  ...more: readonly string[]
+): Promise<string> {
+  // the service account is made a moment after the namespace
+  await control.until(
+    'a service account',
+    async () => (await control.field('serviceaccount default', '.metadata.name')) !== '',
+  );
+  const image = ['--image', IMAGE, '--image-pull-policy', 'Never'];
+  await control.kubectl('run', name, ...image, ...more, '--command', '--', 'sh', '-c', script);
+  await control.until(
+    `pod ${name} runs`,
+    async () => (await control.field(`pod ${name}`, '.status.phase')) === 'Running',
+  );
+  const address = await control.field(`pod ${name}`, '.status.podIP');
+  const range = await control.field(
+    `node ${await control.field(`pod ${name}`, '.spec.nodeName')}`,
+    '.spec.podCIDR',
+  );
+  if (!address.startsWith(range.replace(/\.0\/24$/u, '.'))) throw new Error(`${address} is not of ${range}`);
+  return address;
+}
+
+export async function ordinaryPod(node: CleanNode): Promise<string> {
+  const address = await runPod(node, 'own', 'echo hello; sleep 1000000');
+  await node.until('its log', async () => (await node.kubectl('logs', 'own')) === 'hello');
+  same('kubectl exec', await node.kubectl('exec', 'own', '--', 'echo', 'in it'), 'in it');
+  return address;
+}
+
+export async function resetAlone(node: CleanNode): Promise<string> {
+  const pods = await node.reset();
+  const check = await node.system.ok(TROUPE, 'check', '--now');
+  return `${pods} pods removed; troupe check: ${check.split('\n')[0] ?? ''}`;
+}
