@@ -253,7 +253,7 @@ unless(it, notRoot())('names the threads of a daemon whose event loop stands sti
   expect(stderr).toMatch(/has written none for 15 s\n {2}its event loop was stopped by a signal\n/u);
 });
 
-unless(it, notRoot())(
+unless(it, notRoot() || lacking('/usr/bin/flock'))(
   'sends nothing to a process that the signal would end, and says when none runs',
   async () => {
     const instance = await instanceOf();
