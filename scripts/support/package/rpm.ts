@@ -54,6 +54,7 @@ const specOf = (entries: readonly PackedEntry[], version: string, license: strin
     'Requires: conmon',
     'Recommends: containernetworking-plugins',
     'Recommends: (nftables or iptables)',
+    'Recommends: iproute',
     'Suggests: crun',
     'Suggests: fuse-overlayfs',
     'Suggests: criu',
