@@ -47,7 +47,7 @@ const specOf = (entries: readonly PackedEntry[], version: string, license: strin
     'Group: System Environment/Daemons',
     // its reader of ELF files would ask for Node's libraries by symbols that no distribution for arm64 is asked here
     'AutoReqProv: no',
-    'Requires: glibc >= 2.28',
+    'Requires: glibc >= 2.34',
     'Requires: libstdc++',
     'Requires: libgcc',
     'Requires: (runc or crun)',
