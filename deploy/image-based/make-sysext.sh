@@ -33,7 +33,8 @@ done
 printf '[Unit]\nUpholds=troupe.service\n' >"$new/usr/lib/systemd/system/multi-user.target.d/10-troupe.conf"
 # Of any distribution: it brings its Node, and needs of the host glibc alone. The last key makes systemd read its units
 # again after the merge (systemd 255).
-printf 'ID=_any\nARCHITECTURE=%s\nEXTENSION_RELOAD_MANAGER=1\n' "$architecture" >"$new/usr/lib/extension-release.d/extension-release.$name"
+release=$new/usr/lib/extension-release.d/extension-release.$name
+printf 'ID=_any\nARCHITECTURE=%s\nEXTENSION_RELOAD_MANAGER=1\n' "$architecture" >"$release"
 
 # The old one stays until the next run: the daemon runs from it until it is restarted.
 if [ -e "$target" ]; then mv "$target" "$old"; fi

@@ -48,6 +48,18 @@ describe('dependencies', () => {
     expect(lines).toHaveLength(all.length);
   });
 
+  it('the glibc that a start asks for is that of packages and documents', () => {
+    const least = /older than ([\d.]+)/u.exec(textOf('src/host/ffi/check.ts'))?.[1];
+    expect(least).toMatch(/^2\.\d+$/u);
+    for (const [file, line] of [
+      ['README.md', /^\| C library \| glibc ([\d.]+)/mu],
+      ['docs/install.md', /^\| C library \| glibc ([\d.]+)/mu],
+      ['scripts/support/package/deb.ts', /libc6 \(>= ([\d.]+)\)/u],
+      ['scripts/support/package/rpm.ts', /Requires: glibc >= ([\d.]+)/u],
+    ] as const)
+      expect([file, line.exec(textOf(file))?.[1]]).toEqual([file, least]);
+  });
+
   it('are pinned exactly, the types of Node excepted', () => {
     const loose = Object.entries({
       ...manifest.dependencies,

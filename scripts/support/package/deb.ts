@@ -12,10 +12,12 @@ import { GZIP_LEVEL } from './tarball.ts';
 
 const SCRIPTS = ['preinst', 'postinst', 'prerm', 'postrm'];
 
-/** glibc as Node asks for it; the monitor and a runtime without which no container runs. */
-const DEPENDS = 'libc6 (>= 2.28), libstdc++6 (>= 8), libgcc-s1 | libgcc1, runc | crun, conmon';
+/**
+ * glibc as the start asks for it (src/host/ffi/check.ts); the monitor and a runtime without which no container runs.
+ */
+const DEPENDS = 'libc6 (>= 2.34), libstdc++6 (>= 8), libgcc-s1 | libgcc1, runc | crun, conmon';
 /** A cluster's network often brings plugins of its own. */
-const RECOMMENDS = 'containernetworking-plugins, nftables | iptables';
+const RECOMMENDS = 'containernetworking-plugins, nftables | iptables, iproute2';
 const SUGGESTS = 'crun, fuse-overlayfs, criu, iptables';
 
 const control = (architecture: Architecture, version: string, kib: number): string =>

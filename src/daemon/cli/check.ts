@@ -17,7 +17,7 @@ import { judge } from './judge.ts';
 import type { NodeEvidence } from './judge.ts';
 import { inspectNode } from './place.ts';
 import type { Inspection } from './place.ts';
-import { fit } from './text.ts';
+import { amount, fit } from './text.ts';
 import { nameOfLeak, takeAway } from './take-away.ts';
 import type { TakenLeak } from './take-away.ts';
 
@@ -190,7 +190,12 @@ function report(
 
 function summary(findings: readonly Finding[], isRunning: boolean, { records }: Inspection): string {
   const { sandboxes, containers, images } = records.ledger;
-  const size = `${sandboxes.size} pods, ${containers.size} containers, ${images.size} images on record; the daemon is ${isRunning ? 'running' : 'stopped'}`;
+  const counts = [
+    amount(sandboxes.size, 'pod'),
+    amount(containers.size, 'container'),
+    amount(images.size, 'image'),
+  ];
+  const size = `${counts.join(', ')} on record; the daemon is ${isRunning ? 'running' : 'stopped'}`;
   if (findings.length === 0) return `clean: ${size}`;
   const fixable = findings.filter(({ leak }) => leak !== undefined).length;
   return `${findings.length} ${findings.length === 1 ? 'finding' : 'findings'}, ${fixable} that --repair can remove: ${size}`;

@@ -14,7 +14,7 @@ import { ownUseOf } from './own-use.ts';
 import type { OwnUse } from './own-use.ts';
 import { refusedStart } from './refused-start.ts';
 import type { Screen } from './screen.ts';
-import { age, bytes } from './text.ts';
+import { age, amount, bytes } from './text.ts';
 
 /** Exits with 1 if the daemon is not ready. */
 export async function status(command: Command): Promise<number> {
@@ -169,11 +169,6 @@ export async function config(command: Command): Promise<number> {
   if (json) writeJson(screen, inEffect);
   else screen.block(stringify(inEffect).trimEnd());
   return EXIT.ok;
-}
-
-/** `1 pod`, `3 pods`. */
-function amount(count: number, word: string): string {
-  return `${count} ${word}${count === 1 ? '' : 's'}`;
 }
 
 async function effective(command: Command): Promise<object> {

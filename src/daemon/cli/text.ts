@@ -30,6 +30,11 @@ export function dateAndTime(ns: bigint): string {
   return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${timeOfDay(ns)}`;
 }
 
+/** `1 pod`, `3 pods`. */
+export function amount(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? '' : 's'}`;
+}
+
 /** The first digits of an id, as crictl shows them; shorter words as they are. */
 export function shortId(id: string): string {
   return /^[0-9a-f]{64}$/u.test(id) ? id.slice(0, 13) : id;

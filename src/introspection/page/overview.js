@@ -3,6 +3,7 @@ import { h } from './dom.js';
 import { bytesText, countText, msOf, shortId, spanText } from './format.js';
 import { failureText, waitText } from './model.js';
 import { TROUBLES } from './trouble.js';
+import { slowestSection } from './waterfall.js';
 
 /** Entries of a card. */
 const SHOWN = 5;
@@ -19,6 +20,8 @@ export function overviewParts(at, go) {
     ['disks', at.facts?.disks ?? [], disksCard],
     ['pulls', pullsOf(at.model), pullsCard],
     ['starts', startsOf(at.model), startsCard],
+    // drawn once: it asks when it is opened
+    ['slowest', '', () => [slowestSection()]],
   ];
   return [
     ['sentence', [nodeSentence(at), nodeTone(at)], sentencePart],

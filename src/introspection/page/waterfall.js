@@ -76,18 +76,62 @@ function episodeOf(episode) {
   );
 }
 
-/** A section that asks for the actor's waterfalls when it is opened. */
-export function traceSection(address) {
+/** Names whose slowest call or effect is listed. */
+const SLOWEST = 12;
+
+/** The slowest call or effect of each name, the slowest first, of an answer that lists several of each. Pure. */
+export function slowestOf(all) {
+  const worst = new Map();
+  for (const one of all) {
+    const key = `${one.kind} ${one.name}`;
+    if ((one.ms ?? 0) > (worst.get(key)?.ms ?? -1)) worst.set(key, one);
+  }
+  return [...worst.values()].toSorted((one, other) => (other.ms ?? 0) - (one.ms ?? 0)).slice(0, SLOWEST);
+}
+
+function slowestList(all) {
+  const rows = slowestOf(all);
+  if (rows.length === 0) return h('p', { class: 'hint' }, 'Nothing was recorded in the last hour.');
+  return h(
+    'ul',
+    { class: 'entries' },
+    rows.map(({ name, title = '', startNs, ms = 0, outcome = '' }) =>
+      h(
+        'li',
+        { 'data-tone': outcome === '' || outcome === 'ok' || outcome === 'OK' ? undefined : 'bad' },
+        h('span', {}, name),
+        h('span', { class: 'side' }, `${figureOf(ms)} at ${clockText(msOf(startNs)).slice(0, 8)}`),
+        h('span', { class: 'text' }, title),
+      ),
+    ),
+  );
+}
+
+/** A section that asks when it is opened: the daemon reads what the last hour left on its disk. */
+function askedSection(title, question, build) {
   const body = h('div', {}, 'loading…');
-  const section = h('details', { class: 'part trace' }, h('summary', {}, 'Where the time went'), body);
+  const section = h('details', { class: 'part trace' }, h('summary', {}, title), body);
   section.addEventListener('toggle', async () => {
     if (!section.open) return;
     try {
-      const { episodes = [] } = await call('Trace', { query: address });
-      body.replaceChildren(...episodes.map(episodeOf).reverse());
+      body.replaceChildren(...build(await call('Trace', question)));
     } catch (error) {
       body.replaceChildren(h('p', { class: 'hint' }, error.message));
     }
   });
   return section;
+}
+
+/** The actor's waterfalls, the newest first. */
+export function traceSection(address) {
+  return askedSection('Where the time went', { query: address }, ({ episodes = [] }) =>
+    episodes.map(episodeOf).reverse(),
+  );
+}
+
+/** The slowest calls and effects of the last hour, by name. */
+export function slowestSection() {
+  return askedSection('Slowest of the last hour', { slowest: true }, ({ slowest = [] }) => [
+    slowestList(slowest),
+  ]);
 }

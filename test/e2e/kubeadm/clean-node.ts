@@ -97,8 +97,15 @@ export class CleanNode {
   }
 
   /** ip(8) of this machine, in the network of the node. */
-  async ip(words: string): Promise<void> {
-    await runOrThrow(['nsenter', '--target', String(this.system.pid), '--net', 'ip', ...words.split(' ')]);
+  async ip(words: string): Promise<string> {
+    return await runOrThrow([
+      'nsenter',
+      '--target',
+      String(this.system.pid),
+      '--net',
+      'ip',
+      ...words.split(' '),
+    ]);
   }
 
   /** A link with the node's address and a default route, which kubeadm and the kubelet search. */

@@ -1,6 +1,7 @@
 // docs/on-a-single-node.md: a kubelet alone, then kubeadm.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { POD_CIDR_FILE } from '../../../src/network/pod-cidr.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { IMAGE } from '../packages/archive.ts';
 import { same } from '../support/parts.ts';
@@ -52,7 +53,11 @@ export async function untilReady(control: CleanNode, name: string): Promise<stri
   );
   const runtime = await control.field(`node ${name}`, '.status.nodeInfo.containerRuntimeVersion');
   if (!runtime.startsWith('troupe://')) throw new Error(`the runtime of ${name} is ${runtime}`);
-  return `${runtime}, range ${await control.field(`node ${name}`, '.spec.podCIDR')}`;
+  const range = await control.until(
+    `a range of addresses for ${name}`,
+    async () => (await control.field(`node ${name}`, '.spec.podCIDR')) || undefined,
+  );
+  return `${runtime}, range ${range}`;
 }
 
 /** Runs a pod and answers its address, which must be of its node's range. */
@@ -82,11 +87,18 @@ export async function runPod(
   return address;
 }
 
+/** The bridge has the range that the controller manager has given the node: the kubelet passes it on. */
 export async function ordinaryPod(node: CleanNode): Promise<string> {
+  const range = await node.field(`node ${node.name}`, '.spec.podCIDR');
+  const inUse = ['head', '-n', '1', `/run/troupe/${POD_CIDR_FILE}`];
+  await node.until(`troupe uses ${range}`, async () => (await node.system.ok(...inUse)) === range);
   const address = await runPod(node, 'own', 'echo hello; sleep 1000000');
   await node.until('its log', async () => (await node.kubectl('logs', 'own')) === 'hello');
+  const bridge = range.replace(/\.0\//u, '.1/');
+  const addresses = await node.ip('-o -4 address show dev troupe0');
+  if (!addresses.includes(` ${bridge} `)) throw new Error(`the bridge has ${addresses}, not ${bridge}`);
   same('kubectl exec', await node.kubectl('exec', 'own', '--', 'echo', 'in it'), 'in it');
-  return address;
+  return `${address}; the bridge has ${bridge}`;
 }
 
 export async function resetAlone(node: CleanNode): Promise<string> {

@@ -13,13 +13,22 @@ import { cached, cacheDirectory } from '../../support/tools/cache.ts';
 import { debianTree } from '../../vm/trees.ts';
 
 /** Counted up when the list of packages changes; a package's new version is not worth another root. */
-const RECIPE = 1;
+const RECIPE = 2;
 const RELEASE = 'bookworm';
 /**
  * What troupe depends on and recommends, the runtime that it stands beside, and the other manager of packages. No
  * systemd: a fake records calls.
  */
-const PACKAGES = ['runc', 'conmon', 'containernetworking-plugins', 'iptables', 'containerd', 'mount', 'rpm'];
+const PACKAGES = [
+  'runc',
+  'conmon',
+  'containernetworking-plugins',
+  'iptables',
+  'iproute2',
+  'containerd',
+  'mount',
+  'rpm',
+];
 /** Of the fake systemctl, for which every service is enabled and inactive. */
 const CALLS = '/var/log/systemctl';
 const SYSTEMCTL = `#!/bin/sh

@@ -236,6 +236,17 @@ unless(describe, missing.length > 0 ? `needs ${missing.join(', ')}` : '')('a bro
     await page.until("document.querySelectorAll('.waterfall .bar').length > 5");
     await page.value("document.querySelector('details.trace').scrollIntoView()");
     await picture(page, 'waterfall.png');
+    await toNode();
+    await page.until("document.querySelector('.slowest details') !== null");
+    await page.value("document.querySelector('.slowest details').open = true");
+    await page.until("document.querySelector('.slowest li span')?.textContent !== undefined");
+    const names =
+      "[...document.querySelectorAll('.slowest li')].map((one) => one.firstElementChild.textContent)";
+    expect(await page.value(names)).toEqual(expect.arrayContaining(['StopContainer', 'addNetwork']));
+    await page.value("document.querySelector('.slowest').scrollIntoView()");
+    await picture(page, 'slowest.png');
+    await page.value("document.querySelector('.slowest details').open = false");
+    await page.value("document.getElementById('detail').scrollTop = 0");
     await cri.runtime.removePodSandbox({ podSandboxId: id });
   });
 

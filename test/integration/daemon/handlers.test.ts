@@ -14,7 +14,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
+import { run } from '../../support/run.ts';
 import { unless, lacking } from '../../support/skips/unless.ts';
+import { checkout } from '../../support/tools/cache.ts';
 
 const RUNC = '/usr/sbin/runc';
 const MONITOR = '/usr/bin/conmon';
@@ -100,11 +102,38 @@ unless(describe, lacking(RUNC, MONITOR))('handlers by reload', () => {
     expect(refused.message).toContain('runtime handler "absent" is not usable: find /nowhere/kata');
   });
 
+  it('a default handler whose program is gone makes CRI, troupe status and metrics say that alike', async () => {
+    const page = '[introspection]\nhttp_address = "127.0.0.1:0"\nmetrics = "open"\n';
+    const ask = async () => {
+      const { status } = await world.client.runtime.status({});
+      const { code, stdout } = await run([
+        join(checkout, 'bin/troupe'),
+        'status',
+        '--state',
+        world.instance.state,
+      ]);
+      const origin = [...(await world.instance.log()).matchAll(/"page":"(http:[^"]+)"/gu)].at(-1)?.[1] ?? '';
+      const metrics = await (await fetch(`${origin}/metrics`)).text();
+      return {
+        cri: status?.conditions.find(({ type }) => type === 'RuntimeReady')?.message,
+        troupe: /^runtime +(.+)$/mu.exec(stdout)?.[1],
+        code,
+        metrics: /^troupe_ready (\d)$/mu.exec(metrics)?.[1],
+      };
+    };
+    await reload(page);
+    expect(await ask()).toEqual({ cri: '', troupe: 'ready', code: 0, metrics: '1' });
+    await reload(`${page}[runtime.handlers.runc]\npath = "/nowhere/runc"\n`);
+    const reason = 'find /nowhere/runc (runtime handler runc): no executable /nowhere/runc';
+    expect(await ask()).toEqual({ cri: reason, troupe: `not ready: ${reason}`, code: 1, metrics: '0' });
+    await reload('');
+  });
+
   it('an invalid configuration changes nothing, and keys that need a restart are named', async () => {
     await reload('[runtime.handlers.third]\nflags = 1\n', 'reload configuration: failed');
-    expect(await handlerNames()).toEqual(['', 'absent', 'runc']);
+    expect(await handlerNames()).toEqual(['', 'runc']);
     await reload('[runtime]\ndefault_handler = "fourth"\n', 'reload configuration: failed');
-    expect(await handlerNames()).toEqual(['', 'absent', 'runc']);
+    expect(await handlerNames()).toEqual(['', 'runc']);
     await reload('[streaming]\nport = 1\n', 'changed keys take effect at the next start');
     expect(await world.instance.log()).toContain('"keys":["streaming.port"]');
     expect(await handlerNames()).toEqual(['', 'runc']);

@@ -123,7 +123,10 @@ export const ofOlderRows: readonly Mutant[] = [
     file: 'bin/troupe',
     find: 'exec "$node" --disable-sigusr1 ',
     replace: 'exec "$node" ',
-    test: { file: 'test/e2e/crictl/daemon.test.ts', named: 'S83: SIGUSR1 opens no inspector' },
+    test: {
+      file: 'test/integration/daemon/dumps.test.ts',
+      named: 'S83: signals harm neither a start nor a stop',
+    },
   },
   {
     row: 'S84',

@@ -75,6 +75,8 @@ const PACKAGES: ReadonlyMap<string, string> = new Map([
   ['dpkg-query', 'dpkg'],
   ['systemd-analyze', 'systemd'],
   ['nsenter', 'util-linux'],
+  ['flock', 'util-linux'],
+  ['fsfreeze', 'util-linux'],
   ['mkfs.ext4', 'e2fsprogs'],
   ['groff', 'groff-base'],
   ['bash', 'bash'],

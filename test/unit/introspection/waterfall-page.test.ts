@@ -12,7 +12,10 @@ interface Bar {
 }
 
 const page = join(import.meta.dirname, '../../../src/introspection/page/waterfall.js');
-const { barsOf } = (await import(page)) as { barsOf: (episode: object) => readonly Bar[] };
+const { barsOf, slowestOf } = (await import(page)) as {
+  barsOf: (episode: object) => readonly Bar[];
+  slowestOf: (all: readonly object[]) => readonly { readonly name: string; readonly ms: number }[];
+};
 
 test('bars begin and end in proportion to their times, and are never invisible', () => {
   const bars = barsOf({
@@ -43,4 +46,19 @@ test('bars begin and end in proportion to their times, and are never invisible',
 test('an answer without rows, or of no duration, has no bars beyond the picture', () => {
   expect(barsOf({})).toEqual([]);
   expect(barsOf({ rows: [{ kind: 'call', name: 'x' }] })).toMatchObject([{ x: 0, width: 1 }]);
+});
+
+test('the slowest of each name are listed, the slowest first', () => {
+  const slow = slowestOf([
+    { kind: 'call', name: 'StopContainer', ms: 40 },
+    { kind: 'call', name: 'StopContainer', ms: 30 },
+    { kind: 'effect', name: 'addNetwork', ms: 900 },
+    { kind: 'effect', name: 'addNetwork', ms: 5000 },
+    { kind: 'effect', name: 'create' },
+  ]);
+  expect(slow.map(({ name, ms }) => [name, ms])).toEqual([
+    ['addNetwork', 5000],
+    ['StopContainer', 40],
+    ['create', undefined],
+  ]);
 });

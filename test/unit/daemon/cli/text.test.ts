@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   age,
+  amount,
   bytes,
   dateAndTime,
   fit,
@@ -15,6 +16,10 @@ import { makeScreen } from '../../../../src/daemon/cli/screen.ts';
 const S = 1_000_000_000n;
 
 describe('words for times and sizes', () => {
+  it('one is no plural', () => {
+    expect([0, 1, 2].map((count) => amount(count, 'pod'))).toEqual(['0 pods', '1 pod', '2 pods']);
+  });
+
   it.each([
     [-5n, '0.0s'],
     [0n, '0.0s'],
