@@ -27,6 +27,14 @@ import { sentenceOf } from './sentence.ts';
 import { liveTrace } from './trace.ts';
 import type { Tracing } from './trace.ts';
 
+/** A daemon that has handed over, and when. */
+interface HoldsSessions {
+  readonly pid: number;
+  readonly version: string;
+  readonly sinceNs: bigint;
+  readonly sessions: number;
+}
+
 export interface IntrospectionOptions extends Tracing {
   readonly troupe: Troupe;
   readonly charts: () => readonly Chart[];
@@ -51,6 +59,8 @@ export interface IntrospectionOptions extends Tracing {
   readonly conditions: Pick<Conditions, 'listFalse'>;
   /** Files of the configuration in effect, in the order in which they count. */
   readonly configFiles: () => readonly string[];
+  /** Daemons before this one that still hold sessions of clients. */
+  readonly formerDaemons: () => readonly HoldsSessions[];
   /** Where the page is, and the file with its token; undefined without a page. */
   readonly page: () => PagePlace | undefined;
 }
@@ -234,6 +244,9 @@ async function status(options: IntrospectionOptions) {
     networkFile: network.inUse?.file ?? '',
     networkSkipped: [...(network.skipped ?? [])].map(([path, reason]) => ({ path, reason })),
     configFiles: [...options.configFiles()],
+    formerDaemons: options
+      .formerDaemons()
+      .map(({ pid, version, sinceNs, sessions }) => ({ pid: BigInt(pid), version, sinceNs, sessions })),
     pageOrigin: options.page()?.origin ?? '',
     pageTokenFile: options.page()?.tokenFile ?? '',
   };

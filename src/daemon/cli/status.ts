@@ -2,7 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import { parse, stringify } from 'smol-toml';
 import { plainOf, problemOf } from '../../introspection/client.ts';
-import type { Disk, HandlerStatus, StatusResponse } from '../../gen/introspection/v1/introspection_pb.ts';
+import type {
+  Disk,
+  FormerDaemon,
+  HandlerStatus,
+  StatusResponse,
+} from '../../gen/introspection/v1/introspection_pb.ts';
 import { missingAs } from '../../host/ffi/errno.ts';
 import { defaultConfig } from '../config/config-schema.ts';
 import type { Config } from '../config/config-schema.ts';
@@ -64,6 +69,7 @@ export function statusLines(
       'troupe',
       `${answer.version}, pid ${answer.pid}, up ${age(nowNs - answer.startedNs)}, ${bytes(Number(answer.rssBytes))} of memory`,
     ),
+    ...answer.formerDaemons.map((former) => entry('former', formerText(former, nowNs))),
     entry('runtime', readiness(answer.notReadyReason === '', answer.notReadyReason, screen)),
     ...(answer.lostFacts === '' ? [] : [entry('journal', screen.tone('bad', answer.lostFacts))]),
     ...answer.conditions.map(({ type, message }) =>
@@ -94,6 +100,10 @@ export function statusLines(
 }
 
 const entry = (name: string, value: string): string => `${name.padEnd(12)}${value}`;
+
+function formerText({ pid, version, sinceNs, sessions }: FormerDaemon, nowNs: bigint): string {
+  return `daemon ${pid} of version ${version} still serves ${sessions} sessions, for ${age(nowNs - sinceNs)}`;
+}
 
 function readiness(isReady: boolean, reason: string, screen: Screen): string {
   return isReady

@@ -15,7 +15,7 @@ import { VERSION } from './version.ts';
 
 export type ConfigViews = Pick<
   IntrospectionOptions,
-  'configView' | 'configRefusal' | 'configWaiting' | 'configFiles'
+  'configView' | 'configRefusal' | 'configWaiting' | 'configFiles' | 'formerDaemons'
 > & {
   readonly configView: () => Config;
 };

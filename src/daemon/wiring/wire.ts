@@ -101,7 +101,7 @@ export async function startDaemon(
   const inherited = await takeOverFrom(config, log, listening, isTakingOver);
   const assembly = await assemble(config, log, around, isTakingOver || inherited !== undefined);
   const { troupe, release } = assembly;
-  const last: LastReload = { refusal: undefined, waiting: [], files: [] };
+  const last: Shown = { refusal: undefined, waiting: [], files: [], formerDaemons: () => [] };
   const views = configViews(assembly.now, last);
   const part = { clock: assembly.ports.clock, conditions: assembly.observability.conditions };
   const taken = Promise.withResolvers<string>();
@@ -136,6 +136,7 @@ export async function startDaemon(
     endViews: () => late.introspection.close(),
   });
   await sockets.cri.begin();
+  last.formerDaemons = () => handOver.formerDaemons();
   await becomeMain(inherited, listening, life);
   return {
     troupe,
@@ -162,10 +163,7 @@ async function becomeMain(
   life.begin();
 }
 
-function notesOf(
-  assembly: Assembly,
-  last: LastReload,
-): Pick<Daemon, 'noteDropIns' | 'noteFiles' | 'noteRefusal'> {
+function notesOf(assembly: Assembly, last: Shown): Pick<Daemon, 'noteDropIns' | 'noteFiles' | 'noteRefusal'> {
   return {
     noteDropIns: (problems) => assembly.nodeFiles.noteOwn(problems),
     noteFiles: (files) => void (last.files = files),
@@ -196,17 +194,19 @@ async function startServers(
   }
 }
 
-function configViews(now: () => Config, last: LastReload): ConfigViews {
+function configViews(now: () => Config, last: Shown): ConfigViews {
   return {
     configView: now,
     configRefusal: () => last.refusal,
     configWaiting: () => last.waiting,
     configFiles: () => last.files,
+    formerDaemons: () => last.formerDaemons(),
   };
 }
 
-/** What Status and the introspection show of the last reload. */
-interface LastReload {
+/** What Status and the introspection show of the last reload, and of daemons before this one. */
+interface Shown {
+  formerDaemons: HandOver['formerDaemons'];
   refusal: string | undefined;
   waiting: readonly string[];
   /** The files that the configuration is from. */
@@ -217,7 +217,7 @@ async function reload(
   fresh: Config,
   assembly: Assembly,
   { streaming, web, metrics }: Pick<LateParts, 'streaming' | 'web' | 'metrics'>,
-  last: LastReload,
+  last: Shown,
 ): Promise<ReloadPlan> {
   const plan = planReload(assembly.now(), fresh);
   const useStreams = await streaming.prepare(plan.config);

@@ -161,8 +161,13 @@ function sayFacts() {
   if (facts === undefined || facts === null) return;
   const ready = facts.notReadyReason ?? '';
   const counts = `${countText(model.count('sandbox'), 'pod')} · ${countText(model.count('container'), 'container')}`;
+  const former = (facts.formerDaemons ?? [])
+    .map(
+      ({ pid, version, sessions = 0 }) => ` · daemon ${pid} of ${version} still serves ${sessions} sessions`,
+    )
+    .join('');
   say(
-    `${facts.version} · ${counts}${ready === '' ? '' : ` · ${ready}`}${facts.networkReady === true ? '' : ' · network not ready'}`,
+    `${facts.version} · ${counts}${ready === '' ? '' : ` · ${ready}`}${facts.networkReady === true ? '' : ' · network not ready'}${former}`,
     ready === '' ? 'good' : 'slow',
   );
 }

@@ -141,6 +141,9 @@ describePods('take-over under systemd', () => {
     const former = instance.pid();
     const main = await upgraded();
     expect(isOurs(former)).toBe(true);
+    const [program, , ...options] = instance.argv;
+    const shown = async (): Promise<string> => (await run([program, 'status', ...options])).stdout;
+    await expect.poll(shown, { timeout: EVENT_MS }).toContain(`former      daemon ${former} of version `);
     process.kill(main, 'SIGTERM');
     await expect.poll(() => isOurs(main), { timeout: EVENT_MS }).toBe(false);
     expect(isOurs(former)).toBe(false);

@@ -167,6 +167,7 @@ function optionsOf(
     configView: () => ({}),
     configRefusal: () => undefined,
     configWaiting: () => [],
+    formerDaemons: () => [],
     configFiles: () => ['/etc/troupe/troupe.toml'],
     page: () => ({ origin: 'http://127.0.0.1:10010', tokenFile: '/run/troupe/introspection.token' }),
     lostFacts: undefined,

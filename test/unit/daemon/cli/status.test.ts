@@ -102,4 +102,11 @@ describe('status', () => {
     expect(text).toContain('config      the defaults, no file\n');
     expect(text).not.toMatch(/^(?:disk|page) /mu);
   });
+
+  it('names each daemon before this one that still holds sessions', () => {
+    const former = { pid: 41n, version: '1.2.2', sinceNs: NOW - 90n * S, sessions: 3 };
+    expect(linesOf({ formerDaemons: [former] })).toContain(
+      'former      daemon 41 of version 1.2.2 still serves 3 sessions, for 90s',
+    );
+  });
 });
