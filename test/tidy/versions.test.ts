@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { releases } from '../../scripts/support/releases.ts';
 import { compareVersions, versionAt, versionPlaces } from '../../scripts/support/release/version-places.ts';
 import { madeAnew, storedVersions } from '../../src/base/stored-versions.ts';
+import { TAKE_OVER_PROTOCOL } from '../../src/daemon/takeover/messages.ts';
 import { RECORD_TYPES } from '../../src/journal/record-types.ts';
 import { textOf } from './support/sources.ts';
 
@@ -48,6 +49,11 @@ describe('docs/versions.md', () => {
         nameIn(kind),
         !madeAnew.has(nameIn(kind) as never),
       ]);
+  });
+
+  it('has the version of what two daemons say to each other', () => {
+    const [, version] = /^\| `handover`[^|]*\| (\d+) \|/mu.exec(page) ?? [];
+    expect(Number(version)).toBe(TAKE_OVER_PROTOCOL);
   });
 
   it('has each type of record with the version of the journal since which it exists', () => {
