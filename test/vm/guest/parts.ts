@@ -84,6 +84,7 @@ const ofStreams = async (): Promise<void> => {
 
 export const parts: readonly Part[] = [
   { name: 'systemd', boots: [vitest('vm', 'test/vm/guest/systemd.test.ts')], hasService: true },
+  { name: 'takeover', boots: [vitest('vm', 'test/vm/guest/takeover.test.ts')], hasService: true },
   {
     name: 'selinux',
     boots: [vitest('vm', 'test/vm/guest/selinux.test.ts')],
