@@ -25,6 +25,8 @@ interface Connection {
   session: ServerHttp2Session | undefined;
   /** Open HTTP/2 streams. */
   streams: number;
+  /** Whether it ends with its last stream. */
+  isEnding: boolean;
   /** Bytes received when the last ping was sent, plus those of its answer. */
   seenBytes: number;
   /** Scans since the unanswered ping was sent; undefined without one. */
@@ -85,6 +87,7 @@ export class Connections {
       socket,
       session: undefined,
       streams: 0,
+      isEnding: false,
       seenBytes: 0,
       pingScans: undefined,
     };
@@ -111,18 +114,19 @@ export class Connections {
    * closed (RFC 9113, 6.8). Later connections are not affected.
    */
   sendAway(): void {
-    for (const { session } of this.#all.values())
-      if (session?.destroyed === false) this.#announceEnd(session);
+    for (const connection of this.#all.values())
+      if (connection.session?.destroyed === false) this.#announceEnd(connection, connection.session);
   }
 
   /**
    * The answer to a ping shows that the client has read the notice, and sends no further call. A client without calls
    * that ends its side, as Node's does, answers none.
    */
-  #announceEnd(session: ServerHttp2Session): void {
+  #announceEnd(connection: Connection, session: ServerHttp2Session): void {
     const { clock } = this.#options;
     const close = (): void => {
-      if (!session.destroyed) session.close();
+      connection.isEnding = true;
+      closeIfUnused(connection);
     };
     const silent = clock.setTimeout(close, relayLimits.goAwaySilentMs);
     session.goaway(constants.NGHTTP2_NO_ERROR, LAST_STREAM);
@@ -131,6 +135,13 @@ export class Connections {
       // calls that the client had begun before may come after the answer: PING goes first
       clock.setTimeout(close, relayLimits.goAwayMs);
     });
+    // a session that is being closed, by either side, sends no ping. The library, which pings connections with calls
+    // (edgeLimits.keepaliveMs), would end it with its calls; a client that dies closes its socket in any case
+    const answered = (callback: () => void): boolean => {
+      clock.setTimeout(callback, 0);
+      return true;
+    };
+    Object.assign(session, { ping: answered });
   }
 
   /** Calls `done` when the last connection has closed. */
@@ -176,6 +187,7 @@ export class Connections {
     stream.once('close', () => {
       this.#requests.end(stream);
       connection.streams -= 1;
+      closeIfUnused(connection);
     });
   }
 
@@ -235,6 +247,10 @@ export class Connections {
     });
     if (isSent) connection.pingScans = 0;
   }
+}
+
+function closeIfUnused({ session, streams, isEnding }: Connection): void {
+  if (isEnding && streams === 0 && session?.destroyed === false) session.close();
 }
 
 /**

@@ -1,0 +1,75 @@
+/** Connections of a daemon that has handed over: announced to end, and ended with their last call (F92). */
+import { connect as connectHttp2, createServer } from 'node:http2';
+import type { ClientHttp2Stream, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import { connect, createServer as createListener } from 'node:net';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { silentLog } from '../../../src/base/log.ts';
+import { relayLimits } from '../../../src/cri/bounds.ts';
+import { Connections } from '../../../src/cri/call/connections.ts';
+import { HandTimers } from '../../support/hand-clock.ts';
+import { untilTrue } from '../../support/turns.ts';
+import { scratchDirectory } from './harness.ts';
+
+async function serve() {
+  const clock = new HandTimers();
+  const path = join(scratchDirectory(), 'cri.sock');
+  const http2 = createServer();
+  const sessions: ServerHttp2Session[] = [];
+  const calls: ServerHttp2Stream[] = [];
+  http2.on('session', (session) => void sessions.push(session));
+  http2.on('stream', (stream) => {
+    calls.push(stream);
+    stream.respond({ ':status': 200 });
+  });
+  const connections = new Connections({
+    clock,
+    log: silentLog,
+    inject: (socket) => void http2.emit('connection', socket),
+  });
+  connections.watch(http2);
+  const listener = createListener((socket) => connections.accept(socket));
+  await new Promise<void>((resolve) => void listener.listen(path, resolve));
+  onTestFinished(() => {
+    connections.close();
+    listener.close();
+  });
+  const client = connectHttp2('http://localhost', { createConnection: () => connect(path) });
+  onTestFinished(() => client.destroy());
+  const call = (): ClientHttp2Stream => client.request({ ':method': 'POST', ':path': '/call' }).resume();
+  return { clock, connections, client, call, calls, sessions };
+}
+
+test('F92 a connection with a call in flight is pinged on, and ends with its call', async () => {
+  const { clock, connections, client, call, calls, sessions } = await serve();
+  const asked = call();
+  await untilTrue(() => calls.length === 1);
+  const noticed = new Promise<void>((resolve) => void client.once('goaway', () => resolve()));
+  connections.sendAway();
+  await noticed;
+  const [session] = sessions;
+  // the library's ping, whose failure would end the connection
+  const ping = async (): Promise<string> => {
+    const failed: string[] = [];
+    const isSent = session?.ping((error) => void (error && failed.push(error.message)));
+    await clock.advance(0);
+    return failed[0] ?? (isSent === true ? 'answered' : 'not sent');
+  };
+  await clock.advance(relayLimits.goAwaySilentMs);
+  expect([await ping(), connections.size]).toEqual(['answered', 1]);
+  asked.end();
+  calls[0]?.end();
+  await untilTrue(() => connections.size === 0);
+});
+
+test('F92 a client without a call ends its connection, and so does one that does not answer', async () => {
+  const { clock, connections, call, calls } = await serve();
+  const asked = call();
+  await untilTrue(() => calls.length === 1);
+  asked.end();
+  calls[0]?.end();
+  await untilTrue(() => asked.closed);
+  connections.sendAway();
+  await clock.advance(relayLimits.goAwaySilentMs);
+  await untilTrue(() => connections.size === 0);
+});
