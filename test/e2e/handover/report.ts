@@ -1,4 +1,5 @@
 // What a run of take-overs prints.
+import { availableParallelism, loadavg } from 'node:os';
 import { quantile } from '../../bench/stats.ts';
 import { NOTED_MS, type ListedCalls } from './lists.ts';
 import type { HandoverOptions, HandoverResult, TakeOverTimes } from './handover.ts';
@@ -26,6 +27,7 @@ export function handoverText(options: HandoverOptions, result: HandoverResult): 
     ...(options.isKilled ? killRows(result) : stepRows(result, events)),
     ...listRows(options, result),
     ['the measuring process itself stood still', `${whole(lists.stallMs)} ms at most`],
+    ['load average of the machine', `${loadavg()[1]?.toFixed(1)} on ${availableParallelism()} cores`],
     ['lost', result.lost.length],
     ['left on the machine', result.leftovers.length],
   ];
