@@ -245,7 +245,11 @@ export class HandOver implements HandingNode {
     const duplicates = [...listening.duplicates()];
     const sockets = duplicates.map(([name]) => name);
     const fds = duplicates.map(([, fd]) => fd);
-    const tokens = await streaming.yieldTo();
+    // from here on nothing may fail: this daemon could not go on
+    const tokens = await streaming.yieldTo().catch((thrown: unknown) => {
+      this.#noted('hand streaming over')(thrown);
+      return [];
+    });
     await Promise.all(
       [introspection.release(), closeRest()].map((end) => end.catch(this.#noted('close a server'))),
     );

@@ -6,7 +6,13 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { defaultConfig } from '../../../src/daemon/config/config-schema.ts';
+import { Link } from '../../../src/daemon/takeover/link.ts';
+import { TAKE_OVER_PROTOCOL } from '../../../src/daemon/takeover/messages.ts';
+import { instanceOf } from '../../../src/daemon/wiring/hand-over.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { faultOf } from '../../support/fault-of.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { until } from '../../support/eventually.ts';
 import { injects } from '../../support/faults/injects.ts';
@@ -135,6 +141,19 @@ async function creationAtGate(
   return { made };
 }
 
+/** Why one more daemon may not take over now. */
+async function refusalOfAnother(): Promise<string> {
+  const { root, state, socket } = world.instance;
+  const link = Link.dial(join(state, 'take-over.sock'), realClock());
+  try {
+    const facts = await instanceOf({ ...defaultConfig, root, state, socket });
+    await link.send({ type: 'hello', protocol: TAKE_OVER_PROTOCOL, isRescue: false, ...facts });
+    return (await faultOf(link.expect('freezing', EVENT_MS))).message;
+  } finally {
+    link.close();
+  }
+}
+
 const saysLog = (text: string): Promise<void> =>
   expect.poll(() => world.instance.log(), { timeout: EVENT_MS, interval: 10 }).toContain(text);
 
@@ -153,6 +172,7 @@ describePods('in flight at a take-over', () => {
     // and these do not
     expect((await runtime.listPodSandbox({})).items.map(({ id }) => id)).toEqual([pod]);
     expect((await runtime.listContainers({})).containers).toEqual([]);
+    expect(await refusalOfAnother()).toContain('another daemon is taking over');
     taker.child.kill('SIGKILL');
     await saysLog('take-over failed');
     killed.happened();
