@@ -122,7 +122,8 @@ export class EventFeed {
     const before = this.#stages.get(view.address) ?? 'unseen';
     const now = stageOf(view);
     if (gone) this.#stages.delete(view.address);
-    else this.#stages.set(view.address, now);
+    // an exit that the daemon before saw may not be seen here yet: it was announced, and is not announced again
+    else if (now === 'unseen' || !isPast(before, now)) this.#stages.set(view.address, now);
     for (const { to, type } of STEPS) {
       if (isPast(before, to) || !isPast(now, to) || skips(view, now, to)) continue;
       this.#emit(view, type);
