@@ -4,7 +4,7 @@
  */
 import type { SandboxId } from '../../base/ids.ts';
 import { relayLimits } from '../bounds.ts';
-import type { PodEvent, PodStage } from './pod-event.ts';
+import type { PodEvent, PodEventType, PodStage } from './pod-event.ts';
 
 /** What was announced to clients so far. */
 export interface EventsBefore {
@@ -12,6 +12,36 @@ export interface EventsBefore {
   readonly lastNs: string;
   /** Pods and containers whose creation was announced. */
   readonly shown: readonly { readonly id: string; readonly sandboxId: SandboxId; readonly stage: PodStage }[];
+}
+
+/** An event that another daemon has sent to streams of before. */
+export interface SentEvent {
+  readonly id: string;
+  readonly sandboxId: SandboxId;
+  readonly type: PodEventType;
+  readonly ns: string;
+}
+
+/** What the streams of before have got: at the hand-over, and since then from the daemon that serves. */
+export class ShownEvents {
+  readonly #shown: Map<string, EventsBefore['shown'][number]>;
+  #lastNs: string;
+
+  constructor({ lastNs, shown }: EventsBefore) {
+    this.#lastNs = lastNs;
+    this.#shown = new Map(shown.map((one) => [one.id, one]));
+  }
+
+  add({ id, sandboxId, type, ns }: SentEvent): void {
+    this.#lastNs = ns;
+    if (type === 'deleted') this.#shown.delete(id);
+    else this.#shown.set(id, { id, sandboxId, stage: type });
+  }
+
+  /** For the next daemon, if the one that serves ends. */
+  now(): EventsBefore {
+    return { lastNs: this.#lastNs, shown: [...this.#shown.values()] };
+  }
 }
 
 export class KeptEvents {

@@ -3,7 +3,9 @@ import type { ClockPort } from '../../ports/clock.ts';
 import { toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
 import type { EventFeed, EventStream } from '../../cri/call/event-feed.ts';
-import type { PodEvent } from '../../cri/call/pod-event.ts';
+import type { SandboxId } from '../../base/ids.ts';
+import type { SentEvent } from '../../cri/call/kept-events.ts';
+import type { PodEvent, PodEventType } from '../../cri/call/pod-event.ts';
 import { takeOverLimits } from '../bounds.ts';
 import { within } from '../../host/clock/wait.ts';
 import { processIdentity } from '../../host/process/process-identity.ts';
@@ -90,12 +92,13 @@ export class Followers {
   async #send(link: Link, stream: EventStream, signal: AbortSignal): Promise<void> {
     for (;;) {
       for (const event of await stream.take(signal)) {
-        const hasEnded = event.type === 'stopped' || event.type === 'deleted';
         await link.send({
           type: 'event',
           message: Buffer.from(this.#encode(event)).toString('base64'),
           ns: String(event.createdAtNs),
-          ended: hasEnded ? event.id : '',
+          id: event.id,
+          sandboxId: event.sandbox?.id ?? '',
+          event: event.type,
         });
       }
     }
@@ -118,7 +121,7 @@ export interface FollowOptions {
   follow(): Follow;
   /** The connection, for `holds`; undefined when it has ended. */
   onLink(link: Link | undefined): void;
-  onEvent(message: Uint8Array, ended: string): void;
+  onEvent(message: Uint8Array, sent: SentEvent): void;
   /** Events are missing: clients have to list again. */
   onGap(): void;
   /** The daemon that serves has ended without a word. */
@@ -163,8 +166,15 @@ async function followOnce(
       if (message.type === 'moved' || message.type === 'stopping') return message.type;
       if (message.type === 'gap') onGap();
       if (message.type !== 'event') continue;
-      onSeen(message.ns);
-      onEvent(Buffer.from(message.message, 'base64'), message.ended);
+      const { id, sandboxId, event, ns } = message;
+      onSeen(ns);
+      // daemons of one protocol have the same types of events
+      onEvent(Buffer.from(message.message, 'base64'), {
+        id,
+        sandboxId: sandboxId as SandboxId,
+        type: event as PodEventType,
+        ns,
+      });
     }
   } finally {
     signal.removeEventListener('abort', close);

@@ -41,6 +41,8 @@ export interface HandingNode {
   landing(): readonly string[];
   /** Closes the journal, releases the lock, and gives its listening sockets. There is no way back. Called once. */
   release(): Promise<Parcel>;
+  /** What event streams that began here have got by now, from this daemon and from those after it. */
+  shown(): Released['events'];
   /** Makes room for the other daemon's control socket. Repeatable. */
   pass(): Promise<void>;
   /**
@@ -295,7 +297,7 @@ export class Handing {
 
   async #hand(link: Link, peer: HostIdentity, next: Promise<Received | undefined>): Promise<void> {
     const parcel = this.#parcel ?? fail('bug', 'hand over without a lock that was released');
-    await link.send(parcel.message, parcel.fds);
+    await link.send({ ...parcel.message, events: this.#node.shown() }, parcel.fds);
     const recovered = await within({ clock: this.#clock, timeoutMs: takeOverLimits.recoverMs }, next);
     if (typeof recovered !== 'object' || recovered.message.type !== 'recovered')
       fail('outside', `take over: the new daemon has not recovered: ${describe(recovered)}`);

@@ -78,8 +78,15 @@ export type Message =
   | Follow
   /** To a follower: events since that moment are no longer known. */
   | { readonly type: 'gap' }
-  /** To a follower: one event, encoded, in base64; its time; the container or pod that it ends, if it does. */
-  | { readonly type: 'event'; readonly message: string; readonly ns: string; readonly ended: string }
+  /** To a follower: one event, encoded, in base64; its time; what of it the follower has to know. */
+  | {
+      readonly type: 'event';
+      readonly message: string;
+      readonly ns: string;
+      readonly id: string;
+      readonly sandboxId: string;
+      readonly event: string;
+    }
   /** From a follower: how many sessions it holds now. */
   | { readonly type: 'holds'; readonly sessions: number }
   /** To a follower: this daemon hands over, too. Ask the next one. */
@@ -122,7 +129,7 @@ const FIELDS: Readonly<Record<Message['type'], Readonly<Record<string, Kind>>>> 
     sessions: 'number',
   },
   gap: {},
-  event: { message: 'string', ns: 'string', ended: 'string' },
+  event: { message: 'string', ns: 'string', id: 'string', sandboxId: 'string', event: 'string' },
   holds: { sessions: 'number' },
   moved: {},
   stopping: {},

@@ -6,6 +6,7 @@ import { fail, fault, FaultError, toFault } from '../../base/fault.ts';
 import { storedVersions } from '../../base/stored-versions.ts';
 import type { CallSwitch } from '../../cri/call/call-switch.ts';
 import type { EventFeed } from '../../cri/call/event-feed.ts';
+import { ShownEvents } from '../../cri/call/kept-events.ts';
 import type { EventsBefore } from '../../cri/call/kept-events.ts';
 import { relayTo } from '../../cri/call/relay.ts';
 import type { CriServer } from '../../cri/call/server.ts';
@@ -97,7 +98,7 @@ export class HandOver implements HandingNode {
   readonly #left = Promise.withResolvers<Left>();
   readonly #ending = new AbortController();
   #control: PrivateSocket | undefined;
-  #events: EventsBefore | undefined;
+  #shown: ShownEvents | undefined;
   #handedNs = 0n;
   /** Settles with the reload in progress. */
   #reloading: Promise<void> | undefined;
@@ -255,12 +256,17 @@ export class HandOver implements HandingNode {
     );
     life.yieldJournal();
     this.#handedNs = assembly.ports.clock.nowNs();
-    this.#events = events.handOver();
+    const before = events.handOver();
+    this.#shown = new ShownEvents(before);
     await assembly.yieldNode();
     return {
-      message: { type: 'released', sockets, service: serviceManager(), tokens, events: this.#events },
+      message: { type: 'released', sockets, service: serviceManager(), tokens, events: before },
       fds,
     };
+  }
+
+  shown(): EventsBefore {
+    return this.#shown?.now() ?? { lastNs: '0', shown: [] };
   }
 
   async pass(): Promise<void> {
@@ -354,7 +360,7 @@ export class HandOver implements HandingNode {
           type: 'follow',
           protocol: TAKE_OVER_PROTOCOL,
           version: VERSION,
-          sinceNs: this.#events?.lastNs ?? '0',
+          sinceNs: this.shown().lastNs,
           handedNs: String(this.#handedNs),
           sessions: this.#held(),
         }),
@@ -362,9 +368,10 @@ export class HandOver implements HandingNode {
           this.#link = link;
           if (link !== undefined) this.#lostMs = undefined;
         },
-        onEvent: (message, ended) => {
+        onEvent: (message, sent) => {
+          this.#shown?.add(sent);
           calls.event(message);
-          if (ended !== '') streaming.server?.endSessionsOf(ended);
+          if (sent.type === 'stopped' || sent.type === 'deleted') streaming.server?.endSessionsOf(sent.id);
         },
         onGap: () => calls.endEvents('another daemon serves since, and events are missing: list again'),
         onLost: () => this.#onLost(),

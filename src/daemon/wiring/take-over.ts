@@ -82,7 +82,7 @@ export function socketsOf(
   };
 }
 
-/** Lets other daemons take over from this one. A socket that can't be made is no reason not to serve. */
+/** Lets other daemons take over from this one. A socket that can't be made yet is no reason not to serve. */
 export async function handOverOf(parts: HandOverParts): Promise<HandOver> {
   const { config, assembly } = parts;
   const handOver = new HandOver(parts, await instanceOf(config));
