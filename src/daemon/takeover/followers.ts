@@ -124,6 +124,8 @@ export interface FollowOptions {
   onEvent(message: Uint8Array, sent: SentEvent): void;
   /** Events are missing: clients have to list again. */
   onGap(): void;
+  /** The daemon that served has handed over, too. */
+  onMoved(): void;
   /** The daemon that serves has ended without a word. */
   onLost(): void;
 }
@@ -140,6 +142,7 @@ export async function followOn(
       sinceNs = ns;
     }).catch(() => 'lost' as const);
     if (outcome === 'stopping') return 'stopping';
+    if (outcome === 'moved') rest.onMoved();
     if (outcome === 'lost' && !signal.aborted) rest.onLost();
     await pauseFor(outcome === 'moved' ? takeOverLimits.pollMs : takeOverLimits.relayPollMs);
   }

@@ -102,6 +102,11 @@ export class Handing {
     return this.#state === 'passed' && this.#clock.monoMs() < this.#untilMs;
   }
 
+  /** The daemon after this one has handed over itself: it starts a successor if one is needed. */
+  endProbation(): void {
+    this.#untilMs = 0;
+  }
+
   /** Calls the listener with each step; the result ends that. */
   watch(listener: (step: string) => void): () => void {
     this.#listeners.add(listener);

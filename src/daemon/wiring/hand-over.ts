@@ -374,6 +374,7 @@ export class HandOver implements HandingNode {
           if (sent.type === 'stopped' || sent.type === 'deleted') streaming.server?.endSessionsOf(sent.id);
         },
         onGap: () => calls.endEvents('another daemon serves since, and events are missing: list again'),
+        onMoved: () => this.#handing.endProbation(),
         onLost: () => this.#onLost(),
       },
       (ms) => pause(clock, ms),
