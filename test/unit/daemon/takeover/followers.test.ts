@@ -56,7 +56,7 @@ test('F92 a former daemon gets the events that it has missed, then each new one;
   }
   directory.put(sandboxView(S, { ready: false, state: 'notReady' }), ref);
   const { message } = await peer.expect('event', 1000);
-  expect([...types, message.ended]).toEqual(['created', 'started', S]);
+  expect([...types, message.event, message.id]).toEqual(['created', 'started', 'stopped', S]);
   expect(followers.list()).toEqual([{ pid: 41, version: '1.0.0', sinceNs: 90n, sessions: 2 }]);
   await peer.send({ type: 'holds', sessions: 1 });
   await untilTrue(() => followers.list()[0]?.sessions === 1);
@@ -100,7 +100,8 @@ test('F92 a former daemon follows one after the other from its last event, until
       },
       follow: () => follow,
       onLink: (link) => heard.push(link === undefined ? 'left' : 'linked'),
-      onEvent: (message, ended) => heard.push(`${Buffer.from(message).toString()} ${ended}`),
+      onEvent: (message, { id }) => heard.push(`${Buffer.from(message).toString()} ${id}`),
+      onMoved: () => heard.push('moved'),
       onGap: () => heard.push('gap'),
       onLost: () => heard.push('lost'),
     },
@@ -113,7 +114,8 @@ test('F92 a former daemon follows one after the other from its last event, until
     return [peer, (await peer.expect('follow', 1000)).message.sinceNs];
   };
   const [first, fromFirst] = await next(1);
-  await first.send({ type: 'event', message: Buffer.from('x').toString('base64'), ns: '105', ended: S });
+  const message = Buffer.from('x').toString('base64');
+  await first.send({ type: 'event', message, ns: '105', id: S, sandboxId: S, event: 'stopped' });
   await first.send({ type: 'moved' });
   const [second, fromSecond] = await next(2);
   await second.send({ type: 'gap' });
@@ -122,7 +124,18 @@ test('F92 a former daemon follows one after the other from its last event, until
   await third.send({ type: 'stopping' });
   expect(await outcome).toBe('stopping');
   expect([fromFirst, fromSecond, fromThird]).toEqual(['100', '105', '105']);
-  expect(heard).toEqual(['linked', `x ${S}`, 'left', 'linked', 'gap', 'left', 'lost', 'linked', 'left']);
+  expect(heard).toEqual([
+    'linked',
+    `x ${S}`,
+    'left',
+    'moved',
+    'linked',
+    'gap',
+    'left',
+    'lost',
+    'linked',
+    'left',
+  ]);
   expect(pauses).toEqual([takeOverLimits.pollMs, takeOverLimits.relayPollMs]);
 });
 
@@ -138,6 +151,7 @@ test('a daemon that can’t be reached is lost, and dialed again until the signa
       },
       follow: () => follow,
       onLink: () => undefined,
+      onMoved: () => undefined,
       onEvent: () => undefined,
       onGap: () => undefined,
       onLost: () => undefined,

@@ -67,6 +67,7 @@ class Former implements HandingNode {
   thaw = (): void => void this.did.push('thaw');
   landing = (): readonly string[] => ['create of container/c1'];
   abandoned = (): void => void this.did.push('abandoned');
+  shown = () => PARCEL.message.events;
   isRestarted = (): boolean => this.isUnderSystemd;
   holder = async (): Promise<number | undefined> => this.locker;
 
