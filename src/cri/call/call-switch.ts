@@ -98,7 +98,8 @@ export class CallSwitch {
       for (;;) {
         const onward = this.#onwardOf(name);
         if (onward !== undefined) {
-          if (isBegun && shortName(name) === START) return startedThere(onward, name, request, call);
+          if (isBegun && shortName(name) === START)
+            return startedThere((one, bytes) => onward.unary(one, bytes, call), name, request);
           return onward.unary(name, request, call);
         }
         if (this.#isHeld && !isRead(shortName(name))) {

@@ -9,27 +9,26 @@ import {
   StartContainerRequestSchema,
   StartContainerResponseSchema,
 } from '../../gen/runtime/v1/api_pb.ts';
-import type { Onward } from './call-switch.ts';
-import type { CallContext } from './server.ts';
 import { RpcError } from './status.ts';
 
-/** The answer to StartContainer if the other daemon shows the container as started; else throws what it answered. */
+/**
+ * The answer to StartContainer if the other daemon shows the container as started; else throws what it answered.
+ * @param ask asks the other daemon
+ */
 export async function startedThere(
-  onward: Onward,
+  ask: (name: string, request: Uint8Array) => Promise<Uint8Array>,
   name: string,
   request: Uint8Array,
-  call: CallContext,
 ): Promise<Uint8Array> {
   try {
-    return await onward.unary(name, request, call);
+    return await ask(name, request);
   } catch (thrown) {
     if (!(thrown instanceof RpcError) || thrown.status.code !== 'failedPrecondition') throw thrown;
     const { containerId } = fromBinary(StartContainerRequestSchema, request);
     const asked = create(ContainerStatusRequestSchema, { containerId });
-    const bytes = await onward.unary(
+    const bytes = await ask(
       name.replace('StartContainer', 'ContainerStatus'),
       toBinary(ContainerStatusRequestSchema, asked),
-      call,
     );
     const { status } = fromBinary(ContainerStatusResponseSchema, bytes);
     if (status === undefined || status.startedAt === 0n) throw thrown;

@@ -1,9 +1,7 @@
 /** The hand-over of a running daemon to another one, by its parts (docs/takeover.md). No decisions: see ../takeover. */
-import { stat } from 'node:fs/promises';
 import type { Troupe } from '../../actors/troupe.ts';
 import { onAbort } from '../../base/abort.ts';
 import { fail, fault, FaultError, toFault } from '../../base/fault.ts';
-import { storedVersions } from '../../base/stored-versions.ts';
 import type { CallSwitch } from '../../cri/call/call-switch.ts';
 import type { EventFeed } from '../../cri/call/event-feed.ts';
 import { ShownEvents } from '../../cri/call/kept-events.ts';
@@ -12,7 +10,6 @@ import { relayTo } from '../../cri/call/relay.ts';
 import type { CriServer } from '../../cri/call/server.ts';
 import { podEventBytes } from '../../cri/present/event.ts';
 import { pause } from '../../host/clock/wait.ts';
-import { missingAs } from '../../host/ffi/errno.ts';
 import { notify, notifyBarrier } from '../../host/io/sd-notify.ts';
 import type { PrivateSocket } from '../../host/io/private-socket.ts';
 import { lockHolder } from '../../host/files/directory-lock.ts';
@@ -30,13 +27,15 @@ import { Handing } from '../takeover/former.ts';
 import type { HandingNode, Parcel } from '../takeover/former.ts';
 import { Link } from '../takeover/link.ts';
 import { TAKE_OVER_PROTOCOL } from '../takeover/messages.ts';
-import type { FileId, Hello } from '../takeover/messages.ts';
+import type { Hello } from '../takeover/messages.ts';
 import type { Starter } from '../takeover/starter.ts';
 import { ownLauncher, startProgram } from '../takeover/successor.ts';
 import { Upgrading } from '../takeover/upgrading.ts';
 import type { StartedProgram } from '../takeover/upgrading.ts';
 import type { Assembly } from './assemble.ts';
 import type { HeldSocket } from './held-socket.ts';
+import { isSameFile } from './instance-of.ts';
+import type { Instance } from './instance-of.ts';
 import type { DaemonLife } from './life.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
 import type { Streams } from './streaming.ts';
@@ -61,20 +60,6 @@ export interface HandOverParts {
   readonly closeRest: () => Promise<void>;
   /** Ends the connections of the introspection socket. */
   readonly endViews: () => Promise<void>;
-}
-
-type Instance = Omit<Hello, 'type' | 'protocol' | 'isRescue'>;
-
-/** What identifies this daemon's instance. */
-export async function instanceOf({ root, state, socket }: Config): Promise<Instance> {
-  const [rootId, stateId] = [await fileId(root), await fileId(state)];
-  return { version: VERSION, journal: storedVersions.journal, root: rootId, state: stateId, socket };
-}
-
-/** One that is not there is no daemon's: nothing is made before the other daemon has agreed. */
-async function fileId(path: string): Promise<FileId> {
-  const found = await missingAs(stat(path, { bigint: true }), undefined);
-  return { dev: String(found?.dev ?? 0), ino: String(found?.ino ?? 0) };
 }
 
 /** Whether nothing of before is held any more, or no other daemon has come. */
@@ -178,9 +163,9 @@ export class HandOver implements HandingNode {
         `take over: ${version} reads the journal up to version ${journal}, and that of the daemon that runs has ` +
         `${own.journal}: go on with ${own.version} or a newer one`
       );
-    if (!isSame(root, own.root))
+    if (!isSameFile(root, own.root))
       return `take over: another root, the daemon that runs has ${this.#parts.config.root}`;
-    if (!isSame(state, own.state))
+    if (!isSameFile(state, own.state))
       return `take over: another state directory, the daemon that runs has ${this.#parts.config.state}`;
     if (socket !== own.socket) return `take over: another CRI socket, the daemon that runs has ${own.socket}`;
     if (this.#ending.signal.aborted) return STOPPING;
@@ -416,8 +401,4 @@ export class HandOver implements HandingNode {
     }
     this.#left.resolve('done');
   }
-}
-
-function isSame(one: FileId, other: FileId): boolean {
-  return one.dev === other.dev && one.ino === other.ino;
 }

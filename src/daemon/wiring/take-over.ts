@@ -13,9 +13,10 @@ import { takeOver } from '../takeover/taking.ts';
 import type { Inheritance } from '../takeover/taking.ts';
 import type { Assembly } from './assemble.ts';
 import { criSocket } from './cri-socket.ts';
-import { HandOver, instanceOf } from './hand-over.ts';
+import { HandOver } from './hand-over.ts';
 import type { HandOverParts } from './hand-over.ts';
 import { HeldSocket } from './held-socket.ts';
+import { instanceOf } from './instance-of.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
 
 /**

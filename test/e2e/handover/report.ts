@@ -65,7 +65,7 @@ export function problemsOf(options: HandoverOptions, result: HandoverResult): re
   ].flatMap((lines) => lines.slice(0, SHOWN));
 }
 
-/** With kills every list counts; otherwise those in take-overs have a row of their own: the machine delays the others. */
+/** Without kills, the lists in take-overs have a row of their own: the machine delays the others. */
 function listRows(
   { isKilled }: HandoverOptions,
   { lists, times }: HandoverResult,

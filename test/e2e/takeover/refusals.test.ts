@@ -8,7 +8,7 @@ import { takeOverLimits } from '../../../src/daemon/bounds.ts';
 import { Link } from '../../../src/daemon/takeover/link.ts';
 import { TAKE_OVER_PROTOCOL } from '../../../src/daemon/takeover/messages.ts';
 import type { Hello } from '../../../src/daemon/takeover/messages.ts';
-import { instanceOf } from '../../../src/daemon/wiring/hand-over.ts';
+import { instanceOf } from '../../../src/daemon/wiring/instance-of.ts';
 import { defaultConfig } from '../../../src/daemon/config/config-schema.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { EVENT_MS, PROGRAM_MS } from '../../support/patience.ts';
