@@ -84,16 +84,8 @@ export interface StartOptions {
  * Starts everything; the socket answers Unavailable until the recovery is done. Throws TakeOverRefused where the daemon
  * that runs does not hand over: it goes on.
  */
-export async function startDaemon(
-  config: Config,
-  log: Log,
-  {
-    around,
-    isTakingOver = false,
-    listening = socketsOfSystemd(log),
-    onAssembled = () => undefined,
-  }: StartOptions = {},
-): Promise<Daemon> {
+export async function startDaemon(config: Config, log: Log, options: StartOptions = {}): Promise<Daemon> {
+  const { around, isTakingOver = false, listening = socketsOfSystemd(log) } = options;
   refuseDumps();
   checkStreaming(config);
   checkFfi();
@@ -108,7 +100,7 @@ export async function startDaemon(
   const sockets = socketsOf(config, assembly, listening, inherited !== undefined, taken.resolve);
   const late = lateParts(config, assembly, views, { part, listening, sockets, inherited });
   const { streaming, web, nri } = late;
-  onAssembled({ ...assembly, sessions: () => streaming.sessions });
+  options.onAssembled?.({ ...assembly, sessions: () => streaming.sessions });
   const opening = serve(config, assembly, streaming, views, sockets.cri, inherited);
   await startServers(listening.isPassed('cri') ? noted(opening) : opening, late, release);
   await adoptStores(config, assembly, part);
@@ -123,18 +115,9 @@ export async function startDaemon(
   const life = new DaemonLife(assembly);
   served.events.announce();
   await inherited?.pass();
-  const handOver = await handOverOf({
-    ...served,
-    ...sockets,
-    config,
-    assembly,
-    streaming,
-    listening,
-    life,
-    ...own,
-    closeRest: () => closeRest(assembly, late),
-    endViews: () => late.introspection.close(),
-  });
+  const ends = { closeRest: () => closeRest(assembly, late), endViews: () => late.introspection.close() };
+  const parts = { config, assembly, streaming, listening, life };
+  const handOver = await handOverOf({ ...parts, ...served, ...sockets, ...own, ...ends });
   await sockets.cri.begin();
   last.formerDaemons = () => handOver.formerDaemons();
   await becomeMain(inherited, listening, life);

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { defaultConfig } from '../../../src/daemon/config/config-schema.ts';
 import { Link } from '../../../src/daemon/takeover/link.ts';
 import { TAKE_OVER_PROTOCOL } from '../../../src/daemon/takeover/messages.ts';
-import { instanceOf } from '../../../src/daemon/wiring/hand-over.ts';
+import { instanceOf } from '../../../src/daemon/wiring/instance-of.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { faultOf } from '../../support/fault-of.ts';
