@@ -169,6 +169,16 @@ export class CleanSystem {
     });
   }
 
+  /** Ends a process that this has not started by SIGTERM, and waits for its end. */
+  async end(pid: number): Promise<void> {
+    await this.ok('sh', '-c', 'kill "$1"', 'sh', String(pid));
+    // a zombie has ended
+    const isGone = `! grep -q '^State:.[^Z]' /proc/${pid}/status 2>/dev/null`;
+    await eventually(`the end of process ${pid}`, async () =>
+      (await this.run('sh', '-c', isGone)).code === 0 ? true : undefined,
+    );
+  }
+
   /** Ends a server by SIGTERM. */
   async stop(name: string): Promise<void> {
     const child = this.#servers.get(name);
