@@ -29,7 +29,7 @@ const STOP_MS =
  * Calls whose driver gets the deadline as its own bound, and answers once it has ended what it began: the actors give
  * it up only after its grace period.
  */
-const BY_DRIVER: ReadonlySet<string> = new Set(['ExecSync', 'CheckpointContainer', 'CheckpointPod']);
+export const BY_DRIVER: ReadonlySet<string> = new Set(['ExecSync', 'CheckpointContainer', 'CheckpointPod']);
 
 /** What of the world it reads. */
 interface Scene {

@@ -45,7 +45,7 @@ export class Chaos {
     while (!this.over) {
       await this.#world.sleep(this.#random.int(this.#pauseMs));
       // not waited for: calls overlap
-      if (this.#world.serving)
+      if (this.#world.isReachable)
         void (this.#rare.chance(CHECKPOINTS) ? this.#checkpoint() : this.#one()).catch((thrown: unknown) =>
           this.#judge(thrown),
         );
@@ -159,7 +159,7 @@ export class Chaos {
 
   async #checkpoint(): Promise<void> {
     const random = this.#rare;
-    const { troupe, history } = this.#world;
+    const { listed: troupe, history } = this.#world;
     this.#calls += 1;
     const fresh = `chaos-${this.#calls}`;
     const sandbox = this.#some('sandboxes', random) as SandboxId | undefined;
@@ -219,7 +219,7 @@ export class Chaos {
    * The one layer of the image that is a checkpoint, while it is present; now and then it is removed at the same time.
    */
   #checkpointImage(): RestoreSource['from'] | undefined {
-    const image = this.#world.troupe?.findImage(CHECKPOINT);
+    const image = this.#world.listed?.findImage(CHECKPOINT);
     const [layer] = image?.layers ?? [];
     if (image === undefined || layer === undefined) return undefined;
     if (this.#removesImages && this.#rare.chance(0.5)) void this.#removeSoon(CHECKPOINT);
@@ -232,7 +232,7 @@ export class Chaos {
   }
 
   async #create(sandboxId: SandboxId, fresh: string, sharedPid: boolean): Promise<void> {
-    const imageId = this.#world.troupe?.images()[0]?.id ?? (`sha256:${'0'.repeat(64)}` as ImageId);
+    const imageId = this.#world.listed?.images()[0]?.id ?? (`sha256:${'0'.repeat(64)}` as ImageId);
     const key = { sandboxId, name: this.#random.pick(['x', 'y']), attempt: this.#random.int(2) };
     await this.#client.create(containerSpec(key, { sharedPid, hostNetwork: false }, imageId, fresh));
   }
@@ -242,7 +242,7 @@ export class Chaos {
   #mine(of: 'containers'): readonly ContainerView[];
   #mine(of: 'sandboxes' | 'containers'): readonly (SandboxView | ContainerView)[];
   #mine(of: 'sandboxes' | 'containers'): readonly (SandboxView | ContainerView)[] {
-    const directory = this.#world.troupe?.directory;
+    const directory = this.#world.listed?.directory;
     if (directory === undefined) return [];
     const pods = directory.sandboxes().filter((view) => view.spec.key.uid === 'chaos');
     return of === 'sandboxes' ? pods : pods.flatMap(({ id }) => directory.containersOf(id));

@@ -8,7 +8,12 @@ import type { ContainerView, SandboxView } from '../../src/actors/directory/view
 import { EventFeed } from '../../src/cri/call/event-feed.ts';
 import type { PodEvent, PodEventType } from '../../src/cri/call/pod-event.ts';
 
-const RANK: Readonly<Record<PodEventType, number>> = { created: 0, started: 1, stopped: 2, deleted: 3 };
+export const RANK: Readonly<Record<PodEventType, number>> = {
+  created: 0,
+  started: 1,
+  stopped: 2,
+  deleted: 3,
+};
 /** More than one step of the simulation can make. */
 const QUEUE = 10_000;
 
@@ -77,7 +82,7 @@ export class EventWatch {
   }
 }
 
-function stepOf(view: SandboxView | ContainerView): PodEventType {
+export function stepOf(view: SandboxView | ContainerView): PodEventType {
   if (view.kind === 'sandbox') return view.ready ? 'started' : 'stopped';
   return ({ created: 'created', running: 'started', exited: 'stopped' } as const)[view.criState];
 }

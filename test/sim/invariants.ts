@@ -46,14 +46,16 @@ export class Invariants {
 
   /** The first broken row, or undefined. */
   check(): Broken | undefined {
-    const { kernel, history, troupe, ledger, serving, events } = this.#world;
+    const { kernel, history, troupe, ledger, isRecovered, events, daemons } = this.#world;
     const [wrong] = kernel.wrongs;
     if (wrong !== undefined) return { invariant: 'I1', detail: wrong };
     const lasting = checkLogs(kernel) ?? checkArchives(this.#world) ?? this.#world.answers.check();
     if (lasting !== undefined) return lasting;
+    const handed = daemons?.check();
+    if (handed !== undefined) return { invariant: 'F92', detail: handed };
     const [reported] = history.wrongs;
     if (reported !== undefined) return { invariant: reported.split(' ', 1)[0] ?? '', detail: reported };
-    if (troupe === undefined || ledger === undefined || !serving) return undefined;
+    if (troupe === undefined || ledger === undefined || !isRecovered) return undefined;
     const untold = events?.check();
     if (untold !== undefined) return { invariant: 'I11', detail: untold };
     const sandboxes = troupe.directory.sandboxes();
@@ -333,6 +335,8 @@ export class Invariants {
     const { troupe, ledger, kernel } = this.#world;
     if (troupe === undefined || ledger === undefined)
       return { invariant: 'I18', detail: 'the daemon is not there' };
+    const unsettled = this.#world.daemons?.checkSettled();
+    if (unsettled !== undefined) return { invariant: 'F92', detail: unsettled };
     const [view] = [
       ...troupe.directory.sandboxes(),
       ...troupe.directory.containers(),

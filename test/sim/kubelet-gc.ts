@@ -40,7 +40,7 @@ export class KubeletGc {
   }
 
   #wanted(): (() => Promise<void>)[] {
-    const { troupe, serving } = this.#world;
+    const { listed: troupe, serving } = this.#world;
     if (troupe === undefined || !serving) return [];
     const containers = troupe.directory.containers().filter(({ listed }) => listed);
     const sandboxes = troupe.directory.sandboxes().filter(({ listed }) => listed);

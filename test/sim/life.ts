@@ -51,8 +51,8 @@ export class Lives {
     this.#diskTrouble = stream(seed, 'disk');
   }
 
-  /** Opens the journal and puts an instance together, from which nothing has begun yet. */
-  async begin(epoch: number): Promise<Life> {
+  /** Opens the journal and puts an instance together, from which nothing has begun yet. `machines` is the number of its set of machines, of which none that runs has the same. */
+  async begin(epoch: number, machines = 0): Promise<Life> {
     const { kernel, outside, scheduler, mutant, surroundings } = this.#world;
     const around = this.#options.around?.(this.#world) ?? {};
     if (this.#options.collects !== true) dropStaleLeases(kernel);
@@ -101,7 +101,7 @@ export class Lives {
         kernel,
       ),
       ledger: opened.state,
-      machines: sharedMachines,
+      machines: sharedMachines(machines),
       ...(this.#options.inspect === undefined ? {} : { inspect: this.#options.inspect }),
     });
     plantInTroupe(mutant, troupe);

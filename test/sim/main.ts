@@ -15,6 +15,7 @@ import type { Failure } from './run.ts';
 import type { Mode } from './scheduler.ts';
 import { inParts, parsePart, report, WHOLE } from './jobs.ts';
 import type { Part } from './jobs.ts';
+import { sweepTakeOvers } from './take-over-sweep.ts';
 import { Tally } from './tally.ts';
 import type { TallyPart } from './tally.ts';
 import { readRecording } from '../../src/daemon/cli/read-recording.ts';
@@ -150,6 +151,15 @@ async function sweepAll({ depth, figures, jobs, part }: Sweeping): Promise<boole
   return failures.length === 0;
 }
 
+/** Another daemon takes over at each effect of a pod's life; at each third of them one dies, at each fifth step. */
+async function takeOvers(): Promise<boolean> {
+  const result = await sweepTakeOvers({ effects: 1, deathsIn: 3, steps: 5 });
+  for (const { point, failure } of result.failures) say(`${JSON.stringify(point)}: ${lineOf(failure)}`);
+  const { takeOvers: count, handedOver, deaths, failures } = result;
+  say(`take-overs ${count}, deaths in them ${deaths}, handed over ${handedOver}, failed ${failures.length}`);
+  return failures.length === 0;
+}
+
 /** Pods and faults of the world that is searched, and the deviations from the oldest first. */
 const SEARCHED = { pods: 2, faults: 3, deviations: 1 } as const;
 
@@ -263,6 +273,7 @@ Exit status: 0 when nothing failed, 1 when something did, 2 for an unknown optio
   --sweep           dies before and after each effect of each operation, by kill and by power loss
   --depth 2         with --sweep: dies again at each effect of the recovery
   --golden          with --sweep: writes the list of crash points anew
+  --take-overs      another daemon takes over at each effect; either of the two dies at steps of that, or the machine
   --exhaustive      two pods, up to three faults: all placements, as far as --within allows
   --pct             how often one run finds each planted bug, at random and with priorities
   --mutants         plants each known bug and counts the events until it is found
@@ -282,6 +293,7 @@ const OPTIONS = {
   sweep: { type: 'boolean' },
   depth: { type: 'string' },
   golden: { type: 'boolean' },
+  'take-overs': { type: 'boolean' },
   exhaustive: { type: 'boolean' },
   pct: { type: 'boolean' },
   mutants: { type: 'boolean' },
@@ -322,6 +334,7 @@ async function go(values: Chosen): Promise<boolean> {
   if (values.replay !== undefined) return replayFile(values.replay);
   if (values.golden === true) return golden();
   if (values.sweep === true) return sweepAll({ depth: values.depth === '2' ? 2 : 1, figures, jobs, part });
+  if (values['take-overs'] === true) return takeOvers();
   if (values.exhaustive === true) return exhaustive(withinS, figures);
   if (values.pct === true) return detection(figures);
   if (values.mutants === true) return mutants(figures);

@@ -11,6 +11,16 @@ import type { Kernel } from './kernel.ts';
 import { DRIVER_PLANTS } from './planted-drivers.ts';
 import { closeLastRecord } from './half-record.ts';
 
+/** Of a hand-over, planted in `instance.ts`. */
+const TAKE_OVER_PLANTS = [
+  'gateLeftOpen',
+  'recordAfterShut',
+  'freezeAnswered',
+  'lockBeforeJournal',
+  'thawForgets',
+] as const;
+export const TAKE_OVER_MUTANTS: ReadonlySet<string> = new Set(TAKE_OVER_PLANTS);
+
 export const MUTANTS = [
   'nameReleasedEarly',
   'fsyncDropped',
@@ -27,6 +37,7 @@ export const MUTANTS = [
   'halfRecordTrusted',
   'lockReleasedEarly',
   'attachmentNotSynced',
+  ...TAKE_OVER_PLANTS,
 ] as const;
 
 export type Mutant = 'none' | (typeof MUTANTS)[number];

@@ -209,11 +209,11 @@ class Course {
     const client = new Client(world, POLITE.deadlineMs);
     let busy = false;
     const clean = async (): Promise<void> => {
-      for (const { id, listed } of world.troupe?.directory.sandboxes() ?? []) {
+      for (const { id, listed } of world.listed?.directory.sandboxes() ?? []) {
         if (!listed) continue;
         await client.removeSandbox(id);
       }
-      if ((world.troupe?.images().length ?? 0) === 0) return;
+      if ((world.listed?.images().length ?? 0) === 0) return;
       for (const reference of [...REFERENCES, CHECKPOINT]) await client.removeImage(reference);
     };
     return () => {

@@ -10,6 +10,7 @@ import type { Program } from './kernel.ts';
 import { run } from './run.ts';
 import type { RunOptions, RunResult } from './run.ts';
 import { REFERENCES } from './storage-images-twins.ts';
+import { TAKE_OVER_MUTANTS } from './planted.ts';
 import type { Mutant } from './planted.ts';
 import { changeSurroundings, drawExtras, drawMoods } from './seed-surroundings.ts';
 import { drawAim, Seeker } from './seed-targets.ts';
@@ -36,6 +37,10 @@ const YEAR_S = 31_536_000;
 
 export type SeedOptions = Pick<RunOptions, 'mutant' | 'inspect' | 'mode' | 'changes'>;
 
+/** Share of the seeds in which other daemons take over, and the most take-overs a step. */
+const TAKE_OVERS = 0.15;
+const TAKE_OVERS_EACH = 0.02;
+
 /** The run of a seed. */
 export function runSeed(seed: number, how: SeedOptions = {}): Promise<RunResult> {
   const { mutant = 'none', ...rest } = how;
@@ -58,10 +63,13 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
   const rare = randomStream(seed, 'rare pairs');
   const aim = mutant === 'none' ? drawAim(rare) : undefined;
   const moods = drawMoods(around);
+  const handing = randomStream(seed, 'plan of take-overs');
+  const takeOvers = drawTakeOvers(handing, mutant);
   let begun = false;
   return {
     seed,
     mutant,
+    takesOver: takeOvers > 0,
     hasPlugins: peers.chance(0.2) || aim?.hasPlugins === true,
     collects: peers.chance(0.3),
     upgrades: versions.chance(0.15) ? 0.4 : 0,
@@ -89,11 +97,19 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
         if (around.chance(0.5)) world.surroundings.collectFailures = 1;
       }
       disturb(world, troubles, dice);
+      if (handing.chance(takeOvers)) world.daemons?.takeOver();
       if (wall.chance(clockSet)) setClock(world, wall);
       if (hangs.chance(diskHangs)) hangDisk(world, hangs);
       changeSurroundings(world, moods, around);
     },
   };
+}
+
+/** Take-overs a step; 0 where there are none. */
+function drawTakeOvers(random: Random, mutant: Mutant): number {
+  const isDrawn = random.chance(TAKE_OVERS);
+  const isOn = mutant === 'none' ? isDrawn : TAKE_OVER_MUTANTS.has(mutant);
+  return isOn ? (0.1 + 0.9 * random.next()) * TAKE_OVERS_EACH : 0;
 }
 
 /** A swarm: each kind is on in some seeds only, with a rate of its own. */
@@ -114,6 +130,8 @@ function drawTroubles(random: Random, mutant: Mutant): Troubles {
     sandboxBreaks: sometimes(0.25, 0.005),
   };
   if (mutant === 'fsyncDropped') return { ...drawn, power: Math.max(drawn.power, 0.004) };
+  // a hand-over that ends early
+  if (mutant === 'thawForgets') return { ...drawn, crash: Math.max(drawn.crash, 0.01) };
   // what holds a stop up hides that its grace period began anew
   if (mutant === 'graceRestarted')
     return { ...drawn, crash: Math.max(drawn.crash, 0.01), error: 0, hang: 0, diskError: 0, diskFull: 0 };

@@ -1,38 +1,45 @@
 /**
- * The machines of all instances of the daemon in this process, built once: building them anew at each boot took a sixth
- * of a run. Their effects reach the parts of the instance that began last through stand-ins; no effect of an earlier
- * one begins after that, since nothing of an older epoch is delivered.
+ * The machines of the instances of the daemon in this process, built once: building them anew at each boot took a sixth
+ * of a run. Their effects reach the parts of the instance that got the set last through stand-ins; no effect of an
+ * earlier one begins after that, since nothing of an epoch that has ended is delivered.
  */
 import type { MachineParts, Machines } from '../../src/actors/machines.ts';
 import { machinesOf } from '../../src/actors/machines.ts';
 
-let present: MachineParts | undefined;
-let built: Machines | undefined;
+type Build = (parts: MachineParts) => Machines;
 
-/** For createTroupe: the same machines, over these parts from now on. */
-export function sharedMachines(parts: MachineParts): Machines {
-  present = parts;
-  built ??= machinesOf({
-    ports: portsNow(),
-    activity: memberNow('activity'),
-    layers: memberNow('layers'),
-    progress: memberNow('progress'),
-    containersOf: memberNow('containersOf'),
-  });
-  return built;
+/** One for each instance that runs at once. */
+const sets: Build[] = [];
+
+/** For createTroupe: the same machines, over these parts from now on. Instances that run at once have sets of their own. */
+export function sharedMachines(set: number): Build {
+  while (sets.length <= set) sets.push(machineSet());
+  return sets[set] ?? machineSet();
 }
 
-function now(): MachineParts {
-  if (present === undefined) throw new Error('the machines were given to no instance');
-  return present;
-}
-
-function memberNow<K extends keyof MachineParts>(name: K): MachineParts[K] {
-  return standIn(() => now()[name]);
+function machineSet(): Build {
+  let present: MachineParts | undefined;
+  let built: Machines | undefined;
+  const now = (): MachineParts => {
+    if (present === undefined) throw new Error('the machines were given to no instance');
+    return present;
+  };
+  const memberNow = <K extends keyof MachineParts>(name: K): MachineParts[K] => standIn(() => now()[name]);
+  return (parts) => {
+    present = parts;
+    built ??= machinesOf({
+      ports: portsNow(now),
+      activity: memberNow('activity'),
+      layers: memberNow('layers'),
+      progress: memberNow('progress'),
+      containersOf: memberNow('containersOf'),
+    });
+    return built;
+  };
 }
 
 /** Each port has a stand-in of its own: effects take the ports apart when they are built. */
-function portsNow(): MachineParts['ports'] {
+function portsNow(now: () => MachineParts): MachineParts['ports'] {
   const ports = new Map<PropertyKey, unknown>();
   return new Proxy({} as MachineParts['ports'], {
     get: (_none, name) => {

@@ -294,10 +294,23 @@ function optionsOf(scenario: Scenario, given: Hook, manners?: Manners): RunOptio
 }
 
 /** A run of one of the scenarios with a hand on each effect. */
-export function runScenario(number: number, hook: Hook, manners?: Manners): Promise<RunResult> {
+export function runScenario(
+  number: number,
+  hook: Hook,
+  manners?: Manners,
+  others: Pick<RunOptions, 'takesOver' | 'trouble' | 'troubleSteps'> = {},
+): Promise<RunResult> {
   const scenario = SCENARIOS[number];
   if (scenario === undefined) throw new Error(`no scenario ${number}`);
-  return run(optionsOf(scenario, hook, manners));
+  const options = optionsOf(scenario, hook, manners);
+  return run({
+    ...options,
+    ...others,
+    trouble: (world) => {
+      options.trouble?.(world);
+      others.trouble?.(world);
+    },
+  });
 }
 
 /** The daemon, or with `power` the machine, dies here: what awaits this never goes on. */

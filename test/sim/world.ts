@@ -11,8 +11,10 @@ import { fault, FaultError } from '../../src/base/fault.ts';
 import { Answers } from './answers.ts';
 import { DiskModel } from './disk-model.ts';
 import { EventWatch } from './events.ts';
+import { Daemons } from './daemons.ts';
 import { History } from './history.ts';
 import { Lives } from './life.ts';
+import type { Life } from './life.ts';
 import { HungDisk } from './hung-disk.ts';
 import { Kernel } from './kernel.ts';
 import { Outside } from './outside.ts';
@@ -38,6 +40,8 @@ export interface WorldOptions {
   readonly collects?: boolean;
   /** Chance that the instance before a boot was of an older version, which wrote the journal in its own way. */
   readonly upgrades?: number;
+  /** Other daemons may take over. */
+  readonly takesOver?: boolean;
   /** Sees every event of every actor of each boot. */
   readonly inspect?: (event: InspectionEvent) => void;
   /** Intercepts each effect of each boot, those of the journal's disk included. */
@@ -97,7 +101,11 @@ export class World {
    * between calls.
    */
   operation = 'start';
-  readonly #lives: Lives;
+  readonly lives: Lives;
+  /** In a world with take-overs: the processes of the daemon. */
+  readonly daemons: Daemons | undefined;
+  /** The instance that has the node. */
+  #holder = 0;
   readonly #power: Random;
   /** The life that was asked to end. */
   #draining = 0;
@@ -116,7 +124,7 @@ export class World {
     this.outside.hungDisk = this.hungDisk;
     this.answers = new Answers(this);
     this.surroundings = new Surroundings(this.scheduler, this.history);
-    this.#lives = new Lives(this, options, stream);
+    this.lives = new Lives(this, options, stream);
     this.#power = stream(seed, 'power');
     this.kernel.unsynced.hasLeaseFiles = options.collects !== true;
     this.disk.put('journal.reserve', new Uint8Array(RESERVE_BYTES));
@@ -125,11 +133,29 @@ export class World {
     this.outside.helpersGoOn = this.mutant === 'helpersGoOn';
     this.kernel.unsynced.forgetsUnsynced = this.mutant === 'attachmentNotSynced';
     this.kernel.onStuck = () => void (this.made.stuck += 1);
-    this.boot();
+    if (options.takesOver === true) this.daemons = new Daemons(this, stream(seed, 'take-overs'));
+    if (this.daemons === undefined) this.boot();
+    else this.scheduler.add(WORLD, 'the daemon is started', () => this.daemons?.startMain());
   }
 
-  /** Commands are served. */
+  /** A client finds somebody who answers it, and its lists at once. */
   get serving(): boolean {
+    return this.daemons === undefined ? this.isRecovered : this.isReachable && this.listed !== undefined;
+  }
+
+  /** A client finds somebody who answers, soon or later. */
+  get isReachable(): boolean {
+    return this.daemons?.isReachable ?? this.isRecovered;
+  }
+
+  /** Whose views clients read. */
+  get listed(): Troupe | undefined {
+    if (this.daemons === undefined || this.isRecovered) return this.troupe;
+    return this.daemons.lister?.life?.troupe;
+  }
+
+  /** Commands are carried out. */
+  get isRecovered(): boolean {
     return this.troupe !== undefined && this.troupe.notReadyReason() === undefined;
   }
 
@@ -145,6 +171,7 @@ export class World {
       ...this.answers.kept,
       ...this.surroundings.made,
       ...this.kernel.unsynced.lost,
+      ...(this.daemons === undefined ? {} : { ...this.daemons.made, relayed: this.daemons.calls.relayed }),
       timerFirst: scheduler.hurried,
     };
   }
@@ -162,22 +189,49 @@ export class World {
   }
 
   async #life(epoch: number): Promise<void> {
-    const { opened, troupe } = await this.#lives.begin(epoch);
+    const life = await this.lives.begin(epoch);
+    this.enters(epoch, life);
+    await life.troupe.start();
+    this.serves(epoch, life);
+  }
+
+  /** This instance has the node from now on. */
+  enters(epoch: number, { opened, troupe }: Life): void {
+    this.#holder = epoch;
     this.ledger = opened.state;
     this.troupe = troupe;
     troupe.directory.listenToAll((view) => void (epoch === this.scheduler.epoch && this.onView?.(view)));
-    await troupe.start();
+  }
+
+  /** It has recovered. */
+  serves(epoch: number, { troupe }: Life): void {
     this.servingSinceMs = this.scheduler.nowMs;
     this.events = new EventWatch(troupe.directory, this.scheduler.clock(epoch), this.#ended.signal);
   }
 
+  /** It does not have the node any more, if it had. */
+  leaves(epoch: number): void {
+    if (epoch !== this.#holder) return;
+    this.troupe = undefined;
+    this.ledger = undefined;
+    this.events = undefined;
+    this.surroundings.node = undefined;
+    this.#ended.abort();
+    this.#ended = new AbortController();
+    this.servingSinceMs = Infinity;
+  }
+
   /** The daemon is asked to end, as by SIGTERM (F12), and begins anew once it has; it may die on the way. */
   drain(): void {
-    const { troupe, scheduler } = this;
+    const { troupe, scheduler, daemons } = this;
     const { epoch } = scheduler;
-    if (troupe === undefined || this.#draining === epoch) return;
+    if (troupe === undefined || this.#draining === epoch || daemons?.isHanding === true) return;
     this.#draining = epoch;
     this.made.drained += 1;
+    if (daemons !== undefined) {
+      daemons.drain(this.answers.drains());
+      return;
+    }
     if (this.mutant === 'lockReleasedEarly') {
       // the next instance begins while calls of this one are still at work
       this.outside.helpersGoOn = true;
@@ -194,24 +248,17 @@ export class World {
 
   /** The daemon dies; with `power` the machine does. A new life begins a little later. */
   crash(options: { readonly power: boolean }): void {
+    this.crashes += 1;
+    if (this.daemons !== undefined) {
+      if (options.power) this.#losePower();
+      this.daemons.crash(options);
+      return;
+    }
     const { epoch: killed } = this.scheduler;
     this.scheduler.nextEpoch();
-    this.troupe = undefined;
-    this.ledger = undefined;
-    this.events = undefined;
-    this.surroundings.node = undefined;
-    this.#ended.abort();
-    this.#ended = new AbortController();
-    this.crashes += 1;
-    this.servingSinceMs = Infinity;
-    if (options.power) {
-      this.powerLosses += 1;
-      this.outside.lostPower();
-      this.hungDisk.lostPower();
-      this.kernel.losePower();
-      this.disk.losePower(this.#power);
-      this.history.powerLost();
-    } else {
+    this.leaves(killed);
+    if (options.power) this.#losePower();
+    else {
       this.outside.killed(killed);
       this.hungDisk.killed(killed);
     }
@@ -219,6 +266,15 @@ export class World {
     this.#lost.clear();
     const { epoch } = this.scheduler;
     this.scheduler.after(epoch, RESTART_MS, () => this.boot());
+  }
+
+  #losePower(): void {
+    this.powerLosses += 1;
+    this.outside.lostPower();
+    this.hungDisk.lostPower();
+    this.kernel.losePower();
+    this.disk.losePower(this.#power);
+    this.history.powerLost();
   }
 
   /**
@@ -230,6 +286,7 @@ export class World {
     deadlineMs: number,
     work: (troupe: Troupe, call: Call) => Promise<T>,
   ): Promise<T> {
+    if (this.daemons !== undefined) return this.daemons.calls.call(operation, deadlineMs, work);
     const { troupe, scheduler } = this;
     if (troupe === undefined || !this.serving) {
       return Promise.reject(new FaultError(fault('notReady', `${operation}: connection refused`)));

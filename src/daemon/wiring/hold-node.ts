@@ -1,11 +1,8 @@
 /** The first parts of a start: the lock, the journal, and the end of what an earlier daemon has left running. */
 import { join } from 'node:path';
 import { ledgerFold } from '../../actors/ledger/ledger.ts';
-import { toFault } from '../../base/fault.ts';
 import { detectCgroups } from '../../host/cgroups/cgroup-layout.ts';
-import { pause } from '../../host/clock/wait.ts';
 import { lockDirectory } from '../../host/files/directory-lock.ts';
-import type { DirectoryLock } from '../../host/files/directory-lock.ts';
 import { endEarlierHelpers } from '../../host/process/helpers.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
 import { troupeCharts } from '../../introspection/charts.ts';
@@ -13,8 +10,8 @@ import { meteredDisk } from '../../introspection/metrics-ports.ts';
 import { openDisk } from '../../journal/disk.ts';
 import { openJournal, readJournal } from '../../journal/journal.ts';
 import type { Ports } from '../../ports/ports.ts';
-import { takeOverLimits } from '../bounds.ts';
 import type { Config } from '../config/config-schema.ts';
+import { lockSoon } from '../takeover/lock-soon.ts';
 import { runningRelays, untilGone } from '../takeover/relays.ts';
 import { platformOrPlain } from './machine-platform.ts';
 import { createObservability } from './observability.ts';
@@ -33,7 +30,9 @@ export type BasePorts = Pick<Ports, 'clock' | 'random' | 'log'>;
 export async function holdNode(config: Config, layout: Layout, handed: BasePorts, isTakingOver: boolean) {
   const { clock, log } = handed;
   await makeTopDirectory(layout.root);
-  const lock = await (isTakingOver ? lockSoon(layout, clock) : lockDirectory(layout.root));
+  const lock = await (isTakingOver
+    ? lockSoon(() => lockDirectory(layout.root), clock)
+    : lockDirectory(layout.root));
   const observability = createObservability(config, troupeCharts, handed);
   const { conditions } = observability;
   const part: PartReport = { clock, conditions };
@@ -66,22 +65,6 @@ export async function holdNode(config: Config, layout: Layout, handed: BasePorts
 }
 
 export type Start = Awaited<ReturnType<typeof holdNode>>;
-
-/**
- * The lock of a daemon that has just released it, or died: a child that it was starting holds it until its execve, and
- * a process that is being killed until the kernel has closed its files.
- */
-async function lockSoon({ root }: Layout, clock: Ports['clock']): Promise<DirectoryLock> {
-  const untilMs = clock.monoMs() + takeOverLimits.lockMs;
-  for (;;) {
-    try {
-      return await lockDirectory(root);
-    } catch (thrown) {
-      if (toFault(thrown).kind !== 'conflict' || clock.monoMs() > untilMs) throw thrown;
-    }
-    await pause(clock, takeOverLimits.pollMs);
-  }
-}
 
 export function journalDirectory({ root }: Layout): string {
   return join(root, 'journal');
