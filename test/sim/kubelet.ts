@@ -116,8 +116,8 @@ export class PodWorker {
   }
 
   /**
-   * A create whose record the disk held up over a hand-over: the next daemon finds the container, and that it has ended,
-   * and not that nobody was handed its id (docs/takeover.md).
+   * A create whose record the disk held up over a hand-over: the next daemon finds the container, and that it has
+   * ended, and not that nobody was handed its id.
    */
   #isHeldUp(thrown: unknown): boolean {
     return this.#world.daemons !== undefined && String(thrown).endsWith('has this name and is exited');

@@ -51,7 +51,7 @@ export class Lives {
     this.#diskTrouble = stream(seed, 'disk');
   }
 
-  /** Opens the journal and puts an instance together, from which nothing has begun yet. `machines` is the number of its set of machines, of which none that runs has the same. */
+  /** Opens the journal and puts an instance together, from which nothing has begun yet. `machines`: its set of them. */
   async begin(epoch: number, machines = 0): Promise<Life> {
     const { kernel, outside, scheduler, mutant, surroundings } = this.#world;
     const around = this.#options.around?.(this.#world) ?? {};

@@ -11,7 +11,7 @@ type Build = (parts: MachineParts) => Machines;
 /** One for each instance that runs at once. */
 const sets: Build[] = [];
 
-/** For createTroupe: the same machines, over these parts from now on. Instances that run at once have sets of their own. */
+/** For createTroupe: the same machines, over these parts from now on. Instances that run at once have several sets. */
 export function sharedMachines(set: number): Build {
   while (sets.length <= set) sets.push(machineSet());
   return sets[set] ?? machineSet();

@@ -1,5 +1,5 @@
 /**
- * F92: another daemon takes over at each effect of a pod's life, where no call may fail. Then one of the two dies, or the
+ * F92: another daemon takes over at each effect of a pod’s life, where no call may fail. Then one dies, or the
  * machine, at each step of that take-over: one serves, and nothing is lost.
  */
 import type { Failure } from './run.ts';
@@ -80,7 +80,7 @@ interface Course {
 }
 
 /** One run. */
-export async function runTakeOver({ scenario, at, death }: TakeOverPoint): Promise<Course> {
+async function runTakeOver({ scenario, at, death }: TakeOverPoint): Promise<Course> {
   let begun = -1;
   let lasted = 0;
   let isDead = false;

@@ -24,7 +24,7 @@ export interface Inheritance {
 }
 
 /** A take-over that the former daemon has refused, with its reason: it goes on. */
-export class TakeOverRefused extends FaultError {
+class TakeOverRefused extends FaultError {
   constructor(reason: string) {
     super(fault('conflict', reason));
     this.name = 'TakeOverRefused';
