@@ -2,12 +2,9 @@
 import type { Troupe } from '../../actors/troupe.ts';
 import { onAbort } from '../../base/abort.ts';
 import { fail, fault, FaultError, toFault } from '../../base/fault.ts';
-import type { CallSwitch } from '../../cri/call/call-switch.ts';
-import type { EventFeed } from '../../cri/call/event-feed.ts';
 import { ShownEvents } from '../../cri/call/kept-events.ts';
 import type { EventsBefore } from '../../cri/call/kept-events.ts';
 import { relayTo } from '../../cri/call/relay.ts';
-import type { CriServer } from '../../cri/call/server.ts';
 import { podEventBytes } from '../../cri/present/event.ts';
 import { pause } from '../../host/clock/wait.ts';
 import { notify, notifyBarrier } from '../../host/io/sd-notify.ts';
@@ -19,7 +16,6 @@ import { killProcess, processExists, processIdentity } from '../../host/process/
 import type { HostIdentity } from '../../host/process/process-identity.ts';
 import { takeOverLimits } from '../bounds.ts';
 import { leaveService, notifySocket, serviceManager } from '../config/from-systemd.ts';
-import type { Config } from '../config/config-schema.ts';
 import { listenForControl, protocolRefusal } from '../takeover/control.ts';
 import { Followers, followOn } from '../takeover/followers.ts';
 import type { FormerDaemon } from '../takeover/followers.ts';
@@ -28,39 +24,13 @@ import type { HandingNode, Parcel } from '../takeover/former.ts';
 import { Link } from '../takeover/link.ts';
 import { TAKE_OVER_PROTOCOL } from '../takeover/messages.ts';
 import type { Hello } from '../takeover/messages.ts';
-import type { Starter } from '../takeover/starter.ts';
 import { ownLauncher, startProgram } from '../takeover/successor.ts';
 import { Upgrading } from '../takeover/upgrading.ts';
 import type { StartedProgram } from '../takeover/upgrading.ts';
-import type { Assembly } from './assemble.ts';
-import type { HeldSocket } from './held-socket.ts';
+import type { HandOverParts } from './hand-over-parts.ts';
 import { isSameFile } from './instance-of.ts';
 import type { Instance } from './instance-of.ts';
-import type { DaemonLife } from './life.ts';
-import type { ListeningSockets } from './listening-sockets.ts';
-import type { Streams } from './streaming.ts';
 import { VERSION } from './version.ts';
-
-export interface HandOverParts {
-  readonly config: Config;
-  readonly assembly: Assembly;
-  readonly server: CriServer;
-  readonly calls: CallSwitch;
-  readonly events: EventFeed;
-  readonly streaming: Streams;
-  readonly cri: HeldSocket;
-  readonly introspection: HeldSocket;
-  readonly listening: ListeningSockets;
-  readonly life: DaemonLife;
-  /** Identity of the program at the start. */
-  readonly program: string;
-  /** Starts the next daemon under systemd. */
-  readonly starter: Starter | undefined;
-  /** Closes what the other daemon binds anew: page, metrics, plugins. */
-  readonly closeRest: () => Promise<void>;
-  /** Ends the connections of the introspection socket. */
-  readonly endViews: () => Promise<void>;
-}
 
 /** Whether nothing of before is held any more, or no other daemon has come. */
 export type Left = 'done' | 'abandoned';

@@ -14,7 +14,7 @@ import type { Inheritance } from '../takeover/taking.ts';
 import type { Assembly } from './assemble.ts';
 import { criSocket } from './cri-socket.ts';
 import { HandOver } from './hand-over.ts';
-import type { HandOverParts } from './hand-over.ts';
+import type { HandOverParts } from './hand-over-parts.ts';
 import { HeldSocket } from './held-socket.ts';
 import { instanceOf } from './instance-of.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
