@@ -1,4 +1,4 @@
-/** What each instance of the daemon is made of: the real journal and the real wiring over the twins. */
+/** The parts of each instance of the daemon: the real journal and the real wiring over the twins. */
 import { createTroupe } from '../../src/actors/start-actors.ts';
 import type { NetworkPort } from '../../src/ports/network.ts';
 import { noPlugins } from '../../src/ports/nri.ts';

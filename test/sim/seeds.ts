@@ -105,7 +105,7 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
   };
 }
 
-/** Take-overs a step; 0 where there are none. */
+/** Take-overs a step; 0 in a seed without. */
 function drawTakeOvers(random: Random, mutant: Mutant): number {
   const isDrawn = random.chance(TAKE_OVERS);
   const isOn = mutant === 'none' ? isDrawn : TAKE_OVER_MUTANTS.has(mutant);

@@ -74,7 +74,7 @@ export async function sweepTakeOvers({
 
 interface Course {
   readonly failure: Failure | undefined;
-  /** Steps from the begin of the take-over until the new daemon is on its own; 0 where there was none. */
+  /** Steps from the begin of the take-over until the new daemon is on its own; 0 without one. */
   readonly lasted: number;
   readonly handedOver: number;
 }
