@@ -25,7 +25,6 @@ export class Daemons {
     handedOver: 0,
     thawed: 0,
     successor: 0,
-    abandoned: 0,
     formerDied: 0,
     nextDied: 0,
   };

@@ -322,7 +322,6 @@ export class Instance implements HandingNode {
 
   /** Calls that wait here are lost: whoever starts daemons starts another one. */
   abandoned(): void {
-    this.#daemons.made.abandoned += 1;
     this.#daemons.ended(this);
   }
 
