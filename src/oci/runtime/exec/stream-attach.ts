@@ -41,8 +41,7 @@ export class AttachClients {
   /** See `StreamsPort.attach`. */
   async attach(input: ContainerInput, client: ClientStreams, fx: EffectContext): Promise<void> {
     fx.note({ on: 'the attach socket of the monitor' });
-    const hub = await this.#hub(input, fx.signal);
-    const listener = hub.listen();
+    const { hub, listener } = await this.#listen(input, fx.signal);
     try {
       await new AttachClient({ parts: this.#parts, terminals: this.#terminals, input, client, fx }).run(
         hub,
@@ -54,6 +53,21 @@ export class AttachClients {
       if (client.stdin !== undefined && !input.spec.tty) this.#endStdin(hub, input);
       hub.leave(listener);
     }
+  }
+
+  /** Connects again where the connection ended before the client could listen. */
+  async #listen(
+    input: ContainerInput,
+    signal: AbortSignal,
+  ): Promise<{ readonly hub: Hub; readonly listener: AttachListener }> {
+    for (let attempt = 0; attempt < driverLimits.attachAttempts; attempt += 1) {
+      const hub = await this.#hub(input, signal);
+      const listener = hub.listen();
+      if (listener !== undefined) return { hub, listener };
+    }
+    return fail('outside', `attach to container ${input.id}: the monitor closes each connection`, {
+      subject: input.id,
+    });
   }
 
   #endStdin(hub: Hub, input: ContainerInput): void {

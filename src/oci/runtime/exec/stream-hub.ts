@@ -24,9 +24,12 @@ import { AttachListener } from './stream-listeners.ts';
 import type { AttachBudget } from './stream-listeners.ts';
 import { ReadPace } from './stream-output.ts';
 
+/** The connection, which the hub owns. */
+export type MonitorConnection = Pick<PolledDescriptor, 'read' | 'write' | 'end' | 'close'>;
+
 export class Hub {
   readonly #id: ContainerId;
-  readonly #socket: PolledDescriptor;
+  readonly #socket: MonitorConnection;
   readonly #stdinOnce: boolean;
   readonly #listeners = new Set<AttachListener>();
   readonly #pace: ReadPace;
@@ -39,7 +42,7 @@ export class Hub {
 
   constructor(
     { id, spec }: Pick<ContainerInput, 'id' | 'spec'>,
-    socket: PolledDescriptor,
+    socket: MonitorConnection,
     clock: ClockPort,
     budget: AttachBudget,
   ) {
@@ -85,7 +88,12 @@ export class Hub {
     return this.#listeners.size > 0 || (this.#stdinOnce && !this.#isStdinOver);
   }
 
-  listen(): AttachListener {
+  /**
+   * Undefined where the connection has ended: without a listener it ends at the first output, which may come before the
+   * client that has opened it listens.
+   */
+  listen(): AttachListener | undefined {
+    if (this.#hasEnded) return undefined;
     const listener = new AttachListener(this.#budget, this.#id);
     this.#listeners.add(listener);
     return listener;
