@@ -62,6 +62,7 @@ const OF_STATE = [
   'imports',
   'key-rings',
   'dumps',
+  'relays',
   'helpers.json',
   'introspection.token',
   'network.proven',

@@ -158,7 +158,7 @@ describe('kubeadm’s configuration', () => {
 
   const kubeadm = builtKubeadm();
   if (kubeadm === undefined) console.log(`skipped: kubeadm reads its files (${KUBEADM_MISSING})`);
-  unless(it.each(ending('.yaml')), kubeadm === undefined ? KUBEADM_MISSING : undefined)(
+  unless(it, kubeadm === undefined ? KUBEADM_MISSING : undefined).each(ending('.yaml'))(
     'kubeadm config validate accepts %s',
     async (name: string) => {
       await inDirectory(async (directory) => {
@@ -208,7 +208,7 @@ describe('units and drop-ins', () => {
   });
 
   const analyze = '/usr/bin/systemd-analyze';
-  unless(it.each(units), lacking(analyze))(
+  unless(it, lacking(analyze)).each(units)(
     'systemd reads %s without a warning about a key or a value',
     async (name: string) => {
       await inDirectory(async (directory) => {

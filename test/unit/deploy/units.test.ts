@@ -40,7 +40,7 @@ describe('the units of deploy/', () => {
   const analyze = '/usr/bin/systemd-analyze';
   if (!existsSync(analyze))
     console.log('skipped: systemd reads the units (systemd-analyze is not installed)');
-  unless(it.each(files), lacking(analyze))(
+  unless(it, lacking(analyze)).each(files)(
     'F89 systemd reads %s without a warning about a key or a value',
     async (name: string) => {
       const directory = mkdtempSync(join(tmpdir(), 'troupe-unit-'));
