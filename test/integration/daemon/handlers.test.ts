@@ -14,6 +14,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 import { run } from '../../support/run.ts';
 import { unless, lacking } from '../../support/skips/unless.ts';
 import { checkout } from '../../support/tools/cache.ts';
@@ -122,10 +123,15 @@ unless(describe, lacking(RUNC, MONITOR))('handlers by reload', () => {
       };
     };
     await reload(page);
-    expect(await ask()).toEqual({ cri: '', troupe: 'ready', code: 0, metrics: '1' });
+    // a page of metrics is up to half a second old
+    await expect
+      .poll(ask, { timeout: EVENT_MS })
+      .toEqual({ cri: '', troupe: 'ready', code: 0, metrics: '1' });
     await reload(`${page}[runtime.handlers.runc]\npath = "/nowhere/runc"\n`);
     const reason = 'find /nowhere/runc (runtime handler runc): no executable /nowhere/runc';
-    expect(await ask()).toEqual({ cri: reason, troupe: `not ready: ${reason}`, code: 1, metrics: '0' });
+    await expect
+      .poll(ask, { timeout: EVENT_MS })
+      .toEqual({ cri: reason, troupe: `not ready: ${reason}`, code: 1, metrics: '0' });
     await reload('');
   });
 
