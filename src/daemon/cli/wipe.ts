@@ -197,8 +197,8 @@ async function removeContents(
     ).flat(),
   );
   for (const path of paths) if (there.has(path)) await attempt(path, () => removeFiles(path));
-  for (const socket of [config.socket, introspectionSocket(config)])
-    if (await isSocket(socket)) await attempt(socket, () => unlink(socket));
+  const sockets = [config.socket, introspectionSocket(config), createLayout(config).takeOverSocket];
+  for (const socket of sockets) if (await isSocket(socket)) await attempt(socket, () => unlink(socket));
   // EBUSY if others have cgroups below it: then it is not ours alone
   if (isSlice(config.cgroup.parent)) return done;
   for (const directory of cgroupDirectories(cgroups, config.cgroup.parent))
