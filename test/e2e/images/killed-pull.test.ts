@@ -193,7 +193,7 @@ describePods('a daemon that is killed while it pulls', () => {
     expect([checked.code, checked.stderr, checked.stdout]).toEqual([
       0,
       '',
-      expect.stringMatching(/^clean: .* 1 images/u),
+      expect.stringMatching(/^clean: .* 1 image /u),
     ]);
     const client = criClient(instance.socket);
     await client.image.removeImage({ image: { image: id } });
