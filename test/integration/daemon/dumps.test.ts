@@ -82,13 +82,17 @@ function listeningOn(pid: number): readonly string[] {
   return listening.map((fields) => fields[9] ?? '').filter((inode) => own.has(inode));
 }
 
-/** Whether the signal does not end the process: it has a handler, or is blocked until it has one. */
+/**
+ * Whether the signal does not end the process: it has a handler, or Node blocks it in all threads until it has one. Node
+ * does so with SIGUSR1 alone; any other is blocked for a moment, in one thread, while libuv or glibc start something.
+ */
 function isSafe(pid: number, signal: number): boolean {
   const text = readFileSync(`/proc/${pid}/status`, 'latin1');
-  const masks = [...text.matchAll(/^Sig(?:Blk|Cgt):\s*([0-9a-f]+)$/gmu)].map(([, mask]) =>
-    BigInt(`0x${mask}`),
-  );
-  return masks.some((mask) => (mask & (1n << BigInt(signal - 1))) !== 0n);
+  const isIn = (mask: 'SigBlk' | 'SigCgt'): boolean => {
+    const found = new RegExp(`^${mask}:\\s*([0-9a-f]+)$`, 'mu').exec(text)?.[1] ?? '0';
+    return (BigInt(`0x${found}`) & (1n << BigInt(signal - 1))) !== 0n;
+  };
+  return isIn('SigCgt') || (signal === constants.signals.SIGUSR1 && isIn('SigBlk'));
 }
 
 /** Asks for both dumps as early as it is safe, again and again until the promise is settled. */
