@@ -104,7 +104,11 @@ export function programEntries(
   bill: string,
 ): readonly PackedEntry[] {
   return [
-    { path: 'bin/troupe', from: join(checkout, 'bin/troupe'), mode: 0o755 },
+    ...['bin/troupe', 'bin/troupe-starter'].map((path) => ({
+      path,
+      from: join(checkout, path),
+      mode: 0o755,
+    })),
     ...entriesBelow(bundle, 'dist'),
     { path: 'dist/code-cache', link: CODE_CACHE },
     ...binaries(architecture),

@@ -3,10 +3,12 @@ import { toFault } from '../../base/fault.ts';
 import { pause } from '../../host/clock/wait.ts';
 import type { ClockPort } from '../../ports/clock.ts';
 import { takeOverLimits } from '../bounds.ts';
+import { TakeOverRefused } from './taking.ts';
 
 /**
  * Takes it within a bound. A child that the other daemon was starting holds it until its execve, and a process that is
- * being killed until the kernel has closed its files.
+ * being killed until the kernel has closed its files. Throws TakeOverRefused where it does not come free: a daemon has
+ * it whose control socket is closed, or in another state directory.
  */
 export async function lockSoon<L>(lock: () => Promise<L>, clock: ClockPort): Promise<L> {
   const untilMs = clock.monoMs() + takeOverLimits.lockMs;
@@ -14,7 +16,9 @@ export async function lockSoon<L>(lock: () => Promise<L>, clock: ClockPort): Pro
     try {
       return await lock();
     } catch (thrown) {
-      if (toFault(thrown).kind !== 'conflict' || clock.monoMs() > untilMs) throw thrown;
+      const { kind, message } = toFault(thrown);
+      if (kind !== 'conflict') throw thrown;
+      if (clock.monoMs() > untilMs) throw new TakeOverRefused(`take over: ${message}`);
     }
     await pause(clock, takeOverLimits.pollMs);
   }

@@ -1,8 +1,8 @@
 /**
  * Starts successors whose parent is process 1. systemd sees the end of a main process, and waits for it at a stop,
  * only if it is its child. But a daemon is the reaper of its descendants' orphans (process-reaper.ts), so what it
- * starts stays below it. A small shell, which is started before the daemon becomes that, does it in its place: it
- * waits for the path of a program, and ends with the daemon.
+ * starts stays below it. A small script, bin/troupe-starter, which is started before the daemon becomes that, does it
+ * in its place: it waits for the path of a program, and ends with the daemon.
  */
 import { accessSync, closeSync, constants, writeSync } from 'node:fs';
 import { fail, toFault } from '../../base/fault.ts';
@@ -17,14 +17,12 @@ import { takeOverLimits } from '../bounds.ts';
 import { ownEnvironment } from '../config/config.ts';
 import { notifySocket } from '../config/from-systemd.ts';
 import { untilGone } from './relays.ts';
-import { successorOptions } from './successor.ts';
+import { ownFile, successorOptions } from './successor.ts';
 import type { StartedProgram } from './upgrading.ts';
 
 const SHELL = '/bin/sh';
-/** Descriptors of the shell: paths of programs come from one, and the other is the daemon's standard output. */
+/** Its descriptors: paths of programs come from one, and the other is the daemon's standard output. */
 const [PATHS, OUTPUT] = [3, 4];
-/** Each program is left behind by a subshell, and then belongs to process 1; its pid is the answer. */
-const SCRIPT = 'while IFS= read -r program <&3; do ("$program" "$@" >&4 3<&- 4>&- & echo "$!"); done &';
 
 export class Starter {
   readonly #paths: number;
@@ -81,7 +79,8 @@ export async function startStarter(log: Log): Promise<Starter | undefined> {
   const paths = makePipe();
   try {
     const { exited, stdout } = await spawnProcess({
-      argv: [SHELL, '-c', SCRIPT, 'troupe-starter', ...successorOptions()],
+      // by the shell, since a directory may be mounted noexec or have another label than the launcher
+      argv: [SHELL, ownFile('troupe-starter'), ...successorOptions()],
       env: ownEnvironment(),
       isHelper: false,
       cwd: process.cwd(),

@@ -26,8 +26,11 @@ export function startProgram(program: string): Promise<Spawned> {
 }
 
 /** `bin/troupe` of the directory from which this program runs, bundled or not. */
-export function ownLauncher(): string {
+export const ownLauncher = (): string => ownFile('troupe');
+
+/** A file in the `bin` of this program. Throws `notFound`. */
+export function ownFile(name: string): string {
   const from = dirname(resolve(process.argv[1] ?? ''));
-  const found = ['../bin/troupe', '../../bin/troupe'].map((path) => join(from, path)).find(existsSync);
-  return found ?? fail('notFound', `start a successor: no bin/troupe near ${from}`);
+  const found = [`../bin/${name}`, `../../bin/${name}`].map((path) => join(from, path)).find(existsSync);
+  return found ?? fail('notFound', `start a successor: no bin/${name} near ${from}`);
 }

@@ -23,8 +23,8 @@ export interface Inheritance {
   serving(): Promise<void>;
 }
 
-/** A take-over that the former daemon has refused, with its reason: it goes on. */
-class TakeOverRefused extends FaultError {
+/** A take-over that the daemon which runs has refused, or that can't reach it, with its reason: that daemon goes on. */
+export class TakeOverRefused extends FaultError {
   constructor(reason: string) {
     super(fault('conflict', reason));
     this.name = 'TakeOverRefused';

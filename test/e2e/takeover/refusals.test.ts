@@ -20,7 +20,7 @@ import { describePods } from '../support/crictl.ts';
 import { sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
-const [FAILED, REFUSED, CONFIG] = [1, 6, 78];
+const [REFUSED, CONFIG] = [6, 78];
 
 const unfit = injects('F92', 'a daemon of another protocol, journal, root, state or socket asks');
 
@@ -98,12 +98,12 @@ describePods('what is no take-over', () => {
     unfit.happened();
   });
 
-  test('a program with another root asks and is refused; with another state it finds the root locked', async () => {
+  test('a program with another root asks and is refused; with another state it finds the root locked, and is refused as well', async () => {
     const other = join(world.instance.directory, 'other');
     const [root, state] = [takers.start('--root', other), takers.start('--state', other)];
     expect(await root.ended).toBe(REFUSED);
     expect(await root.log()).toContain('another root');
-    expect(await state.ended).toBe(FAILED);
+    expect(await state.ended).toBe(REFUSED);
     expect(await state.log()).toContain(world.instance.root);
     expect(existsSync(other)).toBe(false);
   });

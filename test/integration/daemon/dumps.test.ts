@@ -83,8 +83,9 @@ function listeningOn(pid: number): readonly string[] {
 }
 
 /**
- * Whether the signal does not end the process: it has a handler, or Node blocks it in all threads until it has one. Node
- * does so with SIGUSR1 alone; any other is blocked for a moment, in one thread, while libuv or glibc start something.
+ * Whether the signal does not end the process: it has a handler, or Node blocks it in all threads until it has one.
+ * Node does so with SIGUSR1 alone; any other is blocked for a moment, in one thread, while libuv or glibc start
+ * something.
  */
 function isSafe(pid: number, signal: number): boolean {
   const text = readFileSync(`/proc/${pid}/status`, 'latin1');
