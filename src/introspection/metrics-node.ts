@@ -14,6 +14,8 @@ export class NodeMetrics {
   readonly #ready;
   readonly #bytes;
   readonly #inodes;
+  readonly #formerDaemons;
+  readonly #formerSessions;
   #measuredMonoMs = -Infinity;
   #isMeasuring = false;
 
@@ -38,6 +40,14 @@ export class NodeMetrics {
       ['part'],
     );
     this.#inodes = registry.gauge('troupe_store_used_inodes', 'The same in inodes.', ['part']);
+    this.#formerDaemons = registry.gauge(
+      'troupe_former_daemons',
+      'Daemons before this one, replaced by a take-over, that still hold sessions or connections.',
+    );
+    this.#formerSessions = registry.gauge(
+      'troupe_former_sessions',
+      'Sessions and calls in flight that those daemons hold.',
+    );
   }
 
   /** Each condition has a series, also when all is well, so that an alert needs no absent(). */
@@ -57,6 +67,14 @@ export class NodeMetrics {
     this.#ready.set([], ready);
     this.#condition.set(['RuntimeReady'], ready);
     this.#condition.set(['NetworkReady'], troupe.networkStatus().ready ? 1 : 0);
+  }
+
+  setFormer(daemons: readonly { readonly sessions: number }[]): void {
+    this.#formerDaemons.set([], daemons.length);
+    this.#formerSessions.set(
+      [],
+      daemons.reduce((sum, { sessions }) => sum + sessions, 0),
+    );
   }
 
   /** Measures the store if the figures are old. A scrape does not wait for it: a disk may not answer. */

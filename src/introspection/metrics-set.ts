@@ -65,6 +65,7 @@ export class TroupeMetrics {
   #troupe: Troupe | undefined;
   #scrape: Promise<string> | undefined;
   #spans: () => { readonly exported: number; readonly dropped: number } = () => ({ exported: 0, dropped: 0 });
+  #former: () => readonly { readonly sessions: number }[] = () => [];
   readonly #startedNs: bigint;
 
   readonly #process = new ProcessMetrics(this.registry);
@@ -174,6 +175,11 @@ export class TroupeMetrics {
     });
   }
 
+  /** The daemons before this one that still hold sessions. */
+  watchFormer(list: () => readonly { readonly sessions: number }[]): void {
+    this.#former = list;
+  }
+
   watchSpans(counts: () => { readonly exported: number; readonly dropped: number }): void {
     this.#spans = counts;
   }
@@ -251,6 +257,7 @@ export class TroupeMetrics {
     const { exported, dropped } = this.#spans();
     this.#spansSent.raiseTo([], exported);
     this.#spansDropped.raiseTo([], dropped);
+    this.#node.setFormer(this.#former());
     const isReloaded = this.outcomes.isReloaded;
     this.#node.setConditions(this.#options.conditions, this.#troupe, isReloaded);
     if (this.#troupe === undefined) return;

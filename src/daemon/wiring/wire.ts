@@ -120,6 +120,7 @@ export async function startDaemon(config: Config, log: Log, options: StartOption
   const handOver = await handOverOf({ ...parts, ...served, ...sockets, ...own, ...ends });
   await sockets.cri.begin();
   last.formerDaemons = () => handOver.formerDaemons();
+  assembly.observability.metrics.watchFormer(last.formerDaemons);
   await becomeMain(inherited, listening, life);
   return {
     troupe,

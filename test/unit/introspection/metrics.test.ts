@@ -27,6 +27,27 @@ describe('degradations', () => {
   });
 });
 
+describe('daemons before this one', () => {
+  test('are counted with what they hold, until they end', async () => {
+    const metrics = metricsOf(new HandClock());
+    const former = [{ sessions: 2 }, { sessions: 3 }];
+    expect(await linesOf(metrics, 'troupe_former')).toEqual([
+      'troupe_former_daemons 0',
+      'troupe_former_sessions 0',
+    ]);
+    metrics.watchFormer(() => former);
+    expect(await linesOf(metrics, 'troupe_former')).toEqual([
+      'troupe_former_daemons 2',
+      'troupe_former_sessions 5',
+    ]);
+    former.splice(0);
+    expect(await linesOf(metrics, 'troupe_former')).toEqual([
+      'troupe_former_daemons 0',
+      'troupe_former_sessions 0',
+    ]);
+  });
+});
+
 describe('text format', () => {
   test('help, type and one line per series; label values are escaped', () => {
     const registry = new Registry();
