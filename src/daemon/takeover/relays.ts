@@ -31,10 +31,24 @@ export async function forgetRelay(directory: string): Promise<void> {
   await rm(join(directory, String(process.pid)), { force: true });
 }
 
-/** The relays that still run. Deletes the records of others, and what is not a record. */
+/** The relays that still run. Deletes the records of others, and what is not a record: for the holder of the lock. */
 export async function runningRelays(directory: string): Promise<readonly RelayRecord[]> {
+  const { running, stale } = await relaysIn(directory);
+  for (const path of stale) await rm(path, { force: true, recursive: true }).catch(() => undefined);
+  return running;
+}
+
+/** Whether a relay runs. Changes nothing. */
+export async function hasRelays(directory: string): Promise<boolean> {
+  return (await relaysIn(directory)).running.length > 0;
+}
+
+async function relaysIn(
+  directory: string,
+): Promise<{ readonly running: readonly RelayRecord[]; readonly stale: readonly string[] }> {
   const names = await missingAs(readdir(directory), []);
-  const found: RelayRecord[] = [];
+  const running: RelayRecord[] = [];
+  const stale: string[] = [];
   for (const name of names.slice(0, takeOverLimits.relays)) {
     const path = join(directory, name);
     const { recordBytes } = takeOverLimits;
@@ -42,10 +56,10 @@ export async function runningRelays(directory: string): Promise<readonly RelayRe
       () => undefined,
     );
     const record = recordIn(text);
-    if (record !== undefined && record.pid !== process.pid && processExists(record)) found.push(record);
-    else await rm(path, { force: true, recursive: true }).catch(() => undefined);
+    if (record !== undefined && record.pid !== process.pid && processExists(record)) running.push(record);
+    else stale.push(path);
   }
-  return found;
+  return { running, stale };
 }
 
 /** Settles once none of them runs. */

@@ -3,12 +3,16 @@ import { existsSync } from 'node:fs';
 import { toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
 import { realClock } from '../../host/clock/clock.ts';
-import { listenPrivately } from '../../host/io/private-socket.ts';
+import { pause } from '../../host/clock/wait.ts';
+import { lockHolder } from '../../host/files/directory-lock.ts';
+import { listenPrivately, someoneListens } from '../../host/io/private-socket.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
-import { launchLimits } from '../bounds.ts';
+import type { Layout } from '../../host/sandbox/layout.ts';
+import { launchLimits, takeOverLimits } from '../bounds.ts';
 import { introspectionSocket } from '../config/config.ts';
 import { joinService } from '../config/from-systemd.ts';
 import type { Config } from '../config/config-schema.ts';
+import { hasRelays } from '../takeover/relays.ts';
 import { takeOver } from '../takeover/taking.ts';
 import type { Inheritance } from '../takeover/taking.ts';
 import type { Assembly } from './assemble.ts';
@@ -31,6 +35,7 @@ export async function takeOverFrom(
   isTakingOver: boolean,
 ): Promise<Inheritance | undefined> {
   const layout = createLayout(config);
+  if (!isTakingOver && !listening.isPassed('cri')) await untilFormerListens(config, layout);
   if (!existsSync(layout.takeOverSocket)) return undefined;
   const hello = { ...(await instanceOf(config)), isRescue: !isTakingOver };
   const inherited = await takeOver(layout.takeOverSocket, hello, { clock: realClock(), log }).catch(
@@ -45,6 +50,22 @@ export async function takeOverFrom(
   if (inherited.service !== undefined) joinService(inherited.service);
   listening.defer();
   return inherited;
+}
+
+/**
+ * Where the daemon before was killed soon after it had taken over, the one before that still has the CRI socket,
+ * accepts nothing from it, and notices only in a moment: then it can be asked. Returns at once in any other case.
+ */
+async function untilFormerListens(config: Config, layout: Layout): Promise<void> {
+  if (!(await hasRelays(layout.relaysDir))) return;
+  const clock = realClock();
+  const untilMs = clock.monoMs() + takeOverLimits.noticeMs;
+  while (clock.monoMs() < untilMs) {
+    const isServed = (await lockHolder(config.root).catch(() => undefined)) !== undefined;
+    if (isServed || !(await someoneListens(config.socket))) return;
+    if (await someoneListens(layout.takeOverSocket)) return;
+    await pause(clock, takeOverLimits.noticePollMs);
+  }
 }
 
 export interface Sockets {

@@ -344,10 +344,10 @@ async function makePrivateDirectory(directory: string, made: string): Promise<vo
 }
 
 /**
- * Only a refused connection proves that a socket is stale: any other error may come from a live but busy
- * process.
+ * Whether a process listens at the path. Only a refused connection proves that a socket is stale: any other error may
+ * come from a live but busy process.
  */
-function someoneListens(path: string): Promise<boolean> {
+export function someoneListens(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = connect(path);
     probe.once('connect', () => {

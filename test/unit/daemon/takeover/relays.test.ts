@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import {
   forgetRelay,
+  hasRelays,
   recordRelay,
   runningRelays,
   untilGone,
@@ -22,6 +23,7 @@ const parent = processIdentity(process.ppid);
 
 test('without a directory no relay runs', async () => {
   expect(await runningRelays(relaysDir())).toEqual([]);
+  expect(await hasRelays(relaysDir())).toBe(false);
 });
 
 test('a record is made, and removed when its process has nothing left', async () => {
@@ -47,8 +49,14 @@ test('only records of processes that run count, and the others are deleted: ende
   write('long', `{"pid":${'1'.repeat(100_000)}`);
   mkdirSync(join(directory, 'directory'));
   await recordRelay(directory, 'our own');
+  // a start that has not got the lock yet only reads
+  const before = readdirSync(directory);
+  expect(await hasRelays(directory)).toBe(true);
+  expect(readdirSync(directory)).toEqual(before);
   expect(await runningRelays(directory)).toEqual([{ pid, startTicks, boot: 'boot-1' }]);
   expect(readdirSync(directory)).toEqual(['runs']);
+  rmSync(join(directory, 'runs'));
+  expect(await hasRelays(directory)).toBe(false);
 });
 
 test('the wait for relays ends once none of them runs', async () => {
