@@ -5,6 +5,7 @@ import { referencePlugins } from '../../support/tools/cni-tools.ts';
 import { shimRuncV2 } from '../../support/tools/go-tools.ts';
 import { kubernetes } from '../../support/tools/kubernetes.ts';
 import { streamClient } from '../../support/tools/stream-client.ts';
+import { GUEST_PACKAGES, makeGuestPackages } from '../guest-packages.ts';
 import type { World } from '../world.ts';
 
 export interface Part {
@@ -85,6 +86,12 @@ const ofStreams = async (): Promise<void> => {
 export const parts: readonly Part[] = [
   { name: 'systemd', boots: [vitest('vm', 'test/vm/guest/systemd.test.ts')], hasService: true },
   { name: 'takeover', boots: [vitest('vm', 'test/vm/guest/takeover.test.ts')], hasService: true },
+  {
+    name: 'packages',
+    boots: [vitest('vm', 'test/vm/guest/packages.test.ts')],
+    tools: [GUEST_PACKAGES],
+    prepare: makeGuestPackages,
+  },
   {
     name: 'selinux',
     boots: [vitest('vm', 'test/vm/guest/selinux.test.ts')],
