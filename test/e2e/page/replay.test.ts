@@ -86,7 +86,10 @@ unless(describe, chromium === undefined ? 'needs Chromium' : '')('the page of a 
       await page.open(web.url);
       await page.until("document.querySelectorAll('.row:not([hidden])').length > 0");
       await page.value("document.querySelector('.row:not([hidden])').click()");
-      await page.until("document.querySelector('details.trace') !== null");
+      // the overview has such a section, too, and goes when the pod is shown
+      await page.until(
+        "document.querySelector('details.trace summary')?.textContent === 'Where the time went'",
+      );
       await page.value("document.querySelector('details.trace').open = true");
       await page.until("document.querySelectorAll('.waterfall .bar.call').length === 1");
       expect(await page.value("document.querySelector('.waterfall text').textContent")).toBe('RunPodSandbox');
