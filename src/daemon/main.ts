@@ -14,6 +14,7 @@ import { realRandom } from '../host/clock/random.ts';
 import { preferSmallHeap, trimMemory } from '../host/tuning/memory.ts';
 import { notify } from '../host/io/sd-notify.ts';
 import { allWritten, exitNow } from '../host/process/exit.ts';
+import { preferMainThread } from '../host/tuning/main-thread-priority.ts';
 import { unblockSignal } from '../host/process/unblock-signal.ts';
 import { pause } from '../host/clock/wait.ts';
 import { cliLimits } from './bounds.ts';
@@ -124,6 +125,7 @@ async function serve(line: CommandLine): Promise<void> {
   unblockSignal(constants.signals.SIGUSR1);
   // while the other code is loaded, which takes as long; the start needs this thread first, to read the mounts
   await startKernelThread();
+  await preferMainThread();
   const [{ startDaemon }, { socketsOfSystemd }, { configAgain, configOf }, { Dumps }, { LastErrors }] =
     await Promise.all([
       import('./wiring/wire.ts'),

@@ -355,8 +355,10 @@ export const memoryLimits = {
   collectEveryMs: 10_000,
 } as const;
 
-/** Threads that leave the processor to others (src/host/tuning/lowest-priority.ts). */
+/** Priorities of threads (src/host/tuning/lowest-priority.ts and main-thread-priority.ts). */
 export const priorityLimits = {
+  /** Nice value of the main thread: a weight of 9548 beside the 1024 of other threads. */
+  mainNice: -10,
   /** Nice value, sched(7): the kernel's last, a weight of 15 beside the 1024 of other threads. */
   lowestNice: 19,
 } as const;

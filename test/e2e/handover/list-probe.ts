@@ -1,7 +1,10 @@
-// A process of its own that lists all the time: over one connection, and over a new one each time. Prints what it found
-// as JSON once its input ends. Its own process, so that the load's clients do not hold it up.
+// A process of its own that lists all the time: over one connection, and over a new one each time. Prints what it
+// found as JSON once its input ends. Its own process with priority, so that the load does not hold it up: how long a
+// list takes is a question about the daemon.
+import { setPriority } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { criClient, type CriClient } from '../../../scripts/support/cri-client.ts';
+import { priorityLimits } from '../../../src/host/bounds.ts';
 import { NOTED_MS, type ListedCalls, type ListFigures } from './lists.ts';
 
 /** ms between two lists over the same connection, and between two new connections. */
@@ -10,6 +13,8 @@ const ANEW_MS = 15;
 
 const socket = process.argv[2] ?? '';
 const mayFail = process.argv[3] === 'killed';
+/** As the daemon's main thread. */
+setPriority(priorityLimits.mainNice);
 let isOver = false;
 process.stdin.once('end', () => (isOver = true)).resume();
 

@@ -102,10 +102,10 @@ async function oneExec(
   const code = await ended;
   tally.bytes += bytes + returned;
   const isWhole = code === 0 && returned === bytes && back.digest('hex') === sent.digest('hex');
-  // whoever had accepted the connection of one that has not begun
+  // one that has not begun: whoever had accepted its connection, or nobody listened after a kill
   const isKilled =
     returned === 0
-      ? daemons.kills() > kills
+      ? daemons.kills() > kills || (kills > 0 && said.includes('connection refused'))
       : [...holders].some((pid) => pid !== undefined && daemons.wasKilled(pid));
   if (isWhole) tally.ended += 1;
   else if (isKilled) tally.killed += 1;
