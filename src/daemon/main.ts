@@ -124,8 +124,8 @@ async function serve(line: CommandLine): Promise<void> {
   // Node blocks it in all threads, for its inspector; without that (--disable-sigusr1) nobody would ever take it
   unblockSignal(constants.signals.SIGUSR1);
   // while the other code is loaded, which takes as long; the start needs this thread first, to read the mounts
+  preferMainThread();
   await startKernelThread();
-  await preferMainThread();
   const [{ startDaemon }, { socketsOfSystemd }, { configAgain, configOf }, { Dumps }, { LastErrors }] =
     await Promise.all([
       import('./wiring/wire.ts'),

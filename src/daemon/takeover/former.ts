@@ -172,7 +172,10 @@ export class Handing {
       if (holder !== undefined) return this.#leaveTo(holder);
     }
     const isRestarted = this.#node.isRestarted();
-    if (isRestarted) await this.#untilTaken(takeOverLimits.restartMs);
+    if (isRestarted) {
+      const holder = await this.#untilTaken(takeOverLimits.restartMs);
+      if (holder !== undefined) return this.#leaveTo(holder);
+    }
     const lastMs = this.#clock.monoMs() + takeOverLimits.relayMs;
     while (this.#isAlone() && this.#clock.monoMs() < lastMs) {
       const holder = await this.#holder();
@@ -236,11 +239,18 @@ export class Handing {
     }
   }
 
-  /** Until a daemon asks that somebody else has started. */
-  async #untilTaken(timeoutMs: number): Promise<void> {
+  /**
+   * Until a daemon asks that somebody else has started. The result is one that has the lock and has not asked: it may
+   * have come just before this one listened, with the sockets that systemd has kept.
+   */
+  async #untilTaken(timeoutMs: number): Promise<number | undefined> {
     const untilMs = this.#clock.monoMs() + timeoutMs;
-    while (this.#isAlone() && this.#clock.monoMs() < untilMs)
+    while (this.#isAlone() && this.#clock.monoMs() < untilMs) {
       await pause(this.#clock, takeOverLimits.relayPollMs);
+      const holder = await this.#holder();
+      if (holder !== undefined && this.#isAlone()) return holder;
+    }
+    return undefined;
   }
 
   /** After the probation: the sockets are the new daemon's alone. */

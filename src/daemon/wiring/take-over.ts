@@ -6,6 +6,7 @@ import { realClock } from '../../host/clock/clock.ts';
 import { pause } from '../../host/clock/wait.ts';
 import { lockHolder } from '../../host/files/directory-lock.ts';
 import { listenPrivately, someoneListens } from '../../host/io/private-socket.ts';
+import { processIdentity } from '../../host/process/process-identity.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
 import { launchLimits, takeOverLimits } from '../bounds.ts';
@@ -57,13 +58,13 @@ export async function takeOverFrom(
  * accepts nothing from it, and notices only in a moment: then it can be asked. Returns at once in any other case.
  */
 async function untilFormerListens(config: Config, layout: Layout): Promise<void> {
-  if (!(await hasRelays(layout.relaysDir))) return;
+  if (!(await hasRelays(layout.relaysDir)) || !(await someoneListens(config.socket))) return;
   const clock = realClock();
   const untilMs = clock.monoMs() + takeOverLimits.noticeMs;
-  while (clock.monoMs() < untilMs) {
-    const isServed = (await lockHolder(config.root).catch(() => undefined)) !== undefined;
-    if (isServed || !(await someoneListens(config.socket))) return;
-    if (await someoneListens(layout.takeOverSocket)) return;
+  while (clock.monoMs() < untilMs && !(await someoneListens(layout.takeOverSocket))) {
+    const holder = await lockHolder(config.root).catch(() => undefined);
+    // one that was killed may be named for a moment longer
+    if (holder !== undefined && processIdentity(holder) !== undefined) return;
     await pause(clock, takeOverLimits.noticePollMs);
   }
 }

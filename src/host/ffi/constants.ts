@@ -72,6 +72,9 @@ export const SIGINFO_BYTES = 128;
 export const SIGINFO_CODE_OFFSET = 8;
 export const SIGINFO_PID_OFFSET = 16;
 export const SIGINFO_STATUS_OFFSET = 24;
+/** Policies of sched_setscheduler(2): the usual one, and a flag. */
+export const SCHED_NORMAL = 0;
+export const SCHED_RESET_ON_FORK = 0x40000000;
 export const PR_SET_CHILD_SUBREAPER = 36;
 export const PR_SET_DUMPABLE = 4;
 /** POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID (spawn.h). */

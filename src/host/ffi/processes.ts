@@ -63,6 +63,11 @@ export const processCalls = {
     'void *',
     'const char *',
   ]),
+  schedSetscheduler: native<[tid: number, policy: number, parameters: Uint8Array]>('sched_setscheduler', [
+    'int',
+    'int',
+    'void *',
+  ]),
   mallocTrim: native<[keptBytes: number]>('malloc_trim', ['size_t']),
   madvise: native<[address: Word, length: Word, advice: number]>('madvise', ['uintptr_t', 'size_t', 'int']),
   sigaction: native<[signal: number, action: Uint8Array | null, old: Uint8Array | null]>('sigaction', [

@@ -5,22 +5,25 @@
  * to 447 ms instead of 472 to 612 (p50; `npm run handover`). A nice value counts only within a control group or a
  * session, so pods lose nothing where the daemon is a service of systemd.
  */
-import { access } from 'node:fs/promises';
 import { getPriority, setPriority } from 'node:os';
 import { priorityLimits } from '../bounds.ts';
+import { SCHED_NORMAL, SCHED_RESET_ON_FORK } from '../ffi/constants.ts';
+import { callSync, libc } from '../ffi/ffi.ts';
+
+/** sched_param: one int, which is 0 for the usual policy. */
+const NO_PARAMETERS = new Uint8Array(4);
 
 /**
- * On Linux setpriority(2) is about threads, and 0 is the caller. To be called when the thread for the kernel's objects
- * runs: threads and programs inherit the value from the thread that makes them, and programs are started in libuv's
- * pool. Does nothing where the daemon was started with another nice value (`Nice=` in the unit), or may not change it.
+ * For the calling thread, the main one: on Linux setpriority(2) is about threads, and 0 is the caller. Threads and
+ * programs that it makes have 0 again (SCHED_RESET_ON_FORK, sched(7)). Does nothing where the daemon was started with
+ * another nice value (`Nice=` in the unit), or may not change it: nothing depends on it.
  */
-export async function preferMainThread(): Promise<void> {
-  if (getPriority() !== 0) return;
-  // libuv makes all threads of its pool for the first work
-  await access('/');
+export function preferMainThread(): void {
   try {
-    setPriority(0, priorityLimits.mainNice);
+    if (getPriority() !== 0) return;
+    const { result } = callSync(libc.schedSetscheduler, 0, SCHED_NORMAL | SCHED_RESET_ON_FORK, NO_PARAMETERS);
+    if (result === 0) setPriority(0, priorityLimits.mainNice);
   } catch {
-    // without CAP_SYS_NICE, as in a container of the administrator's: nothing else depends on it
+    // without CAP_SYS_NICE, as in a container of the administrator's
   }
 }

@@ -13,8 +13,12 @@ const ANEW_MS = 15;
 
 const socket = process.argv[2] ?? '';
 const mayFail = process.argv[3] === 'killed';
-/** As the daemon's main thread. */
-setPriority(priorityLimits.mainNice);
+try {
+  // as the daemon's main thread
+  setPriority(priorityLimits.mainNice);
+} catch {
+  // then it waits with the load: `stallMs` shows that
+}
 let isOver = false;
 process.stdin.once('end', () => (isOver = true)).resume();
 

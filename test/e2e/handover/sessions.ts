@@ -100,12 +100,15 @@ async function oneExec(
   } while (!isOver() && !hasExited(child));
   child.stdin.end();
   const code = await ended;
+  const isUnserved = [...holders, daemons.serving()].some(
+    (pid) => pid === undefined || daemons.wasKilled(pid),
+  );
   tally.bytes += bytes + returned;
   const isWhole = code === 0 && returned === bytes && back.digest('hex') === sent.digest('hex');
   // one that has not begun: whoever had accepted its connection, or nobody listened after a kill
   const isKilled =
     returned === 0
-      ? daemons.kills() > kills || (kills > 0 && said.includes('connection refused'))
+      ? daemons.kills() > kills || (isUnserved && said.includes('connection refused'))
       : [...holders].some((pid) => pid !== undefined && daemons.wasKilled(pid));
   if (isWhole) tally.ended += 1;
   else if (isKilled) tally.killed += 1;

@@ -46,6 +46,8 @@ const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/needs the images? ([\w./, -]+)/u, 'the public registry, for $1'],
   [/public registr/u, 'the public registry'],
   [/CAP_SYS_RESOURCE/u, 'a machine that grants CAP_SYS_RESOURCE'],
+  [/CAP_SYS_NICE/u, 'a machine that grants CAP_SYS_NICE'],
+  [/without a nice value/u, 'a shell with the nice value 0'],
   [
     /recursive readonly mounts/u,
     'a runtime whose `features` lists them: runc 1.1 or later, a crun that has the command',

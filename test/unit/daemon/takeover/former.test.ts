@@ -298,6 +298,20 @@ test('F92 under systemd the restarted unit comes first', async () => {
   expect(count(former, 'successor')).toBe(0);
 });
 
+test('F92 under systemd the restarted unit may have the sockets already: it takes the lock without a word', async () => {
+  const former = new Former();
+  former.isUnderSystemd = true;
+  await former.takeOver();
+  const rescued = former.handing.rescue();
+  await former.clock.advance(relayPollMs);
+  await untilTrue(() => former.did.includes('listen'));
+  former.locker = 800;
+  await former.clock.advance(relayPollMs);
+  await rescued;
+  expect(former.handing.state).toBe('passed');
+  expect(former.did.slice(-3)).toEqual(['pass', 'served by 800', 'onPassed']);
+});
+
 test('F92 successors that fail are started again at once, then now and then, until one serves', async () => {
   const former = new Former();
   former.successor = () => {
