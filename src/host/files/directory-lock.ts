@@ -1,6 +1,6 @@
 /** The lock that keeps a second daemon from using a directory (F83), and the usage of a file system. */
 import { close } from 'node:fs';
-import { readFile, stat, statfs } from 'node:fs/promises';
+import { open, readFile, stat, statfs } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { fail } from '../../base/fault.ts';
 import { errnoName, must } from '../ffi/errno.ts';
@@ -36,15 +36,46 @@ export async function lockDirectory(path: string): Promise<DirectoryLock> {
 /** The pid of the process that holds the lock; undefined when nobody does, or the kernel does not say. */
 export async function lockHolder(path: string): Promise<number | undefined> {
   const { dev, ino } = await stat(path, { bigint: true });
-  return parseLocks(await readFile('/proc/locks', 'latin1'), dev, ino);
+  const text = await readFile('/proc/locks', 'latin1');
+  const holder = parseLocks(text, deviceText(dev), ino);
+  // btrfs gives stat(2) a device of each subvolume, and the kernel's lists have that of the file system
+  if (holder !== undefined || !text.includes(`:${ino} `)) return holder;
+  const device = await deviceOfMount(path);
+  return device === undefined ? undefined : parseLocks(text, device, ino);
 }
 
-/** The pid that holds an flock on the inode, from /proc/locks (proc_locks(5)); undefined when nobody does. */
-export function parseLocks(text: string, device: bigint, inode: bigint): number | undefined {
-  // gnu_dev_major and gnu_dev_minor
-  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n);
-  const minor = (device & 0xffn) | ((device >> 12n) & 0xffffff00n);
-  const wanted = `${major.toString(16).padStart(2, '0')}:${minor.toString(16).padStart(2, '0')}:${inode}`;
+/** Device of the mount that a path is on, as /proc/locks has devices. */
+async function deviceOfMount(path: string): Promise<string | undefined> {
+  const directory = await open(path, O_RDONLY | O_DIRECTORY);
+  try {
+    const { fd } = directory;
+    // proc_pid_fdinfo(5), proc_pid_mountinfo(5)
+    const [, id] = /^mnt_id:\s*(\d+)$/mu.exec(await readFile(`/proc/self/fdinfo/${fd}`, 'latin1')) ?? [];
+    const mounts = (await readFile('/proc/self/mountinfo', 'latin1')).split('\n');
+    const [, , device = ''] = mounts.find((line) => line.startsWith(`${id} `))?.split(' ') ?? [];
+    const [, major, minor] = /^(\d+):(\d+)$/u.exec(device) ?? [];
+    return major === undefined || minor === undefined ? undefined : deviceOf(BigInt(major), BigInt(minor));
+  } finally {
+    await directory.close();
+  }
+}
+
+/** A device of stat(2) as /proc/locks has it; gnu_dev_major and gnu_dev_minor take it apart so. */
+export const deviceText = (device: bigint): string =>
+  deviceOf(
+    ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n),
+    (device & 0xffn) | ((device >> 12n) & 0xffffff00n),
+  );
+
+const deviceOf = (major: bigint, minor: bigint): string =>
+  [major, minor].map((part) => part.toString(16).padStart(2, '0')).join(':');
+
+/**
+ * The pid that holds an flock on the inode, from /proc/locks (proc_locks(5)); undefined when nobody does.
+ * @param device as it is there: `08:01`
+ */
+export function parseLocks(text: string, device: string, inode: bigint): number | undefined {
+  const wanted = `${device}:${inode}`;
   for (const line of text.split('\n')) {
     const [, kind, , , pid, file] = line.trim().split(/\s+/u);
     if (kind === 'FLOCK' && file === wanted) return Number(pid);
