@@ -32,7 +32,9 @@ async function plain(stage: Stage): Promise<Outcome> {
   await stage.neverRestarted(pod);
   if (!stage.isUnderKills) same('attempt', container?.metadata?.attempt, 0);
   const [sandbox] = await stage.criSandboxes(name);
-  const { status } = await stage.world.client.runtime.podSandboxStatus({ podSandboxId: sandbox?.id ?? '' });
+  const { status } = await stage.asked('status of the sandbox', () =>
+    stage.world.client.runtime.podSandboxStatus({ podSandboxId: sandbox?.id ?? '' }),
+  );
   same('address', pod.status.podIP, status?.network?.ip);
   await stage.until('its log', async () => (await stage.log(name)).includes('hello'), name);
   // The kubelet sends a hugepage limit with every container; where no hierarchy takes it the pod must run all the same.

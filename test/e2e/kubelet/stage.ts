@@ -127,29 +127,37 @@ export class Stage {
     );
   }
 
+  /** A call that reads; under kills again until it has an answer. */
+  async asked<T>(what: string, call: () => Promise<T>): Promise<T> {
+    if (!this.isUnderKills) return await call();
+    const { answer } = await this.until(what, async () => ({ answer: await call() }));
+    return answer;
+  }
+
   /** The runtime's containers of a pod, latest attempt first. */
   async criContainers(name: string, container = 'main'): Promise<Container[]> {
-    const { containers } = await this.world.client.runtime.listContainers({
-      filter: {
-        labelSelector: {
-          'io.kubernetes.pod.name': staticName(name),
-          'io.kubernetes.container.name': container,
-        },
-      },
-    });
+    const labelSelector = {
+      'io.kubernetes.pod.name': staticName(name),
+      'io.kubernetes.container.name': container,
+    };
+    const { containers } = await this.asked(`containers of ${name}`, () =>
+      this.world.client.runtime.listContainers({ filter: { labelSelector } }),
+    );
     return containers.toSorted((a, b) => (b.metadata?.attempt ?? 0) - (a.metadata?.attempt ?? 0));
   }
 
   async criSandboxes(name: string): Promise<PodSandbox[]> {
-    return (
-      await this.world.client.runtime.listPodSandbox({
-        filter: { labelSelector: { 'io.kubernetes.pod.name': staticName(name) } },
-      })
-    ).items;
+    const labelSelector = { 'io.kubernetes.pod.name': staticName(name) };
+    const { items } = await this.asked(`sandboxes of ${name}`, () =>
+      this.world.client.runtime.listPodSandbox({ filter: { labelSelector } }),
+    );
+    return items;
   }
 
   async criStatus(id: string): Promise<CriStatus> {
-    const { status } = await this.world.client.runtime.containerStatus({ containerId: id });
+    const { status } = await this.asked(`status of ${id}`, () =>
+      this.world.client.runtime.containerStatus({ containerId: id }),
+    );
     if (status === undefined) throw new Error(`ContainerStatus of ${id} has no status`);
     return status;
   }
