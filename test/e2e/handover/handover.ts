@@ -119,12 +119,15 @@ async function underLoad(run: Run): Promise<Ran> {
   const tally = new CallTally(isKilled);
   const sessions = newSessions();
   const killed = new Set<number>();
+  const kills: KillOutcome[] = [];
   let turn = 0;
   const known: Daemons = {
     turn: () => turn,
     serving: () => daemons.serving(),
     wasKilled: (pid) => killed.has(pid),
     kills: () => killed.size,
+    // its round ends when one answers again
+    isDown: () => killed.size > kills.length,
   };
   const [{ podId, containerId } = { podId: '', containerId: '' }] = standing;
   const follows = isKilled ? [] : await startFollowing(run);
@@ -140,7 +143,6 @@ async function underLoad(run: Run): Promise<Ran> {
     await startForward(world, sessions, { podId, bytes: options.forwardBytes, takeOvers, daemons: known }),
   ];
   const times: TakeOverTimes[] = [];
-  const kills: KillOutcome[] = [];
   const broken: string[] = [];
   const random = randomStream(seed, 'kills');
   for (; turn < takeOvers; turn += 1) {

@@ -33,6 +33,8 @@ export interface Daemons {
   readonly wasKilled: (pid: number) => boolean;
   /** Daemons that were killed so far. */
   readonly kills: () => number;
+  /** One was killed, and none has answered since. */
+  readonly isDown: () => boolean;
 }
 
 export interface SessionOptions {
@@ -83,6 +85,7 @@ async function oneExec(
   // one of these holds it: a take-over may be under way when it begins
   const holders = new Set([daemons.serving()]);
   const kills = daemons.kills();
+  let isUnserved = daemons.isDown();
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   const [sent, back] = [createHash('sha256'), createHash('sha256')];
   let [bytes, returned, said] = [0, 0, ''];
@@ -100,9 +103,7 @@ async function oneExec(
   } while (!isOver() && !hasExited(child));
   child.stdin.end();
   const code = await ended;
-  const isUnserved = [...holders, daemons.serving()].some(
-    (pid) => pid === undefined || daemons.wasKilled(pid),
-  );
+  isUnserved ||= daemons.isDown();
   tally.bytes += bytes + returned;
   const isWhole = code === 0 && returned === bytes && back.digest('hex') === sent.digest('hex');
   // one that has not begun: whoever had accepted its connection, or nobody listened after a kill
