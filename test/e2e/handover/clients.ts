@@ -41,7 +41,8 @@ export class CallTally {
         return await call();
       } catch (thrown) {
         const { code, details } = thrown as Partial<ServiceError>;
-        const mayComeFromKill = this.#isKilled && code === codes.UNAVAILABLE && performance.now() < untilMs;
+        const mayComeFromKill =
+          this.#isKilled && isConnectionLost(code, details) && performance.now() < untilMs;
         if (!mayComeFromKill) {
           this.failed.push(`${what}: ${code === undefined ? String(thrown) : `${codes[code]} ${details}`}`);
           throw thrown;
@@ -52,6 +53,15 @@ export class CallTally {
     }
   }
 }
+
+/**
+ * Whether the connection ended under the call. Where the killed daemon had just asked its clients to connect anew
+ * (GOAWAY), Node closes the streams without an error, which grpc-js takes for an internal one; Go's client says
+ * Unavailable.
+ */
+const isConnectionLost = (code: number | undefined, details: string | undefined): boolean =>
+  code === codes.UNAVAILABLE ||
+  (code === codes.INTERNAL && details?.startsWith('Received RST_STREAM with code 0 ') === true);
 
 export interface ClientsOptions {
   readonly image: string;
