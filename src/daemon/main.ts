@@ -123,8 +123,8 @@ async function serve(line: CommandLine): Promise<void> {
   onDumpSignal((kind) => asked.ask(kind));
   // Node blocks it in all threads, for its inspector; without that (--disable-sigusr1) nobody would ever take it
   unblockSignal(constants.signals.SIGUSR1);
-  // while the other code is loaded, which takes as long; the start needs this thread first, to read the mounts
   preferMainThread();
+  // while the other code is loaded, which takes as long; the start needs this thread first, to read the mounts
   await startKernelThread();
   const [{ startDaemon }, { socketsOfSystemd }, { configAgain, configOf }, { Dumps }, { LastErrors }] =
     await Promise.all([

@@ -8,6 +8,11 @@ import type { FilesystemUsage } from '../ports/storage.ts';
 import { metricsLimits } from './bounds.ts';
 import type { Registry } from './metrics.ts';
 
+/** A daemon before this one, as far as it is counted. */
+export interface FormerHolder {
+  readonly sessions: number;
+}
+
 export class NodeMetrics {
   readonly #degraded;
   readonly #condition;
@@ -69,7 +74,7 @@ export class NodeMetrics {
     this.#condition.set(['NetworkReady'], troupe.networkStatus().ready ? 1 : 0);
   }
 
-  setFormer(daemons: readonly { readonly sessions: number }[]): void {
+  setFormer(daemons: readonly FormerHolder[]): void {
     this.#formerDaemons.set([], daemons.length);
     this.#formerSessions.set(
       [],

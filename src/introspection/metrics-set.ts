@@ -14,6 +14,7 @@ import type { Chart } from './chart.ts';
 import { Registry } from './metrics.ts';
 import type { Gauge } from './metrics.ts';
 import { NodeMetrics } from './metrics-node.ts';
+import type { FormerHolder } from './metrics-node.ts';
 import { OutcomeMetrics } from './metrics-outcomes.ts';
 import { ProcessMetrics } from './metrics-process.ts';
 import type { ProcessFacts } from './metrics-process.ts';
@@ -65,7 +66,7 @@ export class TroupeMetrics {
   #troupe: Troupe | undefined;
   #scrape: Promise<string> | undefined;
   #spans: () => { readonly exported: number; readonly dropped: number } = () => ({ exported: 0, dropped: 0 });
-  #former: () => readonly { readonly sessions: number }[] = () => [];
+  #former: () => readonly FormerHolder[] = () => [];
   readonly #startedNs: bigint;
 
   readonly #process = new ProcessMetrics(this.registry);
@@ -176,7 +177,7 @@ export class TroupeMetrics {
   }
 
   /** The daemons before this one that still hold sessions. */
-  watchFormer(list: () => readonly { readonly sessions: number }[]): void {
+  watchFormer(list: () => readonly FormerHolder[]): void {
     this.#former = list;
   }
 

@@ -336,6 +336,15 @@ async function listFailure(socket: string): Promise<string | undefined> {
   }
 }
 
+/** Starts a program as systemd does: LISTEN_PID is the process's own pid, which exec keeps. */
+export const withListenPid = (argv: Instance['argv']): Instance['argv'] => [
+  'sh',
+  '-c',
+  'LISTEN_PID=$$ exec "$@"',
+  'sh',
+  ...argv,
+];
+
 /** The daemon's process, which can be started again after it ended. */
 function daemonOf(argv: readonly [string, ...string[]], logFile: string, systemd?: Supervisor) {
   let child: ChildProcess | undefined;
@@ -347,9 +356,7 @@ function daemonOf(argv: readonly [string, ...string[]], logFile: string, systemd
     spawn: (): void => {
       if (isRunning()) throw new Error(`${argv[0]} runs already`);
       const output = openSync(logFile, 'a');
-      // LISTEN_PID is the process's own, which exec keeps
-      const supervised = systemd === undefined ? [] : ['sh', '-c', 'LISTEN_PID=$$ exec "$@"', 'sh'];
-      const [program = '', ...args] = [...supervised, ...argv];
+      const [program, ...args] = systemd === undefined ? argv : withListenPid(argv);
       const started = spawn(program, args, {
         stdio: ['ignore', output, output, ...(systemd?.descriptors ?? [])],
         env: { ...process.env, ...systemd?.environment },

@@ -244,3 +244,11 @@ export function makeDevice(major: number, minor: number): bigint {
   const wide = (BigInt(major & 0xfffff000) << 32n) | (BigInt(minor & 0xffffff00) << 12n);
   return BigInt.asUintN(64, wide | BigInt((major & 0xfff) << 8) | BigInt(minor & 0xff));
 }
+
+/** Major and minor number of a dev_t (gnu_dev_major, gnu_dev_minor). */
+export function deviceNumbers(device: bigint): { readonly major: number; readonly minor: number } {
+  return {
+    major: Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n)),
+    minor: Number((device & 0xffn) | ((device >> 12n) & 0xffffff00n)),
+  };
+}

@@ -4,7 +4,16 @@ import { open, readFile, stat, statfs } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { fail } from '../../base/fault.ts';
 import { errnoName, must } from '../ffi/errno.ts';
-import { AT_FDCWD, LOCK_EX, LOCK_NB, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../ffi/constants.ts';
+import {
+  AT_FDCWD,
+  deviceNumbers,
+  LOCK_EX,
+  LOCK_NB,
+  makeDevice,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_RDONLY,
+} from '../ffi/constants.ts';
 import { libc } from '../ffi/ffi.ts';
 import { callInPool } from '../ffi/pool.ts';
 
@@ -37,45 +46,36 @@ export async function lockDirectory(path: string): Promise<DirectoryLock> {
 export async function lockHolder(path: string): Promise<number | undefined> {
   const { dev, ino } = await stat(path, { bigint: true });
   const text = await readFile('/proc/locks', 'latin1');
-  const holder = parseLocks(text, deviceText(dev), ino);
+  const holder = parseLocks(text, dev, ino);
   // btrfs gives stat(2) a device of each subvolume, and the kernel's lists have that of the file system
   if (holder !== undefined || !text.includes(`:${ino} `)) return holder;
   const device = await deviceOfMount(path);
   return device === undefined ? undefined : parseLocks(text, device, ino);
 }
 
-/** Device of the mount that a path is on, as /proc/locks has devices. */
-async function deviceOfMount(path: string): Promise<string | undefined> {
+/**
+ * Device of the file system that is mounted over a path, by the kernel's list of mounts. host/mounts reads the same
+ * files for questions of its own, and may not be asked from here.
+ */
+async function deviceOfMount(path: string): Promise<bigint | undefined> {
   const directory = await open(path, O_RDONLY | O_DIRECTORY);
   try {
-    const { fd } = directory;
     // proc_pid_fdinfo(5), proc_pid_mountinfo(5)
-    const [, id] = /^mnt_id:\s*(\d+)$/mu.exec(await readFile(`/proc/self/fdinfo/${fd}`, 'latin1')) ?? [];
+    const [, id] =
+      /^mnt_id:\s*(\d+)$/mu.exec(await readFile(`/proc/self/fdinfo/${directory.fd}`, 'latin1')) ?? [];
     const mounts = (await readFile('/proc/self/mountinfo', 'latin1')).split('\n');
-    const [, , device = ''] = mounts.find((line) => line.startsWith(`${id} `))?.split(' ') ?? [];
-    const [, major, minor] = /^(\d+):(\d+)$/u.exec(device) ?? [];
-    return major === undefined || minor === undefined ? undefined : deviceOf(BigInt(major), BigInt(minor));
+    const device = mounts.find((line) => line.startsWith(`${id} `))?.split(' ')[2];
+    const [major, minor] = device?.split(':').map(Number) ?? [];
+    return major === undefined || minor === undefined ? undefined : makeDevice(major, minor);
   } finally {
     await directory.close();
   }
 }
 
-/** A device of stat(2) as /proc/locks has it; gnu_dev_major and gnu_dev_minor take it apart so. */
-export const deviceText = (device: bigint): string =>
-  deviceOf(
-    ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n),
-    (device & 0xffn) | ((device >> 12n) & 0xffffff00n),
-  );
-
-const deviceOf = (major: bigint, minor: bigint): string =>
-  [major, minor].map((part) => part.toString(16).padStart(2, '0')).join(':');
-
-/**
- * The pid that holds an flock on the inode, from /proc/locks (proc_locks(5)); undefined when nobody does.
- * @param device as it is there: `08:01`
- */
-export function parseLocks(text: string, device: string, inode: bigint): number | undefined {
-  const wanted = `${device}:${inode}`;
+/** The pid that holds an flock on the inode, from /proc/locks (proc_locks(5)); undefined when nobody does. */
+export function parseLocks(text: string, device: bigint, inode: bigint): number | undefined {
+  const { major, minor } = deviceNumbers(device);
+  const wanted = `${major.toString(16).padStart(2, '0')}:${minor.toString(16).padStart(2, '0')}:${inode}`;
   for (const line of text.split('\n')) {
     const [, kind, , , pid, file] = line.trim().split(/\s+/u);
     if (kind === 'FLOCK' && file === wanted) return Number(pid);

@@ -1,8 +1,9 @@
 /**
  * Lets the main thread go before the daemon's other threads and before the programs that it starts. It answers all
- * calls, uses little, and waits behind a burst of runtimes otherwise: with 30 execs a second and 20 clients on two
- * processors lists took up to 704 ms in three runs of take-overs instead of up to 801, and nodes were frozen for 277
- * to 447 ms instead of 472 to 612 (p50; `npm run handover`). A nice value counts only within a control group or a
+ * calls, uses little, and waits behind a burst of runtimes otherwise: under the load of `npm run handover` on two
+ * processors, four runs with it and two without, the longest list over an open connection took 281 to 327 ms instead
+ * of 389 to 590, and nodes were frozen for 277 to 472 ms instead of 472 to 612 (p50). Lists over new connections gained
+ * nothing that is clear: 375 to 817 ms, 697 and 801 without. A nice value counts only within a control group or a
  * session, so pods lose nothing where the daemon is a service of systemd.
  */
 import { getPriority, setPriority } from 'node:os';

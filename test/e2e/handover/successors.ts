@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { deviceText, parseLocks } from '../../../src/host/files/directory-lock.ts';
+import { parseLocks } from '../../../src/host/files/directory-lock.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { until } from '../../support/eventually.ts';
 import type { Instance } from '../../support/instance.ts';
@@ -59,7 +59,7 @@ export class Successors {
   /** The process that holds the root's lock; undefined while none does. */
   serving(): number | undefined {
     const { dev, ino } = statSync(this.#instance.root, { bigint: true });
-    return parseLocks(readFileSync('/proc/locks', 'latin1'), deviceText(dev), ino);
+    return parseLocks(readFileSync('/proc/locks', 'latin1'), dev, ino);
   }
 
   /** Ends the daemon that serves, and those before it, as a service manager does. Throws when one does not end. */

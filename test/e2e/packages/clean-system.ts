@@ -11,6 +11,7 @@ import { type Ended, run } from '../../support/run.ts';
 import { sweepMachine } from '../../support/sweep.ts';
 import { cached, cacheDirectory } from '../../support/tools/cache.ts';
 import { debianTree } from '../../vm/trees.ts';
+import { bothOutputs } from './runtime.ts';
 
 /** Counted up when the list of packages changes; a package's new version is not worth another root. */
 const RECIPE = 2;
@@ -127,9 +128,7 @@ export class CleanSystem {
 
   /** Both outputs of a program that must succeed. */
   async ok(...argv: readonly string[]): Promise<string> {
-    const { code, stdout, stderr } = await this.run(...argv);
-    if (code !== 0) throw new Error(`${argv.join(' ')} ended with ${code}: ${stdout}${stderr}`);
-    return (stdout + stderr).trim();
+    return bothOutputs(argv, await this.run(...argv));
   }
 
   /** Whether a process of the system runs. */

@@ -1,4 +1,5 @@
 // A runtime of a machine on which packages are installed, as crictl uses it.
+import type { Ended } from '../../support/run.ts';
 import { IMAGE } from './archive.ts';
 
 /** The clean system, or a guest. */
@@ -6,6 +7,12 @@ export interface PackageMachine {
   /** Both outputs of a program that must succeed. */
   readonly ok: (...argv: readonly string[]) => Promise<string>;
   readonly write: (path: string, text: string) => Promise<void>;
+}
+
+/** Both outputs of a program that must have succeeded. */
+export function bothOutputs(argv: readonly string[], { code, stdout, stderr }: Ended): string {
+  if (code !== 0) throw new Error(`${argv.join(' ')} ended with ${code}: ${stdout}${stderr}`);
+  return (stdout + stderr).trim();
 }
 
 /** Where the runtime listens, and where its pods' cgroups are. */

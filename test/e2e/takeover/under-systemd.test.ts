@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { criClient } from '../../../scripts/support/cri-client.ts';
 import { processStat } from '../../../src/host/process/process-identity.ts';
 import { FakeSystemd } from '../../support/fake-systemd.ts';
-import { makeInstance, type Instance } from '../../support/instance.ts';
+import { makeInstance, type Instance, withListenPid } from '../../support/instance.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { run } from '../../support/run.ts';
@@ -95,13 +95,12 @@ describePods('take-over under systemd', () => {
     const answer = client.runtime.listPodSandbox({});
     const file = join(instance.directory, 'again.log');
     const output = openSync(file, 'a');
-    const [program, ...options] = instance.argv;
+    const [program, ...options] = withListenPid(instance.argv);
     const { LISTEN_FDS: _fds, LISTEN_FDNAMES: _names, ...environment } = systemd.environment;
     const passed = isKept ? systemd.descriptors : [];
-    // LISTEN_PID is the process's own, which exec keeps
-    const again = spawn('sh', ['-c', 'LISTEN_PID=$$ exec "$@"', 'sh', program, ...options], {
+    const again = spawn(program, options, {
       stdio: ['ignore', output, output, ...passed],
-      env: { ...process.env, LISTEN_PID: '', ...(isKept ? systemd.environment : environment) },
+      env: { ...process.env, ...(isKept ? systemd.environment : environment) },
     });
     closeSync(output);
     try {

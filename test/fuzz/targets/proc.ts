@@ -75,7 +75,7 @@ const processes: readonly Kind[] = [
   {
     name: 'locks',
     seeds: ['1: FLOCK  ADVISORY  WRITE 77 08:01:99 0 EOF\n'],
-    run: (input) => parseLocks(utf8(input), '08:01', 99n) !== undefined,
+    run: (input) => parseLocks(utf8(input), 0x801n, 99n) !== undefined,
   },
   {
     name: 'apparmor',

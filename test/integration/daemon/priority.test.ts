@@ -1,30 +1,13 @@
 // The main thread of the daemon goes before its other threads, and nothing that it starts inherits that.
-import { readFileSync, readdirSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 import { expect, it, onTestFinished } from 'vitest';
 import { priorityLimits } from '../../../src/host/bounds.ts';
 import { describePods } from '../../e2e/support/crictl.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
+import { niceIn, niceOf, niceOfOtherThreads } from '../../support/nice-values.ts';
 import { unless } from '../../support/skips/unless.ts';
 import { makePod, processesIn, removePod } from './pod.ts';
-
-const niceOf = (stat: string): number => niceIn(readFileSync(stat, 'latin1'));
-
-/** Field 19 of proc_pid_stat(5). */
-function niceIn(text: string): number {
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return Number(fields[16]);
-}
-
-/** Undefined for a thread that has ended meanwhile. */
-function niceOfThread(stat: string): number | undefined {
-  try {
-    return niceOf(stat);
-  } catch {
-    return undefined;
-  }
-}
 
 /** Why the daemon's main thread can't go first here, or not from 0. */
 function hindrance(): string {
@@ -39,19 +22,16 @@ function hindrance(): string {
 }
 
 /** Nice values of the daemon's main thread, and of all others, each value once. */
-function valuesOf(pid: number): { readonly main: number; readonly others: readonly number[] } {
-  const others = readdirSync(`/proc/${pid}/task`).filter((tid) => tid !== String(pid));
-  return {
-    main: niceOf(`/proc/${pid}/stat`),
-    others: [...new Set(others.flatMap((tid) => niceOfThread(`/proc/${pid}/task/${tid}/stat`) ?? []))],
-  };
-}
+const valuesOf = (pid: number): { readonly main: number; readonly others: readonly number[] } => ({
+  main: niceOf(pid),
+  others: [...new Set(niceOfOtherThreads(pid))],
+});
 
 /** Runs a pod, and gives the values of its processes, monitor and init, and of an exec. */
 async function valuesInPod(world: World): Promise<readonly number[]> {
   const { sandboxId, containerId } = await makePod(world, 'nice');
   await world.client.runtime.startContainer({ containerId });
-  const own = processesIn(containerId).map((pid) => niceOf(`/proc/${pid}/stat`));
+  const own = processesIn(containerId).map(niceOf);
   const { stdout } = await world.client.runtime.execSync({
     containerId,
     cmd: ['cat', '/proc/self/stat'],

@@ -369,8 +369,8 @@ describe('/proc/locks', () => {
   test('the holder of an flock is found by device and inode', () => {
     const text =
       '1: POSIX  ADVISORY  WRITE 11 08:01:77 0 EOF\n2: FLOCK  ADVISORY  WRITE 12 08:01:77 0 EOF\n2: -> FLOCK  ADVISORY  WRITE 13 08:01:78 0 EOF\n';
-    expect(parseLocks(text, '08:01', 77n)).toBe(12);
-    expect(parseLocks(text, '08:01', 78n)).toBeUndefined();
-    expect(parseLocks(text, '08:02', 77n)).toBeUndefined();
+    expect(parseLocks(text, 0x801n, 77n)).toBe(12);
+    expect(parseLocks(text, 0x801n, 78n)).toBeUndefined();
+    expect(parseLocks(text, 0x802n, 77n)).toBeUndefined();
   });
 });

@@ -1,25 +1,12 @@
 // Pods start beside pulls: the threads that unpack leave the processor to all others.
-import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { getPriority } from 'node:os';
 import { expect, test } from 'vitest';
 import { priorityLimits } from '../../../src/host/bounds.ts';
 import { until } from '../../support/eventually.ts';
+import { niceOfOtherThreads } from '../../support/nice-values.ts';
 import { archive, digestOf, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { context, describeAsRoot, openStore, scratch } from '../unpack/support.ts';
-
-/** The nice value of each thread of this process, field 19 of proc_pid_stat(5). */
-function niceValues(): number[] {
-  return readdirSync('/proc/self/task').map((tid) => {
-    const stat = readFileSync(join('/proc/self/task', tid, 'stat'), 'utf8');
-    return Number(
-      stat
-        .slice(stat.lastIndexOf(')') + 2)
-        .split(' ')
-        .at(16),
-    );
-  });
-}
 
 describeAsRoot('priority of storage workers', () => {
   const root = scratch('priority');
@@ -33,7 +20,8 @@ describeAsRoot('priority of storage workers', () => {
       blobDigest: digestOf(blob),
       party: { host: 'h', namespace: 'n', credential: '' },
     };
-    const lowest = (): number => niceValues().filter((nice) => nice === priorityLimits.lowestNice).length;
+    const lowest = (): number =>
+      niceOfOtherThreads(process.pid).filter((nice) => nice === priorityLimits.lowestNice).length;
     const before = lowest();
     let isLowered = false;
     await layers.ensure(wanted, { signal: context().signal, onBytes: () => undefined }, async (sink) => {

@@ -64,6 +64,10 @@ export async function configure(driver: 'systemd' | 'cgroupfs', more = ''): Prom
 export const systemctl = async (...args: readonly string[]): Promise<string> =>
   (await runOrThrow(['systemctl', ...args], { timeoutMs: 300_000 })).trim();
 
+/** A property of the service, as systemd has it now. */
+export const shown = (property: string): Promise<string> =>
+  systemctl('show', `--property=${property}`, '--value', 'troupe');
+
 /** Names of the units that troupe or its runtimes have had made, in any state. */
 export async function ownUnits(): Promise<string[]> {
   const listed = await systemctl('list-units', '--all', '--plain', '--no-legend', '--full', 'troupe-*');

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { processStat } from '../../../src/host/process/process-identity.ts';
 import { fileIn, NEXT_VERSION } from '../../e2e/packages/builds.ts';
-import { CrictlThere } from '../../e2e/packages/runtime.ts';
+import { bothOutputs, CrictlThere } from '../../e2e/packages/runtime.ts';
 import { until } from '../../support/eventually.ts';
 import { run, runOrThrow } from '../../support/run.ts';
 import { crictl } from '../../support/tools/go-tools.ts';
 import { guestPackages } from '../guest-packages.ts';
-import { systemctl } from './node.ts';
+import { shown, systemctl } from './node.ts';
 
 const SOCKET = '/run/troupe/troupe.sock';
 const CONFIG = '/etc/troupe/troupe.toml';
@@ -20,13 +20,8 @@ let own = { pod: '', container: '', pid: 0 };
 
 /** Both outputs of a program that must succeed. */
 async function ok(...argv: readonly [string, ...string[]]): Promise<string> {
-  const { code, stdout, stderr } = await run(argv);
-  if (code !== 0) throw new Error(`${argv.join(' ')} ended with ${code}: ${stdout}${stderr}`);
-  return (stdout + stderr).trim();
+  return bothOutputs(argv, await run(argv));
 }
-
-const shown = (property: string): Promise<string> =>
-  systemctl('show', `--property=${property}`, '--value', 'troupe');
 
 const debOf = async (name: string): Promise<string> =>
   join(guestPackages, name, await fileIn(join(guestPackages, name), '.deb'));

@@ -5,16 +5,13 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { processStat } from '../../../src/host/process/process-identity.ts';
 import { until } from '../../support/eventually.ts';
 import { checkout } from '../../support/tools/cache.ts';
-import { Node, startTroupe, startWithImage, systemctl } from './node.ts';
+import { Node, shown, startTroupe, startWithImage, systemctl } from './node.ts';
 
 const WATCHDOG_S = 10;
 const DROP_IN = '/etc/systemd/system/troupe.service.d/takeover.conf';
 /** Beside the checkout, which is mounted. */
 const NEXT = '/opt/troupe-next';
 let node: Node;
-
-const shown = (property: string): Promise<string> =>
-  systemctl('show', `--property=${property}`, '--value', 'troupe');
 
 beforeAll(async () => {
   node = new Node(await startWithImage());

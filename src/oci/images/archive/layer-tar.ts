@@ -10,7 +10,7 @@ import { fail } from '../../../base/fault.ts';
 import { unpackLimits } from '../../bounds.ts';
 import { archiveLimits } from '../bounds.ts';
 import { errnoName, must } from '../../../host/ffi/errno.ts';
-import { SEEK_DATA, SEEK_HOLE } from '../../../host/ffi/constants.ts';
+import { deviceNumbers, SEEK_DATA, SEEK_HOLE } from '../../../host/ffi/constants.ts';
 import { callSync, libc } from '../../../host/ffi/ffi.ts';
 import { getXattrAt, listXattrsAt } from '../../../host/files/files-at.ts';
 import { shown, type ByteString } from '../../../base/byte-string.ts';
@@ -219,11 +219,9 @@ function attributes(
   };
 }
 
-/** gnu_dev_major(3), gnu_dev_minor(3). */
 function deviceOf(rdev: bigint): Pick<WrittenEntry, 'deviceMajor' | 'deviceMinor'> {
-  const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n);
-  const minor = (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n);
-  return { deviceMajor: Number(major), deviceMinor: Number(minor) };
+  const { major, minor } = deviceNumbers(rdev);
+  return { deviceMajor: major, deviceMinor: minor };
 }
 
 /** The xattrs that an image may set, without those that overlayfs adds. */

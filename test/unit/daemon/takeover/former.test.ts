@@ -285,13 +285,19 @@ test('F92 another daemon takes the lock without a word: calls are passed on to i
   expect(former.did.slice(-3)).toEqual(['pass', 'served by 800', 'onPassed']);
 });
 
-test('F92 under systemd the restarted unit comes first', async () => {
+/** One whose successor has ended, and which waits for the unit's next start. */
+async function waitsForUnit(): Promise<{ readonly former: Former; readonly rescued: Promise<void> }> {
   const former = new Former();
   former.isUnderSystemd = true;
   await former.takeOver();
   const rescued = former.handing.rescue();
   await former.clock.advance(relayPollMs);
   await untilTrue(() => former.did.includes('listen'));
+  return { former, rescued };
+}
+
+test('F92 under systemd the restarted unit comes first', async () => {
+  const { former, rescued } = await waitsForUnit();
   await former.takeOver(700);
   await former.clock.advance(restartMs);
   await rescued;
@@ -299,12 +305,7 @@ test('F92 under systemd the restarted unit comes first', async () => {
 });
 
 test('F92 under systemd the restarted unit may have the sockets already: it takes the lock without a word', async () => {
-  const former = new Former();
-  former.isUnderSystemd = true;
-  await former.takeOver();
-  const rescued = former.handing.rescue();
-  await former.clock.advance(relayPollMs);
-  await untilTrue(() => former.did.includes('listen'));
+  const { former, rescued } = await waitsForUnit();
   former.locker = 800;
   await former.clock.advance(relayPollMs);
   await rescued;

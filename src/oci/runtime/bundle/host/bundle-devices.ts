@@ -5,6 +5,7 @@ import { posix } from 'node:path';
 import type { Device } from '../../../../ports/specs.ts';
 import { fail } from '../../../../base/fault.ts';
 import { specLimits } from '../../bounds.ts';
+import { deviceNumbers } from '../../../../host/ffi/constants.ts';
 import { isAbsent, missingAs } from '../../../../host/ffi/errno.ts';
 import type { OnPath } from './bundle-mounts.ts';
 import type { ResolvedDevice } from '../../spec/input.ts';
@@ -170,9 +171,7 @@ export async function nodeOf(
   return {
     path: to,
     type: found.isBlockDevice() ? 'b' : 'c',
-    // glibc's gnu_dev_major and gnu_dev_minor
-    major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn)),
-    minor: Number((rdev & 0xffn) | ((rdev >> 12n) & ~0xffn)),
+    ...deviceNumbers(rdev),
     fileMode: Number(found.mode & 0o777n),
     uid: Number(found.uid),
     gid: Number(found.gid),
