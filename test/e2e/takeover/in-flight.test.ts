@@ -5,8 +5,9 @@ import { mkdir } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, type TestContext } from 'vitest';
 import { defaultConfig } from '../../../src/daemon/config/config-schema.ts';
+import { takeOverLimits } from '../../../src/daemon/bounds.ts';
 import { Link } from '../../../src/daemon/takeover/link.ts';
 import { TAKE_OVER_PROTOCOL } from '../../../src/daemon/takeover/messages.ts';
 import { instanceOf } from '../../../src/daemon/wiring/instance-of.ts';
@@ -16,6 +17,7 @@ import { faultOf } from '../../support/fault-of.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { until } from '../../support/eventually.ts';
 import { injects } from '../../support/faults/injects.ts';
+import { skipHere } from '../../support/skips/unless.ts';
 import { FREEZES, RELEASED, says, SERVES, Successors } from '../handover/successors.ts';
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
@@ -154,11 +156,26 @@ async function refusalOfAnother(): Promise<string> {
   }
 }
 
+/**
+ * Skips a test whose fault must come before the release, where the machine stood still for so long that it did not: the
+ * daemon waits landMs for effects in progress. An earlier release is a failure.
+ */
+async function skipWhereReleased(context: TestContext): Promise<void> {
+  const line = (await world.instance.log())
+    .split('\n')
+    .find((one) => one.includes('"msg":"released the lock'));
+  if (line === undefined) return;
+  const { ms } = JSON.parse(line) as { readonly ms: number };
+  // Node's timers may come a millisecond early
+  expect(ms).toBeGreaterThanOrEqual(takeOverLimits.landMs - 1);
+  skipHere(context, `needs a machine that does not stand still: the daemon waited ${ms} ms for effects`);
+}
+
 const saysLog = (text: string): Promise<void> =>
   expect.poll(() => world.instance.log(), { timeout: EVENT_MS, interval: 10 }).toContain(text);
 
 describePods('in flight at a take-over', () => {
-  test('F92 the new daemon is killed before the release: effects go on, and no call has failed', async () => {
+  test('F92 the new daemon is killed before the release: effects go on, and no call has failed', async (context) => {
     const { runtime } = world.client;
     const pod = await makePod('one');
     const { made } = await creationAtGate(pod, 'one');
@@ -170,12 +187,18 @@ describePods('in flight at a take-over', () => {
     second.catch(() => undefined);
     process.kill(world.instance.pid(), 'SIGHUP');
     // and these do not
-    expect((await runtime.listPodSandbox({})).items.map(({ id }) => id)).toEqual([pod]);
-    expect((await runtime.listContainers({})).containers).toEqual([]);
-    expect(await refusalOfAnother()).toContain('another daemon is taking over');
+    const [pods, containers, refusal] = await Promise.all([
+      runtime.listPodSandbox({}),
+      runtime.listContainers({}),
+      refusalOfAnother().catch(String),
+    ]);
     taker.child.kill('SIGKILL');
     await saysLog('take-over failed');
+    await skipWhereReleased(context);
     killed.happened();
+    expect(pods.items.map(({ id }) => id)).toEqual([pod]);
+    expect(containers.containers).toEqual([]);
+    expect(refusal).toContain('another daemon is taking over');
     openGate();
     const containerId = await made;
     expect(await pulled).toBe(image);
@@ -208,13 +231,15 @@ describePods('in flight at a take-over', () => {
     await says(taker, SERVES);
   });
 
-  test('F92 a daemon that is stopped while it hands over refuses, ends in order, and the next one goes on', async () => {
+  test('F92 a daemon that is stopped while it hands over refuses, ends in order, and the next one goes on', async (context) => {
     const pod = await makePod('one');
     const { made } = await creationAtGate(pod, 'one');
     const taker = takers.start();
     await says(taker, FREEZES);
     const ended = world.instance.terminate();
-    expect(await taker.ended).toBe(REFUSED);
+    const code = await taker.ended;
+    await skipWhereReleased(context);
+    expect(code).toBe(REFUSED);
     expect(await taker.log()).toContain('the daemon that runs is stopping');
     openGate();
     const outcome = await made.catch((error: unknown) => String(error));

@@ -47,6 +47,7 @@ const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/public registr/u, 'the public registry'],
   [/CAP_SYS_RESOURCE/u, 'a machine that grants CAP_SYS_RESOURCE'],
   [/CAP_SYS_NICE/u, 'a machine that grants CAP_SYS_NICE'],
+  [/stand still/u, 'a machine that runs without pauses of seconds'],
   [/without a nice value/u, 'a shell with the nice value 0'],
   [
     /recursive readonly mounts/u,
