@@ -154,9 +154,9 @@ export const takeOverLimits = {
   relayEndMs: 5000,
   /** Milliseconds between two polls of what a relay still holds, and between two attempts to follow. */
   relayPollMs: 500,
-  /** Milliseconds that a start waits for such a daemon to notice that its successor has ended: it does so by polls. */
-  noticeMs: 5000,
-  /** Milliseconds between two polls of that. */
+  /** Polls in which a start waits for such a daemon to notice that its successor has ended: it does so by polls, too. */
+  noticePolls: 100,
+  /** Milliseconds between two of them. */
   noticePollMs: 50,
   /** Bytes of a frame, and frames of a message: 1000 unused URLs have requests of 64 MiB at most. */
   frameBytes: 1024 * 1024,

@@ -38,9 +38,9 @@ export async function runningRelays(directory: string): Promise<readonly RelayRe
   return running;
 }
 
-/** Whether a relay runs. Changes nothing. */
-export async function hasRelays(directory: string): Promise<boolean> {
-  return (await relaysIn(directory)).running.length > 0;
+/** The relays that run. Changes nothing: for a process without the lock. */
+export async function relaysNow(directory: string): Promise<readonly RelayRecord[]> {
+  return (await relaysIn(directory)).running;
 }
 
 async function relaysIn(

@@ -1,6 +1,6 @@
 /** A start that takes over from another daemon, and what every daemon has for the next one. */
 import { existsSync } from 'node:fs';
-import { toFault } from '../../base/fault.ts';
+import { fail, toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
 import { realClock } from '../../host/clock/clock.ts';
 import { pause } from '../../host/clock/wait.ts';
@@ -13,7 +13,7 @@ import { launchLimits, takeOverLimits } from '../bounds.ts';
 import { introspectionSocket } from '../config/config.ts';
 import { joinService } from '../config/from-systemd.ts';
 import type { Config } from '../config/config-schema.ts';
-import { hasRelays } from '../takeover/relays.ts';
+import { relaysNow } from '../takeover/relays.ts';
 import { takeOver } from '../takeover/taking.ts';
 import type { Inheritance } from '../takeover/taking.ts';
 import type { Assembly } from './assemble.ts';
@@ -56,17 +56,22 @@ export async function takeOverFrom(
 /**
  * Where the daemon before was killed soon after it had taken over, the one before that still has the CRI socket,
  * accepts nothing from it, and notices only in a moment: then it can be asked. Returns at once in any other case.
+ * Throws `timedOut` where it does not notice: the path of the socket is ours, so the next start may succeed.
  */
 async function untilFormerListens(config: Config, layout: Layout): Promise<void> {
-  if (!(await hasRelays(layout.relaysDir)) || !(await someoneListens(config.socket))) return;
-  const clock = realClock();
-  const untilMs = clock.monoMs() + takeOverLimits.noticeMs;
-  while (clock.monoMs() < untilMs && !(await someoneListens(layout.takeOverSocket))) {
-    const holder = await lockHolder(config.root).catch(() => undefined);
+  const { socket, root } = config;
+  const relays = await relaysNow(layout.relaysDir);
+  if (relays.length === 0 || !(await someoneListens(socket))) return;
+  // counted, since on a machine that stood still no daemon had the time that has passed
+  for (let polls = 0; polls < takeOverLimits.noticePolls; polls += 1) {
+    if (await someoneListens(layout.takeOverSocket)) return;
+    const holder = await lockHolder(root).catch(() => undefined);
     // one that was killed may be named for a moment longer
     if (holder !== undefined && processIdentity(holder) !== undefined) return;
-    await pause(clock, takeOverLimits.noticePollMs);
+    await pause(realClock(), takeOverLimits.noticePollMs);
   }
+  const pids = relays.map(({ pid }) => pid).join(', ');
+  fail('timedOut', `listen on ${socket}: daemon ${pids}, which has handed over, waits for no successor`);
 }
 
 export interface Sockets {

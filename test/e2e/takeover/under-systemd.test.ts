@@ -8,6 +8,7 @@ import { criClient } from '../../../scripts/support/cri-client.ts';
 import { processStat } from '../../../src/host/process/process-identity.ts';
 import { FakeSystemd } from '../../support/fake-systemd.ts';
 import { makeInstance, type Instance, withListenPid } from '../../support/instance.ts';
+import { injects } from '../../support/faults/injects.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { run } from '../../support/run.ts';
@@ -15,6 +16,8 @@ import { describePods } from '../support/crictl.ts';
 
 const NAMES = ['cri', 'introspection', 'streaming'];
 const WATCHDOG_MS = 2000;
+
+const stood = injects('F92', 'SIGSTOP of the former daemon while its successor is killed');
 
 let systemd: FakeSystemd;
 let instance: Instance;
@@ -28,9 +31,6 @@ beforeEach(async () => {
 
 afterEach(async () => {
   for (const pid of mainPids()) if (isOurs(pid)) process.kill(pid, 'SIGKILL');
-  try {
-    console.log(readFileSync(join(instance.directory, 'again.log'), 'utf8'));
-  } catch {}
   await instance.remove();
   systemd.close();
 });
@@ -111,6 +111,30 @@ describePods('take-over under systemd', () => {
       expect(log()).not.toContain('another process is listening');
       await lives();
       expect(await instance.log()).not.toContain('started a successor');
+    } finally {
+      client.close();
+      again.kill('SIGKILL');
+    }
+  });
+
+  test('F92: a start that the former daemon does not notice, since it stands still, is worth another one', async () => {
+    const former = instance.pid();
+    const main = await upgraded();
+    process.kill(former, 'SIGSTOP');
+    try {
+      process.kill(main, 'SIGKILL');
+      await expect.poll(() => isOurs(main), { timeout: EVENT_MS }).toBe(false);
+      const { code, stderr } = await run(instance.argv);
+      // systemd starts no daemon again that has ended with 5
+      expect([code, stderr]).toEqual([1, expect.stringContaining(`daemon ${former}, which has handed over`)]);
+      stood.happened();
+    } finally {
+      process.kill(former, 'SIGCONT');
+    }
+    const again = spawn(instance.argv[0], instance.argv.slice(1), { stdio: 'ignore' });
+    const client = criClient(instance.socket);
+    try {
+      expect(await client.runtime.listPodSandbox({})).toMatchObject({ items: [] });
     } finally {
       client.close();
       again.kill('SIGKILL');

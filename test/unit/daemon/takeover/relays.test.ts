@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import {
   forgetRelay,
-  hasRelays,
+  relaysNow,
   recordRelay,
   runningRelays,
   untilGone,
@@ -23,7 +23,7 @@ const parent = processIdentity(process.ppid);
 
 test('without a directory no relay runs', async () => {
   expect(await runningRelays(relaysDir())).toEqual([]);
-  expect(await hasRelays(relaysDir())).toBe(false);
+  expect(await relaysNow(relaysDir())).toEqual([]);
 });
 
 test('a record is made, and removed when its process has nothing left', async () => {
@@ -51,12 +51,12 @@ test('only records of processes that run count, and the others are deleted: ende
   await recordRelay(directory, 'our own');
   // a start that has not got the lock yet only reads
   const before = readdirSync(directory);
-  expect(await hasRelays(directory)).toBe(true);
+  expect(await relaysNow(directory)).toHaveLength(1);
   expect(readdirSync(directory)).toEqual(before);
   expect(await runningRelays(directory)).toEqual([{ pid, startTicks, boot: 'boot-1' }]);
   expect(readdirSync(directory)).toEqual(['runs']);
   rmSync(join(directory, 'runs'));
-  expect(await hasRelays(directory)).toBe(false);
+  expect(await relaysNow(directory)).toEqual([]);
 });
 
 test('the wait for relays ends once none of them runs', async () => {
