@@ -154,7 +154,7 @@ export const takeOverLimits = {
   relayEndMs: 5000,
   /** Milliseconds between two polls of what a relay still holds, and between two attempts to follow. */
   relayPollMs: 500,
-  /** Polls in which a start waits for such a daemon to notice that its successor has ended: it does so by polls, too. */
+  /** Polls in which a start waits for such a daemon to notice that its successor has ended, for which it polls, too. */
   noticePolls: 100,
   /** Milliseconds between two of them. */
   noticePollMs: 50,

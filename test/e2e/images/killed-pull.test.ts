@@ -146,8 +146,8 @@ describePods('a daemon that is killed while it pulls', () => {
   }
 
   /**
-   * Nothing is asked for that was there. A life may ask again for the rest of a layer: on a machine that stood still for
-   * as long as a registry may be silent, the daemon gives the connection up.
+   * Nothing is asked for that was there. A life may ask again for the rest of a layer: on a machine that stood still
+   * for as long as a registry may be silent, the daemon gives the connection up.
    */
   function judge(course: Course, before: Awaited<ReturnType<typeof left>>, life: number): void {
     const earlier = new Map<string, Asked>();
