@@ -47,10 +47,11 @@ case ${1:-} in
     pods=$(timeout 10 /usr/bin/troupe ps -o name 2>/dev/null ||
       awk '$5 ~ "^/(run|var/lib)/troupe/" && $5 != "/run/troupe/ns" { print $5 }' /proc/self/mountinfo)
     if has systemctl; then
-      # else the links in /etc would stay; the next installation goes by the preset again
-      systemctl --no-reload disable troupe.service troupe.socket || true
       # the socket first, or the next connect would start the service again
       if is_booted; then systemctl stop troupe.socket troupe.service || true; fi
+      # else the links in /etc would stay; the next installation goes by the preset again. After the stop, which would
+      # warn of links that systemd has not read again
+      systemctl --no-reload disable troupe.service troupe.socket || true
     fi
     [ -n "$pods" ] || exit 0
     echo 'troupe: these go on without it, since containers belong to their monitors:' >&2

@@ -28,8 +28,8 @@ const ELF_MACHINE = { x64: 62, arm64: 183 } as const;
 const SOCKET = '/run/troupe/troupe.sock';
 /** What a removal asks of systemd. */
 const REMOVED = [
-  '--no-reload disable troupe.service troupe.socket',
   'stop troupe.socket troupe.service',
+  '--no-reload disable troupe.service troupe.socket',
   'daemon-reload',
 ];
 

@@ -95,6 +95,7 @@ it('a removal stops the service and names the pod that goes on; a purge is refus
   const main = Number(await shown('MainPID'));
   const said = await ok('dpkg', '--remove', 'troupe');
   expect(said).toMatch(/these go on without it[^\n]*:\n {2}.*own/u);
+  expect(said).not.toMatch(/warning/iu);
   expect(processStat(main)).toBeUndefined();
   expect(existsSync('/usr/lib/systemd/system/troupe.service')).toBe(false);
   expect(processStat(own.pid)).toBeDefined();
