@@ -64,7 +64,7 @@ async function untilFormerListens(config: Config, layout: Layout): Promise<void>
   if (relays.length === 0 || !(await someoneListens(socket))) return;
   // counted, since on a machine that stood still no daemon had the time that has passed
   for (let polls = 0; polls < takeOverLimits.noticePolls; polls += 1) {
-    if (await someoneListens(layout.takeOverSocket)) return;
+    if ((await someoneListens(layout.takeOverSocket)) || !(await someoneListens(socket))) return;
     const holder = await lockHolder(root).catch(() => undefined);
     // one that was killed may be named for a moment longer
     if (holder !== undefined && processIdentity(holder) !== undefined) return;

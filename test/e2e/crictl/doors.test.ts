@@ -68,9 +68,15 @@ describePods('the doors of the daemon', () => {
     const pod = await crictl.runPod('stays');
     const container = await crictl.runContainer(pod, containerJson('stays', world.imageName, untilTermed(0)));
     const { socket } = world.instance;
-    unlinkSync(socket);
-    const script = `require('node:net').createServer().listen(${JSON.stringify(socket)}, () => console.log('ready'))`;
-    const other = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+    // in one step: a deleted socket file would come back
+    const script = `const [own, path] = process.argv.slice(1);
+      require('node:net').createServer().listen(own, () => {
+        require('node:fs').renameSync(own, path);
+        console.log('ready');
+      });`;
+    const other = spawn(process.execPath, ['-e', script, `${socket}.other`, socket], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     onTestFinished(() => void other.kill());
     await new Promise((resolve) => other.stdout.once('data', resolve));
     expect(await world.instance.ended()).toBe(5);

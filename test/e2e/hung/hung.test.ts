@@ -27,7 +27,7 @@ import {
   processesWith,
 } from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
-import { until } from '../../support/eventually.ts';
+import { eventually, until } from '../../support/eventually.ts';
 
 const reason = whyNoDeadMount();
 if (reason !== '') console.warn(`skipped: ${reason}`);
@@ -187,21 +187,18 @@ describeHung('helpers that hang', () => {
     expect(hanging.filter(({ call }) => call.successes > 0).map(({ name }) => name)).toEqual([]);
 
     // the daemon reports state and mount, also where the client's own clock was the faster one
-    const log = await world.instance.log();
-    const reported = (what: RegExp): boolean =>
-      log.split('\n').some((line) => line.includes('deadline passed in state') && what.test(line));
+    const reported = (what: RegExp): Promise<boolean> =>
+      eventually(`a line of the log with ${what.source}`, async () =>
+        (await world.instance.log())
+          .split('\n')
+          .some((line) => line.includes('deadline passed in state') && what.test(line)),
+      );
     for (const { path } of dead)
-      expect([
-        path,
-        reported(
-          new RegExp(
-            `deadline passed in state \\S+, waiting on [^"]*the fuse file system at ${path}\\b`,
-            'u',
-          ),
-        ),
-      ]).toEqual([path, true]);
-    expect(reported(/provisioning\.process, waiting on hanging create \(pid \d+\)/u)).toBe(true);
-    expect(reported(/network\.adding\}, waiting on CNI ADD bridge \(pid \d+\)/u)).toBe(true);
+      await reported(
+        new RegExp(`deadline passed in state \\S+, waiting on [^"]*the fuse file system at ${path}\\b`, 'u'),
+      );
+    await reported(/provisioning\.process, waiting on hanging create \(pid \d+\)/u);
+    await reported(/network\.adding\}, waiting on CNI ADD bridge \(pid \d+\)/u);
 
     // the daemon that nobody waits on may not stop the pods' end either
     const ids = await Promise.all(

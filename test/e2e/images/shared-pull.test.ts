@@ -3,7 +3,7 @@
 import type * as http from 'node:http';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { distributionLimits, ingestLimits } from '../../../src/oci/images/bounds.ts';
 import { type CriClient, criClient } from '../../../scripts/support/cri-client.ts';
 import { type Instance, makeInstance } from '../../support/instance.ts';
@@ -61,8 +61,8 @@ describePods('pulls that share', () => {
     instance = await makeInstance({
       name: 'share',
       network: 'host-only',
-      registriesConf: insecure(registry.host) + moved('mirrored.example', registry.host, mirror.host),
-      imageSettings: () => ['signature_policy = ""', `progress_timeout_ms = ${PROGRESS_TIMEOUT_MS}`],
+      registriesConf: insecure(registry.host),
+      imageSettings: () => ['signature_policy = ""'],
     });
     await instance.start();
     client = criClient(instance.socket);
@@ -139,7 +139,18 @@ describePods('pulls that share', () => {
         stall(big.bytes, 3 * MIB, () => undefined),
       )(...exchange),
     );
-    await pull('mirrored.example/big:v');
+    // of its own: other tests are not to run into this timeout where the registry's process stands still
+    const impatient = await makeInstance({
+      name: 'stall',
+      network: 'host-only',
+      registriesConf: insecure(registry.host) + moved('mirrored.example', registry.host, mirror.host),
+      imageSettings: () => ['signature_policy = ""', `progress_timeout_ms = ${PROGRESS_TIMEOUT_MS}`],
+    });
+    onTestFinished(() => impatient.remove());
+    await impatient.start();
+    const other = criClient(impatient.socket);
+    onTestFinished(() => other.close());
+    await other.image.pullImage({ image: { image: 'mirrored.example/big:v' } });
     expect(asked(mirror, big).length).toBe(distributionLimits.mirrorAttempts);
     expect(asked(registry, big)).toEqual([expect.stringMatching(/^bytes=[1-9][0-9]*-$/u)]);
     expect(asked(registry, base)).toEqual([]);

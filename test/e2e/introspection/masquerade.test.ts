@@ -7,6 +7,7 @@ import { realClock } from '../../../src/host/clock/clock.ts';
 import { runTool } from '../../../src/host/process/process-tool.ts';
 import { removeMasquerade } from '../../../src/network/masquerade-tools.ts';
 import { findExecutable, TOOL_DIRS } from '../../../src/network/plugin.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 import { run, runOrThrow } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { sandboxConfig } from '../support/pods.ts';
@@ -69,7 +70,8 @@ it('I3 the rule is made for the first pod, found by check, made again after a fl
 
   await flush();
   expect((await check('--now')).findings.map(({ object }) => object)).toEqual(['IPv4 masquerade rule']);
-  // the daemon makes it again while check waits
+  // the daemon makes it again, for which check would wait a while
+  await expect.poll(async () => (await rules()).length, { timeout: EVENT_MS }).toBeGreaterThan(0);
   expect(await check()).toMatchObject({ clean: true });
 
   await world.instance.kill();

@@ -1,6 +1,7 @@
 // What plugins change: visible in the container, undone when one refuses, and never waited for beyond the bound.
 import { access } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { stoodStill } from '../../support/skips/stood-still.ts';
 import { describePods } from '../support/crictl.ts';
 import type { World } from '../support/world.ts';
 import { nriWorld, Pods, SocketPlugin } from './support.ts';
@@ -157,7 +158,7 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     await pods.end(pod);
   });
 
-  test('a plugin that is killed during a call, or hangs, is dropped; the pod goes on within the bound', async () => {
+  test('a plugin that is killed during a call, or hangs, is dropped; the pod goes on within the bound', async (context) => {
     await a.does({ RunPodSandbox: { die: true } });
     const pod = await pods.run('g');
     await b.does({ CreateContainer: { hang: true } });
@@ -167,11 +168,14 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
         ? true
         : undefined,
     );
+    let isDropped = false;
+    void creating.then(() => (isDropped = true));
     // a call that joins says what it waits on; a client that is slow itself sees only its own deadline
     await eventually('a call that joins says what it waits on', async () => {
       const said = await pods.create(pod, 'g', 'main', { deadlineMs: 500 }).catch(String);
-      return said.includes('waiting on nri 20-b CreateContainer for') ? true : undefined;
+      return isDropped || said.includes('waiting on nri 20-b CreateContainer for');
     });
+    const wasLate = isDropped;
     const container = await creating;
     const log = await world.instance.log();
     expect(log).toMatch(/"plugin":"10-a".*nri plugin left/);
@@ -191,30 +195,35 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
       await plugin.does({});
       await plugin.start();
     }
+    if (wasLate) stoodStill(context, 'the plugin was dropped before a call had joined');
   });
 
-  test('a daemon killed during a call to a plugin undoes the partial pod at its next start', async () => {
+  test('a daemon killed during a call to a plugin undoes the partial pod at its next start', async (context) => {
     const pod = await pods.run('h');
     await b.does({ CreateContainer: { hang: true } });
-    const creating = expect(pods.create(pod, 'h', 'main')).rejects.toThrow(/UNAVAILABLE|CANCELLED|dropped/);
+    const outcome = pods.create(pod, 'h', 'main').catch(String);
     await eventually('the plugin was asked', async () =>
       (await b.heard()).some(({ event, pod: of }) => event === 'CreateContainer' && of === pod)
         ? true
         : undefined,
     );
     await world.instance.kill();
-    await creating;
+    const said = await outcome;
+    const isLate = /^[0-9a-f]{64}$/u.test(said);
+    if (!isLate) expect(said).toMatch(/UNAVAILABLE|CANCELLED|dropped/u);
     await world.instance.start();
     await b.does({});
     for (const plugin of [a, b]) {
       await plugin.stop();
       await plugin.forget();
       await plugin.start();
-      expect((await plugin.last('Synchronize')).detail).toEqual([`pod ${pod}`]);
+      const { detail } = await plugin.last('Synchronize');
+      if (!isLate) expect(detail).toEqual([`pod ${pod}`]);
     }
     const container = await pods.create(pod, 'h', 'main');
     expect((await pods.listed()).containers).toEqual([container]);
     await pods.end(pod);
+    if (isLate) stoodStill(context, 'the plugin was dropped before the daemon was killed');
   });
 
   test('nothing is left', async () => {
