@@ -1,6 +1,6 @@
 // What systemd hears over a take-over, by a small program in its place: which process is the unit's main one, that it
 // lives, and which sockets to keep (F92).
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, cpSync, mkdirSync, openSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -56,6 +56,22 @@ async function upgraded(): Promise<number> {
   return mainPids().at(-1) ?? 0;
 }
 
+const againLog = (): string => join(instance.directory, 'again.log');
+
+/** The unit's next start. @param isKept whether systemd's store has kept the sockets */
+function startAgain(isKept: boolean): ChildProcess {
+  const output = openSync(againLog(), 'a');
+  const [program, ...options] = withListenPid(instance.argv);
+  const { LISTEN_FDS: _fds, LISTEN_FDNAMES: _names, ...environment } = systemd.environment;
+  const passed = isKept ? systemd.descriptors : [];
+  const again = spawn(program, options, {
+    stdio: ['ignore', output, output, ...passed],
+    env: { ...process.env, ...(isKept ? systemd.environment : environment) },
+  });
+  closeSync(output);
+  return again;
+}
+
 /** Settles once systemd has heard twice more that the unit lives. */
 async function lives(): Promise<void> {
   const since = systemd.messages.length;
@@ -93,19 +109,10 @@ describePods('take-over under systemd', () => {
     await expect.poll(() => isOurs(main), { timeout: EVENT_MS }).toBe(false);
     // waits in the former daemon
     const answer = client.runtime.listPodSandbox({});
-    const file = join(instance.directory, 'again.log');
-    const output = openSync(file, 'a');
-    const [program, ...options] = withListenPid(instance.argv);
-    const { LISTEN_FDS: _fds, LISTEN_FDNAMES: _names, ...environment } = systemd.environment;
-    const passed = isKept ? systemd.descriptors : [];
-    const again = spawn(program, options, {
-      stdio: ['ignore', output, output, ...passed],
-      env: { ...process.env, ...(isKept ? systemd.environment : environment) },
-    });
-    closeSync(output);
+    const again = startAgain(isKept);
     try {
       expect(await answer).toMatchObject({ items: [] });
-      const log = (): string => readFileSync(file, 'utf8');
+      const log = (): string => readFileSync(againLog(), 'utf8');
       await expect.poll(log, { timeout: EVENT_MS }).toContain('"msg":"serving"');
       if (!isKept) expect(log()).toContain('taking over from another daemon');
       expect(log()).not.toContain('another process is listening');
@@ -131,7 +138,7 @@ describePods('take-over under systemd', () => {
     } finally {
       process.kill(former, 'SIGCONT');
     }
-    const again = spawn(instance.argv[0], instance.argv.slice(1), { stdio: 'ignore' });
+    const again = startAgain(true);
     const client = criClient(instance.socket);
     try {
       expect(await client.runtime.listPodSandbox({})).toMatchObject({ items: [] });
