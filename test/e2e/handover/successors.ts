@@ -88,13 +88,21 @@ export class Successors {
   }
 }
 
+/** The first log line with this message; undefined where it is not there. */
+export async function lineOf(
+  log: () => Promise<string>,
+  message: string,
+): Promise<{ readonly time: string; readonly ms?: number } | undefined> {
+  const line = (await log()).split('\n').find((one) => one.includes(`"msg":"${message}"`));
+  return line === undefined
+    ? undefined
+    : (JSON.parse(line) as { readonly time: string; readonly ms?: number });
+}
+
 /** When a log line with this message was written, epoch ms; undefined where it is not there. */
 export async function momentOf(log: () => Promise<string>, message: string): Promise<number | undefined> {
-  for (const line of (await log()).split('\n')) {
-    if (!line.includes(`"msg":"${message}"`)) continue;
-    return Date.parse((JSON.parse(line) as { readonly time: string }).time);
-  }
-  return undefined;
+  const line = await lineOf(log, message);
+  return line === undefined ? undefined : Date.parse(line.time);
 }
 
 /** Waits for a log line with this message. Throws with the log's end when the daemon ends before. */

@@ -195,7 +195,8 @@ describePods('a daemon that is killed while it pulls', () => {
     expect(resumed).toBeGreaterThan(0);
     const total = layers.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
     process.stdout.write(
-      `killed pull: ${points.length} deaths, ${resumed} downloads resumed, ${(course.sent / MIB).toFixed(1)} MiB sent of ${(total / MIB).toFixed(1)} MiB\n`,
+      `killed pull: ${points.length} deaths, ${resumed} downloads resumed, ` +
+        `${(course.sent / MIB).toFixed(1)} MiB sent of ${(total / MIB).toFixed(1)} MiB\n`,
     );
 
     expect(await names('ingest')).toEqual([]);

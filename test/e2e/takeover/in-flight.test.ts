@@ -18,7 +18,7 @@ import { EVENT_MS } from '../../support/patience.ts';
 import { until } from '../../support/eventually.ts';
 import { injects } from '../../support/faults/injects.ts';
 import { stoodStill } from '../../support/skips/stood-still.ts';
-import { FREEZES, RELEASED, says, SERVES, Successors } from '../handover/successors.ts';
+import { FREEZES, lineOf, RELEASED, says, SERVES, Successors } from '../handover/successors.ts';
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
@@ -161,11 +161,9 @@ async function refusalOfAnother(): Promise<string> {
  * daemon waits landMs for effects in progress. An earlier release is a failure.
  */
 async function skipWhereReleased(context: TestContext): Promise<void> {
-  const line = (await world.instance.log())
-    .split('\n')
-    .find((one) => one.includes('"msg":"released the lock'));
+  const line = await lineOf(world.instance.log, 'released the lock for the daemon that takes over');
   if (line === undefined) return;
-  const { ms } = JSON.parse(line) as { readonly ms: number };
+  const { ms } = line;
   // Node's timers may come a millisecond early
   expect(ms).toBeGreaterThanOrEqual(takeOverLimits.landMs - 1);
   stoodStill(context, `the daemon had waited ${ms} ms for effects`);

@@ -84,6 +84,11 @@ describePods('checkpoints', () => {
     expect(readdirSync(join(world.instance.root, 'checkpoints'))).toEqual([]);
   };
 
+  const noneDumps = (): void =>
+    expect(execFileSync('ps', ['-e', '-o', 'args']).toString()).not.toMatch(
+      /runtime --root\S+ .*checkpoint --image-path/u,
+    );
+
   const names = (archive: string): string[] =>
     execFileSync('tar', ['--list', '--file', archive]).toString().trim().split('\n').toSorted();
   const content = (archive: string, name: string): string =>
@@ -174,6 +179,7 @@ describePods('checkpoints', () => {
     expect((await refusalOf(checkpoint(join(archives, 'c.tar'), 1n))).code).toBe(code.deadlineExceeded);
     await runs();
     leftNothing();
+    noneDumps();
   });
 
   it('CheckpointContainer: a daemon killed meanwhile thaws the container and cleans up at its next start', async () => {
@@ -186,9 +192,7 @@ describePods('checkpoints', () => {
     await world.instance.start();
     await runs();
     leftNothing();
-    expect(execFileSync('ps', ['-e', '-o', 'args']).toString()).not.toMatch(
-      /runtime --root\S+ .*checkpoint --image-path/u,
-    );
+    noneDumps();
   });
 
   it('CheckpointContainer: without a working CRIU Unimplemented says what is missing', async () => {

@@ -3,12 +3,6 @@
 import type { TestContext } from 'vitest';
 import { skipHere } from './unless.ts';
 
-/** Skips the test that is running where its steps took longer than the bound. */
-export function skipWherePast(context: TestContext, tookMs: number, boundMs: number): void {
-  if (tookMs >= boundMs)
-    stoodStill(context, `${Math.round(tookMs)} ms had passed where ${boundMs} were allowed`);
-}
-
 /** Skips the test that is running: `what` happened first. */
 export function stoodStill(context: TestContext, what: string): void {
   skipHere(context, `needs a machine that does not stand still: ${what}`);
