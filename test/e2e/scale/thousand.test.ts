@@ -10,6 +10,7 @@ import {
 } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { seedSandboxes } from '../../bench/seeded.ts';
 import { ownMib } from '../../support/own-memory.ts';
+import { until } from '../../support/eventually.ts';
 import { injects } from '../../support/faults/injects.ts';
 import { describePods } from '../support/crictl.ts';
 import { sandboxConfig } from '../support/pods.ts';
@@ -17,8 +18,8 @@ import { makeWorld, type World } from '../support/world.ts';
 
 const SEEDED = 900;
 const AT_ONCE = 100;
-/** KiB of memory for one more sandbox: its actor, record and answers take some 20. */
-const SANDBOX_KIB = 100;
+/** KiB of memory for one more sandbox at rest: its actor and record take some 8. */
+const SANDBOX_KIB = 40;
 
 const many = injects('F77', 'a thousand pods, a hundred made at once, a kill of the daemon');
 
@@ -80,7 +81,8 @@ describePods('a node with a thousand sandboxes', () => {
     expect(new Set(reported)).toEqual(new Set([PodSandboxState.SANDBOX_READY]));
     const pages = await Promise.all(Array.from({ length: AT_ONCE }, list));
     expect(new Set(pages.map((page) => page.length))).toEqual(new Set([all.length]));
-    expect((await ownKib()) - before).toBeLessThan(all.length * SANDBOX_KIB);
+    // the bursts' answers are garbage until V8 collects them and the daemon gives their pages back, every 10 s
+    await until(async () => (await ownKib()) - before <= all.length * SANDBOX_KIB);
 
     const ends = await Promise.allSettled(
       all.map((podSandboxId) => runtime.removePodSandbox({ podSandboxId })),
