@@ -127,7 +127,8 @@ export const relayLimits = {
   eventBytes: 32 * 1024 * 1024,
   /**
    * Milliseconds between a client's answer to a ping, which follows the notice that its connection will end, and that
-   * end: calls that crossed the notice arrive in this time (RFC 9113, 6.8).
+   * end: what crossed the notice arrives in this time (RFC 9113, 6.8). Closed with bytes unread, the socket would be
+   * reset, and the client might lose answers.
    */
   goAwayMs: 1000,
   /** The same without an answer: shorter than the scan for clients that hang (halfOpenLimits). */

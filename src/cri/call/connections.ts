@@ -35,8 +35,6 @@ interface Connection {
 
 /** Bytes of the answer to a ping: a frame header and 8 bytes (RFC 9113, 6.7). */
 const PONG_BYTES = 17;
-/** A GOAWAY with the highest possible stream announces the end of a connection and refuses no call (RFC 9113, 6.8). */
-const LAST_STREAM = 2 ** 31 - 1;
 /** An encoding that the RPC library does not know. Its answer, Unimplemented, quotes it. */
 const UNKNOWN_ENCODING = 'other than identity';
 
@@ -111,7 +109,8 @@ export class Connections {
 
   /**
    * Has each connection end once its calls have: announced first, so that no call is sent to a connection that is being
-   * closed (RFC 9113, 6.8). Later connections are not affected.
+   * closed (RFC 9113, 6.8). A call that crosses the notice is not taken, and its client sends it again, over a new
+   * connection, as soon as it has read the notice. Later connections are not affected.
    */
   sendAway(): void {
     for (const connection of this.#all.values())
@@ -129,10 +128,12 @@ export class Connections {
       closeIfUnused(connection);
     };
     const silent = clock.setTimeout(close, relayLimits.goAwaySilentMs);
-    session.goaway(constants.NGHTTP2_NO_ERROR, LAST_STREAM);
+    // names the last call that was taken: nghttp2 ignores all that come later. With the highest possible number, which
+    // would announce the end first, a client would wait for their answers until the connection closes
+    session.goaway(constants.NGHTTP2_NO_ERROR);
     session.ping(() => {
       clock.clearTimeout(silent);
-      // calls that the client had begun before may come after the answer: PING goes first
+      // what the client had begun before may come after the answer: PING goes first
       clock.setTimeout(close, relayLimits.goAwayMs);
     });
     // a session that is being closed, by either side, sends no ping. The library, which pings connections with calls

@@ -1,8 +1,10 @@
 /** Connections of a daemon that has handed over: announced to end, and ended with their last call (F92). */
-import { connect as connectHttp2, createServer } from 'node:http2';
+import { connect as connectHttp2, constants, createServer } from 'node:http2';
 import type { ClientHttp2Stream, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import { connect, createServer as createListener } from 'node:net';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { expect, onTestFinished, test } from 'vitest';
 import { silentLog } from '../../../src/base/log.ts';
 import { relayLimits } from '../../../src/cri/bounds.ts';
@@ -37,7 +39,35 @@ async function serve() {
   const client = connectHttp2('http://localhost', { createConnection: () => connect(path) });
   onTestFinished(() => client.destroy());
   const call = (): ClientHttp2Stream => client.request({ ':method': 'POST', ':path': '/call' }).resume();
-  return { clock, connections, client, call, calls, sessions };
+  return { clock, connections, client, call, calls, sessions, path };
+}
+
+/** Between a client and the server: what the client sends can be held. */
+async function proxy(path: string) {
+  let isHeld = false;
+  const waiting: Buffer[] = [];
+  const sockets: Socket[] = [];
+  const listener = createListener((near) => {
+    const far = connect(path);
+    sockets.push(near, far);
+    near.on('data', (piece) => void (isHeld ? waiting.push(piece) : far.write(piece)));
+    far.on('data', (piece) => void near.write(piece));
+  });
+  const own = join(scratchDirectory(), 'proxy.sock');
+  await new Promise<void>((resolve) => void listener.listen(own, resolve));
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    listener.close();
+  });
+  return {
+    dial: () => connect(own),
+    hold: () => void (isHeld = true),
+    held: () => waiting.length,
+    release: () => {
+      isHeld = false;
+      for (const piece of waiting.splice(0)) sockets[1]?.write(piece);
+    },
+  };
 }
 
 test('F92 a connection with a call in flight is pinged on, and ends with its call', async () => {
@@ -72,4 +102,29 @@ test('F92 a client without a call ends its connection, and so does one that does
   connections.sendAway();
   await clock.advance(relayLimits.goAwaySilentMs);
   await untilTrue(() => connections.size === 0);
+});
+
+test('F92 a call that crosses the notice is refused at once, so that its client sends it anew', async () => {
+  const { connections, path, calls } = await serve();
+  const { dial, hold, held, release } = await proxy(path);
+  const client = connectHttp2('http://localhost', { createConnection: dial });
+  onTestFinished(() => client.destroy());
+  const call = (): ClientHttp2Stream => client.request({ ':method': 'POST', ':path': '/call' });
+  const before = call();
+  await untilTrue(() => calls.length === 1);
+  // its answer comes after all that the client says first
+  await new Promise<void>((resolve) => void client.ping(() => resolve()));
+  hold();
+  const crossing = call().on('error', () => undefined);
+  await untilTrue(() => held() > 0);
+  const closed = new Promise<void>((resolve) => void crossing.once('close', resolve));
+  connections.sendAway();
+  // by the notice alone: the server has not read the call
+  await closed;
+  expect(crossing.rstCode).toBe(constants.NGHTTP2_REFUSED_STREAM);
+  release();
+  before.end();
+  calls[0]?.end('whole');
+  expect(await text(before)).toBe('whole');
+  expect(calls).toHaveLength(1);
 });
