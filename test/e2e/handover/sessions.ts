@@ -106,10 +106,10 @@ async function oneExec(
   isUnserved ||= daemons.isDown();
   tally.bytes += bytes + returned;
   const isWhole = code === 0 && returned === bytes && back.digest('hex') === sent.digest('hex');
-  // one that has not begun: whoever had accepted its connection, or nobody listened after a kill
+  // one that has not begun: whoever had accepted its connection, or would have, or nobody listened after a kill
   const isKilled =
     returned === 0
-      ? daemons.kills() > kills || (isUnserved && said.includes('connection refused'))
+      ? daemons.kills() > kills || (isUnserved && /connection (?:refused|reset by peer)/u.test(said))
       : [...holders].some((pid) => pid !== undefined && daemons.wasKilled(pid));
   if (isWhole) tally.ended += 1;
   else if (isKilled) tally.killed += 1;

@@ -270,7 +270,7 @@ describe('secrets', () => {
       .pullImage({ image: { image: world.imageName.replace('busybox', 'absent') }, auth })
       .catch(() => undefined);
     const exec = world.client.runtime
-      .execSync({ containerId: container, cmd: ['sh', '-c', 'sleep 30; true', CANARY], timeout: 60n })
+      .execSync({ containerId: container, cmd: ['sh', '-c', 'sleep 3600; true', CANARY], timeout: 3600n })
       .catch(() => undefined);
     const waits = async (): Promise<string> => JSON.stringify(await json('why', 'app'));
     await expect.poll(waits).toContain('exec');

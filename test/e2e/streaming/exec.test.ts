@@ -88,7 +88,9 @@ describePods('crictl exec', () => {
         id,
         'sh',
         '-c',
-        'tty; stty size; echo "TERM is $TERM"; read line; echo "got <$line>"; exit 0',
+        // the size comes with a message of its own, after the start
+        'tty; until stty size | grep -q 111; do sleep 0.05; done; stty size; echo "TERM is $TERM"; ' +
+          'read line; echo "got <$line>"; exit 0',
       ],
       'typed\n',
     );
