@@ -247,12 +247,16 @@ function hangDisk(world: World, dice: Random): void {
 async function probe(world: World, id: ContainerId, dice: Random): Promise<void> {
   const client = new Client(world, () => 240_000);
   const { nowMs: beganMs, hurried } = world.scheduler;
+  const isHanded = (): boolean => world.daemons?.isHanding === true;
+  const [wasHanded, handedOver] = [isHanded(), world.daemons?.made.handedOver];
   const answered = await client.exec(id).then(
     () => true,
     (thrown: unknown) => kindOf(thrown) !== 'cancelled',
   );
+  // a hand-over, which calls wait for, waits for the disk
+  const isDelayed = wasHanded || isHanded() || world.daemons?.made.handedOver !== handedOver;
   // a timer that ran before what was due took the clock far ahead of an answer that was on its way
-  if (answered && world.scheduler.hurried === hurried)
+  if (answered && !isDelayed && world.scheduler.hurried === hurried)
     world.answers.execAnswered(id, world.scheduler.nowMs - beganMs);
   if (dice.chance(0.5)) await client.reopenLog(id).catch(() => undefined);
 }

@@ -226,6 +226,8 @@ export class World {
     const { troupe, scheduler, daemons } = this;
     const { epoch } = scheduler;
     if (troupe === undefined || this.#draining === epoch || daemons?.isHanding === true) return;
+    // one that recovers has no answer to give yet, and ends at once
+    if (daemons !== undefined && daemons.acceptor === undefined) return;
     this.#draining = epoch;
     this.made.drained += 1;
     if (daemons !== undefined) {

@@ -184,7 +184,10 @@ export class Handing {
       if (isRestarted) break;
       this.#successors += 1;
       await this.#startOne();
-      if (!this.#isAlone() || this.#successors < takeOverLimits.successors) continue;
+      if (!this.#isAlone()) continue;
+      // one that ended between its recovery and its service has had room made for it: the next one must find this one
+      await this.#listens();
+      if (this.#successors < takeOverLimits.successors) continue;
       this.#log.error(
         { successors: this.#successors },
         'no successor has taken over: calls wait, another one is started soon',
@@ -224,7 +227,10 @@ export class Handing {
     }
   }
 
-  /** False where another daemon listens: then that one serves. One that is ending listens for a moment longer. */
+  /**
+   * Has the next daemon find this one. False where another daemon listens: then that one serves. One that is ending
+   * listens for a moment longer. Any other error is logged: it is tried again after the next successor.
+   */
   async #listens(): Promise<boolean> {
     const untilMs = this.#clock.monoMs() + takeOverLimits.answerMs;
     for (;;) {
@@ -232,7 +238,11 @@ export class Handing {
         await this.#node.listenAgain();
         return true;
       } catch (thrown) {
-        if (toFault(thrown).kind !== 'conflict') throw thrown;
+        const { kind, message } = toFault(thrown);
+        if (kind !== 'conflict') {
+          this.#log.error({ reason: message }, 'listen for a successor: failed');
+          return true;
+        }
         if (this.#clock.monoMs() > untilMs) return false;
       }
       await pause(this.#clock, takeOverLimits.pollMs);

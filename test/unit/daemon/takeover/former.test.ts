@@ -343,3 +343,46 @@ test('F92 a successor that hangs is killed, and another one started', async () =
   expect(former.did.filter((one) => one.startsWith('kill'))).toHaveLength(1);
   await former.takeOver(700);
 });
+
+test('F92 a successor that ends between its recovery and its service leaves a daemon that the next one finds', async () => {
+  const former = new Former();
+  let isListening = true;
+  former.pass = async () => void (isListening = false);
+  former.listenAgain = async () => void (isListening = true);
+  const first = former.meet();
+  await first.link.expect('freezing', 1000);
+  await first.link.expect('released', 1000);
+  former.running.delete(NEW);
+  first.link.close();
+  await untilTrue(() => count(former, 'successor') === 1);
+  const second = former.meet(700);
+  await second.link.expect('freezing', 1000);
+  await second.link.expect('released', 1000);
+  await second.link.send({ type: 'recovered' });
+  await untilTrue(() => !isListening);
+  former.running.clear();
+  second.link.close();
+  await former.passUntil(() => count(former, 'successor') === 2, relayPollMs);
+  expect(isListening).toBe(true);
+  await former.takeOver(800);
+  expect(former.handing.state).toBe('passed');
+});
+
+test('F92 a daemon that can’t listen for a successor tries again after each of them', async () => {
+  const former = new Former();
+  let failures = 2;
+  former.listenAgain = async () => {
+    former.did.push('listen');
+    if ((failures -= 1) >= 0) throw new Error('no space');
+  };
+  former.successor = () => {
+    throw new Error('it can not be reached');
+  };
+  await former.takeOver();
+  const rescued = former.handing.rescue();
+  await former.passUntil(() => count(former, 'listen') > 2, relayPollMs);
+  await former.takeOver(700);
+  await former.clock.advance(successorAgainMs);
+  await rescued;
+  expect(former.handing.state).toBe('passed');
+});
