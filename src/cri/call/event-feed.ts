@@ -27,6 +27,11 @@ export class EventFeed {
   readonly #stages = new Map<string, PodStage>();
   readonly #streams = new Set<EventStream>();
   #lastNs = 0n;
+  /**
+   * Nothing is known of events before this moment, as after a crash: a daemon that follows the next one, and has never
+   * followed this one, is to notice that some are missing.
+   */
+  readonly #knownNs: bigint;
   /** Only after a hand-over: for the daemons that hold event streams of before. */
   #kept: KeptEvents | undefined;
   /** What the daemon before this one announced; until `announce` nothing else is. */
@@ -48,6 +53,7 @@ export class EventFeed {
   ) {
     this.#before = before;
     this.#lastNs = before === undefined ? 0n : BigInt(before.lastNs);
+    this.#knownNs = before === undefined ? clock.nowNs() : 0n;
     this.#kept = before === undefined ? undefined : new KeptEvents(this.#lastNs);
     this.#directory = directory;
     this.#clock = clock;
@@ -83,7 +89,8 @@ export class EventFeed {
       const stage = this.#stages.get(view.address) ?? 'unseen';
       return stage === 'unseen' ? [] : [{ id: view.id, sandboxId: sandboxOf(view), stage }];
     });
-    return { lastNs: String(this.#lastNs), shown };
+    const lastNs = this.#lastNs > this.#knownNs ? this.#lastNs : this.#knownNs;
+    return { lastNs: String(lastNs), shown };
   }
 
   /** After the recovery: the changes since the daemon before handed over become events. */

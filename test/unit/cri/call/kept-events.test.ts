@@ -103,3 +103,15 @@ test('F92 a pod or container that is gone by then was deleted', async () => {
   next.announce();
   expect(await words(stream)).toEqual(['main deleted', 'pod deleted']);
 });
+
+test('F92 after a crash between two hand-overs a daemon of before it learns that events are missing', () => {
+  const directory = new Directory();
+  // hands over, to one that crashes
+  const sinceNs = BigInt(feed(directory, 5n).handOver().lastNs);
+  // started as after a crash, and replaced before anything has happened or anybody has followed it
+  const afterCrash = feed(directory, 100n).handOver();
+  const next = feed(directory, 200n, afterCrash);
+  next.announce();
+  expect(next.openSince(sinceNs)).toBeUndefined();
+  expect(next.openSince(BigInt(afterCrash.lastNs))).toBeDefined();
+});
