@@ -4,6 +4,9 @@ import { problemOf } from '../../introspection/client.ts';
 import { programLimits } from '../bounds.ts';
 import type { Command } from './context.ts';
 
+/** The failed attempt with which people are told. */
+const NOTED_TRY = 2;
+
 /**
  * Resolves once the container has exited or is gone, or the signal aborts. Containers go on without the daemon, so one
  * that has gone is waited for; rejects when it does not come back.
@@ -19,7 +22,8 @@ export async function untilExited(command: Command, id: string, signal: AbortSig
       const mayPass = ['unreachable', 'late', 'overflown', 'forgotten'].includes(problem);
       tries += 1;
       if (!mayPass || tries > programLimits.attempts) throw thrown;
-      if (tries === 1 && problem === 'unreachable')
+      // the first may be a connection that a daemon closed when another one took over
+      if (tries === NOTED_TRY && problem === 'unreachable')
         command.screen.note(
           `troupe ${command.line.command}: the daemon does not answer; the container goes on`,
         );
