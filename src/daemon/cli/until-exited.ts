@@ -4,7 +4,7 @@ import { problemOf } from '../../introspection/client.ts';
 import { programLimits } from '../bounds.ts';
 import type { Command } from './context.ts';
 
-/** The failed attempt with which people are told. */
+/** The failed attempt that is reported. */
 const NOTED_TRY = 2;
 
 /**
