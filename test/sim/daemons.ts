@@ -28,6 +28,8 @@ export class Daemons {
     formerDied: 0,
     nextDied: 0,
   };
+  /** Hand-overs that began, whatever became of them. */
+  freezes = 0;
   readonly calls: HandedCalls;
   readonly #world: World;
   readonly #random: Random;

@@ -223,6 +223,7 @@ export class Instance implements HandingNode {
 
   freeze(): void {
     this.#isFrozen = true;
+    this.#daemons.freezes += 1;
     this.calls.hold();
     if (this.#world.mutant !== 'gateLeftOpen') this.#activity?.gate.become('frozen');
   }

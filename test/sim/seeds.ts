@@ -248,13 +248,13 @@ async function probe(world: World, id: ContainerId, dice: Random): Promise<void>
   const client = new Client(world, () => 240_000);
   const { nowMs: beganMs, hurried } = world.scheduler;
   const isHanded = (): boolean => world.daemons?.isHanding === true;
-  const [wasHanded, handedOver] = [isHanded(), world.daemons?.made.handedOver];
+  const [wasHanded, freezes] = [isHanded(), world.daemons?.freezes];
   const answered = await client.exec(id).then(
     () => true,
     (thrown: unknown) => kindOf(thrown) !== 'cancelled',
   );
   // a hand-over, which calls wait for, waits for the disk
-  const isDelayed = wasHanded || isHanded() || world.daemons?.made.handedOver !== handedOver;
+  const isDelayed = wasHanded || world.daemons?.freezes !== freezes;
   // a timer that ran before what was due took the clock far ahead of an answer that was on its way
   if (answered && !isDelayed && world.scheduler.hurried === hurried)
     world.answers.execAnswered(id, world.scheduler.nowMs - beganMs);

@@ -26,7 +26,10 @@ export class EventFeed {
   readonly #clock: Pick<ClockPort, 'nowNs'>;
   readonly #stages = new Map<string, PodStage>();
   readonly #streams = new Set<EventStream>();
+  /** The latest time that was given to anything. */
   #lastNs = 0n;
+  /** The time of the last event. */
+  #eventNs: bigint;
   /**
    * Nothing is known of events before this moment, as after a crash: a daemon that follows the next one, and has never
    * followed this one, is to notice that some are missing.
@@ -53,6 +56,7 @@ export class EventFeed {
   ) {
     this.#before = before;
     this.#lastNs = before === undefined ? 0n : BigInt(before.lastNs);
+    this.#eventNs = this.#lastNs;
     this.#knownNs = before === undefined ? clock.nowNs() : 0n;
     this.#kept = before === undefined ? undefined : new KeptEvents(this.#lastNs);
     this.#directory = directory;
@@ -89,7 +93,8 @@ export class EventFeed {
       const stage = this.#stages.get(view.address) ?? 'unseen';
       return stage === 'unseen' ? [] : [{ id: view.id, sandboxId: sandboxOf(view), stage }];
     });
-    const lastNs = this.#lastNs > this.#knownNs ? this.#lastNs : this.#knownNs;
+    // of an event: what follows since the last one misses nothing, whenever a status had its time
+    const lastNs = this.#eventNs > this.#knownNs ? this.#eventNs : this.#knownNs;
     return { lastNs: String(lastNs), shown };
   }
 
@@ -148,7 +153,8 @@ export class EventFeed {
   #send(id: string, type: PodEventType, sandbox: SandboxView | undefined, sandboxId: SandboxId): void {
     if (this.#isMuted || (!this.isWatched && this.#kept === undefined)) return;
     const containers = this.#directory.containersOf(sandboxId).filter((one) => one.listed);
-    const event: PodEvent = { id, type, createdAtNs: this.stampNs(), sandbox, containers };
+    this.#eventNs = this.stampNs();
+    const event: PodEvent = { id, type, createdAtNs: this.#eventNs, sandbox, containers };
     this.#kept?.add(event);
     for (const stream of [...this.#streams]) stream.push(event);
   }

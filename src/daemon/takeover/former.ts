@@ -184,10 +184,7 @@ export class Handing {
       if (isRestarted) break;
       this.#successors += 1;
       await this.#startOne();
-      if (!this.#isAlone()) continue;
-      // one that ended between its recovery and its service has had room made for it: the next one must find this one
-      await this.#listens();
-      if (this.#successors < takeOverLimits.successors) continue;
+      if (!this.#isAlone() || this.#successors < takeOverLimits.successors) continue;
       this.#log.error(
         { successors: this.#successors },
         'no successor has taken over: calls wait, another one is started soon',
@@ -354,6 +351,8 @@ export class Handing {
     this.#killed = peer.pid;
     if (this.#node.peers.exists(peer)) this.#node.peers.kill(peer);
     this.#state = 'released';
+    // room was made for one that has recovered: the next one must find this one
+    if (this.#isRescuing) await this.#listens();
     await this.rescue().catch((thrown: unknown) =>
       this.#log.error({ reason: toFault(thrown).message }, 'start a successor: failed'),
     );

@@ -224,7 +224,7 @@ unless(describe, missing.length > 0 ? `needs ${missing.join(', ')}` : '')('a bro
     await seen('.answer', 'SIGTERM was sent');
     await seen('.answer', 'SIGKILL follows in ');
     expect(await troupe('why', 'worker')).toMatch(
-      /why SIGTERM was sent [\d.]+ s ago, and its process \(pid \d+\) has not exited; SIGKILL follows in [1-5]\d m/u,
+      /why SIGTERM was sent [\d.]+ .*ago, and its process \(pid \d+\) has not exited; SIGKILL follows in [1-5]\d m/u,
     );
     await picture(page, 'ignored-sigterm.png');
     await cri.runtime.stopContainer({ containerId, timeout: 1n });

@@ -50,6 +50,8 @@ async function proxy(path: string) {
   const listener = createListener((near) => {
     const far = connect(path);
     sockets.push(near, far);
+    // either side may have ended when the other one still says something
+    for (const socket of [near, far]) socket.on('error', () => undefined);
     near.on('data', (piece) => void (isHeld ? waiting.push(piece) : far.write(piece)));
     far.on('data', (piece) => void near.write(piece));
   });

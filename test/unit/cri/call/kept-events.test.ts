@@ -115,3 +115,15 @@ test('F92 after a crash between two hand-overs a daemon of before it learns that
   expect(next.openSince(sinceNs)).toBeUndefined();
   expect(next.openSince(BigInt(afterCrash.lastNs))).toBeDefined();
 });
+
+test('F92 a status that has the time since the last event is no gap', async () => {
+  const directory = new Directory();
+  const former = feed(directory, 5n);
+  const stream = former.open();
+  directory.put(sandboxView(S), ref);
+  const sinceNs = (await stream.take(never)).at(-1)?.createdAtNs ?? 0n;
+  former.stampNs();
+  const next = feed(directory, 100n, former.handOver());
+  next.announce();
+  expect(next.openSince(sinceNs)).toBeDefined();
+});
