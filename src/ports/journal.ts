@@ -117,6 +117,11 @@ export interface ContainerExited {
   readonly exit: ExitFact;
   /** Undefined when it never ran. */
   readonly startedAtNs: bigint | undefined;
+  /**
+   * No start is recorded, and a later boot found the exit: it may never have run, and `startedAtNs` is the
+   * latest time at which it can have started. Absent for others, and in records of older versions.
+   */
+  readonly startUnrecorded?: boolean;
 }
 export interface ContainerRemoved {
   readonly type: 'container.removed';

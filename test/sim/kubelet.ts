@@ -108,19 +108,11 @@ export class PodWorker {
         if (kind === 'bug' || (kind === 'invalidRequest' && !String(thrown).endsWith('is not configured')))
           this.#world.history.wrongs.push(`I18 ${this.plan.name}: ${String(thrown)}`);
         this.#listedMs = -Infinity;
-        if (kind === 'conflict' && this.plan.staleMs === undefined && !this.#isHeldUp(thrown))
+        if (kind === 'conflict' && this.plan.staleMs === undefined)
           this.#world.history.wrongs.push(`I13 ${this.plan.name}: ${String(thrown)}`);
         await this.#world.sleep(50 + this.#random.int(500));
       }
     }
-  }
-
-  /**
-   * A create whose record the disk held up over a hand-over: the next daemon finds the container, and that it has
-   * ended, and not that nobody was handed its id.
-   */
-  #isHeldUp(thrown: unknown): boolean {
-    return this.#world.daemons !== undefined && String(thrown).endsWith('has this name and is exited');
   }
 
   #sandboxes(): readonly SandboxView[] {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { fault, FaultError } from '../../src/base/fault.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
+import type { ContainerSpec } from '../../src/ports/specs.ts';
 import type { Failure } from './run.ts';
 import { CHECKPOINT, LAYER_BYTES } from './storage-images-twins.ts';
 import { die, runScenario } from './sweep.ts';
@@ -140,6 +141,33 @@ describe('bugs found by the simulation', () => {
     const { failure } = await runScenario(4, hook, { duplicates: 0, deadlineMs: () => 100 });
     expect(reported(failure)).toBe('');
     expect(ids).toStrictEqual([expect.stringMatching(/^[0-9a-f]{64}$/u), ids[0]]);
+  });
+
+  it('I13 F02 so is one that ended around a crash that cut its creation, also over the next crash (seeds 7858, 9085)', async () => {
+    const ids: unknown[] = [];
+    const again = async (world: World, spec: ContainerSpec): Promise<void> => {
+      await world.sleep(1000);
+      ids.push(
+        await world
+          .call('CreateContainer', 240_000, (troupe, call) => troupe.createContainer(spec, call))
+          .catch(String),
+      );
+    };
+    const hook = at('CreateContainer journal.append', 'after', 2, (_number, _when, _pair, world) => {
+      const [view] = world.troupe?.directory.containers() ?? [];
+      if (view === undefined) throw new Error('no container');
+      ids.push(view.id);
+      world.kernel.endInit(view.id, 137);
+      void world
+        .sleep(0)
+        .then(() => again(world, view.spec))
+        .then(() => world.crash({ power: false }))
+        .then(() => again(world, view.spec));
+      return die(world);
+    });
+    const { failure, world } = await runScenario(6, hook);
+    expect([world.crashes, reported(failure)]).toStrictEqual([2, '']);
+    expect(ids).toStrictEqual([expect.stringMatching(/^[0-9a-f]{64}$/u), ids[0], ids[0]]);
   });
 
   it('I1 F05 F21 a sandbox whose stop the disk refused to record is not ready after a kill behind the DEL (seeds 3906, 17)', async () => {

@@ -55,13 +55,20 @@ function sandboxPhases(): string {
 
 function containerPhases(): string {
   const startFault = fault('outside', 'the start failed');
-  const never = { criState: 'created', startedAtNs: undefined, startFault: undefined } as const;
+  const never = {
+    criState: 'created',
+    startedAtNs: undefined,
+    startUnrecorded: false,
+    startFault: undefined,
+  } as const;
+  const started = { ...never, criState: 'running', startedAtNs: 1n, committed: true } as const;
   const columns = [
     ['never started, uncommitted', { ...never, committed: false }],
     ['never started', { ...never, committed: true }],
     ['start failed', { ...never, committed: true, startFault }],
-    ['started', { criState: 'running', startedAtNs: 1n, startFault: undefined, committed: true }],
-    ['started, exited', { criState: 'exited', startedAtNs: 1n, startFault: undefined, committed: true }],
+    ['no start recorded', { ...started, startUnrecorded: true }],
+    ['started', started],
+    ['started, exited', { ...started, criState: 'exited' }],
   ] as const;
   const rows = namesOf(PHASE_OF_CONTAINER).map((state) => [
     state,

@@ -59,9 +59,9 @@ const OF_SAME_ATTEMPT: Readonly<Record<HolderPhase, Row>> = {
     unclaimed: { same: 'claim', other: 'undoFirst' },
   },
   inUse: always('claim'),
-  // a repeated call gets the same answer as the first; the status of the id reports the exit (F37)
+  // a repeated call gets the same answer as the first, as of `created`; the status of the id reports the exit (F37)
   endedUnstarted: {
-    claimed: { same: 'join', other: 'refuse' },
+    claimed: { same: 'join', other: 'join' },
     unclaimed: { same: 'join', other: 'undoFirst' },
   },
   ended: {

@@ -59,6 +59,11 @@ export interface ContainerMachineInput {
   readonly init: ProcessIdentity | undefined;
   readonly effective: EffectiveContainer | undefined;
   readonly startedAtNs: bigint | undefined;
+  /**
+   * It ended around a crash of the daemon, and no start is recorded: it may never have run. `startedAtNs` is then the
+   * latest time at which it can have started.
+   */
+  readonly startUnrecorded?: boolean;
   readonly exit: ExitFact | undefined;
   /** For entry `stopping`: milliseconds left of the grace period. */
   readonly graceMs: number;

@@ -182,13 +182,16 @@ export function containerEffects(ports: Ports, activity: Activity) {
       ContainerEffectInput & {
         readonly exit: ExitFact | undefined;
         readonly startedAtNs: bigint | undefined;
+        readonly startUnrecorded: boolean | undefined;
       },
       void
-    >(activity, 'recordExit', limits.journalMs, ({ id, exit, startedAtNs }) => {
+    >(activity, 'recordExit', limits.journalMs, ({ id, exit, startedAtNs, startUnrecorded }) => {
       assert(exit !== undefined, 'record of an exit that is unknown');
-      return journal.append([{ type: 'container.exited', id, exit: recordedExit(exit), startedAtNs }], {
-        sync: true,
-      });
+      const unsure = startUnrecorded === true ? { startUnrecorded } : {};
+      return journal.append(
+        [{ type: 'container.exited', id, exit: recordedExit(exit), startedAtNs, ...unsure }],
+        { sync: true },
+      );
     }),
     forgetExit: effectLogic<ContainerEffectInput, void>(
       activity,

@@ -25,7 +25,11 @@ export const withStart = ({ context }: Has) => ({
   ...withInit({ context }),
   startedAtNs: context.startedAtNs,
 });
-export const withExit = ({ context }: Has) => ({ ...withStart({ context }), exit: context.exit });
+export const withExit = ({ context }: Has) => ({
+  ...withStart({ context }),
+  startUnrecorded: context.startUnrecorded,
+  exit: context.exit,
+});
 export const withUndo = ({ context }: Has) => ({
   ...self({ context }),
   steps: containerStepsToUndo(context),

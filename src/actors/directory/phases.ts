@@ -81,7 +81,7 @@ export function isReleasing({ state }: ContainerView): boolean {
  * - `beingMade`: RunPodSandbox or CreateContainer is under way.
  * - `created`: a container that waits for its start.
  * - `inUse`: a ready sandbox, or a container that waits for its start while its limits are updated.
- * - `endedUnstarted`: a container that is stopping or has exited and was never started.
+ * - `endedUnstarted`: a container that is stopping or has exited, and that no client is known to have started.
  * - `ended`: a container that is stopping or has exited after its start, or whose start failed.
  * - `beingUndone`: its removal or undo is under way.
  * - `cleanupPending`: its cleanup is pending and a restart would bring it back.
@@ -130,7 +130,7 @@ export const PHASE_OF_CONTAINER: Readonly<Record<ContainerState, HolderPhase>> =
   stopping: 'ended',
   finishing: 'ended',
   exited: 'ended',
-  recordingExit: 'taken',
+  recordingExit: 'ended',
   removing: 'beingUndone',
   unwinding: 'beingUndone',
   cleanupPending: 'cleanupPending',
@@ -156,12 +156,16 @@ export function containerPhase({
   criState,
   committed,
   startedAtNs,
+  startUnrecorded,
   startFault,
-}: Pick<ContainerView, 'state' | 'criState' | 'committed' | 'startedAtNs' | 'startFault'>): HolderPhase {
+}: Pick<
+  ContainerView,
+  'state' | 'criState' | 'committed' | 'startedAtNs' | 'startUnrecorded' | 'startFault'
+>): HolderPhase {
   // a client that updates its limits knows its id
   if (state === 'updating' && criState === 'created') return 'inUse';
   const phase = PHASE_OF_CONTAINER[state];
   if (phase === 'cleanupPending' && !committed) return 'free';
-  const isUnstarted = startedAtNs === undefined && startFault === undefined;
+  const isUnstarted = (startedAtNs === undefined || startUnrecorded) && startFault === undefined;
   return phase === 'ended' && isUnstarted ? 'endedUnstarted' : phase;
 }

@@ -68,6 +68,8 @@ export interface ContainerView extends Common, Named {
   readonly image: ImageUse;
   readonly createdAtNs: bigint;
   readonly startedAtNs: bigint | undefined;
+  /** It ended around a crash of the daemon before any start was recorded: it may never have run. */
+  readonly startUnrecorded: boolean;
   readonly criState: CriState;
   /** Set once the exit is recorded, also while what the container held is being released. */
   readonly exit: ExitFact | undefined;
@@ -155,6 +157,7 @@ export function containerView(snapshot: SnapshotFrom<ContainerMachine>): Contain
     image: context.image,
     createdAtNs: context.createdAtNs,
     startedAtNs: context.startedAtNs,
+    startUnrecorded: context.startUnrecorded ?? false,
     criState: criState(ended, state, context),
     // while it is rebuilt after a crash it counts as claimed, as after a restart: a client may have got its id (I7)
     listed: snapshot.hasTag('listed') && (context.claimed || snapshot.status === 'error'),

@@ -134,14 +134,21 @@ export function planContainer(
   };
 }
 
-type Beginning = Pick<ContainerMachineInput, 'startedAtNs' | 'exit'> & { readonly entry: ContainerEntry };
+type Beginning = Pick<ContainerMachineInput, 'startedAtNs' | 'startUnrecorded' | 'exit'> & {
+  readonly entry: ContainerEntry;
+};
 
 function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world: World): Beginning {
   const { startedAtNs, exited, created } = facts;
   if (created === undefined) return { entry: 'intent', startedAtNs: undefined, exit: undefined };
   if (exited !== undefined) {
     const left = isMounted(facts, world) || seen?.exitFile !== undefined;
-    return { entry: left ? 'unreleased' : 'exited', startedAtNs: exited.startedAtNs, exit: exited.exit };
+    return {
+      entry: left ? 'unreleased' : 'exited',
+      startedAtNs: exited.startedAtNs,
+      ...(exited.startUnrecorded === true ? { startUnrecorded: true } : {}),
+      exit: exited.exit,
+    };
   }
   if (seen?.exitFile !== undefined) return ended(facts, seen.exitFile);
   if (created.init === undefined && seen?.process !== 'running') return unrestored(facts, seen, world);
@@ -197,6 +204,8 @@ function ended(facts: ContainerFacts, exit: ExitFact): Beginning {
   return {
     entry: 'ended',
     startedAtNs: facts.startedAtNs ?? latest(exit.finishedAtNs, facts.intent.createdAtNs),
+    // a client whose CreateContainer the crash cut, or a take-over, asks again and gets the id (I13)
+    ...(facts.startedAtNs === undefined ? { startUnrecorded: true } : {}),
     exit,
   };
 }

@@ -52,10 +52,11 @@ export async function sweepContainer(
   if (!remove) {
     // recorded here in place of the machine; the next boot finds it exited and releases what it has
     if (view.exit === undefined) {
-      await ports.journal.append(
-        [{ type: 'container.exited', id: view.id, exit, startedAtNs: view.startedAtNs }],
-        { sync: true },
-      );
+      const { id, startedAtNs, startUnrecorded } = view;
+      const unsure = startUnrecorded ? { startUnrecorded } : {};
+      await ports.journal.append([{ type: 'container.exited', id, exit, startedAtNs, ...unsure }], {
+        sync: true,
+      });
     }
     return ended;
   }

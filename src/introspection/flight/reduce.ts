@@ -24,6 +24,7 @@ const SCALARS = [
   'startAskedAtNs',
   'recordIsLate',
   'startInDoubt',
+  'startUnrecorded',
   'unrecorded',
   'released',
   'graceMs',

@@ -78,6 +78,24 @@ describe('CreateContainer', () => {
     );
   });
 
+  it('I13 F37 of one that exited before its start gets the id again, also while its exit is recorded at last', async () => {
+    const { world, spec, troupe } = await withSandbox();
+    const id = await troupe.createContainer(spec(), world.call());
+    world.fail('journal container.exited');
+    world.exits(id, exit);
+    await turns();
+    expect(await troupe.createContainer(spec(), world.call())).toBe(id);
+    world.fix('journal container.exited');
+    const go = world.hold('journal container.exited');
+    await world.clock.advance(actorLimits.janitorMs);
+    expect(troupe.directory.container(id)).toMatchObject({ state: 'recordingExit' });
+    // as before its exit: limits may have been changed since its creation, of which a repeated call knows nothing
+    const other = troupe.createContainer(spec({ command: ['other'] }), world.call());
+    await turns();
+    await go();
+    expect(await other).toBe(id);
+  });
+
   it('of the name of a started container is AlreadyExists, with id and state', async () => {
     const { world, spec, troupe } = await withSandbox();
     const id = await troupe.createContainer(spec(), world.call());

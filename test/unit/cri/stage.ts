@@ -155,6 +155,7 @@ export function containerView(id: ContainerId, more: Partial<ContainerView> = {}
     image: { id: imageId('1'), ref: `docker.io/library/busybox@sha256:${hex('9')}`, layers: [] },
     createdAtNs: 1_600_000_000_000_000_002n,
     startedAtNs: 1_600_000_000_000_000_003n,
+    startUnrecorded: false,
     criState: 'running',
     exit: undefined,
     grace: undefined,

@@ -146,6 +146,21 @@ describe('container begins', () => {
     }
   });
 
+  it('I13 without a record of its start it may never have run, also for the boots after the record of its exit', () => {
+    const lost = seen({ ...gone, monitorAlive: false });
+    for (const now of [lost, seen({ ...gone, exitFile: exit })])
+      expect(planContainer(ledgerOf(...created), now, id)).toMatchObject({
+        entry: 'ended',
+        startUnrecorded: true,
+      });
+    expect(planContainer(ledgerOf(...created, started), lost, id)?.startUnrecorded).toBeUndefined();
+    const exited = { type: 'container.exited', id, exit, startedAtNs: 300n } as const;
+    const unsure = ledgerOf(...created, { ...exited, startUnrecorded: true });
+    for (const ledger of [unsure, ledgerOf(...ledgerFold.records(unsure))])
+      expect(planContainer(ledger, lost, id)).toMatchObject({ entry: 'exited', startUnrecorded: true });
+    expect(planContainer(ledgerOf(...created, exited), lost, id)?.startUnrecorded).toBeUndefined();
+  });
+
   it('created, rebooted: finishing, 255 Unknown, even where a process has its pid again', () => {
     const now = { ...seen({}), host: { bootId: 'boot-2', sandboxes: [] } };
     expect(planContainer(ledgerOf(...created, started), now, id)).toMatchObject({
