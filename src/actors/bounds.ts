@@ -14,6 +14,19 @@ export const actorLimits = {
    * RunPodSandbox.
    */
   networkAddMs: 170_000,
+  /**
+   * Effects that keep processors busy and run at once, for each processor (turns.ts): half of the time they wait for
+   * the kernel. On two processors four are as fast as three or five.
+   */
+  turnsPerProcessor: 2,
+  /**
+   * Milliseconds after which the next effect has its turn although this one goes on: twice what a runtime's create
+   * takes on a busy machine. Effects that only wait, such as for a slow address manager, delay the last of many pods by
+   * 125 ms a pod for each processor, which is about the processor time that a pod's start costs.
+   */
+  turnMs: 250,
+  /** Turns of which one is for a pod's network, although containers wait to be created. */
+  turnsInOrder: 8,
   /** Waits of one effect that are kept for the flight recorder: most effects have fewer than four. */
   waitsPerEffect: 16,
   /** CNI DEL of a chain, milliseconds. */

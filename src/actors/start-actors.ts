@@ -45,6 +45,8 @@ export interface TroupeOptions extends CallsOptions {
   readonly ledger: Ledger;
   /** The machine's default labels for containers; absent on a machine without SELinux. */
   readonly selinux?: MachineLabels | undefined;
+  /** Processors that effects share; where it is not said, no effect waits for another. */
+  readonly processors?: number;
   /**
    * Builds the machines; `machinesOf` by default. A simulation has thousands of instances in one process, and gives all
    * of them the same machines.
@@ -73,9 +75,12 @@ export function createTroupe(options: TroupeOptions): Troupe {
 /** Starts an actor at an address under its supervisor. */
 type StartChild = (supervisor: 'sandboxes' | 'containers' | 'pulls', address: string, input: unknown) => void;
 
-function createStage({ ports, ledger, selinux }: TroupeOptions, startChild: StartChild): CommandStage {
+function createStage(
+  { ports, ledger, selinux, processors }: TroupeOptions,
+  startChild: StartChild,
+): CommandStage {
   const directory = new Directory();
-  const activity = new Activity(ports.clock);
+  const activity = new Activity(ports.clock, processors);
   const layers = new LayerBook(ledger, ports.storage);
   const sweeping: Sweeping = {
     ports,

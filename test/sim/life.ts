@@ -102,6 +102,8 @@ export class Lives {
       ),
       ledger: opened.state,
       machines: sharedMachines(machines),
+      // effects wait for each other
+      processors: 1,
       ...(this.#options.inspect === undefined ? {} : { inspect: this.#options.inspect }),
     });
     plantInTroupe(mutant, troupe);

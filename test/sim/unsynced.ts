@@ -95,7 +95,7 @@ export class Unsynced {
       }
     }
     for (const [digest, bytes] of disk.ingests) {
-      if (random.chance(0.3)) {
+      if (random.chance(0.6)) {
         this.lost.ingestCut += 1;
         disk.ingests.set(digest, random.int(bytes + 1));
       }

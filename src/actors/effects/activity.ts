@@ -10,6 +10,7 @@ import type { Fault } from '../../base/fault.ts';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import type { EffectContext, Waiting } from '../../ports/effect.ts';
 import { EffectGate, isResumable, mustLand } from './effect-gate.ts';
+import { Turns } from './turns.ts';
 
 /** What an effect waited for, from `atMs` (monotonic) until the next wait or its end. */
 export interface PastWait {
@@ -70,7 +71,7 @@ interface Entry {
   deadlineMonoMs: number;
   waiting: Waiting | undefined;
   waits: PastWait[];
-  /** Whether the gate holds it back. */
+  /** Whether it waits for its turn, or the gate holds it back. */
   isHeld: boolean;
   abort: (reason: unknown) => void;
   settled: Promise<void>;
@@ -81,10 +82,13 @@ export class Activity {
   readonly #byOwner = new Map<string, Set<Entry>>();
   /** Holds effects back while another daemon takes over. */
   readonly gate = new EffectGate();
+  readonly #turns: Turns;
   #observer: ActivityObserver | undefined;
 
-  constructor(clock: ClockPort) {
+  /** @param processors that effects share (turns.ts); no effect waits for another where there is no bound */
+  constructor(clock: ClockPort, processors?: number) {
     this.#clock = clock;
+    this.#turns = new Turns(clock, processors);
   }
 
   /** Sets the observer. There is one, for metrics and traces. */
@@ -317,11 +321,13 @@ export class Activity {
       const bound = (): void => {
         timer = this.#clock.setTimeout(giveUp, timeoutMs + actorLimits.driverGraceMs);
       };
+      const turn = this.#turns.take(entry.effect, controller.signal);
       const settle = (act: () => void): void => {
         if (timer !== undefined) this.#clock.clearTimeout(timer);
+        turn?.end();
         act();
       };
-      const held = this.gate.hold(entry.effect, controller.signal);
+      const held = this.#held(entry, turn?.begins, controller.signal);
       entry.isHeld = held !== undefined;
       if (held === undefined) bound();
       // inside a promise, so that a driver that throws counts as rejecting; an effect aborted by now never begins
@@ -335,6 +341,17 @@ export class Activity {
           (value) => settle(() => resolve(value)),
           (thrown: unknown) => settle(() => reject(thrown)),
         );
+    });
+  }
+
+  /** Undefined if the effect may begin now; otherwise settles once it may. The gate may close while it waits. */
+  #held(entry: Entry, turn: Promise<void> | undefined, signal: AbortSignal): Promise<void> | undefined {
+    if (turn === undefined) return this.gate.hold(entry.effect, signal);
+    entry.waiting = { on: 'its turn: others keep the processors busy' };
+    noteWait(entry.waits, entry.waiting, this.#clock);
+    return turn.then(() => {
+      entry.waiting = undefined;
+      return this.gate.hold(entry.effect, signal);
     });
   }
 

@@ -1,4 +1,5 @@
 /** Makes every driver and hands all of them to the actors as one object, `Ports`. wire.ts puts the servers on top. */
+import { availableParallelism } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { createTroupe } from '../../actors/start-actors.ts';
 import { noPlugins } from '../../ports/nri.ts';
@@ -273,6 +274,7 @@ function makeActors(
     ledger,
     cgroupParent: now().cgroup.parent,
     pinned: () => now().images.pinned,
+    processors: availableParallelism(),
     selinux,
     inspect: onTransition(
       (transition) => {
