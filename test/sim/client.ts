@@ -1,5 +1,5 @@
 /** The calls of a client with their book-keeping, shared by the kubelet and the chaotic client. */
-import { FaultError } from '../../src/base/fault.ts';
+import { fault, FaultError } from '../../src/base/fault.ts';
 import type { FaultKind } from '../../src/base/fault.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../src/base/ids.ts';
 import { NO_LIMITS } from '../../src/ports/resources.ts';
@@ -161,4 +161,16 @@ export class Client {
 /** The kind of what was thrown; anything but a Fault is a bug. */
 export function kindOf(thrown: unknown): FaultKind {
   return thrown instanceof FaultError ? thrown.fault.kind : 'bug';
+}
+
+const LOST = 'connection lost';
+
+/** What a client sees where the daemon at the other end of its connection ends before the answer. */
+export function lostCall(operation: string): FaultError {
+  return new FaultError(fault('cancelled', `${operation}: ${LOST}`));
+}
+
+/** Nothing was answered, whatever became of the call. */
+export function isLost(thrown: unknown): boolean {
+  return thrown instanceof FaultError && thrown.message.endsWith(`: ${LOST}`);
 }

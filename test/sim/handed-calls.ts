@@ -10,6 +10,7 @@ import { fault, FaultError, toFault } from '../../src/base/fault.ts';
 import type { CallContext } from '../../src/cri/call/server.ts';
 import { RpcError } from '../../src/cri/call/status.ts';
 import { BY_DRIVER } from './answers.ts';
+import { lostCall } from './client.ts';
 import type { Daemons } from './daemons.ts';
 import type { Instance, Work } from './instance.ts';
 import type { Random } from './random.ts';
@@ -79,9 +80,7 @@ export class HandedCalls {
       };
       const lose = (): void => {
         answered();
-        scheduler.add(WORLD, `${operation} is lost`, () =>
-          end(() => reject(new FaultError(fault('cancelled', `${operation}: connection lost`)))),
-        );
+        scheduler.add(WORLD, `${operation} is lost`, () => end(() => reject(lostCall(operation))));
       };
       via.lost.set(lose, operation);
       const answer = (what: string, act: () => void): void =>

@@ -9,6 +9,7 @@ import type { View } from '../../src/actors/directory/views.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
 import { fault, FaultError } from '../../src/base/fault.ts';
 import { Answers } from './answers.ts';
+import { lostCall } from './client.ts';
 import { DiskModel } from './disk-model.ts';
 import { EventWatch } from './events.ts';
 import { Daemons } from './daemons.ts';
@@ -299,9 +300,7 @@ export class World {
     const answered = this.answers.begin(operation, deadlineMs);
     return new Promise<T>((resolve, reject) => {
       const lose = (): void =>
-        scheduler.add(WORLD, `${operation} is lost`, () =>
-          reject(new FaultError(fault('cancelled', `${operation}: connection lost`))),
-        );
+        scheduler.add(WORLD, `${operation} is lost`, () => reject(lostCall(operation)));
       this.#lost.set(lose, operation);
       const answer = (what: string, act: () => void): void =>
         scheduler.add(epoch, `${operation} ${what}`, () => {
