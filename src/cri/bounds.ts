@@ -119,6 +119,8 @@ export const edgeLimits = {
 
 /** Calls that another daemon answers in place of this one: see src/cri/call/call-switch.ts and docs/takeover.md. */
 export const relayLimits = {
+  /** Bytes of the random id of a daemon's events, which no other daemon of the node has. */
+  feedIdBytes: 8,
   /** Milliseconds between two attempts of a call while the other daemon can't be reached or is not ready. */
   againMs: 50,
   /** Milliseconds for which a call without a deadline is tried again: a daemon starts in less, a full node's too. */

@@ -49,6 +49,7 @@ import { updateContainerResources } from './runtime/update-container-resources.t
 import { updatePodSandboxResources } from './runtime/update-pod-sandbox-resources.ts';
 import { updateRuntimeConfig } from './runtime/update-runtime-config.ts';
 import { version } from './runtime/version.ts';
+import { relayLimits } from './bounds.ts';
 import type { ServiceOptions } from './call/service-options.ts';
 import type { UrlIssuer } from './streaming/server.ts';
 
@@ -65,12 +66,11 @@ export interface Services {
 /** The handlers of both services. */
 export function createServices(options: ServiceOptions): Services {
   const images = imageList(() => options.troupe.isPinned);
-  const feed = new EventFeed(
-    options.troupe.directory,
-    options.clock,
-    options.eventsDropped,
-    options.eventsBefore,
-  );
+  const feed = new EventFeed(options.troupe.directory, options.clock, {
+    id: options.random.token(relayLimits.feedIdBytes),
+    dropped: options.eventsDropped,
+    before: options.eventsBefore,
+  });
   return {
     runtime: {
       version: version(options),

@@ -31,7 +31,7 @@ export class EventWatch {
   /** Watches until the signal; what the directory holds already is not news. */
   constructor(directory: Directory, clock: Pick<ClockPort, 'nowNs'>, signal: AbortSignal) {
     this.#directory = directory;
-    const stream = new EventFeed(directory, clock).open(QUEUE);
+    const stream = new EventFeed(directory, clock, { id: '' }).open(QUEUE);
     for (const view of [...directory.sandboxes(), ...directory.containers()])
       if (view.listed) this.#reported.set(view.id, stepOf(view));
     const pump = async (): Promise<void> => {

@@ -13,7 +13,7 @@ import type { EventsBefore } from '../../src/cri/call/kept-events.ts';
 import { untilReached } from '../../src/cri/call/relay.ts';
 import type { CallContext, UnaryHandler } from '../../src/cri/call/server.ts';
 import { takeOverLimits } from '../../src/daemon/bounds.ts';
-import { Followers, followOn } from '../../src/daemon/takeover/followers.ts';
+import { Followers, followOn, sinceOf } from '../../src/daemon/takeover/followers.ts';
 import { Handing } from '../../src/daemon/takeover/former.ts';
 import type { HandingNode, Parcel } from '../../src/daemon/takeover/former.ts';
 import type { Link } from '../../src/daemon/takeover/link.ts';
@@ -117,10 +117,11 @@ export class Instance implements HandingNode {
     this.life = life;
     const { directory } = life.troupe;
     const before = inherited?.events;
-    if (before !== undefined) this.#feed = new EventFeed(directory, this.clock, undefined, before);
+    const feed = { id: String(this.epoch), before };
+    if (before !== undefined) this.#feed = new EventFeed(directory, this.clock, feed);
     this.#world.enters(this.epoch, life);
     await life.troupe.start();
-    this.#feed ??= new EventFeed(directory, this.clock);
+    this.#feed ??= new EventFeed(directory, this.clock, feed);
     this.#followers = new Followers(this.#feed, encodedEvent, silentLog);
     this.#world.serves(this.epoch, life);
     this.#feed.announce();
@@ -342,7 +343,7 @@ export class Instance implements HandingNode {
           type: 'follow',
           protocol: TAKE_OVER_PROTOCOL,
           version: this.version,
-          sinceNs: this.shown().lastNs,
+          ...sinceOf(this.shown()),
           handedNs: '0',
           sessions: this.held.size,
         }),

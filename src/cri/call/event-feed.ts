@@ -11,7 +11,7 @@ import type { SandboxId } from '../../base/ids.ts';
 import { fault, FaultError } from '../../base/fault.ts';
 import { edgeLimits } from '../bounds.ts';
 import { KeptEvents } from './kept-events.ts';
-import type { EventsBefore } from './kept-events.ts';
+import type { EventPosition, EventsBefore } from './kept-events.ts';
 import type { PodEvent, PodEventType, PodStage } from './pod-event.ts';
 
 /** The event of each stage. A container that ended before its start skips `started`. */
@@ -21,20 +21,28 @@ const STEPS: readonly { readonly to: PodStage; readonly type: PodEventType }[] =
   { to: 'stopped', type: 'stopped' },
 ];
 
+export interface FeedOptions {
+  /** Unique among the daemons of the node, over all boots. */
+  readonly id: string;
+  /** Called with the number of events that a client did not get, since its queue was full. */
+  readonly dropped?: ((events: number) => void) | undefined;
+  /** Of the daemon that has handed over; the changes since then become events with `announce`. */
+  readonly before?: EventsBefore | undefined;
+}
+
 export class EventFeed {
+  readonly id: string;
   readonly #directory: Directory;
   readonly #clock: Pick<ClockPort, 'nowNs'>;
   readonly #stages = new Map<string, PodStage>();
   readonly #streams = new Set<EventStream>();
   /** The latest time that was given to anything. */
   #lastNs = 0n;
-  /** The time of the last event. */
-  #eventNs: bigint;
   /**
-   * Nothing is known of events before this moment, as after a crash: a daemon that follows the next one, and has never
-   * followed this one, is to notice that some are missing.
+   * The last event. Without one this feed's own start, as after a crash: a daemon that follows the next one, and has
+   * never followed this one, is to notice that some are missing.
    */
-  readonly #knownNs: bigint;
+  #last: EventPosition;
   /** Only after a hand-over: for the daemons that hold event streams of before. */
   #kept: KeptEvents | undefined;
   /** What the daemon before this one announced; until `announce` nothing else is. */
@@ -45,20 +53,17 @@ export class EventFeed {
 
   /**
    * Listens from now on. Pods and containers that exist already cause no events.
-   * @param dropped is called with the number of events that a client did not get, since its queue was full
-   * @param before of the daemon that has handed over; the changes since then become events with `announce`
    */
-  constructor(
-    directory: Directory,
-    clock: Pick<ClockPort, 'nowNs'>,
-    dropped: (events: number) => void = () => undefined,
-    before?: EventsBefore,
-  ) {
+  constructor(directory: Directory, clock: Pick<ClockPort, 'nowNs'>, options: FeedOptions) {
+    const { id, dropped = () => undefined, before } = options;
+    this.id = id;
     this.#before = before;
     this.#lastNs = before === undefined ? 0n : BigInt(before.lastNs);
-    this.#eventNs = this.#lastNs;
-    this.#knownNs = before === undefined ? clock.nowNs() : 0n;
-    this.#kept = before === undefined ? undefined : new KeptEvents(this.#lastNs);
+    this.#last =
+      before === undefined
+        ? { lastNs: String(clock.nowNs()), feed: id }
+        : { lastNs: before.lastNs, feed: before.feed };
+    this.#kept = before === undefined ? undefined : new KeptEvents(id, before);
     this.#directory = directory;
     this.#clock = clock;
     this.#dropped = dropped;
@@ -94,8 +99,8 @@ export class EventFeed {
       return stage === 'unseen' ? [] : [{ id: view.id, sandboxId: sandboxOf(view), stage }];
     });
     // of an event: what follows since the last one misses nothing, whenever a status had its time
-    const lastNs = this.#eventNs > this.#knownNs ? this.#eventNs : this.#knownNs;
-    return { lastNs: String(lastNs), shown };
+    const { lastNs, feed } = this.#last;
+    return { lastNs, feed, shown };
   }
 
   /** After the recovery: the changes since the daemon before handed over become events. */
@@ -115,9 +120,9 @@ export class EventFeed {
     }
   }
 
-  /** Events since this moment, and all later ones; undefined if they are not kept: the client has to list again. */
-  openSince(ns: bigint): EventStream | undefined {
-    const missed = this.#kept?.since(ns);
+  /** Events since this one, and all later ones; undefined if they are not kept: the client has to list again. */
+  openSince(known: EventPosition): EventStream | undefined {
+    const missed = this.#kept?.since(known);
     if (missed === undefined) return undefined;
     const stream = this.open();
     for (const event of missed) stream.push(event);
@@ -153,8 +158,8 @@ export class EventFeed {
   #send(id: string, type: PodEventType, sandbox: SandboxView | undefined, sandboxId: SandboxId): void {
     if (this.#isMuted || (!this.isWatched && this.#kept === undefined)) return;
     const containers = this.#directory.containersOf(sandboxId).filter((one) => one.listed);
-    this.#eventNs = this.stampNs();
-    const event: PodEvent = { id, type, createdAtNs: this.#eventNs, sandbox, containers };
+    const event: PodEvent = { id, type, createdAtNs: this.stampNs(), sandbox, containers };
+    this.#last = { lastNs: String(event.createdAtNs), feed: this.id };
     this.#kept?.add(event);
     for (const stream of [...this.#streams]) stream.push(event);
   }

@@ -2,6 +2,7 @@
  * What the RPC handlers are created with: the actors, and the facts of host and configuration that validation needs.
  */
 import type { ClockPort } from '../../ports/clock.ts';
+import type { RandomPort } from '../../ports/random.ts';
 import type { Troupe } from '../../actors/troupe.ts';
 import type { Conditions } from '../../base/conditions.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
@@ -26,6 +27,7 @@ export interface HostPolicy {
 export interface ServiceOptions extends HostPolicy {
   readonly troupe: Troupe;
   readonly clock: Pick<ClockPort, 'nowNs'>;
+  readonly random: Pick<RandomPort, 'token'>;
   /** Version of troupe, semver. */
   readonly version: string;
   /** The effective configuration for `crictl info`, without secrets. */

@@ -4,7 +4,7 @@ import { toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
 import type { EventFeed, EventStream } from '../../cri/call/event-feed.ts';
 import type { SandboxId } from '../../base/ids.ts';
-import type { SentEvent } from '../../cri/call/kept-events.ts';
+import type { EventPosition, SentEvent } from '../../cri/call/kept-events.ts';
 import type { PodEvent, PodEventType } from '../../cri/call/pod-event.ts';
 import { takeOverLimits } from '../bounds.ts';
 import { within } from '../../host/clock/wait.ts';
@@ -55,7 +55,7 @@ export class Followers {
     const follower: Follower = { link, pid, follow, sessions: follow.sessions };
     if (this.#all.size >= takeOverLimits.relays) return link.close();
     this.#all.add(follower);
-    const missed = this.#feed.openSince(BigInt(follow.sinceNs));
+    const missed = this.#feed.openSince(positionOf(follow));
     const stream = missed ?? this.#feed.open();
     const ended = new AbortController();
     try {
@@ -96,6 +96,7 @@ export class Followers {
           type: 'event',
           message: Buffer.from(this.#encode(event)).toString('base64'),
           ns: String(event.createdAtNs),
+          feed: this.#feed.id,
           id: event.id,
           sandboxId: event.sandbox?.id ?? '',
           event: event.type,
@@ -112,6 +113,15 @@ export class Followers {
       if (message.type === 'holds') follower.sessions = message.sessions;
     }
   }
+}
+
+/** Where a daemon that has handed over goes on with events. */
+export function sinceOf({ lastNs, feed }: EventPosition): Pick<Follow, 'sinceNs' | 'sinceFeed'> {
+  return { sinceNs: lastNs, sinceFeed: feed };
+}
+
+function positionOf({ sinceNs, sinceFeed }: Follow): EventPosition {
+  return { lastNs: sinceNs, feed: sinceFeed };
 }
 
 /** How a daemon that has handed over follows whoever serves. */
@@ -136,10 +146,11 @@ export async function followOn(
   pauseFor: (ms: number) => Promise<void>,
   signal: AbortSignal,
 ): Promise<'stopping' | 'aborted'> {
-  let sinceNs = follow().sinceNs;
+  let since = positionOf(follow());
   while (!signal.aborted) {
-    const outcome = await followOnce(dial, { ...follow(), sinceNs }, rest, signal, (ns) => {
-      sinceNs = ns;
+    const asked = { ...follow(), ...sinceOf(since) };
+    const outcome = await followOnce(dial, asked, rest, signal, (seen) => {
+      since = seen;
     }).catch(() => 'lost' as const);
     if (outcome === 'stopping') return 'stopping';
     if (outcome === 'moved') rest.onMoved();
@@ -154,7 +165,7 @@ async function followOnce(
   follow: Follow,
   { onLink, onEvent, onGap }: Omit<FollowOptions, 'dial' | 'follow'>,
   signal: AbortSignal,
-  onSeen: (ns: string) => void,
+  onSeen: (last: EventPosition) => void,
 ): Promise<'moved' | 'stopping' | 'lost'> {
   const link = dial();
   const close = (): void => link.close();
@@ -169,14 +180,15 @@ async function followOnce(
       if (message.type === 'moved' || message.type === 'stopping') return message.type;
       if (message.type === 'gap') onGap();
       if (message.type !== 'event') continue;
-      const { id, sandboxId, event, ns } = message;
-      onSeen(ns);
+      const { id, sandboxId, event, ns, feed } = message;
+      onSeen({ lastNs: ns, feed });
       // daemons of one protocol have the same types of events
       onEvent(Buffer.from(message.message, 'base64'), {
         id,
         sandboxId: sandboxId as SandboxId,
         type: event as PodEventType,
         ns,
+        feed,
       });
     }
   } finally {

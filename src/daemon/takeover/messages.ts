@@ -44,6 +44,8 @@ export interface Follow {
   readonly version: string;
   /** Nanoseconds; that of the last event that it knows. */
   readonly sinceNs: string;
+  /** The feed that has sent that one (`EventPosition`); 0.1.0 does not say it. */
+  readonly sinceFeed?: string | undefined;
   /** Wall clock, nanoseconds: when it handed over. */
   readonly handedNs: string;
   readonly sessions: number;
@@ -78,11 +80,12 @@ export type Message =
   | Follow
   /** To a follower: events since that moment are no longer known. */
   | { readonly type: 'gap' }
-  /** To a follower: one event, encoded, in base64; its time; what of it the follower has to know. */
+  /** To a follower: one event, encoded, in base64; its time and feed; what of it the follower has to know. */
   | {
       readonly type: 'event';
       readonly message: string;
       readonly ns: string;
+      readonly feed?: string | undefined;
       readonly id: string;
       readonly sandboxId: string;
       readonly event: string;

@@ -17,7 +17,7 @@ import type { HostIdentity } from '../../host/process/process-identity.ts';
 import { takeOverLimits } from '../bounds.ts';
 import { leaveService, notifySocket, serviceManager } from '../config/from-systemd.ts';
 import { listenForControl, protocolRefusal } from '../takeover/control.ts';
-import { Followers, followOn } from '../takeover/followers.ts';
+import { Followers, followOn, sinceOf } from '../takeover/followers.ts';
 import type { FormerDaemon } from '../takeover/followers.ts';
 import { Handing } from '../takeover/former.ts';
 import type { HandingNode, Parcel } from '../takeover/former.ts';
@@ -315,7 +315,7 @@ export class HandOver implements HandingNode {
           type: 'follow',
           protocol: TAKE_OVER_PROTOCOL,
           version: VERSION,
-          sinceNs: this.shown().lastNs,
+          ...sinceOf(this.shown()),
           handedNs: String(this.#handedNs),
           sessions: this.#held(),
         }),

@@ -320,6 +320,7 @@ async function serve(
   const services = createServices({
     troupe,
     clock,
+    random,
     version: VERSION,
     cgroupDriver: config.cgroup.driver,
     selinuxEnabled: await selinuxIsEnabled(),

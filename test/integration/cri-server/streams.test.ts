@@ -153,7 +153,7 @@ describe('GetContainerEvents', () => {
   test('F86: a burst beyond the queue ends the stream with ResourceExhausted; a new stream works', async () => {
     const directory = new Directory();
     const clock = { nowNs: () => 1n, monoMs: () => 0 };
-    const feed = new EventFeed(directory, clock);
+    const feed = new EventFeed(directory, clock, { id: 'a' });
     const streams = edgeStreams({
       clock,
       random: { token: () => 'r' },

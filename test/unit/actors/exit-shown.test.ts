@@ -126,7 +126,7 @@ describe('an exit', () => {
   it('I11: is one event, sent while the release hangs', async () => {
     const stage = await running();
     const { world, troupe } = stage;
-    const stream = new EventFeed(troupe.directory, world.clock).open();
+    const stream = new EventFeed(troupe.directory, world.clock, { id: 'a' }).open();
     const go = world.hold('runtime.delete');
     await exits(stage);
     const signal = new AbortController().signal;

@@ -361,4 +361,5 @@ export const hostOptions: Omit<ServiceOptions, 'troupe' | 'clock'> = {
   restoresCheckpoints: true,
   conditions: new Conditions(silentLog),
   unread: new UnreadUsage(silentLog, clock),
+  random: { token: () => 'feed' },
 };

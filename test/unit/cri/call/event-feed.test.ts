@@ -17,9 +17,8 @@ const ref = createEmptyActor();
 
 /** A feed whose clock says these times one after the other, the last one for ever. */
 function feedAt(directory: Directory, ...timesNs: bigint[]): EventFeed {
-  return new EventFeed(directory, {
-    nowNs: () => (timesNs.length > 1 ? (timesNs.shift() ?? 0n) : (timesNs[0] ?? 0n)),
-  });
+  const nowNs = (): bigint => (timesNs.length > 1 ? (timesNs.shift() ?? 0n) : (timesNs[0] ?? 0n));
+  return new EventFeed(directory, { nowNs }, { id: 'a' });
 }
 
 const created: ContainerView = containerView(C, {
@@ -162,7 +161,8 @@ describe('a stream', () => {
   test('F86: the events that it loses are counted once for each client', () => {
     const directory = new Directory();
     const dropped: number[] = [];
-    const feed = new EventFeed(directory, { nowNs: () => 5n }, (events) => void dropped.push(events));
+    const options = { id: 'a', dropped: (events: number) => void dropped.push(events) };
+    const feed = new EventFeed(directory, { nowNs: () => 5n }, options);
     feed.open(2);
     feed.open(1);
     for (const view of [created, running, exited]) directory.put(view, ref);

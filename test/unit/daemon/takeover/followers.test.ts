@@ -22,6 +22,7 @@ const follow: Follow = {
   protocol: 1,
   version: '1.0.0',
   sinceNs: '100',
+  sinceFeed: 'a',
   handedNs: '90',
   sessions: 2,
 };
@@ -37,8 +38,8 @@ function pair(): [Link, Link] {
 function serving() {
   const directory = new Directory();
   let ns = 100n;
-  const before = { lastNs: '100', shown: [] };
-  const feed = new EventFeed(directory, { nowNs: () => (ns += 1n) }, undefined, before);
+  const before = { lastNs: '100', feed: 'a', shown: [] };
+  const feed = new EventFeed(directory, { nowNs: () => (ns += 1n) }, { id: 'b', before });
   feed.announce();
   const followers = new Followers(feed, ({ type }) => Buffer.from(type), silentLog);
   return { directory, feed, followers };
@@ -65,13 +66,16 @@ test('F92 a former daemon gets the events that it has missed, then each new one;
   expect([followers.list(), feed.isWatched]).toEqual([[], false]);
 });
 
-test('F92 one that has missed what is no longer kept hears of the gap, and gets what comes', async () => {
+test.each([
+  ['is no longer kept', { ...follow, sinceNs: '7' }],
+  ['another daemon sent, which has crashed since', { ...follow, sinceNs: '105', sinceFeed: 'crashed' }],
+])('F92 one that has missed what %s hears of the gap, and gets what comes', async (_what, known) => {
   const { directory, feed, followers } = serving();
   const [link, peer] = pair();
-  const served = followers.serve(link, { ...follow, sinceNs: '7' }, 41);
+  const served = followers.serve(link, known, 41);
   await peer.expect('gap', 1000);
   directory.put(sandboxView(S), ref);
-  expect((await peer.expect('event', 1000)).message.ns).toBe('101');
+  expect((await peer.expect('event', 1000)).message).toMatchObject({ ns: '101', feed: 'b' });
   peer.close();
   await served;
   expect(feed.isWatched).toBe(false);
@@ -111,11 +115,12 @@ test('F92 a former daemon follows one after the other from its last event, until
   const next = async (number: number): Promise<[Link, string]> => {
     await untilTrue(() => dialed.length === number);
     const peer = dialed[number - 1] as Link;
-    return [peer, (await peer.expect('follow', 1000)).message.sinceNs];
+    const { sinceNs, sinceFeed } = (await peer.expect('follow', 1000)).message;
+    return [peer, `${sinceFeed} ${sinceNs}`];
   };
   const [first, fromFirst] = await next(1);
   const message = Buffer.from('x').toString('base64');
-  await first.send({ type: 'event', message, ns: '105', id: S, sandboxId: S, event: 'stopped' });
+  await first.send({ type: 'event', message, ns: '105', feed: 'b', id: S, sandboxId: S, event: 'stopped' });
   await first.send({ type: 'moved' });
   const [second, fromSecond] = await next(2);
   await second.send({ type: 'gap' });
@@ -123,7 +128,7 @@ test('F92 a former daemon follows one after the other from its last event, until
   const [third, fromThird] = await next(3);
   await third.send({ type: 'stopping' });
   expect(await outcome).toBe('stopping');
-  expect([fromFirst, fromSecond, fromThird]).toEqual(['100', '105', '105']);
+  expect([fromFirst, fromSecond, fromThird]).toEqual(['a 100', 'b 105', 'b 105']);
   expect(heard).toEqual([
     'linked',
     `x ${S}`,
