@@ -130,7 +130,9 @@ export class Connections {
     const silent = clock.setTimeout(close, relayLimits.goAwaySilentMs);
     // names the last call that was taken: nghttp2 ignores all that come later. With the highest possible number, which
     // would announce the end first, a client would wait for their answers until the connection closes
-    session.goaway(constants.NGHTTP2_NO_ERROR);
+    const last = session.state.lastProcStreamID ?? 0;
+    session.goaway(constants.NGHTTP2_NO_ERROR, last);
+    refuseAfter(session, last);
     session.ping(() => {
       clock.clearTimeout(silent);
       // what the client had begun before may come after the answer: PING goes first
@@ -252,6 +254,24 @@ export class Connections {
 
 function closeIfUnused({ session, streams, isEnding }: Connection): void {
   if (isEnding && streams === 0 && session?.destroyed === false) session.close();
+}
+
+/**
+ * Keeps calls after this one from the library. Node sends the notice at the end of the turn, and nghttp2 takes what it
+ * reads until then, although the notice has the client send it again: an ExecSync would run twice.
+ */
+function refuseAfter(session: ServerHttp2Session, last: number): void {
+  const listeners = session.listeners('stream');
+  session.removeAllListeners('stream');
+  session.on('stream', (stream: ServerHttp2Stream, ...rest: unknown[]) => {
+    if ((stream.id ?? 0) <= last) {
+      for (const listener of listeners) Reflect.apply(listener, session, [stream, ...rest]);
+      return;
+    }
+    // an error of the stream, which nobody else listens to
+    stream.on('error', () => undefined);
+    stream.close(constants.NGHTTP2_REFUSED_STREAM);
+  });
 }
 
 /**

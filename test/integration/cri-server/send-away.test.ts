@@ -5,13 +5,14 @@ import { connect, createServer as createListener } from 'node:net';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { status } from '@grpc/grpc-js';
 import { expect, onTestFinished, test } from 'vitest';
 import { silentLog } from '../../../src/base/log.ts';
 import { relayLimits } from '../../../src/cri/bounds.ts';
 import { Connections } from '../../../src/cri/call/connections.ts';
 import { HandTimers } from '../../support/hand-clock.ts';
 import { untilTrue } from '../../support/turns.ts';
-import { scratchDirectory } from './harness.ts';
+import { clientOn, scratchDirectory, serve as serveCalls, version } from './harness.ts';
 
 async function serve() {
   const clock = new HandTimers();
@@ -62,6 +63,7 @@ async function proxy(path: string) {
     listener.close();
   });
   return {
+    path: own,
     dial: () => connect(own),
     hold: () => void (isHeld = true),
     held: () => waiting.length,
@@ -70,6 +72,16 @@ async function proxy(path: string) {
       for (const piece of waiting.splice(0)) sockets[1]?.write(piece);
     },
   };
+}
+
+/** Node sends at the end of a turn of the event loop: after this one it reads first. */
+function atEndOfTurn(act: () => void): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(() => {
+      act();
+      resolve();
+    });
+  });
 }
 
 test('F92 a connection with a call in flight is pinged on, and ends with its call', async () => {
@@ -129,4 +141,62 @@ test('F92 a call that crosses the notice is refused at once, so that its client 
   calls[0]?.end('whole');
   expect(await text(before)).toBe('whole');
   expect(calls).toHaveLength(1);
+});
+
+test('F92 a call that the server reads before it has sent the notice is not begun: its client sends it anew', async () => {
+  const { connections, path, calls } = await serve();
+  const { dial, hold, held, release } = await proxy(path);
+  const client = connectHttp2('http://localhost', { createConnection: dial });
+  onTestFinished(() => client.destroy());
+  const call = (): ClientHttp2Stream => client.request({ ':method': 'POST', ':path': '/call' });
+  const before = call();
+  await untilTrue(() => calls.length === 1);
+  await new Promise<void>((resolve) => void client.ping(() => resolve()));
+  hold();
+  const crossing = call().on('error', () => undefined);
+  const { id } = crossing.end('exec');
+  await untilTrue(() => held() > 0);
+  const closed = new Promise<void>((resolve) => void crossing.once('close', resolve));
+  const read: (number | undefined)[] = [];
+  await atEndOfTurn(() => {
+    release();
+    connections.sendAway();
+    calls[0]?.session?.on('stream', (stream: ServerHttp2Stream) => void read.push(stream.id));
+  });
+  await closed;
+  expect(crossing.rstCode).toBe(constants.NGHTTP2_REFUSED_STREAM);
+  before.end();
+  calls[0]?.end('whole');
+  expect(await text(before)).toBe('whole');
+  expect([read, calls.length]).toEqual([[id], 1]);
+});
+
+test('F92 the handler of such a call is not begun', async () => {
+  const begun: string[] = [];
+  const landed = Promise.withResolvers<void>();
+  const { server, socketPath } = await serveCalls({
+    [version]: async (request) => {
+      begun.push(Buffer.from(request).toString());
+      if (begun.at(-1) === 'before') await landed.promise;
+      return request;
+    },
+  });
+  const { path, hold, held, release } = await proxy(socketPath);
+  const client = clientOn(path);
+  // nothing of the connection's begin is left to be sent
+  await client.unary(version, Buffer.from('first'));
+  const before = client.unary(version, Buffer.from('before'));
+  await untilTrue(() => begun.length === 2);
+  hold();
+  const crossing = client.unary(version, Buffer.from('crossing'));
+  await untilTrue(() => held() > 0);
+  await atEndOfTurn(() => {
+    release();
+    server.sendAway();
+  });
+  // this client repeats nothing by itself
+  expect(await crossing).toMatchObject({ code: status.UNAVAILABLE, details: 'Stream refused by server' });
+  landed.resolve();
+  expect((await before).bytes.toString()).toBe('before');
+  expect(begun).toEqual(['first', 'before']);
 });
