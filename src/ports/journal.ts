@@ -21,12 +21,16 @@ export interface SandboxReady {
 export interface SandboxStopping {
   readonly type: 'sandbox.stopping';
   readonly id: SandboxId;
+  /** It is removed after the stop, and after a crash the removal goes on. Absent in records of older versions. */
+  readonly removal?: boolean;
 }
 export interface SandboxStopped {
   readonly type: 'sandbox.stopped';
   readonly id: SandboxId;
   /** Steps whose cleanup is pending. (The name stays: older records have it.) */
   readonly owed: readonly string[];
+  /** As in `SandboxStopping`. */
+  readonly removal?: boolean;
 }
 export interface SandboxRemoved {
   readonly type: 'sandbox.removed';

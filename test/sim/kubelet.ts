@@ -2,7 +2,7 @@
  * A pod worker as the kubelet has them: it reads the lists, does the next thing, and does so again after every
  * failure, each time with another termination log and a changed annotation; now and then the same call twice at once.
  */
-import { fail } from '../../src/base/fault.ts';
+import { fail, FaultError } from '../../src/base/fault.ts';
 import type { ContainerSpec, RestoreSource, SandboxKey } from '../../src/ports/specs.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../src/base/ids.ts';
 import type { ContainerView, SandboxView } from '../../src/actors/directory/views.ts';
@@ -108,11 +108,19 @@ export class PodWorker {
         if (kind === 'bug' || (kind === 'invalidRequest' && !String(thrown).endsWith('is not configured')))
           this.#world.history.wrongs.push(`I18 ${this.plan.name}: ${String(thrown)}`);
         this.#listedMs = -Infinity;
-        if (kind === 'conflict' && this.plan.staleMs === undefined)
+        if (kind === 'conflict' && this.plan.staleMs === undefined && !this.#isBroken(thrown))
           this.#world.history.wrongs.push(`I13 ${this.plan.name}: ${String(thrown)}`);
         await this.#world.sleep(50 + this.#random.int(500));
       }
     }
+  }
+
+  /**
+   * The pod was ready, and others took a part of it away before a hand-over let the answer through. A pod that is not
+   * ready is never returned, so an error is right; the list shows the pod, and the next attempt follows.
+   */
+  #isBroken(thrown: unknown): boolean {
+    return thrown instanceof FaultError && this.#world.kernel.broken.has(thrown.fault.subject ?? '');
   }
 
   #sandboxes(): readonly SandboxView[] {

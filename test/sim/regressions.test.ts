@@ -1,6 +1,7 @@
 /** Bugs that seeds have found, each as the shortest story that shows it; all rows are checked after every step. */
 import { describe, expect, it } from 'vitest';
 import { fault, FaultError } from '../../src/base/fault.ts';
+import type { SandboxFacts } from '../../src/actors/ledger/ledger.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
 import type { ContainerSpec } from '../../src/ports/specs.ts';
 import type { Failure } from './run.ts';
@@ -275,6 +276,29 @@ describe('bugs found by the simulation', () => {
     });
     const { failure, world } = await runScenario(0, hook);
     expect([back, world.powerLosses, reported(failure)]).toStrictEqual([1, 1, '']);
+  });
+
+  it('I7 I13 F05 the pod of a failed RestorePod is removed also over a crash, and its name is free for the repeated call (seed 359)', async () => {
+    const ids: unknown[] = [];
+    let removed: SandboxFacts | undefined;
+    const again = async (world: World, { intent: { spec } }: SandboxFacts): Promise<void> => {
+      await world.sleep(300);
+      ids.push(
+        await world
+          .call('RunPodSandbox', 240_000, (troupe, call) => troupe.runSandbox(spec, call))
+          .catch(String),
+      );
+    };
+    const { failure, world } = await runScenario(36, (_number, when, pair, now) => {
+      if (removed !== undefined || when !== 'after' || pair !== 'RestorePod journal.append') return undefined;
+      removed = [...(now.ledger?.sandboxes.values() ?? [])].find(({ removal }) => removal);
+      if (removed === undefined) return undefined;
+      void again(now, removed);
+      return die(now);
+    });
+    expect([world.crashes, reported(failure)]).toStrictEqual([1, '']);
+    expect(ids).toStrictEqual([expect.stringMatching(/^[0-9a-f]{64}$/u)]);
+    expect(ids).not.toContain(removed?.intent.id);
   });
 
   it('F08 the layer of a checkpoint image removed during CreateContainer from it stays until it is read, and is deleted then', async () => {

@@ -42,13 +42,16 @@ function decisions(kind: Holder['kind'], attempt: Holder['attempt']): string {
 }
 
 function sandboxPhases(): string {
-  const columns = BOTH.flatMap((ready) => BOTH.map((committed) => ({ ready, committed })));
+  const columns = BOTH.flatMap((removal) =>
+    BOTH.flatMap((ready) => BOTH.map((committed) => ({ removal, ready, committed }))),
+  ).filter(({ removal, committed }) => committed || !removal);
   const rows = namesOf(PHASE_OF_SANDBOX).map((state) => [
     state,
     ...columns.map((column) => sandboxPhase({ state, ...column })),
   ]);
   const names = columns.map(
-    ({ ready, committed }) => `${ready ? 'ready' : 'not ready'}, ${committed ? 'committed' : 'uncommitted'}`,
+    ({ removal, ready, committed }) =>
+      `${ready ? 'ready' : 'not ready'}, ${removal ? 'its removal asked for' : committed ? 'committed' : 'uncommitted'}`,
   );
   return `sandbox, phase of each state\n\n${table([['state', ...names], ...rows])}`;
 }

@@ -172,6 +172,8 @@ const sandbox: Charted = {
       { entry: 'stopping', begun: all },
       { entry: 'stopped', begun: ['files', 'cgroup'] },
       { entry: 'stopped', begun: [] },
+      { entry: 'stopping', begun: all, removal: true },
+      { entry: 'stopped', begun: ['files', 'cgroup'], removal: true },
     ].map((part) => ({ id: 's', spec, ips: [], claimed: part.entry !== 'new', createdAtNs: 1n, ...part }));
   }),
   commands: [

@@ -49,7 +49,7 @@ export function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: Call): 
         },
         call,
       ),
-    cleanUpFirst: (view) => untilForgotten(stage, view, attempted, call, ABANDON),
+    cleanUpFirst: (view) => untilForgotten(stage, view, attempted, call, REMOVE),
   });
 }
 
@@ -58,6 +58,7 @@ function hasStopped(view: View): boolean {
 }
 
 const ABANDON: SandboxEvent = { type: 'sandbox.abandon' };
+const REMOVE: SandboxEvent = { type: 'sandbox.remove' };
 
 function holderOf(view: SandboxView, spec: SandboxSpec): Holder {
   const attempt = besideAttempt(view.spec.key.attempt, spec.key.attempt);

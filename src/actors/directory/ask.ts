@@ -162,9 +162,9 @@ function at(clock: ClockPort, monoMs: number, act: () => void): () => void {
 }
 
 /**
- * Repeats a failed undo until the actor is gone. Used for an actor that holds the requested name and is still in the
- * journal, because the disk refused the record of its removal: a restart would bring it back (I4). Rejects with the
- * reason when the undo fails again.
+ * Repeats a failed undo or removal until the actor is gone. Used for an actor that holds the requested name and is
+ * still in the journal: the disk refused the record of its removal, or the removal failed before that, and a restart
+ * would bring it back (I4). Rejects with the reason when it fails again.
  */
 export function untilForgotten(
   asker: Asker,
@@ -175,7 +175,7 @@ export function untilForgotten(
 ): Promise<true> {
   return ask(asker, call, {
     address,
-    attempted: `${attempted}: waiting for the removal of ${address} to be recorded`,
+    attempted: `${attempted}: waiting for the removal of ${address}`,
     command,
     answer: (now, gone) => {
       if (gone) return { ok: true };
@@ -184,7 +184,7 @@ export function untilForgotten(
       return {
         fault: restated(
           'outside',
-          `${attempted}: ${address} has this name and its removal cannot be recorded: ${why}`,
+          `${attempted}: ${address} has this name and its removal fails: ${why}`,
           now.fault,
           { subject: address, retryable: true },
         ),

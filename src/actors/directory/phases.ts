@@ -107,7 +107,7 @@ export const PHASE_OF_SANDBOX: Readonly<Record<SandboxState, HolderPhase>> = {
   provisioning: 'beingMade',
   pausing: 'beingMade',
   committing: 'beingMade',
-  withdrawing: 'taken',
+  withdrawing: 'beingUndone',
   ready: 'inUse',
   stopping: 'taken',
   notReady: 'taken',
@@ -142,8 +142,12 @@ export const PHASE_OF_CONTAINER: Readonly<Record<ContainerState, HolderPhase>> =
 export function sandboxPhase({
   state,
   ready,
+  removal,
   committed,
-}: Pick<SandboxView, 'state' | 'ready' | 'committed'>): HolderPhase {
+}: Pick<SandboxView, 'state' | 'ready' | 'removal' | 'committed'>): HolderPhase {
+  // a removal stops it first, and a failed one stays until it succeeds
+  if (removal && state === 'stopping') return 'beingUndone';
+  if (removal && state === 'notReady') return 'cleanupPending';
   // even while a stop is under way: until the stop is recorded, lists show the sandbox as ready
   if (ready) return 'inUse';
   const phase = PHASE_OF_SANDBOX[state];

@@ -43,6 +43,8 @@ export interface SandboxView extends Common, Named {
   readonly spec: SandboxSpec;
   readonly createdAtNs: bigint;
   readonly ready: boolean;
+  /** Its removal was asked for, and is under way or has failed. */
+  readonly removal: boolean;
   /** The first one is the primary. */
   readonly ips: readonly string[];
   readonly pause: ProcessIdentity | undefined;
@@ -126,6 +128,7 @@ export function sandboxView(snapshot: SnapshotFrom<SandboxMachine>): SandboxView
     spec: context.spec,
     createdAtNs: context.createdAtNs,
     ready: snapshot.hasTag('ready'),
+    removal: context.removal,
     listed: snapshot.hasTag('listed'),
     claimed: context.claimed,
     committed: context.committed,

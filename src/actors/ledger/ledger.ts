@@ -13,6 +13,8 @@ import type {
   JournalRecord,
   SandboxIntent,
   SandboxReady,
+  SandboxStopped,
+  SandboxStopping,
 } from '../../ports/journal.ts';
 import { mergedImage, ownFacts, withoutTags } from './sources.ts';
 import type { ImageRecord, Resources } from '../../ports/specs.ts';
@@ -24,6 +26,8 @@ export interface SandboxFacts {
   /** Stop was begun; `stopped` says whether it ended. */
   readonly stopping: boolean;
   readonly stopped: boolean;
+  /** Its removal was begun with its stop. */
+  readonly removal: boolean;
   /** Steps whose undo had failed when the sandbox was stopped: their cleanup is pending. */
   readonly owed: readonly string[];
 }
@@ -84,6 +88,7 @@ function applySandbox(ledger: Ledger, record: JournalRecord): void {
         ready: undefined,
         stopping: false,
         stopped: false,
+        removal: false,
         owed: [],
       });
       break;
@@ -91,10 +96,10 @@ function applySandbox(ledger: Ledger, record: JournalRecord): void {
       change(record.id, { ready: record });
       break;
     case 'sandbox.stopping':
-      change(record.id, { stopping: true });
+      change(record.id, { stopping: true, ...withRemoval(record) });
       break;
     case 'sandbox.stopped':
-      change(record.id, { stopping: true, stopped: true, owed: record.owed });
+      change(record.id, { stopping: true, stopped: true, owed: record.owed, ...withRemoval(record) });
       break;
     case 'sandbox.removed':
       ledger.sandboxes.delete(record.id);
@@ -102,6 +107,11 @@ function applySandbox(ledger: Ledger, record: JournalRecord): void {
     default:
       break;
   }
+}
+
+/** A removal is never taken back: a later record of a stop does not say it again. */
+function withRemoval({ removal = false }: SandboxStopping | SandboxStopped): Partial<SandboxFacts> {
+  return removal ? { removal } : {};
 }
 
 function applyContainer(ledger: Ledger, record: JournalRecord): void {
@@ -201,8 +211,9 @@ function ledgerRecords(ledger: Ledger): readonly JournalRecord[] {
     const { id } = facts.intent;
     records.push(facts.intent);
     if (facts.ready !== undefined) records.push(facts.ready);
-    if (facts.stopped) records.push({ type: 'sandbox.stopped', id, owed: facts.owed });
-    else if (facts.stopping) records.push({ type: 'sandbox.stopping', id });
+    const removal = facts.removal ? { removal: true } : {};
+    if (facts.stopped) records.push({ type: 'sandbox.stopped', id, owed: facts.owed, ...removal });
+    else if (facts.stopping) records.push({ type: 'sandbox.stopping', id, ...removal });
   }
   for (const facts of ledger.containers.values()) {
     const { id } = facts.intent;

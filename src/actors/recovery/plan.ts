@@ -9,6 +9,7 @@
  * | ready                     | anything missing, or rebooted | notReady, all cleanup pending  |
  * | stopping                  | anything                      | notReady, all cleanup pending  |
  * | stopped                   | anything                      | notReady, recorded cleanup pending |
+ * | stopping or stopped, with its removal | anything          | as above; the removal goes on  |
  *
  * | container: records        | node                          | begins in                      |
  * |---------------------------|-------------------------------|--------------------------------|
@@ -67,6 +68,7 @@ export function planSandbox(ledger: Ledger, world: World, id: SandboxId): Sandbo
     pause: facts.ready?.pause,
     // whether a client had got the id before the crash is unknown: a committed sandbox counts as claimed
     claimed: facts.ready !== undefined,
+    removal: facts.removal,
   };
   const all = stepsOf(spec);
   if (facts.ready === undefined) return { ...base, entry: 'intent', begun: all };

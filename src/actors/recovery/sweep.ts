@@ -20,7 +20,8 @@ export async function sweepSandbox(
   // before the record: a disk that refuses it must not keep the process alive (F21, F25). Without the record, the next
   // boot finds no pause process and stops the sandbox too
   await ports.runtime.destroyPause({ id: view.id, sandbox: view.spec }, fx);
-  await ports.journal.append([{ type: 'sandbox.stopping', id: view.id }], { sync: true });
+  const removal = remove ? { removal: true } : {};
+  await ports.journal.append([{ type: 'sandbox.stopping', id: view.id, ...removal }], { sync: true });
   await ports.network.del(input, fx);
   await ports.host.unpinNamespaces(input, fx);
   const stopped = { ...view, ready: false, stopCleanupPending: false };

@@ -64,6 +64,8 @@ export interface SandboxMachineInput {
   readonly ips: readonly string[];
   readonly pause: ProcessIdentity | undefined;
   readonly claimed: boolean;
+  /** An earlier boot began its removal. */
+  readonly removal?: boolean;
   /** The call that created the sandbox, shown in its history; undefined after a recovery. */
   readonly cause?: Cause;
 }
@@ -91,7 +93,7 @@ export function sandboxContext(input: SandboxMachineInput): SandboxContext {
   return {
     ...input,
     owner: sandboxAddress(input.id),
-    removal: false,
+    removal: input.removal ?? false,
     unwanted: false,
     committed,
     undoFailed: [],

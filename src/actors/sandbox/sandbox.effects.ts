@@ -21,6 +21,9 @@ export interface UndoInput extends SandboxEffectInput {
   readonly steps: readonly SandboxStep[];
 }
 
+/** The stop that is recorded is part of a removal, or not. */
+type RemovalInput = SandboxEffectInput & { readonly removal: boolean };
+
 /**
  * How a sandbox ends its containers. A sandbox waits for its containers, never the reverse, so no two actors wait for
  * each other.
@@ -39,12 +42,12 @@ const CONTAINERS_MS = actorLimits.runtimeEndMs * 4 + actorLimits.removeRootfsMs;
 /** The effects of a sandbox: each calls one port once. */
 export function sandboxEffects(ports: Ports, activity: Activity, containers: ContainersOf) {
   const nri = podNri(ports, activity);
-  const record = (
+  const record = <I extends SandboxEffectInput = SandboxEffectInput>(
     name: string,
-    of: (input: SandboxEffectInput) => JournalRecord,
-    around?: Around<SandboxEffectInput>,
+    of: (input: I) => JournalRecord,
+    around?: Around<I>,
   ) =>
-    effectLogic<SandboxEffectInput, void>(
+    effectLogic<I, void>(
       activity,
       name,
       RECORD_MS,
@@ -100,7 +103,11 @@ export function sandboxEffects(ports: Ports, activity: Activity, containers: Con
         ports.journal.append([{ type: 'sandbox.ready', id, ips, pause }], { sync: true }),
       nri.askBefore('RunPodSandbox'),
     ),
-    recordStopping: record('recordStopping', ({ id }) => ({ type: 'sandbox.stopping', id })),
+    recordStopping: record<RemovalInput>('recordStopping', ({ id, removal }) => ({
+      type: 'sandbox.stopping',
+      id,
+      ...(removal ? { removal } : {}),
+    })),
     stopContainers: effectLogic<SandboxEffectInput, void>(
       activity,
       'stopContainers',
@@ -108,11 +115,14 @@ export function sandboxEffects(ports: Ports, activity: Activity, containers: Con
       ({ id }, fx) => containers.stopAll(id, fx),
       nri.notifyAfter('StopPodSandbox'),
     ),
-    recordStopped: effectLogic<SandboxEffectInput & { readonly owed: readonly SandboxStep[] }, void>(
+    recordStopped: effectLogic<RemovalInput & { readonly owed: readonly SandboxStep[] }, void>(
       activity,
       'recordStopped',
       RECORD_MS,
-      ({ id, owed }) => ports.journal.append([{ type: 'sandbox.stopped', id, owed }], { sync: true }),
+      ({ id, owed, removal }) =>
+        ports.journal.append([{ type: 'sandbox.stopped', id, owed, ...(removal ? { removal } : {}) }], {
+          sync: true,
+        }),
     ),
     removeContainers: effectLogic<SandboxEffectInput, void>(
       activity,

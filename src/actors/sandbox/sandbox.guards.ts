@@ -11,6 +11,9 @@ export const sandboxGuards = {
   hasFault: ({ context }: Args): boolean => context.fault !== undefined,
   isUnwanted: ({ context }: Args): boolean => context.unwanted,
   isRemoval: ({ context }: Args): boolean => context.removal,
+  /** Of a removal that a crash of the daemon has cut. */
+  wantsStopNow: ({ context }: Args): boolean =>
+    context.removal && context.fault === undefined && stopSteps(context.begun).length > 0,
   wantsRemovalNow: ({ context }: Args): boolean => context.removal && context.fault === undefined,
   needsNetwork: ({ context }: Args): boolean => context.spec.namespaces.network === 'pod',
   needsPause: ({ context }: Args): boolean => stepsOf(context.spec).includes('pause'),

@@ -42,7 +42,8 @@ type Has = { readonly context: SandboxContext };
 const self = ({ context }: Has) => ({ owner: context.owner, id: context.id, spec: context.spec });
 const withCreation = ({ context }: Has) => ({ ...self({ context }), createdAtNs: context.createdAtNs });
 const withResult = ({ context }: Has) => ({ ...self({ context }), ips: context.ips, pause: context.pause });
-const withPending = ({ context }: Has) => ({ ...self({ context }), owed: context.begun });
+const withRemoval = ({ context }: Has) => ({ ...self({ context }), removal: context.removal });
+const withPending = ({ context }: Has) => ({ ...withRemoval({ context }), owed: context.begun });
 const stopUndo = ({ context }: Has): UndoInput => ({
   ...self({ context }),
   steps: stepsToUndo(context, true),
@@ -252,7 +253,7 @@ export function sandboxMachine(effects: SandboxEffects, activity: Pick<Activity,
             tags: ['ready'],
             invoke: {
               src: 'recordStopping',
-              input: self,
+              input: withRemoval,
               onDone: 'containers',
               // a full or broken disk must not keep processes alive (F21): the stop continues and reports the fault at
               // its end
@@ -286,7 +287,7 @@ export function sandboxMachine(effects: SandboxEffects, activity: Pick<Activity,
             tags: ['ready'],
             invoke: {
               src: 'recordStopping',
-              input: self,
+              input: withRemoval,
               onDone: [{ guard: 'hasFault', target: 'recordingEnd' }, { target: 'undoing' }],
               onError: { target: 'recordingEnd', actions: 'noteFault' },
             },
@@ -304,7 +305,7 @@ export function sandboxMachine(effects: SandboxEffects, activity: Pick<Activity,
           recording: {
             invoke: {
               src: 'recordStopping',
-              input: self,
+              input: withRemoval,
               onDone: [{ guard: 'hasFault', target: 'recordingEnd' }, { target: 'undoing' }],
               onError: { target: 'recordingEnd', actions: 'noteFault' },
             },
@@ -331,7 +332,10 @@ export function sandboxMachine(effects: SandboxEffects, activity: Pick<Activity,
       },
       notReady: {
         tags: ['settled', 'listed'],
-        always: [{ guard: 'wantsRemovalNow', target: 'removing' }],
+        always: [
+          { guard: 'wantsStopNow', target: 'stopping' },
+          { guard: 'wantsRemovalNow', target: 'removing' },
+        ],
         exit: 'clearFault',
         on: {
           'sandbox.stop': [{ guard: 'stopCleanupPending', target: 'stopping' }],

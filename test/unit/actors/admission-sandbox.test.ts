@@ -106,6 +106,62 @@ describe('RunPodSandbox', () => {
     expect(await world.troupe.runSandbox(sandboxSpec(), world.call())).not.toBe(id);
   });
 
+  it('I13 one that is being removed is waited for, from the first record of that on', async () => {
+    const world = await EasyWorld.serving();
+    const id = await world.troupe.runSandbox(sandboxSpec(), world.call());
+    const go = world.hold('journal sandbox.stopping');
+    const removed = world.troupe.removeSandbox(id, world.call());
+    await turns();
+    // lists still report it ready
+    expect(world.troupe.directory.sandbox(id)).toMatchObject({ state: 'stopping', ready: true });
+    const next = world.troupe.runSandbox(sandboxSpec(), world.call());
+    await turns();
+    await go();
+    await removed;
+    const other = await next;
+    expect(other).not.toBe(id);
+    expect(world.recorded).toContainEqual({ type: 'sandbox.stopping', id, removal: true });
+    expect(world.troupe.directory.sandboxes()).toMatchObject([{ id: other, ready: true }]);
+  });
+
+  it('I13 one whose removal failed is removed first, or the answer says why it can not be', async () => {
+    const world = await EasyWorld.serving();
+    const id = await world.troupe.runSandbox(sandboxSpec(), world.call());
+    world.fail('host.removeSandboxCgroup');
+    await expect(world.troupe.removeSandbox(id, world.call())).rejects.toThrow(ofKind('outside'));
+    await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({
+      fault: {
+        kind: 'outside',
+        message: expect.stringContaining(
+          'its removal fails: undo cgroup: host.removeSandboxCgroup: refused',
+        ) as string,
+      },
+    });
+    world.fix('host.removeSandboxCgroup');
+    const next = await world.troupe.runSandbox(sandboxSpec(), world.call());
+    expect(world.troupe.directory.sandboxes()).toMatchObject([{ id: next, ready: true }]);
+  });
+
+  it('I13 one whose commit is being withdrawn is waited for', async () => {
+    const world = await EasyWorld.serving();
+    const ready = world.hold('journal sandbox.ready');
+    const first = world.troupe.runSandbox(sandboxSpec(), world.call()).catch((thrown: unknown) => thrown);
+    await turns();
+    const [view] = world.troupe.directory.sandboxes();
+    if (view === undefined) throw new Error('no sandbox');
+    const removed = world.troupe.removeSandbox(view.id, world.call());
+    const go = world.hold('journal sandbox.intent');
+    await ready();
+    expect(world.troupe.directory.sandbox(view.id)).toMatchObject({ state: 'withdrawing' });
+    const next = world.troupe.runSandbox(sandboxSpec(), world.call());
+    await turns();
+    await go();
+    await removed;
+    expect(await first).toEqual(ofKind('superseded'));
+    const id = await next;
+    expect(world.troupe.directory.sandboxes()).toMatchObject([{ id, ready: true }]);
+  });
+
   it('F70: a higher attempt gets a new id and undoes an unclaimed lower one, never a claimed one', async () => {
     const world = await EasyWorld.serving();
     const claimed = await world.troupe.runSandbox(sandboxSpec(attempt(0)), world.call());

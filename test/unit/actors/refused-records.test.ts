@@ -33,7 +33,7 @@ describe('a name whose commit is not withdrawn', () => {
       fault: {
         kind: 'outside',
         message: expect.stringContaining(
-          'has this name and its removal cannot be recorded: journal sandbox.intent: refused',
+          'has this name and its removal fails: journal sandbox.intent: refused',
         ) as string,
       },
     });
@@ -54,7 +54,7 @@ describe('a name whose commit is not withdrawn', () => {
     await expect(troupe.createContainer(spec, world.call())).rejects.toMatchObject({
       fault: {
         kind: 'outside',
-        message: expect.stringContaining('has this name and its removal cannot be recorded') as string,
+        message: expect.stringContaining('has this name and its removal fails') as string,
       },
     });
     world.fix('journal container.removed');

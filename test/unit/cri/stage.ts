@@ -132,6 +132,7 @@ export function sandboxView(id: SandboxId, more: Partial<SandboxView> = {}): San
     ips: ['10.88.0.5', 'fd00::5'],
     pause: undefined,
     stopCleanupPending: false,
+    removal: false,
     cleanupPending: false,
     pendingCleanup: [],
     ...more,

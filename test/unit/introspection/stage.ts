@@ -70,6 +70,7 @@ export function sandbox(
     }),
     pause: undefined,
     stopCleanupPending: false,
+    removal: false,
     cleanupPending: false,
     pendingCleanup: [],
     ...part,

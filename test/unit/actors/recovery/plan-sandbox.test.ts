@@ -1,6 +1,6 @@
 // The crash story of a sandbox: each row of the table at the head of src/actors/recovery/plan.ts is a test here.
 import { describe, expect, it } from 'vitest';
-import { emptyLedger } from '../../../../src/actors/ledger/ledger.ts';
+import { emptyLedger, ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
 import type { Ledger } from '../../../../src/actors/ledger/ledger.ts';
 import { observeWorld } from '../../../../src/actors/recovery/observe.ts';
 import { planSandbox } from '../../../../src/actors/recovery/plan.ts';
@@ -134,6 +134,30 @@ describe('sandbox begins', () => {
       'stopping',
       'stopping',
     ]);
+  });
+
+  it('I7 stopping or stopped with its removal: as without, and the removal goes on', () => {
+    const stopping = { type: 'sandbox.stopping', id: sid, removal: true } as const;
+    const stopped = { type: 'sandbox.stopped', id: sid, owed: ['files'] } as const;
+    for (const [records, entry] of [
+      [[stopping], 'stopping'],
+      [[stopping, stopped], 'stopped'],
+      [
+        [
+          { ...stopping, removal: false },
+          { ...stopped, removal: true },
+        ],
+        'stopped',
+      ],
+      // a stop that was confirmed, after the record of the removal
+      [[stopping, { type: 'sandbox.stopping', id: sid }], 'stopping'],
+    ] as const) {
+      const ledger = ledgerOf(...ready, ...records);
+      for (const now of [ledger, ledgerOf(...ledgerFold.records(ledger))])
+        expect(planSandbox(now, world(), sid)).toMatchObject({ entry, removal: true });
+    }
+    const stop = ledgerOf(...ready, { type: 'sandbox.stopping', id: sid }, stopped);
+    expect(planSandbox(stop, world(), sid)).toMatchObject({ entry: 'stopped', removal: false });
   });
 
   it('stopping, anything: notReady, all cleanup pending (F05)', () => {
