@@ -13,16 +13,19 @@ const RPC = 'RestorePod';
 
 /**
  * RestorePod: creates a pod with one container for each config. StartContainer restores it from the archive
- * `<name>.tar` that CheckpointPod wrote into the directory. On an error the pod is removed. There are no options.
+ * `<name>.tar` that CheckpointPod wrote into the directory. On an error the pod is removed, unless another call of the
+ * same name is at work on it, or has made it and one of its containers was started since. There are no options.
  */
 export function restorePod(options: ServiceOptions): RpcHandler<typeof RuntimeService.method.restorePod> {
   const { troupe } = options;
+  const calls = new Map<SandboxId, number>();
   return async ({ checkpointPath, config, runtimeHandler, options: more, containerConfigs }, context) => {
     const wanted = wantedOf(checkpointPath, more, containerConfigs);
     const userNamespaces =
       troupe.handlers().find(({ name }) => name === runtimeHandler)?.userNamespaces ?? false;
     const spec = translated(RPC, () => sandboxSpec(config, runtimeHandler, { ...options, userNamespaces }));
     const podSandboxId = await troupe.runSandbox(spec, context);
+    const leave = enter(calls, podSandboxId);
     try {
       const restoredContainers: { name: string; containerId: ContainerId }[] = [];
       for (const { name, ...own } of wanted)
@@ -30,8 +33,10 @@ export function restorePod(options: ServiceOptions): RpcHandler<typeof RuntimeSe
           name,
           containerId: await makeContainer(options, { rpc: RPC, sandboxId: podSandboxId, ...own }, context),
         });
+      leave();
       return { podSandboxId, restoredContainers };
     } catch (error) {
+      if (leave() > 0 || isUsed(options, podSandboxId)) throw error;
       return removeAndThrow(options, podSandboxId, error, context);
     }
   };
@@ -54,6 +59,24 @@ function wantedOf(
     const name = config.metadata?.name ?? '';
     return { name, config, archive: archiveOf(`${field}.metadata.name`, directory, name) };
   });
+}
+
+/** A call begins to work on a pod; the returned function ends that, and gives the number of calls that are left. */
+function enter(calls: Map<SandboxId, number>, id: SandboxId): () => number {
+  calls.set(id, (calls.get(id) ?? 0) + 1);
+  return () => {
+    const left = (calls.get(id) ?? 1) - 1;
+    if (left > 0) calls.set(id, left);
+    else calls.delete(id);
+    return left;
+  };
+}
+
+/** A client has started a container of the pod: it was restored before, and a repeated call must not end it (I13). */
+function isUsed({ troupe }: ServiceOptions, id: SandboxId): boolean {
+  return troupe.directory
+    .containersOf(id)
+    .some(({ startedAtNs, startUnrecorded }) => startedAtNs !== undefined && !startUnrecorded);
 }
 
 /**

@@ -258,6 +258,25 @@ describe('RestorePod', () => {
     expect(asked.at(-1)).toEqual(['removeSandbox', pod]);
   });
 
+  it('I13 a repeated call that fails leaves a pod of which a container was started', async () => {
+    const { asked, fails, put } = restoring({}, { other: image('2') });
+    const failing = request(container('a', 'other'));
+    put(containerView(containerId('c'), { criState: 'created', startedAtNs: undefined }));
+    await fails(restorePod, failing);
+    expect(asked.at(-1)).toEqual(['removeSandbox', pod]);
+    put(containerView(containerId('c')));
+    asked.length = 0;
+    await fails(restorePod, failing);
+    expect(asked.map(([what]) => what)).not.toContain('removeSandbox');
+  });
+
+  it('I13 of two calls for one pod only the last one that fails removes it', async () => {
+    const { asked, fails } = restoring({}, { other: image('2') });
+    const failing = request(container('a', 'other'));
+    await Promise.all([fails(restorePod, failing), fails(restorePod, failing)]);
+    expect(asked.filter(([what]) => what === 'removeSandbox')).toEqual([['removeSandbox', pod]]);
+  });
+
   it('refuses invalid requests before it makes anything', async () => {
     const { asked, fails } = restoring();
     const wrong = [
