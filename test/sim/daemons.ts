@@ -128,12 +128,21 @@ export class Daemons {
     } else if (this.#running.size > 0) this.kill(this.#random.pick(this.running));
   }
 
-  /** The one that serves is asked to end; `done` is called once it has answered its calls. */
-  drain(done: () => void): void {
+  /**
+   * The one that serves is asked to end; `begins` is called then, and what it returns once it has answered its calls.
+   * In a step of its own: it awaits before it sets its timers, and would set them after the next step, which may take
+   * minutes.
+   */
+  drain(begins: () => () => void): void {
     const instance = this.#acceptor;
-    void instance?.drain().then(() => {
-      done();
-      this.#world.scheduler.add(instance.epoch, 'the daemon has ended', () => this.ended(instance));
+    if (instance === undefined) return;
+    this.#world.scheduler.add(instance.epoch, 'the daemon is asked to end', () => {
+      if (this.isHanding) return;
+      const done = begins();
+      void instance.drain().then(() => {
+        done();
+        this.#world.scheduler.add(instance.epoch, 'the daemon has ended', () => this.ended(instance));
+      });
     });
   }
 

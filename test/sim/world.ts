@@ -232,7 +232,7 @@ export class World {
     this.#draining = epoch;
     this.made.drained += 1;
     if (daemons !== undefined) {
-      daemons.drain(this.answers.drains());
+      daemons.drain(() => this.answers.drains());
       return;
     }
     if (this.mutant === 'lockReleasedEarly') {
