@@ -50,4 +50,24 @@ describePods('a pod whose network can neither be made nor undone', () => {
     await removePod(world, podSandboxId);
     expect(pending()).toEqual([]);
   });
+
+  it('F05 I13 the removal of a ready pod goes on in the next instance, though nobody asks again, and frees its name', async () => {
+    const { world } = network;
+    const { runtime } = world.client;
+    const config = sandboxConfig({ name: 'removed', logDirectory: join(world.logs, 'removed') });
+    const pods = async (): Promise<unknown> =>
+      (await runtime.listPodSandbox({})).items.map(({ id, state }) => [id, state]);
+    const { podSandboxId } = await runtime.runPodSandbox({ config });
+    network.break();
+    await expect(runtime.removePodSandbox({ podSandboxId })).rejects.toThrow(REFUSAL);
+    expect(await pods()).toEqual([[podSandboxId, PodSandboxState.SANDBOX_NOTREADY]]);
+    await expect(runtime.runPodSandbox({ config })).rejects.toThrow('has this name and its removal fails');
+    await world.instance.kill();
+    network.fix();
+    await world.instance.start();
+    await expect.poll(pods).toEqual([]);
+    const { podSandboxId: next } = await runtime.runPodSandbox({ config });
+    expect(next).not.toBe(podSandboxId);
+    await removePod(world, next);
+  });
 });
