@@ -118,9 +118,9 @@ export class Outside {
       this.#atWork.set(parts, { epoch, isWanted });
       this.#whenDiskAnswers(epoch, label, fx, () => {
         this.#atWork.delete(parts);
-        this.onEffect(epoch, label);
         // a driver keeps to its bound: nothing lands after it
         const late = scheduler.nowMs >= deadlineMs;
+        if (!late) this.onEffect(epoch, label);
         const ending = late ? 'aborted' : this.#ending(label, fx);
         const count = ending === 'done' ? parts.length : late ? 0 : this.#random.int(parts.length + 1);
         try {

@@ -9,9 +9,10 @@ export const sandboxGuards = {
   isIntentOnly: ({ context }: Args): boolean => context.entry === 'intent',
   wasReady: ({ context }: Args): boolean => context.entry === 'ready',
   hasFault: ({ context }: Args): boolean => context.fault !== undefined,
+  isCommitted: ({ context }: Args): boolean => context.committed,
   isUnwanted: ({ context }: Args): boolean => context.unwanted,
   isRemoval: ({ context }: Args): boolean => context.removal,
-  /** Of a removal that a crash of the daemon has cut. */
+  /** A crash of the daemon, or of the actor, has cut its removal before the end of the stop. */
   wantsStopNow: ({ context }: Args): boolean =>
     context.removal && context.fault === undefined && stopSteps(context.begun).length > 0,
   wantsRemovalNow: ({ context }: Args): boolean => context.removal && context.fault === undefined,

@@ -7,7 +7,7 @@
  *                 failed, so that no effect is in flight when an undo begins
  * pausing         starts the pause process, if the sandbox needs one
  * committing      records the commit; once it is durable, clients see the sandbox
- * withdrawing     unwanted although committed: a second intent record cancels the commit
+ * withdrawing     failed or unwanted although its commit may be on disk: a second intent record cancels that
  * ready           settled; a claim only marks that a client has got the id
  * stopping        stops the containers, undoes pause, network and namespaces, then records the stop. Steps are undone
  *                 side by side, each after those that use it (UNDO_AFTER). A failure keeps no other step from being
@@ -15,13 +15,14 @@
  * notReady        settled; `begun` lists the steps whose cleanup is pending. The janitor and every Stop retry it
  * removing        removes the containers, undoes the remaining steps, then records the removal
  * unwinding       undoes the begun steps of a start that failed or is no longer wanted
- * cleanupPending  settled; the unwinding failed too. Never listed; the janitor retries. The name is free, unless the
- *                 journal may still hold a commit that was not withdrawn
+ * cleanupPending  settled; the unwinding, or the withdrawal before it, failed too. Never listed; the janitor retries.
+ *                 The name is free, unless the journal may still hold a commit that was not withdrawn
  * gone            final; the name is free
  *
  *   recovering → recordingIntent → provisioning → pausing → committing → ready
- *                        │              └─────────────┴──────────┴→ unwinding ⇄ cleanupPending
- *                        │                  committing → withdrawing ↗
+ *                        │              └─────────────┴→ unwinding ⇄ cleanupPending
+ *                        │                  committing → withdrawing ⇄ cleanupPending
+ *                        │                               withdrawing → unwinding
  *                        ↓                                              ↓
  *                       gone ←──────────────────────────────────────────┘
  *   ready → stopping ⇄ notReady → removing → gone
@@ -44,6 +45,7 @@ const withCreation = ({ context }: Has) => ({ ...self({ context }), createdAtNs:
 const withResult = ({ context }: Has) => ({ ...self({ context }), ips: context.ips, pause: context.pause });
 const withRemoval = ({ context }: Has) => ({ ...self({ context }), removal: context.removal });
 const withPending = ({ context }: Has) => ({ ...withRemoval({ context }), owed: context.begun });
+const cleanUp = [{ guard: 'isCommitted', target: 'withdrawing' }, { target: 'unwinding' }] as const;
 const stopUndo = ({ context }: Has): UndoInput => ({
   ...self({ context }),
   steps: stepsToUndo(context, true),
@@ -215,17 +217,18 @@ export function sandboxMachine(effects: SandboxEffects, activity: Pick<Activity,
           src: 'recordReady',
           input: withResult,
           onDone: [{ guard: 'isUnwanted', target: 'withdrawing' }, { target: 'ready' }],
-          onError: { target: 'unwinding', actions: 'noteFault' },
+          // what the disk has refused may still be read after a crash
+          onError: { target: 'withdrawing', actions: 'noteFault' },
         },
       },
-      // a second intent record cancels the commit: after a crash in the middle of the undo, recovery must not make the
-      // sandbox ready again (I4, I7)
+      // a second intent record cancels the commit, and nothing is undone before it is on disk: after a crash in the
+      // middle of the undo, recovery must not make the sandbox ready again (I1, I4, I7)
       withdrawing: {
         invoke: {
           src: 'recordIntent',
           input: withCreation,
           onDone: { target: 'unwinding', actions: 'noteWithdrawn' },
-          onError: { target: 'unwinding', actions: 'noteFault' },
+          onError: { target: 'cleanupPending', actions: 'noteFault' },
         },
       },
       ready: {
@@ -374,9 +377,9 @@ export function sandboxMachine(effects: SandboxEffects, activity: Pick<Activity,
       cleanupPending: {
         tags: ['settled'],
         on: {
-          'janitor.retry': 'unwinding',
-          'sandbox.stop': 'unwinding',
-          'sandbox.remove': 'unwinding',
+          'janitor.retry': cleanUp,
+          'sandbox.stop': cleanUp,
+          'sandbox.remove': cleanUp,
         },
       },
       gone: { type: 'final' },

@@ -16,7 +16,7 @@ async function withSandbox() {
 }
 
 describe('a name whose commit is not withdrawn', () => {
-  it('I4: of a sandbox is not free, since a start would bring it back, until its end is recorded (sim seed 7523)', async () => {
+  it('I4: of a sandbox is not free, since a start would bring it back, until it is withdrawn (sim seed 7523)', async () => {
     const world = await EasyWorld.serving();
     const go = world.hold('journal sandbox.ready');
     const first = world.troupe.runSandbox(sandboxSpec(), world.call()).catch(caught);
@@ -38,10 +38,33 @@ describe('a name whose commit is not withdrawn', () => {
       },
     });
     expect(world.troupe.directory.sandboxes()).toHaveLength(1);
-    world.fix('journal sandbox.removed');
+    // withdrawn by now: a start would undo it
     const id = await world.troupe.runSandbox(sandboxSpec(), world.call());
-    expect(world.troupe.directory.sandboxes()).toMatchObject([{ id, ready: true }]);
     expect(id).not.toBe(view.id);
+    expect(world.troupe.directory.sandboxes()).toMatchObject([
+      { id: view.id, state: 'cleanupPending' },
+      { id, ready: true },
+    ]);
+  });
+
+  it('I1: of a sandbox keeps all that it has, since a start would find it ready, until it is withdrawn', async () => {
+    const world = await EasyWorld.serving();
+    const go = world.hold('journal sandbox.ready');
+    const first = world.troupe.runSandbox(sandboxSpec(), world.call()).catch(caught);
+    await turns();
+    world.fail('journal sandbox.ready');
+    world.fail('journal sandbox.intent');
+    world.asked.length = 0;
+    await go();
+    expect(await first).toEqual(ofKind('outside'));
+    expect(world.asked.filter((one) => one.startsWith('host') || one.startsWith('network'))).toEqual([]);
+    world.fix('journal sandbox.intent');
+    const [view] = world.troupe.directory.sandboxes();
+    if (view === undefined) throw new Error('no sandbox');
+    await world.troupe.removeSandbox(view.id, world.call());
+    const [intent, ...undone] = world.asked.filter((one) => !one.startsWith('journal sandbox.ready'));
+    expect([intent, undone.length > 0]).toEqual(['journal sandbox.intent', true]);
+    expect(world.troupe.directory.sandboxes()).toEqual([]);
   });
 
   it('I4: of a container is not free until its end is recorded', async () => {
