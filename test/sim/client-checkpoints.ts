@@ -4,6 +4,7 @@ import type { ContainerSpec, RestoreSource, SandboxSpec } from '../../src/ports/
 import type { Troupe } from '../../src/actors/troupe.ts';
 import { fail } from '../../src/base/fault.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../src/base/ids.ts';
+import { RestoredPods } from '../../src/cri/lookup/restored-pods.ts';
 import { isLost, kindOf } from './client.ts';
 import type { World } from './world.ts';
 
@@ -15,6 +16,9 @@ export interface Archived {
   readonly archive: string;
   readonly specFor: (sandboxId: SandboxId, imageId: ImageId) => ContainerSpec;
 }
+
+/** Each daemon's. */
+const restoredBy = new WeakMap<Troupe, RestoredPods>();
 
 export class CheckpointClient {
   readonly #world: World;
@@ -87,13 +91,22 @@ export class CheckpointClient {
     return id;
   }
 
-  /** All of it, or nothing (cri/runtime/restore-pod.ts). */
+  /** As src/cri/runtime/restore-pod.ts. */
   async restorePod(spec: SandboxSpec, containers: readonly Archived[]): Promise<SandboxId> {
     const { history } = this.#world;
     const made: ContainerId[] = [];
     const sandboxId = await this.#world.call('RestorePod', this.#deadlineMs(), async (troupe, call) => {
-      const id = await troupe.runSandbox(spec, call);
-      try {
+      const pods = restoredBy.get(troupe) ?? new RestoredPods();
+      restoredBy.set(troupe, pods);
+      const watched = {
+        directory: troupe.directory,
+        runSandbox: troupe.runSandbox.bind(troupe),
+        removeSandbox: async (id: SandboxId, of: Call) => {
+          history.askedToRemoveSandbox(id);
+          await troupe.removeSandbox(id, of);
+        },
+      };
+      return pods.restore(watched, spec, call, async (id) => {
         for (const { archive, specFor } of containers)
           made.push(
             await createFrom(
@@ -102,18 +115,8 @@ export class CheckpointClient {
               call,
             ),
           );
-      } catch (thrown) {
-        history.askedToRemoveSandbox(id);
-        await troupe
-          .removeSandbox(id, {
-            cause: call.cause,
-            signal: new AbortController().signal,
-            deadlineMonoMs: undefined,
-          })
-          .catch(() => undefined);
-        throw thrown;
-      }
-      return id;
+        return id;
+      });
     });
     history.ran(sandboxId);
     for (const id of made) history.created(id, sandboxId);

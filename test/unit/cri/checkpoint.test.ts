@@ -258,15 +258,22 @@ describe('RestorePod', () => {
     expect(asked.at(-1)).toEqual(['removeSandbox', pod]);
   });
 
-  it('I13 a repeated call that fails leaves a pod of which a container was started', async () => {
-    const { asked, fails, put } = restoring({}, { other: image('2') });
-    const failing = request(container('a', 'other'));
-    put(containerView(containerId('c'), { criState: 'created', startedAtNs: undefined }));
-    await fails(restorePod, failing);
-    expect(asked.at(-1)).toEqual(['removeSandbox', pod]);
-    put(containerView(containerId('c')));
-    asked.length = 0;
-    await fails(restorePod, failing);
+  it('I13 a call that fails leaves a pod that was there before it', async () => {
+    const { asked, fails } = restoring({}, { other: image('2') });
+    const { spec } = sandboxView(sandboxId('a'));
+    await fails(restorePod, { ...request(container('a', 'other')), config: { metadata: spec.key } });
+    expect(asked.map(([what]) => what)).toContain('runSandbox');
+    expect(asked.map(([what]) => what)).not.toContain('removeSandbox');
+  });
+
+  it('I13 of two calls for one pod the one that fails leaves what the other one was answered with', async () => {
+    const { asked, fails, send } = restoring({}, { other: image('2') });
+    const both = [container('a'), container('b'), container('c', 'other')];
+    const [whole] = await Promise.all([
+      send(restorePod, request(container('a'))),
+      fails(restorePod, request(...both)),
+    ]);
+    expect(whole.podSandboxId).toBe(pod);
     expect(asked.map(([what]) => what)).not.toContain('removeSandbox');
   });
 
