@@ -10,10 +10,10 @@ export const actorLimits = {
   /** Milliseconds for each step with files, mounts, cgroups or namespaces of a sandbox; normally below 5. */
   hostMs: 15_000,
   /**
-   * CNI ADD of a chain, milliseconds. Plugins wait up to 2 min; with its DEL it stays below the kubelet's 4 min for
-   * RunPodSandbox.
+   * CNI ADD of a chain, milliseconds. Plugins wait up to 2 min; with its DEL, and the turns of a full node's other pods
+   * before it, it stays below the kubelet's 4 min for RunPodSandbox.
    */
-  networkAddMs: 170_000,
+  networkAddMs: 160_000,
   /**
    * Effects that keep processors busy and run at once, for each processor (turns.ts): half of the time they wait for
    * the kernel. On two processors four are as fast as three or five.

@@ -94,7 +94,7 @@ export class TroupeMetrics {
   );
   readonly #effectSeconds = this.registry.histogram(
     'troupe_effect_duration_seconds',
-    "Time of one effect (a driver's call), by name.",
+    "Time of one effect (a driver's call, and the wait for its turn), by name.",
     ['effect'],
     EFFECT_SECONDS,
   );

@@ -4,7 +4,7 @@ import type { Fault } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
 import { ask, forCall } from '../directory/ask.ts';
 import type { Asker, Call, Outcome, Question } from '../directory/ask.ts';
-import { isCleanupPending } from '../directory/phases.ts';
+import { isCleanupPending, isQuarantined } from '../directory/phases.ts';
 import type { ContainerView, SandboxView, View } from '../directory/views.ts';
 import { decide } from './admission.ts';
 import type { Holder } from './admission.ts';
@@ -96,7 +96,10 @@ export interface Undo extends Pick<Question<true>, 'command'> {
   readonly isOver: (now: View) => boolean;
 }
 
-/** Waits until the actor is gone, its cleanup is pending, or `isOver` says so; then the name is looked up again. */
+/**
+ * Waits until the actor is gone or quarantined, its cleanup is pending, or `isOver` says so; then the name is looked up
+ * again.
+ */
 export function untilUndone(
   asker: Asker,
   { kind, id, address }: SandboxView | ContainerView,
@@ -108,6 +111,8 @@ export function untilUndone(
     attempted: `${attempted}: waiting for ${kind} ${id} to be undone`,
     ...command,
     answer: (now, gone) =>
-      gone || (now !== undefined && (isCleanupPending(now) || isOver(now))) ? { ok: true } : undefined,
+      gone || (now !== undefined && (isCleanupPending(now) || isQuarantined(now) || isOver(now)))
+        ? { ok: true }
+        : undefined,
   });
 }

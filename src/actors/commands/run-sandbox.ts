@@ -22,7 +22,7 @@ function sandboxName({ name, namespace, uid, attempt }: SandboxKey): string {
 
 /**
  * Runs a sandbox, or joins the one of this name that is being made. Rejects with `conflict` only when the name belongs
- * to a sandbox that is stopping or stopped.
+ * to a sandbox that is stopping or stopped, without a removal, or that is quarantined. It waits for a removal.
  */
 export function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: Call): Promise<SandboxId> {
   const attempted = `RunPodSandbox ${sandboxName(spec.key)}`;

@@ -319,6 +319,7 @@ export class Activity {
         return work();
       };
       const bound = (): void => {
+        entry.deadlineMonoMs = this.#clock.monoMs() + timeoutMs;
         timer = this.#clock.setTimeout(giveUp, timeoutMs + actorLimits.driverGraceMs);
       };
       const turn = this.#turns.take(entry.effect, controller.signal);

@@ -2,7 +2,7 @@
  * Effects that keep processors busy begin in turn: more of them at once than processors can run make each other slower
  * and none of them ends sooner. Whatever is nearer to a running container goes first, so that of pods that are made at
  * the same time the first are complete early, and not all in the end. Containers that are created again and again keep
- * no pod from its network: of `turnsInOrder` turns one is for whoever is last in this order.
+ * no pod from its network: every eighth turn (`turnsInOrder`) goes to a pod that waits for that.
  *
  * A turn ends after `turnMs` also where its effect goes on: what hangs holds up nobody for longer.
  */
@@ -25,10 +25,10 @@ export class Turns {
   readonly #clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
   readonly #most: number;
   #held = 0;
-  /** Of those that wait, by their place in IN_TURN; each call begins a turn. */
+  /** Those that wait, a line for each of IN_TURN; a call begins the turn. */
   readonly #lines: readonly (() => void)[][] = IN_TURN.map(() => []);
-  /** Turns in this order since one was for whoever is last in it. */
-  #inOrder = 0;
+  /** Turns of the first line, while others wait in the last one, since that had one. */
+  #passed = 0;
 
   /** @param processors that the effects may use; no effect waits where there is no bound */
   constructor(clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>, processors = Infinity) {
@@ -74,8 +74,8 @@ export class Turns {
 
   #next(): (() => void) | undefined {
     const waiting = this.#lines.filter((line) => line.length > 0);
-    const isLastOne = waiting.length > 1 && this.#inOrder + 1 >= actorLimits.turnsInOrder;
-    this.#inOrder = isLastOne || waiting.length < 2 ? 0 : this.#inOrder + 1;
-    return waiting.at(isLastOne ? -1 : 0)?.shift();
+    const isOfLast = waiting.length > 1 && this.#passed + 1 >= actorLimits.turnsInOrder;
+    this.#passed = isOfLast || waiting.length < 2 ? 0 : this.#passed + 1;
+    return waiting.at(isOfLast ? -1 : 0)?.shift();
   }
 }

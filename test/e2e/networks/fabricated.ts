@@ -183,7 +183,7 @@ const shapeRows = shapes.map(({ title, cniVersion, result, ips }): OwnRow => ({
     ),
 }));
 
-/** Seconds until the slow network answers: minutes, below the 170 s that the daemon gives ADD. */
+/** Seconds until the slow network answers: minutes, below what the daemon gives ADD (`networkAddMs`). */
 const SLOW_SECONDS = 150;
 
 const slow: OwnRow = {

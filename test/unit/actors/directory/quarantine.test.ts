@@ -1,6 +1,7 @@
 // Stop and Remove of what is quarantined: the sweep path, after which a client must see what it asked for.
 import { describe, expect, it } from 'vitest';
 import type { SandboxView, ContainerView } from '../../../../src/actors/directory/views.ts';
+import { turns } from '../../../support/turns.ts';
 import { EasyWorld } from '../easy-ports.ts';
 import { containerSpec, sandboxSpec } from '../fixtures.ts';
 
@@ -63,6 +64,21 @@ describe('quarantined actors (F16)', () => {
     world.fix('journal sandbox.stopping');
     await world.troupe.stopSandbox(sandbox, world.call());
     expect([world.count('network.del'), world.troupe.directory.sandbox(sandbox)?.ready]).toEqual([1, false]);
+  });
+
+  it('I13 whoever waits for the removal of a sandbox is answered when that is quarantined', async () => {
+    const world = await EasyWorld.serving();
+    const sandbox = await world.troupe.runSandbox(sandboxSpec(), world.call());
+    const go = world.hold('journal sandbox.stopping');
+    const removed = world.troupe.removeSandbox(sandbox, world.call()).catch((thrown: unknown) => thrown);
+    await turns();
+    const next = world.troupe.runSandbox(sandboxSpec(), world.call());
+    await turns();
+    const view = world.troupe.directory.sandbox(sandbox);
+    quarantine(world, view === undefined ? undefined : { ...view, ready: false });
+    await expect(next).rejects.toThrow(`sandbox ${sandbox} has this name`);
+    expect(await removed).toMatchObject({ message: expect.stringContaining('quarantined') as string });
+    await go();
   });
 
   it('a removed sandbox removes its containers', async () => {

@@ -114,15 +114,19 @@ describe('turns', () => {
   });
 
   it('its timeout begins with it', async () => {
-    const { clock, run, end, begun } = setUp();
+    const { clock, activity, run, end, begun } = setUp();
     const first = ['a', 'b'].map((owner) => run(owner, 'create'));
-    const waits = run('waits', 'create');
+    let ended: unknown;
+    const waits = run('waits', 'create').catch((thrown: unknown) => (ended = thrown));
     await clock.advance(actorLimits.turnMs - 1);
     for (const owner of ['a', 'b']) await end(owner);
-    await clock.advance(LONG_MS);
     expect(begun).toContain('waits');
-    await end('waits');
+    expect(activity.of('waits')).toMatchObject([{ deadlineMonoMs: clock.monoMs() + LONG_MS }]);
+    await clock.advance(LONG_MS + actorLimits.driverGraceMs - 1);
+    expect(ended).toBeUndefined();
+    await clock.advance(1);
     await Promise.all([...first, waits]);
+    expect(ended).toMatchObject({ fault: { kind: 'timedOut' } });
   });
 
   it('one whose turn comes while the node is handed over waits for the gate', async () => {
