@@ -11,7 +11,7 @@ import { hindrance } from '../packages/clean-system.ts';
 import { playPart, type Row } from '../support/parts.ts';
 import { CleanNode, fillWork } from './clean-node.ts';
 import { initAlone, kubeletAlone, ordinaryPod, resetAlone, untilReady } from './one-node.ts';
-import { initFirst, installNetwork, joinSecond, notReady, podToPod, takeOut } from './two-nodes.ts';
+import { initCluster, installNetwork, joinSecond, notReady, podToPod, takeOut } from './two-nodes.ts';
 
 const { values: options } = parseArgs({ options: { only: { type: 'string' } } });
 
@@ -50,9 +50,12 @@ async function twoNodes(work: string, nodes: Nodes, part: Part): Promise<void> {
     string,
     (all: { first: CleanNode; second: CleanNode }) => Promise<string>,
   ])[] = [
-    ['kubeadm init with deploy/kubeadm/init.yaml', initFirst],
+    ['kubeadm init with deploy/kubeadm/init.yaml', async () => await initCluster(first, [first, second])],
     ['kubeadm join with deploy/kubeadm/join.yaml', joinSecond],
-    ['without a network of the cluster neither is Ready', notReady],
+    [
+      'without a network of the cluster neither is Ready',
+      async () => await notReady(first, [first, second], second.name),
+    ],
     ['its network is installed: both are Ready', installNetwork],
     ['from pod to pod over both, also after a restart of a daemon', podToPod],
     ['drained, taken out, reset, wiped', takeOut],

@@ -1,18 +1,23 @@
 // docs/on-kubeadm.md: a first node, another one that joins, and a network of the cluster's own between them.
 import { same } from '../support/parts.ts';
-import { type CleanNode, withLongWaits, TROUPE } from './clean-node.ts';
+import type { CleanNode } from './clean-node.ts';
+import { type ClusterNode, withLongWaits } from './cluster-node.ts';
 import { initHere, runPod, untilReady } from './one-node.ts';
 
 /** The name in the files of deploy/kubeadm. */
 const ENDPOINT = 'cluster.example.com';
+
+/** The configuration of the cluster's network on each node. */
+const CONFLIST = '/etc/cni/net.d/10-cluster.conflist';
 
 export interface TwoNodes {
   readonly first: CleanNode;
   readonly second: CleanNode;
 }
 
-export async function initFirst({ first, second }: TwoNodes): Promise<string> {
-  for (const node of [first, second])
+/** @param nodes that know the name of the first one's API server */
+export async function initCluster(first: ClusterNode, nodes: readonly ClusterNode[]): Promise<string> {
+  for (const node of nodes)
     await node.system.write('/etc/hosts', `127.0.0.1 localhost\n${first.address} ${ENDPOINT}\n`);
   const images = await first.importForKubeadm();
   await first.kubeadm('init', initHere(await first.fileHere('kubeadm/init.yaml'), first.address));
@@ -30,42 +35,58 @@ export async function joinSecond({ first, second }: TwoNodes): Promise<string> {
   return endpoint;
 }
 
-/** With `network.fallback = "none"` nothing but pods of the host's network runs before there is a network. */
-export async function notReady({ first, second }: TwoNodes): Promise<string> {
-  const message = await first.until('the reason why the second node is not Ready', async () => {
+/**
+ * With `network.fallback = "none"` nothing but pods of the host's network runs before there is a network.
+ * @param last of the nodes, which is the one that is asked for
+ */
+export async function notReady(
+  control: ClusterNode,
+  nodes: readonly ClusterNode[],
+  last: string,
+): Promise<string> {
+  const message = await control.until(`the reason why ${last} is not Ready`, async () => {
     const condition = '.status.conditions[?(@.type=="Ready")]';
-    const status = await first.field(`node ${second.name}`, `${condition}.status`);
-    return status === 'False' && (await first.field(`node ${second.name}`, `${condition}.message`));
+    const status = await control.field(`node ${last}`, `${condition}.status`);
+    return status === 'False' && (await control.field(`node ${last}`, `${condition}.message`));
   });
   const reason = /reason:(\w+) message:([^:]+)/u.exec(message);
   if (reason === null) throw new Error(`the node is not Ready: ${message}`);
-  for (const node of [first, second]) {
-    const { code, stdout } = await node.system.run(TROUPE, 'status');
+  for (const node of nodes) {
+    const { code, stdout } = await node.system.run(node.places.troupe, 'status');
     same('troupe status', [code, /^network +not ready/mu.test(stdout)].join(' '), '1 true');
   }
   return `${reason[1] ?? ''}: ${reason[2] ?? ''}`;
 }
 
-/** What the DaemonSet of a network does, in the simplest form: a bridge on each node, and a route to the other. */
+const rangeOf = async (control: ClusterNode, { name }: ClusterNode): Promise<string> =>
+  await control.until(
+    `a range of addresses for ${name}`,
+    async () => (await control.field(`node ${name}`, '.spec.podCIDR')) || undefined,
+  );
+
+/** What the DaemonSet of a network does on a node, in the simplest form: a bridge with the node's range. */
+async function installBridge(control: ClusterNode, node: ClusterNode): Promise<void> {
+  const ipam = {
+    type: 'host-local',
+    ranges: [[{ subnet: await rangeOf(control, node) }]],
+    routes: [{ dst: '0.0.0.0/0' }],
+  };
+  const bridge = { type: 'bridge', bridge: 'cni0', isGateway: true, hairpinMode: true, ipam };
+  await node.system.ok('mkdir', '-p', '/etc/cni/net.d');
+  await node.system.write(
+    CONFLIST,
+    JSON.stringify({ cniVersion: '1.0.0', name: 'cluster', plugins: [bridge] }),
+  );
+}
+
+/** Bridges, and on each node a route to the other. */
 export async function installNetwork({ first, second }: TwoNodes): Promise<string> {
-  const range = async ({ name }: CleanNode): Promise<string> =>
-    await first.field(`node ${name}`, '.spec.podCIDR');
   for (const [node, other] of [
     [first, second],
     [second, first],
   ] as const) {
-    await node.ip(`route add ${await range(other)} via ${other.address}`);
-    const ipam = {
-      type: 'host-local',
-      ranges: [[{ subnet: await range(node) }]],
-      routes: [{ dst: '0.0.0.0/0' }],
-    };
-    const bridge = { type: 'bridge', bridge: 'cni0', isGateway: true, hairpinMode: true, ipam };
-    await node.system.ok('mkdir', '-p', '/etc/cni/net.d');
-    await node.system.write(
-      '/etc/cni/net.d/10-cluster.conflist',
-      JSON.stringify({ cniVersion: '1.0.0', name: 'cluster', plugins: [bridge] }),
-    );
+    await node.ip(`route add ${await rangeOf(first, other)} via ${other.address}`);
+    await installBridge(first, node);
   }
   await untilReady(first, first.name);
   return await untilReady(first, second.name);
@@ -82,7 +103,7 @@ export async function podToPod({ first, second }: TwoNodes): Promise<string> {
     await first.kubectl('exec', 'client', '--', 'wget', '-q', '-O', '-', `http://${server}/`);
   await first.until('the server answers', async () => (await answer()) === 'hello');
   await second.system.stop('troupe');
-  await second.system.serve('troupe', [TROUPE, 'serve'], second.crictl.argv('pods'));
+  await second.serveTroupe();
   same('the answer after a restart of the daemon', await answer(), 'hello');
   same('restarts', await first.field('pod server', '.status.containerStatuses[0].restartCount'), '0');
   return `${client} on ${first.name} to ${server} on ${second.name}`;
@@ -93,6 +114,6 @@ export async function takeOut({ first, second }: TwoNodes): Promise<string> {
   await first.kubectl('delete', 'node', second.name);
   const pods = await second.reset();
   await second.system.stop('troupe');
-  await second.system.ok(TROUPE, 'wipe', '--force');
+  await second.troupe('wipe', '--force');
   return `${pods} pods were left, and removed; ${await first.reset()} of the first node`;
 }
