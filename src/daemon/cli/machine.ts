@@ -11,7 +11,7 @@ import type { CgroupLayout } from '../../host/kernel-thread/thread-protocol.ts';
 import { listProcesses } from '../../host/cgroups/cgroups.ts';
 import { missingAs } from '../../host/ffi/errno.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
-import { readMountInfo } from '../../host/mounts/mountinfo.ts';
+import { readMountInfo, visibleMounts } from '../../host/mounts/mountinfo.ts';
 import { namesIfDirectory } from '../../host/files/names-of.ts';
 import { isNamespacePin } from '../../host/namespaces/namespaces.ts';
 import { bootId, listProcessStats } from '../../host/process/process-identity.ts';
@@ -260,7 +260,7 @@ async function seenMounts(place: MachinePlace): Promise<SeenMount[]> {
   ]);
   const runtimes = (await namesIfDirectory(roots)).map((name) => join(roots, name));
   // the directories themselves may be the administrator's mounts; the pin root is always a mount
-  return (await readMountInfo()).flatMap(({ mountPoint }): SeenMount[] => {
+  return visibleMounts(await readMountInfo()).flatMap(({ mountPoint }): SeenMount[] => {
     const isBelow =
       ours.some((directory) => mountPoint.startsWith(`${directory}/`)) && !ours.includes(mountPoint);
     if (!isBelow || mountPoint === pins) return [];

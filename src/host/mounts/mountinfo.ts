@@ -1,4 +1,5 @@
 /** Parses /proc/PID/mountinfo (proc_pid_mountinfo(5)). */
+import { dirname } from 'node:path';
 import { askKernelThread } from '../kernel-thread/kernel-thread.ts';
 import { sharedRead } from './shared-read.ts';
 
@@ -144,4 +145,25 @@ export function mountOver(path: string, mounts: readonly MountInfo[]): MountInfo
 /** The topmost mount at exactly this path; undefined when nothing is mounted there. */
 export function findMount(mounts: readonly MountInfo[], path: string): MountInfo | undefined {
   return mounts.findLast((mount) => mount.mountPoint === path);
+}
+
+/**
+ * Without those that no path leads to, since a later mount covers what they lie on. Where a directory was bound on
+ * itself, as hosts do with /var, each mount below it propagates to what it covers, too ("Shared subtrees",
+ * mount_namespaces(7)): it is listed twice, with the same mount point.
+ */
+export function visibleMounts(mounts: readonly MountInfo[]): readonly MountInfo[] {
+  const byPoint = Map.groupBy(mounts, ({ mountPoint }) => mountPoint);
+  const visible: MountInfo[] = [];
+  for (const point of [...byPoint.keys()].toSorted((a, b) => a.length - b.length)) {
+    const there = byPoint.get(point) ?? [];
+    const below = there.length > 1 && point !== '/' ? mountOver(dirname(point), visible) : undefined;
+    // a stack, from the one that lies on what is visible there to the topmost
+    let next = there.find(({ parentId }) => parentId === below?.id);
+    if (next === undefined) visible.push(...there);
+    for (; next !== undefined; next = there.find(({ parentId }) => parentId === visible.at(-1)?.id))
+      visible.push(next);
+  }
+  const kept = new Set(visible);
+  return mounts.filter((mount) => kept.has(mount));
 }

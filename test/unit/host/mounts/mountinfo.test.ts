@@ -6,6 +6,7 @@ import {
   mountInfoParser,
   parseMountInfo,
   readMountInfo,
+  visibleMounts,
 } from '../../../../src/host/mounts/mountinfo.ts';
 
 const lines = `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
@@ -58,6 +59,20 @@ test('a line that stays gives the same mount; one that has changed is parsed aga
   const after = parse(lines.replace('41 36', '43 36'));
   expect(after.map((mount, index) => mount === before[index])).toEqual([true, true, false, true]);
   expect(after[2]).toEqual({ ...before[2], id: 43 });
+});
+
+test('a mount that propagated below one that was bound on itself is left out; a stack is kept', () => {
+  const mounts = parseMountInfo(`1 0 8:1 / / rw shared:1 - ext4 /dev/sda rw
+2 1 8:1 /var /var rw shared:1 - ext4 /dev/sda rw
+3 2 0:9 / /var/own rw shared:3 - overlay - rw
+4 1 0:9 / /var/own rw shared:3 - overlay - rw
+5 3 0:10 / /var/own/in rw shared:5 - tmpfs - rw
+6 4 0:10 / /var/own/in rw shared:5 - tmpfs - rw
+7 1 0:11 / /opt rw - tmpfs - rw
+8 7 0:12 / /opt rw - tmpfs - rw
+9 4 0:13 / /var/own rw - tmpfs - rw
+`);
+  expect(visibleMounts(mounts).map(({ id }) => id)).toEqual([1, 2, 3, 5, 7, 8]);
 });
 
 test('I23 what stays of a text does not keep the text: memory grows with the mounts, not with reads times mounts', () => {
