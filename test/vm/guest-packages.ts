@@ -8,16 +8,17 @@ import { build, NEXT_VERSION, timeOfFirst } from '../e2e/packages/builds.ts';
 /** In the cache, of the machine as of the guest. */
 export const GUEST_PACKAGES = 'vm-packages';
 export const guestPackages = join(cacheDirectory, GUEST_PACKAGES);
+export const GUEST_ARCHIVES = 'vm-archives';
+export const guestArchives = join(cacheDirectory, GUEST_ARCHIVES);
 
-/** This checkout's .deb in `first`, that of a later version in `next`, and an image. Made anew for each run. */
-export async function makeGuestPackages(): Promise<void> {
-  await rm(guestPackages, { recursive: true, force: true });
+/** This checkout's package in `first`, that of a later version in `next`, and an image. Made anew for each run. */
+async function makeVersions(directory: string, form: 'deb' | 'tar'): Promise<void> {
+  await rm(directory, { recursive: true, force: true });
   const how = { umask: '022', env: timeOfFirst() };
-  await build(checkout, ['--out', join(guestPackages, 'first'), '--form', 'deb'], how);
-  await build(
-    checkout,
-    ['--out', join(guestPackages, 'next'), '--form', 'deb', '--version', NEXT_VERSION],
-    how,
-  );
-  await writeImage(join(guestPackages, 'image.tar'));
+  await build(checkout, ['--out', join(directory, 'first'), '--form', form], how);
+  await build(checkout, ['--out', join(directory, 'next'), '--form', form, '--version', NEXT_VERSION], how);
+  await writeImage(join(directory, 'image.tar'));
 }
+
+export const makeGuestPackages = async (): Promise<void> => await makeVersions(guestPackages, 'deb');
+export const makeGuestArchives = async (): Promise<void> => await makeVersions(guestArchives, 'tar');

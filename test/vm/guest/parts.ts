@@ -5,7 +5,7 @@ import { referencePlugins } from '../../support/tools/cni-tools.ts';
 import { shimRuncV2 } from '../../support/tools/go-tools.ts';
 import { kubernetes } from '../../support/tools/kubernetes.ts';
 import { streamClient } from '../../support/tools/stream-client.ts';
-import { GUEST_PACKAGES, makeGuestPackages } from '../guest-packages.ts';
+import { GUEST_ARCHIVES, GUEST_PACKAGES, makeGuestArchives, makeGuestPackages } from '../guest-packages.ts';
 import type { World } from '../world.ts';
 
 export interface Part {
@@ -47,6 +47,11 @@ const program =
     join(checkout, file),
     ...args.map((arg) => (arg === 'REPORT' ? report : arg)),
   ];
+
+/** Mounts of the machine that it makes in systemd's namespace do not hide the checkout, which is below /opt. */
+const inOwnMounts =
+  (boot: Part['boots'][number]): Part['boots'][number] =>
+  (report) => ['unshare', '--mount', '--propagation', 'private', ...boot(report)];
 
 const RUNC = '/usr/sbin/runc';
 const CRUN = '/usr/bin/crun';
@@ -91,6 +96,14 @@ export const parts: readonly Part[] = [
     boots: [vitest('vm', 'test/vm/guest/packages.test.ts')],
     tools: [GUEST_PACKAGES],
     prepare: makeGuestPackages,
+  },
+  {
+    name: 'image-based',
+    boots: [inOwnMounts(vitest('vm', 'test/vm/guest/image-based.test.ts'))],
+    tools: [GUEST_ARCHIVES],
+    prepare: makeGuestArchives,
+    // the page's commands are the same in all
+    worlds: ['trixie'],
   },
   {
     name: 'selinux',
