@@ -1,7 +1,8 @@
 // The packages that a guest installs. They are built on the machine: a guest has neither the time nor nfpm.
-import { rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheDirectory, checkout } from '../support/tools/cache.ts';
+import { fillPrograms } from '../e2e/kubeadm/programs.ts';
 import { writeImage } from '../e2e/packages/archive.ts';
 import { build, NEXT_VERSION, timeOfFirst } from '../e2e/packages/builds.ts';
 
@@ -22,3 +23,14 @@ async function makeVersions(directory: string, form: 'deb' | 'tar'): Promise<voi
 
 export const makeGuestPackages = async (): Promise<void> => await makeVersions(guestPackages, 'deb');
 export const makeGuestArchives = async (): Promise<void> => await makeVersions(guestArchives, 'tar');
+
+/** Likewise programs and images of a cluster. */
+export const GUEST_CLUSTER = 'vm-cluster';
+export const guestCluster = join(cacheDirectory, GUEST_CLUSTER);
+
+export async function makeGuestCluster(): Promise<void> {
+  await makeGuestPackages();
+  await rm(guestCluster, { recursive: true, force: true });
+  await mkdir(guestCluster);
+  await fillPrograms(guestCluster);
+}

@@ -88,7 +88,7 @@ export async function runPod(
 }
 
 /** A pod `own` with an address, a log and `kubectl exec`. */
-async function podWithLog(control: ClusterNode): Promise<string> {
+export async function podWithLog(control: ClusterNode): Promise<string> {
   const address = await runPod(control, 'own', 'echo hello; sleep 1000000');
   await control.until('its log', async () => (await control.kubectl('logs', 'own')) === 'hello');
   same('kubectl exec', await control.kubectl('exec', 'own', '--', 'echo', 'in it'), 'in it');

@@ -8,7 +8,7 @@ import { initHere, runPod, untilReady } from './one-node.ts';
 const ENDPOINT = 'cluster.example.com';
 
 /** The configuration of the cluster's network on each node. */
-const CONFLIST = '/etc/cni/net.d/10-cluster.conflist';
+export const CONFLIST = '/etc/cni/net.d/10-cluster.conflist';
 
 export interface TwoNodes {
   readonly first: CleanNode;
@@ -65,7 +65,7 @@ const rangeOf = async (control: ClusterNode, { name }: ClusterNode): Promise<str
   );
 
 /** What the DaemonSet of a network does on a node, in the simplest form: a bridge with the node's range. */
-async function installBridge(control: ClusterNode, node: ClusterNode): Promise<void> {
+export async function installBridge(control: ClusterNode, node: ClusterNode): Promise<void> {
   const ipam = {
     type: 'host-local',
     ranges: [[{ subnet: await rangeOf(control, node) }]],

@@ -5,7 +5,14 @@ import { referencePlugins } from '../../support/tools/cni-tools.ts';
 import { shimRuncV2 } from '../../support/tools/go-tools.ts';
 import { kubernetes } from '../../support/tools/kubernetes.ts';
 import { streamClient } from '../../support/tools/stream-client.ts';
-import { GUEST_ARCHIVES, GUEST_PACKAGES, makeGuestArchives, makeGuestPackages } from '../guest-packages.ts';
+import {
+  GUEST_ARCHIVES,
+  GUEST_CLUSTER,
+  GUEST_PACKAGES,
+  makeGuestArchives,
+  makeGuestCluster,
+  makeGuestPackages,
+} from '../guest-packages.ts';
 import type { World } from '../world.ts';
 
 export interface Part {
@@ -161,6 +168,15 @@ export const parts: readonly Part[] = [
   { name: 'conformance-cgroupfs', boots: [program('test/conformance-cri/main.ts')] },
   { name: 'kubelet', ...kubelet, env: systemd },
   { name: 'kubelet-cgroupfs', ...kubelet },
+  {
+    name: 'kubeadm',
+    boots: [program('test/vm/guest/kubeadm.ts')],
+    tools: [GUEST_PACKAGES, GUEST_CLUSTER],
+    prepare: makeGuestCluster,
+    needsClockSpeed: true,
+    // an emulated processor is too slow for a control plane
+    worlds: ['trixie'],
+  },
   {
     // links that the machine's own kernel may lack; macvlan beside them, whose title has the same letters
     name: 'networks',
