@@ -36,7 +36,7 @@ printf '[Unit]\nUpholds=troupe.service\n' >"$new/usr/lib/systemd/system/multi-us
 release=$new/usr/lib/extension-release.d/extension-release.$name
 printf 'ID=_any\nARCHITECTURE=%s\nEXTENSION_RELOAD_MANAGER=1\n' "$architecture" >"$release"
 
-# The old one stays until the next run: the daemon runs from it until it is restarted.
+# The old one stays until the next run: the daemon runs from it until the next one takes over.
 if [ -e "$target" ]; then mv "$target" "$old"; fi
 mv "$new" "$target"
-echo "$target: run systemd-sysext refresh && systemctl daemon-reload && systemctl restart troupe"
+echo "$target: run systemd-sysext refresh && systemctl daemon-reload && systemctl reload-or-restart troupe"
