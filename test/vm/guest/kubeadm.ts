@@ -94,9 +94,24 @@ async function callsUntil(isOver: () => boolean): Promise<number> {
   return made;
 }
 
+const KUBELETS_LOG = ['journalctl', '--unit=kubelet', '--no-pager', '--output=cat', '--show-cursor'];
+
+/** Where the kubelet's log ends now. */
+async function endOfLog(): Promise<string> {
+  const said = await node.system.ok(...KUBELETS_LOG, '--lines=1');
+  return /^-- cursor: (.*)$/mu.exec(said)?.[1] ?? '';
+}
+
+/** Calls of the CRI that failed, as the kubelet logs them; that something is gone is an answer. */
+async function failedCalls(cursor: string): Promise<readonly string[]> {
+  const said = await node.system.ok(...KUBELETS_LOG, `--after-cursor=${cursor}`);
+  return said.split('\n').filter((line) => /rpc error: code = (?!NotFound)/u.test(line));
+}
+
 /** An exec session that is open meanwhile goes on, and neither the kubelet's calls nor ours fail. */
 async function takeOver(): Promise<string> {
   const before = await stateOfCluster();
+  const cursor = await endOfLog();
   const former = await shown('MainPID');
   const script = 'echo begun; until [ -e /over ]; do sleep 1; done; echo over';
   let said = '';
@@ -117,6 +132,7 @@ async function takeOver(): Promise<string> {
   const { code, stdout } = await session;
   same('the session', `${code} ${stdout.trim().replaceAll('\n', ' ')}`, '0 begun over');
   same('the cluster', await stateOfCluster(), before);
+  same('failed calls of the kubelet', (await failedCalls(cursor)).join('; '), '');
   return `a session of exec went on, ${2 * made} calls meanwhile`;
 }
 
