@@ -185,7 +185,7 @@ const sandbox: Charted = {
     { type: 'janitor.retry' },
   ] as readonly EventObject[],
   outputs: { addNetwork: { ips: ['10.0.0.2'] }, startPause: PROCESS },
-  ignored: ['entry', 'claimed', 'committed', 'ips', 'pause', 'createdAtNs'],
+  ignored: ['entry', 'claimed', 'ips', 'pause', 'createdAtNs'],
 };
 
 const imagePull: Charted = {
