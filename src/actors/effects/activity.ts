@@ -318,8 +318,8 @@ export class Activity {
         controller.signal.throwIfAborted();
         return work();
       };
-      const bound = (): void => {
-        entry.deadlineMonoMs = this.#clock.monoMs() + timeoutMs;
+      const boundFrom = (beganMonoMs: number): void => {
+        entry.deadlineMonoMs = beganMonoMs + timeoutMs;
         timer = this.#clock.setTimeout(giveUp, timeoutMs + actorLimits.driverGraceMs);
       };
       const turn = this.#turns.take(entry.effect, controller.signal);
@@ -330,11 +330,11 @@ export class Activity {
       };
       const held = this.#held(entry, turn?.begins, controller.signal);
       entry.isHeld = held !== undefined;
-      if (held === undefined) bound();
+      if (held === undefined) boundFrom(entry.sinceMonoMs);
       // inside a promise, so that a driver that throws counts as rejecting; an effect aborted by now never begins
       (held ?? Promise.resolve())
         .then(() => {
-          if (entry.isHeld) bound();
+          if (entry.isHeld) boundFrom(this.#clock.monoMs());
           entry.isHeld = false;
           return begin();
         })
