@@ -84,6 +84,8 @@ export interface Instance {
   readonly pid: () => number;
   /** The daemon's command line: a later option of the same name wins. */
   readonly argv: readonly [string, ...string[]];
+  /** Those of the daemon, which other commands of bin/troupe take as well. */
+  readonly options: readonly string[];
   /** SIGKILL. */
   readonly kill: () => Promise<void>;
   /** Everything the daemon has printed. */
@@ -240,7 +242,10 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   const endpoint = `unix://${place.socket}`;
   const logFile = join(directory, 'daemon.log');
   const log = async (): Promise<string> => await readFile(logFile, 'utf8').catch(() => '');
-  const argv = commandLine(place, options.before?.(directory));
+  const given = Object.entries(place).flatMap(([key, value]) => [`--${key}`, value]);
+  const own: Instance['argv'] = [join(checkout, 'bin/troupe'), 'serve', ...given];
+  const before = options.before?.(directory);
+  const argv: Instance['argv'] = before === undefined ? own : [...before, ...own];
   const daemon = daemonOf(argv, logFile, options.systemd);
 
   const remove = async (): Promise<void> => {
@@ -261,6 +266,7 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
     terminate: async () => await daemon.end('SIGTERM'),
     pid: daemon.pid,
     argv,
+    options: given,
     kill: async () => {
       await daemon.end('SIGKILL');
     },
@@ -307,19 +313,6 @@ async function startDaemon(
       );
     await delay(LOOK_AGAIN_MS);
   }
-}
-
-/** The daemon's, behind what comes before it. */
-function commandLine(
-  place: Readonly<Record<string, string>>,
-  before: readonly [string, ...string[]] | undefined,
-): Instance['argv'] {
-  const own: Instance['argv'] = [
-    join(checkout, 'bin/troupe'),
-    'serve',
-    ...Object.entries(place).flatMap(([key, value]) => [`--${key}`, value]),
-  ];
-  return before === undefined ? own : [...before, ...own];
 }
 
 /** Why the daemon does not serve yet; undefined when it does. */

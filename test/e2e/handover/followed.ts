@@ -151,7 +151,7 @@ export async function followChanges(world: World): Promise<Followed> {
 const troupeArgv = ({ instance }: World, words: readonly string[]): readonly [string, ...string[]] => [
   join(checkout, 'bin/troupe'),
   ...words,
-  ...instance.argv.slice(2),
+  ...instance.options,
 ];
 
 interface Lines {

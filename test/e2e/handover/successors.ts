@@ -33,6 +33,8 @@ export class Successors {
 
   constructor(instance: Instance) {
     this.#instance = instance;
+    // a terminal's Ctrl-C does not reach them in sessions of their own
+    process.once('exit', () => this.#all.forEach(({ child }) => child.kill('SIGKILL')));
   }
 
   get all(): readonly Successor[] {

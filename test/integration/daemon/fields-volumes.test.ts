@@ -183,7 +183,7 @@ describe('images as volumes', () => {
         .filter((line) => line.includes(`/containers/${id}/volumes/`)).length;
     expect(mounts()).toBe(1);
     // whose mounts these are stands in no other place than in their path
-    const check = spawnSync(bench.world.instance.argv[0], ['check', ...bench.world.instance.argv.slice(2)], {
+    const check = spawnSync(bench.world.instance.argv[0], ['check', ...bench.world.instance.options], {
       encoding: 'utf8',
     });
     expect(check.stdout + check.stderr).not.toContain('/volumes/');

@@ -13,7 +13,7 @@ import { checkout } from '../../support/tools/cache.ts';
 import { closeWorld, removePod } from './pod.ts';
 
 const troupe = async (world: World, ...args: readonly string[]): Promise<string> =>
-  (await run([join(checkout, 'bin/troupe'), ...args, ...world.instance.argv.slice(2)])).stdout;
+  (await run([join(checkout, 'bin/troupe'), ...args, ...world.instance.options])).stdout;
 
 const bridgeOf = (directory: string): string => basename(directory).split('-')[0] ?? '';
 

@@ -265,7 +265,7 @@ unless(describe, notRoot())('secrets', () => {
       const { stdout, stderr } = await troupe(...args);
       texts.push(stdout + stderr);
     }
-    texts.push((await run([join(checkout, 'bin/troupe'), 'config', ...instance.argv.slice(2)])).stdout);
+    texts.push((await run([join(checkout, 'bin/troupe'), 'config', ...instance.options])).stdout);
     // the arguments of a container are part of its status with the peers, too; of the rest nothing is
     const never = all.filter((one) => one !== secret.arg);
     for (const text of texts) expect(findInBytes(Buffer.from(text), never)).toEqual([]);

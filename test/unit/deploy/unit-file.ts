@@ -27,7 +27,7 @@ const SECTIONS: Readonly<Record<string, RegExp>> = {
   Unit: /^(?:Description|Documentation|Wants|Requires|After|Before|Upholds|RequiresMountsFor|Condition\w+|StartLimit(?:IntervalSec|Burst))$/,
   Socket: /^(?:ListenStream|FileDescriptorName|SocketMode|DirectoryMode)$/,
   Service:
-    /^(?:Type|NotifyAccess|FileDescriptorStoreMax|WatchdogSec|Exec\w+|Restart\w*|Timeout\w+Sec|Kill(?:Mode|Signal)|Environment|Delegate|OOMScoreAdjust|Limit[A-Z]+|TasksMax|(?:Runtime|State|Cache)Directory\w*|SELinuxContext)$/,
+    /^(?:Type|NotifyAccess|FileDescriptorStoreMax|WatchdogSec|Exec\w+|Restart\w*|Timeout\w+Sec|Kill(?:Mode|Signal)|Environment|Delegate|CPUWeight|OOMScoreAdjust|Limit[A-Z]+|TasksMax|(?:Runtime|State|Cache)Directory\w*|SELinuxContext)$/,
   Install: /^(?:WantedBy|RequiredBy|Alias|Also)$/,
 };
 

@@ -87,6 +87,8 @@ describe('the systemd unit', () => {
     expect(value('Service', 'KillMode')).toBe('process');
     expect(value('Service', 'Delegate')).toBe('yes');
     expect(value('Service', 'OOMScoreAdjust')).toBe('-999');
+    // among other services; npm run handover measures with it
+    expect(value('Service', 'CPUWeight')).toBe('500');
     expect(value('Service', 'RuntimeDirectoryPreserve')).toBe('yes');
     expect(value('Service', 'Restart')).toBe('always');
   });
