@@ -91,7 +91,10 @@ export function introspectionRoutes(options: IntrospectionOptions): (router: Con
     watch: (request, context) => watch(options, request, context),
     charts: () => ({ charts: options.charts().map(plainChart) }) as Partial<ChartsResponse> as never,
     images: () => images(options),
-    status: () => status(options),
+    status: async ({ writeFlight }) => {
+      if (writeFlight) await options.flight.write();
+      return status(options);
+    },
     trace: (request) => liveTrace(options, request, shownGroups(options)),
   };
   return (router) => {

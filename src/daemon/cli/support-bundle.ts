@@ -106,7 +106,7 @@ async function contentsOf(command: Command): Promise<Contents> {
 /** The configuration of the running daemon, or else that of a start; neither shows the passwords of proxies (S92). */
 async function configOf({ client, config }: Command): Promise<Config> {
   try {
-    return JSON.parse((await client.status({})).configJson) as Config;
+    return JSON.parse((await client.status({ writeFlight: true })).configJson) as Config;
   } catch (thrown) {
     if (!isCallError(thrown)) throw thrown;
     return JSON.parse(JSON.stringify(await config())) as Config;

@@ -54,6 +54,7 @@ export class FlightRecorder {
   #dropped = 0;
   #isWritten = true;
   #onPending: (() => void) | undefined;
+  #onWrite: (() => Promise<void>) | undefined;
 
   constructor({ clock, ...instance }: FlightOptions) {
     this.#clock = clock;
@@ -138,6 +139,16 @@ export class FlightRecorder {
   onPending(listener: () => void): void {
     this.#onPending = listener;
     if (this.#pending.length > 0) listener();
+  }
+
+  /** Called by `write`. */
+  onWrite(listener: () => Promise<void>): void {
+    this.#onWrite = listener;
+  }
+
+  /** Writes the entries that wait, for `flushMs` at most, unless the disk has just failed. */
+  async write(): Promise<void> {
+    await this.#onWrite?.();
   }
 
   /** The entries that were not written yet; they count as written from now on. */

@@ -62,12 +62,12 @@ export class FlightWriter {
   constructor(options: FlightWriterOptions) {
     this.#options = options;
     options.flight.onPending(() => this.#arm());
+    options.flight.onWrite(() => this.#writeNow());
   }
 
   /** Writes what waits, for at most `flushMs`. */
   async close(): Promise<void> {
     const { clock } = this.#options;
-    if (this.#timer !== undefined) clock.clearTimeout(this.#timer);
     this.#flush();
     const late = Promise.withResolvers<void>();
     const timer = clock.setTimeout(() => late.resolve(), limits.flushMs);
@@ -79,6 +79,17 @@ export class FlightWriter {
     await Promise.race([this.#file?.close().catch(() => undefined), late.promise]);
   }
 
+  /** As `close`, but goes on. After an error of the disk nothing waits before `writeAgainMs`. */
+  async #writeNow(): Promise<void> {
+    if (this.#isPaused || this.#isStopped) return;
+    const { clock } = this.#options;
+    this.#flush();
+    const late = Promise.withResolvers<void>();
+    const timer = clock.setTimeout(() => late.resolve(), limits.flushMs);
+    await Promise.race([this.#working, late.promise]);
+    clock.clearTimeout(timer);
+  }
+
   #arm(): void {
     if (this.#isStopped) return;
     this.#timer = this.#options.clock.setTimeout(() => this.#flush(), limits.flushMs);
@@ -86,6 +97,7 @@ export class FlightWriter {
 
   /** A disk that does not answer holds one batch up; what comes meanwhile waits, then is dropped and counted. */
   #flush(): void {
+    if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#working = this.#working.then(() => this.#write()).catch((thrown: unknown) => this.#pause(thrown));
   }

@@ -13,6 +13,7 @@ import { turns } from '../../../support/turns.ts';
 class MemoryStore implements SegmentStore {
   readonly files = new Map<string, string>();
   failure: Error | undefined;
+  hang = false;
 
   async list() {
     return [...this.files]
@@ -25,6 +26,7 @@ class MemoryStore implements SegmentStore {
     return {
       append: async (bytes: Uint8Array) => {
         if (this.failure !== undefined) throw this.failure;
+        if (this.hang) await new Promise(() => undefined);
         this.files.set(name, `${this.files.get(name)}${Buffer.from(bytes).toString('utf8')}`);
       },
       close: () => Promise.resolve(),
@@ -89,6 +91,29 @@ describe('segments', () => {
     await writer.close();
     expect(readEntries([...texts(), '{"kind":"call","at']).unread).toBe(1);
     expect(readEntries(texts()).entries.length).toBe(5);
+  });
+
+  test('hold what waits as soon as a support bundle asks for it, within a bound', async () => {
+    const { clock, flight, store, note, writer } = writing();
+    note(2);
+    await flight.write();
+    const texts = (): readonly string[] => [...store.files.values()];
+    expect(readEntries(texts()).entries.map(({ kind }) => kind)).toEqual(['boot', 'call', 'call']);
+    expect(clock.timers.size).toBe(0);
+    // a disk that hangs
+    store.hang = true;
+    note();
+    let isAnswered = false;
+    void flight.write().then(() => (isAnswered = true));
+    await turns();
+    expect(isAnswered).toBe(false);
+    clock.pass(limits.flushMs);
+    await turns();
+    expect(isAnswered).toBe(true);
+    const closed = writer.close();
+    clock.pass(limits.flushMs);
+    await closed;
+    await flight.write();
   });
 
   test('of earlier boots are deleted, the oldest first, beyond the bound of bytes', async () => {
