@@ -1,7 +1,12 @@
 // The daemon's side of the bench: pods through its socket, each step timed, and the memory of its process.
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { NamespaceMode, SecurityProfile_ProfileType } from '../../src/gen/runtime/v1/api_pb.ts';
+import type { DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import {
+  NamespaceMode,
+  RuntimeService,
+  SecurityProfile_ProfileType,
+} from '../../src/gen/runtime/v1/api_pb.ts';
 import {
   type ContainerConfig,
   containerConfig,
@@ -9,7 +14,8 @@ import {
   sandboxConfig,
 } from '../e2e/support/pods.ts';
 import type { World } from '../e2e/support/world.ts';
-import { type Parts, timed } from './floor.ts';
+import type { Parts } from './floor.ts';
+import { goCaller } from './go-calls.ts';
 import { MAPPED, PLAIN, type Setting } from './setting.ts';
 
 export interface DaemonPod {
@@ -32,7 +38,7 @@ let number = 0;
 const PROGRAM = ['sleep', '36000'] as const;
 
 /** Whose pods they are. */
-export interface PodPlace extends Pick<World, 'client' | 'logs'> {
+export interface PodPlace extends Pick<World, 'socket' | 'logs'> {
   /** The image by name, which CRI-O wants to know. */
   readonly imageName: string;
   /** Left out: the runtime's own. */
@@ -41,7 +47,7 @@ export interface PodPlace extends Pick<World, 'client' | 'logs'> {
 
 /** RunPodSandbox, CreateContainer, StartContainer. */
 export async function startPod(
-  { client, logs, imageName, cgroupParent }: PodPlace,
+  { socket, logs, imageName, cgroupParent }: PodPlace,
   image: string,
   network: 'pod' | 'host',
   setting = PLAIN,
@@ -51,7 +57,6 @@ export async function startPod(
   const logDirectory = join(logs, name);
   // as the kubelet does; conmon makes none
   mkdirSync(join(logDirectory, 'main'), { recursive: true });
-  const { runtime } = client;
   const hostNetwork = network === 'host';
   const config = secured(
     sandboxConfig({
@@ -63,34 +68,52 @@ export async function startPod(
     setting,
   );
   const startParts: Record<string, number> = {};
-  const { podSandboxId } = await timed(startParts, 'RunPodSandbox', () => runtime.runPodSandbox({ config }));
-  const { containerId } = await timed(startParts, 'CreateContainer', () =>
-    runtime.createContainer({
-      podSandboxId,
-      sandboxConfig: config,
-      config: secured(
-        containerConfig({
-          name: 'main',
-          image,
-          imageName,
-          command: PROGRAM,
-          hostNetwork,
-          hugepageLimits: [],
-        }),
-        setting,
-      ),
-    }),
-  );
-  await timed(startParts, 'StartContainer', () => runtime.startContainer({ containerId }));
+  const { podSandboxId } = await timedCall(socket, startParts, method.runPodSandbox, { config });
+  const { containerId } = await timedCall(socket, startParts, method.createContainer, {
+    podSandboxId,
+    sandboxConfig: config,
+    config: secured(
+      containerConfig({
+        name: 'main',
+        image,
+        imageName,
+        command: PROGRAM,
+        hostNetwork,
+        hugepageLimits: [],
+      }),
+      setting,
+    ),
+  });
+  await timedCall(socket, startParts, method.startContainer, { containerId });
   const stop = async (): Promise<Parts> => {
     const parts: Record<string, number> = {};
-    await timed(parts, 'StopContainer', () => runtime.stopContainer({ containerId, timeout: 0n }));
-    await timed(parts, 'RemoveContainer', () => runtime.removeContainer({ containerId }));
-    await timed(parts, 'StopPodSandbox', () => runtime.stopPodSandbox({ podSandboxId }));
-    await timed(parts, 'RemovePodSandbox', () => runtime.removePodSandbox({ podSandboxId }));
+    await timedCall(socket, parts, method.stopContainer, { containerId, timeout: 0n });
+    await timedCall(socket, parts, method.removeContainer, { containerId });
+    await timedCall(socket, parts, method.stopPodSandbox, { podSandboxId });
+    await timedCall(socket, parts, method.removePodSandbox, { podSandboxId });
     return parts;
   };
   return { podSandboxId, containerId, startParts, stop };
+}
+
+const { method } = RuntimeService;
+
+/** Makes the call by a client in Go; its ms become a part. */
+async function timedCall<M extends DescMethodUnary>(
+  socket: string,
+  parts: Record<string, number>,
+  rpc: M,
+  request: MessageInitShape<M['input']>,
+): Promise<MessageShape<M['output']>> {
+  const { answer, ms } = await (await goCaller(socket)).call(rpc, request);
+  parts[rpc.name] = ms;
+  return answer;
+}
+
+/** ms of ExecSync of true in this container. */
+export async function execTrue({ socket }: Pick<PodPlace, 'socket'>, containerId: string): Promise<number> {
+  const request = { containerId, cmd: ['true'], timeout: 10n };
+  return (await (await goCaller(socket)).call(method.execSync, request)).ms;
 }
 
 /** The request with what its setting adds to the security context. */

@@ -3,8 +3,8 @@
 import { spawnSync } from 'node:child_process';
 import { criTimer } from '../support/tools/cri-timer.ts';
 
-/** What it calls again and again: ListContainers, the same by id, ContainerStatus. */
-export type GoCall = 'list' | 'one' | 'status';
+/** What it calls again and again: ListContainers, the same by id, ListPodSandbox, ContainerStatus. */
+export type GoCall = 'list' | 'one' | 'sandboxes' | 'status';
 
 export interface GoTimes {
   /** ms of each call. */

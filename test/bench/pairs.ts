@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { World } from '../e2e/support/world.ts';
 import { runOrThrow } from '../support/run.ts';
 import { busyMs, cpuOf } from './cpu.ts';
-import { type DaemonPod, latencies, startPod } from './daemon-pods.ts';
+import { type DaemonPod, execTrue, startPod } from './daemon-pods.ts';
 import { cniPluginDirectory, Floor, type FloorPod, type Parts, total } from './floor.ts';
 import type { Pair } from './report.ts';
 import { PLAIN, type Setting } from './setting.ts';
@@ -152,11 +152,10 @@ export async function execPairs(
 ): Promise<Pair> {
   const beside = await floor.start('pod', setting);
   const exec = { daemon: [] as number[], floor: [] as number[] };
-  const call = { containerId: pod.containerId, cmd: ['true'], timeout: 10n };
-  await world.client.runtime.execSync(call);
+  await execTrue(world, pod.containerId);
   await floor.exec(beside.id, ['true']);
   for (let round = 0; round < rounds; round += 1) {
-    exec.daemon.push(...(await latencies(1, () => world.client.runtime.execSync(call))));
+    exec.daemon.push(await execTrue(world, pod.containerId));
     exec.floor.push(await floor.exec(beside.id, ['true']));
   }
   await beside.stop();

@@ -1,7 +1,7 @@
 // A readiness probe a second in each of several pods, as the kubelet's: what an exec costs in the rhythm in which most
 // are made.
 import { setTimeout as delay } from 'node:timers/promises';
-import { type DaemonPod, startPod } from './daemon-pods.ts';
+import { type DaemonPod, execTrue, startPod } from './daemon-pods.ts';
 import type { FloorPod } from './floor.ts';
 import { type Sides, spending, times } from './pairs.ts';
 import type { Setting } from './setting.ts';
@@ -22,14 +22,11 @@ export async function probes({ world, image, floor }: Sides, setting: Setting): 
   const pid = world.instance.pid();
   const pods: DaemonPod[] = [];
   for (let n = 0; n < PROBED.pods; n += 1) pods.push(await startPod(world, image, 'pod', setting));
-  const ofDaemon = await inRhythm(pid, async (n) => {
-    const containerId = pods[n]?.containerId ?? '';
-    await world.client.runtime.execSync({ containerId, cmd: ['true'], timeout: 10n });
-  });
+  const ofDaemon = await inRhythm(pid, (n) => execTrue(world, pods[n]?.containerId ?? ''));
   for (const pod of pods) await pod.stop();
   const bare: FloorPod[] = [];
   for (let n = 0; n < PROBED.pods; n += 1) bare.push(await floor.start('pod', setting));
-  const ofFloor = await inRhythm(pid, async (n) => void (await floor.exec(bare[n]?.id ?? '', ['true'])));
+  const ofFloor = await inRhythm(pid, (n) => floor.exec(bare[n]?.id ?? '', ['true']));
   for (const pod of bare) await pod.stop();
   return {
     daemon: ofDaemon.took,
@@ -43,7 +40,7 @@ export async function probes({ world, image, floor }: Sides, setting: Setting): 
 }
 
 /** One probe a second in each pod, the pods spread over it; a late one delays only the next of its own pod. */
-async function inRhythm(pid: number, probe: (n: number) => Promise<void>) {
+async function inRhythm(pid: number, probe: (n: number) => Promise<number>) {
   const took: number[] = [];
   const spent = spending(pid);
   const beganAt = performance.now();
@@ -51,9 +48,7 @@ async function inRhythm(pid: number, probe: (n: number) => Promise<void>) {
     for (let second = 0; second < PROBED.seconds; second += 1) {
       const dueAt = beganAt + (second + n / PROBED.pods) * PERIOD_MS;
       await delay(Math.max(0, dueAt - performance.now()));
-      const startedAt = performance.now();
-      await probe(n);
-      took.push(performance.now() - startedAt);
+      took.push(await probe(n));
     }
   };
   await Promise.all(times(PROBED.pods, ofPod));

@@ -23,6 +23,7 @@ export interface Report {
   readonly podCount: number;
   readonly listContainers: readonly number[];
   readonly listSandboxes: readonly number[];
+  readonly listById: readonly number[];
   readonly status: readonly number[];
   /** Undefined where no file system can be made to hang. */
   readonly hanging: Hanging | undefined;
@@ -35,7 +36,7 @@ export function reportText(report: Report): string {
   const exec = { 'ExecSync of true (floor: runc exec)': report.exec };
   const mib = (value: number): string => value.toFixed(0);
   return [
-    `${report.versions}. All times in ms. The floor is the same plugins, conmon and runtime called in sequence by a bare loop, in the same run, in turn with the daemon; the ratio is the median of pairs.`,
+    `${report.versions}. All times in ms, those of calls by a client in Go as the kubelet is one. The floor is the same plugins, conmon and runtime called in sequence by a bare loop, in the same run, in turn with the daemon; the ratio is the median of pairs.`,
     '',
     pairsText({ ...report.pairs, ...exec }),
     '',
@@ -52,6 +53,7 @@ export function reportText(report: Report): string {
       [
         ['ListContainers', report.listContainers],
         ['ListPodSandbox', report.listSandboxes],
+        ['ListContainers by id', report.listById],
         ['ContainerStatus', report.status],
       ] as const
     ).map(

@@ -10,7 +10,7 @@ import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
 import { runc14 } from '../../support/tools/go-tools.ts';
-import { type DaemonPod, latencies, memoryOf, type PodPlace, startPod } from '../daemon-pods.ts';
+import { type DaemonPod, execTrue, latencies, memoryOf, type PodPlace, startPod } from '../daemon-pods.ts';
 import { total } from '../floor.ts';
 import { cpuOf } from '../cpu.ts';
 import { timedInGo } from '../go-client.ts';
@@ -23,7 +23,7 @@ import { type Peer, startPeer, untilListed } from './peer.ts';
 
 const WARM_UP = 3;
 const GROUP = 10;
-const CALLS = 200;
+const CALLS = 3000;
 const RESTARTS = 3;
 /** As the kubelet secures pods with SeccompDefault. */
 const SECURED: Setting = { name: 'RuntimeDefault', hasSeccomp: true, hasUsers: false };
@@ -31,7 +31,7 @@ const SECURED: Setting = { name: 'RuntimeDefault', hasSeccomp: true, hasUsers: f
 const LARGE = 'bench/large:1';
 
 /** One of the runtimes. */
-interface Side extends PodPlace, Pick<Peer, 'name' | 'socket' | 'pid' | 'tag' | 'startAnew'> {
+interface Side extends PodPlace, Pick<Peer, 'name' | 'client' | 'pid' | 'tag' | 'startAnew'> {
   readonly image: string;
 }
 
@@ -192,8 +192,8 @@ async function execs(table: Table, sides: readonly Side[], rounds: number, setti
   for (const side of sides) pods.set(side, await startPod(side, side.image, 'host', setting));
   const row = setting === PLAIN ? 'ExecSync of true, ms' : `ExecSync of true, ${setting.name}, ms`;
   await inTurn(sides, rounds, async (side) => {
-    const call = { containerId: pods.get(side)?.containerId ?? '', cmd: ['true'], timeout: 10n };
-    note(table, row, side, await latencies(2, () => side.client.runtime.execSync(call)));
+    const { containerId = '' } = pods.get(side) ?? {};
+    note(table, row, side, [await execTrue(side, containerId), await execTrue(side, containerId)]);
   });
   for (const pod of pods.values()) await pod.stop();
 }
@@ -260,17 +260,12 @@ async function crowded(table: Table, sides: readonly Side[], count: number): Pro
     const { runtime } = side.client;
     const reads = {
       [`ListContainers of ${count}`]: 'list',
+      [`ListPodSandbox of ${count}`]: 'sandboxes',
       'ListContainers by id': 'one',
       ContainerStatus: 'status',
     } as const;
     for (const [name, call] of Object.entries(reads))
-      note(table, `${name}, by a client in Go, ms`, side, (await timedInGo(call, side.socket, CALLS)).took);
-    note(
-      table,
-      `ListPodSandbox of ${count}, ms`,
-      side,
-      await latencies(CALLS, () => runtime.listPodSandbox({})),
-    );
+      note(table, `${name}, ms`, side, (await timedInGo(call, side.socket, CALLS)).took);
     note(
       table,
       `ListContainerStats of ${count}, ms`,

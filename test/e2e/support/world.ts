@@ -11,6 +11,8 @@ import { staticBusybox } from '../../support/tools/debian.ts';
 
 export interface World {
   readonly instance: Instance;
+  /** The CRI's, of the instance. */
+  readonly socket: string;
   /** `127.0.0.1:port`. */
   readonly registry: string;
   /** `127.0.0.1:port/test/busybox:1`, to be pulled. */
@@ -65,6 +67,7 @@ export async function makeWorld({ images, shortNames = () => '', ...options }: W
   }
   return {
     instance,
+    socket: instance.socket,
     registry: registry.address,
     imageName,
     logs,

@@ -3,7 +3,9 @@
 //	cri-timer list SOCKET CALLS    ListContainers again and again: nanoseconds of each call
 //	cri-timer status SOCKET CALLS  the same of ContainerStatus, for the first container of the list
 //	cri-timer one SOCKET CALLS     the same of ListContainers with the id of that container
+//	cri-timer sandboxes SOCKET CALLS  the same of ListPodSandbox
 //	cri-timer stats SOCKET CALLS PAUSE  the same of ListContainerStats, so many ms apart
+//	cri-timer calls SOCKET         the calls that its standard input names: nanoseconds of each, see calls.go
 //	cri-timer await SOCKET         waits for a daemon that is about to start: until its first whole lists
 package main
 
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -26,6 +29,9 @@ const maxMessageBytes = 16 * 1024 * 1024
 
 // Between two looks for a daemon that does not answer yet.
 const lookAgain = time.Millisecond
+
+// A daemon that was killed is back sooner than after the library's second.
+const reconnectAfter = 20 * time.Millisecond
 
 // Of the whole wait.
 const awaitAtMost = 60 * time.Second
@@ -54,6 +60,12 @@ func run(args []string) error {
 			return err
 		}
 		return timeCalls(args[1], calls, 0, listContainers)
+	case len(args) == 3 && args[0] == "sandboxes":
+		calls, err := strconv.Atoi(args[2])
+		if err != nil {
+			return err
+		}
+		return timeCalls(args[1], calls, 0, listSandboxes)
 	case len(args) == 3 && (args[0] == "status" || args[0] == "one"):
 		calls, err := strconv.Atoi(args[2])
 		if err != nil {
@@ -76,14 +88,18 @@ func run(args []string) error {
 		return timeCalls(args[1], calls, time.Duration(pause)*time.Millisecond, listStats)
 	case len(args) == 2 && args[0] == "await":
 		return awaitLists(args[1])
+	case len(args) == 2 && args[0] == "calls":
+		return makeCalls(args[1])
 	default:
-		return fmt.Errorf("usage: cri-timer list|status|one SOCKET CALLS | cri-timer stats SOCKET CALLS PAUSE | cri-timer await SOCKET")
+		return fmt.Errorf("usage: cri-timer list|sandboxes|status|one SOCKET CALLS | cri-timer stats SOCKET CALLS PAUSE | cri-timer calls|await SOCKET")
 	}
 }
 
 func connect(socket string) (*grpc.ClientConn, cri.RuntimeServiceClient, error) {
 	connection, err := grpc.NewClient("unix://"+socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{
+			BaseDelay: reconnectAfter, Multiplier: 1, MaxDelay: reconnectAfter}}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)))
 	if err != nil {
 		return nil, nil, err
@@ -94,6 +110,11 @@ func connect(socket string) (*grpc.ClientConn, cri.RuntimeServiceClient, error) 
 func listContainers(client cri.RuntimeServiceClient) (int, error) {
 	answer, err := client.ListContainers(context.Background(), &cri.ListContainersRequest{})
 	return len(answer.GetContainers()), err
+}
+
+func listSandboxes(client cri.RuntimeServiceClient) (int, error) {
+	answer, err := client.ListPodSandbox(context.Background(), &cri.ListPodSandboxRequest{})
+	return len(answer.GetItems()), err
 }
 
 func containerStatus(client cri.RuntimeServiceClient, id string) error {
