@@ -183,7 +183,8 @@ export class Handing {
       // systemd has started none, or one that failed: it is to know
       if (isRestarted) break;
       this.#successors += 1;
-      await this.#startOne();
+      const taken = await this.#startOne();
+      if (taken !== undefined) return this.#leaveTo(taken);
       if (!this.#isAlone() || this.#successors < takeOverLimits.successors) continue;
       this.#log.error(
         { successors: this.#successors },
@@ -210,18 +211,29 @@ export class Handing {
     this.#onPassed();
   }
 
-  /** Settles once the successor serves, has ended, or has had its time. */
-  async #startOne(): Promise<void> {
+  /**
+   * Settles once the successor serves, has ended, or has had its time. The result is a daemon that has the lock and has
+   * not asked here: while another former daemon listens, or nobody can, the successor finds that one, or none.
+   */
+  async #startOne(): Promise<number | undefined> {
     try {
       const started = await this.#node.startSuccessor();
       this.#log.warn({ pid: started.pid }, 'started a successor: the daemon that had taken over has ended');
       const untilMs = this.#clock.monoMs() + takeOverLimits.recoverMs;
-      while (this.#state === 'released' && this.#node.peers.exists(started) && this.#clock.monoMs() < untilMs)
+      while (
+        this.#state === 'released' &&
+        this.#node.peers.exists(started) &&
+        this.#clock.monoMs() < untilMs
+      ) {
         await pause(this.#clock, takeOverLimits.relayPollMs);
+        const holder = await this.#holder();
+        if (holder !== undefined && this.#isAlone()) return holder;
+      }
       if (this.#isAlone()) this.#node.peers.kill(started);
     } catch (thrown) {
       this.#log.error({ reason: toFault(thrown).message }, 'start a successor: failed');
     }
+    return undefined;
   }
 
   /**

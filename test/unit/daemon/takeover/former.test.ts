@@ -5,6 +5,7 @@ import { Handing } from '../../../../src/daemon/takeover/former.ts';
 import type { HandingNode } from '../../../../src/daemon/takeover/former.ts';
 import { Link } from '../../../../src/daemon/takeover/link.ts';
 import type { Hello } from '../../../../src/daemon/takeover/messages.ts';
+import { fault, FaultError } from '../../../../src/base/fault.ts';
 import { silentLog } from '../../../../src/base/log.ts';
 import { DescriptorChannel } from '../../../../src/host/io/descriptor-channel.ts';
 import { makeSocketPair } from '../../../../src/host/io/descriptors.ts';
@@ -342,6 +343,20 @@ test('F92 a successor that hangs is killed, and another one started', async () =
   await former.passUntil(() => count(former, 'successor') === 2, relayPollMs);
   expect(former.did.filter((one) => one.startsWith('kill'))).toHaveLength(1);
   await former.takeOver(700);
+});
+
+test('F92 a successor that took the lock without asking here serves: it is not killed (seed 210446)', async () => {
+  const former = new Former();
+  // another former daemon listens until then
+  former.listenAgain = () => Promise.reject(new FaultError(fault('conflict', 'another one listens')));
+  former.successor = () => (former.locker = 700);
+  await former.takeOver();
+  const rescued = former.handing.rescue();
+  await former.passUntil(() => former.did.includes('served by 700'), relayPollMs);
+  await rescued;
+  await former.clock.advance(2 * recoverMs);
+  expect(former.did.filter((one) => one.startsWith('kill'))).toEqual([]);
+  expect([former.handing.state, count(former, 'successor')]).toEqual(['passed', 1]);
 });
 
 test('F92 a successor that ends between its recovery and its service leaves a daemon that the next one finds', async () => {
