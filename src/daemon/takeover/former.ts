@@ -76,6 +76,8 @@ export class Handing {
   readonly #log: Log;
   #state: HandingState = 'serving';
   #parcel: Parcel | undefined;
+  /** Journal and lock are closed here: whatever fails, this one does not serve again. */
+  #hasReleased = false;
   #successors = 0;
   #isHanding = false;
   #isRescuing = false;
@@ -97,9 +99,9 @@ export class Handing {
     return this.#state;
   }
 
-  /** Whether the new daemon is so young that its end means a successor. */
+  /** Whether the new daemon is so young that its end means a successor, or has just ended so young. */
   get isProbation(): boolean {
-    return this.#state === 'passed' && this.#clock.monoMs() < this.#untilMs;
+    return this.#state === 'passed' && (this.#isRescuing || this.#clock.monoMs() < this.#untilMs);
   }
 
   /** The daemon after this one has handed over itself: it starts a successor if one is needed. */
@@ -272,8 +274,9 @@ export class Handing {
     return undefined;
   }
 
-  /** After the probation: the sockets are the new daemon's alone. */
+  /** After the probation: the sockets are the new daemon's alone. Nothing while a successor is to be started. */
   settle(): void {
+    if (this.isProbation || this.#state !== 'passed') return;
     for (const fd of this.#parcel?.fds ?? []) closeFd(fd);
     this.#parcel = undefined;
   }
@@ -291,6 +294,7 @@ export class Handing {
     const next = link.receive();
     await this.#land(next);
     const { fds, message } = (this.#parcel = await this.#node.release());
+    this.#hasReleased = true;
     this.#state = 'released';
     const ms = Math.round(this.#clock.monoMs() - begunMs);
     this.#step(`lock and journal released after ${ms} ms, with ${fds.length} sockets`);
@@ -352,7 +356,7 @@ export class Handing {
   async #failed(link: Link, peer: HostIdentity, reason: string): Promise<void> {
     this.#log.error({ pid: peer.pid, reason }, 'take-over failed');
     this.#step(`failed: ${reason}`);
-    if (this.#parcel === undefined) {
+    if (!this.#hasReleased) {
       this.#state = 'serving';
       this.#node.thaw();
       await link.report({ type: 'refused', reason });

@@ -1,129 +1,13 @@
 // The daemon that hands its node over: each path of its states, whoever fails, and that one serves in the end (F92).
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { takeOverLimits } from '../../../../src/daemon/bounds.ts';
-import { Handing } from '../../../../src/daemon/takeover/former.ts';
-import type { HandingNode } from '../../../../src/daemon/takeover/former.ts';
-import { Link } from '../../../../src/daemon/takeover/link.ts';
-import type { Hello } from '../../../../src/daemon/takeover/messages.ts';
 import { fault, FaultError } from '../../../../src/base/fault.ts';
-import { silentLog } from '../../../../src/base/log.ts';
-import { DescriptorChannel } from '../../../../src/host/io/descriptor-channel.ts';
-import { makeSocketPair } from '../../../../src/host/io/descriptors.ts';
-import { HandClock } from '../../../support/hand-clock.ts';
 import { faultOf } from '../../../support/fault-of.ts';
 import { loopTurn, untilTrue } from '../../../support/turns.ts';
+import { Former, NEW } from './former-stage.ts';
 
 const { landMs, abortMs, recoverMs, probationMs, restartMs, successors, successorAgainMs, relayPollMs } =
   takeOverLimits;
-const NEW = 500;
-const id = { dev: '1', ino: '2' };
-const hello: Hello = {
-  type: 'hello',
-  protocol: 1,
-  version: '2.0.0',
-  journal: 1,
-  root: id,
-  state: id,
-  socket: '/run/cri.sock',
-  isRescue: false,
-};
-const PARCEL = {
-  message: {
-    type: 'released',
-    sockets: [],
-    service: { notifySocket: '', watchdogMs: undefined },
-    tokens: [],
-    events: { lastNs: '7', shown: [] },
-  },
-  fds: [],
-} as const;
-
-/** A daemon of which only the hand-over is real. */
-class Former implements HandingNode {
-  readonly version = '1.0.0';
-  readonly clock = new HandClock();
-  readonly did: string[] = [];
-  readonly running = new Set([NEW]);
-  readonly handing = new Handing(this, this.clock, silentLog, () => this.did.push('onPassed'));
-  refusal: string | undefined;
-  isUnderSystemd = false;
-  /** Who holds the lock. */
-  locker: number | undefined;
-  /** Effects end when it resolves; at once unless a test sets it. */
-  effects: Promise<void> = Promise.resolve();
-  isLate = false;
-  /** What a successor does; a pid of which nothing is heard unless a test sets it. */
-  successor: () => number = () => 600 + this.did.length;
-  readonly peers = {
-    identify: (pid: number) => (this.running.has(pid) ? { pid, startTicks: 1 } : undefined),
-    exists: ({ pid }: { readonly pid: number }) => this.running.has(pid),
-    kill: ({ pid }: { readonly pid: number }): void => {
-      this.did.push(`kill ${pid}`);
-      this.running.delete(pid);
-    },
-  };
-
-  refusalOf = (): string | undefined => this.refusal;
-  freeze = (): void => void this.did.push('freeze');
-  thaw = (): void => void this.did.push('thaw');
-  landing = (): readonly string[] => ['create of container/c1'];
-  abandoned = (): void => void this.did.push('abandoned');
-  shown = () => PARCEL.message.events;
-  isRestarted = (): boolean => this.isUnderSystemd;
-  holder = async (): Promise<number | undefined> => this.locker;
-
-  landed = (late: AbortSignal): Promise<void> => {
-    late.addEventListener('abort', () => (this.isLate = true), { once: true });
-    return this.effects;
-  };
-
-  release = async () => {
-    this.did.push('release');
-    return PARCEL;
-  };
-
-  pass = async (): Promise<void> => void this.did.push('pass');
-  servedBy = async (pid: number): Promise<void> => void this.did.push(`served by ${pid}`);
-  listenAgain = async (): Promise<void> => void this.did.push('listen');
-
-  startSuccessor = async () => {
-    const pid = this.successor();
-    this.did.push('successor');
-    this.running.add(pid);
-    return { pid, startTicks: 1 };
-  };
-
-  /** A new daemon that says hello; its end of the connection. */
-  meet(pid = NEW, isThere = true): { readonly link: Link; readonly served: Promise<void> } {
-    if (isThere) this.running.add(pid);
-    else this.running.delete(pid);
-    const { ours, theirs } = makeSocketPair();
-    const [link, own] = [theirs, ours].map(
-      (fd) => new Link(new DescriptorChannel(fd, 'peer'), this.clock),
-    ) as [Link, Link];
-    onTestFinished(() => [link, own].forEach((one) => one.close()));
-    return { link, served: this.handing.serve(own, hello, pid) };
-  }
-
-  /** Takes over as a new daemon does, to its end. */
-  async takeOver(pid = NEW): Promise<void> {
-    const { link, served } = this.meet(pid);
-    await link.expect('freezing', 1000);
-    await link.expect('released', 1000);
-    await link.send({ type: 'recovered' });
-    await link.expect('passed', 1000);
-    await link.send({ type: 'serving' });
-    await served;
-  }
-
-  /** Moves time on until the condition holds. */
-  async passUntil(condition: () => boolean, stepMs: number): Promise<void> {
-    while (!condition()) {
-      await loopTurn();
-      await this.clock.advance(stepMs);
-    }
-  }
-}
 
 const count = (former: Former, what: string): number => former.did.filter((one) => one === what).length;
 
@@ -256,6 +140,24 @@ test('F92 the new daemon ends while it is young: a successor serves, and calls a
   await former.clock.advance(relayPollMs);
   await rescued;
   expect([count(former, 'pass'), count(former, 'release'), count(former, 'successor')]).toEqual([2, 1, 1]);
+});
+
+test('F92 the new daemon ends as its probation does: the next one still gets lock and sockets (seed 17237)', async () => {
+  const former = new Former();
+  await former.takeOver();
+  await former.clock.advance(probationMs - 1);
+  const rescued = former.handing.rescue();
+  await former.clock.advance(1);
+  // as the daemon does, every half second
+  expect(former.handing.isProbation).toBe(true);
+  former.handing.settle();
+  await former.clock.advance(relayPollMs);
+  await untilTrue(() => former.handing.state === 'released');
+  former.handing.settle();
+  await former.takeOver(700);
+  await former.clock.advance(relayPollMs);
+  await rescued;
+  expect([former.handing.state, count(former, 'thaw')]).toEqual(['passed', 0]);
 });
 
 test('F92 the new daemon has handed over in turn before it ended: the next one has the lock, and no other is started', async () => {
