@@ -69,6 +69,7 @@ export function pullEffects(ports: Ports, activity: Activity, layers: LayerBook,
           await ports.journal.append([{ type: 'image.givenUp', ...fetchedBy(namespace, resolved) }], {
             sync: true,
           });
+        fx.signal.throwIfAborted();
         const kept = layers.unfinished().flatMap((pull) => pull.layers.map(({ digest }) => digest));
         const results = await Promise.allSettled([
           layers.collect(

@@ -86,6 +86,7 @@ export async function removeImage(stage: ImageStage, name: string, call: Call): 
     await stage.ports.journal.append([{ type: 'image.removed', id: image.id }], { sync: true });
     fx.note({ on: 'removal of layers' });
     try {
+      fx.signal.throwIfAborted();
       await stage.layers.collect(
         image.layers.map((layer) => layer.diffId),
         fx,

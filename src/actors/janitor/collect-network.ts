@@ -23,6 +23,7 @@ export async function collectNetwork(
   try {
     fx.note({ on: 'files and namespaces of sandboxes' });
     const seen = (await host.observe(fx)).sandboxes.map(({ id }) => id);
+    fx.signal.throwIfAborted();
     const sandboxes = new Set([...seen, ...ledger.sandboxes.keys()]);
     await network.collect([...sandboxes], fx);
     log.info({ network: due, sandboxes: sandboxes.size }, 'CNI GC: stale network resources removed');

@@ -49,6 +49,7 @@ async function deleteRootfs(sweeping: Sweeping, fx: EffectContext): Promise<void
   // until the last one is deleted
   sweeping.rootfsFailedAt = rootfsLeft.size > 0 ? now : undefined;
   for (const id of rootfsLeft) {
+    fx.signal.throwIfAborted();
     await ports.storage.removeRootfs({ id, layers: [] }, fx);
     rootfsLeft.delete(id);
   }
