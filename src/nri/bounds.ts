@@ -45,6 +45,11 @@ export const nriLimits = {
   updates: 4096,
   /** Characters of a plugin's text that go into an error message. */
   reasonChars: 1024,
+  /**
+   * Milliseconds from the begin of listening in which a container waits for a required plugin: after a restart or a
+   * take-over plugins connect again, most of them once their own process was started again.
+   */
+  returnMs: 10_000,
   /** Milliseconds to connect, register and be configured; NRI's own default. */
   registrationMs: 5_000,
   /**

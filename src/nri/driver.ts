@@ -28,7 +28,7 @@ import { CONTAINER_CALLS, POD_CALLS, REFUSABLE, STATE_AFTER } from './events.ts'
 import type { Plugin } from './plugin.ts';
 import { synchronize } from './synchronize.ts';
 import { Updates } from './updates.ts';
-import { validate } from './validator.ts';
+import { missingPlugins, validate } from './validator.ts';
 import type { ValidatorSettings } from './validator.ts';
 
 export interface NriOptions extends Omit<MembersOptions, 'join' | 'onUpdate'>, DescriptionsOptions {
@@ -208,6 +208,7 @@ export class NriDriver implements NriPort {
     fx: EffectContext,
   ): Promise<Adjusted> {
     const { validator } = this.#options;
+    await this.#whenBack(sandboxId, spec, fx);
     const creation = new Creation({ id, document, limits: spec.resources, limitsOf });
     await this.#inTurn(fx, async () => {
       const container = this.#node?.container(id);
@@ -249,6 +250,20 @@ export class NriDriver implements NriPort {
       limits: creation.hasNewLimits ? creation.limits : undefined,
       cdiDevices: creation.cdiDevices,
     };
+  }
+
+  /** After a restart or a take-over a container waits for the plugins that it needs, outside of the turn of events. */
+  async #whenBack(sandboxId: SandboxId, spec: BundleInput['spec'], fx: EffectContext): Promise<void> {
+    const pod = this.#node?.pod(sandboxId);
+    if (pod === undefined) return;
+    const missing = (): readonly string[] => {
+      const plugins = this.#members.all.map(({ named }) => named.name);
+      return missingPlugins(this.#options.validator, { spec, pod, plugins });
+    };
+    const absent = missing();
+    if (absent.length === 0) return;
+    fx.note({ on: `nri: required plugin ${absent.join(', ')}` });
+    await this.#members.whenBack(() => missing().length > 0, fx.signal);
   }
 
   /** Calls all validators at once. A validator that does not answer counts as a rejection. */

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../ports/clock.ts';
 import type { NriPlugin } from '../ports/nri.ts';
+import { unlessAborted } from '../base/abort.ts';
 import { Ring } from '../base/bounded.ts';
 import { fail, toFault } from '../base/fault.ts';
 import { nriLimits } from './bounds.ts';
@@ -62,6 +63,9 @@ export class Members {
   #starting: Promise<void> | undefined;
   #launched: Promise<void> | undefined;
   #isClosed = false;
+  /** Until when plugins of the boot before are expected back (ClockPort.monoMs). */
+  #returnUntilMs = 0;
+  readonly #onAdmitted = new Set<() => void>();
 
   constructor(options: MembersOptions) {
     this.#options = options;
@@ -91,6 +95,7 @@ export class Members {
    */
   async start(): Promise<void> {
     const { socket, listen } = this.#options;
+    this.#expectBack();
     if (this.#launched === undefined) this.#launched = this.#starting = this.#launchAll();
     await this.#launched;
     this.#starting = undefined;
@@ -98,6 +103,34 @@ export class Members {
     const listening = await listen(socket, (connection) => this.#onConnection(connection));
     if (this.#isClosed) await listening.close();
     else this.#socket = listening;
+    this.#expectBack();
+  }
+
+  #expectBack(): void {
+    const { socket, clock } = this.#options;
+    if (socket !== '' && this.#socket === undefined)
+      this.#returnUntilMs = clock.monoMs() + nriLimits.returnMs;
+  }
+
+  /**
+   * Settles when the members suffice, or no plugin of the boot before is expected back: `returnMs` after listening
+   * began. Rejects when the signal aborts.
+   */
+  async whenBack(isMissing: () => boolean, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    for (;;) {
+      const leftMs = this.#returnUntilMs - clock.monoMs();
+      if (leftMs <= 0 || !isMissing()) return;
+      const admitted = Promise.withResolvers<void>();
+      const timer = clock.setTimeout(admitted.resolve, leftMs);
+      this.#onAdmitted.add(admitted.resolve);
+      try {
+        await unlessAborted(admitted.promise, signal);
+      } finally {
+        this.#onAdmitted.delete(admitted.resolve);
+        clock.clearTimeout(timer);
+      }
+    }
   }
 
   /** Sends Shutdown to all plugins; those that troupe started are ended. */
@@ -271,6 +304,7 @@ export class Members {
       (a, b) => Number(a.named.index) - Number(b.named.index),
     );
     this.#options.log.info({ plugin: plugin.id }, 'nri plugin joined');
+    for (const onAdmitted of [...this.#onAdmitted]) onAdmitted();
   }
 
   #onGone(plugin: Plugin, reason: string): void {

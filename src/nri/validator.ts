@@ -67,17 +67,27 @@ export function validate(settings: ValidatorSettings, { id, spec, pod, owners, p
 
 function checkRequired(
   settings: ValidatorSettings,
-  { spec, pod, plugins }: Pick<Validated, 'spec' | 'pod' | 'plugins'>,
+  about: Pick<Validated, 'spec' | 'pod' | 'plugins'>,
 ): void {
+  const missing = missingPlugins(settings, about);
+  if (missing.length === 0) return;
+  const { name } = about.spec.key;
+  fail('denied', `nri: create container ${name}: required plugin ${missing.join(', ')} not found`, {
+    subject: name,
+  });
+}
+
+/** Names of the plugins without which this container may not be created, and that are not among `plugins`. */
+export function missingPlugins(
+  settings: ValidatorSettings,
+  { spec, pod, plugins }: Pick<Validated, 'spec' | 'pod' | 'plugins'>,
+): readonly string[] {
+  if (!settings.enable) return [];
   const annotation = (key: string): string | undefined => effective(pod.spec.annotations, key, spec.key.name);
   const tolerated = settings.tolerate_missing_plugins_annotation;
-  if (tolerated !== '' && isTrue(annotation(tolerated))) return;
+  if (tolerated !== '' && isTrue(annotation(tolerated))) return [];
   const required = [...settings.required_plugins, ...namesIn(annotation(REQUIRED_PLUGINS))];
-  const missing = required.filter((name) => !plugins.includes(name));
-  if (missing.length === 0) return;
-  fail('denied', `nri: create container ${spec.key.name}: required plugin ${missing.join(', ')} not found`, {
-    subject: spec.key.name,
-  });
+  return required.filter((name) => !plugins.includes(name));
 }
 
 /** A container's own annotation, or else its pod's. */

@@ -61,9 +61,24 @@ describe('without a plugin', () => {
     await driver.notifyPod('RunPodSandbox', SANDBOX_ID, fx());
   });
 
-  test('a missing required plugin stops containers from being created', async () => {
-    const { adjust } = await stage({ enable: true, required_plugins: ['guard'] });
+  test('a missing required plugin stops containers from being created, once it is not expected back', async () => {
+    const { adjust, clock, notes } = await stage({ enable: true, required_plugins: ['guard'] });
+    const adjusted = adjust();
+    await expect.poll(() => notes).toContain('nri: required plugin guard');
+    await clock.advance(nriLimits.returnMs);
+    await expect(adjusted).rejects.toThrow(/required plugin guard not found/);
+    // at once
     await expect(adjust()).rejects.toThrow(/required plugin guard not found/);
+  });
+
+  test('after a restart or a take-over a container waits for the required plugin, and goes on with it', async () => {
+    const { adjust, joins, notes, clock } = await stage({ enable: true, required_plugins: ['guard'] });
+    const adjusted = adjust();
+    await expect.poll(() => notes).toContain('nri: required plugin guard');
+    await joins('10', 'other');
+    await joins('20', 'guard');
+    expect((await adjusted).limits).toBeUndefined();
+    expect(clock.timers.size).toBe(0);
   });
 });
 
