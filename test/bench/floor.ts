@@ -263,11 +263,7 @@ export class Floor {
 }
 
 /** Runs the work; its ms become a part. */
-export async function timed<T>(
-  parts: Record<string, number>,
-  name: string,
-  work: () => Promise<T>,
-): Promise<T> {
+async function timed<T>(parts: Record<string, number>, name: string, work: () => Promise<T>): Promise<T> {
   const startedAt = performance.now();
   const result = await work();
   parts[name] = performance.now() - startedAt;

@@ -1,7 +1,7 @@
 // Calls by a client in Go, as the kubelet is one: the time of each is the one that the kubelet would see. A client in
 // Node takes 1 to 2 ms more for a call, and would do so beside the floor, which makes no calls.
 import { spawn } from 'node:child_process';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import {
   create,
@@ -52,9 +52,12 @@ async function startCaller(socket: string): Promise<GoCaller> {
   const waiting = new Map<number, PromiseWithResolvers<Answered>>();
   let last = 0;
   // this process may end while no call is in progress, and the program ends with its input
-  const streams = [program.stdin, program.stdout] as unknown as readonly Socket[];
+  const streams = [program.stdin, program.stdout].filter((stream) => stream instanceof Socket);
   const hold = (isHeld: boolean): void => {
-    for (const held of [program, ...streams]) isHeld ? held.ref() : held.unref();
+    for (const held of [program, ...streams]) {
+      if (isHeld) held.ref();
+      else held.unref();
+    }
   };
   hold(false);
   createInterface({ input: program.stdout }).on('line', (line) => {
