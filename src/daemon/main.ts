@@ -14,7 +14,7 @@ import { realRandom } from '../host/clock/random.ts';
 import { preferSmallHeap, trimMemory } from '../host/tuning/memory.ts';
 import { notify } from '../host/io/sd-notify.ts';
 import { allWritten, exitNow } from '../host/process/exit.ts';
-import { preferMainThread } from '../host/tuning/main-thread-priority.ts';
+import { preferAwaitedThreads, preferMainThread } from '../host/tuning/main-thread-priority.ts';
 import { unblockSignal } from '../host/process/unblock-signal.ts';
 import { pause } from '../host/clock/wait.ts';
 import { cliLimits } from './bounds.ts';
@@ -135,6 +135,7 @@ async function serve(line: CommandLine): Promise<void> {
       import('./dumps/last-errors.ts'),
     ]);
   const { config, problems, files } = await configOf(line, DEFAULT_CONFIG);
+  preferAwaitedThreads();
   const hasFile = existsSync(DEFAULT_CONFIG);
   const { log, errors, setForm } = daemonLog(config, new LastErrors());
   // without a listener SIGHUP ends the process; a reload that is asked for during the start is done after it

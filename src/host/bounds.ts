@@ -357,7 +357,7 @@ export const memoryLimits = {
 
 /** Priorities of threads (src/host/tuning/lowest-priority.ts and main-thread-priority.ts). */
 export const priorityLimits = {
-  /** Nice value of the main thread: a weight of 9548 beside the 1024 of other threads. */
+  /** Nice value of the main thread, and of those it waits for: a weight of 9548 beside the 1024 of other threads. */
   mainNice: -10,
   /** Nice value, sched(7): the kernel's last, a weight of 15 beside the 1024 of other threads. */
   lowestNice: 19,

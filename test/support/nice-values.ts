@@ -12,12 +12,16 @@ export const niceIn = (stat: string): number =>
 
 export const niceOf = (pid: number): number => niceIn(readFileSync(`/proc/${pid}/stat`, 'latin1'));
 
-/** Of each thread of a process but its main one, without those that end meanwhile. */
-export function niceOfOtherThreads(pid: number): readonly number[] {
+/** Of each thread of a process but its main one, where its name is wanted, without those that end meanwhile. */
+export function niceOfOtherThreads(
+  pid: number,
+  isWanted: (name: string) => boolean = () => true,
+): readonly number[] {
   const others = readdirSync(`/proc/${pid}/task`).filter((tid) => tid !== String(pid));
   return others.flatMap((tid) => {
     try {
-      return niceIn(readFileSync(`/proc/${pid}/task/${tid}/stat`, 'latin1'));
+      const stat = readFileSync(`/proc/${pid}/task/${tid}/stat`, 'latin1');
+      return isWanted(stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))) ? [niceIn(stat)] : [];
     } catch {
       return [];
     }

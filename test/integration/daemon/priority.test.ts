@@ -9,6 +9,8 @@ import { niceIn, niceOf, niceOfOtherThreads } from '../../support/nice-values.ts
 import { unless } from '../../support/skips/unless.ts';
 import { makePod, processesIn, removePod } from './pod.ts';
 
+const AWAITED = /^(?:V8Worker|libuv-worker)$/u;
+
 /** Why the daemon's main thread can't go first here, or not from 0. */
 function hindrance(): string {
   if (getPriority() !== 0) return 'needs to run without a nice value';
@@ -21,10 +23,11 @@ function hindrance(): string {
   }
 }
 
-/** Nice values of the daemon's main thread, and of all others, each value once. */
-const valuesOf = (pid: number): { readonly main: number; readonly others: readonly number[] } => ({
+/** Nice values of the daemon's main thread, of those it waits for, and of all others, each value once. */
+const valuesOf = (pid: number) => ({
   main: niceOf(pid),
-  others: [...new Set(niceOfOtherThreads(pid))],
+  awaited: [...new Set(niceOfOtherThreads(pid, (name) => AWAITED.test(name)))],
+  others: [...new Set(niceOfOtherThreads(pid, (name) => !AWAITED.test(name)))],
 });
 
 /** Runs a pod, and gives the values of its processes, monitor and init, and of an exec. */
@@ -43,7 +46,11 @@ async function valuesInPod(world: World): Promise<readonly number[]> {
 
 describePods('priority of the daemon', () => {
   unless(it, hindrance()).each([
-    ['its main thread goes first, and pods have the usual priority', 0, priorityLimits.mainNice],
+    [
+      'its main thread and those it waits for go first, and pods have the usual priority',
+      0,
+      priorityLimits.mainNice,
+    ],
     ['one that was started with a nice value keeps it for all', 3, 3],
   ])('%s', async (_what, given, main) => {
     const world = await makeWorld({
@@ -52,7 +59,11 @@ describePods('priority of the daemon', () => {
       before: () => ['/usr/bin/env', 'nice', '-n', String(given)],
     });
     onTestFinished(() => world.close());
-    expect(valuesOf(world.instance.pid())).toEqual({ main, others: [given] });
+    expect(valuesOf(world.instance.pid())).toEqual({
+      main,
+      awaited: [main],
+      others: [given],
+    });
     expect(await valuesInPod(world)).toEqual([given]);
     // the workers of a pull have come since
     const { others } = valuesOf(world.instance.pid());
