@@ -1,6 +1,7 @@
 // A process of its own that lists all the time: over one connection, and over a new one each time. Prints what it
 // found as JSON once its input ends. Its own process with priority, so that the load does not hold it up: how long a
 // list takes is a question about the daemon.
+import { readdirSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { criClient, type CriClient } from '../../../scripts/support/cri-client.ts';
@@ -14,8 +15,8 @@ const ANEW_MS = 15;
 const socket = process.argv[2] ?? '';
 const mayFail = process.argv[3] === 'killed';
 try {
-  // as the daemon's main thread
-  setPriority(priorityLimits.mainNice);
+  // as the daemon's main thread and those it waits for
+  for (const tid of readdirSync('/proc/self/task')) setPriority(Number(tid), priorityLimits.mainNice);
 } catch {
   // then it waits with the load: `stallMs` shows that
 }
