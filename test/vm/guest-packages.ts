@@ -1,4 +1,4 @@
-// The packages that a guest installs. They are built on the machine: a guest has neither the time nor nfpm.
+// The packages that a guest installs. They are built on the machine: a guest does not have the time.
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheDirectory, checkout } from '../support/tools/cache.ts';
