@@ -1,10 +1,12 @@
 /**
- * Lets the main thread, and those it waits for, go before the daemon's other threads and the programs that it starts. It answers all
- * calls, uses little, and waits behind a burst of runtimes otherwise: under the load of `npm run handover` on two
- * processors, four runs with it and two without, the longest list over an open connection took 281 to 327 ms instead
- * of 389 to 590, and nodes were frozen for 277 to 472 ms instead of 472 to 612 (p50). Lists over new connections gained
- * nothing that is clear: 375 to 817 ms, 697 and 801 without. A nice value counts only within a control group or a
- * session, so pods lose nothing where the daemon is a service of systemd.
+ * Lets the main thread, and those it waits for, go before the daemon's other threads and the programs that it
+ * starts. It answers all calls, uses little, and waits behind a burst of runtimes otherwise: under the load of `npm
+ * run handover` on two processors, four runs with it and two without, the longest list over an open connection took
+ * 281 to 327 ms instead of 389 to 590, and nodes were frozen for 277 to 472 ms instead of 472 to 612 (p50). Lists
+ * over new connections gained nothing that is clear: 375 to 817 ms, 697 and 801 without. With the threads that it
+ * waits for the longest list in a take-over took 236 to 306 ms over either, and 345 to 414 without them. A nice
+ * value counts only within a control group or a session, so pods lose nothing where the daemon is a service of
+ * systemd.
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
@@ -39,8 +41,8 @@ export function preferMainThread(): void {
 let isPreferred = false;
 
 /**
- * The same for the threads that the main thread waits for; does nothing where the main thread was left as it is. Call it
- * when libuv has started its pool, all of it with the first asynchronous call of a file.
+ * The same for the threads that the main thread waits for; does nothing where the main thread was left as it is. To be
+ * called when libuv has started its pool, all of it with the first asynchronous call of a file.
  */
 export function preferAwaitedThreads(): void {
   if (!isPreferred) return;
