@@ -187,15 +187,15 @@ export class NriDriver implements NriPort {
   }
 
   /** CreateContainer: plugins adjust the spec before it is written. Rejects on a refusal or a conflict. */
-  adjust(
+  async adjust(
     input: BundleInput,
     document: OciSpec,
     limitsOf: (limits: Resources) => OciLimits,
     fx: EffectContext,
   ): Promise<Adjusted> {
     const { validator, clock } = this.#options;
-    if (!this.isActive() && !validator.enable)
-      return Promise.resolve({ document, limits: undefined, cdiDevices: [] });
+    if (!this.isActive() && !validator.enable) return { document, limits: undefined, cdiDevices: [] };
+    await this.#whenBack(input.sandboxId, input.spec, fx);
     return withPluginsBound(clock, `create container ${input.id}`, fx, (bound) =>
       this.#adjust(input, document, limitsOf, bound),
     );
@@ -208,7 +208,6 @@ export class NriDriver implements NriPort {
     fx: EffectContext,
   ): Promise<Adjusted> {
     const { validator } = this.#options;
-    await this.#whenBack(sandboxId, spec, fx);
     const creation = new Creation({ id, document, limits: spec.resources, limitsOf });
     await this.#inTurn(fx, async () => {
       const container = this.#node?.container(id);

@@ -95,8 +95,11 @@ export class Members {
    */
   async start(): Promise<void> {
     const { socket, listen } = this.#options;
-    this.#expectBack();
-    if (this.#launched === undefined) this.#launched = this.#starting = this.#launchAll();
+    if (this.#launched === undefined) {
+      // again once it listens; a later attempt to listen renews nothing
+      if (socket !== '') this.#expectBack();
+      this.#launched = this.#starting = this.#launchAll();
+    }
     await this.#launched;
     this.#starting = undefined;
     if (socket === '' || this.#isClosed || this.#socket !== undefined) return;
@@ -107,9 +110,7 @@ export class Members {
   }
 
   #expectBack(): void {
-    const { socket, clock } = this.#options;
-    if (socket !== '' && this.#socket === undefined)
-      this.#returnUntilMs = clock.monoMs() + nriLimits.returnMs;
+    this.#returnUntilMs = this.#options.clock.monoMs() + nriLimits.returnMs;
   }
 
   /**

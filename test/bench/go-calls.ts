@@ -67,6 +67,7 @@ async function startCaller(socket: string): Promise<GoCaller> {
     if (waiting.size === 0) hold(false);
   });
   program.once('exit', (code) => {
+    callers.delete(socket);
     for (const call of waiting.values()) call.reject(new Error(`cri-timer calls: ended with ${code}`));
   });
   return {

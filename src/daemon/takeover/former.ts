@@ -173,6 +173,11 @@ export class Handing {
       const holder = await this.#holder();
       if (holder !== undefined) return this.#leaveTo(holder);
     }
+    if (this.#successors >= takeOverLimits.successors) {
+      // each of those before has ended young: without a pause they would follow each other for a day
+      const holder = await this.#untilTaken(takeOverLimits.successorAgainMs);
+      if (holder !== undefined) return this.#leaveTo(holder);
+    }
     const isRestarted = this.#node.isRestarted();
     if (isRestarted) {
       const holder = await this.#untilTaken(takeOverLimits.restartMs);
@@ -277,6 +282,7 @@ export class Handing {
   /** After the probation: the sockets are the new daemon's alone. Nothing while a successor is to be started. */
   settle(): void {
     if (this.isProbation || this.#state !== 'passed') return;
+    this.#successors = 0;
     for (const fd of this.#parcel?.fds ?? []) closeFd(fd);
     this.#parcel = undefined;
   }

@@ -52,6 +52,8 @@ export class FlightWriter {
   #fileBytes = 0;
   #number = 0;
   #timer: ReturnType<ClockPort['setTimeout']> | undefined;
+  /** Set from an error of the disk until the next attempt. */
+  #resumeTimer: ReturnType<ClockPort['setTimeout']> | undefined;
   #working: Promise<void> = Promise.resolve();
   /** Entries that were drained and are not yet written. */
   #unwritten: readonly FlightEntry[] = [];
@@ -74,14 +76,13 @@ export class FlightWriter {
     await Promise.race([this.#working, late.promise]);
     clock.clearTimeout(timer);
     this.#isStopped = true;
-    // of a disk that has just failed
-    if (this.#timer !== undefined) clock.clearTimeout(this.#timer);
+    for (const left of [this.#timer, this.#resumeTimer]) if (left !== undefined) clock.clearTimeout(left);
     await Promise.race([this.#file?.close().catch(() => undefined), late.promise]);
   }
 
   /** As `close`, but goes on. After an error of the disk nothing waits before `writeAgainMs`. */
   async #writeNow(): Promise<void> {
-    if (this.#isPaused || this.#isStopped) return;
+    if (this.#resumeTimer !== undefined || this.#isStopped) return;
     const { clock } = this.#options;
     this.#flush();
     const late = Promise.withResolvers<void>();
@@ -99,11 +100,14 @@ export class FlightWriter {
   #flush(): void {
     if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
+    // nothing is written before: what waits was counted as dropped
+    if (this.#resumeTimer !== undefined) return;
     this.#working = this.#working.then(() => this.#write()).catch((thrown: unknown) => this.#pause(thrown));
   }
 
   async #write(): Promise<void> {
-    if (this.#isStopped) return;
+    // it waited behind a batch that failed
+    if (this.#isStopped || this.#resumeTimer !== undefined) return;
     const { flight, clock } = this.#options;
     const entries = flight.drain();
     this.#unwritten = entries;
@@ -168,8 +172,9 @@ export class FlightWriter {
     this.#file = undefined;
     // the directory itself may have been lost
     this.#store = undefined;
-    this.#timer = clock.setTimeout(() => {
-      this.#timer = undefined;
+    if (this.#resumeTimer !== undefined) clock.clearTimeout(this.#resumeTimer);
+    this.#resumeTimer = clock.setTimeout(() => {
+      this.#resumeTimer = undefined;
       flight.resumeWriting();
     }, limits.writeAgainMs);
   }

@@ -15,6 +15,9 @@ import (
 // Of one line of standard input.
 const maxLineBytes = 1024 * 1024
 
+// Of one call: a daemon that is gone would be waited for.
+const callAtMost = 5 * time.Minute
+
 // What a line of standard input asks for. The messages are encoded already: who measures knows the contract.
 type asked struct {
 	Id int64 `json:"id"`
@@ -63,8 +66,10 @@ func makeCalls(socket string) error {
 		go func() {
 			defer inProgress.Done()
 			result := answered{Id: call.Id}
+			ctx, cancel := context.WithTimeout(context.Background(), callAtMost)
+			defer cancel()
 			startedAt := time.Now()
-			err := connection.Invoke(context.Background(), call.Method, &call.Request, &result.Answer,
+			err := connection.Invoke(ctx, call.Method, &call.Request, &result.Answer,
 				grpc.ForceCodec(rawCodec{}), grpc.WaitForReady(true))
 			result.Nanoseconds = time.Since(startedAt).Nanoseconds()
 			if err != nil {

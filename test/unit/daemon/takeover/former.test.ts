@@ -236,6 +236,33 @@ test('F92 successors that fail are started again at once, then now and then, unt
   expect([former.handing.state, count(former, 'failed')]).toEqual(['passed', successors + 1]);
 });
 
+test('F92 successors that take the lock and end young follow each other with pauses', async () => {
+  const former = new Former();
+  former.listenAgain = () => Promise.reject(new FaultError(fault('conflict', 'another one listens')));
+  former.successor = () => (former.locker = 700 + count(former, 'successor'));
+  await former.takeOver();
+  const endsYoung = async (): Promise<void> => {
+    const before = former.did.filter((one) => one.startsWith('served by')).length;
+    former.locker = undefined;
+    const rescued = former.handing.rescue();
+    await former.passUntil(
+      () => former.did.filter((one) => one.startsWith('served by')).length > before,
+      relayPollMs,
+    );
+    await rescued;
+  };
+  for (let at = 0; at < successors; at += 1) await endsYoung();
+  const beganMs = former.clock.monoMs();
+  await endsYoung();
+  expect(former.clock.monoMs() - beganMs).toBeGreaterThan(successorAgainMs);
+  // one that lives through its probation ends the count
+  await former.clock.advance(probationMs);
+  former.handing.settle();
+  const againMs = former.clock.monoMs();
+  await endsYoung();
+  expect(former.clock.monoMs() - againMs).toBeLessThan(successorAgainMs);
+});
+
 test('F92 a successor that hangs is killed, and another one started', async () => {
   const former = new Former();
   await former.takeOver();

@@ -116,6 +116,27 @@ describe('segments', () => {
     await flight.write();
   });
 
+  test('F21: go on after a minute also where an entry came while the disk failed', async () => {
+    const { clock, flight, store, note, flush } = writing();
+    await flush();
+    store.failure = Object.assign(new Error('I/O error'), { code: 'EIO' });
+    note();
+    // the batch that fails, and an entry that arms the next one meanwhile
+    clock.pass(limits.flushMs);
+    note();
+    await turns();
+    store.failure = undefined;
+    await flight.write();
+    await flush();
+    const calls = (): number =>
+      readEntries([...store.files.values()]).entries.filter(({ kind }) => kind === 'call').length;
+    expect(calls()).toBe(0);
+    clock.pass(limits.writeAgainMs);
+    note();
+    await flush();
+    expect(calls()).toBe(1);
+  });
+
   test('of earlier boots are deleted, the oldest first, beyond the bound of bytes', async () => {
     const store = new MemoryStore();
     const old = (at: number): string => `flight-${String(at).padStart(15, '0')}-1-1.ndjson`;
