@@ -124,6 +124,7 @@ async function serve(line: CommandLine): Promise<void> {
   // Node blocks it in all threads, for its inspector; without that (--disable-sigusr1) nobody would ever take it
   unblockSignal(constants.signals.SIGUSR1);
   preferMainThread();
+  preferAwaitedThreads();
   // while the other code is loaded, which takes as long; the start needs this thread first, to read the mounts
   await startKernelThread();
   const [{ startDaemon }, { socketsOfSystemd }, { configAgain, configOf }, { Dumps }, { LastErrors }] =
@@ -135,7 +136,6 @@ async function serve(line: CommandLine): Promise<void> {
       import('./dumps/last-errors.ts'),
     ]);
   const { config, problems, files } = await configOf(line, DEFAULT_CONFIG);
-  preferAwaitedThreads();
   const hasFile = existsSync(DEFAULT_CONFIG);
   const { log, errors, setForm } = daemonLog(config, new LastErrors());
   // without a listener SIGHUP ends the process; a reload that is asked for during the start is done after it

@@ -4,7 +4,7 @@
  * run handover` on two processors, four runs with it and two without, the longest list over an open connection took
  * 281 to 327 ms instead of 389 to 590, and nodes were frozen for 277 to 472 ms instead of 472 to 612 (p50). Lists
  * over new connections gained nothing that is clear: 375 to 817 ms, 697 and 801 without. With the threads that it
- * waits for the longest list in a take-over took 236 to 306 ms over either, and 345 to 414 without them. A nice
+ * waits for the longest list in a take-over took 226 to 306 ms over either, and 345 to 414 without them. A nice
  * value counts only within a control group or a session, so pods lose nothing where the daemon is a service of
  * systemd.
  */
@@ -18,11 +18,13 @@ import { callSync, libc } from '../ffi/ffi.ts';
 const NO_PARAMETERS = new Uint8Array(4);
 
 /**
- * Names of the threads for which the main thread waits (proc(5), comm): V8's, in collections, and each thread of these
- * pools whenever work is given to it, since pthread_cond_signal of glibc before 2.41 waits until threads that were
- * signalled before have run (`__condvar_quiesce_and_switch_g1`). Behind a burst of runtimes that took up to 250 ms.
+ * Names of the threads for which the main thread waits (proc(5), comm): V8's, in collections, and whenever they are
+ * given work, since pthread_cond_signal of glibc before 2.41 waits until threads that were signalled before have run
+ * (`__condvar_quiesce_and_switch_g1`). Behind a burst of runtimes that took up to 250 ms. The same holds for libuv's
+ * pool, but pulls are decompressed there: with it a pod that starts beside ten pulls took 1.88 times as long as
+ * alone, and 1.57 without (`npm run bench -- images --only beside`).
  */
-const AWAITED: ReadonlySet<string> = new Set(['V8Worker', 'libuv-worker']);
+const AWAITED: ReadonlySet<string> = new Set(['V8Worker']);
 
 /**
  * For the calling thread, the main one: on Linux setpriority(2) is about threads, and 0 is the caller. Threads and
@@ -41,8 +43,8 @@ export function preferMainThread(): void {
 let isPreferred = false;
 
 /**
- * The same for the threads that the main thread waits for; does nothing where the main thread was left as it is. To be
- * called when libuv has started its pool, all of it with the first asynchronous call of a file.
+ * The same for the threads that the main thread waits for, all of which Node has at its start; does nothing where the
+ * main thread was left as it is.
  */
 export function preferAwaitedThreads(): void {
   if (!isPreferred) return;

@@ -9,7 +9,7 @@ import { niceIn, niceOf, niceOfOtherThreads } from '../../support/nice-values.ts
 import { unless } from '../../support/skips/unless.ts';
 import { makePod, processesIn, removePod } from './pod.ts';
 
-const AWAITED = /^(?:V8Worker|libuv-worker)$/u;
+const AWAITED = /^V8Worker$/u;
 
 /** Why the daemon's main thread can't go first here, or not from 0. */
 function hindrance(): string {
