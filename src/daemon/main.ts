@@ -14,7 +14,7 @@ import { realRandom } from '../host/clock/random.ts';
 import { preferSmallHeap, trimMemory } from '../host/tuning/memory.ts';
 import { notify } from '../host/io/sd-notify.ts';
 import { allWritten, exitNow } from '../host/process/exit.ts';
-import { preferAwaitedThreads, preferMainThread } from '../host/tuning/main-thread-priority.ts';
+import { preferMainThread } from '../host/tuning/main-thread-priority.ts';
 import { unblockSignal } from '../host/process/unblock-signal.ts';
 import { pause } from '../host/clock/wait.ts';
 import { cliLimits } from './bounds.ts';
@@ -124,7 +124,6 @@ async function serve(line: CommandLine): Promise<void> {
   // Node blocks it in all threads, for its inspector; without that (--disable-sigusr1) nobody would ever take it
   unblockSignal(constants.signals.SIGUSR1);
   preferMainThread();
-  preferAwaitedThreads();
   // while the other code is loaded, which takes as long; the start needs this thread first, to read the mounts
   await startKernelThread();
   const [{ startDaemon }, { socketsOfSystemd }, { configAgain, configOf }, { Dumps }, { LastErrors }] =

@@ -18,13 +18,13 @@ import { callSync, libc } from '../ffi/ffi.ts';
 const NO_PARAMETERS = new Uint8Array(4);
 
 /**
- * Names of the threads for which the main thread waits (proc(5), comm): V8's, in collections, and whenever they are
+ * Name of the threads for which the main thread waits (proc(5), comm): V8's, in collections, and whenever they are
  * given work, since pthread_cond_signal of glibc before 2.41 waits until threads that were signalled before have run
  * (`__condvar_quiesce_and_switch_g1`). Behind a burst of runtimes that took up to 250 ms. The same holds for libuv's
  * pool, but pulls are decompressed there: with it a pod that starts beside ten pulls took 1.88 times as long as
  * alone, and 1.57 without (`npm run bench -- images --only beside`).
  */
-const AWAITED: ReadonlySet<string> = new Set(['V8Worker']);
+const AWAITED = 'V8Worker';
 
 /**
  * For the calling thread, the main one: on Linux setpriority(2) is about threads, and 0 is the caller. Threads and
@@ -34,23 +34,17 @@ const AWAITED: ReadonlySet<string> = new Set(['V8Worker']);
 export function preferMainThread(): void {
   try {
     if (getPriority() !== 0) return;
-    isPreferred = prefer(0);
+    if (prefer(0)) preferAwaitedThreads();
   } catch {
     // without CAP_SYS_NICE, as in a container of the administrator's
   }
 }
 
-let isPreferred = false;
-
-/**
- * The same for the threads that the main thread waits for, all of which Node has at its start; does nothing where the
- * main thread was left as it is.
- */
-export function preferAwaitedThreads(): void {
-  if (!isPreferred) return;
+/** All of them are there from Node's start on. */
+function preferAwaitedThreads(): void {
   for (const tid of readdirSync('/proc/self/task')) {
     try {
-      if (AWAITED.has(readFileSync(`/proc/self/task/${tid}/comm`, 'latin1').trimEnd())) prefer(Number(tid));
+      if (readFileSync(`/proc/self/task/${tid}/comm`, 'latin1').trimEnd() === AWAITED) prefer(Number(tid));
     } catch {
       // it has ended
     }

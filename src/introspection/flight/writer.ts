@@ -70,25 +70,27 @@ export class FlightWriter {
   /** Writes what waits, for at most `flushMs`. */
   async close(): Promise<void> {
     const { clock } = this.#options;
-    this.#flush();
-    const late = Promise.withResolvers<void>();
-    const timer = clock.setTimeout(() => late.resolve(), limits.flushMs);
-    await Promise.race([this.#working, late.promise]);
-    clock.clearTimeout(timer);
+    const isInTime = await this.#flushed();
     this.#isStopped = true;
     for (const left of [this.#timer, this.#resumeTimer]) if (left !== undefined) clock.clearTimeout(left);
-    await Promise.race([this.#file?.close().catch(() => undefined), late.promise]);
+    const closing = this.#file?.close().catch(() => undefined);
+    if (isInTime) await closing;
   }
 
   /** As `close`, but goes on. After an error of the disk nothing waits before `writeAgainMs`. */
   async #writeNow(): Promise<void> {
-    if (this.#resumeTimer !== undefined || this.#isStopped) return;
+    if (this.#resumeTimer === undefined && !this.#isStopped) await this.#flushed();
+  }
+
+  /** Writes what waits; false when the disk has not taken it after `flushMs`. */
+  async #flushed(): Promise<boolean> {
     const { clock } = this.#options;
     this.#flush();
-    const late = Promise.withResolvers<void>();
-    const timer = clock.setTimeout(() => late.resolve(), limits.flushMs);
-    await Promise.race([this.#working, late.promise]);
+    const late = Promise.withResolvers<false>();
+    const timer = clock.setTimeout(() => late.resolve(false), limits.flushMs);
+    const isInTime = await Promise.race([this.#working.then(() => true), late.promise]);
     clock.clearTimeout(timer);
+    return isInTime;
   }
 
   #arm(): void {

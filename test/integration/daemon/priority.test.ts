@@ -9,7 +9,7 @@ import { niceIn, niceOf, niceOfOtherThreads } from '../../support/nice-values.ts
 import { unless } from '../../support/skips/unless.ts';
 import { makePod, processesIn, removePod } from './pod.ts';
 
-const AWAITED = /^V8Worker$/u;
+const isAwaited = (name: string): boolean => name === 'V8Worker';
 
 /** Why the daemon's main thread can't go first here, or not from 0. */
 function hindrance(): string {
@@ -26,8 +26,8 @@ function hindrance(): string {
 /** Nice values of the daemon's main thread, of those it waits for, and of all others, each value once. */
 const valuesOf = (pid: number) => ({
   main: niceOf(pid),
-  awaited: [...new Set(niceOfOtherThreads(pid, (name) => AWAITED.test(name)))],
-  others: [...new Set(niceOfOtherThreads(pid, (name) => !AWAITED.test(name)))],
+  awaited: [...new Set(niceOfOtherThreads(pid, isAwaited))],
+  others: [...new Set(niceOfOtherThreads(pid, (name) => !isAwaited(name)))],
 });
 
 /** Runs a pod, and gives the values of its processes, monitor and init, and of an exec. */
