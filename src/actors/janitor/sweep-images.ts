@@ -73,7 +73,7 @@ async function deleteLayers(sweeping: Sweeping, fx: EffectContext): Promise<void
     // listed before the scan: an image that is pulled during it has layers that the scan did not see
     const images = sweeping.layers.images();
     const facts = await sweeping.ports.storage.observe(fx);
-    // a sweep that was given up may get its answer when another daemon has the node (seed 17237)
+    // a sweep that was given up may get its answer when another daemon has the node
     fx.signal.throwIfAborted();
     if (facts.imagesUnknown === true)
       fail('timedOut', 'scan for unused layers: the image disk does not respond');
