@@ -52,30 +52,22 @@ func main() {
 	}
 }
 
+// What is called again and again, by the word that asks for it.
+var repeated = map[string]func(cri.RuntimeServiceClient) (int, error){
+	"list":      listContainers,
+	"sandboxes": listSandboxes,
+	"status":    ofFirst(containerStatus),
+	"one":       ofFirst(listOne),
+}
+
 func run(args []string) error {
 	switch {
-	case len(args) == 3 && args[0] == "list":
+	case len(args) == 3 && repeated[args[0]] != nil:
 		calls, err := strconv.Atoi(args[2])
 		if err != nil {
 			return err
 		}
-		return timeCalls(args[1], calls, 0, listContainers)
-	case len(args) == 3 && args[0] == "sandboxes":
-		calls, err := strconv.Atoi(args[2])
-		if err != nil {
-			return err
-		}
-		return timeCalls(args[1], calls, 0, listSandboxes)
-	case len(args) == 3 && (args[0] == "status" || args[0] == "one"):
-		calls, err := strconv.Atoi(args[2])
-		if err != nil {
-			return err
-		}
-		read := containerStatus
-		if args[0] == "one" {
-			read = listOne
-		}
-		return timeCalls(args[1], calls, 0, ofFirst(read))
+		return timeCalls(args[1], calls, 0, repeated[args[0]])
 	case len(args) == 4 && args[0] == "stats":
 		calls, err := strconv.Atoi(args[2])
 		if err != nil {
