@@ -237,6 +237,8 @@ describeAsRoot('helpers of an earlier daemon', () => {
     await helper.exited;
     const pid = Number(readFileSync(file, 'utf8'));
     onTestFinished(() => void process.kill(pid, 'SIGKILL'));
+    // the shell's fork and setsid have the environment too, and lose it at their execve
+    while (readFileSync(`/proc/${pid}/cmdline`, 'latin1') !== 'sleep\x003602\0') await pause(clock, 1);
     await settled(pid);
     expect(environmentOf(pid)).toContain(`${HELPER_VARIABLE}=${order.key}.`);
     await endHelpers(order, { clock, log: silentLog });
