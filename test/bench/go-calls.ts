@@ -1,6 +1,7 @@
 // Calls by a client in Go, as the kubelet is one: the time of each is the one that the kubelet would see. A client in
 // Node takes 1 to 2 ms more for a call, and would do so beside the floor, which makes no calls.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import {
@@ -24,6 +25,7 @@ export interface GoCaller {
     method: M,
     request: MessageInitShape<M['input']>,
   ) => Promise<TimedAnswer<MessageShape<M['output']>>>;
+  readonly end: () => Promise<void>;
 }
 
 /** A line of cri-timer's output. */
@@ -45,6 +47,11 @@ export function goCaller(socket: string): Promise<GoCaller> {
   const known = callers.get(socket) ?? startCaller(socket);
   callers.set(socket, known);
   return known;
+}
+
+/** Ends the one of this socket, if there is one, once its calls have ended: for who looks for what is left. */
+export async function endGoCaller(socket: string): Promise<void> {
+  await (await callers.get(socket))?.end();
 }
 
 async function startCaller(socket: string): Promise<GoCaller> {
@@ -71,6 +78,13 @@ async function startCaller(socket: string): Promise<GoCaller> {
     for (const call of waiting.values()) call.reject(new Error(`cri-timer calls: ended with ${code}`));
   });
   return {
+    end: async () => {
+      if (program.exitCode !== null || program.signalCode !== null) return;
+      const exited = once(program, 'exit');
+      hold(true);
+      program.stdin.end();
+      await exited;
+    },
     call: async (method, request) => {
       const id = (last += 1);
       const call = Promise.withResolvers<Answered>();

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { commitAndDate } from '../../../scripts/support/figures.ts';
 import { type DaemonPod, startPod } from '../../bench/daemon-pods.ts';
+import { endGoCaller } from '../../bench/go-calls.ts';
 import { randomStream } from '../../sim/random.ts';
 import { runc14 } from '../../support/tools/go-tools.ts';
 import { troupeCheck } from '../churn/churn.ts';
@@ -95,6 +96,7 @@ async function endOf({ world, meter, tally, standing }: Load, before: Sample, af
   const check = await troupeCheck(world);
   for (let at = 0; at < standing.length; at += START_AT_ONCE)
     await Promise.all(standing.slice(at, at + START_AT_ONCE).map((pod) => pod.stop()));
+  await endGoCaller(world.socket);
   const leftovers = await world.leftovers();
   const { kills, disturbed, findings, foundInAll } = meter;
   const done = Object.fromEntries(meter.done);
