@@ -8,6 +8,9 @@ import { EXHAUSTIVE } from '../../test/support/exhaustive.ts';
 import { checkout } from './checkout.ts';
 import { type Ended, type Output, runShown } from './shown-program.ts';
 
+/** Characters of a failed test's message that the last lines of the output repeat. */
+const MESSAGE_CHARACTERS = 400;
+
 /** What one step came to. A step without tests (types, lint) counts as one. */
 export interface StepResult {
   readonly name: string;
@@ -15,7 +18,7 @@ export interface StepResult {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
-  /** One entry per failed test, `file > test`, or what else went wrong. */
+  /** One entry per failed test, `file > test: message`, or what else went wrong. */
   readonly failures: readonly string[];
   readonly skips: readonly string[];
   /** The reason of each skipped test that gives one. */
@@ -29,19 +32,23 @@ export interface Step {
   readonly run: (output: Output) => Promise<Omit<StepResult, 'name' | 'seconds'>>;
 }
 
+interface JsonTest {
+  readonly fullName: string;
+  readonly status: string;
+  /** Of a failed test, each with its stack. */
+  readonly failureMessages?: readonly string[];
+  readonly tags?: readonly string[];
+  /** `skipped`: the reason (test/support/skips). */
+  readonly meta?: { readonly skipped?: string };
+}
+
 interface JsonReport {
   readonly success: boolean;
   readonly testResults: readonly {
     readonly name: string;
     readonly status: string;
     readonly message: string;
-    readonly assertionResults: readonly {
-      readonly fullName: string;
-      readonly status: string;
-      readonly tags?: readonly string[];
-      /** `skipped`: the reason (test/support/skips). */
-      readonly meta?: { readonly skipped?: string };
-    }[];
+    readonly assertionResults: readonly JsonTest[];
   }[];
 }
 
@@ -128,8 +135,8 @@ export function countTests(
       const isLeft = leftTag !== undefined && test.tags?.includes(leftTag) === true;
       const list = test.status === 'failed' ? failures : isLeft ? left : skips;
       const reason = test.meta?.skipped;
-      const why = list === skips && reason !== undefined ? `: ${skipText(reason)}` : '';
-      list.push(`${file.name.replace(`${checkout}/`, '')} > ${test.fullName}${why}`);
+      const why = list === skips && reason !== undefined ? skipText(reason) : messageOf(test);
+      list.push(`${file.name.replace(`${checkout}/`, '')} > ${test.fullName}${why === '' ? '' : `: ${why}`}`);
       if (list === skips && reason !== undefined) reasons.push(reason);
     }
     const isUnexplained = file.status === 'failed' && failures.length === failuresBefore;
@@ -144,6 +151,11 @@ export function countTests(
   if (passed + failures.length + skips.length === 0) failures.push(`${name}: not a single test was found`);
   const counts = { passed, failed: failures.length, skipped: skips.length, failures, skips, left };
   return reasons.length === 0 ? counts : { ...counts, reasons };
+}
+
+/** The first line says what failed; whoever has only the end of a log has no more than that. */
+function messageOf({ failureMessages }: JsonTest): string {
+  return (failureMessages?.[0] ?? '').split('\n', 1)[0]?.slice(0, MESSAGE_CHARACTERS) ?? '';
 }
 
 async function timed({ name, run }: Step, output: Output): Promise<StepResult> {

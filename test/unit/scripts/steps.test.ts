@@ -39,6 +39,16 @@ describe('the counts of a test run', () => {
     });
   });
 
+  it('says of a failed test the first line of why', () => {
+    const assertionResults = [
+      { fullName: 't', status: 'failed', failureMessages: ['AssertionError: expected 1\n    at file', 'later'] },
+    ];
+    const text = report([file('test/a.test.ts', [], { assertionResults })], false);
+    expect(countTests('unit', ended(1), text).failures).toEqual([
+      'test/a.test.ts > t: AssertionError: expected 1',
+    ]);
+  });
+
   it('names a test that was left out on purpose, and counts it as none that was skipped', () => {
     const assertionResults = ['passed', 'skipped', 'skipped', 'failed'].map((status, at) => ({
       fullName: `t${at}`,
