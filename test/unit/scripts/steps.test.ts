@@ -41,7 +41,11 @@ describe('the counts of a test run', () => {
 
   it('says of a failed test the first line of why', () => {
     const assertionResults = [
-      { fullName: 't', status: 'failed', failureMessages: ['AssertionError: expected 1\n    at file', 'later'] },
+      {
+        fullName: 't',
+        status: 'failed',
+        failureMessages: ['AssertionError: expected 1\n    at file', 'later'],
+      },
     ];
     const text = report([file('test/a.test.ts', [], { assertionResults })], false);
     expect(countTests('unit', ended(1), text).failures).toEqual([
