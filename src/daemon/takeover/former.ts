@@ -169,7 +169,8 @@ export class Handing {
   }
 
   async #untilServed(): Promise<void> {
-    if (!(await this.#listens())) {
+    let listening = await this.#listens();
+    if (listening === 'taken') {
       const holder = await this.#holder();
       if (holder !== undefined) return this.#leaveTo(holder);
     }
@@ -189,6 +190,7 @@ export class Handing {
       if (holder !== undefined) return this.#leaveTo(holder);
       // systemd has started none, or one that failed: it is to know
       if (isRestarted) break;
+      if (listening === 'failed') listening = await this.#listens();
       this.#successors += 1;
       const taken = await this.#startOne();
       if (taken !== undefined) return this.#leaveTo(taken);
@@ -212,7 +214,8 @@ export class Handing {
   async #leaveTo(pid: number): Promise<void> {
     await this.#node.pass();
     this.#state = 'passed';
-    this.#untilMs = this.#clock.monoMs() + takeOverLimits.probationMs;
+    // it may have the lock, and still recover
+    this.#untilMs = this.#clock.monoMs() + takeOverLimits.recoverMs + takeOverLimits.probationMs;
     this.#log.info({ pid }, 'another daemon has the lock: sessions of before go on here');
     await this.#node.servedBy(pid);
     this.#onPassed();
@@ -244,22 +247,24 @@ export class Handing {
   }
 
   /**
-   * Has the next daemon find this one. False where another daemon listens: then that one serves. One that is ending
-   * listens for a moment longer. Any other error is logged: it is tried again after the next successor.
+   * Has the next daemon find this one. `taken` where another daemon listens: then that one serves. One that is ending
+   * listens for a moment longer. Any other error is logged, and leaves the sockets to the next daemon: it does not ask
+   * here for them, and ends where one of them is still listened to.
    */
-  async #listens(): Promise<boolean> {
+  async #listens(): Promise<'found' | 'taken' | 'failed'> {
     const untilMs = this.#clock.monoMs() + takeOverLimits.answerMs;
     for (;;) {
       try {
         await this.#node.listenAgain();
-        return true;
+        return 'found';
       } catch (thrown) {
         const { kind, message } = toFault(thrown);
         if (kind !== 'conflict') {
           this.#log.error({ reason: message }, 'listen for a successor: failed');
-          return true;
+          this.#closeSockets();
+          return 'failed';
         }
-        if (this.#clock.monoMs() > untilMs) return false;
+        if (this.#clock.monoMs() > untilMs) return 'taken';
       }
       await pause(this.#clock, takeOverLimits.pollMs);
     }
@@ -283,8 +288,13 @@ export class Handing {
   settle(): void {
     if (this.isProbation || this.#state !== 'passed') return;
     this.#successors = 0;
-    for (const fd of this.#parcel?.fds ?? []) closeFd(fd);
-    this.#parcel = undefined;
+    this.#closeSockets();
+  }
+
+  #closeSockets(): void {
+    const { message, fds } = this.#parcel ?? { fds: [] };
+    for (const fd of fds) closeFd(fd);
+    this.#parcel = message && { message: { ...message, sockets: [] }, fds: [] };
   }
 
   #isAlone(): boolean {
@@ -300,8 +310,7 @@ export class Handing {
     const next = link.receive();
     await this.#land(next);
     const { fds, message } = (this.#parcel = await this.#node.release());
-    this.#hasReleased = true;
-    this.#state = 'released';
+    [this.#hasReleased, this.#state] = [true, 'released'];
     const ms = Math.round(this.#clock.monoMs() - begunMs);
     this.#step(`lock and journal released after ${ms} ms, with ${fds.length} sockets`);
     this.#log.info({ ms, tokens: message.tokens.length }, 'released the lock for the daemon that takes over');

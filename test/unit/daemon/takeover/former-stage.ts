@@ -1,12 +1,12 @@
 // A daemon of which only the hand-over is real, and the daemons that it meets.
 import { onTestFinished } from 'vitest';
 import { Handing } from '../../../../src/daemon/takeover/former.ts';
-import type { HandingNode } from '../../../../src/daemon/takeover/former.ts';
+import type { HandingNode, Parcel } from '../../../../src/daemon/takeover/former.ts';
 import { Link } from '../../../../src/daemon/takeover/link.ts';
 import type { Hello } from '../../../../src/daemon/takeover/messages.ts';
 import { silentLog } from '../../../../src/base/log.ts';
 import { DescriptorChannel } from '../../../../src/host/io/descriptor-channel.ts';
-import { makeSocketPair } from '../../../../src/host/io/descriptors.ts';
+import { closeFd, makeSocketPair } from '../../../../src/host/io/descriptors.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 import { loopTurn } from '../../../support/turns.ts';
 
@@ -22,7 +22,7 @@ const hello: Hello = {
   socket: '/run/cri.sock',
   isRescue: false,
 };
-const PARCEL = {
+export const PARCEL = {
   message: {
     type: 'released',
     sockets: [],
@@ -72,7 +72,7 @@ export class Former implements HandingNode {
     return this.effects;
   };
 
-  release = async () => {
+  release = async (): Promise<Parcel> => {
     this.did.push('release');
     return PARCEL;
   };
@@ -104,7 +104,7 @@ export class Former implements HandingNode {
   async takeOver(pid = NEW): Promise<void> {
     const { link, served } = this.meet(pid);
     await link.expect('freezing', 1000);
-    await link.expect('released', 1000);
+    for (const fd of (await link.expect('released', 1000)).fds) closeFd(fd);
     await link.send({ type: 'recovered' });
     await link.expect('passed', 1000);
     await link.send({ type: 'serving' });

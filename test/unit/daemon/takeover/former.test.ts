@@ -1,10 +1,13 @@
 // The daemon that hands its node over: each path of its states, whoever fails, and that one serves in the end (F92).
-import { expect, test } from 'vitest';
+import { once } from 'node:events';
+import { Socket } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
 import { takeOverLimits } from '../../../../src/daemon/bounds.ts';
 import { fault, FaultError } from '../../../../src/base/fault.ts';
+import { makeSocketPair } from '../../../../src/host/io/descriptors.ts';
 import { faultOf } from '../../../support/fault-of.ts';
 import { loopTurn, untilTrue } from '../../../support/turns.ts';
-import { Former, NEW } from './former-stage.ts';
+import { Former, NEW, PARCEL } from './former-stage.ts';
 
 const { landMs, abortMs, recoverMs, probationMs, restartMs, successors, successorAgainMs, relayPollMs } =
   takeOverLimits;
@@ -256,7 +259,7 @@ test('F92 successors that take the lock and end young follow each other with pau
   await endsYoung();
   expect(former.clock.monoMs() - beganMs).toBeGreaterThan(successorAgainMs);
   // one that lives through its probation ends the count
-  await former.clock.advance(probationMs);
+  await former.clock.advance(recoverMs + probationMs);
   former.handing.settle();
   const againMs = former.clock.monoMs();
   await endsYoung();
@@ -286,6 +289,20 @@ test('F92 a successor that took the lock without asking here serves: it is not k
   await former.clock.advance(2 * recoverMs);
   expect(former.did.filter((one) => one.startsWith('kill'))).toEqual([]);
   expect([former.handing.state, count(former, 'successor')]).toEqual(['passed', 1]);
+});
+
+test('F92 a successor that has the lock and still recovers is young until it has served for a while', async () => {
+  const former = new Former();
+  former.listenAgain = () => Promise.reject(new FaultError(fault('conflict', 'another one listens')));
+  former.successor = () => (former.locker = 700);
+  await former.takeOver();
+  const rescued = former.handing.rescue();
+  await former.passUntil(() => former.did.includes('served by 700'), relayPollMs);
+  await rescued;
+  await former.clock.advance(recoverMs);
+  expect(former.handing.isProbation).toBe(true);
+  await former.clock.advance(probationMs);
+  expect(former.handing.isProbation).toBe(false);
 });
 
 test('F92 a successor that ends between its recovery and its service leaves a daemon that the next one finds', async () => {
@@ -319,17 +336,37 @@ test('F92 a successor that ends between its recovery and its service leaves a da
   }
 });
 
-test('F92 an error of listening for a successor does not end the rescue', async () => {
+test('F92 an error of listening for a successor does not end the rescue: it is tried again before each', async () => {
   const former = new Former();
   former.listenAgain = async () => {
     former.did.push('listen');
     throw new Error('no space');
   };
+  const { ours, theirs: kept } = makeSocketPair();
+  const other = new Socket({ fd: ours });
+  onTestFinished(() => void other.destroy());
+  former.release = async () => ({
+    message: { ...PARCEL.message, sockets: ['cri'] },
+    fds: [kept],
+  });
+  const closed = once(other.resume(), 'end');
   await former.takeOver();
   const rescued = former.handing.rescue();
-  await former.passUntil(() => count(former, 'successor') > 0, relayPollMs);
-  expect(count(former, 'listen')).toBe(1);
-  await former.takeOver(700);
+  await former.passUntil(() => count(former, 'successor') === 1, relayPollMs);
+  expect(count(former, 'listen')).toBe(2);
+  // a successor that does not find this one finds the socket of the CRI free
+  await closed;
+  await former.passUntil(() => count(former, 'successor') === 2, relayPollMs);
+  expect(count(former, 'listen')).toBe(3);
+  // it gets the names of those that it gets
+  const { link } = former.meet(700);
+  await link.expect('freezing', 1000);
+  const { message, fds } = await link.expect('released', 1000);
+  expect([message.sockets, fds]).toEqual([[], []]);
+  await link.send({ type: 'recovered' });
+  await link.expect('passed', 1000);
+  await link.send({ type: 'serving' });
+  await link.expect('named', 1000);
   await former.clock.advance(relayPollMs);
   await rescued;
   expect(former.handing.state).toBe('passed');
