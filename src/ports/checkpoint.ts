@@ -24,6 +24,11 @@ export interface CheckpointInput {
   /** Directory of the archives, when it may hold nothing else: then it must be empty at first. */
   readonly emptyDirectory?: string;
   /**
+   * Wall clock at which an earlier daemon was asked for the same. If all archives were written since then, it has done
+   * it, and died before its answer: the request is complete.
+   */
+  readonly askedNs?: bigint;
+  /**
    * Called once no container is frozen any more: when all were read and thawed, before the archives are packed, or when
    * the call fails before that, also without having frozen one, before its archives are removed. Never called twice; a
    * call that rejects before it begins an archive need not call it. Must not throw.

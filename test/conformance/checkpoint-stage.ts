@@ -39,6 +39,8 @@ export interface CheckpointStage {
   heal(): void;
   /** Runs `act` when a call hangs. */
   whenHanging(act: () => void): void;
+  /** The wall clock. */
+  nowNs(): bigint;
   /** Destroys what is there; throws when anything is left. */
   close(): Promise<void>;
 }

@@ -101,6 +101,28 @@ const checkpoints = describeCases<CheckpointStage>((of) => {
     ]);
   });
 
+  it('F92 one that an earlier daemon was asked for, and has written, is complete; an older archive is a conflict', async () => {
+    const stage = of();
+    const [one, two] = [await stage.running(), await stage.running()];
+    const directory = stage.newDirectory();
+    const both = [stage.described(one, `${directory}/c.tar`), stage.described(two, `${directory}/d.tar`)];
+    const askedNs = stage.nowNs();
+    const request = { attempted, containers: both.slice(0, 1), emptyDirectory: directory };
+    await stage.port.checkpoint(request, fx);
+    await stage.restart();
+    let thawed = 0;
+    const again = { ...request, askedNs, onThawed: () => void (thawed += 1) };
+    expect(await kindOf(stage.port.checkpoint(again, fx))).toBe('none');
+    expect([thawed, stage.namesIn(directory), stage.works()]).toStrictEqual([1, ['c.tar'], 0]);
+    // a part of the request
+    expect(await kindOf(stage.port.checkpoint({ ...again, containers: both }, fx))).toBe('invalidRequest');
+    // later than the file system can date its writing
+    const lateNs = stage.nowNs() + 1_000_000_000n;
+    expect(await kindOf(stage.port.checkpoint({ ...again, askedNs: lateNs }, fx))).toBe('invalidRequest');
+    stage.plant(`${directory}/c.tar.partial`);
+    expect(await kindOf(stage.port.checkpoint(again, fx))).toBe('invalidRequest');
+  });
+
   it('a checkpoint of several containers at one moment writes all archives or none', async () => {
     const stage = of();
     const [one, two, none] = [await stage.running(), await stage.running(), stage.container()];

@@ -9,8 +9,9 @@ export interface SimArchive {
   readonly imageId: string;
   /** Files that the container had written. */
   files: number;
-  /** Every page of it was written. */
+  /** Every page of it was written, when. */
   isWhole: boolean;
+  writtenNs: bigint;
   /** A power loss leaves its pages. */
   isSynced: boolean;
 }

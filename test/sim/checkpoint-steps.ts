@@ -62,7 +62,7 @@ export function archiveAt(kernel: Kernel, from: RestoreSource['from'], attempted
     return fail('outside', `${attempted}: read checkpoint: layer ${from.layer} is not present`, {
       subject: from.layer,
     });
-  return { imageId: imageOf(REFERENCES[0] ?? '').id, files: 1, isWhole: true, isSynced: true };
+  return { imageId: imageOf(REFERENCES[0] ?? '').id, files: 1, isWhole: true, isSynced: true, writtenNs: 0n };
 }
 
 /** Of a description: by its image, since nothing else is in one. */

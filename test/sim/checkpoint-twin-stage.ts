@@ -35,7 +35,8 @@ function archivesOf({ checkpoints, frozen }: Kernel): Archives {
         .filter((path) => path.startsWith(`${directory}/`))
         .map((path) => path.slice(directory.length + 1))
         .toSorted(),
-    plant: (path) => checkpoints.name(path, { imageId: '', files: 0, isWhole: false, isSynced: true }),
+    plant: (path) =>
+      checkpoints.name(path, { imageId: '', files: 0, isWhole: false, isSynced: true, writtenNs: 0n }),
     isStill: ({ id }) => frozen.has(id),
     hasImages: ({ id }) => checkpoints.restores.get(id)?.hasImages === true,
     works: () => checkpoints.works.size,
@@ -89,6 +90,7 @@ export async function checkpointTwinStage(): Promise<CheckpointStage> {
     spoil: (how) => void (outside.rates[how === 'hangs' ? 'hang' : 'error'] = 1),
     heal: () => void Object.assign(outside.rates, { hang: 0, error: 0 }),
     whenHanging: (act) => void scheduler.after(WORLD, HANGING_MS, act),
+    nowNs: () => scheduler.nowNs(),
     close: async () => {
       stage.heal();
       for (const { id } of (await now.runtime.observe(fx)).containers)

@@ -69,6 +69,10 @@ async function checkpoint(stage: CheckpointStage, input: CheckpointInput, fx: Ef
   const { attempted, containers } = input;
   const { works } = stage.kernel.checkpoints;
   const drafts: CheckpointedContainer[] = [];
+  if (isDone(stage, input)) {
+    input.onThawed?.();
+    return;
+  }
   try {
     try {
       await stage.step('begin', fx, [
@@ -133,7 +137,13 @@ function begin(
     if (checkpoints.archives.has(path))
       fail('conflict', `${attempted}: write ${path}: there is something of that name`, { subject: path });
   }
-  checkpoints.name(partialOf(archive), { imageId: image.id, files: 0, isWhole: false, isSynced: false });
+  checkpoints.name(partialOf(archive), {
+    imageId: image.id,
+    files: 0,
+    isWhole: false,
+    isSynced: false,
+    writtenNs: 0n,
+  });
   drafts.push(container);
 }
 
@@ -144,9 +154,21 @@ function read({ kernel }: CheckpointStage, { id, archive }: CheckpointedContaine
   if (part !== undefined) part.files = kernel.rootfs.get(id)?.files ?? 0;
 }
 
-function pack({ kernel }: CheckpointStage, { archive }: CheckpointedContainer): void {
+function pack({ kernel, outside }: CheckpointStage, { archive }: CheckpointedContainer): void {
   const part = kernel.checkpoints.archives.get(partialOf(archive));
-  if (part !== undefined) part.isWhole = true;
+  if (part !== undefined) Object.assign(part, { isWhole: true, writtenNs: outside.scheduler.nowNs() });
+}
+
+/** An earlier daemon has completed the request. */
+function isDone({ kernel }: CheckpointStage, { containers, askedNs }: CheckpointInput): boolean {
+  const { archives } = kernel.checkpoints;
+  return (
+    askedNs !== undefined &&
+    containers.every(({ archive }) => {
+      const found = archives.get(archive);
+      return found?.isWhole === true && found.writtenNs >= askedNs && !archives.has(partialOf(archive));
+    })
+  );
 }
 
 /** All of them have their names before the first part goes: from that a later instance knows whether it was all. */

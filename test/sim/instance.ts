@@ -205,6 +205,7 @@ export class Instance implements HandingNode {
           cause: { requestId: operation, origin: operation },
           signal: call.signal,
           deadlineMonoMs: call.deadlineMonoMs,
+          askedNs: call.askedNs,
         }),
       );
     } catch (thrown) {

@@ -74,7 +74,13 @@ export async function runCheckpoint(
   await activity
     .run(owner, 'checkpoint', bound, controller.signal, (fx) =>
       ports.checkpoints.checkpoint(
-        { attempted, containers, onThawed, ...(into === undefined ? {} : { emptyDirectory: into }) },
+        {
+          attempted,
+          containers,
+          onThawed,
+          ...(into === undefined ? {} : { emptyDirectory: into }),
+          ...(call.askedNs === undefined ? {} : { askedNs: call.askedNs }),
+        },
         fx,
       ),
     )

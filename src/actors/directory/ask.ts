@@ -20,6 +20,8 @@ export interface Call {
   readonly signal: AbortSignal;
   /** Monotonic milliseconds at which the caller is answered whatever the state; undefined for no bound. */
   readonly deadlineMonoMs: number | undefined;
+  /** Wall clock at which an earlier daemon was asked for the same: it may have done it. */
+  readonly askedNs?: bigint | undefined;
   /** Aborts once the answer was sent or nobody waits for it: resources kept for the answer can be released. */
   readonly over?: AbortSignal | undefined;
 }

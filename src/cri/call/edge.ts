@@ -11,6 +11,7 @@ import type {
   MessageShape,
 } from '@bufbuild/protobuf';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import type { Call } from '../../actors/directory/ask.ts';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
 import type { Cause } from '../../base/cause.ts';
@@ -26,19 +27,11 @@ import { InFlight } from './in-flight.ts';
 import type { GrpcCodeName } from './status.ts';
 import { RpcError, toStatus } from './status.ts';
 
-/** What a handler knows about its call beside the request. */
-export interface RpcContext {
-  readonly cause: Cause;
-  /** Aborts when the client has disconnected or its deadline has passed, with a FaultError as reason. */
-  readonly signal: AbortSignal;
-  /**
-   * The latest moment (clock.monoMs) at which an answer, or a fault that names what the call waits for, still
-   * reaches the client: its deadline less a margin. Undefined when the client set no deadline.
-   */
-  readonly deadlineMonoMs: number | undefined;
-  /** Aborts once the answer was sent, or the client no longer waits for it. */
-  readonly over?: AbortSignal | undefined;
-}
+/**
+ * What a handler knows about its call beside the request. Its deadline is the latest moment at which an answer, or a
+ * fault that names what the call waits for, still reaches the client: that of the client less a margin.
+ */
+export type RpcContext = Call;
 
 /** The handler of one RPC. Returns the answer's fields, or its bytes if they are already encoded; throws FaultError. */
 export type RpcHandler<M extends DescMethodUnary> = (
@@ -328,6 +321,7 @@ function contextOf(call: CallContext, cause: Cause, deadlineMonoMs: number | und
   return {
     cause,
     deadlineMonoMs,
+    askedNs: call.askedNs,
     get signal() {
       return call.signal;
     },

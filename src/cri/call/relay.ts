@@ -5,6 +5,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import { onAbort } from '../../base/abort.ts';
 import { fault } from '../../base/fault.ts';
 import { edgeLimits, relayLimits } from '../bounds.ts';
+import { ASKED, TRACEPARENT } from './call-headers.ts';
 import type { Onward } from './call-switch.ts';
 import type { CallContext } from './server.ts';
 import { grpcCode, RpcError, toStatus } from './status.ts';
@@ -70,12 +71,17 @@ export function relayTo(path: string, clock: Pick<ClockPort, 'monoMs' | 'nowNs' 
   };
 }
 
-/** Asks again while the other daemon can't be reached or is not ready, up to the call's deadline. */
+/**
+ * Asks again while the other daemon can't be reached or is not ready, up to the call's deadline. Says then since when
+ * it asks: the daemon that it asked first may have carried the call out before it died.
+ */
 export function untilReached(
   ask: Onward['unary'],
-  clock: Pick<ClockPort, 'monoMs' | 'setTimeout'>,
+  clock: Pick<ClockPort, 'monoMs' | 'nowNs' | 'setTimeout'>,
 ): Onward['unary'] {
-  return async (name, request, call) => {
+  return async (name, request, first) => {
+    const askedNs = first.askedNs ?? clock.nowNs();
+    let call = first;
     const untilMs = Math.min(call.deadlineMonoMs ?? Infinity, clock.monoMs() + relayLimits.reachMs);
     for (;;) {
       try {
@@ -85,6 +91,7 @@ export function untilReached(
         if (!isAgain || call.signal.aborted || clock.monoMs() + relayLimits.againMs >= untilMs) throw thrown;
       }
       await new Promise<void>((resolve) => void clock.setTimeout(resolve, relayLimits.againMs));
+      call = { ...first, askedNs };
     }
   };
 }
@@ -114,9 +121,10 @@ function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function metadataOf({ traceparent }: CallContext): Metadata {
+function metadataOf({ traceparent, askedNs }: CallContext): Metadata {
   const metadata = new Metadata();
-  if (traceparent !== undefined) metadata.set('traceparent', traceparent);
+  if (traceparent !== undefined) metadata.set(TRACEPARENT, traceparent);
+  if (askedNs !== undefined) metadata.set(ASKED, String(askedNs));
   return metadata;
 }
 

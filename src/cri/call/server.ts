@@ -15,13 +15,14 @@ import { edgeLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { ImageService, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import { DEADLINE_HEADER, noteDeadline } from './call-deadline.ts';
+import { type CallHeaders, headersOf } from './call-headers.ts';
 import { Connections } from './connections.ts';
 import { MovedMessage } from './moved-message.ts';
 import type { Status } from './status.ts';
 import { grpcCode, RpcError, toStatus } from './status.ts';
 
 /** What a handler knows about its call beside the bytes of the request. */
-export interface CallContext {
+export interface CallContext extends CallHeaders {
   /**
    * Aborts when the client has disconnected or cancelled (`cancelled`), its deadline has passed (`timedOut`) or the
    * server closes (`notReady`), with a FaultError as reason; never after the handler has settled.
@@ -31,8 +32,6 @@ export interface CallContext {
   readonly over?: AbortSignal;
   /** The client's deadline (ClockPort.monoMs). */
   readonly deadlineMonoMs?: number;
-  /** The header `traceparent` as received, not validated. */
-  readonly traceparent?: string;
 }
 
 /** The handler of one unary RPC. It throws RpcError with the status; anything else thrown is answered Internal. */
@@ -340,8 +339,6 @@ async function written(call: Writable, message: Uint8Array, signal: AbortSignal)
 
 function callContext(call: UnaryCall | Writable, abort: LazyAbort, over: LazyAbort): CallContext {
   const deadline = call.metadata.get(DEADLINE_HEADER)[0];
-  const traceparent = call.metadata.get('traceparent')[0];
-  const traced = typeof traceparent === 'string' ? { traceparent } : {};
   return {
     get signal() {
       return abort.signal;
@@ -349,7 +346,7 @@ function callContext(call: UnaryCall | Writable, abort: LazyAbort, over: LazyAbo
     get over() {
       return over.signal;
     },
-    ...traced,
+    ...headersOf(call.metadata),
     ...(deadline === undefined ? {} : { deadlineMonoMs: Number(deadline) }),
   };
 }

@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ContainerId, ImageId } from '../../../src/base/ids.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
 import type { CheckpointDriver } from '../../../src/oci/runtime/checkpoint/driver.ts';
 import type { CheckpointStage } from '../../conformance/checkpoint-stage.ts';
 import { created, fx } from '../../conformance/runtime-stage.ts';
@@ -91,6 +92,7 @@ export async function realCheckpointStage(): Promise<CheckpointStage> {
     spoil: (how) => fake.does(how === 'hangs' ? 'hang' : 'fail'),
     heal: () => fake.does('work'),
     whenHanging: (act) => void fake.untilItHangs().then(act),
+    nowNs: () => realClock().nowNs(),
     close: () => closeAll(world, fake, requests),
   };
 }

@@ -142,6 +142,18 @@ export function settleArchive(call: ArchiveCall): Promise<void> {
   });
 }
 
+/**
+ * Whether the archive has its name, is complete, and was written at this time of the wall clock or later: by a daemon
+ * that was asked for it then, and has died since. Where the clock was set back since, it counts as older.
+ */
+export function isWrittenSince(ns: bigint, { archive, ...call }: ArchiveCall): Promise<boolean> {
+  return onArchive({ ...call, archive }, 'check for the archive', async () => {
+    if ((await plainAt(partialOf(archive))) !== undefined) return false;
+    const stats = await lstat(archive, { bigint: true }).catch(onlyAbsent);
+    return stats?.isFile() === true && stats.mtimeNs >= ns;
+  });
+}
+
 /** Throws `invalidRequest` when the directory does not exist or is not empty. */
 export function demandEmpty(
   directory: string,

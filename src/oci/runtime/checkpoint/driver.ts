@@ -16,6 +16,7 @@ import {
   closeArchive,
   demandEmpty,
   dropArchive,
+  isWrittenSince,
   nameArchive,
   mayAppearLate,
   openArchive,
@@ -113,7 +114,7 @@ export function createCheckpointDriver({
 
 async function checkpoint(
   stage: Stage,
-  { attempted, containers, emptyDirectory, onThawed }: CheckpointInput,
+  { attempted, containers, emptyDirectory, askedNs, onThawed }: CheckpointInput,
   fx: EffectContext,
 ): Promise<void> {
   const { reader, ability, directory } = stage;
@@ -122,6 +123,10 @@ async function checkpoint(
     await ability.demand(table.resolve(handler), attempted);
   // before the directory is read: archives of the same request, which failed before, may be in it
   for (const { id } of containers) await undoEarlier(stage, id, attempted, fx);
+  if (askedNs !== undefined && (await isDoneSince(askedNs, reader, { attempted, containers }, fx))) {
+    onThawed?.();
+    return;
+  }
   if (emptyDirectory !== undefined) await demandEmpty(emptyDirectory, { attempted, clock: reader.clock, fx });
   const together = containers.map(({ archive }) => archive);
   const request: Request = { attempted, together, noted: new Set(), kept: new Set() };
@@ -154,6 +159,18 @@ async function checkpoint(
     for (const id of request.noted)
       await (request.kept.has(id) ? keepNote(directory, id) : dropWork(directory, id));
   }
+}
+
+/** Whether an earlier daemon has completed the request. */
+async function isDoneSince(
+  ns: bigint,
+  { clock }: Reader,
+  { attempted, containers }: Pick<CheckpointInput, 'attempted' | 'containers'>,
+  fx: EffectContext,
+): Promise<boolean> {
+  for (const { archive } of containers)
+    if (!(await isWrittenSince(ns, { archive, attempted, clock, fx }))) return false;
+  return true;
 }
 
 function once(report: (() => void) | undefined): () => void {

@@ -1,0 +1,35 @@
+// A daemon that has handed over asks the one that serves, over the socket.
+import { expect, onTestFinished, test } from 'vitest';
+import { relayTo } from '../../../src/cri/call/relay.ts';
+import type { CallContext } from '../../../src/cri/call/server.ts';
+import { RpcError } from '../../../src/cri/call/status.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { serve, version } from './harness.ts';
+
+const clock = realClock();
+
+test('F92 a call that is asked again says since when: the daemon that was asked first may have done it', async () => {
+  const seen: CallContext[] = [];
+  const { socketPath, client } = await serve({
+    [version]: (request, call) => {
+      seen.push(call);
+      return seen.length === 1
+        ? Promise.reject(new RpcError({ code: 'unavailable', message: 'it ends' }))
+        : Promise.resolve(request);
+    },
+  });
+  const relay = relayTo(socketPath, clock);
+  onTestFinished(() => relay.close());
+  const before = clock.nowNs();
+  const { signal } = new AbortController();
+  const answer = await relay.unary(version, Buffer.from('asks'), { signal, traceparent: 'as it came' });
+  expect(Buffer.from(answer).toString()).toBe('asks');
+  expect(seen.map(({ traceparent }) => traceparent)).toEqual(['as it came', 'as it came']);
+  expect(seen[0]).not.toHaveProperty('askedNs');
+  expect(seen[1]?.askedNs).toBeGreaterThanOrEqual(before);
+  expect(seen[1]?.askedNs).toBeLessThanOrEqual(clock.nowNs());
+  // anybody may send the header
+  for (const asked of ['', '-1', '1e3', '12345678901234567890'])
+    await client.unary(version, new Uint8Array(), { headers: { 'troupe-asked-ns': asked } });
+  expect(seen.slice(2).map(({ askedNs }) => askedNs)).toEqual([undefined, undefined, undefined, undefined]);
+});
