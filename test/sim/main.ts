@@ -152,11 +152,24 @@ async function sweepAll({ depth, figures, jobs, part }: Sweeping): Promise<boole
 }
 
 /** Another daemon takes over at each effect of a pod's life; at each third of them one dies, at each fifth step. */
-async function takeOvers(): Promise<boolean> {
+async function takeOvers(figures: boolean): Promise<boolean> {
   const result = await sweepTakeOvers({ effects: 1, deathsIn: 3, steps: 5 });
   for (const { point, failure } of result.failures) say(`${JSON.stringify(point)}: ${lineOf(failure)}`);
   const { takeOvers: count, handedOver, deaths, failures } = result;
   say(`take-overs ${count}, deaths in them ${deaths}, handed over ${handedOver}, failed ${failures.length}`);
+  if (figures)
+    writeFigures(
+      'sim take-overs',
+      'Simulation, a death at each fifth step of take-overs',
+      [
+        '`npm run sim -- --take-overs --figures`: another daemon takes over before each effect of six scenarios; in each',
+        'third of these the former daemon, the new one or the machine dies, at each fifth step',
+        '',
+        '| take-overs | deaths in them | handed over | failed |',
+        '|---|---|---|---|',
+        `| ${count} | ${deaths} | ${handedOver} | ${failures.length} |`,
+      ].join('\n'),
+    );
   return failures.length === 0;
 }
 
@@ -334,7 +347,7 @@ async function go(values: Chosen): Promise<boolean> {
   if (values.replay !== undefined) return replayFile(values.replay);
   if (values.golden === true) return golden();
   if (values.sweep === true) return sweepAll({ depth: values.depth === '2' ? 2 : 1, figures, jobs, part });
-  if (values['take-overs'] === true) return takeOvers();
+  if (values['take-overs'] === true) return takeOvers(figures);
   if (values.exhaustive === true) return exhaustive(withinS, figures);
   if (values.pct === true) return detection(figures);
   if (values.mutants === true) return mutants(figures);
