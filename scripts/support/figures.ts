@@ -5,6 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkout } from './checkout.ts';
 
+const FILE = join(checkout, 'docs/figures.md');
 const HEAD = '# Figures\n\nThe last result of each long run, written by the run itself.\n';
 
 /** Puts a block in place of the one with the same name, or at the end. */
@@ -16,6 +17,18 @@ export function withBlock(text: string, name: string, block: string): string {
   const to = text.indexOf(end);
   if (from === -1 || to < from) return `${(text === '' ? HEAD : text).trimEnd()}\n\n${whole}\n`;
   return text.slice(0, from) + whole + text.slice(to + end.length);
+}
+
+/** The text of the block of this name; empty without one. */
+export function blockOf(text: string, name: string): string {
+  const begin = `<!-- ${name}: begin -->`;
+  const [from, to] = [text.indexOf(begin), text.indexOf(`<!-- ${name}: end -->`)];
+  return from === -1 || to < from ? '' : text.slice(from + begin.length, to).trim();
+}
+
+/** docs/figures.md as it is. */
+export function readFigures(): string {
+  return readFileSync(FILE, 'utf8');
 }
 
 /** Short commit, with a plus when files differ from it, and the day. A guest has no git, but a variable. */
@@ -36,12 +49,11 @@ export function commitAndDate(): string {
  * @param made commit and day of the run, where it is not the checkout's of now
  */
 export function writeFigures(name: string, title: string, body: string, made = commitAndDate()): void {
-  const file = join(checkout, 'docs/figures.md');
   let text = '';
   try {
-    text = readFileSync(file, 'utf8');
+    text = readFigures();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  writeFileSync(file, withBlock(text, name, `## ${title}\n\n${made}\n\n${body.trim()}`));
+  writeFileSync(FILE, withBlock(text, name, `## ${title}\n\n${made}\n\n${body.trim()}`));
 }

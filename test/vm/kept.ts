@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFigures } from '../../scripts/support/figures.ts';
+import { blockOf, readFigures, writeFigures } from '../../scripts/support/figures.ts';
 import { recordSkips } from '../../scripts/support/skips.ts';
 import type { StepResult } from '../../scripts/support/steps.ts';
 import { runOrThrow } from '../support/run.ts';
@@ -70,7 +70,10 @@ export class Kept {
     await writeFile(this.#file(part.result.name), JSON.stringify(part));
   }
 
-  /** Writes the world's block of docs/figures.md and its row of the skips from all that was run on this commit. */
+  /**
+   * Writes the world's block of docs/figures.md and its row of the skips from all that was run on this commit; rows of
+   * other parts stay.
+   */
   async writeFigures(): Promise<void> {
     if (this.#tree.isChanged) return;
     const all = new Map<string, KeptPart>();
@@ -80,13 +83,15 @@ export class Kept {
     }
     if (all.size === 0) return;
     const { name } = this.#world;
+    const block = `vm ${name}`;
     const results = [...all.values()].map(({ result }) => result);
     writeFigures(
-      `vm ${name}`,
+      block,
       `Guest ${name}: systemd and cgroup v2 (\`npm run test:vm -- --world ${name}\`)`,
       figuresOf(
         partsOf(this.#world).map((part) => part.name),
         all,
+        { commit: this.#tree.commit, earlier: earlierOf(blockOf(readFigures(), block)) },
       ),
       `commit ${this.#tree.commit}, ${[...all.values()]
         .map(({ day }) => day)
@@ -105,25 +110,58 @@ export class Kept {
 const cell = (text: string): string =>
   text.replaceAll(/\s+/gu, ' ').slice(0, REASON_CHARACTERS).replaceAll('|', '\\|').replaceAll('<', '&lt;');
 
+/** Rows of a block as it is: the counts of each part that was run, and what failed in it. */
+export interface Earlier {
+  readonly counts: ReadonlyMap<string, string>;
+  readonly failures: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Reads a block; a row that names no commit was made on the block's. */
+export function earlierOf(block: string): Earlier {
+  const commit = /^commit (\S+),/mu.exec(block)?.[1] ?? '';
+  const [counted = '', failed = ''] = block.split('| part | what failed |');
+  const counts = [...counted.matchAll(/^\| (\S+) (\| \d+ \| \d+ \| \d+ \| [\d.]+ \|)(.*)$/gmu)].map(
+    ([, name = '', row = '', rest = '']) => [name, rest === '' ? `${row} ${commit} |` : row + rest] as const,
+  );
+  const failures = [...failed.matchAll(/^\| (\S+) \| .*$/gmu)];
+  return {
+    counts: new Map(counts),
+    failures: new Map(
+      [...Map.groupBy(failures, ([, name = '']) => name)].map(([name, rows]) => [
+        name,
+        rows.map(([row]) => row),
+      ]),
+    ),
+  };
+}
+
 /**
- * Versions, a row for each part, and what failed.
+ * Versions, a row for each part, and what failed. A part that was not run on this commit keeps its rows, which name
+ * theirs: a whole world takes hours.
  * @param parts of the world, run or not
  */
-export function figuresOf(parts: readonly string[], all: ReadonlyMap<string, KeptPart>): string {
+export function figuresOf(
+  parts: readonly string[],
+  all: ReadonlyMap<string, KeptPart>,
+  { commit, earlier }: { readonly commit: string; readonly earlier: Earlier },
+): string {
   const versions = new Map([...all.values()].flatMap((kept) => Object.entries(kept.versions)));
-  const failures = [...all].flatMap(([name, { result }]) =>
-    result.failures.map((failure) => `| ${name} | ${cell(failure)} |`),
+  const failures = parts.flatMap(
+    (name) =>
+      all.get(name)?.result.failures.map((failure) => `| ${name} | ${cell(failure)} |`) ??
+      earlier.failures.get(name) ??
+      [],
   );
   return [
     [...versions].map(([program, version]) => `${program} ${version}`).join(', '),
     '',
-    '| part | passed | failed | skipped | minutes |',
-    '|---|---|---|---|---|',
+    '| part | passed | failed | skipped | minutes | commit |',
+    '|---|---|---|---|---|---|',
     ...parts.map((name) => {
       const result = all.get(name)?.result;
-      if (result === undefined) return `| ${name} | not run | | | |`;
+      if (result === undefined) return `| ${name} ${earlier.counts.get(name) ?? '| not run | | | | |'}`;
       const { passed, failed, skipped, seconds } = result;
-      return `| ${name} | ${passed} | ${failed} | ${skipped} | ${(seconds / 60).toFixed(1)} |`;
+      return `| ${name} | ${passed} | ${failed} | ${skipped} | ${(seconds / 60).toFixed(1)} | ${commit} |`;
     }),
     ...(failures.length === 0 ? [] : ['', '| part | what failed |', '|---|---|', ...failures]),
   ].join('\n');

@@ -5,7 +5,7 @@ import type { GuestRun } from '../../vm/guest-run.ts';
 import { masterBootRecord, rootPartition } from '../../vm/boot-record.ts';
 import { qemuArguments } from '../../vm/qemu.ts';
 import { umlArguments } from '../../vm/uml.ts';
-import { figuresOf, type KeptPart } from '../../vm/kept.ts';
+import { earlierOf, figuresOf, type KeptPart } from '../../vm/kept.ts';
 import { countPart, summed } from '../../vm/report.ts';
 
 describe('the root disk of the guest', () => {
@@ -177,16 +177,30 @@ describe('the figures of a world', () => {
       versions: { Linux: '7.3.4', runc: '1.3.0' },
       day: '2026-11-22',
     };
-    expect(figuresOf(['systemd', 'critest'], new Map([['critest', kept]])).split('\n')).toEqual([
-      'Linux 7.3.4, runc 1.3.0',
-      '',
-      '| part | passed | failed | skipped | minutes |',
-      '|---|---|---|---|---|',
-      '| systemd | not run | | | |',
-      '| critest | 116 | 1 | 0 | 1.5 |',
-      '',
+    const parts = ['systemd', 'reboot', 'critest'];
+    const all = new Map([['critest', kept]]);
+    const figures = (commit: string, block: string): string[] =>
+      figuresOf(parts, all, { commit, earlier: earlierOf(block) }).split('\n');
+    const anew = ['| critest | 116 | 1 | 0 | 1.5 | abc |', '', '| part | what failed |', '|---|---|'];
+    const none = ['| systemd | not run | | | | |', '| reboot | not run | | | | |'];
+    const first = figures('abc', '');
+    expect(first.slice(0, 2)).toEqual(['Linux 7.3.4, runc 1.3.0', '']);
+    expect(first.slice(4)).toEqual([...none, ...anew, '| critest | a spec: &lt;why> |']);
+    // parts of other commits stay, in a table from before the column as well
+    const before = [
+      'commit def, 2026-11-20',
+      '| systemd | 19 | 1 | 0 | 2.6 |',
+      '| reboot | 6 | 0 | 0 | 1.4 | 012 |',
+      '| critest | 1 | 1 | 0 | 2.0 |',
       '| part | what failed |',
-      '|---|---|',
+      '| systemd | a test |',
+      '| critest | another |',
+    ].join('\n');
+    expect(figures('abc', before).slice(4)).toEqual([
+      '| systemd | 19 | 1 | 0 | 2.6 | def |',
+      '| reboot | 6 | 0 | 0 | 1.4 | 012 |',
+      ...anew,
+      '| systemd | a test |',
       '| critest | a spec: &lt;why> |',
     ]);
   });
