@@ -49,7 +49,7 @@ export function goCaller(socket: string): Promise<GoCaller> {
   return known;
 }
 
-/** Ends the one of this socket, if there is one, once its calls have ended: for who looks for what is left. */
+/** Ends the one of this socket, if there is one, once its calls have ended: for a check of what is left. */
 export async function endGoCaller(socket: string): Promise<void> {
   await (await callers.get(socket))?.end();
 }

@@ -131,7 +131,7 @@ async function underLoad(run: Run): Promise<Ran> {
   };
   const [{ podId, containerId } = { podId: '', containerId: '' }] = standing;
   const follows = isKilled ? [] : await startFollowing(run);
-  const lists = startLists(world.instance.socket, isKilled);
+  const lists = await startLists(world.instance.socket, isKilled);
   const ends = [
     startClients(world, tally, { image, containerId, ...options }),
     startSessions(world, sessions, {

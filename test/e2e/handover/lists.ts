@@ -1,6 +1,7 @@
-// Lists without a pause, in a process of their own (list-probe.ts).
+// Lists without a pause, by a client in Go (test/support/go/cri-timer), as the kubelet is one.
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { priorityLimits } from '../../../src/host/bounds.ts';
+import { criTimer } from '../../support/tools/cri-timer.ts';
 
 /** ms of a list that is noted with its moment. */
 export const NOTED_MS = 60;
@@ -21,10 +22,15 @@ export interface ListFigures {
   readonly stallMs: number;
 }
 
-/** Begins to list; the returned function ends that. @param isKilled whether daemons are killed: calls may fail then */
-export function startLists(socket: string, isKilled: boolean): () => Promise<ListFigures> {
-  const argv = [join(import.meta.dirname, 'list-probe.ts'), socket, isKilled ? 'killed' : ''];
-  const child = spawn(process.execPath, argv, { stdio: ['pipe', 'pipe', 'inherit'] });
+/**
+ * Begins to list; the returned function ends that. The process has priority, as the daemon's main thread, so that the
+ * load does not hold it up: how long a list takes is a question about the daemon.
+ * @param isKilled whether daemons are killed: calls may fail then
+ */
+export async function startLists(socket: string, isKilled: boolean): Promise<() => Promise<ListFigures>> {
+  const timer = [await criTimer(), 'lists', socket, isKilled ? 'killed' : 'served', String(NOTED_MS)];
+  const argv = ['-n', String(priorityLimits.mainNice), ...timer];
+  const child = spawn('/usr/bin/nice', argv, { stdio: ['pipe', 'pipe', 'inherit'] });
   let text = '';
   child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
   const ended = new Promise<number>((resolve) => void child.once('close', (code) => resolve(code ?? -1)));

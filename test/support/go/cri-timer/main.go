@@ -6,6 +6,8 @@
 //	cri-timer sandboxes SOCKET CALLS  the same of ListPodSandbox
 //	cri-timer stats SOCKET CALLS PAUSE  the same of ListContainerStats, so many ms apart
 //	cri-timer calls SOCKET         the calls that its standard input names: nanoseconds of each, see calls.go
+//	cri-timer lists SOCKET served|killed NOTED  lists all the time until the input ends, see lists.go; killed: calls may
+//	                               fail; those of more than NOTED ms are named
 //	cri-timer await SOCKET         waits for a daemon that is about to start: until its first whole lists
 package main
 
@@ -82,8 +84,14 @@ func run(args []string) error {
 		return awaitLists(args[1])
 	case len(args) == 2 && args[0] == "calls":
 		return makeCalls(args[1])
+	case len(args) == 4 && args[0] == "lists":
+		noted, err := strconv.Atoi(args[3])
+		if err != nil {
+			return err
+		}
+		return listUntilEnd(args[1], args[2] == "killed", time.Duration(noted)*time.Millisecond)
 	default:
-		return fmt.Errorf("usage: cri-timer list|sandboxes|status|one SOCKET CALLS | cri-timer stats SOCKET CALLS PAUSE | cri-timer calls|await SOCKET")
+		return fmt.Errorf("usage: cri-timer list|sandboxes|status|one SOCKET CALLS | cri-timer stats SOCKET CALLS PAUSE | cri-timer lists SOCKET served|killed NOTED | cri-timer calls|await SOCKET")
 	}
 }
 
