@@ -1,5 +1,5 @@
 /** Releases pages of Node's own program that are mapped but no longer used. */
-import { readFile } from 'node:fs/promises';
+import { readFile, readlink } from 'node:fs/promises';
 import { MADV_DONTNEED } from '../ffi/constants.ts';
 import { libc } from '../ffi/ffi.ts';
 import { callInPool } from '../ffi/pool.ts';
@@ -35,7 +35,9 @@ export function programParts(smaps: string, program: string): readonly ProgramPa
  * some 2 ms in all, for 30 of 110 MiB.
  */
 export async function releaseProgramPages(): Promise<void> {
-  for (const { begin, end } of programParts(await readFile('/proc/self/smaps', 'utf8'), process.execPath)) {
+  // as the kernel names it now, also in smaps: a package may have put another file in its place
+  const program = await readlink('/proc/self/exe');
+  for (const { begin, end } of programParts(await readFile('/proc/self/smaps', 'utf8'), program)) {
     await callInPool('madvise', libc.madvise, begin, end - begin, MADV_DONTNEED);
   }
 }
