@@ -1,6 +1,6 @@
 // The daemon as one file, with its workers, its launcher and the page beside it.
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, type BuildOptions } from 'esbuild';
 import { checkout } from './checkout.ts';
@@ -26,8 +26,6 @@ const optionsOf = (outdir: string, { isShipped }: BundleOptions): BuildOptions =
   external: [
     // of grpc-js, for its channelz service alone, which we do not serve: a sixth of the bundle
     '@grpc/proto-loader',
-    // read with the first CDI file in YAML, which most nodes have none of: a tenth of the bundle
-    'yaml',
   ],
   // without comments the text is ASCII, which V8 keeps in half the memory; names stay, so that a stack can be read
   minifyWhitespace: true,
@@ -37,6 +35,36 @@ const optionsOf = (outdir: string, { isShipped }: BundleOptions): BuildOptions =
   ...(isShipped ? {} : { sourcemap: 'linked' as const }),
   logLevel: 'warning',
   metafile: true,
+});
+
+/** Worker threads and programs of ours: files of their own, which src/host/program/program-files.ts runs. */
+const workersOf = (shared: BuildOptions): BuildOptions => ({
+  ...shared,
+  entryPoints: {
+    'kernel-worker': 'src/host/kernel-worker/kernel-worker.ts',
+    worker: 'src/oci/images/store/workers/worker.ts',
+    'checkpoint-reader': 'src/oci/runtime/checkpoint/restore/reader-main.ts',
+  },
+  format: 'cjs',
+  // version 0.1.0, which lives on for a moment when a package has put these files in the place of its own, runs them
+  // by their paths, also as ES modules, which have no `require`
+  banner: {
+    js: "(function(module){const require=globalThis.require??process.getBuiltinModule('node:module').createRequire(process.argv[1]);",
+  },
+  footer: { js: '})({exports:{}});' },
+  // names sources, which are not there
+  define: { 'import.meta.url': '"file:///"' },
+});
+
+/** Read with the first CDI file in YAML, which most nodes have none of: a tenth of the bundle. */
+const yamlOf = (shared: BuildOptions): BuildOptions => ({
+  ...shared,
+  entryPoints: { yaml: 'yaml' },
+  plugins: [],
+  format: 'cjs',
+  // as scripts/support/lighter-libraries.ts calls it
+  banner: { js: '(function(exports,module,require){' },
+  footer: { js: '})' },
 });
 
 /**
@@ -49,20 +77,8 @@ export async function bundleInto(outdir: string, options: BundleOptions): Promis
   // compiled code of another text
   rmSync(join(outdir, 'code-cache'), { recursive: true, force: true });
 
-  const workers = await build({
-    ...shared,
-    // worker threads and programs of ours are files of their own
-    entryPoints: {
-      'kernel-worker': 'src/host/kernel-worker/kernel-worker.ts',
-      worker: 'src/oci/images/store/workers/worker.ts',
-      'checkpoint-reader': 'src/oci/runtime/checkpoint/restore/reader-main.ts',
-    },
-    format: 'esm',
-    // CommonJS packages call require for Node's own modules
-    banner: {
-      js: "import { createRequire as troupeRequire } from 'node:module'; const require = troupeRequire(import.meta.url);",
-    },
-  });
+  const workers = await build(workersOf(shared));
+  const yaml = await build(yamlOf(shared));
 
   const main = await build({
     ...shared,
@@ -73,7 +89,7 @@ export async function bundleInto(outdir: string, options: BundleOptions): Promis
     outExtension: { '.js': '.cjs' },
     // a function of what the launcher hands over: wrapped there, V8 would copy the whole text
     banner: {
-      js: "(function(exports,require,module,__filename,__dirname,troupeCompiled,troupeThreadWorker){const troupeUrl=require('node:url').pathToFileURL(__filename).href;",
+      js: "(function(exports,require,module,__filename,__dirname,troupeCompiled,troupeThreadWorker,troupeFiles){const troupeUrl=require('node:url').pathToFileURL(__filename).href;",
     },
     footer: { js: '})' },
     define: {
@@ -93,12 +109,19 @@ export async function bundleInto(outdir: string, options: BundleOptions): Promis
     define: { 'import.meta.url': 'launchUrl', TROUPE_BUNDLE: JSON.stringify(digestOf(main.outputFiles)) },
   });
 
+  // one file, which the launcher can open
+  writeFileSync(join(outdir, 'page.json'), JSON.stringify(pageFiles()));
   // last: bin/troupe compares its age
   for (const { path, contents } of main.outputFiles) writeFileSync(path, contents);
-  // the page's files are served as they are, from beside the bundle
-  cpSync(join(checkout, 'src/introspection/page'), join(outdir, 'page'), { recursive: true });
-  const inputs = [workers, main, launch].flatMap(({ metafile }) => Object.keys(metafile?.inputs ?? {}));
+  const inputs = [workers, yaml, main, launch].flatMap(({ metafile }) => Object.keys(metafile?.inputs ?? {}));
   return [...new Set(inputs)].toSorted();
+}
+
+/** The page's files, which are served as they are, by their names. */
+function pageFiles(): Readonly<Record<string, string>> {
+  const directory = join(checkout, 'src/introspection/page');
+  const names = readdirSync(directory).toSorted();
+  return Object.fromEntries(names.map((name) => [name, readFileSync(join(directory, name), 'utf8')]));
 }
 
 /** Of the bundle's text, by which the launcher knows code that V8 compiled from another one. */

@@ -6,6 +6,9 @@
 // - pino asks for its caller's file, for transports in threads, which we have none of: V8 then searches the whole
 //   bundle for the ends of its lines.
 // - koffi tries many places for its binary, and copies `node:fs`: 7 of its 8 ms, and in the worker again.
+//
+// And they are those of the start for as long as it runs (src/host/program/program-files.ts): koffi's binary and
+// `yaml`, which most nodes never need and which is a file of its own, are read through the launcher's descriptors.
 import type { Plugin } from 'esbuild';
 import { readFileSync } from 'node:fs';
 
@@ -96,8 +99,20 @@ const pinoChanges: readonly Change[] = [
   ['normalize(instance, caller(), ...args)', 'normalize(instance, [], ...args)'],
 ];
 
-/** koffi's binary; its own loader where that is another one, as for musl. */
+/**
+ * koffi's binary; its own loader where that is another one, as for musl. glibc knows a library that it has loaded by
+ * device and inode (_dl_map_object_from_fd), so that threads get the same one.
+ */
 const KOFFI = `
+const pinned = () => {
+  try {
+    const loaded = { exports: {} };
+    process.dlopen(loaded, '/proc/self/fd/' + troupeFiles.fds['koffi.node']);
+    return loaded.exports;
+  } catch {
+    return undefined;
+  }
+};
 const binary = () => {
   try {
     return require(\`@koromix/koffi-linux-\${process.arch}/linux_\${process.arch}/koffi.node\`);
@@ -105,7 +120,15 @@ const binary = () => {
     return undefined;
   }
 };
-module.exports = binary() ?? require('koffi');
+module.exports = pinned() ?? binary() ?? require('koffi');
+`;
+
+/** The file is a function of what a module gets, and of \`require\`. */
+const YAML = `
+const { readFileSync } = require('node:fs');
+const { Script } = require('node:vm');
+const text = readFileSync('/proc/self/fd/' + troupeFiles.fds['yaml.js'], 'latin1');
+new Script(text, { filename: troupeFiles.directory + '/yaml.js' }).runInThisContext()(exports, module, require);
 `;
 
 /** The plugin for the bundle; `reader` is the path of src/host/tuning/proto-file.ts. */
@@ -122,6 +145,8 @@ export function lighterLibraries(reader: string): Plugin {
         namespace === 'koffi' ? { external: true } : { path: 'koffi', namespace: 'koffi' },
       );
       build.onLoad({ filter: /^koffi$/, namespace: 'koffi' }, () => ({ contents: KOFFI, loader: 'js' }));
+      build.onResolve({ filter: /^yaml$/ }, () => ({ path: 'yaml', namespace: 'yaml' }));
+      build.onLoad({ filter: /^yaml$/, namespace: 'yaml' }, () => ({ contents: YAML, loader: 'js' }));
       build.onLoad({ filter: /\/(?:file|registry|pino)\.js$/ }, ({ path }) => {
         const all = changes.get(path.slice(path.lastIndexOf(MODULES) + MODULES.length));
         return all === undefined ? undefined : { contents: changed(path, all), loader: 'js' };

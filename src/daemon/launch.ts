@@ -5,7 +5,18 @@
  *
  * The cache is optional: one that is missing, truncated, or of another bundle, V8 or set of flags is not used.
  */
-import { mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +24,8 @@ import { Script, constants } from 'node:vm';
 import { crc32 } from 'node:zlib';
 import { startThreadWorker } from '../host/kernel-thread/thread-worker.ts';
 import type { ThreadWorker } from '../host/kernel-thread/thread-worker.ts';
+import { openProgramFiles } from '../host/program/program-files.ts';
+import type { ProgramFiles } from '../host/program/program-files.ts';
 import { launchLimits } from './bounds.ts';
 import { asksForDaemon } from './commands/global-options.ts';
 import { onDumpSignal } from './dumps/dump-signals.ts';
@@ -41,13 +54,17 @@ start();
 function start(): void {
   // the program, which makes dumps, is not even read: until then these signals must not end the process
   if (isDaemon) onDumpSignal(() => undefined);
-  const threadWorker = isDaemon ? earlyWorker() : undefined;
-  const { size, mtimeMs } = statSync(path);
+  // together: a package that puts other files in their place is at work for some milliseconds
+  const opened = openSync(path, 'r');
+  const files = openProgramFiles(here);
+  const threadWorker = isDaemon ? earlyWorker(files) : undefined;
+  const { size, mtimeMs, dev, ino } = fstatSync(opened);
   const digest = typeof TROUPE_BUNDLE === 'string' ? TROUPE_BUNDLE : '';
   const bundle = `${digest} ${size} ${mtimeMs}`;
   const cache = readCache(bundle);
   // latin1 is enough: the bundle without comments is ASCII. Its text is a function (scripts/bundle.ts)
-  const source = readFileSync(path, 'latin1');
+  const source = readFileSync(opened, 'latin1');
+  closeSync(opened);
   const script = new Script(source, {
     filename: path,
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
@@ -55,22 +72,28 @@ function start(): void {
   });
   const runs = new Set(script.cachedDataRejected === false ? cache?.header.runs : []);
   const keep = (run: string): void => {
-    if (runs.has(run)) return;
+    if (runs.has(run) || !isStill({ dev, ino })) return;
     runs.add(run);
     writeCache(bundle, [...runs], script.createCachedData());
   };
   const made = { exports: {} };
   const run = script.runInThisContext() as (...given: readonly unknown[]) => void;
-  run(made.exports, createRequire(path), made, path, here, keep, threadWorker);
+  run(made.exports, createRequire(path), made, path, here, keep, threadWorker, files);
+}
+
+/** Whether the bundle of this inode lies there. The cache of one that has replaced it must not be overwritten. */
+function isStill({ dev, ino }: { readonly dev: number; readonly ino: number }): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found?.dev === dev && found.ino === ino;
 }
 
 /**
  * The kernel thread's worker, which takes as long to start as the bundle takes to be read: the start needs both.
  * Undefined when it can't be started: kernel-thread.ts tries again, and reports the reason.
  */
-function earlyWorker(): ThreadWorker | undefined {
+function earlyWorker(files: ProgramFiles): ThreadWorker | undefined {
   try {
-    const started = startThreadWorker();
+    const started = startThreadWorker(files);
     // kernel-thread.ts listens, too, from its first use on; a wrong command line ends the process before
     started.worker.on('error', () => undefined).unref();
     return started;

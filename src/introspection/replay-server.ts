@@ -21,6 +21,8 @@ export interface ReplayOptions {
   /** Such as `127.0.0.1:9095`; port 0 means any free port. */
   readonly address: string;
   readonly token: string;
+  /** As in `WebOptions`. */
+  readonly page?: string | undefined;
   readonly clock: ClockPort;
   readonly recording: Recording;
 }
@@ -33,11 +35,17 @@ const CHART_OF: Readonly<Record<string, string>> = {
 };
 
 /** Serves until closed. Throws FaultError when the address is not loopback or not available. */
-export async function startReplay({ address, token, clock, recording }: ReplayOptions): Promise<WebServer> {
+export async function startReplay({
+  address,
+  token,
+  page,
+  clock,
+  recording,
+}: ReplayOptions): Promise<WebServer> {
   const place =
     parseLoopback(address) ??
     fail('invalidRequest', `serve the recording on ${address}: not a loopback address with a port`);
-  const assets = await loadAssets(['replay.html', 'replay.css', 'replay.js', 'replay-model.js']);
+  const assets = await loadAssets(page, ['replay.html', 'replay.css', 'replay.js', 'replay-model.js']);
   const data = JSON.stringify(shown(recording));
   const server = createServer((request, response) => route(request, response));
   const route = (request: IncomingMessage, response: ServerResponse): void => {

@@ -21,6 +21,8 @@ export interface WebOptions {
   /** Such as `127.0.0.1:9095`; port 0 means any free port. */
   readonly address: string;
   readonly token: string;
+  /** Path of the bundle's file with the page; without one the sources'. */
+  readonly page?: string | undefined;
   readonly introspection: IntrospectionOptions;
   /** The text of a scrape. */
   readonly metrics: () => Promise<string>;
@@ -91,7 +93,7 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
   const address =
     parseLoopback(options.address) ??
     fail('invalidRequest', `serve the page on ${options.address}: not a loopback address with a port`);
-  const assets = await loadAssets();
+  const assets = await loadAssets(options.page);
   const connect = connectNodeAdapter({
     routes: introspectionRoutes(options.introspection),
     readMaxBytes: introspectionLimits.requestBytes,
@@ -161,12 +163,26 @@ async function route(
   rpc(request, response);
 }
 
-/** Reads the files of the page, which are beside this module in the sources, and beside the bundle. */
-export async function loadAssets(more: readonly string[] = []): Promise<ReadonlyMap<string, Asset>> {
+/**
+ * Reads the files of the page.
+ * @param packed path of the bundle's file that has them all, by their names; without one they are beside this module
+ */
+export async function loadAssets(
+  packed: string | undefined,
+  more: readonly string[] = [],
+): Promise<ReadonlyMap<string, Asset>> {
   const assets = new Map<string, Asset>();
+  const texts =
+    packed === undefined
+      ? undefined
+      : (JSON.parse(await readFile(packed, 'utf8')) as Readonly<Record<string, string | undefined>>);
   for (const name of [...FILES, ...more]) {
     const type = TYPES[name.slice(name.lastIndexOf('.') + 1)] ?? 'application/octet-stream';
-    assets.set(`/${name}`, { type, bytes: await readFile(join(import.meta.dirname, 'page', name)) });
+    const bytes =
+      texts === undefined
+        ? await readFile(join(import.meta.dirname, 'page', name))
+        : Buffer.from(texts[name] ?? fail('notFound', `read the page: ${name} not found in the bundle`));
+    assets.set(`/${name}`, { type, bytes });
   }
   const index = assets.get('/index.html');
   if (index !== undefined) assets.set('/', index);

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { checkout } from '../checkout.ts';
 import { type Architecture, binaryPackage, binaryPackages } from './architectures.ts';
 import { entriesBelow, type PackedEntry } from './entries.ts';
-import { files } from './files-below.ts';
 
 /** Where V8's compiled code goes: /usr may be read-only, and a package manager owns what lies there. */
 const CODE_CACHE = '/var/cache/troupe';
@@ -45,12 +44,12 @@ function packageOf(source: string): string | undefined {
   return /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/u.exec(source)?.[0];
 }
 
-/** Node, koffi, `yaml`, and all of which the bundle has a part. */
+/** Node, koffi, and all of which the bundle has a part. */
 export function componentsOf(architecture: Architecture, sources: readonly string[]): readonly Component[] {
   const bundled = new Set(sources.flatMap((source) => packageOf(source) ?? []));
   return [
     ...binaryPackages(architecture).map((name) => componentAt(binaryPackage(name, architecture))),
-    ...[...bundled, 'node_modules/yaml'].map((path) => componentAt(join(checkout, path))),
+    ...[...bundled].map((path) => componentAt(join(checkout, path))),
   ].toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
@@ -63,15 +62,6 @@ function termsOf({ name, directory }: Component): readonly PackedEntry[] {
     .toSorted()
     .map((file) => ({ path: `licenses/${name}/${file}`, from: join(place, file), mode: 0o644 }));
 }
-
-/** `yaml`, which is no part of the bundle: what Node loads of it. */
-const YAML: readonly PackedEntry[] = files(join(checkout, 'node_modules/yaml'))
-  .filter(({ name }) => name === 'package.json' || /^dist\/.*\.js$/u.test(name))
-  .map(({ name }) => ({
-    path: `node_modules/yaml/${name}`,
-    from: join(checkout, 'node_modules/yaml', name),
-    mode: 0o644,
-  }));
 
 function binaries(architecture: Architecture): readonly PackedEntry[] {
   const [node, koffi] = binaryPackages(architecture);
@@ -112,7 +102,6 @@ export function programEntries(
     ...entriesBelow(bundle, 'dist'),
     { path: 'dist/code-cache', link: CODE_CACHE },
     ...binaries(architecture),
-    ...YAML,
     ...entriesBelow(join(checkout, 'deploy'), 'deploy'),
     ...['README.md', 'CHANGELOG.md', 'LICENSE', 'SECURITY.md']
       .filter((name) => existsSync(join(checkout, name)))

@@ -2,6 +2,7 @@
 import { onAbort } from '../../base/abort.ts';
 import { fail } from '../../base/fault.ts';
 import { realRandom } from '../../host/clock/random.ts';
+import { packedPage } from '../../host/program/program-files.ts';
 import { webLimits } from '../../introspection/bounds.ts';
 import { recordingOf } from '../../introspection/flight/answer.ts';
 import { startReplay } from '../../introspection/replay-server.ts';
@@ -19,6 +20,7 @@ export async function replay({ line, screen, clock, signal }: Command): Promise<
   const server = await startReplay({
     address: line.options['address'] ?? ANY_PORT,
     token: realRandom().token(webLimits.tokenBytes),
+    page: packedPage(),
     clock,
     recording: recordingOf(entries),
   });

@@ -1,4 +1,5 @@
 /** The page on loopback by `introspection.http_address`. */
+import { packedPage } from '../../host/program/program-files.ts';
 import { startWeb } from '../../introspection/web-server.ts';
 import type { WebServer } from '../../introspection/web-server.ts';
 import type { IntrospectionOptions } from '../../introspection/service.ts';
@@ -32,6 +33,7 @@ export function pageListener(
         const web = await startWeb({
           address,
           token: await accessToken(file, random, process.getuid?.() ?? 0),
+          page: packedPage(),
           introspection: introspection(),
           metrics: () => observability.metrics.text(),
           metricsAreOpen: () => configView().introspection.metrics === 'open',

@@ -26,7 +26,7 @@ const directory = mkdtempSync(join(tmpdir(), 'troupe-launch-'));
 const cache = join(directory, 'code-cache/daemon.bin');
 const bundle = join(directory, 'troupe.cjs');
 const asFunction = (text: string): string =>
-  `(function(exports,require,module,__filename,__dirname,troupeCompiled,troupeThreadWorker){\n${text}})\n`;
+  `(function(exports,require,module,__filename,__dirname,troupeCompiled,troupeThreadWorker,troupeFiles){\n${text}})\n`;
 const TEXT = asFunction(
   "const late = () => require('node:path').basename(__filename);\nconsole.log(late(), __dirname === require('node:path').dirname(__filename));\nif (process.argv[3] !== undefined) troupeCompiled(process.argv[3]);\n",
 );
@@ -156,17 +156,42 @@ it('F89 the launcher runs with a directory in the place of the cache', async () 
 });
 
 it('hands the worker of the kernel thread to the daemon alone, and the program ends without it', async () => {
+  // it fails meanwhile: that is reported with the first request
+  writeFileSync(join(directory, 'kernel-worker.js'), "throw new Error('broken');\n");
   writeFileSync(
     bundle,
     asFunction('console.log(troupeThreadWorker?.host.map(({ kind }) => kind).join());\n'),
   );
   const stdoutOf = async (command: string): Promise<string> => {
     const ended = await run([process.execPath, join(directory, 'launch.cjs'), command]);
-    // no worker lies beside this launcher, so it fails meanwhile: that is reported with the first request
     expect(ended).toMatchObject({ code: 0, stderr: '' });
     return ended.stdout.trim();
   };
   expect(await stdoutOf('serve')).toBe(PIN_KINDS.join());
   expect(await stdoutOf('start')).toBe(PIN_KINDS.join());
   expect(await stdoutOf('version')).toBe('undefined');
+});
+
+it('F93 hands over the files as they were at the start, and does not touch the cache of another bundle', async () => {
+  const other = mkdtempSync(join(tmpdir(), 'troupe-launch-'));
+  const at = (name: string): string => join(other, name);
+  try {
+    await buildLauncher(other);
+    writeFileSync(at('worker.js'), 'of the start');
+    writeFileSync(
+      at('troupe.cjs'),
+      asFunction(`const { readFileSync, renameSync, rmSync, writeFileSync } = require('node:fs');
+writeFileSync(__filename + '.new', 'of another version');
+renameSync(__filename + '.new', __filename);
+rmSync(__dirname + '/worker.js');
+console.log(readFileSync('/proc/self/fd/' + troupeFiles.fds['worker.js'], 'latin1'), troupeFiles.fds['yaml.js']);
+troupeCompiled('start');
+`),
+    );
+    const ended = await run([process.execPath, at('launch.cjs'), 'version']);
+    expect(ended).toMatchObject({ code: 0, stdout: 'of the start undefined\n', stderr: '' });
+    expect(existsSync(at('code-cache'))).toBe(false);
+  } finally {
+    rmSync(other, { recursive: true });
+  }
 });

@@ -4,12 +4,13 @@
  * more in a separate worker, and only the job that crashes its worker again fails (S90).
  */
 import { MessageChannel, Worker } from 'node:worker_threads';
-import type { MessagePort } from 'node:worker_threads';
+import type { MessagePort, WorkerOptions } from 'node:worker_threads';
 import type { ClockPort, TimerHandle } from '../../../../ports/clock.ts';
 import { Semaphore } from '../../../../base/bounded.ts';
 import { FaultError, fail, fault } from '../../../../base/fault.ts';
 import type { Fault } from '../../../../base/fault.ts';
 import { storageLimits } from '../../../bounds.ts';
+import { startWorker } from '../../../../host/program/program-files.ts';
 import { noteMoved } from '../../../../host/tuning/memory.ts';
 import type { FromJob, WorkerJob, JobResult, ToJob, ToWorker, UnpackJob } from './worker-protocol.ts';
 
@@ -172,11 +173,8 @@ export class WorkerPool {
   }
 
   #spawn(isApart: boolean): Slot {
-    // the worker's program is beside this file, or beside the bundle
-    const url =
-      this.#options.program ??
-      new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
-    const worker = new Worker(url, {
+    const { program } = this.#options;
+    const options: WorkerOptions = {
       name: 'storage',
       // the worker opens descriptors through libc; Node would warn at each one that it closes
       trackUnmanagedFds: false,
@@ -184,7 +182,11 @@ export class WorkerPool {
         maxOldGenerationSizeMb: storageLimits.workerHeapMb,
         maxYoungGenerationSizeMb: storageLimits.workerYoungMb,
       },
-    });
+    };
+    const worker =
+      program === undefined
+        ? startWorker('worker.js', new URL('./worker.ts', import.meta.url), options)
+        : new Worker(program, options);
     const slot: Slot = { worker, jobs: new Set(), isApart, idle: undefined };
     worker.on('error', (error: Error & { code?: string }) => {
       const kind = error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'exhausted' : 'bug';

@@ -18,7 +18,10 @@ async function answer(order: Order): Promise<ReaderAnswer> {
   return { done: true };
 }
 
-const order = JSON.parse(readFileSync(STDIN, 'utf8')) as Order;
-const said = await answer(order).catch((error: unknown): ReaderAnswer => ({ fault: toFault(error) }));
-writeFileSync(STDOUT, JSON.stringify(said));
-exitNow(0);
+// no top-level `await`: the bundle is CommonJS
+void answer(JSON.parse(readFileSync(STDIN, 'utf8')) as Order)
+  .catch((error: unknown): ReaderAnswer => ({ fault: toFault(error) }))
+  .then((said) => {
+    writeFileSync(STDOUT, JSON.stringify(said));
+    exitNow(0);
+  });

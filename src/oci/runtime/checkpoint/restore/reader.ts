@@ -6,7 +6,13 @@ import type { EffectContext } from '../../../../ports/effect.ts';
 import { fail, FaultError, printable, toFault } from '../../../../base/fault.ts';
 import { checkpointLimits, monitorLimits } from '../../bounds.ts';
 import { runTool } from '../../../../host/process/process-tool.ts';
+import type { ToolRequest } from '../../../../host/process/process-tool.ts';
+import { bootText, fdOf, programFiles } from '../../../../host/program/program-files.ts';
 import type { ReaderAnswer, DescribeOrder, ImportOrder, Order } from './protocol.ts';
+
+const NAME = 'checkpoint-reader.js';
+/** Its descriptors beside the first three: its program and koffi's library. */
+const [PROGRAM_FD, LIBRARY_FD] = [3, 4];
 
 export interface ReaderCall {
   readonly attempted: string;
@@ -31,15 +37,12 @@ async function ask(
   order: Order,
   { attempted, clock, fx }: ReaderCall,
 ): Promise<Exclude<ReaderAnswer, { readonly fault: unknown }>> {
-  // beside this file, or beside the bundled program
-  const program = fileURLToPath(
-    new URL(import.meta.url.endsWith('.ts') ? './reader-main.ts' : './checkpoint-reader.js', import.meta.url),
-  );
-  const argv = [process.execPath, `--max-old-space-size=${checkpointLimits.readerHeapMiB}`, program];
+  const { argv, extraFds } = readerProgram();
   const on = `the archive ${'archive' in order.source ? order.source.archive : order.source.directory}`;
   fx.note({ on, argv });
   const result = await runTool({
     argv,
+    extraFds,
     stdin: Buffer.from(JSON.stringify(order)),
     timeoutMs: fx.timeoutMs,
     signal: fx.signal,
@@ -61,6 +64,26 @@ async function ask(
   }
   if ('fault' in answer) throw new FaultError(toFault(new FaultError(answer.fault), attempted));
   return answer;
+}
+
+/** The program that this daemon was started with, also after a package has put another one in its place. */
+function readerProgram(): Required<Pick<ToolRequest, 'argv' | 'extraFds'>> {
+  const heap = `--max-old-space-size=${checkpointLimits.readerHeapMiB}`;
+  const files = programFiles();
+  if (files === undefined) {
+    const source = fileURLToPath(new URL('./reader-main.ts', import.meta.url));
+    return { argv: [process.execPath, heap, source], extraFds: [] };
+  }
+  const fds = { [NAME]: PROGRAM_FD, 'koffi.node': LIBRARY_FD };
+  const text = bootText(NAME, { ...files, fds });
+  return {
+    // Node, too, may be another one by now, or gone: the child is still this process's program when it resolves that
+    argv: ['/proc/self/exe', heap, '--input-type=commonjs', '--eval', text, NAME],
+    extraFds: [
+      { childFd: PROGRAM_FD, fd: fdOf(NAME, files) },
+      { childFd: LIBRARY_FD, fd: fdOf('koffi.node', files) },
+    ],
+  };
 }
 
 /** Undefined if the process ended without an answer. */
