@@ -81,6 +81,8 @@ export const configLimits = {
 
 /** Parts of a start, and V8's compiled code (src/daemon/launch.ts). */
 export const launchLimits = {
+  /** Bytes of the file that names the version: twenty are usual. */
+  versionBytes: 128,
   /** ms for an optional part of the start: ten times what any takes on a busy machine. */
   partMs: 10_000,
   /**

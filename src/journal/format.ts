@@ -84,9 +84,9 @@ export interface ParsedFile {
  */
 export function parse(bytes: Uint8Array): ParsedFile {
   if (bytes.length < HEADER_BYTES) return { records: [], format: FORMAT, validBytes: 0, end: 'torn' };
+  const format = formatOf(bytes);
+  if (format === undefined) return { records: [], format: FORMAT, validBytes: 0, end: 'damaged' };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (!hasHeader(bytes)) return { records: [], format: FORMAT, validBytes: 0, end: 'damaged' };
-  const format = view.getUint32(8, true);
   if (format > FORMAT) {
     fail(
       'unsupported',
@@ -118,6 +118,12 @@ export function parse(bytes: Uint8Array): ParsedFile {
 /** The type as a message may have it: the bytes passed the checksum, and may be anybody's. */
 function shownType({ type }: { readonly type: string }): string {
   return JSON.stringify(type.slice(0, journalLimits.shownTypeChars));
+}
+
+/** The format in the journal's header that the bytes begin with; undefined where they begin with none. */
+export function formatOf(bytes: Uint8Array): number | undefined {
+  if (!hasHeader(bytes)) return undefined;
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(8, true);
 }
 
 /** Whether the bytes begin with a journal's header, of any format. */

@@ -47,6 +47,7 @@ const OF_ROOT = [
   'signatures',
   'restores',
   'flight',
+  'version',
 ];
 /** Those of them that are in the root of the images if that is another directory. */
 const OF_IMAGES = ['layers', 'chains', 'partial', 'trash', 'ingest', 'storage-driver'];

@@ -20,6 +20,7 @@ import type { PartReport } from './optional-part.ts';
 import { makeOwnDirectories, makeTopDirectory } from './own-directories.ts';
 import { Rechecked, whileThere } from './rechecked.ts';
 import { liveRegistries } from './registry.ts';
+import { namingWriter, noteVersion } from './written-by.ts';
 
 export type BasePorts = Pick<Ports, 'clock' | 'random' | 'log'>;
 
@@ -41,13 +42,15 @@ export async function holdNode(config: Config, layout: Layout, handed: BasePorts
     observability.metrics.journalSync(ms, isOk),
   );
   const [read, cgroups, platform, live] = await Promise.all([
-    readJournal(disk, ledgerFold),
+    namingWriter(layout.root, () => readJournal(disk, ledgerFold)),
     detectCgroups(),
     platformOrPlain(part),
     // reads the node's files and starts no program, so it need not come after the helpers
     liveRegistries(config, clock, log),
   ]);
   await makeTopDirectory(layout.state);
+  // before the journal may become one of this version
+  await noteVersion(layout.root, log);
   for (const moved of await makeOwnDirectories(layout)) rechecked.report(moved, whileThere(moved));
   const relays = await runningRelays(layout.relaysDir);
   const heldSessions = relays.length === 0 ? undefined : untilGone(relays, clock);

@@ -7,8 +7,9 @@ import { fail } from '../../base/fault.ts';
 import { cliLimits } from '../bounds.ts';
 import { codeOf } from '../../host/ffi/errno.ts';
 import { namesOf } from '../../host/files/names-of.ts';
-import { readRegularFile } from '../../host/files/regular-file.ts';
-import { parse } from '../../journal/format.ts';
+import { readRegularFile, readRegularHead } from '../../host/files/regular-file.ts';
+import { formatOf, HEADER_BYTES, parse } from '../../journal/format.ts';
+import { namingWriter } from './written-by.ts';
 
 export interface Records {
   readonly ledger: Ledger;
@@ -27,19 +28,34 @@ const NAME = /^journal\.(\d{1,15})$/u;
  * a regular file of at most `bytesMax`.
  */
 export async function readRecords(root: string, bytesMax: number = cliLimits.journalBytes): Promise<Records> {
+  const { content: bytes, names } = await readNewest(root, (path) => readRegularFile(path, bytesMax));
+  const damagedKept = names.filter((name) => name.endsWith('.damaged'));
+  if (bytes === undefined) return { ledger: emptyLedger(), end: 'none', damagedKept, histories: new Map() };
+  const { records, end } = await namingWriter(root, async () => parse(bytes));
+  return { ...folded(records), end, damagedKept };
+}
+
+/** The format of the newest file of `<root>/journal`, of any version; undefined without a file that has one. */
+export async function journalFormat(root: string): Promise<number | undefined> {
+  const { content } = await readNewest(root, (path) => readRegularHead(path, HEADER_BYTES));
+  return content === undefined ? undefined : formatOf(content);
+}
+
+/** What `read` answers for the newest file, if there is one, and all names. */
+async function readNewest(
+  root: string,
+  read: (path: string) => Promise<Uint8Array>,
+): Promise<{ readonly content: Uint8Array | undefined; readonly names: readonly string[] }> {
   const directory = join(root, 'journal');
-  for (let read = 0; read < cliLimits.journalReads; read += 1) {
+  for (let tries = 0; tries < cliLimits.journalReads; tries += 1) {
     const names = await namesOf(directory);
-    const damagedKept = names.filter((name) => name.endsWith('.damaged'));
     const [newest] = names
       .flatMap((name) => NAME.exec(name)?.[1] ?? [])
       .map(Number)
       .toSorted((a, b) => b - a);
-    if (newest === undefined)
-      return { ledger: emptyLedger(), end: 'none', damagedKept, histories: new Map() };
+    if (newest === undefined) return { content: undefined, names };
     try {
-      const { records, end } = parse(await readRegularFile(join(directory, `journal.${newest}`), bytesMax));
-      return { ...folded(records), end, damagedKept };
+      return { content: await read(join(directory, `journal.${newest}`)), names };
     } catch (thrown) {
       // a snapshot replaced it after the directory was listed
       if (codeOf(thrown) !== 'ENOENT') throw thrown;

@@ -8,7 +8,7 @@ import { fail } from '../../base/fault.ts';
  * O_NONBLOCK). Throws `outside` for anything but such a file, and Node's errors.
  */
 export async function readRegularFile(path: string, bytesMax: number): Promise<Buffer> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  const file = await openUnblocked(path);
   try {
     const found = await file.stat();
     if (!found.isFile() || found.size > bytesMax) {
@@ -19,3 +19,18 @@ export async function readRegularFile(path: string, bytesMax: number): Promise<B
     await file.close();
   }
 }
+
+/** The first bytes of a regular file, or all of a shorter one. Throws as `readRegularFile`. */
+export async function readRegularHead(path: string, bytes: number): Promise<Buffer> {
+  const file = await openUnblocked(path);
+  try {
+    if (!(await file.stat()).isFile()) fail('outside', `read ${path}: not a regular file`, { subject: path });
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(bytes), 0, bytes, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+const openUnblocked = (path: string): ReturnType<typeof open> =>
+  open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
