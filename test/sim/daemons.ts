@@ -4,7 +4,7 @@
  */
 import { fail } from '../../src/base/fault.ts';
 import { Link } from '../../src/daemon/takeover/link.ts';
-import type { HandingNode } from '../../src/daemon/takeover/former.ts';
+import type { HandingNode } from '../../src/daemon/takeover/handing-node.ts';
 import { HandedCalls } from './handed-calls.ts';
 import { Instance } from './instance.ts';
 import { LinkEnd } from './link-twin.ts';

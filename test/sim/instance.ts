@@ -15,7 +15,7 @@ import type { CallContext, UnaryHandler } from '../../src/cri/call/server.ts';
 import { takeOverLimits } from '../../src/daemon/bounds.ts';
 import { Followers, followOn, sinceOf } from '../../src/daemon/takeover/followers.ts';
 import { Handing } from '../../src/daemon/takeover/former.ts';
-import type { HandingNode, Parcel } from '../../src/daemon/takeover/former.ts';
+import type { HandingNode, Parcel } from '../../src/daemon/takeover/handing-node.ts';
 import type { Link } from '../../src/daemon/takeover/link.ts';
 import { lockSoon } from '../../src/daemon/takeover/lock-soon.ts';
 import { TAKE_OVER_PROTOCOL } from '../../src/daemon/takeover/messages.ts';
@@ -270,6 +270,10 @@ export class Instance implements HandingNode {
 
   async pass(): Promise<void> {
     this.#daemons.passes(this);
+  }
+
+  async migrated(): Promise<undefined> {
+    // all programs of the model are of one version
   }
 
   async holder(): Promise<number | undefined> {

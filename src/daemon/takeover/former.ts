@@ -15,60 +15,8 @@ import { closeFd } from '../../host/io/descriptors.ts';
 import type { HostIdentity } from '../../host/process/process-identity.ts';
 import { takeOverLimits } from '../bounds.ts';
 import type { Link, Received } from './link.ts';
-import type { Hello, Released } from './messages.ts';
-
-/** The processes of this machine. */
-export interface Peers {
-  /** Undefined when no process has this pid. */
-  identify(pid: number): HostIdentity | undefined;
-  exists(peer: HostIdentity): boolean;
-  kill(peer: HostIdentity): void;
-}
-
-/** What a daemon can do for its hand-over. */
-export interface HandingNode {
-  readonly version: string;
-  readonly peers: Peers;
-  /** Why this daemon can't be taken over from by whoever says this; undefined if it can. */
-  refusalOf(hello: Hello): string | undefined;
-  /** From now on no effect begins, and calls that change something wait. */
-  freeze(): void;
-  /** Goes on as before. */
-  thaw(): void;
-  /** Settles once no effect is in progress that changes the node. Aborts what is left when `late` does. */
-  landed(late: AbortSignal): Promise<void>;
-  /** Effects that `landed` waits for, for messages. */
-  landing(): readonly string[];
-  /** Closes the journal, releases the lock, and gives its listening sockets. There is no way back. Called once. */
-  release(): Promise<Parcel>;
-  /** What event streams that began here have got by now, from this daemon and from those after it. */
-  shown(): Released['events'];
-  /** Makes room for the other daemon's control socket. Repeatable. */
-  pass(): Promise<void>;
-  /**
-   * The other daemon accepts calls: this one accepts no connection any more, and asks it whatever it is asked. Settles
-   * when the service manager takes it for the unit's main process. Never rejects.
-   */
-  servedBy(pid: number): Promise<void>;
-  /** The process that holds the root's lock: it serves, or is about to. */
-  holder(): Promise<number | undefined>;
-  /** The next daemon must be able to reach this one; called when the one that took over has failed. */
-  listenAgain(): Promise<void>;
-  /** Starts the program at this daemon's own path, to take over. */
-  startSuccessor(): Promise<HostIdentity>;
-  /** Whether the service manager starts another daemon if the one that serves ends: it knows that one. */
-  isRestarted(): boolean;
-  /** No daemon serves, and none comes. */
-  abandoned(): void;
-}
-
-/** What the new daemon gets. */
-export interface Parcel {
-  readonly message: Released;
-  readonly fds: readonly number[];
-}
-
-export type HandingState = 'serving' | 'handing' | 'released' | 'passed';
+import type { HandingNode, HandingState, Parcel } from './handing-node.ts';
+import type { Hello } from './messages.ts';
 
 export class Handing {
   readonly #node: HandingNode;
@@ -84,6 +32,11 @@ export class Handing {
   #untilMs = 0;
   /** The daemon that has failed last. */
   #killed: number | undefined;
+  /** Of all daemons that were handed to, the one that reads the newest journal: it has migrated it, if one has. */
+  #newest: Hello | undefined;
+  /** Why a program like this one can't take over any more. */
+  #migrated: string | undefined;
+  #refused: { readonly pid: number; readonly reason: string } | undefined;
   readonly #onPassed: () => void;
   readonly #listeners = new Set<(step: string) => void>();
 
@@ -99,6 +52,11 @@ export class Handing {
     return this.#state;
   }
 
+  /** Whether no daemon serves, and none is taking over: this one waits for a successor. */
+  get isWaiting(): boolean {
+    return this.#isAlone();
+  }
+
   /** Whether the new daemon is so young that its end means a successor, or has just ended so young. */
   get isProbation(): boolean {
     return this.#state === 'passed' && (this.#isRescuing || this.#clock.monoMs() < this.#untilMs);
@@ -107,6 +65,11 @@ export class Handing {
   /** The daemon after this one has handed over itself: it starts a successor if one is needed. */
   endProbation(): void {
     this.#untilMs = 0;
+  }
+
+  /** Why this process was refused, if it is the last one that was. */
+  refusalOf(pid: number): string | undefined {
+    return this.#refused?.pid === pid ? this.#refused.reason : undefined;
   }
 
   /** Calls the listener with each step; the result ends that. */
@@ -127,12 +90,14 @@ export class Handing {
         { pid, version: hello.version, reason: refusal },
         'take-over refused',
       );
+      this.#refused = { pid, reason: refusal ?? '' };
       this.#step(`refused process ${pid}: ${refusal ?? ''}`);
       await link.report({ type: 'refused', reason: refusal ?? '' });
       link.close();
       return;
     }
     this.#isHanding = true;
+    if (hello.journal >= (this.#newest?.journal ?? 0)) this.#newest = hello;
     try {
       if (this.#state === 'released') await this.#handAgain(link, peer);
       else await this.#handFirst(link, hello, peer);
@@ -196,7 +161,7 @@ export class Handing {
       if (taken !== undefined) return this.#leaveTo(taken);
       if (!this.#isAlone() || this.#successors < takeOverLimits.successors) continue;
       this.#log.error(
-        { successors: this.#successors },
+        { successors: this.#successors, reason: this.#migrated },
         'no successor has taken over: calls wait, another one is started soon',
       );
       await pause(this.#clock, takeOverLimits.successorAgainMs);
@@ -226,6 +191,7 @@ export class Handing {
    * not asked here: while another former daemon listens, or nobody can, the successor finds that one, or none.
    */
   async #startOne(): Promise<number | undefined> {
+    await this.#noteMigrated();
     try {
       const started = await this.#node.startSuccessor();
       this.#log.warn({ pid: started.pid }, 'started a successor: the daemon that had taken over has ended');
@@ -244,6 +210,24 @@ export class Handing {
       this.#log.error({ reason: toFault(thrown).message }, 'start a successor: failed');
     }
     return undefined;
+  }
+
+  /**
+   * The program at this daemon's path is the old one, unless a package has put the new one there: then the first never
+   * serves again, and whoever reads the log has to know what to install. The journal's disk may hang.
+   */
+  async #noteMigrated(): Promise<void> {
+    const found = await within(
+      { clock: this.#clock, timeoutMs: takeOverLimits.answerMs },
+      this.#node.migrated(this.#newest?.version ?? ''),
+    ).catch((thrown: unknown) => {
+      this.#log.warn({ reason: toFault(thrown).message }, 'read the format of the journal: failed');
+      return undefined;
+    });
+    const reason = found === 'timedOut' || found === 'cancelled' ? undefined : found;
+    if (reason === undefined || reason === this.#migrated) return;
+    this.#migrated = reason;
+    this.#log.error({ reason }, 'the daemon that had taken over has migrated the journal');
   }
 
   /**

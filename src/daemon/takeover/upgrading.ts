@@ -8,7 +8,7 @@ import type { HostIdentity } from '../../host/process/process-identity.ts';
 import type { ExitStatus } from '../../host/process/process-reaper.ts';
 import type { Spawned } from '../../host/process/process.ts';
 import { takeOverLimits } from '../bounds.ts';
-import type { HandingState } from './former.ts';
+import type { HandingState } from './handing-node.ts';
 import type { Link } from './link.ts';
 import type { Upgrade } from './messages.ts';
 
@@ -21,6 +21,10 @@ export interface UpgradingParts {
   readonly clock: ClockPort;
   readonly log: Log;
   state(): HandingState;
+  /** Whether no daemon serves, and this one waits for a successor. */
+  isWaiting(): boolean;
+  /** Why this process was refused when it asked to take over; undefined if it was not. */
+  refusalOf(pid: number): string | undefined;
   /** Calls the listener with each step of a hand-over; the result ends that. */
   watch(listener: (step: string) => void): () => void;
   start(program: string | undefined): Promise<StartedProgram>;
@@ -62,8 +66,9 @@ export class Upgrading {
   }
 
   async #replace(link: AnswerLink, program: string | undefined): Promise<void> {
-    const { log, start, state, kill } = this.#parts;
-    if (state() !== 'serving') fail('conflict', 'another daemon takes over already');
+    const { log, start, state, isWaiting, kill, refusalOf } = this.#parts;
+    // one whose successors have failed is glad of a program that does not, and need not find it by itself
+    if (state() !== 'serving' && !isWaiting()) fail('conflict', 'another daemon takes over already');
     if (program !== undefined && !isAbsolute(program))
       fail('invalidRequest', `start ${program}: not an absolute path`, { subject: program });
     const started = await start(program);
@@ -72,18 +77,20 @@ export class Upgrading {
     const failure = await this.#failureOf(started);
     if (failure === undefined) return;
     kill(started.identity);
-    fail('outside', `process ${started.pid} ${failure}: the daemon's log has its lines`);
+    const reason = refusalOf(started.pid) ?? "the daemon's log has its lines";
+    fail('outside', `process ${started.pid} ${failure}: ${reason}`);
   }
 
   /** Why it has not taken over; undefined once it serves. */
-  async #failureOf({ exited }: Pick<StartedProgram, 'exited'>): Promise<string | undefined> {
-    const { clock, state } = this.#parts;
+  async #failureOf({ pid, exited }: Pick<StartedProgram, 'pid' | 'exited'>): Promise<string | undefined> {
+    const { clock, state, refusalOf } = this.#parts;
     const { helloMs, landMs, abortMs, recoverMs, pollMs } = takeOverLimits;
     const begunMs = clock.monoMs();
     for (;;) {
       const ended = await within({ clock, timeoutMs: pollMs }, exited);
       const now = state();
-      if (now === 'passed') return undefined;
+      // another one may have taken over meanwhile
+      if (now === 'passed' && refusalOf(pid) === undefined) return undefined;
       if (typeof ended === 'object') return `ended${codeText(ended)} and has not taken over`;
       const tookMs = clock.monoMs() - begunMs;
       if (now === 'serving' && tookMs > helloMs)

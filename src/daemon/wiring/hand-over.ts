@@ -20,7 +20,7 @@ import { listenForControl, protocolRefusal } from '../takeover/control.ts';
 import { Followers, followOn, sinceOf } from '../takeover/followers.ts';
 import type { FormerDaemon } from '../takeover/followers.ts';
 import { Handing } from '../takeover/former.ts';
-import type { HandingNode, Parcel } from '../takeover/former.ts';
+import type { HandingNode, Parcel } from '../takeover/handing-node.ts';
 import { Link } from '../takeover/link.ts';
 import { TAKE_OVER_PROTOCOL } from '../takeover/messages.ts';
 import type { Hello } from '../takeover/messages.ts';
@@ -29,6 +29,7 @@ import { Upgrading } from '../takeover/upgrading.ts';
 import type { StartedProgram } from '../takeover/upgrading.ts';
 import type { HandOverParts } from './hand-over-parts.ts';
 import { isSameFile } from './instance-of.ts';
+import { journalFormat } from './journal-records.ts';
 import type { Instance } from './instance-of.ts';
 import { VERSION } from './version.ts';
 
@@ -36,6 +37,9 @@ import { VERSION } from './version.ts';
 export type Left = 'done' | 'abandoned';
 
 const SIGKILL = 9;
+/** What an operator can do where only a newer program can go on. */
+const migratedText = ({ format, by }: { readonly format: number; readonly by: string }): string =>
+  `${by} has migrated it to ${format}; install ${by} or a newer version and run its "troupe upgrade"`;
 const STOPPING = 'take over: the daemon that runs is stopping';
 
 export class HandOver implements HandingNode {
@@ -50,6 +54,8 @@ export class HandOver implements HandingNode {
   readonly #handing: Handing;
   readonly #followers: Followers;
   readonly #upgrading: Upgrading;
+  /** Who has migrated the journal to which format, where this one does not read that. */
+  #migrated: { readonly format: number; readonly by: string } | undefined;
   readonly #left = Promise.withResolvers<Left>();
   readonly #ending = new AbortController();
   #control: PrivateSocket | undefined;
@@ -77,6 +83,8 @@ export class HandOver implements HandingNode {
       clock,
       log,
       state: () => this.#handing.state,
+      isWaiting: () => this.#handing.isWaiting,
+      refusalOf: (pid) => this.#handing.refusalOf(pid),
       watch: (listener) => this.#handing.watch(listener),
       start: (program) => this.#start(program),
       kill: this.peers.kill,
@@ -133,6 +141,9 @@ export class HandOver implements HandingNode {
         `take over: ${version} reads the journal up to version ${journal}, and that of the daemon that runs has ` +
         `${own.journal}: go on with ${own.version} or a newer one`
       );
+    const migrated = this.#migrated;
+    if (migrated !== undefined && journal < migrated.format)
+      return `take over: ${version} reads the journal up to version ${journal}: ${migratedText(migrated)}`;
     if (!isSameFile(root, own.root))
       return `take over: another root, the daemon that runs has ${this.#parts.config.root}`;
     if (!isSameFile(state, own.state))
@@ -273,6 +284,13 @@ export class HandOver implements HandingNode {
 
   async listenAgain(): Promise<void> {
     if (this.#control === undefined) await this.listen();
+  }
+
+  async migrated(by: string): Promise<string | undefined> {
+    const format = await journalFormat(this.#parts.config.root);
+    if (format === undefined || format <= this.#instance.journal) return undefined;
+    this.#migrated = { format, by };
+    return `${VERSION} reads the journal up to version ${this.#instance.journal}: ${migratedText(this.#migrated)}`;
   }
 
   async startSuccessor(): Promise<HostIdentity> {

@@ -1,10 +1,10 @@
 // A daemon of which only the hand-over is real, and the daemons that it meets.
 import { onTestFinished } from 'vitest';
 import { Handing } from '../../../../src/daemon/takeover/former.ts';
-import type { HandingNode, Parcel } from '../../../../src/daemon/takeover/former.ts';
+import type { HandingNode, Parcel } from '../../../../src/daemon/takeover/handing-node.ts';
 import { Link } from '../../../../src/daemon/takeover/link.ts';
 import type { Hello } from '../../../../src/daemon/takeover/messages.ts';
-import { silentLog } from '../../../../src/base/log.ts';
+import { type Log, silentLog } from '../../../../src/base/log.ts';
 import { DescriptorChannel } from '../../../../src/host/io/descriptor-channel.ts';
 import { closeFd, makeSocketPair } from '../../../../src/host/io/descriptors.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
@@ -39,7 +39,10 @@ export class Former implements HandingNode {
   readonly clock = new HandClock();
   readonly did: string[] = [];
   readonly running = new Set([NEW]);
-  readonly handing = new Handing(this, this.clock, silentLog, () => this.did.push('onPassed'));
+  /** What the log has as errors. */
+  readonly errors: (readonly [object, string])[] = [];
+  readonly #log: Log = { ...silentLog, error: (fields, message) => void this.errors.push([fields, message]) };
+  readonly handing = new Handing(this, this.clock, this.#log, () => this.did.push('onPassed'));
   refusal: string | undefined;
   isUnderSystemd = false;
   /** Who holds the lock. */
@@ -80,6 +83,11 @@ export class Former implements HandingNode {
   pass = async (): Promise<void> => void this.did.push('pass');
   servedBy = async (pid: number): Promise<void> => void this.did.push(`served by ${pid}`);
   listenAgain = async (): Promise<void> => void this.did.push('listen');
+
+  /** What the journal has become. */
+  migratedTo: string | undefined;
+  migrated = async (by: string): Promise<string | undefined> =>
+    this.migratedTo === undefined ? undefined : `${by} has migrated to ${this.migratedTo}`;
 
   startSuccessor = async () => {
     const pid = this.successor();

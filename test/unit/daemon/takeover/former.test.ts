@@ -371,3 +371,57 @@ test('F92 an error of listening for a successor does not end the rescue: it is t
   await rescued;
   expect(former.handing.state).toBe('passed');
 });
+
+test('F92 the daemon that has migrated the journal ends: the log says once of which version a successor must be', async () => {
+  const former = new Former();
+  former.migratedTo = '2';
+  former.successor = () => {
+    former.did.push('failed');
+    throw new Error('ended');
+  };
+  expect(former.handing.isWaiting).toBe(false);
+  await former.takeOver();
+  const rescued = former.handing.rescue();
+  await former.clock.advance(relayPollMs);
+  await untilTrue(() => count(former, 'failed') === successors);
+  await loopTurn();
+  expect(former.handing.isWaiting).toBe(true);
+  const reason = '2.0.0 has migrated to 2';
+  expect(former.errors.filter(([, message]) => message.includes('migrated'))).toEqual([
+    [expect.objectContaining({ reason }), 'the daemon that had taken over has migrated the journal'],
+  ]);
+  expect(former.errors.at(-1)).toEqual([
+    { successors, reason },
+    expect.stringContaining('no successor has taken over'),
+  ]);
+  await former.takeOver(700);
+  await former.clock.advance(successorAgainMs);
+  await rescued;
+  expect(former.handing.state).toBe('passed');
+});
+
+test('F92 a disk that hangs, or a journal that can not be read, keeps no successor from its start', async () => {
+  for (const migrated of [
+    () => new Promise<never>(() => undefined),
+    () => Promise.reject(new Error('EIO')),
+  ]) {
+    const former = new Former();
+    former.migrated = migrated;
+    await former.takeOver();
+    const rescued = former.handing.rescue();
+    await former.passUntil(() => former.did.includes('successor'), relayPollMs);
+    await former.takeOver(700);
+    await former.clock.advance(relayPollMs);
+    await rescued;
+  }
+});
+
+test('the reason of the last refusal is kept for whoever has started that process', async () => {
+  const former = new Former();
+  former.refusal = 'take over: another root';
+  await former.meet().served;
+  expect([former.handing.refusalOf(NEW), former.handing.refusalOf(NEW + 1)]).toEqual([
+    former.refusal,
+    undefined,
+  ]);
+});

@@ -1,6 +1,6 @@
 // A program that `troupe upgrade` starts: it takes over, or it is ended and the reason is said.
 import { expect, test } from 'vitest';
-import type { HandingState } from '../../../../src/daemon/takeover/former.ts';
+import type { HandingState } from '../../../../src/daemon/takeover/handing-node.ts';
 import type { Message } from '../../../../src/daemon/takeover/messages.ts';
 import { Upgrading } from '../../../../src/daemon/takeover/upgrading.ts';
 import { takeOverLimits } from '../../../../src/daemon/bounds.ts';
@@ -21,11 +21,15 @@ function bench() {
     started: [] as (string | undefined)[],
     killed: 0,
     closed: 0,
+    isWaiting: false,
+    refusal: undefined as string | undefined,
   };
   const upgrading = new Upgrading({
     clock,
     log: silentLog,
     state: () => seen.state,
+    isWaiting: () => seen.isWaiting,
+    refusalOf: (pid) => (pid === identity.pid ? seen.refusal : undefined),
     watch: () => () => undefined,
     start: async (program) => {
       seen.started.push(program);
@@ -116,4 +120,43 @@ test('one upgrade at a time, none while a daemon takes over, and only an absolut
   await ask('troupe');
   expect(said.at(-1)).toMatchObject({ reason: expect.stringContaining('not an absolute path') });
   expect(seen.started).toEqual([undefined]);
+});
+
+test('a program that was refused: the reason is said, not where it is', async () => {
+  const { said, exited, seen, ask } = bench();
+  seen.refusal = 'take over: 1.0.0 reads the journal up to version 1';
+  const asked = ask();
+  exited.resolve({ exitCode: 6, signal: null });
+  await asked;
+  const reason = `process ${identity.pid} ended with 6 and has not taken over: ${seen.refusal}`;
+  expect(said.at(-1)).toEqual({ type: 'refused', reason });
+});
+
+test('F92 a daemon that waits for a successor gets one; while another one takes over none is started', async () => {
+  const { clock, said, seen, ask } = bench();
+  seen.state = 'released';
+  await ask(PROGRAM);
+  expect([seen.started, said.at(-1)]).toEqual([
+    [],
+    { type: 'refused', reason: 'another daemon takes over already' },
+  ]);
+  seen.isWaiting = true;
+  const asked = ask(PROGRAM);
+  await turns();
+  seen.state = 'passed';
+  await clock.advance(takeOverLimits.pollMs);
+  await asked;
+  expect([seen.started, said.at(-1)]).toEqual([[PROGRAM], { type: 'done' }]);
+});
+
+test('another daemon takes over first: the program that was refused is not taken for it', async () => {
+  const { clock, said, exited, seen, ask } = bench();
+  const asked = ask(PROGRAM);
+  await turns();
+  seen.refusal = 'take over: another daemon is taking over';
+  seen.state = 'passed';
+  await clock.advance(takeOverLimits.pollMs);
+  exited.resolve({ exitCode: 6, signal: null });
+  await asked;
+  expect(said.at(-1)).toMatchObject({ type: 'refused', reason: expect.stringContaining(seen.refusal) });
 });
