@@ -17,6 +17,7 @@ import { judge } from './judge.ts';
 import type { NodeEvidence } from './judge.ts';
 import { inspectNode } from './place.ts';
 import type { Inspection } from './place.ts';
+import { orRefusedStart } from './refused-start.ts';
 import { amount, fit } from './text.ts';
 import { nameOfLeak, takeAway } from './take-away.ts';
 import type { TakenLeak } from './take-away.ts';
@@ -54,7 +55,7 @@ async function stageOf(command: Command): Promise<Stage> {
     const { configJson } = await command.client.status({});
     return { command, config: JSON.parse(configJson) as Config, isRunning: true };
   } catch (thrown) {
-    if (problemOf(thrown).problem !== 'unreachable') throw thrown;
+    if (problemOf(thrown).problem !== 'unreachable') throw await orRefusedStart(command, thrown);
   }
   const config = await command.config();
   try {

@@ -11,7 +11,10 @@ export const EXIT = {
   unreachable: 4,
   /** The daemon only: another process listens at the CRI socket's path (F90). */
   socketTaken: 5,
-  /** The daemon with `--take-over`, and `upgrade`: the daemon that runs has refused, and goes on. */
+  /**
+   * The daemon with `--take-over`, and `upgrade`: the daemon that runs has refused, and goes on; or none runs, and a
+   * newer version has written the journal.
+   */
   takeOverRefused: 6,
   /** `exec` and `run`, whose other codes are the program's: any error of ours, as in Docker and Podman. */
   programFailed: 125,

@@ -1,6 +1,11 @@
 /** Why a daemon that does not answer can't be started, as far as its files say it. */
 import { toFault } from '../../base/fault.ts';
+import { within } from '../../host/clock/wait.ts';
+import { problemOf } from '../../introspection/client.ts';
+import { cliLimits } from '../bounds.ts';
 import type { Config } from '../config/config-schema.ts';
+import type { Command } from './context.ts';
+import { CommandError, EXIT } from './exit-codes.ts';
 
 /**
  * The reason why this version starts no daemon on the configured root: a newer one wrote its journal (F93). Undefined
@@ -16,4 +21,23 @@ export async function refusedStart(config: () => Promise<Pick<Config, 'root'>>):
     return kind === 'unsupported' ? message : undefined;
   }
   return undefined;
+}
+
+/**
+ * What to throw in place of the error of a call: where no daemon answers since none can start, the reason. A daemon
+ * that waits for a successor, which only a newer version can be, keeps the socket and accepts nothing from it.
+ */
+export async function orRefusedStart(
+  { line, socket, config, clock }: Pick<Command, 'line' | 'socket' | 'config' | 'clock'>,
+  thrown: unknown,
+): Promise<unknown> {
+  const { problem } = problemOf(thrown);
+  if (problem !== 'unreachable' && problem !== 'late') return thrown;
+  // a daemon may be late since its disk hangs, where the journal lies
+  const reason = await within({ clock, timeoutMs: cliLimits.callMs }, refusedStart(config));
+  if (reason === undefined || reason === 'timedOut' || reason === 'cancelled') return thrown;
+  return new CommandError(
+    problem === 'late' ? EXIT.failed : EXIT.unreachable,
+    `troupe ${line.command}: no daemon answers at ${socket}, and this version starts none: ${reason}`,
+  );
 }

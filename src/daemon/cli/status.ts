@@ -14,10 +14,10 @@ import type { Config } from '../config/config-schema.ts';
 import { VERSION } from '../wiring/version.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
-import { CommandError, EXIT } from './exit-codes.ts';
+import { EXIT } from './exit-codes.ts';
 import { ownUseOf } from './own-use.ts';
 import type { OwnUse } from './own-use.ts';
-import { refusedStart } from './refused-start.ts';
+import { orRefusedStart } from './refused-start.ts';
 import type { Screen } from './screen.ts';
 import { age, amount, bytes } from './text.ts';
 
@@ -37,16 +37,11 @@ export async function status(command: Command): Promise<number> {
   return answer.notReadyReason === '' && answer.networkReady ? EXIT.ok : EXIT.failed;
 }
 
-async function answerOf({ client, config: configured, socket }: Command): Promise<StatusResponse> {
+async function answerOf(command: Command): Promise<StatusResponse> {
   try {
-    return await client.status({});
+    return await command.client.status({});
   } catch (thrown) {
-    const reason = problemOf(thrown).problem === 'unreachable' ? await refusedStart(configured) : undefined;
-    if (reason === undefined) throw thrown;
-    throw new CommandError(
-      EXIT.unreachable,
-      `troupe status: no daemon answers at ${socket}, and this version starts none: ${reason}`,
-    );
+    throw await orRefusedStart(command, thrown);
   }
 }
 

@@ -9,17 +9,29 @@ import type { Upgrade } from '../takeover/messages.ts';
 import { ownLauncher } from '../takeover/successor.ts';
 import type { Command } from './context.ts';
 import { CommandError, EXIT } from './exit-codes.ts';
+import { refusedStart } from './refused-start.ts';
 
 export async function upgrade(command: Command): Promise<number> {
   const { takeOverSocket } = createLayout(await command.config());
   const link = dialDaemon(takeOverSocket, command.clock);
-  if (link === undefined)
-    throw new CommandError(EXIT.unreachable, `troupe upgrade: no daemon listens on ${takeOverSocket}`);
+  if (link === undefined) throw await unreachable(command, takeOverSocket);
   const { program } = command.line.options;
   const code = await askForUpgrade(command, link, {
     program: program === undefined ? ownLauncher() : resolve(program),
   });
   return code === 'unchanged' ? EXIT.ok : code;
+}
+
+/**
+ * Without a daemon that hands over a package restarts the service. Not with a program that refuses the journal: what
+ * runs there would end, and nothing would start in its place.
+ */
+async function unreachable(command: Command, socket: string): Promise<CommandError> {
+  const reason = await refusedStart(command.config);
+  const lead = `troupe upgrade: no daemon listens on ${socket}`;
+  return reason === undefined
+    ? new CommandError(EXIT.unreachable, lead)
+    : new CommandError(EXIT.takeOverRefused, `${lead}, and this version starts none: ${reason}`);
 }
 
 /** Prints each step; closes the link. Settles with the exit code. */

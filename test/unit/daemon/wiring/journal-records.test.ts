@@ -2,12 +2,16 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Code, ConnectError } from '@connectrpc/connect';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { rulesIn } from '../../../../src/daemon/cli/machine-network.ts';
-import { refusedStart } from '../../../../src/daemon/cli/refused-start.ts';
-import { readRecords } from '../../../../src/daemon/wiring/journal-records.ts';
+import { orRefusedStart, refusedStart } from '../../../../src/daemon/cli/refused-start.ts';
+import { parseCommandLine } from '../../../../src/daemon/config/command-line.ts';
+import { defaultConfig } from '../../../../src/daemon/config/config-schema.ts';
+import { realClock } from '../../../../src/host/clock/clock.ts';
+import { journalFormat, readRecords } from '../../../../src/daemon/wiring/journal-records.ts';
 import { crc32c } from '../../../../src/journal/crc32c.ts';
-import { frame, header } from '../../../../src/journal/format.ts';
+import { FORMAT, frame, header } from '../../../../src/journal/format.ts';
 import {
   containerId,
   containerIntent,
@@ -62,6 +66,45 @@ describe('the journal, read by another process than its daemon', () => {
     await write('journal.1', newer);
     await expect(readRecords(root)).rejects.toThrow('written in format 99 by a newer troupe');
     expect(await refusedStart(async () => ({ root }))).toContain('written in format 99');
+    expect(await journalFormat(root)).toBe(99);
+    await writeFile(join(root, 'version'), '9.1.0\n');
+    await expect(readRecords(root)).rejects.toThrow('; troupe 9.1.0 has started here last');
+    // anybody's bytes
+    await writeFile(join(root, 'version'), '\u001B[2J\n');
+    await expect(readRecords(root)).rejects.toThrow(/docs\/upgrade\.md$/u);
+  });
+
+  it('has a format if its header is whole', async () => {
+    expect(await journalFormat(root)).toBeUndefined();
+    await write('journal.1', bytes);
+    expect(await journalFormat(root)).toBe(FORMAT);
+    await write('journal.2', bytes.subarray(0, 7));
+    expect(await journalFormat(root)).toBeUndefined();
+  });
+
+  it('makes a command that gets no answer say why no daemon starts', async () => {
+    const command = {
+      line: parseCommandLine(['status']),
+      socket: '/run/troupe/introspection.sock',
+      clock: realClock(),
+      config: async () => ({ ...defaultConfig, root }),
+    };
+    const late = new ConnectError('too late', Code.DeadlineExceeded);
+    expect(await orRefusedStart(command, late)).toBe(late);
+    const newer = Buffer.from(header());
+    newer.writeUInt32LE(99, 8);
+    newer.writeUInt32LE(crc32c(newer.subarray(0, 12)), 12);
+    await write('journal.1', newer);
+    for (const [code, exitCode] of [
+      [Code.DeadlineExceeded, 1],
+      [Code.Unavailable, 4],
+    ] as const)
+      expect(await orRefusedStart(command, new ConnectError('', code))).toMatchObject({
+        exitCode,
+        message: expect.stringContaining('this version starts none: read the journal: written in format 99'),
+      });
+    const wrong = new ConnectError('', Code.NotFound);
+    expect(await orRefusedStart(command, wrong)).toBe(wrong);
   });
 });
 
