@@ -9,6 +9,12 @@ set -eu
 is_booted() { [ -d /run/systemd/system ]; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
+# The reason stands here as far as files show it, such as a journal that a newer version has written.
+say_not_started() {
+  timeout 10 /usr/bin/troupe status 2>&1 >/dev/null || :
+  echo "troupe: the service does not start$1; journalctl -u troupe has the reason"
+}
+
 case ${1:-} in
   installed)
     has systemctl || exit 0
@@ -17,8 +23,7 @@ case ${1:-} in
     systemctl daemon-reload
     # Debian starts the services that it enables, unless policy-rc.d(8) says no; others leave that to the administrator
     if has deb-systemd-invoke && systemctl --quiet is-enabled troupe.service; then
-      deb-systemd-invoke start troupe.service ||
-        echo 'troupe: the service does not start; journalctl -u troupe has the reason' >&2
+      deb-systemd-invoke start troupe.service || say_not_started '' >&2
     fi
     ;;
   upgraded)
@@ -32,13 +37,14 @@ case ${1:-} in
       4)
         # The daemon is of a version that can't hand over, or none runs. Containers go on: they belong to their monitors.
         # A service that was stopped stays so.
-        systemctl try-restart troupe.service ||
-          echo 'troupe: the service does not start again; journalctl -u troupe has the reason' >&2
+        systemctl try-restart troupe.service || say_not_started ' again' >&2
         ;;
       *)
-        # a restart would end the daemon that runs, and the new program would not start in its place
+        # a restart would end the daemon that runs, and the new program would not start in its place: a newer version
+        # has written the journal, say
         printf '%s\n' "$reason" >&2
-        echo 'troupe: the daemon of before goes on. Once the reason is removed: systemctl restart troupe' >&2
+        echo 'troupe: the service is left as it is, and a daemon that runs goes on.' \
+          'Once the reason is removed: systemctl restart troupe' >&2
         ;;
     esac
     ;;
