@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { build, type BuildOptions } from 'esbuild';
+import { build, type BuildOptions, type Plugin } from 'esbuild';
 import { checkout } from './checkout.ts';
 import { lighterLibraries } from './lighter-libraries.ts';
 
@@ -11,18 +11,20 @@ export interface BundleOptions {
   readonly isShipped: boolean;
   /** In place of the version in package.json. */
   readonly version?: string;
+  /** For a program that a test makes: changes to the sources. */
+  readonly plugins?: readonly Plugin[];
 }
 
 const versionOf = (): string =>
   (JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8')) as { version: string }).version;
 
-const optionsOf = (outdir: string, { isShipped }: BundleOptions): BuildOptions => ({
+const optionsOf = (outdir: string, { isShipped, plugins = [] }: BundleOptions): BuildOptions => ({
   absWorkingDir: checkout,
   outdir,
   bundle: true,
   platform: 'node',
   target: 'node24',
-  plugins: [lighterLibraries(join(checkout, 'src/host/tuning/proto-file.ts'))],
+  plugins: [...plugins, lighterLibraries(join(checkout, 'src/host/tuning/proto-file.ts'))],
   external: [
     // of grpc-js, for its channelz service alone, which we do not serve: a sixth of the bundle
     '@grpc/proto-loader',

@@ -12,11 +12,13 @@ export function digestOfTree(directory: string): readonly string[] {
     .map((path) => {
       const found = lstatSync(path, { bigint: true });
       const { mode, size, ino, uid, gid, mtimeNs, ctimeNs } = found;
-      const content = found.isFile()
-        ? createHash('sha256').update(readFileSync(path)).digest('hex')
-        : found.isSymbolicLink()
-          ? readlinkSync(path)
-          : '';
+      // what has no bytes may be a namespace, which can't be read
+      const content =
+        found.isFile() && size > 0n
+          ? createHash('sha256').update(readFileSync(path)).digest('hex')
+          : found.isSymbolicLink()
+            ? readlinkSync(path)
+            : '';
       return [
         relative(directory, path),
         mode.toString(8),
