@@ -11,7 +11,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 # The reason stands here as far as files show it, such as a journal that a newer version has written.
 say_not_started() {
-  timeout 10 /usr/bin/troupe status 2>&1 >/dev/null || :
+  timeout 20 /usr/bin/troupe status 2>&1 >/dev/null || :
   echo "troupe: the service does not start$1; journalctl -u troupe has the reason"
 }
 
