@@ -44,13 +44,20 @@ export interface NextWorld {
 export async function makeNextWorld(): Promise<NextWorld> {
   const directory = mkdtempSync(join(tmpdir(), 'troupe-next-'));
   const [place, other] = [join(directory, 'troupe'), join(directory, 'other')];
-  await buildProgram(place, 'today');
-  await buildProgram(other, 'next');
-  const world = await makeWorld({
-    name: 'next',
-    logLevel: 'info',
-    // the program at the path, in the place of the checkout's
-    before: () => ['sh', '-c', 'shift && exec "$0" "$@"', join(place, 'bin/troupe')],
+  const remove = (): void => rmSync(directory, { recursive: true, force: true });
+  const started = async (): Promise<World> => {
+    await buildProgram(place, 'today');
+    await buildProgram(other, 'next');
+    return await makeWorld({
+      name: 'next',
+      logLevel: 'info',
+      // the program at the path, in the place of the checkout's
+      before: () => ['sh', '-c', 'shift && exec "$0" "$@"', join(place, 'bin/troupe')],
+    });
+  };
+  const world = await started().catch((error: unknown) => {
+    remove();
+    throw error;
   });
   const successors = new Successors(world.instance);
   const { options } = world.instance;
@@ -76,7 +83,7 @@ export async function makeNextWorld(): Promise<NextWorld> {
       await world.instance.kill();
       await successors.kill();
       await world.close();
-      rmSync(directory, { recursive: true, force: true });
+      remove();
     },
   };
 }
