@@ -127,3 +127,7 @@ export class Former implements HandingNode {
     }
   }
 }
+
+/** How often it did this. */
+export const count = (former: Former, what: string): number =>
+  former.did.filter((one) => one === what).length;
