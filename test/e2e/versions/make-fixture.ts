@@ -19,6 +19,8 @@ const CHURNING = 3;
 /** Lives of those pods, all together, before the kill. */
 const LIVES = 6;
 const EXIT_CODE = 7;
+/** Of a container whose resources were changed. */
+const UPDATED_SHARES = 512n;
 
 export interface FixtureOrigin {
   readonly version: string;
@@ -58,17 +60,20 @@ async function makeStoppedPod(world: World): Promise<void> {
   await world.client.runtime.stopPodSandbox({ podSandboxId });
 }
 
-/** One pod in each other state that a node has for long. */
+/** One pod in each other state that a node has for long, and one with an update on record. */
 async function makePods(world: World): Promise<void> {
   const { runtime } = world.client;
   await runPod(world, 'stays-empty');
   for (const [name, command, isStarted] of [
     ['stays-running', untilTermed(0), true],
     ['stays-created', untilTermed(0), false],
+    ['stays-updated', untilTermed(0), true],
     ['stays-exited', ['sh', '-c', `exit ${EXIT_CODE}`], true],
   ] as const) {
     const containerId = await create(world, { name, podSandboxId: await runPod(world, name), command });
     if (isStarted) await runtime.startContainer({ containerId });
+    if (name === 'stays-updated')
+      await runtime.updateContainerResources({ containerId, linux: { cpuShares: UPDATED_SHARES } });
     if (name !== 'stays-exited') continue;
     await until(async () => {
       const { status } = await runtime.containerStatus({ containerId });
@@ -105,7 +110,8 @@ async function listed({
     containers: await Promise.all(
       containers.containers.map(async ({ id, metadata, state }) => {
         const { status } = await runtime.containerStatus({ containerId: id });
-        return { id, name: metadata?.name ?? '', state, exitCode: status?.exitCode ?? 0 };
+        const cpuShares = Number(status?.resources?.linux?.cpuShares ?? 0);
+        return { id, name: metadata?.name ?? '', state, exitCode: status?.exitCode ?? 0, cpuShares };
       }),
     ),
     images: present.images.map(({ id, repoTags }) => ({ id, repoTags })),

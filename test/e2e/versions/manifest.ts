@@ -17,6 +17,8 @@ export interface FixtureManifest {
     readonly name: string;
     readonly state: ContainerState;
     readonly exitCode: number;
+    /** As ContainerStatus has them: of one container they were changed while it ran. */
+    readonly cpuShares: number;
   }[];
   readonly images: readonly { readonly id: string; readonly repoTags: readonly string[] }[];
 }

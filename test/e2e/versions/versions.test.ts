@@ -81,7 +81,7 @@ describePods.each(
     const listed = new Map(items.map(({ id, state }) => [id, state]));
     for (const { id, name } of pods)
       expect([name, listed.get(id)]).toEqual([name, PodSandboxState.SANDBOX_NOTREADY]);
-    for (const { id, name, state, exitCode } of containers) {
+    for (const { id, name, state, exitCode, cpuShares } of containers) {
       const { status } = await runtime.containerStatus({ containerId: id });
       const wasOver = state === ContainerState.CONTAINER_EXITED;
       expect([name, status?.state, status?.exitCode]).toEqual([
@@ -89,6 +89,7 @@ describePods.each(
         ContainerState.CONTAINER_EXITED,
         wasOver ? exitCode : 255,
       ]);
+      expect([name, status?.resources?.linux?.cpuShares]).toEqual([name, BigInt(cpuShares)]);
     }
     const present = (await image.listImages({})).images.map(({ id, repoTags }) => ({ id, repoTags }));
     expect(present).toEqual(expect.arrayContaining([...images]));
