@@ -126,10 +126,9 @@ describePods('a program of the next journal version', () => {
         `${NEXT_VERSION} has migrated it to ${NEXT_JOURNAL}; install ${NEXT_VERSION} or a newer`,
       );
       // the daemon that waits keeps the sockets
-      for (const command of ['status', 'check']) {
-        const shown = await next.troupe(place, command);
-        expect([command, shown.code, shown.stderr]).toEqual([command, 1, expect.stringContaining(NEWER)]);
-      }
+      const shown = await Promise.all(['status', 'check'].map((command) => next.troupe(place, command)));
+      for (const { code, stderr } of shown)
+        expect([code, stderr]).toEqual([1, expect.stringContaining(NEWER)]);
       // a call that waits meanwhile
       const name = next.world.client.runtime.listPodSandbox({});
       exchange();
