@@ -14,7 +14,7 @@ import { PROGRAM_MS } from '../../support/patience.ts';
 const MIB = 1024 * 1024;
 const EXECS = 4;
 /** Of single bytes, by each exec. */
-const WRITES = 2_000_000;
+const WRITES = 1_000_000;
 const SESSIONS = 8;
 /** Garbage that V8 may keep until it collects next: its heap grows by 70 % before that. */
 const GARBAGE_MIB = 32;
@@ -67,7 +67,7 @@ describePods('single bytes', () => {
   /** What the daemon holds at rest: what a start or a burst has left is given back every 10 s. */
   async function settledMib(): Promise<number> {
     let least = await own();
-    for (let polls = 0; polls < 2 * memoryLimits.trimEveryMs; polls += LOOK_MS) {
+    for (let polls = 0; polls <= memoryLimits.trimEveryMs + LOOK_MS; polls += LOOK_MS) {
       await delay(LOOK_MS);
       const now = await own();
       if (now < least - 0.5) polls = 0;
