@@ -31,7 +31,8 @@ case ${1:-} in
     systemctl daemon-reload
     # The running daemon starts the new program, which takes over: no call fails.
     code=0
-    reason=$(/usr/bin/troupe upgrade 2>&1 >/dev/null) || code=$?
+    # with its steps: the reason of a refusal is among them
+    said=$(/usr/bin/troupe upgrade 2>&1) || code=$?
     case $code in
       0) ;;
       4)
@@ -42,9 +43,8 @@ case ${1:-} in
       *)
         # a restart would end the daemon that runs, and the new program would not start in its place: a newer version
         # has written the journal, say
-        printf '%s\n' "$reason" >&2
-        echo 'troupe: the service is left as it is, and a daemon that runs goes on.' \
-          'Once the reason is removed: systemctl restart troupe' >&2
+        printf '%s\n' "$said" >&2
+        echo 'troupe: not replaced; a daemon that runs goes on. Once the reason is removed: troupe upgrade' >&2
         ;;
     esac
     ;;

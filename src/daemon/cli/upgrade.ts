@@ -1,5 +1,7 @@
 /** `troupe upgrade`: asks the daemon to be replaced, and prints what happens. */
 import { resolve } from 'node:path';
+import { toFault } from '../../base/fault.ts';
+import { checkFfi } from '../../host/ffi/check.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
 import { takeOverLimits } from '../bounds.ts';
 import { dialDaemon } from '../takeover/link.ts';
@@ -16,6 +18,7 @@ export async function upgrade(command: Command): Promise<number> {
   const link = dialDaemon(takeOverSocket, command.clock);
   if (link === undefined) throw await unreachable(command, takeOverSocket);
   const { program } = command.line.options;
+  if (program === undefined) checkMachine(link);
   const code = await askForUpgrade(command, link, {
     program: program === undefined ? ownLauncher() : resolve(program),
   });
@@ -32,6 +35,19 @@ async function unreachable(command: Command, socket: string): Promise<CommandErr
   return reason === undefined
     ? new CommandError(EXIT.unreachable, lead)
     : new CommandError(EXIT.takeOverRefused, `${lead}, and this version starts none: ${reason}`);
+}
+
+/**
+ * What a start of this program checks first: its reason would be in the daemon's log alone, which nobody reads during
+ * an installation.
+ */
+function checkMachine(link: Link): void {
+  try {
+    checkFfi();
+  } catch (thrown) {
+    link.close();
+    throw new CommandError(EXIT.takeOverRefused, `troupe upgrade: ${toFault(thrown).message}`);
+  }
 }
 
 /** Prints each step; closes the link. Settles with the exit code. */
