@@ -1,15 +1,14 @@
 // The program as it is installed: a tree that needs nothing of npm and git. It has the checkout's layout, so that
 // bin/troupe and the bundle find their parts in both.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkout } from '../checkout.ts';
 import { type Architecture, binaryPackage, binaryPackages } from './architectures.ts';
 import { entriesBelow, type PackedEntry } from './entries.ts';
+import { termsOf } from './terms.ts';
 
 /** Where V8's compiled code goes: /usr may be read-only, and a package manager owns what lies there. */
 const CODE_CACHE = '/var/cache/troupe';
-/** Files in which a package states its terms. */
-const TERMS = /^(?:licen[cs]e|copying|notice)(?:[.-].*)?$/iu;
 
 /** A package of npm whose code is in the program. */
 export interface Component {
@@ -53,15 +52,6 @@ export function componentsOf(architecture: Architecture, sources: readonly strin
   ].toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** What each component's authors ask to be passed on with it. */
-function termsOf({ name, directory }: Component): readonly PackedEntry[] {
-  // koffi's binaries are packages of their own, without its terms
-  const place = name.startsWith('@koromix/') ? join(checkout, 'node_modules/koffi') : directory;
-  return readdirSync(place)
-    .filter((file) => TERMS.test(file))
-    .toSorted()
-    .map((file) => ({ path: `licenses/${name}/${file}`, from: join(place, file), mode: 0o644 }));
-}
 
 function binaries(architecture: Architecture): readonly PackedEntry[] {
   const [node, koffi] = binaryPackages(architecture);
