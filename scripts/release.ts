@@ -1,8 +1,8 @@
 // `npm run release -- X.Y.Z [--dry-run]`: checks, sets the version, makes the packages, signs their sums, writes notes,
 // commits and tags; then adds version and commit to docs/releases.tsv, in a commit of its own, since a commit can't
 // name itself. Nothing is pushed. Options:
-//   --checks-passed FILE  the log of a run of `npm test` that passed, in place of a run now
-//   --older-figures       figures of an older commit do; the notes name them
+//   --checks-passed FILE  the log of a run of `npm test` that passed on this commit, in place of a run now
+//   --older-figures       figures of an older commit do, but of take-overs and upgrades; the notes name them
 //   --gpg-key ID | --ssh-key FILE  signs SHA256SUMS
 //   --package PROGRAM     makes the files, in place of `npm run package`; gets `--out DIRECTORY`
 //   --dry-run             checks only, and says what would be done
@@ -20,6 +20,7 @@ import {
   gitIn,
   logProblem,
   olderFigures,
+  proofProblem,
   sectionProblem,
   treeProblem,
   versionProblem,
@@ -90,7 +91,8 @@ function check(): readonly string[] {
     branchProblem(candidate),
     sectionProblem(candidate),
     fixtureProblem(candidate),
-    ...(log === undefined ? [] : [logProblem(log)]),
+    proofProblem(candidate),
+    ...(log === undefined ? [] : [logProblem(candidate, log)]),
     stale.length === 0 || options['older-figures']
       ? ''
       : `figures of an older commit: ${stale.join(', ')}; run them again, or give --older-figures`,

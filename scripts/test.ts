@@ -12,12 +12,14 @@ import { commitAndDate } from './support/figures.ts';
 import { guestStep } from './support/guest-step.ts';
 import { countSkips, readSkips, skipsSummary, writeAll } from './support/skips.ts';
 import { programStep, runSteps, summarize, vitestStep } from './support/steps.ts';
+import { testedLine, testedLineOf } from './support/tested-commit.ts';
 
 /** Go itself and three programs, each of which has a limit of its own that names it. */
 const TOOLS_MS = 5 * BUILD_MS;
 
 endSafely();
 forgetTests();
+const atStart = testedLine();
 const results = await runSteps([
   // ahead of the tests, so that a cold build is a step of its own (two minutes, once)
   programStep(
@@ -42,9 +44,12 @@ const ran = Object.fromEntries(
     ]),
 );
 const skips = { ...readSkips(), ...ran };
+// before this run writes its own figures
+const tested = testedLineOf(atStart, testedLine());
 if (process.argv.includes('--figures')) writeAll(skips);
 summarize(results, undefined, [
   ...neverHappened(faults).map((fault) => `never happened: ${fault}`),
   faultSummary(faults),
   skipsSummary(skips),
+  tested,
 ]);

@@ -10,6 +10,7 @@ import {
   versionAt,
   versionPlaces,
 } from '../../../scripts/support/release/version-places.ts';
+import { testedCommit, testedLine, testedLineOf } from '../../../scripts/support/tested-commit.ts';
 import { run } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { lacking, unless } from '../../support/skips/unless.ts';
@@ -37,6 +38,19 @@ describe('npm run release', () => {
     mkdirSync(join(repository, name, '..'), { recursive: true });
     writeFileSync(join(repository, name), text);
   };
+  /** Figures of this commit; `other` has what stands in place of the commit in some blocks. */
+  const measuredOn = (other: Readonly<Record<string, string>>): void => {
+    const measured = git('rev-parse', '--short', 'HEAD');
+    const block = (name: string): string =>
+      `<!-- ${name}: begin -->\n## ${name}\n\ncommit ${other[name] ?? measured}, 2026-01-01\n<!-- ${name}: end -->\n`;
+    write('docs/figures.md', ['bench', 'churn', 'kubelet', 'handover', 'upgrade'].map(block).join('\n'));
+  };
+  /** The log of a run that passed. */
+  const logOf = (tested: string): void =>
+    writeFileSync(
+      join(directory, 'passed.log'),
+      `an earlier line\n${tested}\n12 s in all\n4210 passed, 0 failed, 8 skipped\n`,
+    );
   const textOf = (name: string): string => readFileSync(join(repository, name), 'utf8');
   const release = (...args: readonly string[]): ReturnType<typeof run> =>
     run([process.execPath, join(repository, 'scripts/release.ts'), ...args]);
@@ -47,7 +61,6 @@ describe('npm run release', () => {
     directory = mkdtempSync(join(tmpdir(), 'troupe-release-'));
     repository = join(directory, 'repository');
     mkdirSync(repository);
-    writeFileSync(join(directory, 'passed.log'), '12 s in all\n4210 passed, 0 failed, 8 skipped\n');
     writeFileSync(join(directory, 'failed.log'), '4209 passed, 1 failed\n');
     writeFileSync(join(directory, 'package'), PACKAGE, { mode: 0o755 });
     for (const name of ['scripts', 'package.json', 'package-lock.json', 'README.md', '.gitignore'])
@@ -65,10 +78,8 @@ describe('npm run release', () => {
     ] as const)
       git('config', key, value);
     commitAll('All');
-    const measured = git('rev-parse', '--short', 'HEAD');
-    const block = (name: string): string =>
-      `<!-- ${name}: begin -->\n## ${name}\n\ncommit ${measured}, 2026-01-01\n<!-- ${name}: end -->\n`;
-    write('docs/figures.md', ['bench', 'churn', 'kubelet'].map(block).join('\n'));
+    logOf(testedLine(repository));
+    measuredOn({});
     commitAll('Figures');
   });
   afterEach(() => rmSync(directory, { recursive: true, force: true }));
@@ -120,18 +131,106 @@ describe('npm run release', () => {
       `no fixture of ${VERSION}`,
       'the last line is not that of a run that passed: 4209 passed, 1 failed',
       'figures of an older commit: bench (of ',
+      'take-overs of an older commit: handover (of ',
     ])
       expect(stderr).toContain(reason);
     expect(git('tag')).toBe('');
   });
 
   it('with --older-figures the notes name them', async () => {
+    const older = git('rev-parse', '--short', 'HEAD');
     write('src/main.ts', 'changed since\n');
     commitAll('Changed');
-    const { code } = await release(VERSION, ...passed(), ...packages(), '--older-figures');
-    expect(code).toBe(0);
+    logOf(testedLine(repository));
+    measuredOn({ bench: older, churn: older });
+    commitAll('Figures of some');
+    const { code, stderr } = await release(VERSION, ...passed(), ...packages(), '--older-figures');
+    expect([code, stderr]).toEqual([0, '']);
     const notes = readFileSync(join(repository, 'dist/release', VERSION, 'NOTES.md'), 'utf8');
-    expect(notes).toMatch(/of an older commit: bench \(of [0-9a-f]+\), churn/u);
+    expect(notes).toContain(`of an older commit: bench (of ${older}), churn (of ${older}).`);
+  });
+
+  /** A commit with the same sources that is not before the candidate. */
+  const aside = (): string => {
+    git('checkout', '--quiet', '-b', 'aside');
+    git('commit', '--quiet', '--allow-empty', '--message', 'Aside');
+    const commit = git('rev-parse', 'HEAD');
+    git('checkout', '--quiet', 'main');
+    return commit;
+  };
+
+  it.each(['handover', 'upgrade'])(
+    'figures of %s must be of this commit or of one before it with the same sources, whatever the options',
+    async (name) => {
+      const refusal = async (): Promise<string> => {
+        const { code, stderr } = await release(VERSION, ...passed(), ...packages(), '--older-figures');
+        expect(code).toBe(1);
+        return stderr;
+      };
+      const before = git('rev-parse', '--short', 'HEAD~1');
+      const other = aside();
+      for (const [at, said] of [
+        [`${before} + changes`, `${name} (of no commit)`],
+        ['0123456789abcdef', `${name} (of 0123456789abcdef)`],
+        [other, `${name} (of ${other})`],
+      ] as const) {
+        measuredOn({ [name]: at });
+        commitAll('Figures');
+        expect(await refusal()).toContain(`take-overs of an older commit: ${said}; run them again`);
+      }
+      write('docs/figures.md', '');
+      commitAll('No figures');
+      expect(await refusal()).toContain(`take-overs of an older commit: handover (of no commit), upgrade (`);
+      expect(git('tag')).toBe('');
+    },
+  );
+
+  describe('the log of the tests', () => {
+    const refusal = async (): Promise<string> => {
+      const { code, stderr } = await release(VERSION, ...passed(), ...packages());
+      expect([code, git('tag')]).toEqual([1, '']);
+      return stderr;
+    };
+
+    it('is of this commit, or of one since which only runs have written their figures', async () => {
+      write('docs/skips.json', '{}\n');
+      commitAll('Skips');
+      expect(await release(VERSION, ...passed(), '--dry-run')).toMatchObject({ code: 0 });
+      logOf(testedLine(repository));
+      expect(await release(VERSION, ...passed(), '--dry-run')).toMatchObject({ code: 0 });
+    });
+
+    it('is not of a commit since which a source, a test or a page has changed', async () => {
+      const { commit } = /(?<commit>[0-9a-f]{40})/u.exec(textOf('../passed.log'))?.groups ?? {};
+      const changed = ['docs/page.md', 'src/main.ts', 'test/a.test.ts'];
+      for (const [at, name] of changed.entries()) {
+        write(name, 'changed\n');
+        commitAll('Changed');
+        const names = changed.slice(0, at + 1).join(', ');
+        expect(await refusal()).toContain(`passed.log: of ${commit}; changed since: ${names}\n`);
+      }
+    });
+
+    it('is not of a commit that is not before this one, although it has the same files', async () => {
+      const other = aside();
+      logOf(`tests of commit ${other}`);
+      expect(await refusal()).toContain(`of ${other}, which is not in this branch`);
+      logOf(`tests of commit ${'0'.repeat(40)}`);
+      expect(await refusal()).toContain('which is not in this branch');
+    });
+
+    it('names no commit where files differed from it, the checkout changed meanwhile, or git knew none', async () => {
+      const clean = testedLine(repository);
+      write('src/more.ts', 'not committed\n');
+      const dirty = testedLine(repository);
+      rmSync(join(repository, 'src/more.ts'));
+      expect(dirty).toBe(`${clean} with changes`);
+      expect(testedCommit(`x\n${testedLineOf(clean, clean)}\nx\n`)).toBe(git('rev-parse', 'HEAD'));
+      for (const line of [dirty, testedLineOf(clean, dirty), testedLine(directory), ''])
+        expect([line, testedCommit(`x\n${line}\nx\n`)]).toEqual([line, '']);
+      logOf(dirty);
+      expect(await refusal()).toContain('passed.log: not of a commit');
+    });
   });
 
   it('is no release where the packages can not be made', async () => {
