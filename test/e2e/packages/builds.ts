@@ -3,7 +3,8 @@
 import { cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { runOrThrow } from '../../support/run.ts';
+import { type Architecture, binaryPackages, NAMES } from '../../../scripts/support/package/architectures.ts';
+import { run, runOrThrow } from '../../support/run.ts';
 import { cacheDirectory, checkout } from '../../support/tools/cache.ts';
 
 /** The version that the packages are upgraded to. */
@@ -11,23 +12,78 @@ export const NEXT_VERSION = '99.0.0';
 /** Of the checkout, what `npm run package` reads, npm's packages apart. */
 const PACKED = ['bin', 'deploy', 'docs', 'scripts', 'src', 'package.json', 'package-lock.json'];
 
+export const own: Architecture = process.arch === 'arm64' ? 'arm64' : 'x64';
+export const other: Architecture = own === 'x64' ? 'arm64' : 'x64';
+/** Why there are no packages of the other architecture; empty where there are. */
+export const noOther = binaryPackages(other).every((name) =>
+  existsSync(join(cacheDirectory, 'npm', name, 'package.json')),
+)
+  ? ''
+  : `needs the binaries of ${other}: node scripts/setup.js test`;
+/** All that can be packed here. */
+export const ARCHITECTURES: readonly Architecture[] = noOther === '' ? [own, other] : [own];
+
+/** Ends of the names of an architecture's packages. */
+export const endsOf = (
+  architecture: Architecture,
+): Readonly<Record<'deb' | 'rpm' | 'tar' | 'sbom', string>> => ({
+  deb: `_${NAMES[architecture].deb}.deb`,
+  rpm: `.${NAMES[architecture].rpm}.rpm`,
+  tar: `-linux-${architecture}.tar.gz`,
+  sbom: `-linux-${architecture}.cdx.json`,
+});
+
 /** A directory of its own below the cache, so that npm's packages can be linked into it. */
 export async function workDirectory(): Promise<string> {
   await mkdir(cacheDirectory, { recursive: true });
   return await mkdtemp(join(cacheDirectory, 'packages-'));
 }
 
-/** Runs scripts/package.ts of a checkout by the pinned Node. @param umask as a shell takes it */
+interface How {
+  /** As a shell takes it. */
+  readonly umask: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** Runs scripts/package.ts of a checkout by the pinned Node, by default for this machine's architecture. */
 export async function build(
   from: string,
   args: readonly string[],
-  { umask, env }: { readonly umask: string; readonly env: Readonly<Record<string, string | undefined>> },
+  { umask, env }: How,
+  architectures: readonly Architecture[] = [own],
 ): Promise<void> {
   const script = `umask ${umask}; exec "$@"`;
-  await runOrThrow(
-    ['/bin/sh', '-c', script, 'sh', process.execPath, 'scripts/package.ts', '--arch', process.arch, ...args],
-    { cwd: from, env },
+  const wanted = ['--arch', architectures.join(','), ...args];
+  await runOrThrow(['/bin/sh', '-c', script, 'sh', process.execPath, 'scripts/package.ts', ...wanted], {
+    cwd: from,
+    env,
+  });
+}
+
+/** Its loopback is down, and there is no route: whatever is fetched fails. */
+const WITHOUT_NETWORK = `
+test "$(wc -l </proc/self/net/route)" -le 1 || { echo 'there is a route' >&2; exit 9; }
+umask "$1"; shift; exec "$@"
+`;
+
+/**
+ * Runs `npm run package` with its set-up, where there is no network at all. Needs root.
+ * @param home an empty directory for what npm writes
+ * @returns what it said
+ */
+export async function buildOffline(
+  from: string,
+  args: readonly string[],
+  { umask, env }: How,
+  home: string,
+): Promise<string> {
+  const npm = ['npm', 'run', 'package', '--', '--arch', ARCHITECTURES.join(','), ...args];
+  const { code, stdout, stderr } = await run(
+    ['unshare', '--net', '/bin/sh', '-c', WITHOUT_NETWORK, 'sh', umask, ...npm],
+    { cwd: from, env: { ...env, TROUPE_CACHE: cacheDirectory, HOME: home, npm_config_cache: home } },
   );
+  if (code !== 0) throw new Error(`npm run package without a network ended with ${code}: ${stdout}${stderr}`);
+  return stdout + stderr;
 }
 
 /** A copy of the checkout without git; npm's packages are hard links where the file system has both. */
@@ -52,7 +108,7 @@ export async function fileIn(directory: string, end: string): Promise<string> {
 
 /** The time of all that is packed, as SOURCE_DATE_EPOCH has it. */
 export async function secondsOf(directory: string): Promise<string> {
-  const text = await readFile(join(directory, await fileIn(directory, '.cdx.json')), 'utf8');
+  const text = await readFile(join(directory, await fileIn(directory, endsOf(own).sbom)), 'utf8');
   const { metadata } = JSON.parse(text) as { metadata: { timestamp: string } };
   return String(Date.parse(metadata.timestamp) / 1000);
 }

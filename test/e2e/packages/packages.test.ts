@@ -1,30 +1,39 @@
 // `npm run package`: built twice with the same bytes; installed, used, upgraded, removed and purged in a clean Debian
 // where containerd runs pods, too.
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { copyFile, readdir, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runOrThrow } from '../../support/run.ts';
 import { unless } from '../../support/skips/unless.ts';
-import { cacheDirectory, checkout } from '../../support/tools/cache.ts';
+import { checkout } from '../../support/tools/cache.ts';
 import { crictl } from '../../support/tools/go-tools.ts';
 import { writeImage } from './archive.ts';
 import {
+  ARCHITECTURES,
   build,
+  buildOffline,
   copyOfCheckout,
+  endsOf,
   fileIn,
   NEXT_VERSION,
+  noOther,
+  other,
+  own as ownArchitecture,
   secondsOf,
   timeOfFirst,
   workDirectory,
 } from './builds.ts';
 import { CleanSystem, hindrance } from './clean-system.ts';
+import { billTests, fieldTests, licenseTests, Packages } from './contents.ts';
+import { makeRefusing, REFUSING } from './refusing.ts';
+import { rpmErasure, RpmNode, rpmRefusal, rpmUpgrade } from './rpm-life.ts';
 import { CrictlThere } from './runtime.ts';
 
 const MOST_BYTES = 70_000_000;
 /** `e_machine` of elf(5). */
 const ELF_MACHINE = { x64: 62, arm64: 183 } as const;
+const DEB = endsOf(ownArchitecture).deb;
 const SOCKET = '/run/troupe/troupe.sock';
 /** What a removal asks of systemd. */
 const REMOVED = [
@@ -48,7 +57,11 @@ unless(describe, why)('packages', () => {
       string,
       string,
     ];
-    await build(checkout, ['--out', first], { umask: '022', env: timeOfFirst() });
+    await build(checkout, ['--out', first], { umask: '022', env: timeOfFirst() }, ARCHITECTURES);
+    await build(checkout, ['--out', next, '--form', 'deb,rpm', '--version', NEXT_VERSION], {
+      umask: '022',
+      env: timeOfFirst(),
+    });
     await writeImage(join(work, 'image.tar'));
     await copyFile(await crictl(), join(work, 'crictl'));
   });
@@ -58,17 +71,22 @@ unless(describe, why)('packages', () => {
   const there = async (directory: string, end: string): Promise<string> =>
     join('/packages', directory.slice(work.length), await fileIn(directory, end));
 
-  test('the same commit gives the same bytes: in another directory, umask, time zone, language and without git', async () => {
+  test('the same commit gives the same bytes: without a network, in another directory, umask, time zone, language and without git', async () => {
     const copy = join(work, 'copy of the checkout');
+    const home = join(work, 'home');
     await copyOfCheckout(copy);
+    await mkdir(home);
     const env = {
       SOURCE_DATE_EPOCH: await secondsOf(first),
       TZ: 'Asia/Tokyo',
       LC_ALL: 'C.UTF-8',
       USER: 'other',
     };
-    await build(copy, ['--out', second], { umask: '077', env });
+    const said = await buildOffline(copy, ['--out', second], { umask: '077', env }, home);
+    // the set-up had nothing to get
+    expect(said).not.toMatch(/set-up: .*(?:fetch|install|can be made for)/u);
     await rm(copy, { recursive: true });
+    await rm(home, { recursive: true });
     const names = await readdir(first);
     expect((await readdir(second)).toSorted()).toEqual(names.toSorted());
     for (const name of names)
@@ -76,32 +94,30 @@ unless(describe, why)('packages', () => {
         name,
         true,
       ]);
+    await rm(second, { recursive: true });
   });
 
-  test('there are five files of an architecture, each of at most 70 MB and with its checksum', async () => {
-    const names = (await readdir(first)).toSorted();
-    expect(names).toHaveLength(5);
-    for (const end of ['.cdx.json', '.deb', '.rpm', '.tar.gz', 'SHA256SUMS']) await fileIn(first, end);
-    const sums = await readFile(join(first, 'SHA256SUMS'), 'utf8');
-    for (const name of names.filter((one) => one !== 'SHA256SUMS')) {
-      const bytes = await readFile(join(first, name));
-      expect([name, bytes.length <= MOST_BYTES]).toEqual([name, true]);
-      expect(sums).toContain(`${createHash('sha256').update(bytes).digest('hex')}  ${name}\n`);
+  test('there are four files of each architecture, each of at most 70 MB, and their checksums', async () => {
+    const names = ARCHITECTURES.flatMap((architecture) => Object.values(endsOf(architecture)));
+    expect(await readdir(first)).toHaveLength(names.length + 1);
+    for (const end of names) {
+      const { size } = await stat(join(first, await fileIn(first, end)));
+      expect([end, size <= MOST_BYTES]).toEqual([end, true]);
     }
+    expect(existsSync(join(first, 'SHA256SUMS'))).toBe(true);
   });
 
-  const other = process.arch === 'x64' ? 'arm64' : 'x64';
-  const isFetched = existsSync(join(cacheDirectory, `npm/node-linux-${other}`));
-  unless(test, isFetched ? '' : `needs the binaries of ${other}: node scripts/setup.js test`)(
+  const packages = (): Packages => new Packages(first, work);
+  fieldTests(packages);
+  billTests(packages);
+  licenseTests(packages);
+
+  if (noOther !== '') console.log(`skipped: packages of ${other} (${noOther})`);
+  unless(test, noOther)(
     'the .deb of the other architecture has its binaries, of one processor each',
     async () => {
-      const out = join(work, 'other');
-      await build(checkout, ['--out', out, '--form', 'deb', '--arch', other], {
-        umask: '022',
-        env: timeOfFirst(),
-      });
       const tree = join(work, 'tree');
-      await runOrThrow(['dpkg-deb', '--extract', join(out, await fileIn(out, '.deb')), tree]);
+      await runOrThrow(['dpkg-deb', '--extract', join(first, await fileIn(first, endsOf(other).deb)), tree]);
       const modules = join(tree, 'usr/lib/troupe/node_modules');
       for (const file of [
         `node-linux-${other}/bin/node`,
@@ -110,7 +126,6 @@ unless(describe, why)('packages', () => {
         const head = (await readFile(join(modules, file))).subarray(0, 20);
         expect([head.toString('latin1', 1, 4), head.readUInt16LE(18)]).toEqual(['ELF', ELF_MACHINE[other]]);
       }
-      await rm(out, { recursive: true });
       await rm(tree, { recursive: true });
     },
   );
@@ -122,10 +137,6 @@ unless(describe, why)('packages', () => {
     let foreign = { pod: '', container: '', pid: 0 };
     let own = { pod: '', container: '', pid: 0 };
     beforeAll(async () => {
-      await build(checkout, ['--out', next, '--form', 'deb,rpm', '--version', NEXT_VERSION], {
-        umask: '022',
-        env: timeOfFirst(),
-      });
       system = await CleanSystem.make(work);
       const program = '/packages/crictl';
       ours = new CrictlThere(system, { crictl: program, socket: SOCKET, cgroup: `/${system.tag}` });
@@ -136,6 +147,8 @@ unless(describe, why)('packages', () => {
 
     const serve = async (program: string): Promise<void> =>
       await system.serve('troupe', [program, 'serve'], ours.argv('pods'));
+    const daemon = async (): Promise<number> =>
+      (JSON.parse(await system.ok('troupe', 'status', '--json')) as { pid: number }).pid;
     /** Everything below these that has our name. */
     const ourFiles = async (): Promise<readonly string[]> =>
       await system.lines(
@@ -161,7 +174,9 @@ unless(describe, why)('packages', () => {
       const before = await system.lines(
         'find /etc/cni /etc/crictl.yaml /run/containerd /etc/containerd 2>/dev/null | sort',
       );
-      await system.ok('dpkg', '--install', await there(first, '.deb'));
+      await system.ok('dpkg', '--install', await there(first, DEB));
+      // to which its copyright refers
+      await system.ok('test', '-s', '/usr/share/common-licenses/Apache-2.0');
       expect(await system.ok('dpkg', '--verify', 'troupe')).toBe('');
       expect(await system.ok('dpkg-query', '--show', '--showformat=${db:Status-Status}', 'troupe')).toBe(
         'installed',
@@ -210,9 +225,43 @@ unless(describe, why)('packages', () => {
       await system.ok('mount', '-o', 'remount,bind,rw', '/usr');
     });
 
+    test.each([
+      [
+        'can not read the journal',
+        REFUSING.journal,
+        /refused process \d+: take over: .* reads the journal up to/u,
+      ],
+      [
+        'fails the check of its start',
+        REFUSING.check,
+        /check the kernel interface: glibc is .*, older than/u,
+      ],
+    ] as const)(
+      'a program that %s is installed; it says why, and the daemon of before serves',
+      async (_what, change, reason) => {
+        const tree = join(work, 'refusing');
+        const later = join(next, await fileIn(next, DEB));
+        await makeRefusing(change, later, tree, join(work, 'refusing.deb'));
+        await system.systemctlCalls();
+        const [before, version] = [await daemon(), await ours.ok('version')];
+        const said = await system.ok('dpkg', '--force-confdef', '--install', '/packages/refusing.deb');
+        expect(said).toMatch(reason);
+        expect(said).toContain('not replaced; a daemon that runs goes on');
+        // a restart would end the daemon that runs
+        expect(await system.systemctlCalls()).toEqual(['daemon-reload']);
+        const asked = '--showformat=${db:Status-Status} ${Version}';
+        expect(await system.ok('dpkg-query', '--show', asked, 'troupe')).toBe(`installed ${change.version}`);
+        expect([await daemon(), await ours.ok('version')]).toEqual([before, version]);
+        expect(await ours.pidOf(own.container)).toBe(own.pid);
+        expect(await ours.ok('exec', own.container, 'echo', 'still')).toBe('still');
+        await containerdGoesOn();
+        await rm(join(work, 'refusing.deb'));
+      },
+    );
+
     test('an upgrade keeps the edited configuration, and its daemon takes over: the container is the same', async () => {
       await system.systemctlCalls();
-      await system.ok('dpkg', '--force-confdef', '--install', await there(next, '.deb'));
+      await system.ok('dpkg', '--force-confdef', '--install', await there(next, DEB));
       expect(await system.systemctlCalls()).toEqual(['daemon-reload']);
       expect(await system.ok('cat', '/etc/troupe/troupe.toml')).toContain(system.tag);
       expect(await ours.ok('version')).toContain(`RuntimeVersion:  ${NEXT_VERSION}`);
@@ -222,7 +271,7 @@ unless(describe, why)('packages', () => {
     });
 
     test('a removal stops the daemon, names the pods that go on, and keeps what is configured and stored', async () => {
-      const { pid: successor } = JSON.parse(await system.ok('troupe', 'status', '--json')) as { pid: number };
+      const successor = await daemon();
       const said = await system.ok('dpkg', '--remove', 'troupe');
       expect(said).toContain('these go on without it');
       expect(said).toMatch(/^ {2}.*own/mu);
@@ -249,7 +298,7 @@ unless(describe, why)('packages', () => {
 
     test('installed again and wiped, it is purged without a trace; containerd and its pod go on', async () => {
       await system.systemctlCalls();
-      await system.ok('dpkg', '--force-confdef', '--install', await there(next, '.deb'));
+      await system.ok('dpkg', '--force-confdef', '--install', await there(next, DEB));
       expect((await system.systemctlCalls()).at(-1)).toMatch(/\bstart troupe\.service$/u);
       await system.ok('troupe', 'wipe', '--force');
       expect(await system.ok('dpkg', '--purge', 'troupe')).not.toContain('go on without it');
@@ -260,7 +309,14 @@ unless(describe, why)('packages', () => {
 
     test('the .tar.gz runs from an /opt of another file system, then a read-only one', async () => {
       await system.ok('mount', '-t', 'tmpfs', 'opt', '/opt');
-      await system.ok('tar', '--extract', '--file', await there(first, '.tar.gz'), '--directory', '/opt');
+      await system.ok(
+        'tar',
+        '--extract',
+        '--file',
+        await there(first, endsOf(ownArchitecture).tar),
+        '--directory',
+        '/opt',
+      );
       await system.ok(
         'sh',
         '-c',
@@ -283,41 +339,23 @@ unless(describe, why)('packages', () => {
     });
   });
 
-  test('the .rpm is installed, upgraded and removed by rpm; an edited configuration stays', async () => {
-    const system = await CleanSystem.make(work);
-    try {
-      // dpkg knows what it depends on, rpm does not
-      const changed = ['rpm', '--force-debian', '--nodeps'];
-      await system.ok(...changed, '--install', await there(first, '.rpm'));
-      expect(await system.systemctlCalls()).toEqual(
-        expect.arrayContaining(['preset troupe.service', 'try-restart troupe.service']),
-      );
-      expect(await system.ok(...changed, '--verify', 'troupe')).toBe('');
-      expect(await system.ok('troupe', 'version')).toMatch(/^troupe \d/u);
-      const listed = await system.ok('rpm', '--query', '--configfiles', 'troupe');
-      expect(listed).toBe('/etc/troupe/troupe.toml');
-      await system.write('/etc/troupe/troupe.toml', '[log]\nlevel = "debug"\n');
-      await system.ok(...changed, '--upgrade', await there(next, '.rpm'));
-      expect(await system.systemctlCalls()).toEqual(['daemon-reload', 'try-restart troupe.service']);
-      expect(await system.ok('troupe', 'version')).toContain(NEXT_VERSION);
-      expect(await system.ok('cat', '/etc/troupe/troupe.toml')).toContain('debug');
-      await system.ok(...changed, '--erase', 'troupe');
-      expect(await system.systemctlCalls()).toEqual(REMOVED);
-      expect(await system.lines('ls -d /usr/lib')).toEqual(['/usr/lib']);
-      expect(await system.lines("find /usr /etc -xdev -name '*troupe*' | sort")).toEqual([
-        '/etc/troupe',
-        '/etc/troupe/troupe.toml.rpmsave',
-      ]);
-    } finally {
-      await system.close();
-    }
+  describe('the .rpm in a clean Debian', () => {
+    let made: RpmNode;
+    const node = (): RpmNode => made;
+    beforeAll(async () => {
+      made = await RpmNode.make({ work, first, next });
+    });
+    afterAll(async () => await made.system.close());
+    rpmUpgrade(node);
+    rpmRefusal(node);
+    rpmErasure(node, REMOVED);
   });
 
   test('SELinux: the module of the machine’s policy is loaded and files are labelled; no policy, no call', async () => {
     const system = await CleanSystem.make(work);
     try {
       const labels = '/usr/lib/troupe/deploy/packages/labels.sh';
-      await system.ok('dpkg', '--force-depends', '--install', await there(first, '.deb'));
+      await system.ok('dpkg', '--force-depends', '--install', await there(first, DEB));
       for (const name of ['semodule', 'restorecon'])
         await system.write(`/usr/sbin/${name}`, `#!/bin/sh\necho "${name} $*" >>/var/log/systemctl\n`, '755');
       await system.systemctlCalls();
