@@ -83,8 +83,9 @@ unless(describe, why)('packages', () => {
       USER: 'other',
     };
     const said = await buildOffline(copy, ['--out', second], { umask: '077', env }, home);
-    // the set-up had nothing to get
-    expect(said).not.toMatch(/set-up: .*(?:fetch|install|can be made for)/u);
+    // the set-up had nothing to get, unless the machine lacks the other architecture's binaries anyway
+    const gets = noOther === '' ? /set-up: .*(?:install|fetch|can be made for)/u : /set-up: .*install/u;
+    expect(said).not.toMatch(gets);
     await rm(copy, { recursive: true });
     await rm(home, { recursive: true });
     const names = await readdir(first);
