@@ -52,7 +52,6 @@ export function componentsOf(architecture: Architecture, sources: readonly strin
   ].toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-
 function binaries(architecture: Architecture): readonly PackedEntry[] {
   const [node, koffi] = binaryPackages(architecture);
   const library = `linux_${architecture}/koffi.node`;
