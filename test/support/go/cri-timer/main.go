@@ -35,6 +35,9 @@ const lookAgain = time.Millisecond
 // A daemon that was killed is back sooner than after the library's second.
 const reconnectAfter = 20 * time.Millisecond
 
+// For one attempt to connect, the server's preface included, as the kubelet has it; left out it is the pause above.
+const connectAtMost = 5 * time.Second
+
 // Of the whole wait.
 const awaitAtMost = 60 * time.Second
 
@@ -98,7 +101,7 @@ func run(args []string) error {
 func connect(socket string) (*grpc.ClientConn, cri.RuntimeServiceClient, error) {
 	connection, err := grpc.NewClient("unix://"+socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{
+		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: connectAtMost, Backoff: backoff.Config{
 			BaseDelay: reconnectAfter, Multiplier: 1, MaxDelay: reconnectAfter}}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)))
 	if err != nil {
