@@ -44,7 +44,8 @@ case ${1:-} in
         # a restart would end the daemon that runs, and the new program would not start in its place: a newer version
         # has written the journal, say
         printf '%s\n' "$said" >&2
-        echo 'troupe: not replaced; a daemon that runs goes on. Once the reason is removed: troupe upgrade' >&2
+        echo 'troupe: not replaced; a daemon that runs goes on. Once the reason is removed: troupe upgrade,' \
+          'or systemctl start troupe where none runs' >&2
         ;;
     esac
     ;;

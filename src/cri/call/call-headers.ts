@@ -1,6 +1,9 @@
 /** What a call carries beside its request, by the names of its headers. */
 export const TRACEPARENT = 'traceparent';
-/** Of a daemon that has handed over, to the one that serves: nanoseconds of the wall clock (relay.ts). */
+/**
+ * Of a daemon that has handed over, to the one that serves: nanoseconds of the wall clock (relay.ts). Whoever may call
+ * may send it, and gets an answer about archives that are younger than it says.
+ */
 export const ASKED = 'troupe-asked-ns';
 /** As many digits as a signed 64-bit number of nanoseconds has. */
 const NANOSECONDS = /^\d{1,19}$/;

@@ -1,5 +1,6 @@
 /** Why a daemon that does not answer can't be started, as far as its files say it. */
 import { toFault } from '../../base/fault.ts';
+import type { ClockPort } from '../../ports/clock.ts';
 import { within } from '../../host/clock/wait.ts';
 import { problemOf } from '../../introspection/client.ts';
 import { cliLimits } from '../bounds.ts';
@@ -23,6 +24,20 @@ export async function refusedStart(config: () => Promise<Pick<Config, 'root'>>):
   return undefined;
 }
 
+/** The reason, unless the disk takes too long to show it: the journal may lie on one that hangs. */
+export async function refusedWithin(
+  clock: ClockPort,
+  reason: Promise<string | undefined>,
+): Promise<string | undefined> {
+  const found = await within({ clock, timeoutMs: cliLimits.callMs }, reason);
+  return found === 'timedOut' || found === 'cancelled' ? undefined : found;
+}
+
+async function ifOfNewerFormat(config: () => Promise<Pick<Config, 'root'>>): Promise<string | undefined> {
+  const { hasNewerFormat } = await import('../wiring/journal-records.ts');
+  return (await hasNewerFormat((await config()).root)) ? refusedStart(config) : undefined;
+}
+
 /**
  * What to throw in place of the error of a call: where no daemon answers since none can start, the reason. A daemon
  * that waits for a successor, which only a newer version can be, keeps the socket and accepts nothing from it.
@@ -33,9 +48,12 @@ export async function orRefusedStart(
 ): Promise<unknown> {
   const { problem } = problemOf(thrown);
   if (problem !== 'unreachable' && problem !== 'late') return thrown;
-  // a daemon may be late since its disk hangs, where the journal lies
-  const reason = await within({ clock, timeoutMs: cliLimits.callMs }, refusedStart(config));
-  if (reason === undefined || reason === 'timedOut' || reason === 'cancelled') return thrown;
+  // a daemon that is late for another reason has enough to do: its journal may be large
+  const reason = await refusedWithin(
+    clock,
+    problem === 'late' ? ifOfNewerFormat(config) : refusedStart(config),
+  );
+  if (reason === undefined) return thrown;
   return new CommandError(
     problem === 'late' ? EXIT.failed : EXIT.unreachable,
     `troupe ${line.command}: no daemon answers at ${socket}, and this version starts none: ${reason}`,

@@ -29,6 +29,9 @@ export class Handing {
   #successors = 0;
   #isHanding = false;
   #isRescuing = false;
+  /** This one accepts no calls any more: the sockets in the parcel are all that it holds. */
+  #hasYielded = false;
+  #listening: 'found' | 'taken' | 'failed' = 'found';
   #untilMs = 0;
   /** The daemon that has failed last. */
   #killed: number | undefined;
@@ -36,6 +39,7 @@ export class Handing {
   #newest: Hello | undefined;
   /** Why a program like this one can't take over any more. */
   #migrated: string | undefined;
+  #reading: Promise<string | undefined> | undefined;
   #refused: { readonly pid: number; readonly reason: string } | undefined;
   readonly #onPassed: () => void;
   readonly #listeners = new Set<(step: string) => void>();
@@ -52,9 +56,9 @@ export class Handing {
     return this.#state;
   }
 
-  /** Whether no daemon serves, and none is taking over: this one waits for a successor. */
+  /** Whether no daemon serves, none is taking over, and this one starts the next: systemd would not know another's. */
   get isWaiting(): boolean {
-    return this.#isAlone();
+    return this.#isAlone() && !this.#node.isRestarted();
   }
 
   /** Whether the new daemon is so young that its end means a successor, or has just ended so young. */
@@ -134,8 +138,8 @@ export class Handing {
   }
 
   async #untilServed(): Promise<void> {
-    let listening = await this.#listens();
-    if (listening === 'taken') {
+    await this.#listens();
+    if (this.#listening === 'taken') {
       const holder = await this.#holder();
       if (holder !== undefined) return this.#leaveTo(holder);
     }
@@ -155,7 +159,7 @@ export class Handing {
       if (holder !== undefined) return this.#leaveTo(holder);
       // systemd has started none, or one that failed: it is to know
       if (isRestarted) break;
-      if (listening === 'failed') listening = await this.#listens();
+      if (this.#listening === 'failed') await this.#listens();
       this.#successors += 1;
       const taken = await this.#startOne();
       if (taken !== undefined) return this.#leaveTo(taken);
@@ -164,7 +168,8 @@ export class Handing {
         { successors: this.#successors, reason: this.#migrated },
         'no successor has taken over: calls wait, another one is started soon',
       );
-      await pause(this.#clock, takeOverLimits.successorAgainMs);
+      const later = await this.#untilTaken(takeOverLimits.successorAgainMs);
+      if (later !== undefined) return this.#leaveTo(later);
     }
     if (this.#isAlone()) this.#node.abandoned();
   }
@@ -182,7 +187,7 @@ export class Handing {
     // it may have the lock, and still recover
     this.#untilMs = this.#clock.monoMs() + takeOverLimits.recoverMs + takeOverLimits.probationMs;
     this.#log.info({ pid }, 'another daemon has the lock: sessions of before go on here');
-    await this.#node.servedBy(pid);
+    await this.#servedBy(pid);
     this.#onPassed();
   }
 
@@ -217,10 +222,12 @@ export class Handing {
    * serves again, and whoever reads the log has to know what to install. The journal's disk may hang.
    */
   async #noteMigrated(): Promise<void> {
-    const found = await within(
-      { clock: this.#clock, timeoutMs: takeOverLimits.answerMs },
-      this.#node.migrated(this.#newest?.version ?? ''),
-    ).catch((thrown: unknown) => {
+    // one read at a time: each that hangs has a thread of the pool
+    this.#reading ??= this.#node
+      .migrated(this.#newest?.version ?? '')
+      .finally(() => (this.#reading = undefined));
+    const bound = { clock: this.#clock, timeoutMs: takeOverLimits.answerMs };
+    const found = await within(bound, this.#reading).catch((thrown: unknown) => {
       this.#log.warn({ reason: toFault(thrown).message }, 'read the format of the journal: failed');
       return undefined;
     });
@@ -232,23 +239,25 @@ export class Handing {
 
   /**
    * Has the next daemon find this one. `taken` where another daemon listens: then that one serves. One that is ending
-   * listens for a moment longer. Any other error is logged, and leaves the sockets to the next daemon: it does not ask
-   * here for them, and ends where one of them is still listened to.
+   * listens for a moment longer. Any other error is logged; the sockets are closed then, since the next daemon does not
+   * ask here for them, and ends where one of them is still listened to. Not before calls were passed on: until then
+   * this one listens as well, and they wait for a try that succeeds.
    */
-  async #listens(): Promise<'found' | 'taken' | 'failed'> {
+  async #listens(): Promise<void> {
     const untilMs = this.#clock.monoMs() + takeOverLimits.answerMs;
     for (;;) {
       try {
         await this.#node.listenAgain();
-        return 'found';
+        return void (this.#listening = 'found');
       } catch (thrown) {
         const { kind, message } = toFault(thrown);
         if (kind !== 'conflict') {
           this.#log.error({ reason: message }, 'listen for a successor: failed');
-          this.#closeSockets();
-          return 'failed';
+          if (this.#hasYielded) this.#closeSockets();
+          return void (this.#listening = 'failed');
         }
-        if (this.#clock.monoMs() > untilMs) return 'taken';
+        this.#listening = 'taken';
+        if (this.#clock.monoMs() > untilMs) return;
       }
       await pause(this.#clock, takeOverLimits.pollMs);
     }
@@ -273,6 +282,13 @@ export class Handing {
     if (this.isProbation || this.#state !== 'passed') return;
     this.#successors = 0;
     this.#closeSockets();
+    // with the requests of URLs that nobody has used
+    this.#parcel = undefined;
+  }
+
+  #servedBy(pid: number): Promise<void> {
+    this.#hasYielded = true;
+    return this.#node.servedBy(pid);
   }
 
   #closeSockets(): void {
@@ -343,7 +359,7 @@ export class Handing {
     await link.send({ type: 'passed' });
     await link.expect('serving', takeOverLimits.answerMs);
     this.#step(`daemon ${peer.pid} serves`);
-    await this.#node.servedBy(peer.pid);
+    await this.#servedBy(peer.pid);
     await link.report({ type: 'named' });
     link.close();
     this.#state = 'passed';

@@ -83,7 +83,7 @@ export class Upgrading {
 
   /** Why it has not taken over; undefined once it serves. */
   async #failureOf({ pid, exited }: Pick<StartedProgram, 'pid' | 'exited'>): Promise<string | undefined> {
-    const { clock, state, refusalOf } = this.#parts;
+    const { clock, state, isWaiting, refusalOf } = this.#parts;
     const { helloMs, landMs, abortMs, recoverMs, pollMs } = takeOverLimits;
     const begunMs = clock.monoMs();
     for (;;) {
@@ -93,7 +93,7 @@ export class Upgrading {
       if (now === 'passed' && refusalOf(pid) === undefined) return undefined;
       if (typeof ended === 'object') return `ended${codeText(ended)} and has not taken over`;
       const tookMs = clock.monoMs() - begunMs;
-      if (now === 'serving' && tookMs > helloMs)
+      if ((now === 'serving' || isWaiting()) && tookMs > helloMs)
         return `has not asked to take over within ${helloMs / 1000} s`;
       if (tookMs > helloMs + landMs + abortMs + recoverMs) return 'has not taken over in time';
     }

@@ -32,6 +32,7 @@ import { isSameFile } from './instance-of.ts';
 import { journalFormat } from './journal-records.ts';
 import type { Instance } from './instance-of.ts';
 import { VERSION } from './version.ts';
+import { versionIn } from './written-by.ts';
 
 /** Whether nothing of before is held any more, or no other daemon has come. */
 export type Left = 'done' | 'abandoned';
@@ -289,7 +290,8 @@ export class HandOver implements HandingNode {
   async migrated(by: string): Promise<string | undefined> {
     const format = await journalFormat(this.#parts.config.root);
     if (format === undefined || format <= this.#instance.journal) return undefined;
-    this.#migrated = { format, by };
+    // whoever had said hello may not have got as far
+    this.#migrated = { format, by: (await versionIn(this.#parts.config.root)) ?? by };
     return `${VERSION} reads the journal up to version ${this.#instance.journal}: ${migratedText(this.#migrated)}`;
   }
 

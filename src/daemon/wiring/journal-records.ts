@@ -8,7 +8,7 @@ import { cliLimits } from '../bounds.ts';
 import { codeOf } from '../../host/ffi/errno.ts';
 import { namesOf } from '../../host/files/names-of.ts';
 import { readRegularFile, readRegularHead } from '../../host/files/regular-file.ts';
-import { formatOf, HEADER_BYTES, parse } from '../../journal/format.ts';
+import { FORMAT, formatOf, HEADER_BYTES, parse } from '../../journal/format.ts';
 import { namingWriter } from './written-by.ts';
 
 export interface Records {
@@ -39,6 +39,12 @@ export async function readRecords(root: string, bytesMax: number = cliLimits.jou
 export async function journalFormat(root: string): Promise<number | undefined> {
   const { content } = await readNewest(root, (path) => readRegularHead(path, HEADER_BYTES));
   return content === undefined ? undefined : formatOf(content);
+}
+
+/** Whether this version refuses the journal by its format; false also where it can't be read. */
+export async function hasNewerFormat(root: string): Promise<boolean> {
+  const format = await journalFormat(root).catch(() => undefined);
+  return format !== undefined && format > FORMAT;
 }
 
 /** What `read` answers for the newest file, if there is one, and all names. */

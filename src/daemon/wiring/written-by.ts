@@ -37,7 +37,8 @@ export async function namingWriter<T>(root: string, read: () => Promise<T>): Pro
   }
 }
 
-async function versionIn(root: string): Promise<string | undefined> {
+/** Undefined where nothing is readable, or no version. */
+export async function versionIn(root: string): Promise<string | undefined> {
   const text = await readRegularFile(pathIn(root), launchLimits.versionBytes).then(
     (bytes) => bytes.toString('latin1').trim(),
     () => '',

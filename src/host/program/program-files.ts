@@ -66,7 +66,8 @@ export function packedPage(): string | undefined {
 
 /** Its descriptor. Throws `notFound`. */
 export const fdOf = (name: ProgramFile, { directory, fds }: ProgramFiles): number =>
-  fds[name] ?? fail('notFound', `read ${join(directory, name)}: not found when the program was started`);
+  fds[name] ??
+  fail('notFound', `read ${join(directory, PLACES[name])}: could not be opened when the program was started`);
 
 /**
  * Starts a worker thread, which reads its program itself: the file may wait for a disk.

@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { takeOverLimits } from '../../../../src/daemon/bounds.ts';
 import { fault, FaultError } from '../../../../src/base/fault.ts';
-import { makeSocketPair } from '../../../../src/host/io/descriptors.ts';
+import { closeFd, makeSocketPair } from '../../../../src/host/io/descriptors.ts';
 import { loopTurn, untilTrue } from '../../../support/turns.ts';
 import { count, Former, NEW, PARCEL } from './former-stage.ts';
 
@@ -161,6 +161,57 @@ test('F92 an error of listening for a successor does not end the rescue: it is t
   await former.clock.advance(relayPollMs);
   await rescued;
   expect(former.handing.state).toBe('passed');
+});
+
+test('F92 an error of listening before calls were passed on keeps the sockets, and is followed by another try', async () => {
+  const former = new Former();
+  let failures = 0;
+  former.listenAgain = async () => {
+    former.did.push('listen');
+    if ((failures -= 1) >= 0) throw new Error('too many open files');
+  };
+  const { ours, theirs: kept } = makeSocketPair();
+  const other = new Socket({ fd: ours });
+  onTestFinished(() => void other.destroy());
+  former.release = async () => ({ message: { ...PARCEL.message, sockets: ['cri'] }, fds: [kept] });
+  /** Takes over up to the moment in which it would serve, and ends. */
+  const endsEarly = async (pid: number): Promise<number> => {
+    const { link } = former.meet(pid);
+    await link.expect('freezing', 1000);
+    const { fds } = await link.expect('released', 1000);
+    for (const fd of fds) closeFd(fd);
+    await link.send({ type: 'recovered' });
+    await link.expect('passed', 1000);
+    failures = 1;
+    former.running.delete(pid);
+    link.close();
+    return fds.length;
+  };
+  expect(await endsEarly(NEW)).toBe(1);
+  await former.passUntil(() => count(former, 'successor') === 1, relayPollMs);
+  expect(count(former, 'listen')).toBe(2);
+  // while it waits for that one
+  expect(await endsEarly(700)).toBe(1);
+  await former.passUntil(() => count(former, 'successor') === 2, relayPollMs);
+  expect(count(former, 'listen')).toBe(4);
+  expect(await endsEarly(800)).toBe(1);
+  await former.passUntil(() => count(former, 'successor') === 3, relayPollMs);
+  await former.takeOver(900);
+  expect(former.handing.state).toBe('passed');
+});
+
+test('F92 a program that somebody brings is welcome while this one waits, unless systemd starts the next', async () => {
+  for (const isUnderSystemd of [false, true]) {
+    const former = new Former();
+    former.isUnderSystemd = isUnderSystemd;
+    await former.takeOver();
+    expect(former.handing.isWaiting).toBe(false);
+    void former.handing.rescue();
+    await former.clock.advance(relayPollMs);
+    await loopTurn();
+    expect([former.handing.state, former.handing.isWaiting]).toEqual(['released', !isUnderSystemd]);
+    await former.takeOver(700);
+  }
 });
 
 test('F92 the daemon that has migrated the journal ends: the log says once of which version a successor must be', async () => {

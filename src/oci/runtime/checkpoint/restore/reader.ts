@@ -74,14 +74,16 @@ function readerProgram(): Required<Pick<ToolRequest, 'argv' | 'extraFds'>> {
     const source = fileURLToPath(new URL('./reader-main.ts', import.meta.url));
     return { argv: [process.execPath, heap, source], extraFds: [] };
   }
-  const fds = { [NAME]: PROGRAM_FD, 'koffi.node': LIBRARY_FD };
+  const library = files.fds['koffi.node'];
+  const fds = { [NAME]: PROGRAM_FD, ...(library === undefined ? {} : { 'koffi.node': LIBRARY_FD }) };
   const text = bootText(NAME, { ...files, fds });
   return {
     // Node, too, may be another one by now, or gone: the child is still this process's program when it resolves that
     argv: ['/proc/self/exe', heap, '--input-type=commonjs', '--eval', text, NAME],
     extraFds: [
       { childFd: PROGRAM_FD, fd: fdOf(NAME, files) },
-      { childFd: LIBRARY_FD, fd: fdOf('koffi.node', files) },
+      // without it koffi is found by its path, as in the daemon
+      ...(library === undefined ? [] : [{ childFd: LIBRARY_FD, fd: library }]),
     ],
   };
 }
