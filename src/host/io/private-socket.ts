@@ -193,12 +193,14 @@ class KeptSocket implements PrivateSocket {
     const { path, log, given = [], onUnfit } = this.#options;
     let bound: Bound | undefined;
     for (const fd of given) {
-      const reason = bound === undefined ? whyNotListeningAt(fd, path) : 'not needed';
-      if (reason === undefined) bound = await this.#listenOn(fd);
-      else {
-        closeFd(fd);
-        log.warn({ reason }, `descriptor for ${path} is not used`);
+      const reason = whyNotListeningAt(fd, path);
+      if (reason === undefined && bound === undefined) {
+        bound = await this.#listenOn(fd);
+        continue;
       }
+      closeFd(fd);
+      // a second one that fits is the same socket: systemd passes that of a socket unit and the one in its store
+      if (reason !== undefined) log.warn({ reason }, `descriptor for ${path} is not used`);
     }
     if (given.length > 0 && bound === undefined) await onUnfit?.();
     return bound;

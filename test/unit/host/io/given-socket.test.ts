@@ -133,6 +133,19 @@ test('the first descriptor that fits is used, others are closed with a reason', 
   expect(files.filter((file) => still.includes(file))).toEqual([files[1]]);
 });
 
+test('the same socket twice, as of a socket unit and of the store of descriptors, is no reason for a warning', async () => {
+  const path = join(scratch(), 's.sock');
+  const first = await listen({ path, name: 'first' });
+  const given = [first.duplicate(), first.duplicate()];
+  const file = linkOf(String(given[0]));
+  await first.release();
+  const log: string[] = [];
+  await listen({ path, name: 'second', given, log });
+  expect(await ask(path)).toBe('second');
+  expect(log).toEqual([]);
+  expect(readdirSync('/proc/self/fd').filter((fd) => linkOf(fd) === file)).toHaveLength(1);
+});
+
 test('S69: a given socket that is open to others is closed to them', async () => {
   const path = join(scratch(), 's.sock');
   const server = await listening(path);
