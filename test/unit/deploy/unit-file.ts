@@ -25,7 +25,8 @@ export function parseUnit(text: string): Unit {
 /** Directive → section, from systemd.unit(5), systemd.service(5), systemd.exec(5), systemd.kill(5) and others. */
 const SECTIONS: Readonly<Record<string, RegExp>> = {
   Unit: /^(?:Description|Documentation|Wants|Requires|After|Before|Upholds|RequiresMountsFor|Condition\w+|StartLimit(?:IntervalSec|Burst))$/,
-  Socket: /^(?:ListenStream|FileDescriptorName|SocketMode|DirectoryMode)$/,
+  Socket:
+    /^(?:ListenStream|FileDescriptorName|SocketMode|DirectoryMode|TriggerLimitIntervalSec|TriggerLimitBurst)$/,
   Service:
     /^(?:Type|NotifyAccess|FileDescriptorStoreMax|WatchdogSec|Exec\w+|Restart\w*|Timeout\w+Sec|Kill(?:Mode|Signal)|Environment|Delegate|CPUWeight|OOMScoreAdjust|Limit[A-Z]+|TasksMax|(?:Runtime|State|Cache)Directory\w*|SELinuxContext)$/,
   Install: /^(?:WantedBy|RequiredBy|Alias|Also)$/,
