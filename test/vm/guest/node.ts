@@ -36,7 +36,7 @@ export interface Pod {
 
 /** What the tests of one boot leave for the next. */
 export const STATE = '/var/lib/troupe-vm';
-const SOCKET = '/run/troupe/troupe.sock';
+export const SOCKET = '/run/troupe/troupe.sock';
 const LOGS = join(STATE, 'logs');
 const CONFIG = '/etc/troupe/troupe.toml';
 /** Installs troupe as the papers say, and does not start it. */

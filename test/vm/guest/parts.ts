@@ -97,7 +97,11 @@ const ofStreams = async (): Promise<void> => {
 
 export const parts: readonly Part[] = [
   { name: 'systemd', boots: [vitest('vm', 'test/vm/guest/systemd.test.ts')], hasService: true },
-  { name: 'takeover', boots: [vitest('vm', 'test/vm/guest/takeover.test.ts')], hasService: true },
+  {
+    name: 'takeover',
+    boots: [vitest('vm', 'test/vm/guest/takeover.test.ts', 'test/vm/guest/under-systemd.test.ts')],
+    hasService: true,
+  },
   {
     name: 'packages',
     boots: [vitest('vm', 'test/vm/guest/packages.test.ts')],
