@@ -30,7 +30,7 @@ const worlds: readonly World[] = [
     architecture: 'x64',
     lsm: 'selinux',
     machine: 'uml',
-    parts: ['selinux', 'reboot', 'critest', 'critest-crun', 'conformance', 'kubelet'],
+    parts: ['selinux', 'packages', 'reboot', 'critest', 'critest-crun', 'conformance', 'kubelet'],
   },
   { name: 'stock', release: 'trixie', architecture: 'x64', lsm: 'apparmor', machine: 'qemu' },
   {
