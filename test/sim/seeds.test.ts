@@ -8,13 +8,15 @@ import { runSeed } from './seeds.ts';
 import { Tally } from './tally.ts';
 
 const SEEDS = 300;
+/** A kind of fault comes in one seed of some hundreds, and any change of the code moves it to others. */
+const SEEDS_MOST = 1500;
 const PCT_SEEDS = 40;
 
 describe('seeded worlds', () => {
   it(`I1 I2 I3 I4 I5 I6 I7 I8 I9 I10 I11 I12 I13 I18 F09 F12 F19 F42 F45 F78 hold in ${SEEDS} seeds`, async () => {
     const failures: string[] = [];
     const tally = new Tally('random');
-    for (let seed = 1; seed <= SEEDS; seed += 1) {
+    for (let seed = 1; seed <= SEEDS || (tally.unused.length > 0 && seed <= SEEDS_MOST); seed += 1) {
       const result = await runSeed(seed, { inspect: tally.coverage.inspect });
       const { failure, hash } = result;
       tally.add(result);
