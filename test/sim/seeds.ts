@@ -248,13 +248,14 @@ async function probe(world: World, id: ContainerId, dice: Random): Promise<void>
   const client = new Client(world, () => 240_000);
   const { nowMs: beganMs, hurried } = world.scheduler;
   const isHanded = (): boolean => world.daemons?.isHanding === true;
-  const [wasHanded, freezes] = [isHanded(), world.daemons?.freezes];
+  const [wasHanded, freezes, serving] = [isHanded(), world.daemons?.freezes, world.daemons?.acceptor];
   const answered = await client.exec(id).then(
     () => true,
     (thrown: unknown) => kindOf(thrown) !== 'cancelled',
   );
-  // a hand-over, which calls wait for, waits for the disk
-  const isDelayed = wasHanded || world.daemons?.freezes !== freezes;
+  // a hand-over, which calls wait for, waits for the disk; a call that a former daemon passes on outlives the daemon that
+  // serves, and waits for the next one (seed 304502)
+  const isDelayed = wasHanded || world.daemons?.freezes !== freezes || world.daemons?.acceptor !== serving;
   // a timer that ran before what was due took the clock far ahead of an answer that was on its way
   if (answered && !isDelayed && world.scheduler.hurried === hurried)
     world.answers.execAnswered(id, world.scheduler.nowMs - beganMs);
