@@ -29,7 +29,10 @@ export class Logs {
     return this.#logs.get(id);
   }
 
-  /** A monitor begins: it appends to what is there. */
+  /**
+   * A monitor begins: it appends to what is there. So does its program: that of a second attempt to restore is the one
+   * of the checkpoint again, and knows nothing of lines that the first one wrote and nobody read (seed 318879).
+   */
   open(id: string): void {
     const log = this.#logs.get(id) ?? {
       said: 0,
@@ -41,6 +44,8 @@ export class Logs {
     };
     log.current ??= [];
     log.held = log.current;
+    log.said = log.rotated.flat().length + log.held.length;
+    log.pipe = [];
     this.#logs.set(id, log);
   }
 
