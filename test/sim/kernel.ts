@@ -114,6 +114,8 @@ export class Kernel {
     ['checkpoint to restore', this.checkpoints.restores],
   ];
   readonly #stuckUntil = new Map<string, number>();
+  /** Processes that KILL has reached, which end in the moment in which they are no longer stuck. */
+  readonly #dying = new Map<string, number>();
   readonly #initEnds = new Map<string, Set<() => void>>();
   readonly #scheduler: Scheduler;
   readonly #random: Random;
@@ -214,10 +216,10 @@ export class Kernel {
 
   /** Its process runs and not even KILL would end it now. */
   isStuck(containerId: string): boolean {
-    return (
-      this.processOf('init', containerId) !== undefined &&
-      this.#scheduler.nowMs < (this.#stuckUntil.get(containerId) ?? 0)
-    );
+    const init = this.processOf('init', containerId);
+    if (init === undefined) return false;
+    const isDying = this.#dying.get(containerId) === init.identity.pid;
+    return isDying || this.#scheduler.nowMs < (this.#stuckUntil.get(containerId) ?? 0);
   }
 
   /** It is held still; false when there is nothing to hold. */
@@ -247,6 +249,7 @@ export class Kernel {
       return true;
     }
     this.onStuck();
+    this.#dying.set(containerId, init.identity.pid);
     this.#endLater(init.identity, containerId, 137, until - this.#scheduler.nowMs);
     return false;
   }
@@ -302,6 +305,7 @@ export class Kernel {
   /** All that is not on a disk is gone. */
   losePower(): void {
     this.#stuckUntil.clear();
+    this.#dying.clear();
     this.#initEnds.clear();
     this.frozen.clear();
     this.checkpoints.losePower(this.#random);

@@ -253,8 +253,8 @@ async function probe(world: World, id: ContainerId, dice: Random): Promise<void>
     () => true,
     (thrown: unknown) => kindOf(thrown) !== 'cancelled',
   );
-  // a hand-over, which calls wait for, waits for the disk; a call that a former daemon passes on outlives the daemon that
-  // serves, and waits for the next one (seed 304502)
+  // a hand-over, which calls wait for, waits for the disk; a call that a former daemon passes on outlives the daemon
+  // that serves, and waits for the next one (seed 304502)
   const isDelayed = wasHanded || world.daemons?.freezes !== freezes || world.daemons?.acceptor !== serving;
   // a timer that ran before what was due took the clock far ahead of an answer that was on its way
   if (answered && !isDelayed && world.scheduler.hurried === hurried)
