@@ -11,13 +11,13 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { checkout } from './support/checkout.ts';
+import { gitIn } from './support/git.ts';
 import { RELEASES } from './support/releases.ts';
 import { sectionOf, withSection } from './support/release/changelog.ts';
 import {
   branchProblem,
   type Candidate,
   fixtureProblem,
-  gitIn,
   logProblem,
   olderFigures,
   proofProblem,

@@ -1,9 +1,9 @@
 // docs/figures.md: what long runs printed last, with commit and date. Each kind of run owns the block between its two
 // markers and leaves the rest alone.
-import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkout } from './checkout.ts';
+import { gitIn } from './git.ts';
 
 const FILE = join(checkout, 'docs/figures.md');
 const HEAD = '# Figures\n\nThe last result of each long run, written by the run itself.\n';
@@ -36,10 +36,8 @@ export function commitAndDate(): string {
   const given = process.env['TROUPE_COMMIT'];
   const day = new Date().toISOString().slice(0, 10);
   if (given !== undefined) return `commit ${given}, ${day}`;
-  const git = (...args: string[]): string =>
-    execFileSync('git', ['-c', 'safe.directory=*', ...args], { cwd: checkout, encoding: 'utf8' }).trim();
-  const isChanged = git('status', '--porcelain', '--', 'src', 'bin', 'package-lock.json') !== '';
-  return `commit ${git('rev-parse', '--short', 'HEAD')}${isChanged ? ' + changes' : ''}, ${day}`;
+  const isChanged = gitIn(checkout, 'status', '--porcelain', '--', 'src', 'bin', 'package-lock.json') !== '';
+  return `commit ${gitIn(checkout, 'rev-parse', '--short', 'HEAD')}${isChanged ? ' + changes' : ''}, ${day}`;
 }
 
 /**

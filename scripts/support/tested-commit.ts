@@ -1,6 +1,6 @@
 // The line by which a log of `npm test` names the commit that was tested: a release takes no log of another one.
-import { execFileSync } from 'node:child_process';
 import { checkout } from './checkout.ts';
+import { gitIn } from './git.ts';
 
 const LEAD = 'tests of commit ';
 const CHANGED = ' with changes';
@@ -8,14 +8,9 @@ const LINE = new RegExp(`^${LEAD}([0-9a-f]{40})(${CHANGED})?$`, 'u');
 
 /** `tests of commit <hash>`, with a mark where files differ from it; of a checkout without git `tests of no commit`. */
 export function testedLine(directory = checkout): string {
-  const git = (...args: readonly string[]): string =>
-    execFileSync('git', ['-c', 'safe.directory=*', ...args], {
-      cwd: directory,
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    }).trim();
   try {
-    return `${LEAD}${git('rev-parse', 'HEAD')}${git('status', '--porcelain') === '' ? '' : CHANGED}`;
+    const commit = gitIn(directory, 'rev-parse', 'HEAD');
+    return `${LEAD}${commit}${gitIn(directory, 'status', '--porcelain') === '' ? '' : CHANGED}`;
   } catch {
     return 'tests of no commit';
   }

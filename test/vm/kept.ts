@@ -4,9 +4,9 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { blockOf, readFigures, writeFigures } from '../../scripts/support/figures.ts';
+import { gitIn } from '../../scripts/support/git.ts';
 import { recordSkips } from '../../scripts/support/skips.ts';
 import type { StepResult } from '../../scripts/support/steps.ts';
-import { runOrThrow } from '../support/run.ts';
 import { cacheDirectory, checkout } from '../support/tools/cache.ts';
 import { partsOf } from './guest/parts.ts';
 import type { World } from './world.ts';
@@ -32,14 +32,12 @@ export interface Tree {
 }
 
 /** Asked once, before the checkout is packed: what changes while guests run is no part of the run. */
-export async function currentTree(): Promise<Tree> {
-  const git = async (...args: string[]): Promise<string> =>
-    (await runOrThrow(['git', '-c', 'safe.directory=*', ...args], { cwd: checkout })).trim();
+export function currentTree(): Tree {
   return {
-    commit: await git('rev-parse', '--short=8', 'HEAD'),
+    commit: gitIn(checkout, 'rev-parse', '--short=8', 'HEAD'),
     // a run's own figures
     isChanged:
-      (await git('status', '--porcelain', '--', '.', ':!docs/figures.md', ':!docs/skips.json')) !== '',
+      gitIn(checkout, 'status', '--porcelain', '--', '.', ':!docs/figures.md', ':!docs/skips.json') !== '',
   };
 }
 

@@ -75,7 +75,7 @@ async function main(world: World): Promise<void> {
     });
   }
   try {
-    const tree = await currentTree();
+    const tree = currentTree();
     const kept = new Kept(tree, world);
     const wanted = partsOf(world).filter(
       ({ name }) => options.only === undefined || options.only.split(',').includes(name),

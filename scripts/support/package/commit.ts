@@ -1,15 +1,7 @@
 // The commit that is packed: its time is that of every file.
-import { execFileSync } from 'node:child_process';
 import process from 'node:process';
 import { checkout } from '../checkout.ts';
-
-/** As any user's checkout, which root may pack. */
-const git = (...args: readonly string[]): string =>
-  execFileSync('git', ['-c', 'safe.directory=*', ...args], {
-    cwd: checkout,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
-  }).trim();
+import { gitIn } from '../git.ts';
 
 /** Of the commit; files without git have SOURCE_DATE_EPOCH, as packagers know it. */
 export function commitSeconds(): number {
@@ -19,7 +11,7 @@ export function commitSeconds(): number {
     return Number(given);
   }
   try {
-    return Number(git('log', '-1', '--format=%ct'));
+    return Number(gitIn(checkout, 'log', '-1', '--format=%ct'));
   } catch {
     throw new Error(`git knows no commit of ${checkout}; give its time as SOURCE_DATE_EPOCH`);
   }
@@ -39,7 +31,7 @@ export function isChanged(): boolean {
     'package-lock.json',
   ];
   try {
-    return git('status', '--porcelain', '--', ...packed) !== '';
+    return gitIn(checkout, 'status', '--porcelain', '--', ...packed) !== '';
   } catch {
     return false;
   }

@@ -1,8 +1,8 @@
 // What must hold before a release; each check answers why it can't be made, or ''.
-import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { blockOf } from '../figures.ts';
+import { gitAgrees, gitIn } from '../git.ts';
 import { releases } from '../releases.ts';
 import { testedCommit } from '../tested-commit.ts';
 import { changelogProblem } from './changelog.ts';
@@ -23,10 +23,6 @@ export interface Candidate {
   readonly directory: string;
   readonly version: string;
 }
-
-/** Output of git in the checkout. */
-export const gitIn = (directory: string, ...args: readonly string[]): string =>
-  execFileSync('git', ['-c', 'safe.directory=*', ...args], { cwd: directory, encoding: 'utf8' }).trim();
 
 export function treeProblem({ directory }: Candidate): string {
   const changed = gitIn(directory, 'status', '--porcelain');
@@ -95,18 +91,11 @@ function olderOf({ directory }: Candidate, names: readonly string[]): readonly s
 /** An ancestor at which what figures are about is the same; an unknown commit is another one. */
 function isMeasured(directory: string, commit: string): boolean {
   return (
-    isAncestor(directory, commit) && succeeds(directory, 'diff', '--quiet', commit, 'HEAD', '--', ...MEASURED)
+    isAncestor(directory, commit) &&
+    gitAgrees(directory, 'diff', '--quiet', commit, 'HEAD', '--', ...MEASURED)
   );
 }
 
 /** Whether the commit is the candidate, or before it. */
 const isAncestor = (directory: string, commit: string): boolean =>
-  succeeds(directory, 'merge-base', '--is-ancestor', commit, 'HEAD');
-
-function succeeds(directory: string, ...args: readonly string[]): boolean {
-  const { status } = spawnSync('git', ['-c', 'safe.directory=*', ...args], {
-    cwd: directory,
-    stdio: 'ignore',
-  });
-  return status === 0;
-}
+  gitAgrees(directory, 'merge-base', '--is-ancestor', commit, 'HEAD');

@@ -1,7 +1,7 @@
 // The program of another commit, bundled in a directory of its own.
-import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { gitIn } from '../../../scripts/support/git.ts';
 import { releases } from '../../../scripts/support/releases.ts';
 import { runOrThrow } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
@@ -16,8 +16,7 @@ export interface BuiltProgram {
   readonly takesOver: boolean;
 }
 
-const git = (...args: readonly string[]): string =>
-  execFileSync('git', ['-c', 'safe.directory=*', ...args], { cwd: checkout, encoding: 'utf8' }).trim();
+const git = (...args: readonly string[]): string => gitIn(checkout, ...args);
 
 /** The last release; without one, the commit that the working tree is on: the first release will be one like it. */
 export function previousCommit(): { readonly commit: string; readonly name: string } {

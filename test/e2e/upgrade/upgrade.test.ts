@@ -1,6 +1,6 @@
 // F93: the daemon becomes one of another version and back, with pods under load. `npm run upgrade-test` in short.
-import { spawnSync } from 'node:child_process';
 import { expect, it } from 'vitest';
+import { gitAgrees } from '../../../scripts/support/git.ts';
 import { injects } from '../../support/faults/injects.ts';
 import { unless } from '../../support/skips/unless.ts';
 import { checkout } from '../../support/tools/cache.ts';
@@ -11,23 +11,10 @@ import { upgrade } from './upgrade.ts';
 const exchanged = injects('F93', 'a daemon of the last release, under load');
 
 /** A guest has the files of a commit, and no repository. */
-function whyNoCommit(): string {
-  const { status } = spawnSync(
-    'git',
-    ['-c', 'safe.directory=*', 'cat-file', '-e', `${previousCommit().commit}^{tree}`],
-    {
-      cwd: checkout,
-      stdio: 'ignore',
-    },
-  );
-  return status === 0 ? '' : 'needs the commit of the last release in the clone';
-}
-
-const hasGit = spawnSync('git', ['-c', 'safe.directory=*', 'rev-parse', 'HEAD'], {
-  cwd: checkout,
-  stdio: 'ignore',
-});
-const reason = hasGit.status === 0 ? whyNoCommit() : 'needs the commit of the last release in the clone';
+const hasCommit =
+  gitAgrees(checkout, 'rev-parse', 'HEAD') &&
+  gitAgrees(checkout, 'cat-file', '-e', `${previousCommit().commit}^{tree}`);
+const reason = hasCommit ? '' : 'needs the commit of the last release in the clone';
 
 describePods('an upgrade', () => {
   unless(it, reason)('F93 restarts no container, and no call fails', async () => {

@@ -1,10 +1,10 @@
 // `sudo npm run fixtures [-- --name VERSION]`: root and state of this version for test/fixtures/versions, made by its
 // daemon under churn. A release makes them; afterwards they stay as they are, and every later version starts on them.
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { checkout } from '../../support/tools/cache.ts';
+import { gitIn } from '../../../scripts/support/git.ts';
 import { releases } from '../../../scripts/support/releases.ts';
 import { makeFixture } from './make-fixture.ts';
 import { FIXTURES } from './manifest.ts';
@@ -28,10 +28,6 @@ async function main(): Promise<void> {
     process.exitCode = 1;
     return;
   }
-  const commit = execFileSync('git', ['-c', 'safe.directory=*', 'rev-parse', 'HEAD'], {
-    cwd: checkout,
-    encoding: 'utf8',
-  }).trim();
-  await makeFixture(directory, { version, commit });
+  await makeFixture(directory, { version, commit: gitIn(checkout, 'rev-parse', 'HEAD') });
   console.log(`written: ${directory}`);
 }

@@ -3,13 +3,13 @@
 // flush is recorded; it is killed, and what the disk may hold is made from the record: all that a flush covered, and of
 // the later writes any, whole or torn. A second guest starts the daemon on each such disk. Sessions that are done are
 // kept by commit, so that a run that was cut off goes on; `--anew` forgets them.
-import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { commitAndDate, writeFigures } from '../../../scripts/support/figures.ts';
+import { gitIn } from '../../../scripts/support/git.ts';
 import { cacheDirectory, checkout } from '../../support/tools/cache.ts';
 import { modulesDisk, packCheckout } from '../checkout-disk.ts';
 import { rootDisk } from '../root-disk.ts';
@@ -40,15 +40,7 @@ const { values: options } = parseArgs({
 const plant = options.plant === undefined ? undefined : plantOf(options.plant);
 const made = commitAndDate();
 /** Results of a tree with changes are not kept. */
-const isChanged =
-  execFileSync(
-    'git',
-    ['-c', 'safe.directory=*', 'status', '--porcelain', '--', 'src', 'bin', 'test', 'scripts'],
-    {
-      cwd: checkout,
-      encoding: 'utf8',
-    },
-  ) !== '';
+const isChanged = gitIn(checkout, 'status', '--porcelain', '--', 'src', 'bin', 'test', 'scripts') !== '';
 const commit = made.split(',')[0]?.split(' ')[1] ?? 'unknown';
 
 const chosen = (): FileSystem[] =>
