@@ -11,6 +11,7 @@
 // `yaml`, which most nodes never need and which is a file of its own, are read through the launcher's descriptors.
 import type { Plugin } from 'esbuild';
 import { readFileSync } from 'node:fs';
+import { onlyPlaceChanged } from './only-place.ts';
 
 const MODULES = '/node_modules/';
 
@@ -156,11 +157,5 @@ export function lighterLibraries(reader: string): Plugin {
 }
 
 function changed(path: string, changes: readonly Change[]): string {
-  let text = readFileSync(path, 'utf8');
-  for (const [from, to] of changes) {
-    const parts = text.split(from);
-    if (parts.length !== 2) throw new Error(`${path}: these lines are expected once:\n${from}`);
-    text = parts.join(to);
-  }
-  return text;
+  return changes.reduce((text, change) => onlyPlaceChanged(text, change, path), readFileSync(path, 'utf8'));
 }

@@ -131,6 +131,11 @@ export class CleanSystem {
     return bothOutputs(argv, await this.run(...argv));
   }
 
+  /** Pid of the daemon that serves, as the system counts. */
+  async daemon(): Promise<number> {
+    return (JSON.parse(await this.ok('troupe', 'status', '--json')) as { pid: number }).pid;
+  }
+
   /** Whether a process of the system runs. */
   async isAlive(pid: number): Promise<boolean> {
     return (await this.run('test', '-e', `/proc/${pid}`)).code === 0;

@@ -148,8 +148,6 @@ unless(describe, why)('packages', () => {
 
     const serve = async (program: string): Promise<void> =>
       await system.serve('troupe', [program, 'serve'], ours.argv('pods'));
-    const daemon = async (): Promise<number> =>
-      (JSON.parse(await system.ok('troupe', 'status', '--json')) as { pid: number }).pid;
     /** Everything below these that has our name. */
     const ourFiles = async (): Promise<readonly string[]> =>
       await system.lines(
@@ -244,7 +242,7 @@ unless(describe, why)('packages', () => {
         const later = join(next, await fileIn(next, DEB));
         await makeRefusing(change, later, tree, join(work, 'refusing.deb'));
         await system.systemctlCalls();
-        const [before, version] = [await daemon(), await ours.ok('version')];
+        const [before, version] = [await system.daemon(), await ours.ok('version')];
         const said = await system.ok('dpkg', '--force-confdef', '--install', '/packages/refusing.deb');
         expect(said).toMatch(reason);
         expect(said).toContain('not replaced; a daemon that runs goes on');
@@ -252,7 +250,7 @@ unless(describe, why)('packages', () => {
         expect(await system.systemctlCalls()).toEqual(['daemon-reload']);
         const asked = '--showformat=${db:Status-Status} ${Version}';
         expect(await system.ok('dpkg-query', '--show', asked, 'troupe')).toBe(`installed ${change.version}`);
-        expect([await daemon(), await ours.ok('version')]).toEqual([before, version]);
+        expect([await system.daemon(), await ours.ok('version')]).toEqual([before, version]);
         expect(await ours.pidOf(own.container)).toBe(own.pid);
         expect(await ours.ok('exec', own.container, 'echo', 'still')).toBe('still');
         await containerdGoesOn();
@@ -272,7 +270,7 @@ unless(describe, why)('packages', () => {
     });
 
     test('a removal stops the daemon, names the pods that go on, and keeps what is configured and stored', async () => {
-      const successor = await daemon();
+      const successor = await system.daemon();
       const said = await system.ok('dpkg', '--remove', 'troupe');
       expect(said).toContain('these go on without it');
       expect(said).toMatch(/^ {2}.*own/mu);

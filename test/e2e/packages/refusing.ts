@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { onlyPlaceChanged } from '../../../scripts/support/only-place.ts';
 import { storedVersions } from '../../../src/base/stored-versions.ts';
 import { runOrThrow } from '../../support/run.ts';
 
@@ -28,13 +29,6 @@ export const REFUSING = {
 const digestOf = (text: string): string =>
   createHash('sha256').update(text, 'latin1').digest('hex').slice(0, 16);
 
-/** The text with the only place changed that has these words. */
-function changed(text: string, from: string, to: string): string {
-  const parts = text.split(from);
-  if (parts.length !== 2) throw new Error(`the program has ${parts.length - 1} places with ${from}`);
-  return parts.join(to);
-}
-
 /**
  * Makes such a package beside another one.
  * @param work a directory that does not exist, for the tree
@@ -53,12 +47,12 @@ export async function makeRefusing(
   const dist = 'usr/lib/troupe/dist';
   let digests: readonly [string, string] = ['', ''];
   await edit(`${dist}/troupe.cjs`, (text) => {
-    const next = changed(text, from, to);
+    const next = onlyPlaceChanged(text, [from, to], 'the program');
     digests = [digestOf(text), digestOf(next)];
     return next;
   });
   // by which the launcher knows compiled code of another text
-  await edit(`${dist}/launch.cjs`, (text) => changed(text, ...digests));
+  await edit(`${dist}/launch.cjs`, (text) => onlyPlaceChanged(text, digests, 'the launcher'));
   await edit('DEBIAN/control', (text) => text.replace(/^Version: .*$/mu, `Version: ${version}`));
   await edit('DEBIAN/md5sums', (text) => text.replaceAll(/^.*dist\/(?:troupe|launch)\.cjs\n/gmu, ''));
   await runOrThrow(['dpkg-deb', '--root-owner-group', '-Znone', '--build', work, target]);

@@ -51,11 +51,6 @@ export class RpmNode {
     await this.system.write(CONFIG, text);
   }
 
-  /** Its pid. */
-  async daemon(): Promise<number> {
-    return (JSON.parse(await this.system.ok('troupe', 'status', '--json')) as { pid: number }).pid;
-  }
-
   /** The container is the one that was started, and whoever serves says so. */
   async podGoesOn(): Promise<void> {
     expect(await this.ours.pidOf(this.pod.container)).toBe(this.pod.pid);
@@ -85,13 +80,13 @@ export function rpmUpgrade(node: () => RpmNode): void {
   });
 
   test('an upgrade keeps the edited configuration, and its daemon takes over: the container is the same', async () => {
-    const before = await node().daemon();
+    const before = await node().system.daemon();
     const said = await node().system.ok(...RPM, '--upgrade', await node().there('next'));
     expect(said).not.toContain('not replaced');
     expect(await node().system.systemctlCalls()).toEqual(['daemon-reload']);
     expect(await node().system.ok('cat', CONFIG)).toContain(node().system.tag);
     expect(await node().ours.ok('version')).toContain(`RuntimeVersion:  ${NEXT_VERSION}`);
-    expect(await node().daemon()).not.toBe(before);
+    expect(await node().system.daemon()).not.toBe(before);
     await node().podGoesOn();
   });
 }
@@ -99,7 +94,7 @@ export function rpmUpgrade(node: () => RpmNode): void {
 /** Back to the first version, whose program refuses at first. */
 export function rpmRefusal(node: () => RpmNode): void {
   test('a program that refuses the configuration is installed; it says why, and the daemon of before serves', async () => {
-    const before = await node().daemon();
+    const before = await node().system.daemon();
     await node().system.write(CONFIG, 'nonsense = true\n');
     const said = await node().system.ok(...RPM, '--upgrade', '--oldpackage', await node().there('first'));
     expect(said).toMatch(/troupe\.toml.*nonsense/u);
@@ -108,7 +103,7 @@ export function rpmRefusal(node: () => RpmNode): void {
     expect(await node().system.ok('troupe', 'version')).not.toContain(NEXT_VERSION);
     await node().configure();
     expect(await node().ours.ok('version')).toContain(`RuntimeVersion:  ${NEXT_VERSION}`);
-    expect(await node().daemon()).toBe(before);
+    expect(await node().system.daemon()).toBe(before);
     await node().podGoesOn();
   });
 
@@ -122,7 +117,7 @@ export function rpmRefusal(node: () => RpmNode): void {
 /** @param removed what a removal asks of systemd */
 export function rpmErasure(node: () => RpmNode, removed: readonly string[]): void {
   test('an erasure stops the daemon, names the pod that goes on, and says what stays', async () => {
-    const last = await node().daemon();
+    const last = await node().system.daemon();
     const said = await node().system.ok(...RPM, '--erase', 'troupe');
     expect(said).toContain('these go on without it');
     expect(said).toMatch(/^ {2}.*own/mu);

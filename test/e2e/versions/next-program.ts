@@ -6,6 +6,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync
 import { join, relative } from 'node:path';
 import type { Plugin } from 'esbuild';
 import { bundleInto } from '../../../scripts/support/bundle-daemon.ts';
+import { onlyPlaceChanged } from '../../../scripts/support/only-place.ts';
 import { storedVersions } from '../../../src/base/stored-versions.ts';
 import { checkout } from '../../support/tools/cache.ts';
 
@@ -90,17 +91,11 @@ const nextVersion: Plugin = {
       const text = readFileSync(path, 'utf8');
       return {
         loader: 'ts',
-        contents: changes.reduce((sofar, change) => replaced(sofar, change, file), text),
+        contents: changes.reduce((sofar, change) => onlyPlaceChanged(sofar, change, file), text),
       };
     });
   },
 };
-
-function replaced(text: string, [from, to]: Change, file: string): string {
-  const parts = text.split(from);
-  if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} times: ${from}`);
-  return parts.join(to);
-}
 
 /** Builds the program in a directory, as a package would put it there. */
 export async function buildProgram(directory: string, which: 'today' | 'next'): Promise<void> {
