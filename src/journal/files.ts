@@ -7,15 +7,13 @@ import type { DiskFile, DiskPort } from '../ports/disk.ts';
 import type { JournalFold, JournalRecord } from '../ports/journal.ts';
 import { toFault } from '../base/fault.ts';
 import { journalLimits } from './bounds.ts';
+import { leftOver } from './file-names.ts';
 import type { Log } from '../base/log.ts';
 import { FORMAT, frame, header } from './format.ts';
 import { Refusals } from './refusals.ts';
 import { isFull, Reserve } from './reserve.ts';
 import { LeftFiles } from './left-files.ts';
 import { closeUnused, noteLeft, writtenWhole } from './whole-file.ts';
-
-export const NAME = /^journal\.(\d{1,15})$/u;
-const DAMAGED = /^journal\.(\d{1,15})\.damaged$/u;
 
 /** Records that are written together. */
 export interface Group {
@@ -153,11 +151,7 @@ export class JournalFiles<S> {
 
   /** Deletes older and partial files, and makes the reserve for a full disk (F21). Never rejects. */
   async tidy(names: readonly string[]): Promise<void> {
-    const kept = new Set(damagedKept(names));
-    for (const name of names) {
-      const number = NAME.exec(name)?.[1];
-      const old = number !== undefined && Number(number) < this.#number;
-      if (!old && !name.endsWith('.new') && !(DAMAGED.test(name) && !kept.has(name))) continue;
+    for (const name of leftOver(names, this.#number)) {
       try {
         await this.#disk.unlink(name);
       } catch (thrown) {
@@ -382,16 +376,4 @@ export class JournalFiles<S> {
   #apply(records: readonly JournalRecord[]): void {
     for (const record of records) this.#fold.apply(this.#state, record);
   }
-}
-
-/** The damaged files among these names that stay as evidence, oldest first. */
-export function damagedKept(names: readonly string[]): readonly string[] {
-  return names
-    .filter((name) => DAMAGED.test(name))
-    .toSorted((a, b) => numberIn(a) - numberIn(b))
-    .slice(-journalLimits.damagedKept);
-}
-
-function numberIn(name: string): number {
-  return Number(DAMAGED.exec(name)?.[1] ?? 0);
 }

@@ -13,7 +13,8 @@ import type { Log } from '../base/log.ts';
 import { maskDamaged } from './damaged.ts';
 import { DiskCalls } from './disk-calls.ts';
 import type { DiskCall } from './disk-calls.ts';
-import { damagedKept, JournalFiles, NAME } from './files.ts';
+import { damagedKept, numbersIn } from './file-names.ts';
+import { JournalFiles } from './files.ts';
 import type { FilesOptions, Group } from './files.ts';
 import { frame, parse } from './format.ts';
 import type { ParsedFile } from './format.ts';
@@ -85,10 +86,7 @@ export async function readJournal<S>(
   fold: Pick<JournalFold<S>, 'empty' | 'apply'>,
 ): Promise<JournalRead<S>> {
   const names = await disk.list();
-  const [newest] = names
-    .flatMap((name) => NAME.exec(name)?.[1] ?? [])
-    .map(Number)
-    .toSorted((a, b) => b - a);
+  const [newest] = numbersIn(names);
   const bytes = newest === undefined ? undefined : await disk.read(`journal.${newest}`);
   const parsed = bytes === undefined ? undefined : parse(bytes);
   const state = fold.empty();

@@ -5,7 +5,7 @@
 import type { ContainerIntent, JournalRecord } from '../../src/ports/journal.ts';
 import type { ImageRecord } from '../../src/ports/specs.ts';
 import { crc32c } from '../../src/journal/crc32c.ts';
-import { NAME } from '../../src/journal/files.ts';
+import { numbersIn } from '../../src/journal/file-names.ts';
 import { FORMAT, frame, header, parse } from '../../src/journal/format.ts';
 import type { DiskModel } from './disk-model.ts';
 
@@ -14,11 +14,7 @@ export const OLD_SECRET = 'secret-of-an-older-version';
 
 /** Rewrites the newest file; false without one, and for one that does not end with a whole record. */
 export function makeOlder(disk: DiskModel): boolean {
-  const newest = disk
-    .list()
-    .flatMap((name) => NAME.exec(name)?.[1] ?? [])
-    .map(Number)
-    .reduce((most, one) => Math.max(most, one), 0);
+  const [newest = 0] = numbersIn(disk.list());
   const name = `journal.${newest}`;
   const bytes = disk.read(name);
   if (bytes === undefined) return false;

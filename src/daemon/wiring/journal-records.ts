@@ -9,6 +9,7 @@ import { codeOf } from '../../host/ffi/errno.ts';
 import { namesOf } from '../../host/files/names-of.ts';
 import { readRegularFile, readRegularHead } from '../../host/files/regular-file.ts';
 import { FORMAT, formatOf, HEADER_BYTES, parse } from '../../journal/format.ts';
+import { numbersIn } from '../../journal/file-names.ts';
 import { namingWriter } from './written-by.ts';
 
 export interface Records {
@@ -20,8 +21,6 @@ export interface Records {
   /** Types of the records about an id, oldest first, since the last snapshot. */
   readonly histories: ReadonlyMap<string, readonly string[]>;
 }
-
-const NAME = /^journal\.(\d{1,15})$/u;
 
 /**
  * Reads the newest file of `<root>/journal`. Throws `unsupported` for one of a newer troupe, `outside` for anything but
@@ -55,10 +54,7 @@ async function readNewest(
   const directory = join(root, 'journal');
   for (let tries = 0; tries < cliLimits.journalReads; tries += 1) {
     const names = await namesOf(directory);
-    const [newest] = names
-      .flatMap((name) => NAME.exec(name)?.[1] ?? [])
-      .map(Number)
-      .toSorted((a, b) => b - a);
+    const [newest] = numbersIn(names);
     if (newest === undefined) return { content: undefined, names };
     try {
       return { content: await read(join(directory, `journal.${newest}`)), names };

@@ -8,6 +8,7 @@ import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { Finding } from '../../../src/daemon/cli/findings.ts';
+import { numbersIn } from '../../../src/journal/file-names.ts';
 import { chainName } from '../../../src/network/firewall.ts';
 import { injects } from '../../support/faults/injects.ts';
 import { run } from '../../support/run.ts';
@@ -244,10 +245,7 @@ describe('after a journal was damaged', () => {
 /** Flips a byte of the first record: it and all behind it are not believed any more. */
 async function damageJournal(): Promise<void> {
   const directory = join(world.instance.root, 'journal');
-  const [newest = 0] = (await readdir(directory))
-    .flatMap((name) => /^journal\.(\d+)$/u.exec(name)?.[1] ?? [])
-    .map(Number)
-    .toSorted((a, b) => b - a);
+  const [newest = 0] = numbersIn(await readdir(directory));
   const path = join(directory, `journal.${newest}`);
   const bytes = await readFile(path);
   bytes.writeUInt8(bytes.readUInt8(30) ^ 1, 30);

@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { numbersIn } from '../../../src/journal/file-names.ts';
 import { formatOf } from '../../../src/journal/format.ts';
 import { processStat } from '../../../src/host/process/process-identity.ts';
 import { type Ended, run } from '../../support/run.ts';
@@ -117,10 +118,7 @@ async function packaged(
 /** Format and content of the newest journal. */
 export function journalIn(root: string): { readonly format: number | undefined; readonly text: string } {
   const directory = join(root, 'journal');
-  const newest = readdirSync(directory)
-    .flatMap((name) => /^journal\.(\d+)$/u.exec(name)?.[1] ?? [])
-    .map(Number)
-    .reduce((most, one) => Math.max(most, one), 0);
+  const [newest = 0] = numbersIn(readdirSync(directory));
   const bytes = readFileSync(join(directory, `journal.${newest}`));
   return { format: formatOf(bytes), text: bytes.toString('latin1') };
 }

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { madeAnew, storedVersions } from '../../../src/base/stored-versions.ts';
 import { ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { crc32c } from '../../../src/journal/crc32c.ts';
+import { numbersIn } from '../../../src/journal/file-names.ts';
 import { FORMAT, frame } from '../../../src/journal/format.ts';
 import { releases } from '../../../scripts/support/releases.ts';
 import { run } from '../../support/run.ts';
@@ -130,10 +131,7 @@ describePods('F93 a root of a newer version', () => {
     onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
     if (fixture !== undefined) unpack(fixture, directory);
     const journals = join(directory, 'root/journal');
-    const newest = readdirSync(journals)
-      .flatMap((name) => /^journal\.(\d+)$/u.exec(name)?.[1] ?? [])
-      .map(Number)
-      .reduce((most, one) => Math.max(most, one), 0);
+    const [newest = 0] = numbersIn(readdirSync(journals));
     const path = join(journals, `journal.${newest}`);
     writeFileSync(path, change(readFileSync(path)));
     // a configuration of its own: the machine's may name other directories

@@ -1,6 +1,7 @@
 /** A journal that an older version wrote, opened by this one (F30, F31). */
 import { describe, expect, it } from 'vitest';
 import { crc32c } from '../../../src/journal/crc32c.ts';
+import { numbersIn } from '../../../src/journal/file-names.ts';
 import { FORMAT, frame, header, parse } from '../../../src/journal/format.ts';
 import { DiskModel } from '../../sim/disk-model.ts';
 import { randomStream } from '../../sim/random.ts';
@@ -31,13 +32,7 @@ function olderDisk(): DiskModel {
   return model;
 }
 
-const newest = (model: DiskModel): string =>
-  `journal.${Math.max(
-    ...model
-      .list()
-      .flatMap((name) => /^journal\.(\d+)$/u.exec(name)?.[1] ?? [])
-      .map(Number),
-  )}`;
+const newest = (model: DiskModel): string => `journal.${numbersIn(model.list())[0]}`;
 const formatOf = (model: DiskModel, name: string): number =>
   parse(model.read(name) ?? new Uint8Array()).format;
 
