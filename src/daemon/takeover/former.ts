@@ -17,6 +17,7 @@ import { takeOverLimits } from '../bounds.ts';
 import type { Link, Received } from './link.ts';
 import type { HandingNode, HandingState, Parcel } from './handing-node.ts';
 import type { Hello } from './messages.ts';
+import { MigratedJournal } from './migrated-journal.ts';
 
 export class Handing {
   readonly #node: HandingNode;
@@ -35,11 +36,7 @@ export class Handing {
   #untilMs = 0;
   /** The daemon that has failed last. */
   #killed: number | undefined;
-  /** Of all daemons that were handed to, the one that reads the newest journal: it has migrated it, if one has. */
-  #newest: Hello | undefined;
-  /** Why a program like this one can't take over any more. */
-  #migrated: string | undefined;
-  #reading: Promise<string | undefined> | undefined;
+  readonly #migrated: MigratedJournal;
   #refused: { readonly pid: number; readonly reason: string } | undefined;
   readonly #onPassed: () => void;
   readonly #listeners = new Set<(step: string) => void>();
@@ -50,6 +47,7 @@ export class Handing {
     this.#clock = clock;
     this.#log = log;
     this.#onPassed = onPassed;
+    this.#migrated = new MigratedJournal(node, clock, log);
   }
 
   get state(): HandingState {
@@ -101,7 +99,7 @@ export class Handing {
       return;
     }
     this.#isHanding = true;
-    if (hello.journal >= (this.#newest?.journal ?? 0)) this.#newest = hello;
+    this.#migrated.handedTo(hello);
     try {
       if (this.#state === 'released') await this.#handAgain(link, peer);
       else await this.#handFirst(link, hello, peer);
@@ -165,7 +163,7 @@ export class Handing {
       if (taken !== undefined) return this.#leaveTo(taken);
       if (!this.#isAlone() || this.#successors < takeOverLimits.successors) continue;
       this.#log.error(
-        { successors: this.#successors, reason: this.#migrated },
+        { successors: this.#successors, reason: this.#migrated.reason },
         'no successor has taken over: calls wait, another one is started soon',
       );
       const later = await this.#untilTaken(takeOverLimits.successorAgainMs);
@@ -196,7 +194,7 @@ export class Handing {
    * not asked here: while another former daemon listens, or nobody can, the successor finds that one, or none.
    */
   async #startOne(): Promise<number | undefined> {
-    await this.#noteMigrated();
+    await this.#migrated.note();
     try {
       const started = await this.#node.startSuccessor();
       this.#log.warn({ pid: started.pid }, 'started a successor: the daemon that had taken over has ended');
@@ -218,26 +216,6 @@ export class Handing {
   }
 
   /**
-   * The program at this daemon's path is the old one, unless a package has put the new one there: then the first never
-   * serves again, and whoever reads the log has to know what to install. The journal's disk may hang.
-   */
-  async #noteMigrated(): Promise<void> {
-    // one read at a time: each that hangs has a thread of the pool
-    this.#reading ??= this.#node
-      .migrated(this.#newest?.version ?? '')
-      .finally(() => (this.#reading = undefined));
-    const bound = { clock: this.#clock, timeoutMs: takeOverLimits.answerMs };
-    const found = await within(bound, this.#reading).catch((thrown: unknown) => {
-      this.#log.warn({ reason: toFault(thrown).message }, 'read the format of the journal: failed');
-      return undefined;
-    });
-    const reason = found === 'timedOut' || found === 'cancelled' ? undefined : found;
-    if (reason === undefined || reason === this.#migrated) return;
-    this.#migrated = reason;
-    this.#log.error({ reason }, 'the daemon that had taken over has migrated the journal');
-  }
-
-  /**
    * Has the next daemon find this one. `taken` where another daemon listens: then that one serves. One that is ending
    * listens for a moment longer. Any other error is logged; the sockets are closed then, since the next daemon does not
    * ask here for them, and ends where one of them is still listened to. Not before calls were passed on: until then
@@ -248,13 +226,15 @@ export class Handing {
     for (;;) {
       try {
         await this.#node.listenAgain();
-        return void (this.#listening = 'found');
+        this.#listening = 'found';
+        return;
       } catch (thrown) {
         const { kind, message } = toFault(thrown);
         if (kind !== 'conflict') {
           this.#log.error({ reason: message }, 'listen for a successor: failed');
           if (this.#hasYielded) this.#closeSockets();
-          return void (this.#listening = 'failed');
+          this.#listening = 'failed';
+          return;
         }
         this.#listening = 'taken';
         if (this.#clock.monoMs() > untilMs) return;
@@ -310,7 +290,8 @@ export class Handing {
     const next = link.receive();
     await this.#land(next);
     const { fds, message } = (this.#parcel = await this.#node.release());
-    [this.#hasReleased, this.#state] = [true, 'released'];
+    this.#hasReleased = true;
+    this.#state = 'released';
     const ms = Math.round(this.#clock.monoMs() - begunMs);
     this.#step(`lock and journal released after ${ms} ms, with ${fds.length} sockets`);
     this.#log.info({ ms, tokens: message.tokens.length }, 'released the lock for the daemon that takes over');

@@ -22,6 +22,7 @@ import type { FormerDaemon } from '../takeover/followers.ts';
 import { Handing } from '../takeover/former.ts';
 import type { HandingNode, Parcel } from '../takeover/handing-node.ts';
 import { Link } from '../takeover/link.ts';
+import { type Migrated, tooOld } from '../takeover/migrated-journal.ts';
 import { TAKE_OVER_PROTOCOL } from '../takeover/messages.ts';
 import type { Hello } from '../takeover/messages.ts';
 import { ownLauncher, startProgram } from '../takeover/successor.ts';
@@ -38,9 +39,6 @@ import { versionIn } from './written-by.ts';
 export type Left = 'done' | 'abandoned';
 
 const SIGKILL = 9;
-/** What an operator can do where only a newer program can go on. */
-const migratedText = ({ format, by }: { readonly format: number; readonly by: string }): string =>
-  `${by} has migrated it to ${format}; install ${by} or a newer version and run its "troupe upgrade"`;
 const STOPPING = 'take over: the daemon that runs is stopping';
 
 export class HandOver implements HandingNode {
@@ -56,7 +54,7 @@ export class HandOver implements HandingNode {
   readonly #followers: Followers;
   readonly #upgrading: Upgrading;
   /** Who has migrated the journal to which format, where this one does not read that. */
-  #migrated: { readonly format: number; readonly by: string } | undefined;
+  #migrated: Migrated | undefined;
   readonly #left = Promise.withResolvers<Left>();
   readonly #ending = new AbortController();
   #control: PrivateSocket | undefined;
@@ -144,7 +142,7 @@ export class HandOver implements HandingNode {
       );
     const migrated = this.#migrated;
     if (migrated !== undefined && journal < migrated.format)
-      return `take over: ${version} reads the journal up to version ${journal}: ${migratedText(migrated)}`;
+      return `take over: ${tooOld(version, journal, migrated)}`;
     if (!isSameFile(root, own.root))
       return `take over: another root, the daemon that runs has ${this.#parts.config.root}`;
     if (!isSameFile(state, own.state))
@@ -288,11 +286,13 @@ export class HandOver implements HandingNode {
   }
 
   async migrated(by: string): Promise<string | undefined> {
-    const format = await journalFormat(this.#parts.config.root);
-    if (format === undefined || format <= this.#instance.journal) return undefined;
+    const { root } = this.#parts.config;
+    const { journal } = this.#instance;
+    const format = await journalFormat(root);
+    if (format === undefined || format <= journal) return undefined;
     // whoever had said hello may not have got as far
-    this.#migrated = { format, by: (await versionIn(this.#parts.config.root)) ?? by };
-    return `${VERSION} reads the journal up to version ${this.#instance.journal}: ${migratedText(this.#migrated)}`;
+    this.#migrated = { format, by: (await versionIn(root)) ?? by };
+    return tooOld(VERSION, journal, this.#migrated);
   }
 
   async startSuccessor(): Promise<HostIdentity> {

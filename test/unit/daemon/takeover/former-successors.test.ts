@@ -68,28 +68,27 @@ test('F92 a successor that hangs is killed, and another one started', async () =
   await former.takeOver(700);
 });
 
-test('F92 a successor that took the lock without asking here serves: it is not killed (seed 210446)', async () => {
+/** A successor has taken the lock, and was left to: another former daemon listened until then. */
+async function takenUnasked(): Promise<Former> {
   const former = new Former();
-  // another former daemon listens until then
   former.listenAgain = () => Promise.reject(new FaultError(fault('conflict', 'another one listens')));
   former.successor = () => (former.locker = 700);
   await former.takeOver();
   const rescued = former.handing.rescue();
   await former.passUntil(() => former.did.includes('served by 700'), relayPollMs);
   await rescued;
+  return former;
+}
+
+test('F92 a successor that took the lock without asking here serves: it is not killed (seed 210446)', async () => {
+  const former = await takenUnasked();
   await former.clock.advance(2 * recoverMs);
   expect(former.did.filter((one) => one.startsWith('kill'))).toEqual([]);
   expect([former.handing.state, count(former, 'successor')]).toEqual(['passed', 1]);
 });
 
 test('F92 a successor that has the lock and still recovers is young until it has served for a while', async () => {
-  const former = new Former();
-  former.listenAgain = () => Promise.reject(new FaultError(fault('conflict', 'another one listens')));
-  former.successor = () => (former.locker = 700);
-  await former.takeOver();
-  const rescued = former.handing.rescue();
-  await former.passUntil(() => former.did.includes('served by 700'), relayPollMs);
-  await rescued;
+  const former = await takenUnasked();
   await former.clock.advance(recoverMs);
   expect(former.handing.isProbation).toBe(true);
   await former.clock.advance(probationMs);
