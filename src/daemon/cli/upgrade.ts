@@ -11,7 +11,7 @@ import type { Upgrade } from '../takeover/messages.ts';
 import { ownLauncher } from '../takeover/successor.ts';
 import type { Command } from './context.ts';
 import { CommandError, EXIT } from './exit-codes.ts';
-import { refusedStart, refusedWithin } from './refused-start.ts';
+import { refusedStart } from './refused-start.ts';
 
 export async function upgrade(command: Command): Promise<number> {
   const { takeOverSocket } = createLayout(await command.config());
@@ -29,8 +29,8 @@ export async function upgrade(command: Command): Promise<number> {
  * Without a daemon that hands over a package restarts the service. Not with a program that refuses the journal: what
  * runs there would end, and nothing would start in its place.
  */
-async function unreachable({ config, clock }: Command, socket: string): Promise<CommandError> {
-  const reason = await refusedWithin(clock, refusedStart(config));
+async function unreachable(command: Command, socket: string): Promise<CommandError> {
+  const reason = await refusedStart(command);
   const lead = `troupe upgrade: no daemon listens on ${socket}`;
   return reason === undefined
     ? new CommandError(EXIT.unreachable, lead)

@@ -20,7 +20,8 @@ import type { PartReport } from './optional-part.ts';
 import { makeOwnDirectories, makeTopDirectory } from './own-directories.ts';
 import { Rechecked, whileThere } from './rechecked.ts';
 import { liveRegistries } from './registry.ts';
-import { namingWriter, noteVersion } from './written-by.ts';
+import { VERSION } from './version.ts';
+import { namingWriter, noteVersion, versionIn } from './written-by.ts';
 
 export type BasePorts = Pick<Ports, 'clock' | 'random' | 'log'>;
 
@@ -41,8 +42,9 @@ export async function holdNode(config: Config, layout: Layout, handed: BasePorts
   const disk = meteredDisk(await openDisk(journalDirectory(layout)), clock, (ms, isOk) =>
     observability.metrics.journalSync(ms, isOk),
   );
-  const [read, cgroups, platform, live] = await Promise.all([
+  const [read, lastVersion, cgroups, platform, live] = await Promise.all([
     namingWriter(layout.root, () => readJournal(disk, ledgerFold)),
+    versionIn(layout.root),
     detectCgroups(),
     platformOrPlain(part),
     // reads the node's files and starts no program, so it need not come after the helpers
@@ -50,7 +52,7 @@ export async function holdNode(config: Config, layout: Layout, handed: BasePorts
   ]);
   await makeTopDirectory(layout.state);
   // before the journal may become one of this version
-  await noteVersion(layout.root, log);
+  if (lastVersion !== VERSION) await noteVersion(layout.root, log);
   for (const moved of await makeOwnDirectories(layout)) rechecked.report(moved, whileThere(moved));
   const relays = await runningRelays(layout.relaysDir);
   const heldSessions = relays.length === 0 ? undefined : untilGone(relays, clock);

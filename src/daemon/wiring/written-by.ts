@@ -19,7 +19,6 @@ const FORM = /^\d+\.\d+\.\d+[\w.+-]*$/u;
  * is for a message only.
  */
 export async function noteVersion(root: string, log: Log): Promise<void> {
-  if ((await versionIn(root)) === VERSION) return;
   await writeAtomic(pathIn(root), Buffer.from(`${VERSION}\n`), 0o600).catch((thrown: unknown) =>
     log.warn({ reason: toFault(thrown).message }, 'note the version in the root: failed'),
   );

@@ -65,7 +65,8 @@ describe('the journal, read by another process than its daemon', () => {
     newer.writeUInt32LE(crc32c(newer.subarray(0, 12)), 12);
     await write('journal.1', newer);
     await expect(readRecords(root)).rejects.toThrow('written in format 99 by a newer troupe');
-    expect(await refusedStart(async () => ({ root }))).toContain('written in format 99');
+    const place = { config: async () => ({ ...defaultConfig, root }), clock: realClock() };
+    expect(await refusedStart(place)).toContain('written in format 99');
     expect(await journalFormat(root)).toBe(99);
     await writeFile(join(root, 'version'), '9.1.0\n');
     await expect(readRecords(root)).rejects.toThrow('; troupe 9.1.0 has started here last');
