@@ -51,11 +51,8 @@ export function troupeOf(
   return {
     directory,
     activity,
-    start: () => untilServing(root),
-    onFailed: (listener) => reportFailure(root, listener),
-    notReadyReason: () => notReadyReason(root),
+    ...lifeOf(root),
     writeRefusal: () => ports.host.writeRefusal?.(),
-    drain: () => untilDrained(root),
     runSandbox: (spec, call) =>
       runSandbox(stage, spec.cgroupParent === '' ? { ...spec, cgroupParent } : spec, call),
     stopSandbox: (id, call) => stopSandbox(stage, id, call),
@@ -97,6 +94,18 @@ export function troupeOf(
     networkStatus: () => ports.network.status(),
     nriPlugins: () => ports.nri.plugins(),
     handlers: () => ports.runtime.handlers(),
+  };
+}
+
+function lifeOf(
+  root: RootRef,
+): Pick<Troupe, 'start' | 'onFailed' | 'notReadyReason' | 'hasRecovered' | 'drain'> {
+  return {
+    start: () => untilServing(root),
+    onFailed: (listener) => reportFailure(root, listener),
+    notReadyReason: () => notReadyReason(root),
+    hasRecovered: () => root.getSnapshot().context.recovered,
+    drain: () => untilDrained(root),
   };
 }
 

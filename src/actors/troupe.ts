@@ -29,6 +29,8 @@ export interface Troupe {
   onFailed(listener: (reason: string) => void): void;
   /** Why commands are not served, such as `recovering` or `draining`; undefined while they are. */
   notReadyReason(): string | undefined;
+  /** Whether the directory has all pods and containers of before the start: what is missing there does not exist. */
+  hasRecovered(): boolean;
   /** Why nothing can be recorded, such as a read-only disk. Calls are accepted all the same: a stop needs no record. */
   writeRefusal(): string | undefined;
   /** Refuses new commands and waits, bounded, for those under way. Containers keep running. */

@@ -11,9 +11,10 @@ const ID_DIGITS = 13;
  * The view that the query means. `groups` are searched in order: existing actors before removed ones. Within a group,
  * an address or complete id takes precedence over a name, and a name over a prefix of an id: `db` is more often a pod
  * than two hex digits. Of several attempts of one name the newest is meant, and of a pod and a container of one name
- * the pod. Throws ConnectError: InvalidArgument for an empty or ambiguous query, NotFound.
+ * the pod. Throws ConnectError: InvalidArgument for an empty or ambiguous query; NotFound, or FailedPrecondition while
+ * the daemon recovers, since what is meant may be found yet.
  */
-export function findView(query: string, groups: readonly (readonly View[])[]): View {
+export function findView(query: string, groups: readonly (readonly View[])[], isRecovering = false): View {
   if (query === '') throw new ConnectError('explain: missing id or name', Code.InvalidArgument);
   for (const group of groups) {
     for (const fits of tests(query, groups.flat())) {
@@ -29,6 +30,11 @@ export function findView(query: string, groups: readonly (readonly View[])[]): V
       throw new ConnectError(`explain ${query}: ambiguous: ${names.join(', ')}${more}`, Code.InvalidArgument);
     }
   }
+  if (isRecovering)
+    throw new ConnectError(
+      `explain ${query}: not found yet: the daemon has started, and recovers its pods and containers`,
+      Code.FailedPrecondition,
+    );
   throw new ConnectError(
     `explain ${query}: not found: no pod, container or pull has this id or name, nor had one removed in the last minutes`,
     Code.NotFound,

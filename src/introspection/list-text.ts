@@ -94,6 +94,7 @@ export class ListTexts {
   async answer(kind: string): Promise<string> {
     // read before the views: a change in between is then sent again by Watch, not lost
     const { seq } = this.#options.recorder;
+    const isRecovering = !this.#options.troupe.hasRecovered();
     const texts: string[] = [];
     let made = 0;
     for (const view of listedViews(this.#options, kind)) {
@@ -106,7 +107,8 @@ export class ListTexts {
       texts.push(kept ?? (isBusy ? textOf(await describeActor(this.#options, view)) : this.#make(view)));
     }
     const failures = removedFailures(this.#options.recorder, kind).map((view) => this.#failure(view));
-    return `{${field('actors', texts)}${field('failures', failures)}"seq":"${seq}"}`;
+    const recovering = isRecovering ? '"recovering":true,' : '';
+    return `{${field('actors', texts)}${field('failures', failures)}${recovering}"seq":"${seq}"}`;
   }
 
   #failure(view: View): string {

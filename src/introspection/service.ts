@@ -121,15 +121,18 @@ export function listedViews(options: IntrospectionOptions, kind: string): readon
 async function list(options: IntrospectionOptions, { kind }: ListRequest) {
   // read before the views: a change in between is then sent again by Watch, not lost
   const seq = options.recorder.seq;
+  // read before them, too: an answer that is complete in the end may be called incomplete
+  const recovering = !options.troupe.hasRecovered();
   return {
     actors: await Promise.all(listedViews(options, kind).map((view) => describeActor(options, view))),
     failures: removedFailures(options.recorder, kind).map((view) => actorWith(options, view, [])),
+    recovering,
     seq,
   };
 }
 
 async function explain(options: IntrospectionOptions, { query }: ExplainRequest) {
-  const view = findView(query, shownGroups(options));
+  const view = findView(query, shownGroups(options), !options.troupe.hasRecovered());
   const related = views(options).filter((other) => isRelated(view, other));
   const actor = await describeActor(options, view);
   const history = options.recorder.past(view.address)?.history ?? [];

@@ -30,6 +30,8 @@ export interface RootEffects {
 
 export interface RootContext {
   readonly fault: Fault | undefined;
+  /** Each sandbox and container of before the start has its actor. */
+  readonly recovered: boolean;
   /** The drain has begun: a supervisor that fails now does not stop it. */
   readonly draining: boolean;
 }
@@ -53,12 +55,13 @@ export function rootMachine(effects: RootEffects) {
       noteFault: assign({
         fault: ({ event }) => toFault(errorOf(event), event.type.slice(CRASHED.length)),
       }),
+      noteRecovered: assign({ recovered: true }),
       noteDraining: assign({ draining: true }),
     },
     guards: { isDraining: ({ context }) => context.draining },
   }).createMachine({
     id: 'root',
-    context: { fault: undefined, draining: false },
+    context: { fault: undefined, recovered: false, draining: false },
     // supervisors run as long as the root, so the root invokes them, not one of its states
     invoke: [
       {
@@ -82,7 +85,7 @@ export function rootMachine(effects: RootEffects) {
           src: 'recover',
           id: 'recovery',
           input: { owner: 'root' },
-          onDone: 'serving',
+          onDone: { target: 'serving', actions: 'noteRecovered' },
           onError: { target: 'failed', actions: 'noteFault' },
         },
         on: { 'root.drain': 'draining' },

@@ -14,6 +14,10 @@ import { age, shortId, table } from './text.ts';
 
 export async function ps(command: Command): Promise<number> {
   const answer = await command.client.list({});
+  if (answer.recovering)
+    command.screen.note(
+      'troupe ps: the daemon has started, and recovers pods and containers that are not shown',
+    );
   if (command.line.flags.has('watch')) await drawAgain(command, answer);
   else show(command, answer, nodesOf(command, answer));
   return EXIT.ok;

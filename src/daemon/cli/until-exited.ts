@@ -34,14 +34,19 @@ export async function untilExited(command: Command, id: string, signal: AbortSig
 
 /** Follows the changes from a list on, so that none is missed. False if the stream ended before the container. */
 async function hasExited(
-  { client }: Command,
+  { client, clock }: Command,
   id: string,
   signal: AbortSignal,
   reached: () => void,
 ): Promise<boolean> {
-  const { actors, seq } = await client.list({ kind: 'container' }, { signal });
+  const { actors, recovering, seq } = await client.list({ kind: 'container' }, { signal });
   reached();
   const now = actors.find((actor) => actor.id === id);
+  if (now === undefined && recovering) {
+    // a daemon that has just started, or taken over, does not know it yet
+    await pause(clock, programLimits.againMs, signal);
+    return false;
+  }
   if (now === undefined || now.hasExited) return true;
   for await (const change of client.watch({ afterSeq: seq }, { signal, timeoutMs: 0 })) {
     if (change.address !== `container/${id}`) continue;

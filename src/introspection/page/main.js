@@ -115,7 +115,7 @@ function drawNow() {
   if (needsReveal) list.reveal(rows.findIndex((row) => row.key === view.actor));
   needsReveal = needsReveal && model.actors.size === 0;
   empty.hidden = rows.length > 0;
-  setText(empty, hasAnswered ? (model.actors.size === 0 ? 'No pods yet.' : 'Nothing matches.') : '');
+  setText(empty, hasAnswered ? whyEmpty() : '');
   if (view.actor !== '' || !hasAnswered || isRefused || facts === undefined) overviewAt = 0;
   else if (nowMs >= overviewAt) {
     overviewAt = nowMs + OVERVIEW_MS;
@@ -154,6 +154,11 @@ async function showStatus() {
   } catch (error) {
     failed(error);
   }
+}
+
+function whyEmpty() {
+  if (model.actors.size > 0) return 'Nothing matches.';
+  return model.isRecovering ? 'The daemon has started, and recovers its pods.' : 'No pods yet.';
 }
 
 /** Shows the daemon's status and the number of pods and containers. */

@@ -11,11 +11,14 @@ export class Model {
   failures = [];
   /** Number of the newest change that is included. */
   seq = 0n;
+  /** The daemon has just started: what is missing may exist. */
+  isRecovering = false;
 
   /** Replaces all actors by an answer of List. */
   replace(answer) {
     this.actors = new Map((answer.actors ?? []).map((actor) => [actor.address, actor]));
     this.failures = answer.failures ?? [];
+    this.isRecovering = answer.recovering === true;
     const seq = BigInt(answer.seq ?? 0);
     if (seq > this.seq) this.seq = seq;
   }

@@ -40,7 +40,11 @@ async function bench() {
   const clock = new HandClock(1000);
   const [recorder, directory, activity] = [new Recorder(clock), new Directory(), new Activity(clock)];
   recorder.attach(directory);
-  const troupe = { handler: { ready: true, reason: '' }, refusal: undefined as string | undefined };
+  const troupe = {
+    handler: { ready: true, reason: '' },
+    refusal: undefined as string | undefined,
+    hasRecovered: true,
+  };
   const conditions = new Conditions(silentLog);
   conditions.report({ type: 'DebrisRemoved', subject: '/trash/a', reason: 'EPERM' });
   const home = await mkdtemp(join(tmpdir(), 'troupe-introspection-'));
@@ -69,6 +73,7 @@ async function bench() {
       directory,
       activity,
       notReadyReason: () => undefined,
+      hasRecovered: () => troupe.hasRecovered,
       writeRefusal: () => undefined,
       networkStatus: () => ({ ready: false, reason: 'NetworkPluginNotReady', message: 'no configuration' }),
       handlers: () => [{ name: '', ...troupe.handler, recursiveReadOnlyMounts: true, userNamespaces: true }],
@@ -137,6 +142,22 @@ describe('List and Explain', () => {
     release.abort();
     await effect;
     expect((await client.explain({ query: 'main' })).actor?.waits).toEqual([]);
+  });
+
+  it('say while the daemon recovers that what is missing may exist', async () => {
+    const { parts, directory, client } = await bench();
+    const problemWith = async () =>
+      problemOf(await client.explain({ query: 'main' }).catch((thrown: unknown) => thrown));
+    parts.hasRecovered = false;
+    expect(await client.list({})).toMatchObject({ actors: [], recovering: true });
+    expect(await problemWith()).toMatchObject({
+      problem: 'failed',
+      message: expect.stringContaining('not found yet'),
+    });
+    directory.put(app, createEmptyActor());
+    expect((await client.explain({ query: 'main' })).actor?.address).toBe(app.address);
+    parts.hasRecovered = true;
+    expect(await client.list({})).toMatchObject({ actors: [{ address: app.address }], recovering: false });
   });
 
   it('find a removed actor by name for ten minutes, with its history', async () => {

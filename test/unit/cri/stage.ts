@@ -260,6 +260,7 @@ function fakeTroupe(asked: Asked[], directory: Directory): Troupe {
     start: () => Promise.resolve(),
     onFailed: () => undefined,
     notReadyReason: () => undefined,
+    hasRecovered: () => true,
     writeRefusal: () => undefined,
     drain: () => Promise.resolve(),
     runSandbox: remember('runSandbox', sandboxId('a')),

@@ -15,9 +15,9 @@ const container = (digit: string, name: string, of: string, attempt = 0): View =
     createdAtNs: BigInt(attempt),
   });
 
-const codeOf = (query: string, groups: readonly (readonly View[])[]): Code => {
+const codeOf = (query: string, groups: readonly (readonly View[])[], isRecovering = false): Code => {
   try {
-    findView(query, groups);
+    findView(query, groups, isRecovering);
   } catch (thrown) {
     return ConnectError.from(thrown).code;
   }
@@ -43,6 +43,12 @@ describe('the actor that a word names', () => {
     ['shop/cc/app', 'container/d'],
   ])('%s', (query, meant) => {
     expect(findView(query, [living]).address.slice(0, meant.length)).toBe(meant);
+  });
+
+  it('what is missing while the daemon recovers is not called absent', () => {
+    expect(codeOf('gone', [living])).toBe(Code.NotFound);
+    expect(codeOf('gone', [living], true)).toBe(Code.FailedPrecondition);
+    expect(findView('web', [living], true).address).toBe(`sandbox/${sandboxId('a')}`);
   });
 
   it('a name comes before an id prefix: cc names the pod called cc', () => {

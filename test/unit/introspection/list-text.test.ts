@@ -21,7 +21,9 @@ function stage() {
   const clock = new HandClock();
   const [recorder, directory, activity] = [new Recorder(clock), new Directory(), new Activity(clock)];
   recorder.attach(directory);
-  const troupe = { directory, activity } as Partial<Troupe> as Troupe;
+  let hasRecovered = true;
+  const troupe = { directory, activity, hasRecovered: () => hasRecovered } as Partial<Troupe> as Troupe;
+  const recovers = (): void => void (hasRecovered = false);
   const options = {
     recorder,
     activity,
@@ -32,7 +34,7 @@ function stage() {
   const put = (view: View): void => directory.put(view, createEmptyActor());
   const list = async (kind = ''): Promise<ListResponse> =>
     fromJsonString(ListResponseSchema, await texts.answer(kind));
-  return { clock, recorder, directory, activity, options, put, list };
+  return { clock, recorder, directory, activity, options, put, list, recovers };
 }
 
 const pod = sandboxView(sandboxId('a'));
@@ -62,6 +64,14 @@ describe('the text of List', () => {
     expect(toJson(ListResponseSchema, await list())).toEqual(toJson(ListResponseSchema, message));
     expect((await list('container')).actors.map(({ address }) => address)).toEqual([app.address]);
     expect((await list('pull')).actors).toEqual([]);
+  });
+
+  it('says while the daemon recovers that pods and containers may be missing', async () => {
+    const { put, list, recovers } = stage();
+    put(pod);
+    expect(await list()).toMatchObject({ recovering: false });
+    recovers();
+    expect(await list()).toMatchObject({ recovering: true, actors: [{ address: pod.address }] });
   });
 
   it('changes with the view, its time and the waits', async () => {

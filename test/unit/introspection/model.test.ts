@@ -78,7 +78,10 @@ describe('rows', () => {
 describe('changes', () => {
   test('move an actor on at once; the newest number stands', () => {
     const model = new Model();
+    model.replace({ actors: [], recovering: true });
+    expect(model.isRecovering).toBe(true);
     model.replace({ actors: [pod('web')], seq: '7' });
+    expect(model.isRecovering).toBe(false);
     model.apply({ seq: '8', address: 'sandbox/web', from: 'ready', to: 'stopping.leaving', atNs: '5' });
     expect(model.actors.get('sandbox/web')).toMatchObject({ state: 'stopping.leaving', settled: false });
     expect(model.seq).toBe(8n);

@@ -49,6 +49,7 @@ export interface PageActor {
 }
 
 interface PageModel {
+  readonly isRecovering: boolean;
   readonly seq: bigint;
   readonly actors: ReadonlyMap<string, PageActor>;
   readonly failures: readonly PageActor[];
@@ -56,6 +57,7 @@ interface PageModel {
     readonly actors?: readonly PageActor[];
     readonly failures?: readonly PageActor[];
     readonly seq?: string;
+    readonly recovering?: boolean;
   }): void;
   apply(change: object): void;
   put(actor: PageActor & { readonly removedNs?: string }): void;

@@ -145,6 +145,7 @@ function troupeOf(directory: Directory, activity: Activity): Troupe {
     imageUsage: () => Promise.reject(new Error('this stage has no disk')),
     pullLayers: () => [],
     notReadyReason: () => undefined,
+    hasRecovered: () => true,
     writeRefusal: () => undefined,
     networkStatus: () => ({ ready: true, message: '' }) as ReturnType<Troupe['networkStatus']>,
     handlers: () => [
