@@ -17,6 +17,7 @@ import { pinnedBy } from './images/pinned.ts';
 import { pullImage } from './images/pull-image.ts';
 import { removeImage } from './images/remove-image.ts';
 import type { Call } from './directory/ask.ts';
+import type { Directory } from './directory/directory.ts';
 import type { rootMachine } from './root/root.machine.ts';
 import { removeSandbox } from './commands/remove-sandbox.ts';
 import { runSandbox } from './commands/run-sandbox.ts';
@@ -51,7 +52,7 @@ export function troupeOf(
   return {
     directory,
     activity,
-    ...lifeOf(root),
+    ...lifeOf(root, directory),
     writeRefusal: () => ports.host.writeRefusal?.(),
     runSandbox: (spec, call) =>
       runSandbox(stage, spec.cgroupParent === '' ? { ...spec, cgroupParent } : spec, call),
@@ -99,13 +100,17 @@ export function troupeOf(
 
 function lifeOf(
   root: RootRef,
+  directory: Directory,
 ): Pick<Troupe, 'start' | 'onFailed' | 'notReadyReason' | 'hasRecovered' | 'drain'> {
   return {
     start: () => untilServing(root),
     onFailed: (listener) => reportFailure(root, listener),
     notReadyReason: () => notReadyReason(root),
     hasRecovered: () => root.getSnapshot().context.recovered,
-    drain: () => untilDrained(root),
+    drain: async () => {
+      await untilDrained(root);
+      directory.end();
+    },
   };
 }
 

@@ -92,7 +92,8 @@ export function askPull<T>(
 
 /**
  * Resolves with the answer's value or rejects with its fault. At the deadline it rejects with `timedOut`, naming the
- * actor's state and the effect that it waits on. The actor continues, and a repeated call joins it.
+ * actor's state and the effect that it waits on. The actor continues, and a repeated call joins it. When the actors are
+ * stopped it rejects with `notReady`: the next start continues what has begun.
  */
 export function ask<T>(asker: Asker, call: Call, question: Question<T> & Addressed): Promise<T> {
   const { directory, clock } = asker;
@@ -137,6 +138,7 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T> & Address
     }
     cleanups.push(onAbort(call.signal, () => stopEarly('cancelled')));
     if (call.signal.aborted) return;
+    cleanups.push(directory.onEnd(() => finish(() => reject(stopped(directory, question)))));
     sendCommand();
     const view = directory.view(address);
     if (!finished) consider(view, view === undefined);
@@ -217,6 +219,16 @@ function stillThere<T>(
   const ended = kind === 'timedOut' ? 'deadline passed' : 'the caller has gone';
   const on = waiting === '' ? '' : `, waiting on ${waiting}`;
   return `${question.attempted}: ${ended} in state ${path}${on}; the work goes on, the same call joins it`;
+}
+
+/** Without this answer the server would wait for the call as long as a drain may take. */
+function stopped<T>(directory: Directory, { attempted, address }: Question<T> & Addressed): FaultError {
+  const path = directory.view(address)?.path ?? 'unknown';
+  return new FaultError(
+    fault('notReady', `${attempted}: the daemon is stopping, in state ${path}; the next start continues it`, {
+      subject: address,
+    }),
+  );
 }
 
 /** What an actor waits for: its effects, or the exit of its process once a stop has come. Empty for neither. */

@@ -31,6 +31,8 @@ export class Directory {
   readonly #exits = new Map<string, ContainerEvent>();
   readonly #listeners = new Map<string, Set<ViewListener>>();
   readonly #everyChange = new Set<ViewListener>();
+  readonly #ends = new Set<() => void>();
+  #isOver = false;
   #sandboxes: readonly SandboxView[] | undefined;
   #containers: readonly ContainerView[] | undefined;
   /** In order of creation: the containers of a sandbox, and the sandboxes of a pod. */
@@ -93,6 +95,26 @@ export class Directory {
   listenToAll(listener: ViewListener): () => void {
     this.#everyChange.add(listener);
     return () => this.#everyChange.delete(listener);
+  }
+
+  /**
+   * Calls the listener when the actors have been stopped, so that none changes any more; at once if they have. The
+   * returned function unsubscribes.
+   */
+  onEnd(listener: () => void): () => void {
+    if (this.#isOver) {
+      listener();
+      return () => undefined;
+    }
+    this.#ends.add(listener);
+    return () => this.#ends.delete(listener);
+  }
+
+  /** The actors have been stopped. */
+  end(): void {
+    this.#isOver = true;
+    for (const listener of [...this.#ends]) listener();
+    this.#ends.clear();
   }
 
   view(address: string): View | undefined {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { status as codes } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FakeRegistry } from '../../support/registry/fake-registry.ts';
-import { imageOf, layerOf, type TestLayer } from '../../support/registry/images.ts';
+import { imageOf, layerOf } from '../../support/registry/images.ts';
 import { insecure } from '../../support/registry/rig.ts';
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
@@ -23,20 +23,21 @@ describePods('a daemon that is shut down in the middle of its work', () => {
   let registry: FakeRegistry;
   let world: World;
   let image: string;
-  let layer: TestLayer;
   let isHeld = true;
   let sent = false;
 
   beforeAll(async () => {
     registry = await FakeRegistry.start();
-    layer = await layerOf([{ name: 'file', content: randomBytes(6 * MIB) }], 'none');
-    registry.push('big', 'v', imageOf([layer]));
-    registry.on(new RegExp(`/blobs/${layer.digest}$`, 'u'), (_request, response) => {
-      response.writeHead(200, { 'content-length': layer.bytes.byteLength });
-      if (!isHeld) return void response.end(layer.bytes);
-      // the rest never comes
-      response.write(layer.bytes.subarray(0, 5 * MIB), () => (sent = true));
-    });
+    for (const name of ['big', 'other']) {
+      const layer = await layerOf([{ name: 'file', content: randomBytes(6 * MIB) }], 'none');
+      registry.push(name, 'v', imageOf([layer]));
+      registry.on(new RegExp(`/blobs/${layer.digest}$`, 'u'), (_request, response) => {
+        response.writeHead(200, { 'content-length': layer.bytes.byteLength });
+        if (!isHeld) return void response.end(layer.bytes);
+        // the rest never comes
+        response.write(layer.bytes.subarray(0, 5 * MIB), () => (sent = true));
+      });
+    }
     world = await makeWorld({
       name: 'shut',
       runtimePath: slow.path,
@@ -104,5 +105,33 @@ describePods('a daemon that is shut down in the middle of its work', () => {
     await images.removeImage(big);
     expect(readdirSync(join(instance.root, 'partial'))).toEqual([]);
     expect(await world.leftovers()).toEqual([]);
+  });
+
+  test('F88: with nothing under way but a pull the daemon stops at once, and tells the caller why', async () => {
+    const { instance, client } = world;
+    // the look for leftovers has ended it
+    await instance.start();
+    const other = { image: { image: `${registry.host}/other:v` } };
+    [isHeld, sent] = [true, false];
+    const answer = client.image.pullImage(other).then(
+      () => 'it was pulled',
+      ({ code, details }: { readonly code: number; readonly details: string }) => [code, details],
+    );
+    let early: unknown;
+    void answer.then((given) => (early = given));
+    await until(() => sent || early !== undefined);
+    expect(early).toBeUndefined();
+    await instance.terminate();
+    // the server would otherwise wait for the call as long as it may, and then end the connection without a reason
+    expect(await answer).toEqual([
+      codes.UNAVAILABLE,
+      expect.stringMatching(
+        /^PullImage \S+: the daemon is stopping, in state fetching; the next start continues it/u,
+      ),
+    ]);
+    isHeld = false;
+    await instance.start();
+    expect((await client.image.pullImage(other)).imageRef).not.toBe('');
+    await client.image.removeImage(other);
   });
 });

@@ -117,6 +117,24 @@ describe('ask', () => {
     expect(await again).toBe('exited');
   });
 
+  it('is answered at once when the actors are stopped, and so is what asks after it', async () => {
+    const { clock, directory, put, stop } = bench();
+    put('stopping', { path: 'stopping.killing', settled: false });
+    const stopping = {
+      fault: {
+        kind: 'notReady',
+        retryable: true,
+        subject: address,
+        message: `StopContainer ${id}: the daemon is stopping, in state stopping.killing; the next start continues it`,
+      },
+    };
+    const answer = expect(stop(2000)).rejects.toMatchObject(stopping);
+    directory.end();
+    await answer;
+    await expect(stop(2000)).rejects.toMatchObject(stopping);
+    expect(clock.timers.size).toBe(0);
+  });
+
   it('names the process that was killed and has not ended', async () => {
     const { clock, put, stop } = bench();
     const init = { pid: 12, startTicks: 1n, bootId: 'boot' };
