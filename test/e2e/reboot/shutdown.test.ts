@@ -107,9 +107,9 @@ describePods('a daemon that is shut down in the middle of its work', () => {
     expect(await world.leftovers()).toEqual([]);
   });
 
-  test('F88: with nothing under way but a pull the daemon stops at once, and tells the caller why', async () => {
+  test('F88: with nothing under way but a pull the daemon stops at once, and the caller learns why', async () => {
     const { instance, client } = world;
-    // the look for leftovers has ended it
+    // the check for leftovers has ended it
     await instance.start();
     const other = { image: { image: `${registry.host}/other:v` } };
     [isHeld, sent] = [true, false];
