@@ -34,6 +34,7 @@ export class Handing {
   #hasYielded = false;
   #listening: 'found' | 'taken' | 'failed' = 'found';
   #untilMs = 0;
+  #successor: number | undefined;
   /** The daemon that has failed last. */
   #killed: number | undefined;
   readonly #migrated: MigratedJournal;
@@ -52,6 +53,11 @@ export class Handing {
 
   get state(): HandingState {
     return this.#state;
+  }
+
+  /** The process that serves in place of this one, or did last. */
+  get successor(): number | undefined {
+    return this.#successor;
   }
 
   /** Whether no daemon serves, none is taking over, and this one starts the next: systemd would not know another's. */
@@ -268,6 +274,7 @@ export class Handing {
 
   #servedBy(pid: number): Promise<void> {
     this.#hasYielded = true;
+    this.#successor = pid;
     return this.#node.servedBy(pid);
   }
 

@@ -23,6 +23,8 @@ export interface UpgradingParts {
   state(): HandingState;
   /** Whether no daemon serves, and this one waits for a successor. */
   isWaiting(): boolean;
+  /** The process that serves in place of this daemon, or did last. */
+  successor(): number | undefined;
   /** Why this process was refused when it asked to take over; undefined if it was not. */
   refusalOf(pid: number): string | undefined;
   /** Calls the listener with each step of a hand-over; the result ends that. */
@@ -83,19 +85,19 @@ export class Upgrading {
 
   /** Why it has not taken over; undefined once it serves. */
   async #failureOf({ pid, exited }: Pick<StartedProgram, 'pid' | 'exited'>): Promise<string | undefined> {
-    const { clock, state, isWaiting, refusalOf } = this.#parts;
+    const { clock, state, isWaiting, successor } = this.#parts;
     const { helloMs, landMs, abortMs, recoverMs, pollMs } = takeOverLimits;
     const begunMs = clock.monoMs();
     for (;;) {
       const ended = await within({ clock, timeoutMs: pollMs }, exited);
       const now = state();
-      // another one may have taken over meanwhile
-      if (now === 'passed' && refusalOf(pid) === undefined) return undefined;
-      if (typeof ended === 'object') return `ended${codeText(ended)} and has not taken over`;
+      if (now === 'passed' && successor() === pid) return undefined;
+      const other = now === 'passed' ? `, process ${successor()} has` : '';
+      if (typeof ended === 'object') return `ended${codeText(ended)} and has not taken over${other}`;
       const tookMs = clock.monoMs() - begunMs;
       if ((now === 'serving' || isWaiting()) && tookMs > helloMs)
         return `has not asked to take over within ${helloMs / 1000} s`;
-      if (tookMs > helloMs + landMs + abortMs + recoverMs) return 'has not taken over in time';
+      if (tookMs > helloMs + landMs + abortMs + recoverMs) return `has not taken over in time${other}`;
     }
   }
 }

@@ -83,6 +83,7 @@ export class HandOver implements HandingNode {
       log,
       state: () => this.#handing.state,
       isWaiting: () => this.#handing.isWaiting,
+      successor: () => this.#handing.successor,
       refusalOf: (pid) => this.#handing.refusalOf(pid),
       watch: (listener) => this.#handing.watch(listener),
       start: (program) => this.#start(program),

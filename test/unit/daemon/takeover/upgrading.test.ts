@@ -22,6 +22,7 @@ function bench() {
     killed: 0,
     closed: 0,
     isWaiting: false,
+    successor: identity.pid,
     refusal: undefined as string | undefined,
   };
   const upgrading = new Upgrading({
@@ -29,6 +30,7 @@ function bench() {
     log: silentLog,
     state: () => seen.state,
     isWaiting: () => seen.isWaiting,
+    successor: () => seen.successor,
     refusalOf: (pid) => (pid === identity.pid ? seen.refusal : undefined),
     watch: () => () => undefined,
     start: async (program) => {
@@ -154,9 +156,24 @@ test('another daemon takes over first: the program that was refused is not taken
   const asked = ask(PROGRAM);
   await turns();
   seen.refusal = 'take over: another daemon is taking over';
-  seen.state = 'passed';
+  [seen.state, seen.successor] = ['passed', 78];
   await clock.advance(takeOverLimits.pollMs);
   exited.resolve({ exitCode: 6, signal: null });
   await asked;
   expect(said.at(-1)).toMatchObject({ type: 'refused', reason: expect.stringContaining(seen.refusal) });
+});
+
+test('F92 its daemon ends young and the successor of the former one serves: that is not the program', async () => {
+  const { clock, said, exited, seen, ask } = bench();
+  const asked = ask(PROGRAM);
+  await turns();
+  [seen.state, seen.successor] = ['passed', 78];
+  await clock.advance(takeOverLimits.pollMs);
+  expect(said.map(({ type }) => type)).toEqual(['step']);
+  exited.resolve({ exitCode: 5, signal: null });
+  await asked;
+  expect(said.at(-1)).toEqual({
+    type: 'refused',
+    reason: `process ${identity.pid} ended with 5 and has not taken over, process 78 has: the daemon's log has its lines`,
+  });
 });
