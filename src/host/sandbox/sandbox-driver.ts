@@ -163,13 +163,14 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
   const ids = [...new Set([...directories, ...(await idsIn(layout.pinsDir))])];
   // one list of all mounts instead of four checks for each pod
   const places = await readMountPlaces();
-  const isMounted = (path: string): boolean => places.at(path)?.fsType === 'nsfs';
-  // a pin that the list does not have is checked by its path: without it the pod counts as lost, and where a link leads
-  // to the state directory the kernel lists other paths
   const isHeld = async (path: string): Promise<boolean> =>
-    isMounted(path) || ((await statOwn(path)) !== undefined && (await isNamespacePin(path)));
+    (await statOwn(path)) !== undefined && (await isNamespacePin(path));
   const pinsOf = async (id: SandboxId): Promise<HostSandbox['pins']> => {
-    // a pin that can't be checked holds no namespace
+    // the kernel thread pins all of a pod before it lists mounts: a list with one of them has the others as well
+    const listed = PINS.filter((kind) => places.at(layout.pin(id, kind))?.fsType === 'nsfs');
+    if (listed.length > 0) return listed;
+    // without pins the pod counts as lost, and where a link leads to the state directory the kernel lists other paths. A
+    // pin that can't be checked holds no namespace
     const held = await Promise.all(PINS.map((kind) => isHeld(layout.pin(id, kind)).catch(() => false)));
     return PINS.filter((_kind, at) => held[at]);
   };
