@@ -169,8 +169,8 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
     // the kernel thread pins all of a pod before it lists mounts: a list with one of them has the others as well
     const listed = PINS.filter((kind) => places.at(layout.pin(id, kind))?.fsType === 'nsfs');
     if (listed.length > 0) return listed;
-    // without pins the pod counts as lost, and where a link leads to the state directory the kernel lists other paths. A
-    // pin that can't be checked holds no namespace
+    // without pins the pod counts as lost, and where a link leads to the state directory the kernel lists other paths;
+    // a pin that cannot be checked holds no namespace
     const held = await Promise.all(PINS.map((kind) => isHeld(layout.pin(id, kind)).catch(() => false)));
     return PINS.filter((_kind, at) => held[at]);
   };
