@@ -124,16 +124,14 @@ export async function runRuntime(parts: DriverParts, run: RuntimeRun): Promise<R
   return { ok: false, problem: `${how}: ${said}` };
 }
 
-const thisBoot = bootId();
-
 /** An identity in the port's form. */
 export function toPortIdentity(identity: HostIdentity): ProcessIdentity {
-  return { pid: identity.pid, startTicks: BigInt(identity.startTicks), bootId: thisBoot };
+  return { pid: identity.pid, startTicks: BigInt(identity.startTicks), bootId: bootId() };
 }
 
 /** An identity in the host's form; undefined for a process of an earlier boot, which cannot be alive. */
 export function toHostIdentity(identity: ProcessIdentity): HostIdentity | undefined {
-  return identity.bootId === thisBoot
+  return identity.bootId === bootId()
     ? { pid: identity.pid, startTicks: Number(identity.startTicks) }
     : undefined;
 }
