@@ -14,6 +14,7 @@ import {
   fstatSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readSync,
   readdirSync,
@@ -30,6 +31,7 @@ import {
   chmod,
   lstat,
   mkdir,
+  mkdtemp,
   open,
   readdir,
   readlink,
@@ -68,6 +70,11 @@ export async function makeOwnDirectory(path: string, mode: number): Promise<bool
 export async function setOwnMode(path: string, mode: number): Promise<void> {
   if (isInMemory(path)) chmodSync(path, mode);
   else await chmod(path, mode);
+}
+
+/** Creates a directory of a name that none has: the prefix and six characters, with the mode 0700. Returns its path. */
+export async function makeOwnUnique(prefix: string): Promise<string> {
+  return isInMemory(prefix) ? mkdtempSync(prefix) : await mkdtemp(prefix);
 }
 
 /** Writes in place; not synced. A FIFO in its place is an error (ENXIO) and does not block. */

@@ -3,7 +3,6 @@
  * the daemon, as child subreaper, becomes its parent and receives the exit code. The process writes straight into the
  * daemon's pipes: no file grows and no other process copies the output (S03).
  */
-import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ExecResult } from '../../../ports/runtime.ts';
@@ -14,6 +13,7 @@ import { expectOrphan } from '../../../host/process/process-reaper.ts';
 import type { ExpectedOrphan } from '../../../host/process/process-reaper.ts';
 import { spawnProcess } from '../../../host/process/process.ts';
 import type { PipeOwner } from '../../../host/process/process.ts';
+import { writeOwnFile } from '../../../host/files/state-files.ts';
 import { removeDirectory } from '../../../host/files/remove-tree.ts';
 import { within } from '../../../host/clock/wait.ts';
 import { dissolveExecLeaf } from '../container/cgroup.ts';
@@ -64,7 +64,7 @@ async function execInSlot(
     const process = execProcess(config, input.argv, input.id);
     await allSettled([
       execLeafOf(parts, handler, input.id, basename(directory)).then((made) => (leaf = made)),
-      writeFile(execProcessFile(directory), process, { mode: 0o600 }),
+      writeOwnFile(execProcessFile(directory), process, 0o600),
     ]);
     return await new Exec({
       parts,

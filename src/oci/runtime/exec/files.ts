@@ -3,12 +3,12 @@
  * exec.
  */
 import { readFileSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ProcessIdentity } from '../../../ports/journal.ts';
 import type { ContainerInput } from '../../../ports/runtime.ts';
 import { fail } from '../../../base/fault.ts';
 import type { ContainerId } from '../../../base/ids.ts';
+import { makeOwnUnique } from '../../../host/files/state-files.ts';
 import { parsePid } from '../monitor/monitor-process.ts';
 import { makeExecLeaf } from '../container/cgroup.ts';
 import type { ExecLeaf } from '../container/cgroup.ts';
@@ -61,7 +61,7 @@ export async function prepareExec(
     handler,
     program,
     config,
-    directory: await mkdtemp(join(parts.layout.containerDir(id), EXEC_PREFIX)),
+    directory: await makeOwnUnique(join(parts.layout.containerDir(id), EXEC_PREFIX)),
   };
 }
 

@@ -3,7 +3,7 @@
  * reaps it. The daemon holds its pipes, or the master of its terminal, so no other process copies the streams.
  */
 import { closeSync, fchownSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { basename, join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
@@ -13,6 +13,7 @@ import { fail } from '../../../base/fault.ts';
 import { driverLimits, monitorLimits } from '../bounds.ts';
 import { portLimits } from '../../../ports/bounds.ts';
 import { makePipe, writeEnd } from '../../../host/io/descriptors.ts';
+import { writeOwnFile } from '../../../host/files/state-files.ts';
 import { PolledDescriptor } from '../../../host/io/polled-descriptor.ts';
 import { expectOrphan } from '../../../host/process/process-reaper.ts';
 import type { ExpectedOrphan } from '../../../host/process/process-reaper.ts';
@@ -54,10 +55,10 @@ export async function streamExec(
   let console: ConsoleSocket | undefined;
   try {
     const size = input.tty ? await firstSize(parts.clock, client, fx) : undefined;
-    await writeFile(
+    await writeOwnFile(
       execProcessFile(directory),
       execProcess(config, input.argv, input.id, { wanted: input.tty, size }),
-      { mode: 0o600 },
+      0o600,
     );
     input.onArgvRead?.();
     leaf = await execLeafOf(parts, handler, input.id, basename(directory));

@@ -123,6 +123,20 @@ describe('the process of an exec', () => {
     expect(execProcess(text, ['a'], id)).toContain('"soft":18446744073709551615,"hard":9007199254740993');
   });
 
+  it.each(['9007199254740993', '-9007199254740993', '1e400', '12345678901234567.5', '1.25e-7', '0.5', '0'])(
+    'the number %s is as it was, wherever it stands',
+    (number) => {
+      for (const text of [
+        `{"a":"sha256:9e3","process":{"x":${number},"args":[]}}`,
+        `{ "process" : { "x" : [ 1, ${number} ] } }`,
+        `{"process":{"x":[${number}]},"b":"c9e3:1"}`,
+      ])
+        expect(execProcess(text, ['a'], id)).toMatch(
+          new RegExp(`[:[,]${number.replace('.', '[.]')}[,\\]]`, 'u'),
+        );
+    },
+  );
+
   it('can’t be made from a config without a process', () => {
     for (const text of ['{}', '[]', 'null', '{"process":[]}', '{"process":5}']) {
       expect(() => execProcess(text, ['a'], id), text).toThrow(FaultError);
