@@ -227,6 +227,8 @@ export const monitorLimits = {
 
 /** From the request to config.json: src/oci/runtime/spec and the bundle writer. */
 export const specLimits = {
+  /** Built-in seccomp profiles that are kept, of some 15 KiB each: they differ by the capabilities of containers. */
+  seccompKept: 16,
   /** Bytes of the image's /etc/passwd and /etc/group, each: containerd's limit (S10, CVE-2025-4437). */
   passwdBytes: 10 * 1024 * 1024,
   /**

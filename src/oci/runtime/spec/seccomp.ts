@@ -10,6 +10,7 @@ import {
   PAUSE_SYSCALLS,
   PERSONALITIES,
 } from './seccomp-default.ts';
+import { specLimits } from '../bounds.ts';
 import type { KernelArch, SpecHost } from './input.ts';
 import type { OciSeccomp, SeccompArg, SeccompRule } from './types.ts';
 
@@ -29,8 +30,25 @@ export function refusedArchitectures({
   return new Set<string>(refusedPrograms.map((kind) => PROGRAMS[kind]));
 }
 
-/** RuntimeDefault for a process with these capabilities in its bounding set. */
+/** Profiles by what they depend on, at most `specLimits.seccompKept`: most pods of a node have the same. */
+const kept = new Map<string, OciSeccomp>();
+
+/** RuntimeDefault for a process with these capabilities in its bounding set; the same object for equal ones. */
 export function defaultSeccomp(
+  host: Pick<SpecHost, 'arch' | 'refusedPrograms'>,
+  capabilities: readonly string[],
+): OciSeccomp {
+  const counted = CAPABILITY_SYSCALLS.map(([name]) => name).filter((name) => capabilities.includes(name));
+  const key = [host.arch, ...host.refusedPrograms, '', ...counted].join(' ');
+  const found = kept.get(key);
+  if (found !== undefined) return found;
+  if (kept.size >= specLimits.seccompKept) kept.clear();
+  const made = makeDefault(host, counted);
+  kept.set(key, made);
+  return made;
+}
+
+function makeDefault(
   { arch, refusedPrograms }: Pick<SpecHost, 'arch' | 'refusedPrograms'>,
   capabilities: readonly string[],
 ): OciSeccomp {

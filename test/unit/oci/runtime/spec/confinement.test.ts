@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { generateSpec } from '../../../../../src/oci/runtime/spec/generate.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../../../../../src/oci/runtime/spec/masked.ts';
+import { CAPABILITY_SYSCALLS } from '../../../../../src/oci/runtime/spec/seccomp-default.ts';
 import { defaultSeccomp, pauseSeccomp } from '../../../../../src/oci/runtime/spec/seccomp.ts';
 import type { SpecHost } from '../../../../../src/oci/runtime/spec/input.ts';
 import type { SeccompArg } from '../../../../../src/oci/runtime/spec/types.ts';
@@ -173,6 +174,30 @@ describe('S73: privileges and seccomp', () => {
     expect(named()).toEqual(['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32']);
     expect(named('x32')).toEqual(['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86']);
     expect(named('ia32', 'x32')).toEqual(['SCMP_ARCH_X86_64']);
+  });
+
+  test('a profile is made once for what it depends on, whatever else a container may do', () => {
+    const made = defaultSeccomp(host, ['CAP_CHOWN', 'CAP_SYS_TIME', 'CAP_SYS_BOOT']);
+    expect(defaultSeccomp(host, ['CAP_SYS_BOOT', 'CAP_SYS_TIME', 'CAP_KILL'])).toBe(made);
+    for (const other of [
+      defaultSeccomp(host, ['CAP_SYS_TIME']),
+      defaultSeccomp({ ...host, refusedPrograms: ['ia32', 'x32'] }, ['CAP_SYS_TIME', 'CAP_SYS_BOOT']),
+      defaultSeccomp({ ...host, arch: host.arch === 'x64' ? 'arm64' : 'x64' }, [
+        'CAP_SYS_TIME',
+        'CAP_SYS_BOOT',
+      ]),
+    ])
+      expect(other).not.toEqual(made);
+    // more than are kept
+    const all = CAPABILITY_SYSCALLS.map(([name]) => name);
+    for (let bits = 0; bits < 2 ** 5; bits += 1)
+      defaultSeccomp(
+        host,
+        all.filter((_name, at) => (bits & (1 << at)) !== 0),
+      );
+    const again = defaultSeccomp(host, ['CAP_SYS_TIME', 'CAP_SYS_BOOT']);
+    expect(again).not.toBe(made);
+    expect(again).toEqual(made);
   });
 
   test('the pause program may call nothing that RuntimeDefault refuses', () => {
