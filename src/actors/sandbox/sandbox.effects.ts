@@ -121,7 +121,8 @@ export function sandboxEffects(ports: Ports, activity: Activity, containers: Con
       RECORD_MS,
       ({ id, owed, removal }) =>
         ports.journal.append([{ type: 'sandbox.stopped', id, owed, ...(removal ? { removal } : {}) }], {
-          sync: true,
+          // `sandbox.stopping` is on the disk: without this record a start undoes again what is undone, and no more
+          sync: owed.length > 0,
         }),
     ),
     removeContainers: effectLogic<SandboxEffectInput, void>(
