@@ -13,14 +13,15 @@
  * that has enabled controllers for children accepts no process (EBUSY): then there are no such moves, and the
  * others wait.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
-import { open } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
+import { closeSync, openSync, readSync, write } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { ClockPort } from '../../ports/clock.ts';
 import { hostLimits } from '../bounds.ts';
 import type { CgroupHierarchy, CgroupLayout } from '../kernel-thread/thread-protocol.ts';
 import { pause } from '../clock/wait.ts';
+
+const writeLater = promisify(write);
 
 export class WarmCgroupMoves {
   readonly #hierarchy: CgroupHierarchy | undefined;
@@ -64,15 +65,16 @@ export class WarmCgroupMoves {
   /** A failure only costs time: moves then wait as usual. */
   async #moveAgainAndAgain(onFirst: () => void): Promise<void> {
     const own = new OwnCgroup(this.#hierarchy);
-    let file: { readonly path: string; readonly handle: FileHandle } | undefined;
+    let file: { readonly path: string; readonly fd: number } | undefined;
     try {
       while (this.#users > 0 && this.#clock.monoMs() <= this.#untilMs) {
         const path = own.procs();
         // never move back to a cgroup that another process has moved this one out of
         if (path === undefined || (file !== undefined && file.path !== path)) return;
-        file ??= { path, handle: await open(path, 'r+') };
+        // cgroupfs is in memory, and opening takes no lock of the moves
+        file ??= { path, fd: openSync(path, 'r+') };
         // 0 means the writing process (cgroups(7)); asynchronous, since this write is the one that waits
-        await file.handle.write('0');
+        await writeLater(file.fd, '0');
         onFirst();
         await pause(this.#clock, hostLimits.moveEveryMs);
       }
@@ -80,7 +82,7 @@ export class WarmCgroupMoves {
       // such as a v2 cgroup that accepts no processes any more
     } finally {
       own.close();
-      await file?.handle.close().catch(() => undefined);
+      if (file !== undefined) closeSync(file.fd);
     }
   }
 }
