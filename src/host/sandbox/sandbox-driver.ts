@@ -1,5 +1,5 @@
 /** The host port: what a pod sandbox needs of the kernel and the file system, one effect per call. */
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { EffectContext } from '../../ports/effect.ts';
 import type { HostFacts, HostPort, HostSandbox, SandboxInput } from '../../ports/host.ts';
@@ -19,7 +19,6 @@ import { makeOwnDirectory, statOwn } from '../files/state-files.ts';
 import { removeDirectory } from '../files/remove-tree.ts';
 import { readMountPlaces } from '../mounts/mount-places.ts';
 import { namesOf } from '../files/names-of.ts';
-import { bootId } from '../process/process-identity.ts';
 import { isNamespacePin, pinNamespaces, unpinNamespaces } from '../namespaces/namespaces.ts';
 import { makeSharedFiles, sandboxHostname, unmountSharedFiles } from './sandbox-files.ts';
 import type { SandboxFilesOptions } from './sandbox-files.ts';
@@ -158,7 +157,11 @@ async function removeOwnCgroup(
   await removeCgroup(cgroups, path);
 }
 
+/** No process outlives the boot. */
+let thisBoot: string | undefined;
+
 async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
+  thisBoot ??= (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
   const directories = new Set(await idsIn(layout.sandboxesDir));
   const ids = [...new Set([...directories, ...(await idsIn(layout.pinsDir))])];
   // one list of all mounts instead of four checks for each pod
@@ -178,7 +181,7 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
   for (const id of ids) {
     sandboxes.push({ id, pins: await pinsOf(id), files: directories.has(id) });
   }
-  return { bootId: bootId(), sandboxes };
+  return { bootId: thisBoot, sandboxes };
 }
 
 const PINS = ['net', 'ipc', 'uts', 'user'] as const;
