@@ -136,8 +136,11 @@ function descend(directory: string): string[] {
         subject: directory,
       });
     try {
+      // an error takes six times as long, in each hierarchy of a cgroup that is gone
+      const status = statSync(next, { throwIfNoEntry: false });
+      if (status === undefined) continue;
       // kernfs counts subdirectories as links (2 of its own): a leaf, as most are, need not be listed
-      const entries = statSync(next).nlink === 2 ? [] : readdirSync(next, { withFileTypes: true });
+      const entries = status.nlink === 2 ? [] : readdirSync(next, { withFileTypes: true });
       found.push(next);
       for (const entry of entries) if (entry.isDirectory()) ahead.push(join(next, entry.name));
     } catch (error) {
