@@ -70,6 +70,14 @@ export async function moveProcess(layout: CgroupLayout, path: string, pid: numbe
   await withCgroup('move', layout, path, pid);
 }
 
+/**
+ * Moves a container's monitor into the cgroup, which is created if it is missing or incomplete. Does nothing if the
+ * parent does not exist, or if the process has ended.
+ */
+export async function admitMonitorProcess(layout: CgroupLayout, path: string, pid: number): Promise<void> {
+  await withCgroup('admit', layout, path, pid);
+}
+
 /** Sends one request to the kernel thread. Errors have the errno's name. */
 export function withCgroup(
   act: CgroupOrder['act'],

@@ -107,6 +107,7 @@ export interface CgroupOrder {
     | 'exists'
     | 'list'
     | 'move'
+    | 'admit'
     | 'killAtOnce'
     | 'freeze'
     | 'killMembers'
