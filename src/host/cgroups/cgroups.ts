@@ -9,7 +9,7 @@ import { readdir } from 'node:fs/promises';
 import { hostLimits } from '../bounds.ts';
 import { checkCgroupPath, readControlAtOnce } from './cgroup-layout.ts';
 import type { CgroupHierarchy, CgroupLayout } from '../kernel-thread/thread-protocol.ts';
-import { onlyAbsent } from '../ffi/errno.ts';
+import { codeOf, onlyAbsent } from '../ffi/errno.ts';
 import { askKernelThread } from '../kernel-thread/kernel-thread.ts';
 import type { CgroupOrder } from '../kernel-thread/thread-protocol.ts';
 
@@ -24,6 +24,17 @@ export async function createCgroup(layout: CgroupLayout, path: string): Promise<
  */
 export async function removeCgroup(layout: CgroupLayout, path: string): Promise<void> {
   await withCgroup('remove', layout, path);
+}
+
+/** Removes a cgroup; false if it has processes. True also for one that does not exist. */
+export async function removedAtOnce(layout: CgroupLayout, path: string): Promise<boolean> {
+  try {
+    await removeCgroup(layout, path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EBUSY' || codeOf(error) === 'ENOTEMPTY') return false;
+    throw error;
+  }
 }
 
 /** True when the cgroup exists in at least one hierarchy. */

@@ -13,7 +13,7 @@ import {
   listProcesses,
   moveProcess,
   oomKills,
-  removeCgroup,
+  removedAtOnce,
   withCgroup,
 } from '../../../host/cgroups/cgroups.ts';
 import { codeOf, isCgroupGone, isProcessGone } from '../../../host/ffi/errno.ts';
@@ -169,17 +169,6 @@ export async function thawContainer({ cgroups, layout }: DriverParts, id: Contai
   if (note !== undefined) await withCgroup('thaw', cgroups, note.cgroup);
 }
 
-/** Removes a cgroup; false if it has processes. True also for one that does not exist. */
-export async function removedAtOnce({ cgroups }: DriverParts, path: string): Promise<boolean> {
-  try {
-    await removeCgroup(cgroups, path);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'EBUSY' || codeOf(error) === 'ENOTEMPTY') return false;
-    throw error;
-  }
-}
-
 /** Removes a cgroup without processes. The kernel answers EBUSY for a moment after the last one exited (F48). */
 export async function dropCgroup(
   parts: DriverParts,
@@ -199,7 +188,7 @@ export async function dropCgroup(
       lastMs: driverLimits.killPollLastMs,
       attempted,
     },
-    async () => ((await removedAtOnce(parts, path)) ? true : undefined),
+    async () => ((await removedAtOnce(cgroups, path)) ? true : undefined),
   );
   if (removed === undefined) fail('outside', `${attempted}: still busy`, { subject: id, retryable: true });
 }
