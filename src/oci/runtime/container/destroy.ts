@@ -56,7 +56,8 @@ export async function destroy(parts: DriverParts, input: DestroyInput, fx: Effec
   const cgroup = note?.cgroup ?? (await cgroupOf(parts, id));
   await endProcesses(parts, handler, input, fx);
   // the kernel removes a cgroup without processes only: usually nothing has to be killed
-  const isRemoved = cgroup === undefined || (await removedAtOnce(parts.cgroups, cgroup));
+  const isRemoved =
+    cgroup === undefined || parts.removedCgroups.take(cgroup) || (await removedAtOnce(parts.cgroups, cgroup));
   if (!isRemoved) await emptyCgroup(parts, id, cgroup, fx.timeoutMs);
   await purgeState(parts, handler, id, fx);
   // systemd removes an empty scope, but on v1 only from the hierarchy that it manages

@@ -165,6 +165,7 @@ export async function deleteByHand(parts: DriverParts, handler: Handler, id: Con
   try {
     // the runtime kills what outlived an init without a PID namespace of its own
     if (!(await removedAtOnce(parts.cgroups, note.cgroup))) return false;
+    parts.removedCgroups.add(note.cgroup);
     const directory = join(handler.root, id);
     for (const { name } of (await readOwnDirectory(directory)) ?? []) await removeFile(join(directory, name));
     await removeEmpty(directory);
