@@ -88,6 +88,8 @@ export const hostLimits = {
   pinsWaiting: 1024,
   /** Requests that wait for the kernel thread: a few for each of the pods that can start or end at once. */
   threadOrders: 8192,
+  /** Cgroup layouts that the kernel thread keeps: a machine has one, and its v2 hierarchy alone is another. */
+  threadLayouts: 16,
   /**
    * Milliseconds between two of the daemon's own cgroup moves that keep others fast: within the 10 ms after
    * which the kernel forgets the last one.

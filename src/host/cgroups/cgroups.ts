@@ -9,7 +9,7 @@ import { readdir } from 'node:fs/promises';
 import { hostLimits } from '../bounds.ts';
 import { checkCgroupPath, readControlAtOnce } from './cgroup-layout.ts';
 import type { CgroupHierarchy, CgroupLayout } from '../kernel-thread/thread-protocol.ts';
-import { onlyAbsent } from '../ffi/errno.ts';
+import { codeOf, onlyAbsent } from '../ffi/errno.ts';
 import { askKernelThread } from '../kernel-thread/kernel-thread.ts';
 import type { CgroupOrder } from '../kernel-thread/thread-protocol.ts';
 
@@ -24,6 +24,17 @@ export async function createCgroup(layout: CgroupLayout, path: string): Promise<
  */
 export async function removeCgroup(layout: CgroupLayout, path: string): Promise<void> {
   await withCgroup('remove', layout, path);
+}
+
+/** Removes a cgroup; false if it has processes. True also for one that does not exist. */
+export async function removedAtOnce(layout: CgroupLayout, path: string): Promise<boolean> {
+  try {
+    await removeCgroup(layout, path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EBUSY' || codeOf(error) === 'ENOTEMPTY') return false;
+    throw error;
+  }
 }
 
 /** True when the cgroup exists in at least one hierarchy. */
@@ -68,6 +79,14 @@ export async function findCgroup(
 /** Moves a process with all its threads into the cgroup, in every hierarchy. */
 export async function moveProcess(layout: CgroupLayout, path: string, pid: number): Promise<void> {
   await withCgroup('move', layout, path, pid);
+}
+
+/**
+ * Moves a container's monitor into the cgroup, which is created if it is missing or incomplete. Does nothing if the
+ * parent does not exist, or if the process has ended.
+ */
+export async function admitMonitorProcess(layout: CgroupLayout, path: string, pid: number): Promise<void> {
+  await withCgroup('admit', layout, path, pid);
 }
 
 /** Sends one request to the kernel thread. Errors have the errno's name. */

@@ -130,6 +130,7 @@ export async function untilScopeRemoved(
 ): Promise<void> {
   const hierarchies = cgroups.hierarchies.filter(({ version }) => version === 2);
   if (!isScope(cgroup) || hierarchies.length === 0) return;
+  const unified = { ...cgroups, hierarchies };
   await poll(
     {
       ...bound,
@@ -137,7 +138,7 @@ export async function untilScopeRemoved(
       timeoutMs: Math.min(bound.timeoutMs, systemdLimits.removeMs),
       attempted: `wait for systemd to remove ${basename(cgroup)}`,
     },
-    async () => !(await cgroupExists({ ...cgroups, hierarchies }, cgroup)) || undefined,
+    async () => !(await cgroupExists(unified, cgroup)) || undefined,
   );
 }
 

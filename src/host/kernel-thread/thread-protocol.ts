@@ -107,6 +107,7 @@ export interface CgroupOrder {
     | 'exists'
     | 'list'
     | 'move'
+    | 'admit'
     | 'killAtOnce'
     | 'freeze'
     | 'killMembers'
@@ -167,7 +168,12 @@ export type ThreadOrder =
 
 export interface ThreadRequest {
   readonly id: number;
-  readonly order: ThreadOrder;
+  /** A cgroup's with the layout's number in place of the layout. */
+  readonly order:
+    | Exclude<ThreadOrder, CgroupOrder>
+    | (Omit<CgroupOrder, 'layout'> & { readonly layout: number });
+  /** What the order's number stands for from now on; absent if this worker has it. */
+  readonly layout?: CgroupLayout;
 }
 
 export interface ThreadAnswer {

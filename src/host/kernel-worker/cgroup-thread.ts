@@ -26,6 +26,8 @@ export function cgroupInThread({ act, layout, path, pid = 0 }: CgroupOrder): unk
       return list(layout, path);
     case 'move':
       return move(layout, path, pid);
+    case 'admit':
+      return admit(layout, path, pid);
     case 'killAtOnce':
       return killAtOnce(layout, path);
     case 'freeze':
@@ -136,8 +138,11 @@ function descend(directory: string): string[] {
         subject: directory,
       });
     try {
+      // an error takes six times as long, in each hierarchy of a cgroup that is gone
+      const status = statSync(next, { throwIfNoEntry: false });
+      if (status === undefined) continue;
       // kernfs counts subdirectories as links (2 of its own): a leaf, as most are, need not be listed
-      const entries = statSync(next).nlink === 2 ? [] : readdirSync(next, { withFileTypes: true });
+      const entries = status.nlink === 2 ? [] : readdirSync(next, { withFileTypes: true });
       found.push(next);
       for (const entry of entries) if (entry.isDirectory()) ahead.push(join(next, entry.name));
     } catch (error) {
@@ -180,6 +185,40 @@ function move(layout: CgroupLayout, path: string, pid: number): void {
     } catch (error) {
       throw fromNode(error, `move process ${pid} to cgroup`, directory);
     }
+  }
+}
+
+/** One request in place of four, while the monitor waits. */
+function admit(layout: CgroupLayout, path: string, pid: number): void {
+  if (!exists(layout, dirname(path)) || enter(layout, path, pid) === undefined) return;
+  // the cgroup is missing, or an earlier daemon was killed while creating it: complete it in all hierarchies
+  create(layout, path);
+  const refused = enter(layout, path, pid);
+  if (refused !== undefined) throw refused;
+}
+
+/**
+ * The hierarchies that a monitor is moved into: all but a memory hierarchy of v1. The kubelet limits the pod's memory
+ * to the sum of its containers' limits. When a container reaches that limit, the pod is still full while the monitor
+ * needs a page to write the exit file, so the OOM killer may kill the monitor too, even that of another container,
+ * and the exit code is lost. (conmon sets oom_score_adj to -1000 against this, which needs CAP_SYS_RESOURCE.) On v1
+ * the monitor therefore stays in the daemon's memory cgroup; v2 has a single hierarchy.
+ */
+const monitorHierarchies = (layout: CgroupLayout): CgroupLayout => ({
+  ...layout,
+  hierarchies: layout.hierarchies.filter(
+    ({ version, controllers }) => version === 2 || !controllers.includes('memory'),
+  ),
+});
+
+/** Returns the kernel's error; undefined if the monitor has exited, since its sync pipe then gives the reason. */
+function enter(layout: CgroupLayout, path: string, pid: number): Error | undefined {
+  try {
+    move(monitorHierarchies(layout), path, pid);
+    return undefined;
+  } catch (error) {
+    if (codeOf(error) === 'ESRCH') return undefined;
+    return error instanceof Error ? error : new Error(String(error));
   }
 }
 

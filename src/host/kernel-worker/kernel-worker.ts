@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
-import { toFault } from '../../base/fault.ts';
+import { fail, toFault } from '../../base/fault.ts';
 import { cgroupInThread } from './cgroup-thread.ts';
 import { MountScan } from './mount-places-thread.ts';
 import { codeOf } from '../ffi/errno.ts';
@@ -17,15 +17,18 @@ import {
   setSysctlsInThread,
   unpinInThread,
 } from './namespaces-thread.ts';
-import type { ThreadAnswer, ThreadOrder, ThreadRequest } from '../kernel-thread/thread-protocol.ts';
+import type { CgroupLayout, ThreadAnswer, ThreadRequest } from '../kernel-thread/thread-protocol.ts';
 
 const scan = new MountScan();
+/** By number; kernel-thread.ts gives out `hostLimits.threadLayouts` numbers. */
+const layouts = new Map<number, CgroupLayout>();
 
-parentPort?.on('message', ({ id, order }: ThreadRequest) => {
+parentPort?.on('message', ({ id, order, layout }: ThreadRequest) => {
+  if (layout !== undefined && order.kind === 'cgroup') layouts.set(order.layout, layout);
   parentPort?.postMessage({ ...carryOut(order), id } satisfies ThreadAnswer);
 });
 
-function carryOut(order: ThreadOrder): Omit<ThreadAnswer, 'id'> {
+function carryOut(order: ThreadRequest['order']): Omit<ThreadAnswer, 'id'> {
   switch (order.kind) {
     case 'pin':
       return pinInThread(order);
@@ -38,7 +41,7 @@ function carryOut(order: ThreadOrder): Omit<ThreadAnswer, 'id'> {
     case 'netDev':
       return readNetDevInThread(order);
     case 'cgroup':
-      return giving(() => cgroupInThread(order));
+      return giving(() => cgroupInThread({ ...order, layout: layoutOf(order.layout) }));
     case 'helpers':
       return giving(() => findHelpers(order));
     case 'mountInfo':
@@ -48,6 +51,12 @@ function carryOut(order: ThreadOrder): Omit<ThreadAnswer, 'id'> {
     case 'ping':
       return { isLost: false };
   }
+}
+
+function layoutOf(number: number): CgroupLayout {
+  return (
+    layouts.get(number) ?? fail('bug', `find cgroup layout ${number}: not sent`, { subject: String(number) })
+  );
 }
 
 function giving(work: () => unknown): Omit<ThreadAnswer, 'id'> {

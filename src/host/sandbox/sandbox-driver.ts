@@ -11,7 +11,7 @@ import { hostLimits } from '../bounds.ts';
 import { onUserPath } from '../mounts/answering.ts';
 import { killCgroup } from '../cgroups/cgroup-kill.ts';
 import type { CgroupLayout } from '../kernel-thread/thread-protocol.ts';
-import { createCgroup, removeCgroup } from '../cgroups/cgroups.ts';
+import { createCgroup, removeCgroup, removedAtOnce } from '../cgroups/cgroups.ts';
 import { codeOf, onlyAbsent } from '../ffi/errno.ts';
 import { hasSandboxCgroup, sandboxCgroup } from './layout.ts';
 import { makeDirectories } from '../files/make-directories.ts';
@@ -143,6 +143,8 @@ async function removeOwnCgroup(
   if (!hasSandboxCgroup(spec.cgroupParent)) return;
   const path = sandboxCgroup(spec.cgroupParent, id);
   fx.note({ on: `processes in cgroup ${path}` });
+  // the kernel removes a cgroup without processes only: usually nothing has to be killed
+  if (await removedAtOnce(cgroups, path)) return;
   const left = await killCgroup(cgroups, path, {
     clock,
     timeoutMs: Math.min(fx.timeoutMs, hostLimits.cgroupEmptyMs),

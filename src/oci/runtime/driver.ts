@@ -22,6 +22,7 @@ import { logPathOf } from './monitor/conmon.ts';
 import { commandLine, monitorIdentity } from './monitor/monitor-process.ts';
 import { hasLog, prepareNewLog, settleNewLog } from './bundle/bundle-log.ts';
 import { create, writeBundle } from './container/create.ts';
+import { RemovedCgroups } from './container/removed-cgroups.ts';
 import { deleteState, destroy, forgetExit } from './container/destroy.ts';
 import { Exits } from './container/exits.ts';
 import { stepsByKind } from './container/kinds.ts';
@@ -85,6 +86,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     ...options,
     table,
     moves,
+    removedCgroups: new RemovedCgroups(),
     whyNotShort: (handler) => probes.whyNotShort(handler),
   };
   const exits = new Exits(parts);

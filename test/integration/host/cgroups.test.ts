@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, rmdirSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { realClock } from '../../../src/host/clock/clock.ts';
@@ -10,6 +10,7 @@ import {
 } from '../../../src/host/cgroups/cgroup-layout.ts';
 import type { CgroupLayout } from '../../../src/host/kernel-thread/thread-protocol.ts';
 import {
+  admitMonitorProcess,
   cgroupExists,
   createCgroup,
   listProcesses,
@@ -125,6 +126,23 @@ for (const [name, prepare] of suites) {
       killProcess(child.identity, 9);
       expect(await child.exited).toEqual({ exitCode: null, signal: 9 });
       expect(await listProcesses(layout, path)).toEqual([]);
+    });
+
+    test('a monitor enters a cgroup that is made for it; one that has ended is no error', async () => {
+      const monitors = `${path}/monitors`;
+      const pipe = makePipe();
+      const child = await spawnProcess({ argv: ['/bin/cat'], env: {}, stdin: pipe.read });
+      closeSync(pipe.read);
+      await admitMonitorProcess(layout, `${path}/none/monitors`, child.pid);
+      expect(await cgroupExists(layout, `${path}/none`)).toBe(false);
+      for (let time = 0; time < 2; time += 1) await admitMonitorProcess(layout, monitors, child.pid);
+      expect(await listProcesses(layout, monitors)).toEqual([child.pid]);
+      const memory = layout.version === 1 ? cgroupDirectory(layout, monitors, 'memory') : undefined;
+      if (memory !== undefined) expect(readFileSync(join(memory, 'cgroup.procs'), 'utf8')).toBe('');
+      closeSync(pipe.write);
+      await child.exited;
+      await admitMonitorProcess(layout, monitors, child.pid);
+      await removeSoon(layout, monitors);
     });
 
     test('several cgroups at once below a missing parent, or one left empty by a crash, all take processes', async () => {

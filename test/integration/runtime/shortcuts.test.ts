@@ -2,9 +2,11 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Worker } from 'node:worker_threads';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { EffectContext } from '../../../src/ports/effect.ts';
 import { withCgroup } from '../../../src/host/cgroups/cgroups.ts';
+import type { ThreadRequest } from '../../../src/host/kernel-thread/thread-protocol.ts';
 import { recogniseMemory } from '../../../src/host/files/state-files.ts';
 import { mountBind, unmount } from '../../../src/host/mounts/mounts.ts';
 import { containerCgroup } from '../../../src/host/sandbox/layout.ts';
@@ -78,6 +80,25 @@ unless(describe, missing())('runc’s verbs without runc', () => {
 
   describe('with runc 1.4', () => {
     beforeEach(async () => open(await runc14()));
+
+    it('the cgroup that was removed with the state is not removed again, but by another daemon', async () => {
+      const containers = [await ended(['true']), await ended(['true'])];
+      for (const { bundle } of containers) await world.driver.delete(bundle, noting());
+      const restarted = world.newDriver();
+      const posted = vi.spyOn(Worker.prototype, 'postMessage');
+      const removals: number[] = [];
+      for (const [at, { id, bundle }] of containers.entries()) {
+        await (at === 0 ? world.driver : restarted).destroy({ ...bundle, ended: true }, noting());
+        const path = containerCgroup(world.parent, id);
+        const orders = posted.mock.calls.map(([request]) => (request as ThreadRequest).order);
+        removals.push(
+          orders.filter((one) => one.kind === 'cgroup' && one.act === 'remove' && one.path === path).length,
+        );
+      }
+      expect(removals).toEqual([0, 1]);
+      posted.mockRestore();
+      restarted.close();
+    });
 
     it('a second start is refused in runc’s words', async () => {
       const { bundle } = await world.run(['sleep', '1000']);

@@ -81,7 +81,7 @@ export const ofPrograms: readonly Mutant[] = [
   {
     row: 'S13',
     title: 'the monitor is within the pod’s memory limit',
-    file: 'src/oci/runtime/container/cgroup.ts',
+    file: 'src/host/kernel-worker/cgroup-thread.ts',
     find: "version === 2 || !controllers.includes('memory')",
     replace: 'version === 2 || controllers.length >= 0',
     test: { file: 'test/integration/runtime/lifecycle.test.ts', named: 'S13 F47 the monitor' },

@@ -1,6 +1,6 @@
 /** What the driver does with the cgroups of containers and of their monitors; each operation is bounded. */
 import { mkdir, rmdir } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ContainerId, SandboxOrContainerId } from '../../../base/ids.ts';
 import { fail, toFault } from '../../../base/fault.ts';
@@ -8,13 +8,12 @@ import { driverLimits } from '../bounds.ts';
 import type { CgroupLayout } from '../../../host/kernel-thread/thread-protocol.ts';
 import { killCgroup } from '../../../host/cgroups/cgroup-kill.ts';
 import {
-  cgroupExists,
-  createCgroup,
+  admitMonitorProcess,
   findCgroup,
   listProcesses,
   moveProcess,
   oomKills,
-  removeCgroup,
+  removedAtOnce,
   withCgroup,
 } from '../../../host/cgroups/cgroups.ts';
 import { codeOf, isCgroupGone, isProcessGone } from '../../../host/ffi/errno.ts';
@@ -40,12 +39,7 @@ export async function admitMonitor(parts: DriverParts, leaf: string, pid: number
   const { cgroups } = parts;
   const scope = scopeOf(leaf);
   if (scope !== undefined) await scopesOf(parts, scope).startScope(scope, pid);
-  if (!(await cgroupExists(cgroups, dirname(leaf)))) return;
-  if ((await enter(parts, leaf, pid)) === undefined) return;
-  // the cgroup is missing, or an earlier daemon was killed while creating it: complete it in all hierarchies
-  await createCgroup(cgroups, leaf);
-  const refused = await enter(parts, leaf, pid);
-  if (refused !== undefined) throw refused;
+  await admitMonitorProcess(cgroups, leaf, pid);
 }
 
 /**
@@ -54,31 +48,6 @@ export async function admitMonitor(parts: DriverParts, leaf: string, pid: number
  */
 function scopesOf({ systemd }: DriverParts, cgroup: string): Systemd {
   return systemd ?? fail('unsupported', `start scope ${cgroup}: busctl not found`, { subject: cgroup });
-}
-
-/**
- * The hierarchies that a monitor is moved into: all but a memory hierarchy of v1. The kubelet limits the pod's memory
- * to the sum of its containers' limits. When a container reaches that limit, the pod is still full while the monitor
- * needs a page to write the exit file, so the OOM killer may kill the monitor too, even that of another container,
- * and the exit code is lost. (conmon sets oom_score_adj to -1000 against this, which needs CAP_SYS_RESOURCE.) On v1
- * the monitor therefore stays in the daemon's memory cgroup; v2 has a single hierarchy.
- */
-const monitorHierarchies = (cgroups: CgroupLayout): CgroupLayout => ({
-  ...cgroups,
-  hierarchies: cgroups.hierarchies.filter(
-    ({ version, controllers }) => version === 2 || !controllers.includes('memory'),
-  ),
-});
-
-/** Returns the kernel's error; undefined if the monitor has exited, since its sync pipe then gives the reason. */
-async function enter(parts: DriverParts, leaf: string, pid: number): Promise<Error | undefined> {
-  try {
-    await moveProcess(monitorHierarchies(parts.cgroups), leaf, pid);
-    return undefined;
-  } catch (error) {
-    if (codeOf(error) === 'ESRCH') return undefined;
-    return error instanceof Error ? error : new Error(String(error));
-  }
 }
 
 /**
@@ -200,17 +169,6 @@ export async function thawContainer({ cgroups, layout }: DriverParts, id: Contai
   if (note !== undefined) await withCgroup('thaw', cgroups, note.cgroup);
 }
 
-/** Removes a cgroup; false if it has processes. True also for one that does not exist. */
-export async function removedAtOnce({ cgroups }: DriverParts, path: string): Promise<boolean> {
-  try {
-    await removeCgroup(cgroups, path);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'EBUSY' || codeOf(error) === 'ENOTEMPTY') return false;
-    throw error;
-  }
-}
-
 /** Removes a cgroup without processes. The kernel answers EBUSY for a moment after the last one exited (F48). */
 export async function dropCgroup(
   parts: DriverParts,
@@ -230,7 +188,7 @@ export async function dropCgroup(
       lastMs: driverLimits.killPollLastMs,
       attempted,
     },
-    async () => ((await removedAtOnce(parts, path)) ? true : undefined),
+    async () => ((await removedAtOnce(cgroups, path)) ? true : undefined),
   );
   if (removed === undefined) fail('outside', `${attempted}: still busy`, { subject: id, retryable: true });
 }

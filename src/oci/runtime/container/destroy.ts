@@ -7,11 +7,12 @@ import { fail } from '../../../base/fault.ts';
 import { codeOf, missingAs } from '../../../host/ffi/errno.ts';
 import { isMountRoot } from '../../../host/files/directory-entries.ts';
 import { processExists } from '../../../host/process/process-identity.ts';
+import { removedAtOnce } from '../../../host/cgroups/cgroups.ts';
 import { scopeOf } from '../../../host/cgroups/slices.ts';
 import { isInMemory, readOwnDirectory, removeFile } from '../../../host/files/state-files.ts';
 import { removeDirectory } from '../../../host/files/remove-tree.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
-import { cgroupOf, dropCgroup, emptyCgroup, removedAtOnce } from './cgroup.ts';
+import { cgroupOf, dropCgroup, emptyCgroup } from './cgroup.ts';
 import { endProcess, killWorkers } from './kill.ts';
 import { marksOf, ownGlobals, runRuntime } from './parts.ts';
 import type { DriverParts, RuntimeAnswer, RuntimeRun } from './parts.ts';
@@ -55,7 +56,8 @@ export async function destroy(parts: DriverParts, input: DestroyInput, fx: Effec
   const cgroup = note?.cgroup ?? (await cgroupOf(parts, id));
   await endProcesses(parts, handler, input, fx);
   // the kernel removes a cgroup without processes only: usually nothing has to be killed
-  const isRemoved = cgroup === undefined || (await removedAtOnce(parts, cgroup));
+  const isRemoved =
+    cgroup === undefined || parts.removedCgroups.take(cgroup) || (await removedAtOnce(parts.cgroups, cgroup));
   if (!isRemoved) await emptyCgroup(parts, id, cgroup, fx.timeoutMs);
   await purgeState(parts, handler, id, fx);
   // systemd removes an empty scope, but on v1 only from the hierarchy that it manages

@@ -23,6 +23,7 @@ import { runTool } from '../../../host/process/process-tool.ts';
 import type { Systemd } from '../../../host/cgroups/systemd.ts';
 import type { Marks } from '../monitor/monitor-process.ts';
 import type { Handler, HandlerConfig, HandlerTable } from '../handlers/handlers.ts';
+import type { RemovedCgroups } from './removed-cgroups.ts';
 import { lastError, rootArg } from './runc.ts';
 
 /** Writes bundles: the spec generator with what it knows of the host. */
@@ -66,6 +67,7 @@ export interface RuntimeDriverOptions {
 export interface DriverParts extends RuntimeDriverOptions {
   readonly table: HandlerTable;
   readonly moves: WarmCgroupMoves;
+  readonly removedCgroups: RemovedCgroups;
   /** See `HandlerProbes.whyNotShort`. */
   readonly whyNotShort: (handler: Handler) => Promise<string>;
 }

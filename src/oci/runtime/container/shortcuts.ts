@@ -13,6 +13,7 @@ import { fail, toFault } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { pollReadable } from '../../../host/io/poll.ts';
+import { removedAtOnce } from '../../../host/cgroups/cgroups.ts';
 import { scopeOf } from '../../../host/cgroups/slices.ts';
 import { within } from '../../../host/clock/wait.ts';
 import { processExists } from '../../../host/process/process-identity.ts';
@@ -23,7 +24,6 @@ import {
   removeEmpty,
   removeFile,
 } from '../../../host/files/state-files.ts';
-import { removedAtOnce } from './cgroup.ts';
 import type { DriverParts } from './parts.ts';
 import { readNote } from './record.ts';
 import { readRuntimeState } from './state.ts';
@@ -164,7 +164,8 @@ export async function deleteByHand(parts: DriverParts, handler: Handler, id: Con
   if (document === undefined || NEEDS_RUNC.some((word) => document.includes(word))) return false;
   try {
     // the runtime kills what outlived an init without a PID namespace of its own
-    if (!(await removedAtOnce(parts, note.cgroup))) return false;
+    if (!(await removedAtOnce(parts.cgroups, note.cgroup))) return false;
+    parts.removedCgroups.add(note.cgroup);
     const directory = join(handler.root, id);
     for (const { name } of (await readOwnDirectory(directory)) ?? []) await removeFile(join(directory, name));
     await removeEmpty(directory);
