@@ -75,6 +75,7 @@ export async function mountOverlayRoot(
     mountOverlay({
       target: paths.rootfs,
       lower: directories.length === 0 ? [await emptyLower(paths)] : directories,
+      isMapped: request.owners !== undefined,
       upper: paths.upper,
       work: paths.work,
       source: 'overlay',
@@ -106,6 +107,7 @@ export async function mountOverlayVolume(
         // without an upper directory, overlayfs needs at least two lower ones
         target,
         lower: directories.length > 1 ? directories : [...directories, await emptyLower(paths)],
+        isMapped: request.owners !== undefined,
         source: 'overlay',
         options: labelOption(request),
         readOnly: true,
