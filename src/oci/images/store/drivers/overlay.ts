@@ -151,13 +151,14 @@ export async function makeUpper(
     makeEmpty(paths.work),
   ]);
   await limit.apply(id, [paths.upper, paths.work]);
-  // `/` gets the attributes of the upper directory: without chown and chmod only root could use it
-  await chown(
-    paths.upper,
-    onHost(root?.uid ?? 0, owners?.mappings.uids, attempted),
-    onHost(root?.gid ?? 0, owners?.mappings.gids, attempted),
-  );
-  await chmod(paths.upper, root === undefined ? ROOT_MODE : root.mode & 0o7777);
+  const uid = onHost(root?.uid ?? 0, owners?.mappings.uids, attempted);
+  const gid = onHost(root?.gid ?? 0, owners?.mappings.gids, attempted);
+  // `/` gets the attributes of the upper directory: without them only root could use it. In any order, since chown(2)
+  // keeps the mode's setgid bit of a directory (fs/open.c, chown_common)
+  await allSettled([
+    chown(paths.upper, uid, gid),
+    chmod(paths.upper, root === undefined ? ROOT_MODE : root.mode & 0o7777),
+  ]);
 }
 
 /** True if the directory was not there. */
