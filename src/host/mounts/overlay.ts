@@ -1,5 +1,10 @@
-/** Mounts overlays, also of layers whose paths are too long for an option, and on kernels before 6.8. */
+/**
+ * Mounts overlays: in one call where all paths are plain, else option by option, also of layers whose paths are too
+ * long for an option, and on kernels before 6.8.
+ */
 import { closeSync, readlinkSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { allSettled } from '../../base/settled.ts';
 import {
   AT_FDCWD,
@@ -13,7 +18,8 @@ import {
 } from '../ffi/constants.ts';
 import { codeOf, must } from '../ffi/errno.ts';
 import { libc } from '../ffi/ffi.ts';
-import { callInPool } from '../ffi/pool.ts';
+import type { SyscallResult } from '../ffi/ffi.ts';
+import { callInPool, inPool } from '../ffi/pool.ts';
 import { MOUNT_KEY, mountFilesystem } from './mounts.ts';
 import type { MountFlags } from './mounts.ts';
 
@@ -21,7 +27,15 @@ export interface OverlayRequest extends MountFlags {
   readonly target: string;
   /** Highest layer first. */
   readonly lower: readonly string[];
-  /** Both or none; without them the overlay is read-only. */
+  /**
+   * The layers are on ID-mapped mounts. They are never tried in one call: their caller has a second attempt of its own
+   * for kernels that refuse them.
+   */
+  readonly isMapped?: boolean;
+  /**
+   * Both or none; without them the overlay is read-only. The work directory is empty, or left by an overlay that is
+   * gone: overlayfs's own content in it may be deleted.
+   */
   readonly upper?: string;
   readonly work?: string;
   readonly source: string;
@@ -31,21 +45,81 @@ export interface OverlayRequest extends MountFlags {
 
 /** Mounts an overlay with as many layers as the kernel allows (500). */
 export async function mountOverlay(request: OverlayRequest): Promise<void> {
+  const data = plainData(request);
+  if (data !== undefined) {
+    const { result } = await callMount(request, data);
+    if (result === 0) return;
+    await removeMark(request);
+  }
+  await mountByOptions(request);
+}
+
+/**
+ * Text to which neither mount(2)'s string of options gives a meaning (commas, and quotes for SELinux) nor overlayfs
+ * (colons and backslashes).
+ */
+const PLAIN = /^[A-Za-z0-9/_.-]+$/u;
+
+/** Bytes of options that mount(2) takes: a page, whose last byte is the NUL (fs/namespace.c). A rest is cut off. */
+const DATA_BYTES = 4095;
+
+/**
+ * The options as a string for mount(2): one call, where one by one they are a call for each path and four more, each
+ * of them a way through the pool. Undefined for what the string cannot carry; SELinux's labels, with their colons and
+ * commas, are never plain.
+ */
+function plainData(request: OverlayRequest): string | undefined {
+  const { lower, upper, work, options = [] } = request;
+  // MS_RDONLY would make the whole file system read-only, which without an upper directory it is anyway
+  if (request.isMapped === true || (request.readOnly === true && upper !== undefined)) return undefined;
+  const directories = [
+    ...lower,
+    ...(upper === undefined ? [] : [upper]),
+    ...(work === undefined ? [] : [work]),
+  ];
+  const values = options.map(([, value]) => value).filter((value) => value !== true);
+  if (![...directories, ...values].every((text) => PLAIN.test(text))) return undefined;
+  const data = joinOptions([['lowerdir', lower.join(':')], ...writableOptions(upper, work), ...options]);
+  return data.length <= DATA_BYTES ? data : undefined;
+}
+
+type Options = NonNullable<OverlayRequest['options']>;
+
+function writableOptions(upper: string | undefined, work: string | undefined): Options {
+  if (upper === undefined || work === undefined) return [];
+  return [
+    ['upperdir', upper],
+    ['workdir', work],
+  ];
+}
+
+function joinOptions(options: Options): string {
+  // a comma ends an option except within quotes, which SELinux removes again (mount(8), context=)
+  const written = (value: string): string => (value.includes(',') ? `"${value}"` : value);
+  return options.map(([key, value]) => (value === true ? key : `${key}=${written(value)}`)).join(',');
+}
+
+/**
+ * overlayfs marks the work directory of a volatile mount before it checks the layers, and refuses one with the mark:
+ * after a failed call the next one would report that mark in place of the reason.
+ */
+async function removeMark({ work, options = [] }: OverlayRequest): Promise<void> {
+  if (work === undefined || !options.some(([key]) => key === 'volatile')) return;
+  const mark = join(work, 'work/incompat');
+  // a failure here is the next call's as well, which has the better message
+  await inPool(MOUNT_KEY, () => rm(mark, { recursive: true, force: true })).catch(() => undefined);
+}
+
+/** Option by option: values of any text, and errors with the kernel's message. */
+async function mountByOptions(request: OverlayRequest): Promise<void> {
   const held: number[] = [];
   try {
     const shortened = await allSettled(request.lower.map((layer) => shorten(layer, held)));
     const upper = request.upper === undefined ? undefined : await shorten(request.upper, held);
     const work = request.work === undefined ? undefined : await shorten(request.work, held);
-    const writable =
-      upper === undefined || work === undefined
-        ? []
-        : ([
-            ['upperdir', upper],
-            ['workdir', work],
-          ] as const);
     const options = [
       ...shortened.map((layer) => ['lowerdir+', layer] as const),
-      ...writable,
+      ...writableOptions(upper, work),
       ...(request.options ?? []),
     ];
     await mountFilesystem({ ...request, type: 'overlay', options });
@@ -117,25 +191,18 @@ export async function mountOverlayOldWay(request: OverlayRequest): Promise<void>
     if (request.upper !== undefined) options.push(['upperdir', await byDescriptor(request.upper, held)]);
     if (request.work !== undefined) options.push(['workdir', await byDescriptor(request.work, held)]);
     options.push(...(request.options ?? []));
-    // a comma ends an option except within quotes, which SELinux removes again (mount(8), context=)
-    const written = (value: string): string => (value.includes(',') ? `"${value}"` : value);
-    const data = options.map(([key, value]) => (value === true ? key : `${key}=${written(value)}`)).join(',');
-    const flags =
-      (request.readOnly === true ? MS_RDONLY : 0) |
-      (request.nosuid === true ? MS_NOSUID : 0) |
-      (request.nodev === true ? MS_NODEV : 0) |
-      (request.noexec === true ? MS_NOEXEC : 0);
-    const done = await callInPool(
-      MOUNT_KEY,
-      libc.mount,
-      request.source,
-      request.target,
-      'overlay',
-      flags,
-      data,
-    );
-    must(done, 'mount overlay on', request.target);
+    must(await callMount(request, joinOptions(options)), 'mount overlay on', request.target);
   } finally {
     for (const fd of held) closeSync(fd);
   }
+}
+
+/** mount(2): a mount in one step, too, but its errors have no message. */
+function callMount(request: OverlayRequest, data: string): Promise<SyscallResult> {
+  const flags =
+    (request.readOnly === true ? MS_RDONLY : 0) |
+    (request.nosuid === true ? MS_NOSUID : 0) |
+    (request.nodev === true ? MS_NODEV : 0) |
+    (request.noexec === true ? MS_NOEXEC : 0);
+  return callInPool(MOUNT_KEY, libc.mount, request.source, request.target, 'overlay', flags, data);
 }

@@ -9,7 +9,7 @@
  * and drops the old root; services with a private view keep it). That copy disappears when the pin's file is
  * removed: since Linux 3.18 this detaches every mount on it, in all mount namespaces, without EBUSY.
  */
-import { closeSync } from 'node:fs';
+import { closeSync, mkdirSync } from 'node:fs';
 import { mkdir, realpath, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -27,6 +27,7 @@ import {
   SOCK_DGRAM,
 } from '../ffi/constants.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
+import { isInMemory } from '../files/state-files.ts';
 import { askKernelThread } from '../kernel-thread/kernel-thread.ts';
 import { findMount, readMountInfo } from '../mounts/mountinfo.ts';
 import { mountBind, setPropagation, unmount } from '../mounts/mounts.ts';
@@ -109,7 +110,9 @@ export async function pinNamespaces(request: PinRequest, clock: ClockPort): Prom
 /** False when it exists already. For a new pod, the usual case, no pin has to be checked then. */
 async function makeDirectory(directory: string): Promise<boolean> {
   try {
-    await mkdir(directory, 0o711);
+    // not makeOwnDirectory: a missing pin root is an error, since without its own mount pins would be copied
+    if (isInMemory(directory)) mkdirSync(directory, 0o711);
+    else await mkdir(directory, 0o711);
     return true;
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false;

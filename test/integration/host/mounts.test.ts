@@ -8,10 +8,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
 import { readMountPlaces } from '../../../src/host/mounts/mount-places.ts';
 import { findMount, readMountInfo } from '../../../src/host/mounts/mountinfo.ts';
+import type { MountInfo } from '../../../src/host/mounts/mountinfo.ts';
 import {
   mountBind,
   mountFilesystem,
@@ -21,6 +22,7 @@ import {
   unmount,
 } from '../../../src/host/mounts/mounts.ts';
 import { mountOverlay, mountOverlayOldWay } from '../../../src/host/mounts/overlay.ts';
+import type { OverlayRequest } from '../../../src/host/mounts/overlay.ts';
 import { describeAsRoot, mountPointsBelow, scratchDirectory } from './support.ts';
 import { injects } from '../../support/faults/injects.ts';
 
@@ -165,6 +167,100 @@ describeAsRoot('mounts', () => {
     ).rejects.toThrow(/bogus.*bogus/u);
     expect(mountPointsBelow(target)).toEqual([]);
     await unmount(base);
+  });
+
+  interface OverlayPlace {
+    readonly base: string;
+    /** Makes directories of these names. */
+    readonly at: (...names: string[]) => string[];
+    readonly request: { readonly target: string; readonly upper: string; readonly work: string };
+  }
+
+  const overlayPlace = async (): Promise<OverlayPlace> => {
+    const base = await makeTmpfs();
+    onTestFinished(async () => void (await unmount(base)));
+    const at = (...names: string[]): string[] => {
+      const paths = names.map((name) => join(base, name));
+      for (const path of paths) mkdirSync(path, { recursive: true });
+      return paths;
+    };
+    const [upper = '', work = ''] = at('upper', 'work');
+    return { base, at, request: { target: makeDirectory(), upper, work } };
+  };
+
+  /** Mounts it and unmounts it again; what the kernel showed of it. */
+  const shown = async (request: OverlayRequest): Promise<MountInfo | undefined> => {
+    await mountOverlay(request);
+    const mount = findMount(await readMountInfo(), request.target);
+    expect(await unmount(request.target)).toBe(true);
+    return mount;
+  };
+
+  test('an overlay of plain paths is mounted by one call, with its flags and options', async () => {
+    const { base, at, request } = await overlayPlace();
+    const lower = at('layers/0.a_b-C/diff', 'layers/1/diff');
+    const options = [
+      ['volatile', true],
+      ['metacopy', 'on'],
+    ] as const;
+    const writable = await shown({ ...request, lower, source: 'troupe', options, nosuid: true, nodev: true });
+    const layers = `lowerdir=${lower.join(':')}`;
+    expect(writable?.source).toBe('troupe');
+    expect(writable?.options).toEqual(expect.arrayContaining(['rw', 'nosuid', 'nodev', 'relatime']));
+    expect(writable?.options).not.toContain('noexec');
+    expect(writable?.superOptions).toEqual(
+      expect.arrayContaining([layers, `upperdir=${base}/upper`, `workdir=${base}/work`, 'metacopy=on', 'rw']),
+    );
+    const { target } = request;
+    const flags = { readOnly: true, nosuid: true, nodev: true, noexec: true };
+    const image = await shown({ target, lower, source: 'troupe', ...flags });
+    expect(image?.options).toEqual(expect.arrayContaining(['ro', 'nosuid', 'nodev', 'noexec', 'relatime']));
+    expect(image?.superOptions).toEqual(expect.arrayContaining([layers, 'ro']));
+  });
+
+  test.each([
+    ['a comma', ['a,b'], {}],
+    ['a colon', ['a:b'], {}],
+    ['a backslash', ['a\\b'], {}],
+    ['a quote', ['a"b'], {}],
+    [
+      'more than a page of paths',
+      Array.from({ length: 40 }, (_none, index) => `${index}`.padEnd(120, 'x')),
+      {},
+    ],
+    ['ID-mapped layers', ['a'], { isMapped: true }],
+    ['a read-only mount of a writable file system', ['a'], { readOnly: true }],
+  ])('an overlay with %s is mounted option by option', async (_what, names, more) => {
+    const { base, at, request } = await overlayPlace();
+    const lower = at(...names);
+    for (const [index, layer] of lower.entries()) writeFileSync(join(layer, `f${index}`), '');
+    const mount = await shown({ ...request, lower, source: 'troupe', ...more });
+    expect(mount?.superOptions.filter((option) => option.startsWith(`lowerdir=${base}`))).toEqual([]);
+    expect(mount?.superOptions).toContain('rw');
+    await mountOverlay({ ...request, lower, source: 'troupe', ...more });
+    expect(readdirSync(request.target)).toHaveLength(lower.length);
+    expect(await unmount(request.target)).toBe(true);
+  });
+
+  test('a label goes to the kernel as its own option, with all its commas and colons', async () => {
+    const { at, request } = await overlayPlace();
+    const label = 'system_u:object_r:container_file_t:s0:c1,c2';
+    const options = [['context', label]] as const;
+    const outcome = await shown({ ...request, lower: at('a'), source: 'troupe', options }).catch(
+      (error: unknown) => error,
+    );
+    // without SELinux the option is unknown, and the error says so
+    if (outcome instanceof Error) expect(outcome.message).toMatch(/option context: EINVAL/u);
+    else expect(outcome).toMatchObject({ fsType: 'overlay' });
+  });
+
+  test('a volatile overlay that is refused late has its reason, not the EINVAL for the mark of the first call', async () => {
+    const { base, at, request } = await overlayPlace();
+    const lower = at('a', 'a/inner');
+    const options = [['volatile', true]] as const;
+    const refused = mountOverlay({ ...request, lower, source: 'troupe', options });
+    await expect(refused).rejects.toMatchObject({ code: 'ELOOP', fault: { subject: request.target } });
+    expect(mountPointsBelow(base)).toEqual([base]);
   });
 
   test('a bind of a tree and of a file can be read-only', async () => {

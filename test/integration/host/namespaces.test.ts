@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { realClock } from '../../../src/host/clock/clock.ts';
+import { recogniseMemory } from '../../../src/host/files/state-files.ts';
 import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
 import {
   isNamespacePin,
@@ -23,7 +24,7 @@ import {
   unpinNamespaces,
 } from '../../../src/host/namespaces/namespaces.ts';
 import { readMountInfo, findMount } from '../../../src/host/mounts/mountinfo.ts';
-import { mountBind, unmount } from '../../../src/host/mounts/mounts.ts';
+import { mountBind, mountTmpfs, unmount } from '../../../src/host/mounts/mounts.ts';
 import { runTool } from '../../../src/host/process/process-tool.ts';
 import { describeAsRoot, mountPointsBelow, scratchDirectory } from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
@@ -69,6 +70,27 @@ describeAsRoot('namespaces without a process', () => {
     await stopKernelThread();
     await releasePinRoot(root);
     expect(mountPointsBelow(root)).toEqual([]);
+  });
+
+  test('in a state directory in memory, pins are made once, and never below a root that is not prepared', async () => {
+    const state = join(scratch, 'state');
+    mkdirSync(state);
+    await mountTmpfs({ target: state, source: 'troupe', sizeBytes: 65536, mode: 0o755 });
+    onTestFinished(async () => void (await unmount(state)));
+    await recogniseMemory(state);
+    const pins = join(state, 'ns');
+    const request = { ...all, directory: join(pins, 'pod') };
+    await expect(pinNamespaces(request, clock)).rejects.toMatchObject({ code: 'ENOENT' });
+    expect(existsSync(pins)).toBe(false);
+    await preparePinRoot(pins);
+    onTestFinished(() => releasePinRoot(pins));
+    const made = await pinNamespaces(request, clock);
+    const inode = statSync(made.net ?? '').ino;
+    expect(statSync(request.directory).mode & 0o777).toBe(0o711);
+    expect(await pinNamespaces(request, clock)).toEqual(made);
+    expect(statSync(made.net ?? '').ino).toBe(inode);
+    await unpinNamespaces(request.directory);
+    expect(existsSync(request.directory)).toBe(false);
   });
 
   test('a pod has its host name, its sysctls and lo up; the host keeps its own', async () => {

@@ -315,8 +315,8 @@ describeAsRoot('storage drivers', () => {
       const calls: Readonly<Record<string, readonly (readonly [call: string, count: number])[]>> = {
         overlay: [
           ['mkdir', 1],
-          ['fsconfig', 2],
-          ['move_mount', 1],
+          ['chmod', 1],
+          ['mount', 1],
         ],
         vfs: [
           ['mkdir', 3],

@@ -1,4 +1,13 @@
-import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import type { StoragePort } from '../../../src/ports/storage.ts';
@@ -145,11 +154,11 @@ describeAsRoot('root file systems', () => {
 
   test('the root has the attributes of the topmost layer, and its parent directories are closed (S19)', async () => {
     const base = await layer(
-      entry({ name: './', flag: '5', mode: 0o1775, uid: 7, gid: 8 }),
+      entry({ name: './', flag: '5', mode: 0o3775, uid: 7, gid: 8 }),
       entry({ name: 'f' }),
     );
     const { id, rootfs } = await mounted([base]);
-    expect(lstatSync(rootfs)).toMatchObject({ mode: 0o41775, uid: 7, gid: 8 });
+    expect(lstatSync(rootfs)).toMatchObject({ mode: 0o43775, uid: 7, gid: 8 });
     expect(lstatSync(layout.storageDir(id)).mode & 0o7777).toBe(0o700);
     await driver.removeRootfs({ id, layers: [] }, context());
   });
@@ -222,6 +231,26 @@ describeAsRoot('root file systems', () => {
       await layer(entry({ name: goes }));
       await mountAndRemove(layers);
     }
+  });
+
+  test('F27: a store that is gone leaves nothing of a root, also after roots were mounted from its image', async () => {
+    const layers = [await layer(entry({ name: 'f', body: 'in a store that goes' }))];
+    const first = await mounted(layers);
+    await driver.removeRootfs({ id: first.id, layers }, context());
+    const id = newId();
+    const away = `${store.paths.layers}.away`;
+    renameSync(store.paths.layers, away);
+    try {
+      await expect(driver.mountRootfs({ id, layers }, context())).rejects.toMatchObject({
+        fault: { kind: 'notFound', subject: layers[0] },
+      });
+      expect(existsSync(layout.storageDir(id))).toBe(false);
+    } finally {
+      renameSync(away, store.paths.layers);
+    }
+    const again = await mounted(layers);
+    expect(readdirSync(again.rootfs)).toEqual(['f']);
+    await driver.removeRootfs({ id: again.id, layers }, context());
   });
 
   test('F89: nothing but the known entries is left beside what a container wrote', async () => {

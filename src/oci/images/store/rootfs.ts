@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import type { VolumeUse } from '../../../ports/specs.ts';
 import type { RootfsInput } from '../../../ports/storage.ts';
 import { fail, toFault } from '../../../base/fault.ts';
+import { allSettled } from '../../../base/settled.ts';
 import type { ContainerId, Digest } from '../../../base/ids.ts';
 import { storageLimits } from '../../bounds.ts';
-import { codeOf } from '../../../host/ffi/errno.ts';
+import { codeOf, onlyAbsent } from '../../../host/ffi/errno.ts';
 import { isThere } from '../../../host/files/is-there.ts';
 import { isMountPoint, isOtherDevice } from '../../../host/mounts/mount-point.ts';
 import { unmount } from '../../../host/mounts/mounts.ts';
@@ -63,14 +64,14 @@ export async function mountRootfs(
   if (isNew || !(await isMounted(store, paths.rootfs))) {
     const attempted = `mount root file system of container ${input.id}`;
     try {
-      await withLayers(store, input.layers, attempted, async (layers) => {
-        await store.onContainers(() => makeDirectories(paths, owners, isNew));
-        await store.driver.mountRoot(request(layers, attempted));
+      await withLayers(store, input.layers, attempted, {
+        prepare: () => store.onContainers(() => makeDirectories(paths, owners, isNew)),
+        mount: (layers) => store.driver.mountRoot(request(layers, attempted)),
       });
     } catch (error) {
       store.onlyRoot.delete(input.id);
-      // without a layer nothing is created; what a driver has created is removed with the container
-      if (isNew) await store.onContainers(() => rmdir(paths.dir)).catch(() => undefined);
+      // without its layers nothing is left; what a driver has created is removed with the container
+      if (isNew) await store.onContainers(() => removeDirectories(paths)).catch(() => undefined);
       throw error;
     }
   }
@@ -93,9 +94,16 @@ async function mountVolume(
     await chmod(paths.volumes, PASSABLE_MODE);
   });
   if (await isMounted(store, target)) return;
-  await withLayers(store, volume.layers, `${attempted} of container ${request([], '').id}`, (layers) =>
-    store.driver.mountVolume({ ...request(layers, attempted), target, name }),
-  );
+  await withLayers(store, volume.layers, `${attempted} of container ${request([], '').id}`, {
+    prepare: () => Promise.resolve(),
+    mount: (layers) => store.driver.mountVolume({ ...request(layers, attempted), target, name }),
+  });
+}
+
+interface Mounting {
+  /** Makes what `mount` expects beside the layers. Repeatable: called again where the first attempt has failed. */
+  readonly prepare: () => Promise<void>;
+  readonly mount: (layers: readonly StoredLayer[]) => Promise<void>;
 }
 
 /** Mounts with the layers, whose records are read for an image's first container alone. */
@@ -103,12 +111,13 @@ async function withLayers(
   store: LayerStore,
   wanted: readonly Digest[],
   attempted: string,
-  mount: (layers: readonly StoredLayer[]) => Promise<void>,
+  { prepare, mount }: Mounting,
 ): Promise<void> {
   const { mountable } = store;
   const mountAnew = (read: () => Promise<readonly StoredLayer[]>): Promise<void> =>
     mountable.learn(wanted, async () => {
       const stored = await read();
+      await prepare();
       await mount(stored);
       return stored;
     });
@@ -116,7 +125,7 @@ async function withLayers(
   if (known === undefined) return mountAnew(() => layersOf(store, wanted, attempted));
   try {
     // a mount of layers on a disk that does not answer would keep one of the pool's threads for each call (F45)
-    await store.onImages(() => lstat(store.paths.layers));
+    await allSettled([store.onImages(() => lstat(store.paths.layers)), prepare()]);
     await mount(known);
   } catch (error) {
     mountable.drop(wanted);
@@ -158,10 +167,18 @@ async function makeDirectories(
   isNew: boolean,
 ): Promise<void> {
   if (!isNew) await mkdir(paths.dir, { recursive: true, mode: PRIVATE_MODE });
-  await mkdir(paths.rootfs, { recursive: true, mode: PRIVATE_MODE });
-  if (owners === undefined) return;
-  await chown(paths.dir, 0, owners.mappings.gids.hostId);
-  await chmod(paths.dir, OWN_GROUP_MODE);
+  await allSettled([
+    mkdir(paths.rootfs, { recursive: true, mode: PRIVATE_MODE }),
+    ...(owners === undefined
+      ? []
+      : [chown(paths.dir, 0, owners.mappings.gids.hostId), chmod(paths.dir, OWN_GROUP_MODE)]),
+  ]);
+}
+
+/** Removes what `makeDirectories` has made, if nothing else is there. */
+async function removeDirectories(paths: RootfsPaths): Promise<void> {
+  await rmdir(paths.rootfs).catch(onlyAbsent);
+  await rmdir(paths.dir);
 }
 
 /**

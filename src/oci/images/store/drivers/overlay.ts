@@ -75,6 +75,7 @@ export async function mountOverlayRoot(
     mountOverlay({
       target: paths.rootfs,
       lower: directories.length === 0 ? [await emptyLower(paths)] : directories,
+      isMapped: request.owners !== undefined,
       upper: paths.upper,
       work: paths.work,
       source: 'overlay',
@@ -106,6 +107,7 @@ export async function mountOverlayVolume(
         // without an upper directory, overlayfs needs at least two lower ones
         target,
         lower: directories.length > 1 ? directories : [...directories, await emptyLower(paths)],
+        isMapped: request.owners !== undefined,
         source: 'overlay',
         options: labelOption(request),
         readOnly: true,
@@ -149,13 +151,14 @@ export async function makeUpper(
     makeEmpty(paths.work),
   ]);
   await limit.apply(id, [paths.upper, paths.work]);
-  // `/` gets the attributes of the upper directory: without chown and chmod only root could use it
-  await chown(
-    paths.upper,
-    onHost(root?.uid ?? 0, owners?.mappings.uids, attempted),
-    onHost(root?.gid ?? 0, owners?.mappings.gids, attempted),
-  );
-  await chmod(paths.upper, root === undefined ? ROOT_MODE : root.mode & 0o7777);
+  const uid = onHost(root?.uid ?? 0, owners?.mappings.uids, attempted);
+  const gid = onHost(root?.gid ?? 0, owners?.mappings.gids, attempted);
+  // `/` gets the attributes of the upper directory: without them only root could use it. In any order, since chown(2)
+  // keeps the mode's setgid bit of a directory (fs/open.c, chown_common)
+  await allSettled([
+    chown(paths.upper, uid, gid),
+    chmod(paths.upper, root === undefined ? ROOT_MODE : root.mode & 0o7777),
+  ]);
 }
 
 /** True if the directory was not there. */
