@@ -142,10 +142,19 @@ function untilServing(root: RootRef): Promise<void> {
 }
 
 function reportFailure(root: RootRef, listener: (reason: string) => void): void {
-  const subscription = root.subscribe(({ value, context }) => {
-    if (value !== 'failed') return;
+  const reasonOf = ({ value, context }: ReturnType<RootRef['getSnapshot']>): string | undefined =>
+    value === 'failed' ? (context.fault?.message ?? 'the root actor has failed') : undefined;
+  // a subscriber does not hear of the present state, and it may have failed since the recovery
+  const already = reasonOf(root.getSnapshot());
+  if (already !== undefined) {
+    listener(already);
+    return;
+  }
+  const subscription = root.subscribe((snapshot) => {
+    const reason = reasonOf(snapshot);
+    if (reason === undefined) return;
     subscription.unsubscribe();
-    listener(context.fault?.message ?? 'the root actor has failed');
+    listener(reason);
   });
 }
 

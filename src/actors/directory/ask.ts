@@ -136,9 +136,12 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T> & Address
     if (call.deadlineMonoMs !== undefined) {
       cleanups.push(at(clock, call.deadlineMonoMs, () => stopEarly('timedOut')));
     }
-    cleanups.push(onAbort(call.signal, () => stopEarly('cancelled')));
+    const stopAll = (): void => finish(() => reject(stopped(directory, question)));
+    // the server ends its calls when a drain has had its time, be it just before the actors are stopped
+    const atAbort = (): void => (isStopping(call.signal) ? stopAll() : stopEarly('cancelled'));
+    cleanups.push(onAbort(call.signal, atAbort));
     if (call.signal.aborted) return;
-    cleanups.push(directory.onEnd(() => finish(() => reject(stopped(directory, question)))));
+    cleanups.push(directory.onEnd(stopAll));
     sendCommand();
     const view = directory.view(address);
     if (!finished) consider(view, view === undefined);
@@ -219,6 +222,10 @@ function stillThere<T>(
   const ended = kind === 'timedOut' ? 'deadline passed' : 'the caller has gone';
   const on = waiting === '' ? '' : `, waiting on ${waiting}`;
   return `${question.attempted}: ${ended} in state ${path}${on}; the work goes on, the same call joins it`;
+}
+
+function isStopping({ reason }: AbortSignal): boolean {
+  return reason instanceof FaultError && reason.fault.kind === 'notReady';
 }
 
 /** Without this answer the server would wait for the call as long as a drain may take. */

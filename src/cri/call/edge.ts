@@ -16,7 +16,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
 import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
-import { fail, toFault } from '../../base/fault.ts';
+import { fail, restated, toFault } from '../../base/fault.ts';
 import { edgeLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { messagePieces } from '../../base/message-pieces.ts';
@@ -211,7 +211,7 @@ class Edge {
       observed?.ended('ok', this.#sinceMs(startedMonoMs), undefined);
       return bytes;
     } catch (thrown) {
-      const fault = toFault(thrown);
+      const fault = faultOfCall(rpc, toFault(thrown), call.signal);
       this.#logFault(rpc.name, cause, startedMonoMs, fault, thrown);
       const status = toStatus(fault, cause.requestId);
       observed?.ended(status.code, this.#sinceMs(startedMonoMs), fault);
@@ -364,6 +364,13 @@ function decode(rpc: Rpc, request: Uint8Array): MessageShape<Rpc['input']> {
     const reason = error instanceof Error ? error.message : String(error);
     return fail('invalidRequest', `${rpc.name}: the request is not a valid ${rpc.input.name}: ${reason}`);
   }
+}
+
+/** The server that is stopping aborts calls as well as a caller that goes: then the caller is there, and asks again. */
+function faultOfCall(rpc: Rpc, why: Fault, { aborted, reason }: AbortSignal): Fault {
+  if (why.kind !== 'cancelled' || !aborted) return why;
+  const { kind, message } = toFault(reason);
+  return kind === 'notReady' ? restated('notReady', `${rpc.name}: ${message}: ${why.message}`, why) : why;
 }
 
 function encode(rpc: Rpc, answer: MessageInitShape<Rpc['output']> | Uint8Array): Uint8Array {

@@ -95,6 +95,8 @@ async function drawAgain(command: Command, first: ListResponse): Promise<void> {
       return undefined;
     });
     if (answer !== undefined) failures = 0;
+    // a daemon that has been restarted finds its pods first: what was shown stays
+    if (answer?.recovering === true) answer = undefined;
   }
 }
 

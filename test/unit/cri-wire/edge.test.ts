@@ -96,6 +96,30 @@ describe('the edge', () => {
     ]);
   });
 
+  test('F88 a call that the stopping server aborts is answered Unavailable, one whose caller goes Cancelled', async () => {
+    const { call } = edge({
+      runtime: {
+        stopContainer: (_request, { signal }) =>
+          new Promise((_resolve, reject) => {
+            signal.addEventListener('abort', () =>
+              reject(new FaultError(fault('cancelled', 'exec: cancelled'))),
+            );
+          }),
+      },
+    });
+    for (const [kind, code] of [
+      ['notReady', 'unavailable'],
+      ['cancelled', 'cancelled'],
+    ] as const) {
+      const controller = new AbortController();
+      const answer = statusOf(
+        call('runtime.v1.RuntimeService/StopContainer', none, at({ signal: controller.signal })),
+      );
+      controller.abort(new FaultError(fault(kind, 'troupe is stopping')));
+      expect(await answer).toMatchObject({ code });
+    }
+  });
+
   test('a request is decoded, fields become the answer, int64 stays exact (S62)', async () => {
     const seen: bigint[] = [];
     const { call } = edge({

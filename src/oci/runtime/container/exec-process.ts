@@ -78,7 +78,7 @@ const exactJson = JSON as typeof JSON & {
 };
 
 /**
- * What a number that JSON.parse may round looks like where a value can stand: 2^53 has 16 digits. A text that has it by
+ * A number that JSON.parse may round, where a value can stand: 2^53 has 16 digits. A text that has it by
  * chance, such as a digest behind a colon, is parsed the slow way.
  */
 const MAY_BE_INEXACT = /[:[,]\s*-?(?:\d{16}|[\d.]+[eE])/u;

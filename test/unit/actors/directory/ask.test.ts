@@ -7,7 +7,7 @@ import type { ContainerEvent } from '../../../../src/actors/container/container.
 import type { ContainerState } from '../../../../src/actors/directory/states.ts';
 import type { View } from '../../../../src/actors/directory/views.ts';
 import { innerCause } from '../../../../src/base/cause.ts';
-import { fault } from '../../../../src/base/fault.ts';
+import { fault, FaultError } from '../../../../src/base/fault.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 import { turns } from '../../../support/turns.ts';
 import { containerView, recordingRef } from '../fixtures.ts';
@@ -133,6 +133,16 @@ describe('ask', () => {
     await answer;
     await expect(stop(2000)).rejects.toMatchObject(stopping);
     expect(clock.timers.size).toBe(0);
+  });
+
+  it('F88 a server that ends its calls since it stops is not a caller that has gone', async () => {
+    const { controller, put, stop } = bench();
+    put('stopping', { path: 'stopping.killing', settled: false });
+    const answer = expect(stop(2000)).rejects.toMatchObject({
+      fault: { kind: 'notReady', message: expect.stringContaining('the daemon is stopping') },
+    });
+    controller.abort(new FaultError(fault('notReady', 'troupe is stopping')));
+    await answer;
   });
 
   it('names the process that was killed and has not ended', async () => {
