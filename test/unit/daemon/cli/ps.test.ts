@@ -39,7 +39,7 @@ const actors = [
 /** What the daemon answers, a list for each call. An error is thrown. Ctrl-C comes after the last. */
 async function lines(
   argv: readonly string[],
-  answers: readonly (readonly Actor[] | Error)[] = [actors],
+  answers: readonly (readonly Actor[] | Error | 'recovering')[] = [actors],
 ): Promise<readonly string[]> {
   const { screen, lines: written } = pipe();
   const clock = new HandClock(Number(NOW / 1_000_000n));
@@ -49,7 +49,9 @@ async function lines(
     const next = left.shift();
     if (next === undefined) ended.abort();
     if (next instanceof Error) return Promise.reject(next);
-    return Promise.resolve(create(ListResponseSchema, { actors: [...(next ?? [])], seq: 7n }));
+    const recovering = next === 'recovering';
+    const listed = recovering ? [] : [...(next ?? [])];
+    return Promise.resolve(create(ListResponseSchema, { actors: listed, recovering, seq: 7n }));
   };
   const line = parseCommandLine(['ps', ...argv]);
   const command: Command = {
@@ -77,6 +79,16 @@ describe('ps', () => {
   it('says that there is nothing', async () => {
     expect(await lines([], [[]])).toEqual(['no pods, no containers, no pulls']);
     expect(await lines(['--stuck'], [[pod('a', 'web')]])).toEqual(['nothing hangs']);
+  });
+
+  it('a daemon that recovers has pods that it does not list yet: once that is noted, and a watch keeps what it shows', async () => {
+    expect(await lines([], ['recovering'])).toEqual([
+      'troupe ps: the daemon has started, and recovers pods and containers that are not shown',
+      'no pods, no containers, no pulls',
+    ]);
+    const one = [pod('a', 'web')];
+    const watched = ['--watch', '-o', 'name'];
+    expect(await lines(watched, [one, 'recovering', one])).toEqual(await lines(watched, [one]));
   });
 
   it('-n shows the pods of one namespace with their containers', async () => {
