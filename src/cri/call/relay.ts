@@ -3,7 +3,7 @@ import type { ClientReadableStream, ServiceError } from '@grpc/grpc-js';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import type { ClockPort } from '../../ports/clock.ts';
 import { onAbort } from '../../base/abort.ts';
-import { fault } from '../../base/fault.ts';
+import { fault, toFault } from '../../base/fault.ts';
 import { edgeLimits, relayLimits } from '../bounds.ts';
 import { ASKED, TRACEPARENT } from './call-headers.ts';
 import type { Onward } from './call-switch.ts';
@@ -43,7 +43,7 @@ export function relayTo(path: string, clock: Pick<ClockPort, 'monoMs' | 'nowNs' 
         (error, answer) => {
           stopListening();
           if (error === null && answer !== undefined) resolve(answer);
-          else reject(rpcError(error));
+          else reject(rpcError(error, call.signal));
         },
       );
       const stopListening = onAbort(call.signal, () => asked.cancel());
@@ -106,7 +106,7 @@ async function passed(
   try {
     for await (const message of asked) await write(message as Buffer);
   } catch (thrown) {
-    throw rpcError(thrown);
+    throw rpcError(thrown, signal);
   } finally {
     stopListening();
     asked.cancel();
@@ -128,8 +128,10 @@ function metadataOf({ traceparent, askedNs }: CallContext): Metadata {
   return metadata;
 }
 
-function rpcError(thrown: unknown): RpcError {
+/** Of a request that was cancelled here it says why: gRPC says that its client did, which is this daemon. */
+function rpcError(thrown: unknown, { aborted, reason }: AbortSignal): RpcError {
   if (thrown instanceof RpcError) return thrown;
+  if (aborted) return new RpcError(toStatus(toFault(reason), ''));
   if (!isServiceError(thrown)) return new RpcError(toStatus(fault('outside', String(thrown)), ''));
   return new RpcError({ code: NAMES.get(thrown.code) ?? 'unknown', message: thrown.details });
 }

@@ -2,6 +2,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { relayTo } from '../../../src/cri/call/relay.ts';
 import type { CallContext } from '../../../src/cri/call/server.ts';
+import { fault, FaultError } from '../../../src/base/fault.ts';
 import { RpcError } from '../../../src/cri/call/status.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { serve, version } from './harness.ts';
@@ -33,3 +34,37 @@ test('F92 a call that is asked again says since when: the daemon that was asked 
     await client.unary(version, new Uint8Array(), { headers: { 'troupe-asked-ns': asked } });
   expect(seen.slice(2).map(({ askedNs }) => askedNs)).toEqual([undefined, undefined, undefined, undefined]);
 });
+
+test('F92 a former daemon that is stopped answers what it has passed on with Unavailable: no client has cancelled', async () => {
+  const { socketPath } = await serve({ [version]: (_request, { signal }) => untilAborted(signal) });
+  const relay = relayTo(socketPath, clock);
+  onTestFinished(() => relay.close());
+  for (const [kind, code] of [
+    ['notReady', 'unavailable'],
+    ['timedOut', 'deadlineExceeded'],
+    ['cancelled', 'cancelled'],
+  ] as const) {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const asked = [
+      relay.unary(version, new Uint8Array(), { signal }),
+      relay.stream(version, new Uint8Array(), { signal }, () => Promise.resolve()),
+    ].map((one) =>
+      one.then(
+        () => 'an answer',
+        (thrown: unknown) => thrown,
+      ),
+    );
+    controller.abort(new FaultError(fault(kind, 'troupe is stopping')));
+    for (const thrown of await Promise.all(asked))
+      expect(thrown).toMatchObject({
+        status: { code, message: expect.stringContaining('troupe is stopping') },
+      });
+  }
+});
+
+function untilAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(new Error('its client has gone')));
+  });
+}
