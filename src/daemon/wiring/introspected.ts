@@ -2,7 +2,7 @@
 import { hostLimits } from '../../host/bounds.ts';
 import { within } from '../../host/clock/wait.ts';
 import { DiskSpaces } from '../../host/files/disk-spaces.ts';
-import { bootId } from '../../host/process/process-identity.ts';
+import { bootId } from '../../host/files/boot-id.ts';
 import { troupeCharts } from '../../introspection/charts.ts';
 import { FlightHistory } from '../../introspection/flight/history.ts';
 import type { IntrospectionOptions } from '../../introspection/service.ts';

@@ -4,7 +4,7 @@ import type { RandomPort } from '../../ports/random.ts';
 import type { Troupe } from '../../actors/troupe.ts';
 import { Conditions } from '../../base/conditions.ts';
 import type { Log } from '../../base/log.ts';
-import { bootId } from '../../host/process/process-identity.ts';
+import { bootId } from '../../host/files/boot-id.ts';
 import type { RpcObserver } from '../../cri/call/edge.ts';
 import { rpcName, shownCode } from '../../cri/call/rpc-names.ts';
 import type { Chart } from '../../introspection/chart.ts';

@@ -205,11 +205,3 @@ export async function listProcessStats(): Promise<ProcessStat[]> {
   }
   return stats;
 }
-
-/** No process outlives the boot. */
-let thisBoot: string | undefined;
-
-/** The id of this boot of the machine: identities of another boot are meaningless. */
-export function bootId(): string {
-  return (thisBoot ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim());
-}

@@ -1,5 +1,5 @@
 /** The host port: what a pod sandbox needs of the kernel and the file system, one effect per call. */
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { EffectContext } from '../../ports/effect.ts';
 import type { HostFacts, HostPort, HostSandbox, SandboxInput } from '../../ports/host.ts';
@@ -14,6 +14,7 @@ import type { CgroupLayout } from '../kernel-thread/thread-protocol.ts';
 import { createCgroup, removeCgroup, removedAtOnce } from '../cgroups/cgroups.ts';
 import { codeOf, onlyAbsent } from '../ffi/errno.ts';
 import { hasSandboxCgroup, sandboxCgroup } from './layout.ts';
+import { bootId } from '../files/boot-id.ts';
 import { makeDirectories } from '../files/make-directories.ts';
 import { makeOwnDirectory, statOwn } from '../files/state-files.ts';
 import { removeDirectory } from '../files/remove-tree.ts';
@@ -159,11 +160,7 @@ async function removeOwnCgroup(
   await removeCgroup(cgroups, path);
 }
 
-/** No process outlives the boot. */
-let thisBoot: string | undefined;
-
 async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
-  thisBoot ??= (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
   const directories = new Set(await idsIn(layout.sandboxesDir));
   const ids = [...new Set([...directories, ...(await idsIn(layout.pinsDir))])];
   // one list of all mounts instead of four checks for each pod
@@ -183,7 +180,7 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
   for (const id of ids) {
     sandboxes.push({ id, pins: await pinsOf(id), files: directories.has(id) });
   }
-  return { bootId: thisBoot, sandboxes };
+  return { bootId: bootId(), sandboxes };
 }
 
 const PINS = ['net', 'ipc', 'uts', 'user'] as const;

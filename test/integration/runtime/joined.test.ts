@@ -2,7 +2,7 @@
 // then.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ProcessIdentity } from '../../../src/ports/journal.ts';
-import { bootId } from '../../../src/host/process/process-identity.ts';
+import { bootId } from '../../../src/host/files/boot-id.ts';
 import { spawnProcess } from '../../../src/host/process/process.ts';
 import type { Child } from '../../../src/host/process/process.ts';
 import { World, fx, missing, processesNaming } from './support.ts';

@@ -18,7 +18,8 @@ import type { Layout } from '../../../host/sandbox/layout.ts';
 import { onUserPath } from '../../../host/mounts/answering.ts';
 import { readMountPlaces } from '../../../host/mounts/mount-places.ts';
 import type { MountPlaces } from '../../../host/mounts/mount-places.ts';
-import { bootId, processExists } from '../../../host/process/process-identity.ts';
+import { bootId } from '../../../host/files/boot-id.ts';
+import { processExists } from '../../../host/process/process-identity.ts';
 import { makeOwnDirectory, setOwnMode } from '../../../host/files/state-files.ts';
 import { sourcesOf } from '../../../host/sandbox/sandbox-files.ts';
 import { writeWhole } from '../../../host/files/whole-file.ts';
@@ -312,10 +313,8 @@ function rootOf({
  */
 function pidNamespacePath(process: ProcessIdentity | undefined): string | undefined {
   if (process === undefined) return undefined;
-  const isThere =
-    process.bootId === bootId() &&
-    processExists({ pid: process.pid, startTicks: Number(process.startTicks) });
-  if (!isThere) {
+  const init = { pid: process.pid, startTicks: Number(process.startTicks) };
+  if (process.bootId !== bootId() || !processExists(init)) {
     fail('wrongState', `join the PID namespace of process ${process.pid}: the process has exited`, {
       subject: String(process.pid),
     });

@@ -12,13 +12,9 @@ import type { CgroupLayout } from '../../../host/kernel-thread/thread-protocol.t
 import type { WarmCgroupMoves } from '../../../host/tuning/warm-cgroup-moves.ts';
 import type { Conditions } from '../../../base/conditions.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
+import { bootId } from '../../../host/files/boot-id.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
-import {
-  bootId,
-  processExists,
-  processRuns,
-  processIdentity,
-} from '../../../host/process/process-identity.ts';
+import { processExists, processRuns, processIdentity } from '../../../host/process/process-identity.ts';
 import { runTool } from '../../../host/process/process-tool.ts';
 import type { Systemd } from '../../../host/cgroups/systemd.ts';
 import type { Marks } from '../monitor/monitor-process.ts';

@@ -7,7 +7,7 @@ import { constants } from 'node:fs';
 import { access, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { driverLimits } from '../bounds.ts';
-import { bootId } from '../../../host/process/process-identity.ts';
+import { bootId } from '../../../host/files/boot-id.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 import { writeWhole } from '../../../host/files/whole-file.ts';
 import type { Handler, ProbeResult } from './handlers.ts';

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect, test } from 'vitest';
+import { bootId } from '../../../../src/host/files/boot-id.ts';
 import {
-  bootId,
   isProcessEnding,
   isRunningStat,
   killProcess,
