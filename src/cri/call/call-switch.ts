@@ -5,13 +5,13 @@
  * asking again is as a client's retry (docs/takeover.md).
  */
 import { onAbort } from '../../base/abort.ts';
-import { fault, FaultError } from '../../base/fault.ts';
+import { fault } from '../../base/fault.ts';
 import { relayLimits } from '../bounds.ts';
 import { isRead } from './edge.ts';
 import type { MovedMessage } from './moved-message.ts';
 import type { CallContext, StreamHandler, UnaryHandler } from './server.ts';
 import { startedThere } from './started-there.ts';
-import { RpcError, toStatus } from './status.ts';
+import { abortError, RpcError, toStatus } from './status.ts';
 
 /** Asks the daemon that has taken over. */
 export interface Onward {
@@ -143,7 +143,7 @@ export class CallSwitch {
   /** Rejects if the caller goes first. */
   #nextChange(signal: AbortSignal): Promise<void> {
     return new Promise<void>((resolve, reject) => {
-      const stopListening = onAbort(signal, () => reject(new RpcError(toStatus(reasonOf(signal), ''))));
+      const stopListening = onAbort(signal, () => reject(abortError(signal)));
       void this.#change.promise.then(() => {
         stopListening();
         resolve();
@@ -239,8 +239,4 @@ function isRefusal(outcome: Settled): boolean {
 /** `RunPodSandbox` of `runtime.v1.RuntimeService/RunPodSandbox`. */
 function shortName(name: string): string {
   return name.slice(name.indexOf('/') + 1);
-}
-
-function reasonOf({ reason }: AbortSignal) {
-  return reason instanceof FaultError ? reason.fault : fault('cancelled', 'the caller has gone');
 }

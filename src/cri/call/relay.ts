@@ -3,12 +3,12 @@ import type { ClientReadableStream, ServiceError } from '@grpc/grpc-js';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import type { ClockPort } from '../../ports/clock.ts';
 import { onAbort } from '../../base/abort.ts';
-import { fault, toFault } from '../../base/fault.ts';
+import { fault } from '../../base/fault.ts';
 import { edgeLimits, relayLimits } from '../bounds.ts';
 import { ASKED, TRACEPARENT } from './call-headers.ts';
 import type { Onward } from './call-switch.ts';
 import type { CallContext } from './server.ts';
-import { grpcCode, RpcError, toStatus } from './status.ts';
+import { abortError, grpcCode, RpcError, toStatus } from './status.ts';
 import type { GrpcCodeName } from './status.ts';
 
 export interface Relay extends Onward {
@@ -129,9 +129,9 @@ function metadataOf({ traceparent, askedNs }: CallContext): Metadata {
 }
 
 /** Of a request that was cancelled here it says why: gRPC says that its client did, which is this daemon. */
-function rpcError(thrown: unknown, { aborted, reason }: AbortSignal): RpcError {
+function rpcError(thrown: unknown, signal: AbortSignal): RpcError {
   if (thrown instanceof RpcError) return thrown;
-  if (aborted) return new RpcError(toStatus(toFault(reason), ''));
+  if (signal.aborted) return abortError(signal);
   if (!isServiceError(thrown)) return new RpcError(toStatus(fault('outside', String(thrown)), ''));
   return new RpcError({ code: NAMES.get(thrown.code) ?? 'unknown', message: thrown.details });
 }

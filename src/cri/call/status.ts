@@ -66,6 +66,12 @@ export class RpcError extends Error {
   }
 }
 
+/** Why a call was aborted, by the reason of its signal (`CallContext`). */
+export function abortError({ reason }: AbortSignal): RpcError {
+  const why = reason instanceof FaultError ? reason.fault : fault('cancelled', 'the caller has gone');
+  return new RpcError(toStatus(why, ''));
+}
+
 /** Prefixes of messages by which the kubelet distinguishes errors (k8s.io/cri-api, pkg/errors). */
 export type KubeletPrefix =
   | 'RegistryUnavailable'
