@@ -1,18 +1,16 @@
 /** `troupe reload`: this program takes over if the daemon runs another one; else SIGHUP. */
 import { constants } from 'node:os';
 import { killProcess, processIdentity } from '../../host/process/process-identity.ts';
-import { createLayout } from '../../host/sandbox/layout.ts';
-import { dialDaemon } from '../takeover/link.ts';
+import { takeOverLimits } from '../bounds.ts';
 import { programIdentity } from '../takeover/own-program.ts';
 import { ownLauncher } from '../takeover/successor.ts';
 import type { Command } from './context.ts';
 import { CommandError, EXIT } from './exit-codes.ts';
-import { askForUpgrade } from './upgrade.ts';
+import { askForUpgrade, dialForCommand } from './upgrade.ts';
 
 export async function reload(command: Command): Promise<number> {
-  const { takeOverSocket } = createLayout(await command.config());
-  const link = dialDaemon(takeOverSocket, command.clock);
-  // a daemon of a version before take-overs reads its configuration again, too
+  const link = await dialForCommand(command, takeOverLimits.answerMs);
+  // one that can't listen there reads its configuration again, too
   if (link !== undefined) {
     const code = await askForUpgrade(command, link, {
       program: ownLauncher(),

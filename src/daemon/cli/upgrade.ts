@@ -4,7 +4,7 @@ import { toFault } from '../../base/fault.ts';
 import { checkFfi } from '../../host/ffi/check.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
 import { takeOverLimits } from '../bounds.ts';
-import { dialDaemon } from '../takeover/link.ts';
+import { dialOnceReady } from '../takeover/dial-once-ready.ts';
 import type { Link } from '../takeover/link.ts';
 import { TAKE_OVER_PROTOCOL } from '../takeover/messages.ts';
 import type { Upgrade } from '../takeover/messages.ts';
@@ -14,15 +14,25 @@ import { CommandError, EXIT } from './exit-codes.ts';
 import { refusedStart } from './refused-start.ts';
 
 export async function upgrade(command: Command): Promise<number> {
-  const { takeOverSocket } = createLayout(await command.config());
-  const link = dialDaemon(takeOverSocket, command.clock);
-  if (link === undefined) throw await unreachable(command, takeOverSocket);
+  const link = await dialForCommand(command, takeOverLimits.recoverMs);
+  if (link === undefined)
+    throw await unreachable(command, createLayout(await command.config()).takeOverSocket);
   const { program } = command.line.options;
   if (program === undefined) checkMachine(link);
   const code = await askForUpgrade(command, link, {
     program: program === undefined ? ownLauncher() : resolve(program),
   });
   return code === 'unchanged' ? EXIT.ok : code;
+}
+
+/** A connection to the daemon, as `dialOnceReady`; it says on stderr whom it waits for. */
+export async function dialForCommand(
+  { config, clock, screen, line }: Command,
+  waitMs: number,
+): Promise<Link | undefined> {
+  const onWait = (pid: number): void =>
+    screen.note(`troupe ${line.command}: process ${pid} does not serve yet: wait`);
+  return dialOnceReady(await config(), { clock, waitMs, onWait });
 }
 
 /**
