@@ -9,6 +9,8 @@ import { onAbort } from '../../src/base/abort.ts';
 import { fault, FaultError, toFault } from '../../src/base/fault.ts';
 import type { CallContext } from '../../src/cri/call/server.ts';
 import { RpcError } from '../../src/cri/call/status.ts';
+import { relayLimits } from '../../src/cri/bounds.ts';
+import { pause } from '../../src/host/clock/wait.ts';
 import { BY_DRIVER } from './answers.ts';
 import { lostCall } from './client.ts';
 import type { Daemons } from './daemons.ts';
@@ -148,7 +150,6 @@ export class HandedCalls {
   ask(from: Instance, name: string, request: Uint8Array, call: CallContext): Promise<Uint8Array> {
     const to = this.#daemons.acceptor;
     const { scheduler } = this.#world;
-    const unreached = (): RpcError => new RpcError({ code: 'unavailable', message: 'connection refused' });
     if (to === undefined) return Promise.reject(unreached());
     this.relayed += 1;
     const operation = name.slice('sim/'.length);
@@ -177,6 +178,14 @@ export class HandedCalls {
           );
       });
     });
+  }
+
+  /** Somebody accepts. Rejects at this time. */
+  async reached(from: Instance, untilMs: number): Promise<void> {
+    while (this.#daemons.acceptor === undefined) {
+      if (from.clock.monoMs() >= untilMs) throw unreached();
+      await pause(from.clock, relayLimits.againMs);
+    }
   }
 
   #relayedError(to: Instance, operation: string, thrown: unknown): unknown {
@@ -212,6 +221,8 @@ export class HandedCalls {
     return late;
   }
 }
+
+const unreached = (): RpcError => new RpcError({ code: 'unavailable', message: 'connection refused' });
 
 function bytesOf(number: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(number).buffer);

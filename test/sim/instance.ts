@@ -286,6 +286,7 @@ export class Instance implements HandingNode {
     const ask = untilReached(
       (name, request, call) => this.#daemons.calls.ask(this, name, request, call),
       this.clock,
+      (untilMs) => this.#daemons.calls.reached(this, untilMs),
     );
     this.calls.pass({
       unary: (name, request, call) => {

@@ -25,7 +25,7 @@ export interface Onward {
 }
 
 /** Ends in the process that began it: its command runs as a child of it. */
-const STAYS: ReadonlySet<string> = new Set(['ExecSync']);
+export const STAYS: ReadonlySet<string> = new Set(['ExecSync']);
 const EVENTS = 'GetContainerEvents';
 const START = 'StartContainer';
 
@@ -237,6 +237,6 @@ function isRefusal(outcome: Settled): boolean {
 }
 
 /** `RunPodSandbox` of `runtime.v1.RuntimeService/RunPodSandbox`. */
-function shortName(name: string): string {
+export function shortName(name: string): string {
   return name.slice(name.indexOf('/') + 1);
 }

@@ -6,6 +6,7 @@ import { onAbort } from '../../base/abort.ts';
 import { fault } from '../../base/fault.ts';
 import { edgeLimits, relayLimits } from '../bounds.ts';
 import { ASKED, TRACEPARENT } from './call-headers.ts';
+import { shortName, STAYS } from './call-switch.ts';
 import type { Onward } from './call-switch.ts';
 import type { CallContext } from './server.ts';
 import { abortError, grpcCode, RpcError, toStatus } from './status.ts';
@@ -48,8 +49,18 @@ export function relayTo(path: string, clock: Pick<ClockPort, 'monoMs' | 'nowNs' 
       );
       const stopListening = onAbort(call.signal, () => asked.cancel());
     });
+  const ready = (untilMs: number, signal: AbortSignal): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const stopListening = onAbort(signal, () => reject(abortError(signal)));
+      client.waitForReady(Number(clock.nowNs() / 1_000_000n) + untilMs - clock.monoMs(), (error) => {
+        stopListening();
+        if (error === undefined) resolve();
+        else
+          reject(new RpcError({ code: 'unavailable', message: 'the daemon that serves can not be reached' }));
+      });
+    });
   return {
-    unary: untilReached(unary, clock),
+    unary: untilReached(unary, clock, ready),
     stream: (name, request, call, write) =>
       passed(
         client.makeServerStreamRequest(
@@ -73,16 +84,23 @@ export function relayTo(path: string, clock: Pick<ClockPort, 'monoMs' | 'nowNs' 
 
 /**
  * Asks again while the other daemon can't be reached or is not ready, up to the call's deadline. Says then since when
- * it asks: the daemon that it asked first may have carried the call out before it died.
+ * it asks: the daemon that it asked first may have carried the call out before it died. A call that would not join what
+ * it has begun, as ExecSync, waits for a connection and is asked once.
+ * @param ready settles once there is a connection; rejects at this time of `monoMs`, and when the caller goes
  */
 export function untilReached(
   ask: Onward['unary'],
   clock: Pick<ClockPort, 'monoMs' | 'nowNs' | 'setTimeout'>,
+  ready: (untilMs: number, signal: AbortSignal) => Promise<void>,
 ): Onward['unary'] {
   return async (name, request, first) => {
     const askedNs = first.askedNs ?? clock.nowNs();
     let call = first;
     const untilMs = Math.min(call.deadlineMonoMs ?? Infinity, clock.monoMs() + relayLimits.reachMs);
+    if (STAYS.has(shortName(name))) {
+      await ready(untilMs, call.signal);
+      return ask(name, request, call);
+    }
     for (;;) {
       try {
         return await ask(name, request, call);

@@ -68,3 +68,31 @@ function untilAborted(signal: AbortSignal): Promise<never> {
     signal.addEventListener('abort', () => reject(new Error('its client has gone')));
   });
 }
+
+test('F92 a relayed ExecSync waits for the other daemon, and is asked once: a second one would run beside the first', async () => {
+  const execSync = 'runtime.v1.RuntimeService/ExecSync';
+  let asked = 0;
+  const { socketPath } = await serve({
+    [execSync]: () => {
+      asked += 1;
+      return Promise.reject(new RpcError({ code: 'unavailable', message: 'it ends' }));
+    },
+  });
+  const relay = relayTo(socketPath, clock);
+  onTestFinished(() => relay.close());
+  const { signal } = new AbortController();
+  await expect(relay.unary(execSync, new Uint8Array(), { signal })).rejects.toMatchObject({
+    status: { code: 'unavailable' },
+  });
+  expect(asked).toBe(1);
+  const nobody = relayTo(`${socketPath}.none`, clock);
+  onTestFinished(() => nobody.close());
+  const deadlineMonoMs = clock.monoMs() + 200;
+  await expect(nobody.unary(execSync, new Uint8Array(), { signal, deadlineMonoMs })).rejects.toMatchObject({
+    status: { code: 'unavailable' },
+  });
+  const gone = new AbortController();
+  const waiting = nobody.unary(execSync, new Uint8Array(), { signal: gone.signal });
+  gone.abort(new FaultError(fault('cancelled', 'the caller has gone')));
+  await expect(waiting).rejects.toMatchObject({ status: { code: 'cancelled' } });
+});
