@@ -154,6 +154,10 @@ export const takeOverLimits = {
   relayMs: 24 * 3_600_000,
   /** Milliseconds that a stop waits for the daemons that hold sessions of before: they end theirs at once. */
   relayEndMs: 5000,
+  /** Milliseconds for a daemon that has just begun to serve to end by SIGTERM: its drain, and what it has to close. */
+  nextEndMs: 15_000,
+  /** Milliseconds that a stop waits for it after SIGKILL: the kernel may have much to free. */
+  killedMs: 5000,
   /** Milliseconds between two polls of what a relay still holds, and between two attempts to follow. */
   relayPollMs: 500,
   /** Polls in which a start waits for such a daemon to notice that its successor has ended, for which it polls, too. */

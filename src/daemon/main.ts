@@ -228,7 +228,7 @@ function reloadWhenAsked({
       ({ files } = again);
       return again.config;
     },
-    apply: (fresh) => daemon.reload(fresh),
+    apply: (load) => daemon.reload(load),
     notify: (state) => notifySystemd(state, log),
     setLog: ({ level, format }) => {
       log.level = level;

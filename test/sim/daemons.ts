@@ -25,6 +25,7 @@ export class Daemons {
     handedOver: 0,
     thawed: 0,
     successor: 0,
+    stoppedHanding: 0,
     formerDied: 0,
     nextDied: 0,
   };
@@ -70,7 +71,7 @@ export class Daemons {
 
   /** A hand-over is under way. */
   get isHanding(): boolean {
-    return this.running.some(({ handing }) => handing.state === 'handing' || handing.state === 'released');
+    return this.running.some((one) => one.isHandingOver);
   }
 
   readonly peers: HandingNode['peers'] = {
@@ -80,15 +81,25 @@ export class Daemons {
       const found = this.#byPid(pid);
       if (found !== undefined) this.kill(found);
     },
+    terminate: ({ pid }) => {
+      const found = this.#byPid(pid);
+      if (found !== undefined) this.#terminate(found);
+    },
   };
 
   #byPid(pid: number): Instance | undefined {
     return this.running.find((one) => one.pid === pid);
   }
 
-  /** Starts a process. */
-  start(isTakingOver: boolean): Instance {
-    const instance = new Instance(this.#world, this);
+  /** SIGTERM: one that does not serve yet has no handler for it. */
+  #terminate(instance: Instance): void {
+    if (instance === this.#acceptor) this.#asksToEnd(instance, () => () => undefined);
+    else this.kill(instance);
+  }
+
+  /** Starts a process. @param parent the daemon that starts it, if one does */
+  start(isTakingOver: boolean, parent?: Instance): Instance {
+    const instance = new Instance(this.#world, this, parent);
     this.#running.add(instance);
     instance.begin(isTakingOver).catch((thrown: unknown) => {
       this.#world.history.note(`daemon ${instance.epoch} ended: ${String(thrown)}`);
@@ -104,9 +115,10 @@ export class Daemons {
 
   /** Somebody asks for another daemon in place of the one that serves; false when none does. */
   takeOver(): boolean {
-    if (this.#control === undefined) return false;
+    const former = this.#control;
+    if (former === undefined) return false;
     this.made.takenOver += 1;
-    this.start(true);
+    void former.next.start().catch((thrown: unknown) => this.#world.history.note(String(thrown)));
     return true;
   }
 
@@ -129,19 +141,31 @@ export class Daemons {
   }
 
   /**
-   * The one that serves is asked to end; `begins` is called then, and what it returns once it has answered its calls.
-   * In a step of its own: it awaits before it sets its timers, and would set them after the next step, which may take
-   * minutes.
+   * The one that serves, or hands over, is asked to end; `begins` is called then, and what it returns once it has
+   * answered its calls. In a step of its own: it awaits before it sets its timers, and would set them after the next
+   * step, which may take minutes. False where none can answer.
    */
-  drain(begins: () => () => void): void {
-    const instance = this.#acceptor;
-    if (instance === undefined) return;
-    this.#world.scheduler.add(instance.epoch, 'the daemon is asked to end', () => {
-      if (this.isHanding) return;
-      const done = begins();
-      void instance.drain().then(() => {
-        done();
-        this.#world.scheduler.add(instance.epoch, 'the daemon has ended', () => this.ended(instance));
+  drain(begins: () => () => void): boolean {
+    const handing = this.running.find((one) => one.isHandingOver);
+    const instance = this.isManaged ? this.#byPid(this.#main) : (handing ?? this.#acceptor);
+    // one that recovers has no answer to give yet, and ends at once
+    if (instance === undefined || (instance !== this.#acceptor && !instance.isHandingOver)) return false;
+    if (!instance.isStopping) this.#asksToEnd(instance, begins);
+    return !instance.isStopping;
+  }
+
+  #asksToEnd(instance: Instance, begins: () => () => void): void {
+    const { scheduler, history } = this.#world;
+    scheduler.add(instance.epoch, 'the daemon is asked to end', () => {
+      if (instance.isStopping) return;
+      if (instance.isHandingOver) this.made.stoppedHanding += 1;
+      void instance.drain(begins).then(() => {
+        scheduler.add(instance.epoch, 'the daemon has ended', () => {
+          for (const { epoch, parent, isPassedTo, hasReleased } of this.running)
+            if (parent === instance && !isPassedTo && !hasReleased)
+              history.wrongs.push(`F92 daemon ${epoch} goes on, and the one that has started it was stopped`);
+          this.ended(instance);
+        });
       });
     });
   }
@@ -219,6 +243,8 @@ export class Daemons {
   }
 
   servedBy(pid: number): void {
+    const next = this.#byPid(pid);
+    if (next !== undefined) next.isPassedTo = true;
     if (this.isManaged) this.#main = pid;
   }
 

@@ -13,12 +13,14 @@ import type { EventsBefore } from '../../src/cri/call/kept-events.ts';
 import { untilReached } from '../../src/cri/call/relay.ts';
 import type { CallContext, UnaryHandler } from '../../src/cri/call/server.ts';
 import { takeOverLimits } from '../../src/daemon/bounds.ts';
-import { Followers, followOn, sinceOf } from '../../src/daemon/takeover/followers.ts';
+import { AfterHandOver } from '../../src/daemon/takeover/after-hand-over.ts';
+import { Followers, sinceOf } from '../../src/daemon/takeover/followers.ts';
 import { Handing } from '../../src/daemon/takeover/former.ts';
 import type { HandingNode, Parcel } from '../../src/daemon/takeover/handing-node.ts';
 import type { Link } from '../../src/daemon/takeover/link.ts';
 import { lockSoon } from '../../src/daemon/takeover/lock-soon.ts';
 import { TAKE_OVER_PROTOCOL } from '../../src/daemon/takeover/messages.ts';
+import { NextDaemons } from '../../src/daemon/takeover/next-daemons.ts';
 import type { Hello } from '../../src/daemon/takeover/messages.ts';
 import { takeOverBy } from '../../src/daemon/takeover/taking.ts';
 import type { Inheritance } from '../../src/daemon/takeover/taking.ts';
@@ -67,6 +69,11 @@ export class Instance implements HandingNode {
   watch: RelayedWatch | undefined;
   hasReleased = false;
   hasPassed = false;
+  /** Whether the daemon before it, and whoever starts daemons, know that it serves. */
+  isPassedTo = false;
+  isStopping = false;
+  readonly parent: Instance | undefined;
+  readonly next: NextDaemons;
   #isFrozen = false;
   readonly #world: World;
   readonly #daemons: Daemons;
@@ -74,14 +81,11 @@ export class Instance implements HandingNode {
   #feed: EventFeed | undefined;
   #followers: Followers | undefined;
   #shown: ShownEvents | undefined;
-  #link: Link | undefined;
   #isFollowing = false;
-  #isStopping = false;
-  #lostMs: number | undefined;
   /** Whether the service manager knows the one that serves. */
   #isNamed = false;
 
-  constructor(world: World, daemons: Daemons) {
+  constructor(world: World, daemons: Daemons, parent: Instance | undefined) {
     this.#world = world;
     this.#daemons = daemons;
     this.epoch = world.scheduler.beginBeside();
@@ -89,7 +93,17 @@ export class Instance implements HandingNode {
     this.clock = world.scheduler.clock(this.epoch);
     const taken = new Set(daemons.running.map((one) => one.machines));
     this.machines = [...taken, 0].findIndex((_none, n) => !taken.has(n));
+    this.parent = parent;
     this.peers = daemons.peers;
+    const never = new Promise<never>(() => undefined);
+    this.next = new NextDaemons({
+      clock: this.clock,
+      peers: this.peers,
+      start: async () => {
+        const { pid, identity } = daemons.start(true, this);
+        return { pid, identity, exited: never };
+      },
+    });
     this.handing = new Handing(this, this.clock, silentLog, () => this.#onPassed());
   }
 
@@ -155,10 +169,22 @@ export class Instance implements HandingNode {
   }
 
   /** As SIGTERM asks for: those that hold sessions of before end too. */
-  async drain(): Promise<void> {
-    this.#isStopping = true;
+  async drain(begins: () => () => void): Promise<void> {
+    this.isStopping = true;
+    this.next.refuse();
+    await this.handing.stop();
+    if (this.handing.state !== 'passed' && this.#world.mutant !== 'nextLeft')
+      await this.next.end(this.handing.peer);
     await this.#followers?.stopped(this.clock);
+    if (this.hasReleased) return;
+    const done = begins();
     await this.life?.troupe.drain();
+    done();
+  }
+
+  /** A hand-over is under way here. */
+  get isHandingOver(): boolean {
+    return this.handing.state === 'handing' || this.handing.state === 'released';
   }
 
   /** The process is gone: nothing that it has open stays. */
@@ -219,7 +245,7 @@ export class Instance implements HandingNode {
 
   refusalOf({ protocol }: Hello): string | undefined {
     if (protocol !== TAKE_OVER_PROTOCOL) return `take over: protocol ${protocol}`;
-    if (this.#isStopping) return 'take over: the daemon that runs is stopping';
+    if (this.isStopping) return 'take over: the daemon that runs is stopping';
     return this.life === undefined ? 'take over: starting' : this.life.troupe.notReadyReason();
   }
 
@@ -321,7 +347,7 @@ export class Instance implements HandingNode {
 
   async startSuccessor(): Promise<HostIdentity> {
     this.#daemons.made.successor += 1;
-    return this.#daemons.start(true).identity;
+    return (await this.next.start()).identity;
   }
 
   isRestarted(): boolean {
@@ -335,67 +361,35 @@ export class Instance implements HandingNode {
 
   #onPassed(): void {
     this.#daemons.made.handedOver += 1;
+    this.next.forget();
     if (this.#isFollowing) return;
     this.#isFollowing = true;
-    void this.#follow();
-    void this.#untilEmpty();
-  }
-
-  async #follow(): Promise<void> {
-    const outcome = await followOn(
-      {
-        dial: () => this.#daemons.dial(this) ?? this.#nobody(),
-        follow: () => ({
-          type: 'follow',
-          protocol: TAKE_OVER_PROTOCOL,
-          version: this.version,
-          ...sinceOf(this.shown()),
-          handedNs: '0',
-          sessions: this.held.size,
-        }),
-        onLink: (link) => {
-          this.#link = link;
-          if (link !== undefined) this.#lostMs = undefined;
-        },
-        onEvent: (message, sent) => {
-          this.#shown?.add(sent);
-          this.calls.event(message);
-        },
-        onGap: () => this.calls.endEvents('events are missing'),
-        onMoved: () => this.handing.endProbation(),
-        onLost: () => this.#onLost(),
+    const after = new AfterHandOver({
+      clock: this.clock,
+      log: silentLog,
+      handing: this.handing,
+      dial: () => this.#daemons.dial(this) ?? this.#nobody(),
+      follow: () => ({
+        type: 'follow',
+        protocol: TAKE_OVER_PROTOCOL,
+        version: this.version,
+        ...sinceOf(this.shown()),
+        handedNs: '0',
+        sessions: this.held.size,
+      }),
+      onEvent: (message, sent) => {
+        this.#shown?.add(sent);
+        this.calls.event(message);
       },
-      (ms) => pause(this.clock, ms),
-      this.#ending.signal,
-    );
-    if (outcome === 'stopping') this.#daemons.ended(this);
-  }
-
-  #onLost(): void {
-    if (this.handing.isProbation) {
-      void this.handing.rescue().catch((thrown: unknown) => this.#note(thrown));
-      return;
-    }
-    if (this.handing.state !== 'passed') return;
-    this.#lostMs ??= this.clock.monoMs();
-    if (this.clock.monoMs() - this.#lostMs > takeOverLimits.restartMs) this.#daemons.ended(this);
+      onGap: () => this.calls.endEvents('events are missing'),
+      held: () => this.held.size,
+      connections: () => 0,
+      signal: this.#ending.signal,
+    });
+    void after.left().then(() => this.#daemons.ended(this));
   }
 
   #nobody(): never {
     throw new FaultError(fault('outside', 'nobody listens'));
-  }
-
-  #note(thrown: unknown): void {
-    this.#world.history.note(`daemon ${this.epoch}: ${String(thrown)}`);
-  }
-
-  async #untilEmpty(): Promise<void> {
-    for (;;) {
-      await pause(this.clock, takeOverLimits.relayPollMs);
-      await this.#link?.report({ type: 'holds', sessions: this.held.size });
-      if (this.handing.state !== 'passed' || this.handing.isProbation) continue;
-      this.handing.settle();
-      if (this.held.size === 0) return this.#daemons.ended(this);
-    }
   }
 }

@@ -18,6 +18,7 @@ const TAKE_OVER_PLANTS = [
   'freezeAnswered',
   'lockBeforeJournal',
   'thawForgets',
+  'nextLeft',
 ] as const;
 export const TAKE_OVER_MUTANTS: ReadonlySet<string> = new Set(TAKE_OVER_PLANTS);
 

@@ -226,15 +226,13 @@ export class World {
   drain(): void {
     const { troupe, scheduler, daemons } = this;
     const { epoch } = scheduler;
-    if (troupe === undefined || this.#draining === epoch || daemons?.isHanding === true) return;
-    // one that recovers has no answer to give yet, and ends at once
-    if (daemons !== undefined && daemons.acceptor === undefined) return;
-    this.#draining = epoch;
-    this.made.drained += 1;
     if (daemons !== undefined) {
-      daemons.drain(() => this.answers.drains());
+      if (daemons.drain(() => this.answers.drains())) this.made.drained += 1;
       return;
     }
+    if (troupe === undefined || this.#draining === epoch) return;
+    this.#draining = epoch;
+    this.made.drained += 1;
     if (this.mutant === 'lockReleasedEarly') {
       // the next instance begins while calls of this one are still at work
       this.outside.helpersGoOn = true;

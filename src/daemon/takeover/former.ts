@@ -18,6 +18,7 @@ import type { Link, Received } from './link.ts';
 import type { HandingNode, HandingState, Parcel } from './handing-node.ts';
 import type { Hello } from './messages.ts';
 import { MigratedJournal } from './migrated-journal.ts';
+import { Rescue } from './rescue.ts';
 
 export class Handing {
   readonly #node: HandingNode;
@@ -27,16 +28,14 @@ export class Handing {
   #parcel: Parcel | undefined;
   /** Journal and lock are closed here: whatever fails, this one does not serve again. */
   #hasReleased = false;
-  #successors = 0;
-  #isHanding = false;
-  #isRescuing = false;
+  /** The daemon that this one hands over to just now. */
+  #peer: HostIdentity | undefined;
+  #isStopping = false;
   /** This one accepts no calls any more: the sockets in the parcel are all that it holds. */
   #hasYielded = false;
-  #listening: 'found' | 'taken' | 'failed' = 'found';
   #untilMs = 0;
   #successor: number | undefined;
-  /** The daemon that has failed last. */
-  #killed: number | undefined;
+  readonly #rescue: Rescue;
   readonly #migrated: MigratedJournal;
   #refused: { readonly pid: number; readonly reason: string } | undefined;
   readonly #onPassed: () => void;
@@ -49,6 +48,16 @@ export class Handing {
     this.#log = log;
     this.#onPassed = onPassed;
     this.#migrated = new MigratedJournal(node, clock, log);
+    this.#rescue = new Rescue({
+      node,
+      clock,
+      log,
+      migrated: this.#migrated,
+      isAlone: () => this.#isAlone(),
+      isReleased: () => this.#state === 'released' && !this.#isStopping,
+      // until calls were passed on this one listens as well, and they wait for a try that succeeds
+      closeSockets: () => this.#hasYielded && this.#closeSockets(),
+    });
   }
 
   get state(): HandingState {
@@ -60,6 +69,11 @@ export class Handing {
     return this.#successor;
   }
 
+  /** The daemon that takes over just now. */
+  get peer(): HostIdentity | undefined {
+    return this.#peer;
+  }
+
   /** Whether no daemon serves, none is taking over, and this one starts the next: systemd would not know another's. */
   get isWaiting(): boolean {
     return this.#isAlone() && !this.#node.isRestarted();
@@ -67,12 +81,17 @@ export class Handing {
 
   /** Whether the new daemon is so young that its end means a successor, or has just ended so young. */
   get isProbation(): boolean {
-    return this.#state === 'passed' && (this.#isRescuing || this.#clock.monoMs() < this.#untilMs);
+    return this.#state === 'passed' && (this.#rescue.isUnderWay || this.#clock.monoMs() < this.#untilMs);
   }
 
   /** The daemon after this one has handed over itself: it starts a successor if one is needed. */
   endProbation(): void {
     this.#untilMs = 0;
+  }
+
+  /** The process that holds the root's lock, unless this one has just killed it. */
+  holder(): Promise<number | undefined> {
+    return this.#rescue.holder();
   }
 
   /** Why this process was refused, if it is the last one that was. */
@@ -104,84 +123,50 @@ export class Handing {
       link.close();
       return;
     }
-    this.#isHanding = true;
+    this.#peer = peer;
     this.#migrated.handedTo(hello);
     try {
       if (this.#state === 'released') await this.#handAgain(link, peer);
       else await this.#handFirst(link, hello, peer);
     } catch (thrown) {
-      this.#isHanding = false;
+      this.#peer = undefined;
       // ends only once a successor serves, which asks here meanwhile
       await this.#failed(link, peer, toFault(thrown).message);
       return;
     }
-    this.#isHanding = false;
+    this.#peer = undefined;
   }
 
   #refusalNow({ isRescue }: Hello): string | undefined {
-    if (this.#isHanding) return 'take over: another daemon is taking over';
+    if (this.#peer !== undefined) return 'take over: another daemon is taking over';
     if (isRescue && this.#state !== 'released') return 'take over: the daemon that runs serves';
     return this.#state === 'passed' ? 'take over: this daemon does not serve any more' : undefined;
   }
 
   /** The daemon that had taken over has ended. Starts a successor, unless somebody else does. */
   async rescue(): Promise<void> {
-    if (this.#isRescuing || (this.#state !== 'passed' && this.#state !== 'released')) return;
-    this.#isRescuing = true;
-    try {
+    const isNeeded = this.#state === 'passed' || this.#state === 'released';
+    if (this.#rescue.isUnderWay || this.#isStopping || !isNeeded) return;
+    await this.#rescue.during(async () => {
       if (this.#state === 'passed') {
         // it may have handed over in turn: the next one takes the lock
         await pause(this.#clock, takeOverLimits.relayPollMs);
-        if ((await this.#holder()) !== undefined) return;
+        if (this.#isStopping || (await this.#rescue.holder()) !== undefined) return;
       }
       this.#state = 'released';
-      await this.#untilServed();
-    } finally {
-      this.#isRescuing = false;
-    }
+      const holder = await this.#rescue.untilServed();
+      if (holder !== undefined) await this.#leaveTo(holder);
+      else if (this.#isAlone()) this.#node.abandoned();
+    });
   }
 
-  async #untilServed(): Promise<void> {
-    await this.#listens();
-    if (this.#listening === 'taken') {
-      const holder = await this.#holder();
-      if (holder !== undefined) return this.#leaveTo(holder);
-    }
-    if (this.#successors >= takeOverLimits.successors) {
-      // each of those before has ended young: without a pause they would follow each other for a day
-      const holder = await this.#untilTaken(takeOverLimits.successorAgainMs);
-      if (holder !== undefined) return this.#leaveTo(holder);
-    }
-    const isRestarted = this.#node.isRestarted();
-    if (isRestarted) {
-      const holder = await this.#untilTaken(takeOverLimits.restartMs);
-      if (holder !== undefined) return this.#leaveTo(holder);
-    }
-    const lastMs = this.#clock.monoMs() + takeOverLimits.relayMs;
-    while (this.#isAlone() && this.#clock.monoMs() < lastMs) {
-      const holder = await this.#holder();
-      if (holder !== undefined) return this.#leaveTo(holder);
-      // systemd has started none, or one that failed: it is to know
-      if (isRestarted) break;
-      if (this.#listening === 'failed') await this.#listens();
-      this.#successors += 1;
-      const taken = await this.#startOne();
-      if (taken !== undefined) return this.#leaveTo(taken);
-      if (!this.#isAlone() || this.#successors < takeOverLimits.successors) continue;
-      this.#log.error(
-        { successors: this.#successors, reason: this.#migrated.reason },
-        'no successor has taken over: calls wait, another one is started soon',
-      );
-      const later = await this.#untilTaken(takeOverLimits.successorAgainMs);
-      if (later !== undefined) return this.#leaveTo(later);
-    }
-    if (this.#isAlone()) this.#node.abandoned();
-  }
-
-  /** Who holds the lock; one that was killed may do so until its end. */
-  async #holder(): Promise<number | undefined> {
-    const pid = await this.#node.holder();
-    return pid === this.#killed ? undefined : pid;
+  /**
+   * This daemon is being stopped: it starts no successor any more. Settles once no hand-over can go back to it, or one
+   * has; it was called off unless the lock is free already.
+   */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    while (this.#state === 'handing') await pause(this.#clock, takeOverLimits.pollMs);
   }
 
   /** Another daemon has the lock, and has not asked here. */
@@ -195,78 +180,10 @@ export class Handing {
     this.#onPassed();
   }
 
-  /**
-   * Settles once the successor serves, has ended, or has had its time. The result is a daemon that has the lock and has
-   * not asked here: while another former daemon listens, or nobody can, the successor finds that one, or none.
-   */
-  async #startOne(): Promise<number | undefined> {
-    await this.#migrated.note();
-    try {
-      const started = await this.#node.startSuccessor();
-      this.#log.warn({ pid: started.pid }, 'started a successor: the daemon that had taken over has ended');
-      const untilMs = this.#clock.monoMs() + takeOverLimits.recoverMs;
-      while (
-        this.#state === 'released' &&
-        this.#node.peers.exists(started) &&
-        this.#clock.monoMs() < untilMs
-      ) {
-        await pause(this.#clock, takeOverLimits.relayPollMs);
-        const holder = await this.#holder();
-        if (holder !== undefined && this.#isAlone()) return holder;
-      }
-      if (this.#isAlone()) this.#node.peers.kill(started);
-    } catch (thrown) {
-      this.#log.error({ reason: toFault(thrown).message }, 'start a successor: failed');
-    }
-    return undefined;
-  }
-
-  /**
-   * Has the next daemon find this one. `taken` where another daemon listens: then that one serves. One that is ending
-   * listens for a moment longer. Any other error is logged; the sockets are closed then, since the next daemon does not
-   * ask here for them, and ends where one of them is still listened to. Not before calls were passed on: until then
-   * this one listens as well, and they wait for a try that succeeds.
-   */
-  async #listens(): Promise<void> {
-    const untilMs = this.#clock.monoMs() + takeOverLimits.answerMs;
-    for (;;) {
-      try {
-        await this.#node.listenAgain();
-        this.#listening = 'found';
-        return;
-      } catch (thrown) {
-        const { kind, message } = toFault(thrown);
-        if (kind !== 'conflict') {
-          this.#log.error({ reason: message }, 'listen for a successor: failed');
-          if (this.#hasYielded) this.#closeSockets();
-          this.#listening = 'failed';
-          return;
-        }
-        this.#listening = 'taken';
-        if (this.#clock.monoMs() > untilMs) return;
-      }
-      await pause(this.#clock, takeOverLimits.pollMs);
-    }
-  }
-
-  /**
-   * Until a daemon asks that somebody else has started. The result is one that has the lock and has not asked: it may
-   * have come just before this one listened, with the sockets that systemd has kept.
-   */
-  async #untilTaken(timeoutMs: number): Promise<number | undefined> {
-    const untilMs = this.#clock.monoMs() + timeoutMs;
-    while (this.#isAlone() && this.#clock.monoMs() < untilMs) {
-      await pause(this.#clock, takeOverLimits.relayPollMs);
-      const holder = await this.#holder();
-      if (holder !== undefined && this.#isAlone()) return holder;
-    }
-    return undefined;
-  }
-
   /** After the probation: the sockets are the new daemon's alone. Nothing while a successor is to be started. */
   settle(): void {
     if (this.isProbation || this.#state !== 'passed') return;
-    this.#successors = 0;
+    this.#rescue.forget();
     this.#closeSockets();
     // with the requests of URLs that nobody has used
     this.#parcel = undefined;
@@ -285,7 +202,7 @@ export class Handing {
   }
 
   #isAlone(): boolean {
-    return this.#state === 'released' && !this.#isHanding;
+    return this.#state === 'released' && this.#peer === undefined && !this.#isStopping;
   }
 
   async #handFirst(link: Link, hello: Hello, peer: HostIdentity): Promise<void> {
@@ -367,11 +284,10 @@ export class Handing {
     }
     link.close();
     // one that hangs would hold the lock
-    this.#killed = peer.pid;
-    if (this.#node.peers.exists(peer)) this.#node.peers.kill(peer);
+    this.#rescue.kill(peer);
     this.#state = 'released';
     // room was made for one that has recovered: the next one must find this one
-    if (this.#isRescuing) await this.#listens();
+    if (this.#rescue.isUnderWay) await this.#rescue.listens();
     await this.rescue().catch((thrown: unknown) =>
       this.#log.error({ reason: toFault(thrown).message }, 'start a successor: failed'),
     );

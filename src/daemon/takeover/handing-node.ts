@@ -7,7 +7,10 @@ export interface Peers {
   /** Undefined when no process has this pid. */
   identify(pid: number): HostIdentity | undefined;
   exists(peer: HostIdentity): boolean;
+  /** SIGKILL. */
   kill(peer: HostIdentity): void;
+  /** SIGTERM. */
+  terminate(peer: HostIdentity): void;
 }
 
 /** What a daemon can do for its hand-over. */

@@ -1,4 +1,5 @@
 /** The hand-over of a running daemon to another one, by its parts (docs/takeover.md). No decisions: see ../takeover. */
+import { constants } from 'node:os';
 import type { Troupe } from '../../actors/troupe.ts';
 import { onAbort } from '../../base/abort.ts';
 import { fail, fault, FaultError, toFault } from '../../base/fault.ts';
@@ -17,7 +18,9 @@ import type { HostIdentity } from '../../host/process/process-identity.ts';
 import { takeOverLimits } from '../bounds.ts';
 import { leaveService, notifySocket, serviceManager } from '../config/from-systemd.ts';
 import { listenForControl, protocolRefusal } from '../takeover/control.ts';
-import { Followers, followOn, sinceOf } from '../takeover/followers.ts';
+import { AfterHandOver } from '../takeover/after-hand-over.ts';
+import type { Left } from '../takeover/after-hand-over.ts';
+import { Followers, sinceOf } from '../takeover/followers.ts';
 import type { FormerDaemon } from '../takeover/followers.ts';
 import { Handing } from '../takeover/former.ts';
 import type { HandingNode, Parcel } from '../takeover/handing-node.ts';
@@ -25,9 +28,9 @@ import { Link } from '../takeover/link.ts';
 import { type Migrated, tooOld } from '../takeover/migrated-journal.ts';
 import { TAKE_OVER_PROTOCOL } from '../takeover/messages.ts';
 import type { Hello } from '../takeover/messages.ts';
+import { NextDaemons, STOPPING } from '../takeover/next-daemons.ts';
 import { ownLauncher, startProgram } from '../takeover/successor.ts';
 import { Upgrading } from '../takeover/upgrading.ts';
-import type { StartedProgram } from '../takeover/upgrading.ts';
 import type { HandOverParts } from './hand-over-parts.ts';
 import { isSameFile } from './instance-of.ts';
 import { journalFormat } from './journal-records.ts';
@@ -35,11 +38,7 @@ import type { Instance } from './instance-of.ts';
 import { VERSION } from './version.ts';
 import { versionIn } from './written-by.ts';
 
-/** Whether nothing of before is held any more, or no other daemon has come. */
-export type Left = 'done' | 'abandoned';
-
-const SIGKILL = 9;
-const STOPPING = 'take over: the daemon that runs is stopping';
+const { SIGHUP, SIGKILL, SIGTERM } = constants.signals;
 
 export class HandOver implements HandingNode {
   readonly version = VERSION;
@@ -47,12 +46,14 @@ export class HandOver implements HandingNode {
     identify: processIdentity,
     exists: processExists,
     kill: (peer: HostIdentity) => void killProcess(peer, SIGKILL),
+    terminate: (peer: HostIdentity) => void killProcess(peer, SIGTERM),
   };
   readonly #parts: HandOverParts;
   readonly #instance: Instance;
   readonly #handing: Handing;
   readonly #followers: Followers;
   readonly #upgrading: Upgrading;
+  readonly #next: NextDaemons;
   /** Who has migrated the journal to which format, where this one does not read that. */
   #migrated: Migrated | undefined;
   readonly #left = Promise.withResolvers<Left>();
@@ -62,12 +63,9 @@ export class HandOver implements HandingNode {
   #handedNs = 0n;
   /** Settles with the reload in progress. */
   #reloading: Promise<void> | undefined;
-  #link: Link | undefined;
   #isFollowing = false;
   /** Whether the other daemon is asked. */
   #isYieldedTo = false;
-  /** Since when no daemon serves that this one could follow. */
-  #lostMs: number | undefined;
   /** Whether systemd has got the pid of the daemon that serves. */
   #isNamed = false;
 
@@ -78,6 +76,11 @@ export class HandOver implements HandingNode {
     this.#handing = new Handing(this, clock, log, () => this.#onPassed());
     const encode = (event: Parameters<typeof podEventBytes>[0]): Uint8Array =>
       podEventBytes(event, (id) => parts.assembly.troupe.findImage(id));
+    this.#next = new NextDaemons({
+      clock,
+      peers: this.peers,
+      start: (program = ownLauncher()) => parts.starter?.start(program) ?? startProgram(program),
+    });
     this.#upgrading = new Upgrading({
       clock,
       log,
@@ -86,7 +89,7 @@ export class HandOver implements HandingNode {
       successor: () => this.#handing.successor,
       refusalOf: (pid) => this.#handing.refusalOf(pid),
       watch: (listener) => this.#handing.watch(listener),
-      start: (program) => this.#start(program),
+      start: (program) => this.#next.start(program),
       kill: this.peers.kill,
       identity: parts.program,
     });
@@ -123,12 +126,15 @@ export class HandOver implements HandingNode {
     });
   }
 
-  /** The daemon is being stopped: those that hold sessions of before end, too. */
+  /** The node's daemon is being stopped: the one that would serve next ends, and those that hold sessions of before. */
   async stop(): Promise<void> {
     this.#ending.abort();
+    this.#next.refuse();
     const { clock } = this.#parts.assembly.ports;
     // it is called off, so that this daemon drains with effects that may begin; or it has come to the release
-    while (this.#handing.state === 'handing') await pause(clock, takeOverLimits.pollMs);
+    await this.#handing.stop();
+    // from then on the service manager stops the other one
+    if (this.#handing.state !== 'passed') await this.#next.end(this.#handing.peer);
     await this.#followers.stopped(clock);
     await this.#control?.close();
   }
@@ -187,13 +193,14 @@ export class HandOver implements HandingNode {
   }
 
   /**
-   * Runs a reload, which changes the node's files. A hand-over waits for it, and it for a hand-over that may fail yet;
-   * the daemon that has taken over reads the configuration itself.
+   * Runs a reload, which changes the node's files. A hand-over waits for it, and it for a hand-over that may fail yet.
+   * Undefined where the node is handed over: then it is for the other daemon, which is asked once it serves, since it
+   * may have read the files before they were changed.
    */
-  async reload<T>(work: () => Promise<T>): Promise<T> {
+  async reload<T>(work: () => Promise<T>): Promise<T | undefined> {
     while (this.#handing.state === 'handing')
       await pause(this.#parts.assembly.ports.clock, takeOverLimits.pollMs);
-    if (this.isYielded) fail('conflict', 'another daemon has taken over, which reads the configuration');
+    if (this.isYielded) return this.#reloadNext();
     const reloaded = work();
     const settled = reloaded.then(
       () => undefined,
@@ -204,6 +211,25 @@ export class HandOver implements HandingNode {
       if (this.#reloading === settled) this.#reloading = undefined;
     });
     return reloaded;
+  }
+
+  /** Throws `outside` if no daemon serves that could be asked. */
+  async #reloadNext(): Promise<undefined> {
+    const { clock, log } = this.#parts.assembly.ports;
+    const untilMs = clock.monoMs() + takeOverLimits.recoverMs;
+    while (this.#handing.state === 'released' && clock.monoMs() < untilMs)
+      await pause(clock, takeOverLimits.relayPollMs);
+    const { state, successor } = this.#handing;
+    const pid = state === 'passed' ? await this.holder() : undefined;
+    const identity = pid === undefined ? undefined : processIdentity(pid);
+    // who has the lock is a daemon for certain, and not a process that has the number of one
+    if (pid !== successor || identity === undefined || !killProcess(identity, SIGHUP))
+      return fail(
+        'outside',
+        'reload: this daemon has handed over, and no other one serves that could be asked',
+      );
+    log.info({ pid }, 'reload: another daemon has taken over, and is asked');
+    return undefined;
   }
 
   async release(): Promise<Parcel> {
@@ -297,11 +323,7 @@ export class HandOver implements HandingNode {
   }
 
   async startSuccessor(): Promise<HostIdentity> {
-    return (await this.#start(undefined)).identity;
-  }
-
-  #start(program = ownLauncher()): Promise<StartedProgram> {
-    return this.#parts.starter?.start(program) ?? startProgram(program);
+    return (await this.#next.start()).identity;
   }
 
   isRestarted(): boolean {
@@ -319,77 +341,36 @@ export class HandOver implements HandingNode {
   }
 
   #onPassed(): void {
+    this.#next.forget();
     if (this.#isFollowing) return;
     this.#isFollowing = true;
-    void this.#follow();
-    void this.#untilEmpty();
-  }
-
-  async #follow(): Promise<void> {
-    const { calls, streaming, assembly, config } = this.#parts;
-    const { clock } = assembly.ports;
+    const { calls, streaming, assembly, config, server } = this.#parts;
+    const { clock, log } = assembly.ports;
     const path = createLayout(config).takeOverSocket;
-    const outcome = await followOn(
-      {
-        dial: () => Link.dial(path, clock),
-        follow: () => ({
-          type: 'follow',
-          protocol: TAKE_OVER_PROTOCOL,
-          version: VERSION,
-          ...sinceOf(this.shown()),
-          handedNs: String(this.#handedNs),
-          sessions: this.#held(),
-        }),
-        onLink: (link) => {
-          this.#link = link;
-          if (link !== undefined) this.#lostMs = undefined;
-        },
-        onEvent: (message, sent) => {
-          this.#shown?.add(sent);
-          calls.event(message);
-          if (sent.type === 'stopped' || sent.type === 'deleted') streaming.server?.endSessionsOf(sent.id);
-        },
-        onGap: () => calls.endEvents('another daemon serves since, and events are missing: list again'),
-        onMoved: () => this.#handing.endProbation(),
-        onLost: () => this.#onLost(),
+    const held = (): number => server.counts.calls + (streaming.server?.counts.sessions ?? 0);
+    const after = new AfterHandOver({
+      clock,
+      log,
+      handing: this.#handing,
+      dial: () => Link.dial(path, clock),
+      follow: () => ({
+        type: 'follow',
+        protocol: TAKE_OVER_PROTOCOL,
+        version: VERSION,
+        ...sinceOf(this.shown()),
+        handedNs: String(this.#handedNs),
+        sessions: held(),
+      }),
+      onEvent: (message, sent) => {
+        this.#shown?.add(sent);
+        calls.event(message);
+        if (sent.type === 'stopped' || sent.type === 'deleted') streaming.server?.endSessionsOf(sent.id);
       },
-      (ms) => pause(clock, ms),
-      this.#ending.signal,
-    );
-    if (outcome === 'stopping') this.#left.resolve('done');
-  }
-
-  /** The daemon that serves has ended, or does not listen yet. */
-  #onLost(): void {
-    if (this.#handing.isProbation) {
-      void this.#handing.rescue().catch(this.#noted('start a successor'));
-      return;
-    }
-    if (this.#handing.state !== 'passed') return;
-    const nowMs = this.#parts.assembly.ports.clock.monoMs();
-    this.#lostMs ??= nowMs;
-    // stopped without a word that came here, or crashed for good
-    if (nowMs - this.#lostMs > takeOverLimits.restartMs) this.#left.resolve('done');
-  }
-
-  /** Calls and sessions that are held here. */
-  #held(): number {
-    return this.#parts.server.counts.calls + (this.#parts.streaming.server?.counts.sessions ?? 0);
-  }
-
-  async #untilEmpty(): Promise<void> {
-    const { clock } = this.#parts.assembly.ports;
-    const untilMs = clock.monoMs() + takeOverLimits.relayMs;
-    let reported = -1;
-    for (;;) {
-      await pause(clock, takeOverLimits.relayPollMs);
-      const held = this.#held();
-      if (held !== reported) await this.#link?.report({ type: 'holds', sessions: (reported = held) });
-      if (this.#handing.state === 'passed' && !this.#handing.isProbation) {
-        this.#handing.settle();
-        if ((held === 0 && this.#parts.server.counts.connections === 0) || clock.monoMs() > untilMs) break;
-      }
-    }
-    this.#left.resolve('done');
+      onGap: () => calls.endEvents('another daemon serves since, and events are missing: list again'),
+      held,
+      connections: () => server.counts.connections,
+      signal: this.#ending.signal,
+    });
+    void after.left().then((left) => this.#left.resolve(left));
   }
 }

@@ -54,7 +54,8 @@ function textOf(value: unknown): string | undefined {
 export interface Reloading {
   /** Reads the whole configuration again. Rejects if it has an error. */
   load(): Promise<Config>;
-  apply(fresh: Config): Promise<ReloadPlan>;
+  /** Undefined where another daemon is to do it. */
+  apply(load: Reloading['load']): Promise<ReloadPlan | undefined>;
   /** Notifies systemd before and after. */
   notify(state: 'RELOADING=1' | 'READY=1'): Promise<void>;
   setLog(log: Config['log']): void;
@@ -97,7 +98,9 @@ async function reloadOnce(
   logged: string | undefined,
 ): Promise<string | undefined> {
   try {
-    const { config, changed, waiting } = await apply(await load());
+    const plan = await apply(load);
+    if (plan === undefined) return undefined;
+    const { config, changed, waiting } = plan;
     setLog(config.log);
     log.info({ changed }, 'configuration reloaded');
     if (waiting.length > 0) log.warn({ keys: waiting }, 'changed keys take effect at the next start');

@@ -29,7 +29,8 @@ import type { Config } from '../config/config-schema.ts';
 import { programIdentity } from '../takeover/own-program.ts';
 import { startStarter } from '../takeover/starter.ts';
 import type { Inheritance } from '../takeover/taking.ts';
-import type { HandOver, Left } from './hand-over.ts';
+import type { Left } from '../takeover/after-hand-over.ts';
+import type { HandOver } from './hand-over.ts';
 import type { HeldSocket } from './held-socket.ts';
 import { introspectionOptions } from './introspected.ts';
 import type { ConfigViews } from './introspected.ts';
@@ -57,8 +58,11 @@ export interface Daemon {
   readonly pageUrl: string | undefined;
   /** Resolves to the reason when another process listens at the CRI socket's path (F90). */
   readonly socketTaken: Promise<string>;
-  /** Applies the reloadable keys of another configuration. Rejects, and changes nothing, if it can't be used. */
-  reload(fresh: Config): Promise<ReloadPlan>;
+  /**
+   * Applies the reloadable keys of another configuration. Rejects, and changes nothing, if it can't be used. Undefined
+   * where this daemon has handed over: it has asked the one that serves.
+   */
+  reload(load: () => Promise<Config>): Promise<ReloadPlan | undefined>;
   /** Reports errors in the configuration's drop-ins, by path; until the next reload. */
   noteDropIns(problems: ReadonlyMap<string, string>): void;
   /** The files that the configuration in effect is from, for Status. */
@@ -127,7 +131,7 @@ export async function startDaemon(config: Config, log: Log, options: StartOption
     pageUrl: web.value?.url,
     socketTaken: taken.promise,
     left: handOver.left,
-    reload: (fresh) => handOver.reload(() => reload(fresh, assembly, late, last)),
+    reload: (load) => handOver.reload(async () => reload(await load(), assembly, late, last)),
     ...notesOf(assembly, last),
     stop: () => {
       life.end();

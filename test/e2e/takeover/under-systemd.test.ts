@@ -183,6 +183,20 @@ describePods('take-over under systemd', () => {
     expect(readFileSync(`/proc/${main}/cmdline`, 'utf8')).toContain(join(other, 'src/daemon/main.ts'));
   });
 
+  test('F92: a reload that the former daemon is asked for is done by the one that serves', async () => {
+    const former = instance.pid();
+    const main = await upgraded();
+    process.kill(former, 'SIGHUP');
+    const log = async (): Promise<readonly string[]> =>
+      (await instance.log()).split('\n').filter((line) => line.includes('reload'));
+    await expect
+      .poll(log, { timeout: EVENT_MS })
+      .toEqual([
+        expect.stringContaining(`"pid":${main},"msg":"reload: another daemon has taken over, and is asked"`),
+        expect.stringContaining('"msg":"configuration reloaded"'),
+      ]);
+  });
+
   test('a stop ends the daemon that holds sessions of before', async () => {
     const client = criClient(instance.socket);
     await client.runtime.version({});

@@ -59,6 +59,7 @@ export class Former implements HandingNode {
       this.did.push(`kill ${pid}`);
       this.running.delete(pid);
     },
+    terminate: ({ pid }: { readonly pid: number }): void => void this.did.push(`terminate ${pid}`),
   };
 
   refusalOf = (): string | undefined => this.refusal;

@@ -266,3 +266,31 @@ test('the reason of the last refusal is kept for whoever has started that proces
     undefined,
   ]);
 });
+
+test('F92 a daemon that is stopped starts no successor, and does not wait for one', async () => {
+  const former = new Former();
+  former.successor = () => {
+    throw new Error('no such file');
+  };
+  await former.takeOver();
+  const rescued = former.handing.rescue();
+  await former.clock.advance(relayPollMs);
+  await untilTrue(() => former.handing.state === 'released');
+  await former.handing.stop();
+  await former.clock.advance(successorAgainMs);
+  await rescued;
+  const before = former.did.length;
+  await former.handing.rescue();
+  expect(former.did.slice(before)).toEqual([]);
+  expect(former.did).not.toContain('abandoned');
+});
+
+test('F92 a stop while the daemon that has taken over has just ended leaves it at that', async () => {
+  const former = new Former();
+  await former.takeOver();
+  const rescued = former.handing.rescue();
+  await former.handing.stop();
+  await former.clock.advance(relayPollMs);
+  await rescued;
+  expect([former.handing.state, count(former, 'successor')]).toEqual(['passed', 0]);
+});

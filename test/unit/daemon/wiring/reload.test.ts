@@ -65,7 +65,7 @@ function rig(parts: Partial<Reloading> = {}) {
   const onSignal = reloader({
     log,
     load: () => new Promise((resolve) => loads.push(() => resolve(defaultConfig))),
-    apply: (config) => Promise.resolve<ReloadPlan>({ config, changed: [], waiting: [] }),
+    apply: async (load): Promise<ReloadPlan> => ({ config: await load(), changed: [], waiting: [] }),
     notify: (state) => Promise.resolve(void reported.push(state)),
     setLog: ({ level }) => void reported.push(level),
     noteRefusal: (reason) => void refusals.push(reason),
@@ -77,7 +77,6 @@ function rig(parts: Partial<Reloading> = {}) {
 
 const broken = (reason: string): Partial<Reloading> => ({
   load: () => Promise.reject(new Error(reason)),
-  apply: () => Promise.reject(new Error('not asked')),
 });
 
 describe('SIGHUP', () => {
@@ -121,6 +120,13 @@ describe('SIGHUP', () => {
     onSignal();
     await turns();
     expect(lines).toHaveLength(2);
+  });
+
+  it('F92 a reload that is for the daemon which has taken over changes nothing here, and is no refusal', async () => {
+    const { onSignal, refusals, lines, reported } = rig({ apply: async () => undefined });
+    onSignal();
+    await turns();
+    expect([refusals, lines, reported]).toEqual([[], [], ['RELOADING=1', 'READY=1']]);
   });
 
   it('F32 a valid configuration clears the refusal', async () => {
