@@ -44,7 +44,9 @@ func (rawCodec) Unmarshal(bytes []byte, message any) error {
 	return nil
 }
 
-func (rawCodec) Name() string { return "proto" }
+// No name: a codec with one makes the content type "application/grpc+NAME", and CRI-O ends connections whose type is
+// not the plain one of the kubelet.
+func (rawCodec) Name() string { return "" }
 
 // Makes each call as soon as its line comes, beside those in progress, until the input ends.
 func makeCalls(socket string) error {
