@@ -211,7 +211,8 @@ describePods('in flight at a take-over', () => {
     const { status } = await runtime.containerStatus({ containerId });
     expect(status?.state).toBe(ContainerState.CONTAINER_RUNNING);
     process.kill(world.instance.pid(), 'SIGHUP');
-    await saysLog('another daemon has taken over, which reads the configuration');
+    await saysLog('reload: another daemon has taken over, and is asked');
+    await says(next, 'configuration reloaded');
   });
 
   test('F92 a creation that does not land, and a pull, are asked again of the daemon that takes over', async () => {
