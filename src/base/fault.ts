@@ -32,6 +32,8 @@ export interface Fault {
    * for clients and the log, and must not leave the machine otherwise (S91). Set where that output is quoted.
    */
   readonly quotesOutput?: true;
+  /** An effect was ended because another daemon takes over: who is still answered here asks again (F92). */
+  readonly endedByHandOver?: true;
   readonly cause?: Fault;
 }
 
@@ -71,9 +73,14 @@ export function quotesOutput(value: Fault | undefined): boolean {
   return value !== undefined && (value.quotesOutput === true || quotesOutput(value.cause));
 }
 
+/** Whether another daemon that takes over has caused it (`Fault.endedByHandOver`), or has caused its cause. */
+export function endedByHandOver(value: Fault | undefined): boolean {
+  return value !== undefined && (value.endedByHandOver === true || endedByHandOver(value.cause));
+}
+
 /**
- * A fault in the words of another call, whose message repeats that of the one behind it, `why`: it keeps the mark
- * (`Fault.quotesOutput`).
+ * A fault in the words of another call, whose message repeats that of the one behind it, `why`: it keeps the marks
+ * (`Fault.quotesOutput`, `Fault.endedByHandOver`).
  */
 export function restated(
   kind: FaultKind,
@@ -81,7 +88,8 @@ export function restated(
   why: Fault | undefined,
   options: Omit<FaultOptions, 'quotesOutput'> = {},
 ): Fault {
-  return fault(kind, message, { ...options, quotesOutput: quotesOutput(why) });
+  const made = fault(kind, message, { ...options, quotesOutput: quotesOutput(why) });
+  return endedByHandOver(why) ? { ...made, endedByHandOver: true } : made;
 }
 
 /** A Fault that can be thrown. Only drivers and the edge (`src/cri`) throw it. */

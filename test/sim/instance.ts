@@ -4,7 +4,7 @@
  */
 import type { Call } from '../../src/actors/directory/ask.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
-import { fault, FaultError, toFault } from '../../src/base/fault.ts';
+import { endedByHandOver, fault, FaultError, toFault } from '../../src/base/fault.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { CallSwitch } from '../../src/cri/call/call-switch.ts';
 import { EventFeed } from '../../src/cri/call/event-feed.ts';
@@ -30,6 +30,7 @@ import type { ClockPort } from '../../src/ports/clock.ts';
 import type { Daemons } from './daemons.ts';
 import type { LinkEnd } from './link-twin.ts';
 import type { Life } from './life.ts';
+import { plantInError } from './planted.ts';
 import { encodedEvent, RelayedWatch } from './relayed-events.ts';
 import type { World } from './world.ts';
 
@@ -234,7 +235,9 @@ export class Instance implements HandingNode {
           askedNs: call.askedNs,
         }),
       );
-    } catch (thrown) {
+    } catch (error) {
+      const thrown = plantInError(this.#world.mutant, error);
+      if (error instanceof FaultError && endedByHandOver(error.fault)) this.heldErrors.add(thrown as object);
       if (this.#isFrozen && operation !== 'ExecSync' && typeof thrown === 'object' && thrown !== null) {
         this.heldErrors.add(thrown);
         if (this.#world.mutant === 'freezeAnswered') return this.#daemons.calls.answered({ thrown });
@@ -263,8 +266,9 @@ export class Instance implements HandingNode {
     if (this.#world.mutant !== 'thawForgets') this.calls.resume();
   }
 
-  async landed(late: AbortSignal): Promise<void> {
-    await this.#activity?.landed(late);
+  async landed(late: AbortSignal, off: AbortSignal): Promise<void> {
+    const goesOn = this.#world.mutant === 'landingGoesOn';
+    await this.#activity?.landed(late, goesOn ? new AbortController().signal : off);
   }
 
   landing(): readonly string[] {

@@ -2,6 +2,7 @@
  * Planted faults of ours: a simulation that does not find them proves nothing. Each changes what
  * the daemon's actors see of their ports, or of their directory, as the bug in their own code would.
  */
+import { FaultError } from '../../src/base/fault.ts';
 import type { JournalPort, JournalRecord } from '../../src/ports/journal.ts';
 import type { DiskPort } from '../../src/ports/disk.ts';
 import type { Ports } from '../../src/ports/ports.ts';
@@ -19,6 +20,8 @@ const TAKE_OVER_PLANTS = [
   'lockBeforeJournal',
   'thawForgets',
   'nextLeft',
+  'landingGoesOn',
+  'markForgotten',
 ] as const;
 export const TAKE_OVER_MUTANTS: ReadonlySet<string> = new Set(TAKE_OVER_PLANTS);
 
@@ -44,6 +47,13 @@ export const MUTANTS = [
 export type Mutant = 'none' | (typeof MUTANTS)[number];
 
 const isDriverPlant = (mutant: Mutant): mutant is keyof typeof DRIVER_PLANTS => mutant in DRIVER_PLANTS;
+
+/** What a call has thrown, as a daemon with this fault throws it. */
+export function plantInError(mutant: Mutant, thrown: unknown): unknown {
+  if (mutant !== 'markForgotten' || !(thrown instanceof FaultError)) return thrown;
+  const { endedByHandOver: _mark, ...unmarked } = thrown.fault;
+  return new FaultError(unmarked);
+}
 
 /** The ports as a daemon with this fault uses them. */
 export function plantInPorts(mutant: Mutant, ports: Ports, kernel: Kernel): Ports {

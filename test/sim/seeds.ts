@@ -132,6 +132,9 @@ function drawTroubles(random: Random, mutant: Mutant): Troubles {
   if (mutant === 'fsyncDropped') return { ...drawn, power: Math.max(drawn.power, 0.004) };
   // a hand-over that ends early
   if (mutant === 'thawForgets') return { ...drawn, crash: Math.max(drawn.crash, 0.01) };
+  // one that ends while it waits for an effect
+  if (mutant === 'landingGoesOn' || mutant === 'markForgotten')
+    return { ...drawn, crash: Math.max(drawn.crash, 0.015), hang: Math.max(drawn.hang, 0.1) };
   // a hand-over in which the daemon is stopped
   if (mutant === 'nextLeft') return { ...drawn, drain: Math.max(drawn.drain, 0.01) };
   // what holds a stop up hides that its grace period began anew

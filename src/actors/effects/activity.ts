@@ -74,6 +74,8 @@ interface Entry {
   /** Whether it waits for its turn, or the gate holds it back. */
   isHeld: boolean;
   abort: (reason: unknown) => void;
+  /** Whether it was aborted because another daemon takes over. */
+  isHandedOver: boolean;
   settled: Promise<void>;
 }
 
@@ -162,11 +164,14 @@ export class Activity {
   /**
    * Settles once no effect is in progress that changes the node. Resumable effects are aborted now, the others once
    * `late` has aborted. Call it with the gate frozen.
+   * @param off aborts when the hand-over is called off: from then on nothing is aborted, and it settles soon
    */
-  async landed(late: AbortSignal): Promise<void> {
-    const why = (): FaultError =>
-      new FaultError(fault('cancelled', 'another daemon takes over', { retryable: true }));
-    for (;;) {
+  async landed(late: AbortSignal, off: AbortSignal): Promise<void> {
+    const end = (entry: Entry): void => {
+      entry.isHandedOver = true;
+      entry.abort(new FaultError(fault('cancelled', 'another daemon takes over', { retryable: true })));
+    };
+    while (!off.aborted) {
       const entries = this.#landing().map(([, entry]) => entry);
       if (entries.length === 0) {
         // an effect that has just ended makes its actor begin the next one, such as its record, some microtasks later
@@ -174,12 +179,12 @@ export class Activity {
         if (this.#landing().length === 0) return;
         continue;
       }
-      const abortLate = (): void => {
-        for (const entry of entries) entry.abort(why());
-      };
-      for (const entry of entries) if (isResumable(entry.effect)) entry.abort(why());
-      const stopListening = onAbort(late, abortLate);
-      await Promise.all(entries.map((entry) => entry.settled));
+      for (const entry of entries) if (isResumable(entry.effect)) end(entry);
+      const stopListening = onAbort(late, () => entries.forEach(end));
+      const isOff = Promise.withResolvers<void>();
+      const stopWaiting = onAbort(off, () => isOff.resolve());
+      await Promise.race([Promise.all(entries.map((entry) => entry.settled)), isOff.promise]);
+      stopWaiting();
       stopListening();
     }
   }
@@ -214,6 +219,7 @@ export class Activity {
       waits: [],
       isHeld: false,
       abort: (reason) => controller.abort(reason),
+      isHandedOver: false,
       settled: Promise.resolve(),
     };
     const fx: EffectContext = {
@@ -241,7 +247,9 @@ export class Activity {
         return value;
       },
       (thrown: unknown) => {
-        const why = toFault(thrown);
+        const why = entry.isHandedOver
+          ? { ...toFault(thrown), endedByHandOver: true as const }
+          : toFault(thrown);
         done(why);
         throw new FaultError(why);
       },

@@ -5,7 +5,7 @@
  * asking again is as a client's retry (docs/takeover.md).
  */
 import { onAbort } from '../../base/abort.ts';
-import { fault } from '../../base/fault.ts';
+import { endedByHandOver, fault, FaultError } from '../../base/fault.ts';
 import { relayLimits } from '../bounds.ts';
 import { isRead } from './edge.ts';
 import type { MovedMessage } from './moved-message.ts';
@@ -94,7 +94,7 @@ export class CallSwitch {
 
   #unary(name: string, handler: UnaryHandler): UnaryHandler {
     return async (request, call) => {
-      let isBegun = false;
+      let [isBegun, isAskedOnce] = [false, false];
       for (;;) {
         const onward = this.#onwardOf(name);
         if (onward !== undefined) {
@@ -112,7 +112,9 @@ export class CallSwitch {
         if (outcome === undefined) continue;
         if ('bytes' in outcome) return outcome.bytes;
         // an effect may report that it was aborted only after this daemon goes on
-        const isItsFault = wasHeld || this.#holds !== holds || this.#onward !== undefined;
+        let isItsFault = wasHeld || this.#holds !== holds || this.#onward !== undefined;
+        // and a call that came after that may have joined what had begun before: what it joins next is new
+        if (!isItsFault && !isAskedOnce) isItsFault = isAskedOnce = isOfHandOver(outcome.thrown);
         if (!isItsFault || STAYS.has(shortName(name)) || call.signal.aborted) throw outcome.thrown;
         if (this.#isHeld || (this.#onward !== undefined && !this.#isReached))
           await this.#nextChange(call.signal);
@@ -234,6 +236,13 @@ function isRefusal(outcome: Settled): boolean {
     outcome.thrown instanceof RpcError &&
     outcome.thrown.status.code === 'failedPrecondition'
   );
+}
+
+/** Whether it failed by an effect that a hand-over had aborted. The simulation's handlers throw faults. */
+function isOfHandOver(thrown: unknown): boolean {
+  return thrown instanceof RpcError
+    ? thrown.isOfHandOver
+    : thrown instanceof FaultError && endedByHandOver(thrown.fault);
 }
 
 /** `RunPodSandbox` of `runtime.v1.RuntimeService/RunPodSandbox`. */

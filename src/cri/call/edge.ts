@@ -16,7 +16,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
 import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
-import { fail, restated, toFault } from '../../base/fault.ts';
+import { endedByHandOver, fail, restated, toFault } from '../../base/fault.ts';
 import { edgeLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { messagePieces } from '../../base/message-pieces.ts';
@@ -215,7 +215,7 @@ class Edge {
       this.#logFault(rpc.name, cause, startedMonoMs, fault, thrown);
       const status = toStatus(fault, cause.requestId);
       observed?.ended(status.code, this.#sinceMs(startedMonoMs), fault);
-      throw new RpcError(status);
+      throw new RpcError(status, endedByHandOver(fault));
     } finally {
       leave();
       release();

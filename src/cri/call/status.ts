@@ -59,10 +59,13 @@ export function toStatus(value: Fault, requestId: string): Status {
 /** How a call fails. The handlers of `cri/call/server.ts` throw nothing else on purpose. */
 export class RpcError extends Error {
   readonly status: Status;
-  constructor(status: Status) {
+  /** Another daemon that takes over has caused it, be it before this call was made (`Fault.endedByHandOver`). */
+  readonly isOfHandOver: boolean;
+  constructor(status: Status, isOfHandOver = false) {
     super(status.message);
     this.name = 'RpcError';
     this.status = status;
+    this.isOfHandOver = isOfHandOver;
   }
 }
 

@@ -234,7 +234,7 @@ export class Handing {
 
   /** Effects end, or are aborted. Throws if one does not, or if the new daemon goes: then this one goes on. */
   async #land(next: Promise<Received | undefined>): Promise<void> {
-    const late = new AbortController();
+    const [late, off] = [new AbortController(), new AbortController()];
     const timer = this.#clock.setTimeout(() => late.abort(), takeOverLimits.landMs);
     const gone = next.then(
       () => 'gone' as const,
@@ -242,13 +242,14 @@ export class Handing {
     );
     const bound = { clock: this.#clock, timeoutMs: takeOverLimits.landMs + takeOverLimits.abortMs };
     try {
-      const landed = this.#node.landed(late.signal).then(() => 'landed' as const);
+      const landed = this.#node.landed(late.signal, off.signal).then(() => 'landed' as const);
       const first = await within(bound, Promise.race([landed, gone]));
       if (first === 'gone') fail('outside', 'take over: the new daemon has gone');
       if (first !== 'landed')
         fail('timedOut', `take over: still waiting for ${this.#node.landing().join(', ')}`);
     } finally {
       this.#clock.clearTimeout(timer);
+      off.abort();
     }
     this.#step('effects in progress have ended');
   }

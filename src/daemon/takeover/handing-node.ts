@@ -23,8 +23,11 @@ export interface HandingNode {
   freeze(): void;
   /** Goes on as before. */
   thaw(): void;
-  /** Settles once no effect is in progress that changes the node. Aborts what is left when `late` does. */
-  landed(late: AbortSignal): Promise<void>;
+  /**
+   * Settles once no effect is in progress that changes the node. Aborts what is left when `late` does, and nothing any
+   * more when `off` does: the hand-over was called off.
+   */
+  landed(late: AbortSignal, off: AbortSignal): Promise<void>;
   /** Effects that `landed` waits for, for messages. */
   landing(): readonly string[];
   /** Closes the journal, releases the lock, and gives its listening sockets. There is no way back. Called once. */

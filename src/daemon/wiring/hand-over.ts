@@ -174,13 +174,13 @@ export class HandOver implements HandingNode {
     this.#parts.calls.resume();
   }
 
-  async landed(late: AbortSignal): Promise<void> {
+  async landed(late: AbortSignal, off: AbortSignal): Promise<void> {
     const stopped = Promise.withResolvers<never>();
     const stopListening = onAbort(this.#ending.signal, () =>
       stopped.reject(new FaultError(fault('cancelled', STOPPING))),
     );
     try {
-      const landed = Promise.all([this.#troupe.activity.landed(late), this.#reloading]);
+      const landed = Promise.all([this.#troupe.activity.landed(late, off), this.#reloading]);
       await Promise.race([landed, stopped.promise]);
     } finally {
       stopListening();

@@ -1,8 +1,9 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import { expect, test } from 'vitest';
-import { fail } from '../../../src/base/fault.ts';
+import { fail, fault, FaultError } from '../../../src/base/fault.ts';
 import { silentLog } from '../../../src/base/log.ts';
+import { CallSwitch } from '../../../src/cri/call/call-switch.ts';
 import type { EdgeOptions } from '../../../src/cri/call/edge.ts';
 import { edgeMethods } from '../../../src/cri/call/edge.ts';
 import { StopContainerRequestSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
@@ -63,4 +64,19 @@ test('a bug is Internal over the wire, with the request id', async () => {
   expect(outcome.code).toBe(status.INTERNAL);
   expect(outcome.details).toContain('ab12');
   expect(outcome.details).not.toContain('insides');
+});
+
+test('F92 a call that joined what a hand-over had aborted is asked again over the wire', async () => {
+  let asked = 0;
+  const calls = new CallSwitch();
+  const own = methods({
+    stopContainer: () => {
+      asked += 1;
+      if (asked > 1) return Promise.resolve({});
+      throw new FaultError({ ...fault('cancelled', 'stop container 12: aborted'), endedByHandOver: true });
+    },
+  });
+  const { client } = await serve(calls.methods(own));
+  expect(await client.unary(stop)).toMatchObject({ code: status.OK });
+  expect(asked).toBe(2);
 });

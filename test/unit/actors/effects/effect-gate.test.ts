@@ -1,10 +1,13 @@
 import { expect, it } from 'vitest';
 import { Activity } from '../../../../src/actors/effects/activity.ts';
 import type { EffectContext } from '../../../../src/ports/effect.ts';
+import { endedByHandOver, restated } from '../../../../src/base/fault.ts';
+import { faultOf } from '../../../support/fault-of.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 import { turns } from '../../../support/turns.ts';
 
 const OWNER = 'container/c1';
+const NEVER = new AbortController().signal;
 
 function bench() {
   const clock = new HandClock();
@@ -68,7 +71,7 @@ it('F92 landing waits for effects in progress and their records, not for session
   await turns();
   activity.gate.become('frozen');
   let isLanded = false;
-  const landed = activity.landed(new AbortController().signal).then(() => (isLanded = true));
+  const landed = activity.landed(NEVER, NEVER).then(() => (isLanded = true));
   await expect(pull).rejects.toThrow('another daemon takes over');
   expect(activity.landing()).toEqual([`create of ${OWNER}`]);
   ends.resolve();
@@ -85,9 +88,51 @@ it('F92 what has not landed in time is aborted', async () => {
   await turns();
   activity.gate.become('frozen');
   const late = new AbortController();
-  const landed = activity.landed(late.signal);
+  const landed = activity.landed(late.signal, NEVER);
   late.abort();
   await expect(creation).rejects.toThrow('another daemon takes over');
+  await turns();
+  await clock.advance(0);
+  await landed;
+});
+
+it('F92 a landing that was called off aborts nothing of what begins afterwards', async () => {
+  const { clock, activity, run } = bench();
+  const ends = Promise.withResolvers<void>();
+  const creation = run('create', ends.promise);
+  await turns();
+  activity.gate.become('frozen');
+  const [late, off] = [new AbortController(), new AbortController()];
+  const landed = activity.landed(late.signal, off.signal);
+  off.abort();
+  activity.gate.become('open');
+  await landed;
+  const downloaded = Promise.withResolvers<void>();
+  const pull = run('fetchLayers', downloaded.promise);
+  ends.resolve();
+  await creation;
+  late.abort();
+  await clock.advance(0);
+  downloaded.resolve();
+  await pull;
+});
+
+it('F92 whatever an aborted effect says, its fault shows that a hand-over has ended it; others do not', async () => {
+  const { clock, activity } = bench();
+  const caller = new AbortController().signal;
+  const failing = (effect: string, isAborted: boolean): Promise<void> =>
+    activity.run(OWNER, effect, 1000, caller, async ({ signal }) => {
+      if (isAborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      throw new Error('runc was killed');
+    });
+  const [early, aborted] = [failing('create', false), failing('fetchLayers', true)];
+  const faults = Promise.all([faultOf(early), faultOf(aborted)]);
+  await turns();
+  activity.gate.become('frozen');
+  const landed = activity.landed(NEVER, NEVER);
+  const [first, second] = await faults;
+  expect([endedByHandOver(first), endedByHandOver(second)]).toEqual([false, true]);
+  expect(endedByHandOver(restated('outside', 'CreateContainer: it failed', second))).toBe(true);
   await turns();
   await clock.advance(0);
   await landed;

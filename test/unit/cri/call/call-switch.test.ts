@@ -141,6 +141,19 @@ it('F92 an error of the second attempt is its own, as is one of a call after the
   expect(after.outcome).toBe('failed: wrong');
 });
 
+it('F92 a call after the hold that joined what the hand-over had aborted is asked again, once', async () => {
+  const calls = new CallSwitch();
+  const aborted = (): Promise<Uint8Array> =>
+    Promise.reject(new RpcError({ code: 'cancelled', message: 'aborted' }, true));
+  const [joins, fails] = [new Handler(aborted(), says('anew')), new Handler(aborted(), aborted(), never())];
+  calls.hold();
+  calls.resume();
+  const [first, second] = [begin(calls, CREATE, joins), begin(calls, CREATE, fails)];
+  await turns();
+  expect([first.outcome, joins.asked]).toEqual(['anew', 2]);
+  expect([second.outcome, fails.asked]).toEqual(['failed: aborted', 2]);
+});
+
 it('F92 a command of ExecSync ends where it began, with its own error', async () => {
   const calls = new CallSwitch();
   const [works, fails] = [Promise.withResolvers<Uint8Array>(), Promise.withResolvers<Uint8Array>()];

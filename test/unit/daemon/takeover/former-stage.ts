@@ -50,6 +50,7 @@ export class Former implements HandingNode {
   /** Effects end when it resolves; at once unless a test sets it. */
   effects: Promise<void> = Promise.resolve();
   isLate = false;
+  isOff = false;
   /** What a successor does; a pid of which nothing is heard unless a test sets it. */
   successor: () => number = () => 600 + this.did.length;
   readonly peers = {
@@ -71,7 +72,8 @@ export class Former implements HandingNode {
   isRestarted = (): boolean => this.isUnderSystemd;
   holder = async (): Promise<number | undefined> => this.locker;
 
-  landed = (late: AbortSignal): Promise<void> => {
+  landed = (late: AbortSignal, off: AbortSignal): Promise<void> => {
+    off.addEventListener('abort', () => (this.isOff = true), { once: true });
     late.addEventListener('abort', () => (this.isLate = true), { once: true });
     return this.effects;
   };

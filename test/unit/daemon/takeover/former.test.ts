@@ -69,6 +69,7 @@ test('F92 the new daemon goes before the release: this one goes on, and may be t
   link.close();
   await served;
   expect([former.did, former.handing.state]).toEqual([['freeze', 'thaw'], 'serving']);
+  expect(former.isOff).toBe(true);
   former.effects = Promise.resolve();
   await former.takeOver(501);
   expect(former.handing.state).toBe('passed');
