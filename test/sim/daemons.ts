@@ -140,6 +140,13 @@ export class Daemons {
     } else if (this.#running.size > 0) this.kill(this.#random.pick(this.running));
   }
 
+  /** The daemon that takes over dies while it is waited for effects of the one that hands over; where there is one. */
+  killNextWhileLanding(): void {
+    const former = this.running.find((one) => one.isHandingOver && one.landing().length > 0);
+    const next = former && this.running.find(({ parent }) => parent === former);
+    if (next !== undefined) this.kill(next);
+  }
+
   /**
    * The one that serves, or hands over, is asked to end; `begins` is called then, and what it returns once it has
    * answered its calls. In a step of its own: it awaits before it sets its timers, and would set them after the next

@@ -32,6 +32,8 @@ interface Troubles {
 }
 
 const STEPS = 1500;
+/** Those of a hand-over that ends while it waits for an effect. */
+const LANDING_MUTANTS = new Set<Mutant>(['landingGoesOn', 'markForgotten']);
 const LONG_GRACE_MS = 30_000;
 const YEAR_S = 31_536_000;
 
@@ -65,6 +67,8 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
   const moods = drawMoods(around);
   const handing = randomStream(seed, 'plan of take-overs');
   const takeOvers = drawTakeOvers(handing, mutant);
+  const landing = randomStream(seed, 'ends of hand-overs that wait');
+  const endsLanding = LANDING_MUTANTS.has(mutant) || landing.chance(0.3) ? 0.3 : 0;
   let begun = false;
   return {
     seed,
@@ -98,6 +102,7 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
       }
       disturb(world, troubles, dice);
       if (handing.chance(takeOvers)) world.daemons?.takeOver();
+      if (landing.chance(endsLanding)) world.daemons?.killNextWhileLanding();
       if (wall.chance(clockSet)) setClock(world, wall);
       if (hangs.chance(diskHangs)) hangDisk(world, hangs);
       changeSurroundings(world, moods, around);
@@ -132,9 +137,7 @@ function drawTroubles(random: Random, mutant: Mutant): Troubles {
   if (mutant === 'fsyncDropped') return { ...drawn, power: Math.max(drawn.power, 0.004) };
   // a hand-over that ends early
   if (mutant === 'thawForgets') return { ...drawn, crash: Math.max(drawn.crash, 0.01) };
-  // one that ends while it waits for an effect
-  if (mutant === 'landingGoesOn' || mutant === 'markForgotten')
-    return { ...drawn, crash: Math.max(drawn.crash, 0.015), hang: Math.max(drawn.hang, 0.1) };
+  if (LANDING_MUTANTS.has(mutant)) return { ...drawn, hang: Math.max(drawn.hang, 0.03) };
   // a hand-over in which the daemon is stopped
   if (mutant === 'nextLeft') return { ...drawn, drain: Math.max(drawn.drain, 0.01) };
   // what holds a stop up hides that its grace period began anew
