@@ -29,6 +29,7 @@ import { logPlace, terminalSettings } from './config/config.ts';
 import { notifySocket } from './config/from-systemd.ts';
 import type { ReadConfig } from './config/config.ts';
 import type { Config } from './config/config-schema.ts';
+import { EndSignals } from './end-signals.ts';
 import { reloader } from './wiring/reload.ts';
 import { DumpRequests } from './dumps/dump-requests.ts';
 import { onDumpSignal } from './dumps/dump-signals.ts';
@@ -145,18 +146,16 @@ async function serve(line: CommandLine): Promise<void> {
   const { pid } = process;
   const dumps = new Dumps({ state: config.state, clock: realClock(), log, errors, version: VERSION, pid });
   asked.serve(realClock(), (kind) => dumps.make(kind));
+  const ending = new EndSignals();
   const daemon = await startDaemon(config, log, {
     isTakingOver: line.flags.has('take-over'),
     listening: socketsOfSystemd(log),
     onAssembled: (parts) => dumps.watch(parts),
+    onServing: () => ending.listen(),
   });
   if (problems.size > 0) daemon.noteDropIns(problems);
   daemon.noteFiles(files);
-  daemon.troupe.onFailed((reason) => {
-    // a restart rebuilds everything from the journal; this daemon would refuse all calls
-    log.fatal({ reason }, 'actors failed: exit');
-    exitNow(EXIT.failed);
-  });
+  exitWhenFailed(daemon.troupe, log);
   log.info(
     { socket: config.socket, root: config.root, ms: Math.round(performance.now() - started) },
     'serving',
@@ -164,7 +163,7 @@ async function serve(line: CommandLine): Promise<void> {
   await notifySystemd('READY=1', log);
   tuneProcess(daemon.troupe, realClock(), log);
   if (line.command === 'start') process.stdout.write(nextSteps(config, daemon.pageUrl));
-  endWhenAsked(daemon, log);
+  endWhenAsked(daemon, ending, log);
   void daemon.left.then((left) => endAfterHandOver(daemon, left, log));
   const wasThere = line.options['config'] === undefined && hasFile;
   const onHangUp = reloadWhenAsked({
@@ -176,6 +175,14 @@ async function serve(line: CommandLine): Promise<void> {
   process.on('SIGHUP', onHangUp);
   process.off('SIGHUP', hungUp);
   if (isHungUp) onHangUp();
+}
+
+/** A restart rebuilds everything from the journal; this daemon would refuse all calls. */
+function exitWhenFailed(troupe: Troupe, log: Logger): void {
+  troupe.onFailed((reason) => {
+    log.fatal({ reason }, 'actors failed: exit');
+    exitNow(EXIT.failed);
+  });
 }
 
 /** The daemon's log, whose form a reload may change. */
@@ -243,27 +250,25 @@ function reloadWhenAsked({
 }
 
 /** Drains and exits on SIGTERM and SIGINT, and when another process listens at the CRI socket's path. */
-function endWhenAsked(daemon: Daemon, log: Logger): void {
+function endWhenAsked(daemon: Daemon, ending: EndSignals, log: Logger): void {
   let isEnding = false;
   const end = (code: number): void => {
     if (isEnding) return;
     isEnding = true;
-    void notifySystemd('STOPPING=1', log)
-      .then(() => daemon.stop())
-      .then(
-        () => exitNow(code),
-        (thrown: unknown) => {
-          log.error({ reason: toFault(thrown).message }, 'stop the daemon: failed');
-          exitNow(EXIT.failed);
-        },
-      );
+    // beside the stop: a daemon that takes over just now has to know of it before it serves
+    void notifySystemd('STOPPING=1', log);
+    daemon.stop().then(
+      () => exitNow(code),
+      (thrown: unknown) => {
+        log.error({ reason: toFault(thrown).message }, 'stop the daemon: failed');
+        exitNow(EXIT.failed);
+      },
+    );
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => {
-      log.info({ signal }, 'draining, containers go on');
-      end(EXIT.ok);
-    });
-  }
+  ending.serve((signal) => {
+    log.info({ signal }, 'draining, containers go on');
+    end(EXIT.ok);
+  });
   void daemon.socketTaken.then((reason) => {
     // the kubelet is connected to the other process, and two runtimes must not serve one node
     log.fatal({ reason }, 'another process listens on the CRI socket: draining, containers go on');

@@ -173,10 +173,9 @@ export class Instance implements HandingNode {
   async drain(begins: () => () => void): Promise<void> {
     this.isStopping = true;
     this.next.refuse();
-    await this.handing.stop();
-    if (this.handing.state !== 'passed' && this.#world.mutant !== 'nextLeft')
-      await this.next.end(this.handing.peer);
-    await this.#followers?.stopped(this.clock);
+    const peer = await this.handing.stop();
+    if (peer !== 'passed' && this.#world.mutant !== 'nextLeft') await this.next.end(peer);
+    await this.#followers?.stopped(this.clock, undefined);
     if (this.hasReleased) return;
     const done = begins();
     await this.life?.troupe.drain();
@@ -365,7 +364,7 @@ export class Instance implements HandingNode {
 
   #onPassed(): void {
     this.#daemons.made.handedOver += 1;
-    this.next.forget();
+    this.next.served(this.handing.successor);
     if (this.#isFollowing) return;
     this.#isFollowing = true;
     const after = new AfterHandOver({

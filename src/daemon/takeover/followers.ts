@@ -7,8 +7,9 @@ import type { SandboxId } from '../../base/ids.ts';
 import type { EventPosition, SentEvent } from '../../cri/call/kept-events.ts';
 import type { PodEvent, PodEventType } from '../../cri/call/pod-event.ts';
 import { takeOverLimits } from '../bounds.ts';
-import { within } from '../../host/clock/wait.ts';
-import { processIdentity } from '../../host/process/process-identity.ts';
+import { pause, within } from '../../host/clock/wait.ts';
+import { processExists, processIdentity } from '../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../host/process/process-identity.ts';
 import type { Link } from './link.ts';
 import type { Follow } from './messages.ts';
 import { untilGone } from './relays.ts';
@@ -76,8 +77,15 @@ export class Followers {
     await this.#report('moved');
   }
 
-  /** The node's daemon is being stopped. Settles once they have ended, in a bounded time. */
-  async stopped(clock: ClockPort): Promise<void> {
+  /**
+   * The node's daemon is being stopped. Settles once they have ended, in a bounded time.
+   * @param former handed over to this daemon: it may be about to follow, and would wait for another daemon otherwise
+   */
+  async stopped(clock: ClockPort, former: HostIdentity | undefined): Promise<void> {
+    const untilMs = clock.monoMs() + takeOverLimits.relayPollMs;
+    const isAway = (): boolean =>
+      former !== undefined && ![...this.#all].some(({ pid }) => pid === former.pid) && processExists(former);
+    while (isAway() && clock.monoMs() < untilMs) await pause(clock, takeOverLimits.pollMs);
     const identities = [...this.#all].flatMap(({ pid }) => processIdentity(pid) ?? []);
     await this.#report('stopping');
     await within({ clock, timeoutMs: takeOverLimits.relayEndMs }, untilGone(identities, clock));

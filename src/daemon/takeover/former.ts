@@ -162,11 +162,18 @@ export class Handing {
 
   /**
    * This daemon is being stopped: it starts no successor any more. Settles once no hand-over can go back to it, or one
-   * has; it was called off unless the lock is free already.
+   * has; it was called off unless the lock is free already. A disk that hangs keeps the journal from being closed, so
+   * the wait has a bound. The result is the daemon that takes over: it has to end as well. `passed` where another one
+   * served already when the stop began: the service manager stops that one.
    */
-  async stop(): Promise<void> {
+  async stop(): Promise<HostIdentity | 'passed' | undefined> {
     this.#isStopping = true;
-    while (this.#state === 'handing') await pause(this.#clock, takeOverLimits.pollMs);
+    if (this.#state === 'passed') return 'passed';
+    const peer = this.#peer;
+    const untilMs = this.#clock.monoMs() + takeOverLimits.answerMs;
+    while (this.#state === 'handing' && this.#clock.monoMs() < untilMs)
+      await pause(this.#clock, takeOverLimits.pollMs);
+    return this.#state === 'serving' ? undefined : (this.#peer ?? peer);
   }
 
   /** Another daemon has the lock, and has not asked here. */
@@ -225,7 +232,10 @@ export class Handing {
   /** To a successor: the lock is free already. */
   async #handAgain(link: Link, peer: HostIdentity): Promise<void> {
     await this.#greet(link);
-    await this.#hand(link, peer, link.receive());
+    const next = link.receive();
+    // it may fail while the parcel is sent
+    next.catch(() => undefined);
+    await this.#hand(link, peer, next);
   }
 
   #greet(link: Link): Promise<void> {

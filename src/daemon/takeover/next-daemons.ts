@@ -12,6 +12,8 @@ import type { StartedProgram } from './upgrading.ts';
 
 export const STOPPING = 'take over: the daemon that runs is stopping';
 
+const ANOTHER_SERVES = 'take over: another daemon has taken over meanwhile';
+
 export interface NextDaemonsParts {
   readonly clock: ClockPort;
   readonly peers: Pick<Peers, 'exists' | 'kill' | 'terminate'>;
@@ -23,6 +25,9 @@ export class NextDaemons {
   readonly #parts: NextDaemonsParts;
   #started: readonly HostIdentity[] = [];
   #isEnding = false;
+  /** Daemons that have served after this one, and the last of them. */
+  #successors = 0;
+  #successor: number | undefined;
   /** Settles once the programs that were being started have been. Never rejects. */
   #starting: Promise<unknown> = Promise.resolve();
 
@@ -30,11 +35,20 @@ export class NextDaemons {
     this.#parts = parts;
   }
 
-  /** Starts one. Throws `conflict` once this daemon is stopped, and what `start` throws. */
+  /**
+   * Starts one. Throws `conflict` once this daemon is stopped or another one serves, also where that comes before the
+   * program's start has ended, and what `start` throws.
+   */
   async start(program?: string): Promise<StartedProgram> {
     if (this.#isEnding) fail('conflict', STOPPING);
+    const before = this.#successors;
     const starting = this.#parts.start(program).then((started) => {
       const { peers } = this.#parts;
+      const isLate = this.#isEnding || (before !== this.#successors && started.pid !== this.#successor);
+      if (isLate) {
+        peers.kill(started.identity);
+        fail('conflict', this.#isEnding ? STOPPING : ANOTHER_SERVES);
+      }
       this.#started = [...this.#started.filter((one) => peers.exists(one)), started.identity];
       return started;
     });
@@ -42,8 +56,15 @@ export class NextDaemons {
     return starting;
   }
 
-  /** Another one serves, which the service manager knows: whoever else asks is refused, and ends by itself. */
-  forget(): void {
+  /**
+   * This process serves, and the service manager knows it. The others that were started here are killed: they have
+   * begun nothing, and would take over from the one that serves, or serve after a stop that does not know of them.
+   */
+  served(successor: number | undefined): void {
+    const { peers } = this.#parts;
+    this.#successors += 1;
+    this.#successor = successor;
+    for (const one of this.#started) if (one.pid !== successor && peers.exists(one)) peers.kill(one);
     this.#started = [];
   }
 

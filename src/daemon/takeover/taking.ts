@@ -12,6 +12,8 @@ import type { Hello, Released } from './messages.ts';
 /** What a daemon has taken over; empty where the former one has died meanwhile. */
 export interface Inheritance {
   readonly tokens: Released['tokens'];
+  /** The process of the former daemon. */
+  readonly former: number | undefined;
   readonly events: Released['events'] | undefined;
   /** Where the former daemon has reported. */
   readonly service: Released['service'] | undefined;
@@ -60,7 +62,7 @@ export async function takeOverBy(
       { sockets: message.sockets, tokens: message.tokens.length },
       'the other daemon has released the lock',
     );
-    return inheritanceOf(link, message, fds, log);
+    return inheritanceOf(link, { former: former.pid, ...message }, fds, log);
   } catch (thrown) {
     link.close();
     if (thrown instanceof TakeOverRefused) throw thrown;
@@ -71,6 +73,7 @@ export async function takeOverBy(
     );
     return {
       tokens: [],
+      former: undefined,
       events: undefined,
       service: undefined,
       sockets: () => new Map(),
@@ -98,7 +101,12 @@ async function answerOf<T>(link: Link, answer: Promise<T>): Promise<T> {
   }
 }
 
-function inheritanceOf(link: Link, message: Released, fds: readonly number[], log: Log): Inheritance {
+function inheritanceOf(
+  link: Link,
+  message: Released & { readonly former: number },
+  fds: readonly number[],
+  log: Log,
+): Inheritance {
   const bySocket = new Map<string, number[]>();
   if (fds.length !== message.sockets.length) {
     // one that is held but not accepted from would let clients wait for ever
@@ -114,6 +122,7 @@ function inheritanceOf(link: Link, message: Released, fds: readonly number[], lo
   };
   return {
     tokens: message.tokens,
+    former: message.former,
     events: message.events,
     service: message.service,
     sockets: () => bySocket,

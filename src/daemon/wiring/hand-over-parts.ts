@@ -25,6 +25,8 @@ export interface HandOverParts {
   readonly program: string;
   /** Starts the next daemon under systemd. */
   readonly starter: Starter | undefined;
+  /** The process that has handed over to this one. */
+  readonly former: number | undefined;
   /** Closes what the other daemon binds anew: page, metrics, plugins. */
   readonly closeRest: () => Promise<void>;
   /** Ends the connections of the introspection socket. */

@@ -54,6 +54,8 @@ export class HandOver implements HandingNode {
   readonly #followers: Followers;
   readonly #upgrading: Upgrading;
   readonly #next: NextDaemons;
+  /** The daemon before this one. */
+  readonly #former: HostIdentity | undefined;
   /** Who has migrated the journal to which format, where this one does not read that. */
   #migrated: Migrated | undefined;
   readonly #left = Promise.withResolvers<Left>();
@@ -72,6 +74,7 @@ export class HandOver implements HandingNode {
   constructor(parts: HandOverParts, instance: Instance) {
     this.#parts = parts;
     this.#instance = instance;
+    this.#former = parts.former === undefined ? undefined : processIdentity(parts.former);
     const { clock, log } = parts.assembly.ports;
     this.#handing = new Handing(this, clock, log, () => this.#onPassed());
     const encode = (event: Parameters<typeof podEventBytes>[0]): Uint8Array =>
@@ -132,10 +135,9 @@ export class HandOver implements HandingNode {
     this.#next.refuse();
     const { clock } = this.#parts.assembly.ports;
     // it is called off, so that this daemon drains with effects that may begin; or it has come to the release
-    await this.#handing.stop();
-    // from then on the service manager stops the other one
-    if (this.#handing.state !== 'passed') await this.#next.end(this.#handing.peer);
-    await this.#followers.stopped(clock);
+    const peer = await this.#handing.stop();
+    if (peer !== 'passed') await this.#next.end(peer);
+    await this.#followers.stopped(clock, this.#former);
     await this.#control?.close();
   }
 
@@ -175,15 +177,17 @@ export class HandOver implements HandingNode {
   }
 
   async landed(late: AbortSignal, off: AbortSignal): Promise<void> {
-    const stopped = Promise.withResolvers<never>();
-    const stopListening = onAbort(this.#ending.signal, () =>
-      stopped.reject(new FaultError(fault('cancelled', STOPPING))),
-    );
+    const ended = Promise.withResolvers<void>();
+    const stopListening = [
+      onAbort(this.#ending.signal, () => ended.reject(new FaultError(fault('cancelled', STOPPING)))),
+      // a reload may still wait for a disk
+      onAbort(off, ended.resolve),
+    ];
     try {
       const landed = Promise.all([this.#troupe.activity.landed(late, off), this.#reloading]);
-      await Promise.race([landed, stopped.promise]);
+      await Promise.race([landed, ended.promise]);
     } finally {
-      stopListening();
+      for (const stop of stopListening) stop();
     }
   }
 
@@ -193,14 +197,21 @@ export class HandOver implements HandingNode {
   }
 
   /**
-   * Runs a reload, which changes the node's files. A hand-over waits for it, and it for a hand-over that may fail yet.
-   * Undefined where the node is handed over: then it is for the other daemon, which is asked once it serves, since it
-   * may have read the files before they were changed.
+   * Reads the files, then runs a reload with them, which changes the node's files. A hand-over waits for that, and it
+   * for a hand-over that may fail yet; the files are read again then. Undefined where the node is handed over: then it
+   * is for the other daemon, which is asked once it serves, since it may have read the files before they were changed.
    */
-  async reload<T>(work: () => Promise<T>): Promise<T | undefined> {
-    while (this.#handing.state === 'handing')
-      await pause(this.#parts.assembly.ports.clock, takeOverLimits.pollMs);
-    if (this.isYielded) return this.#reloadNext();
+  async reload<F, T>(read: () => Promise<F>, work: (fresh: F) => Promise<T>): Promise<T | undefined> {
+    for (;;) {
+      while (this.#handing.state === 'handing')
+        await pause(this.#parts.assembly.ports.clock, takeOverLimits.pollMs);
+      if (this.isYielded) return this.#reloadNext();
+      const fresh = await read();
+      if (this.#handing.state === 'serving') return this.#reloadNow(() => work(fresh));
+    }
+  }
+
+  #reloadNow<T>(work: () => Promise<T>): Promise<T> {
     const reloaded = work();
     const settled = reloaded.then(
       () => undefined,
@@ -219,11 +230,11 @@ export class HandOver implements HandingNode {
     const untilMs = clock.monoMs() + takeOverLimits.recoverMs;
     while (this.#handing.state === 'released' && clock.monoMs() < untilMs)
       await pause(clock, takeOverLimits.relayPollMs);
-    const { state, successor } = this.#handing;
-    const pid = state === 'passed' ? await this.holder() : undefined;
+    // who has the lock is a daemon for certain, and not a process that has the number of one; the one that has taken
+    // over may have handed over in turn
+    const pid = this.#handing.state === 'passed' ? await this.holder() : undefined;
     const identity = pid === undefined ? undefined : processIdentity(pid);
-    // who has the lock is a daemon for certain, and not a process that has the number of one
-    if (pid !== successor || identity === undefined || !killProcess(identity, SIGHUP))
+    if (identity === undefined || !killProcess(identity, SIGHUP))
       return fail(
         'outside',
         'reload: this daemon has handed over, and no other one serves that could be asked',
@@ -341,7 +352,7 @@ export class HandOver implements HandingNode {
   }
 
   #onPassed(): void {
-    this.#next.forget();
+    this.#next.served(this.#handing.successor);
     if (this.#isFollowing) return;
     this.#isFollowing = true;
     const { calls, streaming, assembly, config, server } = this.#parts;

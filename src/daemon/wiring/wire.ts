@@ -82,6 +82,8 @@ export interface StartOptions {
   readonly listening?: ListeningSockets;
   /** Called when the parts are there, before the recovery. */
   readonly onAssembled?: (parts: Assembly & { sessions(): number }) => void;
+  /** Called before a former daemon and systemd hear that this one serves: from then on SIGTERM asks for a drain. */
+  readonly onServing?: () => void;
 }
 
 /**
@@ -120,18 +122,19 @@ export async function startDaemon(config: Config, log: Log, options: StartOption
   served.events.announce();
   await inherited?.pass();
   const ends = { closeRest: () => closeRest(assembly, late), endViews: () => late.introspection.close() };
-  const parts = { config, assembly, streaming, listening, life };
+  const parts = { config, assembly, streaming, listening, life, former: inherited?.former };
   const handOver = await handOverOf({ ...parts, ...served, ...sockets, ...own, ...ends });
   await sockets.cri.begin();
   last.formerDaemons = () => handOver.formerDaemons();
   assembly.observability.metrics.watchFormer(last.formerDaemons);
+  options.onServing?.();
   await becomeMain(inherited, listening, life);
   return {
     troupe,
     pageUrl: web.value?.url,
     socketTaken: taken.promise,
     left: handOver.left,
-    reload: (load) => handOver.reload(async () => reload(await load(), assembly, late, last)),
+    reload: (load) => handOver.reload(load, (fresh) => reload(fresh, assembly, late, last)),
     ...notesOf(assembly, last),
     stop: () => {
       life.end();

@@ -10,10 +10,12 @@ import type { Follow } from '../../../../src/daemon/takeover/messages.ts';
 import { silentLog } from '../../../../src/base/log.ts';
 import { DescriptorChannel } from '../../../../src/host/io/descriptor-channel.ts';
 import { makeSocketPair } from '../../../../src/host/io/descriptors.ts';
+import { processIdentity } from '../../../../src/host/process/process-identity.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 import { untilTrue } from '../../../support/turns.ts';
 import { sandboxId, sandboxView } from '../../cri/stage.ts';
 
+const { pollMs, relayEndMs, relayPollMs } = takeOverLimits;
 const S = sandboxId('a');
 const ref = createEmptyActor();
 const clock = new HandClock();
@@ -165,4 +167,30 @@ test('a daemon that can’t be reached is lost, and dialed again until the signa
     ending.signal,
   );
   expect([outcome, tries]).toEqual(['aborted', 3]);
+});
+
+test('F92 a stop right after the hand-over waits for the former daemon, which is about to follow', async () => {
+  const { followers } = serving();
+  const { pid } = process;
+  const own = processIdentity(pid);
+  if (own === undefined) throw new Error('no process of ours');
+  const [link, peer] = pair();
+  const stopped = followers.stopped(clock, own);
+  const served = followers.serve(link, { ...follow, sinceNs: '7' }, pid);
+  await peer.expect('gap', 1000);
+  await clock.advance(pollMs);
+  await peer.expect('stopping', 1000);
+  peer.close();
+  await served;
+  // this process does not end
+  await clock.advance(relayEndMs);
+  await stopped;
+});
+
+test('F92 but not for long: one that hangs does not hold the stop up', async () => {
+  const { followers } = serving();
+  const own = processIdentity(process.pid);
+  const stopped = followers.stopped(clock, own);
+  await clock.advance(relayPollMs + pollMs);
+  await stopped;
 });

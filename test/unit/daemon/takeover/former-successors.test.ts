@@ -3,12 +3,14 @@ import { once } from 'node:events';
 import { Socket } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { takeOverLimits } from '../../../../src/daemon/bounds.ts';
+import type { Parcel } from '../../../../src/daemon/takeover/handing-node.ts';
 import { fault, FaultError } from '../../../../src/base/fault.ts';
 import { closeFd, makeSocketPair } from '../../../../src/host/io/descriptors.ts';
 import { loopTurn, untilTrue } from '../../../support/turns.ts';
 import { count, Former, NEW, PARCEL } from './former-stage.ts';
 
-const { recoverMs, probationMs, successors, successorAgainMs, relayPollMs } = takeOverLimits;
+const { answerMs, pollMs, recoverMs, probationMs, successors, successorAgainMs, relayPollMs } =
+  takeOverLimits;
 
 test('F92 successors that fail are started again at once, then now and then, until one serves', async () => {
   const former = new Former();
@@ -293,4 +295,26 @@ test('F92 a stop while the daemon that has taken over has just ended leaves it a
   await former.clock.advance(relayPollMs);
   await rescued;
   expect([former.handing.state, count(former, 'successor')]).toEqual(['passed', 0]);
+});
+
+test('F92 a stop during the hand-over names the daemon that takes over, also while a disk holds up the release', async () => {
+  const former = new Former();
+  const disk = Promise.withResolvers<Parcel>();
+  former.release = () => disk.promise;
+  const { link, served } = former.meet();
+  await link.expect('freezing', 1000);
+  await untilTrue(() => former.isOff);
+  const stopped = former.handing.stop();
+  await former.clock.advance(answerMs + pollMs);
+  expect([await stopped, former.handing.state]).toEqual([{ pid: NEW, startTicks: 1 }, 'handing']);
+  former.running.delete(NEW);
+  link.close();
+  disk.resolve(PARCEL);
+  await served;
+});
+
+test('F92 once another daemon serves a stop has nobody to end', async () => {
+  const former = new Former();
+  await former.takeOver();
+  expect(await former.handing.stop()).toBe('passed');
 });

@@ -6,7 +6,7 @@ import type { StartedProgram } from '../../../../src/daemon/takeover/upgrading.t
 import { HandClock } from '../../../support/hand-clock.ts';
 import { turns } from '../../../support/turns.ts';
 
-const { nextEndMs, killedMs, pollMs } = takeOverLimits;
+const { answerMs, nextEndMs, killedMs, pollMs } = takeOverLimits;
 
 function bench() {
   const clock = new HandClock();
@@ -62,9 +62,21 @@ test('F92 one that is being started is ended as soon as it has been', async () =
   await turns();
   expect(did).toEqual([]);
   starts[0]?.resolve();
+  await expect(starting).rejects.toThrow(STOPPING);
   await ending;
-  await starting;
-  expect(did).toEqual(['terminate 501']);
+  expect(did).toEqual(['kill 501']);
+});
+
+test('F92 also where its start takes longer than the stop waits for it', async () => {
+  const { clock, did, running, starts, next } = bench();
+  const starting = next.start();
+  const ending = next.end(undefined);
+  await turns();
+  await clock.advance(answerMs + 1);
+  await ending;
+  starts[0]?.resolve();
+  await expect(starting).rejects.toThrow(STOPPING);
+  expect([did, [...running]]).toEqual([['kill 501'], []]);
 });
 
 test('F92 the daemon that takes over gets one SIGTERM, also if it was started here, and has time to drain', async () => {
@@ -93,10 +105,27 @@ test('F92 one that does not end is killed, and a stop does not wait for what eve
   await ending;
 });
 
-test('F92 once another daemon serves a stop leaves those alone that were started', async () => {
+test('F92 once a daemon that was started here serves a stop leaves it alone', async () => {
   const { did, next, started } = bench();
-  await started();
-  next.forget();
+  next.served(await started());
   await next.end(undefined);
   expect(did).toEqual([]);
+});
+
+test('F92 one that was started does not take over from another daemon that serves meanwhile', async () => {
+  const { did, running, next, started } = bench();
+  await started();
+  next.served(400);
+  expect([did, [...running]]).toEqual([['kill 501'], []]);
+  expect(await started()).toBe(502);
+});
+
+test('F92 nor does one whose start ends only then, unless it is the one that serves', async () => {
+  const { did, running, starts, next } = bench();
+  const [other, serving] = [next.start(), next.start()];
+  other.catch(() => undefined);
+  next.served(502);
+  for (const start of starts) start.resolve();
+  await expect(other).rejects.toThrow('another daemon has taken over meanwhile');
+  expect([(await serving).pid, did, [...running]]).toEqual([502, ['kill 501'], [502]]);
 });
