@@ -2,7 +2,8 @@
  * Creates the files of a layer's tar entries. It works like GNU tar as root, writes whiteouts in overlayfs's form, and
  * never touches anything outside the given root (S18, S58).
  */
-import { closeSync, fchmodSync, fchownSync, ftruncateSync, writeSync } from 'node:fs';
+import { closeSync, fchmodSync, fchownSync, fstatSync, ftruncateSync, writeSync } from 'node:fs';
+import type { Stats } from 'node:fs';
 import { toFault, FaultError } from '../../base/fault.ts';
 import { storageLimits } from '../bounds.ts';
 import { codeOf } from '../../host/ffi/errno.ts';
@@ -18,6 +19,7 @@ import { plainPath, splitPath, entryTarget } from './unpack-path.ts';
 import { LayerRoot } from './unpack-root.ts';
 import type { WrittenSize } from './unpack-size.ts';
 import { SizeSum } from './unpack-size.ts';
+import { isAllowedXattr } from './unpack-xattr.ts';
 import {
   chmodAt,
   chownAt,
@@ -38,6 +40,8 @@ import {
 const S_IFCHR = 0o020000;
 const S_IFBLK = 0o060000;
 const S_IFIFO = 0o010000;
+/** Permissions with set-user-id, set-group-id and sticky bit. */
+const MODE_BITS = 0o7777;
 
 export interface Applied {
   readonly entries: number;
@@ -112,12 +116,16 @@ export class LayerApplier implements TarSink {
       const { fd, entry } = file;
       // for a hole at the end of the file
       if (entry.sparse) ftruncateSync(fd, entry.size);
-      // owner before mode and xattrs: chown(2) clears set-user-id bits and file capabilities
-      fchownSync(fd, entry.uid, entry.gid);
-      fchmodSync(fd, entry.mode);
+      // most files are as they were created, and each change is one of the inode in the file system's journal
+      const stats = fstatSync(fd);
+      // owner before mode and xattrs: chown(2) clears set-user-id bits, which `createFileAt` leaves out, and file
+      // capabilities
+      if (!isOwnedAs(entry, stats)) fchownSync(fd, entry.uid, entry.gid);
+      if (!isModeOf(entry, stats)) fchmodSync(fd, entry.mode);
       this.#xattrs(entry, (name, value) => setXattrOf(fd, name, value));
       setTimeOf(fd, entry.mtimeNs);
-      this.#size.addFile(fd, entry);
+      // an xattr may take a block of its own
+      this.#size.addFile(entry.xattrs.length > 0 ? fstatSync(fd) : stats, entry);
       this.#file = undefined;
       closeSync(fd);
     });
@@ -192,15 +200,12 @@ export class LayerApplier implements TarSink {
         this.#directory(entry, parent, fd, name);
         break;
       case 'file':
-        this.#file = { fd: this.#fresh(fd, name, () => createFileAt(fd, name)), entry };
+        this.#file = { fd: this.#fresh(fd, name, () => createFileAt(fd, name, creationMode(entry))), entry };
         break;
       case 'symlink':
         if (entry.linkName === '') refuseTar('it is a symlink with an empty target');
         this.#fresh(fd, name, () => symlinkAt(entry.linkName, fd, name));
-        chownAt(fd, name, entry.uid, entry.gid);
-        this.#xattrs(entry, (xattr, value) => setXattrAt(fd, name, xattr, value));
-        setTimeAt(fd, name, entry.mtimeNs);
-        this.#size.addOther(statAt(fd, name));
+        this.#symlinkAttributes(entry, fd, name);
         break;
       case 'hardLink':
         this.#hardLink(entry, parent, name);
@@ -215,6 +220,14 @@ export class LayerApplier implements TarSink {
         this.#node(entry, fd, name, S_IFIFO);
         break;
     }
+  }
+
+  #symlinkAttributes(entry: TarEntry, fd: number, name: ByteString): void {
+    const stats = statAt(fd, name);
+    if (!isOwnedAs(entry, stats)) chownAt(fd, name, entry.uid, entry.gid);
+    this.#xattrs(entry, (xattr, value) => setXattrAt(fd, name, xattr, value));
+    setTimeAt(fd, name, entry.mtimeNs);
+    this.#size.addOther(entry.xattrs.length > 0 ? statAt(fd, name) : stats);
   }
 
   /** Runs `make`. If the name exists, deletes it first: of two entries with the same name the later counts. */
@@ -237,27 +250,39 @@ export class LayerApplier implements TarSink {
 
   #directory(entry: TarEntry, parent: LayerPath, fd: number, name: ByteString): void {
     const path = joined(parent, name);
-    const stats = statAt(fd, name);
-    if (stats?.isDirectory() !== true) {
-      if (stats !== undefined) this.#remove(fd, name);
-      mkdirAt(fd, name, 0o700);
-      // this layer has hidden the lower directory: its entries must not appear in the new one
-      if (
-        (stats !== undefined && isWhiteout(stats)) ||
-        this.#whiteouts.has(path) ||
-        this.#root.isOpaque(path)
-      )
-        this.#root.makeOpaque(path, fd, name);
-    }
+    const made = this.#makeDirectory(entry, fd, name);
+    // this layer has hidden the lower directory: its entries must not appear in the new one
+    if (
+      made === 'forWhiteout' ||
+      (made === 'made' && (this.#whiteouts.has(path) || this.#root.isOpaque(path)))
+    )
+      this.#root.makeOpaque(path, fd, name);
     this.#directoryAttributes(entry, path, fd, name);
   }
 
+  /** What was there is deleted unless it is a directory. */
+  #makeDirectory(entry: TarEntry, fd: number, name: ByteString): 'made' | 'forWhiteout' | 'kept' {
+    const mode = creationMode(entry);
+    try {
+      mkdirAt(fd, name, mode);
+      return 'made';
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error;
+    }
+    const stats = statAt(fd, name);
+    if (stats?.isDirectory() === true) return 'kept';
+    this.#remove(fd, name);
+    mkdirAt(fd, name, mode);
+    return stats !== undefined && isWhiteout(stats) ? 'forWhiteout' : 'made';
+  }
+
   #directoryAttributes(entry: TarEntry, path: LayerPath, fd: number, name: ByteString): void {
-    chownAt(fd, name, entry.uid, entry.gid);
-    chmodAt(fd, name, entry.mode);
+    const stats = statAt(fd, name);
+    if (!isOwnedAs(entry, stats)) chownAt(fd, name, entry.uid, entry.gid);
+    if (!isModeOf(entry, stats)) chmodAt(fd, name, entry.mode);
     this.#xattrs(entry, (xattr, value) => setXattrAt(fd, name, xattr, value));
     if (!this.#directoryTimes.has(path)) this.#root.keepPath(path);
-    this.#directoryTimes.set(path, { ns: entry.mtimeNs, ino: statAt(fd, name)?.ino ?? 0 });
+    this.#directoryTimes.set(path, { ns: entry.mtimeNs, ino: stats?.ino ?? 0 });
   }
 
   #node(entry: TarEntry, fd: number, name: ByteString, type: number): void {
@@ -346,37 +371,20 @@ export class LayerApplier implements TarSink {
   }
 }
 
-function joined(parent: LayerPath, name: ByteString): LayerPath {
-  return parent === '' ? name : `${parent}/${name}`;
+/** The mode to create a file or directory with: special bits are set once it has its owner. */
+function creationMode({ mode }: TarEntry): number {
+  return mode & 0o777;
 }
 
-/**
- * Prefixes of xattrs that other file system programs interpret: overlayfs in a user namespace, fuse-overlayfs (owner,
- * mode and device number of a file, whiteouts, redirects: its main.c and containers/storage's idtools), QEMU's 9p
- * server and virtiofsd for virtual machines (`mapped-xattr`, `xattrmap`), and rootless unpackers (rootlesscontainers).
- * With `override_stat`, for example, an image could change the type and owner of a file after it was checked.
- */
-const FOREIGN_PREFIXES: readonly string[] = [
-  'user.overlay.',
-  'user.fuseoverlayfs.',
-  'user.containers.',
-  'user.virtfs.',
-  'user.virtiofs.',
-  'user.virtiofsd.',
-];
-const FOREIGN_NAMES: readonly string[] = ['user.', 'user.rootlesscontainers'];
+function isOwnedAs({ uid, gid }: TarEntry, stats: Stats | undefined): boolean {
+  return stats?.uid === uid && stats.gid === gid;
+}
 
-/**
- * Whether an image may set this xattr. Never trusted.*: overlayfs uses these, and with trusted.overlay.redirect an
- * image could reach other directories. Of user.*, all but those that other file system programs interpret (S95). Of
- * security.*, only capabilities: labels and IMA hashes are the host's policy.
- */
-export function isAllowedXattr(name: ByteString): boolean {
-  if (name.startsWith('user.'))
-    return !FOREIGN_NAMES.includes(name) && !FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix));
-  return (
-    name === 'security.capability' ||
-    name === 'system.posix_acl_access' ||
-    name === 'system.posix_acl_default'
-  );
+/** False also where the umask or an ACL of the directory has taken bits away. */
+function isModeOf({ mode }: TarEntry, stats: Stats | undefined): boolean {
+  return stats !== undefined && (stats.mode & MODE_BITS) === mode;
+}
+
+function joined(parent: LayerPath, name: ByteString): LayerPath {
+  return parent === '' ? name : `${parent}/${name}`;
 }

@@ -2,7 +2,6 @@
  * Adds up a layer's size on disk while its files are open. A separate walk over the finished tree would cost a tenth of
  * the whole unpacking.
  */
-import { fstatSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import type { TarEntry } from './tar-entry.ts';
 
@@ -20,9 +19,8 @@ export class SizeSum {
   #isKnown = true;
   readonly #directories = new Set<number>();
 
-  /** Adds a file that is complete and still open. */
-  addFile(fd: number, entry: TarEntry): void {
-    const stats = fstatSync(fd);
+  /** Adds a file that is complete. `stats` is from before it was closed. */
+  addFile(stats: Stats, entry: TarEntry): void {
     const bytes = stats.blocks * STAT_BLOCK_BYTES;
     // XFS also counts blocks preallocated beyond the end of the file until the file is closed
     const most = Math.ceil(stats.size / stats.blksize) * stats.blksize;

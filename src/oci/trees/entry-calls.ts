@@ -46,9 +46,12 @@ export function openDirectoryAt(fd: number, name: ByteString): number {
   return at.openAt(fd, named(name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
-/** Creates a file. Throws EEXIST if the name exists, even as a symlink. */
-export function createFileAt(fd: number, name: ByteString): number {
-  return at.openAt(fd, named(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+/**
+ * Creates a file. Throws EEXIST if the name exists, even as a symlink.
+ * @param mode the umask applies, and default ACLs of the directory do
+ */
+export function createFileAt(fd: number, name: ByteString, mode = 0o600): number {
+  return at.openAt(fd, named(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
 }
 
 export function mkdirAt(fd: number, name: ByteString, mode: number): void {

@@ -16,7 +16,8 @@ describeAsRoot('a layer and the death of its process', () => {
   const tar = archive(
     ...Array.from({ length: 6 }, (_, at) => [
       entry({ name: `d${at}/`, flag: '5', mode: 0o755 }),
-      entry({ name: `d${at}/f`, body: `body ${at}` }),
+      // a mode that a file is not created with
+      entry({ name: `d${at}/f`, body: `body ${at}`, mode: 0o4755 }),
     ]).flat(),
     entry({ name: '.wh.gone' }),
     entry({ name: 'link', flag: '2', linkName: 'd1/f' }),
@@ -69,6 +70,7 @@ describeAsRoot('a layer and the death of its process', () => {
     ['symlinkat', 1],
     ['mknodat', 1],
     ...[1, 4].map((count) => ['fchmod', count] as const),
+    ...[1, 4].map((count) => ['utimensat', count] as const),
     ['syncfs', 1],
     ['rename', 1],
     ['fsync', 1],

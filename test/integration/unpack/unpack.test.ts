@@ -2,6 +2,7 @@ import {
   chmodSync,
   chownSync,
   closeSync,
+  lchownSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -35,6 +36,18 @@ function makeSource(root: string): void {
   chmodSync(join(root, 'tmp'), 0o1777);
   chmodSync(join(root, 'home/user'), 0o2750);
   chownSync(join(root, 'home/user'), 1000, 1001);
+  // what is created there would get the directory's group, and directories its set-group-id bit
+  writeFileSync(join(root, 'home/user/of-root'), 'x');
+  mkdirSync(join(root, 'home/user/directory-of-root'));
+  symlinkSync('of-root', join(root, 'home/user/link-of-root'));
+  for (const name of ['of-root', 'directory-of-root', 'link-of-root'])
+    lchownSync(join(root, 'home/user', name), 0, 0);
+  chmodSync(join(root, 'home/user/directory-of-root'), 0o755);
+  // the umask would take bits away
+  for (const mode of [0o666, 0o777, 0o022, 0]) writeFileSync(join(root, `etc/mode-${mode}`), 'x');
+  for (const mode of [0o666, 0o777, 0o022, 0]) chmodSync(join(root, `etc/mode-${mode}`), mode);
+  mkdirSync(join(root, 'etc/for-all'));
+  chmodSync(join(root, 'etc/for-all'), 0o777);
   writeFileSync(join(root, 'bin/su'), 'setuid');
   chownSync(join(root, 'bin/su'), 0, 5);
   chmodSync(join(root, 'bin/su'), 0o6755);

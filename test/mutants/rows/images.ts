@@ -189,7 +189,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S95',
     title: 'an image sets the notes of fuse-overlayfs',
-    file: 'src/oci/layers/unpack-apply.ts',
+    file: 'src/oci/layers/unpack-xattr.ts',
     find: ' && !FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix));',
     replace: " && !name.startsWith('user.overlay.');",
     test: {
@@ -227,7 +227,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S95',
     title: 'an image sets the notes of other unpackers',
-    file: 'src/oci/layers/unpack-apply.ts',
+    file: 'src/oci/layers/unpack-xattr.ts',
     find: '!FOREIGN_NAMES.includes(name) && ',
     replace: '',
     test: { file: 'test/unit/oci/layers/allowed-xattr.test.ts', named: 'S95 user.rootlesscontainers is' },

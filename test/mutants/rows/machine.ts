@@ -118,8 +118,8 @@ export const ofMachine: readonly Mutant[] = [
     row: 'S18',
     title: 'a file is written through a link of its name',
     file: 'src/oci/trees/entry-calls.ts',
-    find: 'O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600',
-    replace: 'O_WRONLY | O_CREAT, 0o600',
+    find: 'O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode',
+    replace: 'O_WRONLY | O_CREAT, mode',
     test: {
       file: 'test/integration/unpack/hostile.test.ts',
       named: 'S18: a link to the host followed by a file',

@@ -15,7 +15,7 @@ import { callSync, libc } from '../../../host/ffi/ffi.ts';
 import { getXattrAt, listXattrsAt } from '../../../host/files/files-at.ts';
 import { shown, type ByteString } from '../../../base/byte-string.ts';
 import type { SparsePiece } from '../../layers/tar-sparse.ts';
-import { isAllowedXattr } from '../../layers/unpack-apply.ts';
+import { isAllowedXattr } from '../../layers/unpack-xattr.ts';
 import { OPAQUE_XATTR } from '../../layers/unpack-root.ts';
 import { listDirectory, openDirectoryAt, readLinkAt } from '../../trees/entry-calls.ts';
 import { endOfArchive, headerOf, paddingAfter, type WrittenEntry } from './tar-header-bytes.ts';

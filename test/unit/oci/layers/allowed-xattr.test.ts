@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { isAllowedXattr } from '../../../../src/oci/layers/unpack-apply.ts';
+import { isAllowedXattr } from '../../../../src/oci/layers/unpack-xattr.ts';
 
 describe('attributes that an image may set', () => {
   test.each([
