@@ -27,7 +27,7 @@ export interface Onward {
 /** Ends in the process that began it: its command runs as a child of it. */
 export const STAYS: ReadonlySet<string> = new Set(['ExecSync']);
 const EVENTS = 'GetContainerEvents';
-const START = 'StartContainer';
+export const START = 'StartContainer';
 
 type Settled = { readonly bytes: Uint8Array | MovedMessage } | { readonly thrown: unknown };
 type Write = (message: Uint8Array) => Promise<void>;

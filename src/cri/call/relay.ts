@@ -6,9 +6,10 @@ import { onAbort } from '../../base/abort.ts';
 import { fault } from '../../base/fault.ts';
 import { edgeLimits, relayLimits } from '../bounds.ts';
 import { ASKED, TRACEPARENT } from './call-headers.ts';
-import { shortName, STAYS } from './call-switch.ts';
+import { shortName, START, STAYS } from './call-switch.ts';
 import type { Onward } from './call-switch.ts';
 import type { CallContext } from './server.ts';
+import { startedThere } from './started-there.ts';
 import { abortError, grpcCode, RpcError, toStatus } from './status.ts';
 import type { GrpcCodeName } from './status.ts';
 
@@ -103,7 +104,9 @@ export function untilReached(
     }
     for (;;) {
       try {
-        return await ask(name, request, call);
+        if (call === first || shortName(name) !== START) return await ask(name, request, call);
+        // the one that was asked before may have started it
+        return await startedThere((one, bytes) => ask(one, bytes, call), name, request, askedNs);
       } catch (thrown) {
         const isAgain = thrown instanceof RpcError && thrown.status.code === 'unavailable';
         if (!isAgain || call.signal.aborted || clock.monoMs() + relayLimits.againMs >= untilMs) throw thrown;

@@ -1,6 +1,7 @@
 /**
- * A start that this daemon has begun, and that another one refuses since the container runs: this daemon ended before
- * it knew the outcome. No other request is refused the second time (docs/takeover.md).
+ * A start that another daemon refuses since the container runs, after this daemon has begun it, or one that it had asked
+ * before has: that one ended before it knew the outcome, or before it said it. No other request is refused the second
+ * time (docs/takeover.md).
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
@@ -14,11 +15,13 @@ import { RpcError } from './status.ts';
 /**
  * The answer to StartContainer if the other daemon shows the container as started; else throws what it answered.
  * @param ask asks the other daemon
+ * @param sinceNs wall-clock nanoseconds: one that was started before is refused
  */
 export async function startedThere(
   ask: (name: string, request: Uint8Array) => Promise<Uint8Array>,
   name: string,
   request: Uint8Array,
+  sinceNs = 1n,
 ): Promise<Uint8Array> {
   try {
     return await ask(name, request);
@@ -31,7 +34,7 @@ export async function startedThere(
       toBinary(ContainerStatusRequestSchema, asked),
     );
     const { status } = fromBinary(ContainerStatusResponseSchema, bytes);
-    if (status === undefined || status.startedAt === 0n) throw thrown;
+    if (status === undefined || status.startedAt < sinceNs) throw thrown;
     return toBinary(StartContainerResponseSchema, create(StartContainerResponseSchema));
   }
 }

@@ -1,5 +1,10 @@
 // A daemon that has handed over asks the one that serves, over the socket.
+import { create, toBinary } from '@bufbuild/protobuf';
 import { expect, onTestFinished, test } from 'vitest';
+import {
+  ContainerStatusResponseSchema,
+  StartContainerRequestSchema,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import { relayTo } from '../../../src/cri/call/relay.ts';
 import type { CallContext } from '../../../src/cri/call/server.ts';
 import { fault, FaultError } from '../../../src/base/fault.ts';
@@ -8,6 +13,7 @@ import { realClock } from '../../../src/host/clock/clock.ts';
 import { serve, version } from './harness.ts';
 
 const clock = realClock();
+const HOUR_NS = 3_600_000_000_000n;
 
 test('F92 a call that is asked again says since when: the daemon that was asked first may have done it', async () => {
   const seen: CallContext[] = [];
@@ -95,4 +101,39 @@ test('F92 a relayed ExecSync waits for the other daemon, and is asked once: a se
   const waiting = nobody.unary(execSync, new Uint8Array(), { signal: gone.signal });
   gone.abort(new FaultError(fault('cancelled', 'the caller has gone')));
   await expect(waiting).rejects.toMatchObject({ status: { code: 'cancelled' } });
+});
+
+test.each([
+  ['is a success', 0n, undefined],
+  ['of one that ran before is refused', HOUR_NS, { status: { code: 'failedPrecondition' } }],
+])('F92 a relayed StartContainer, of which only the answer was lost, %s', async (_what, agoNs, refusal) => {
+  const service = 'runtime.v1.RuntimeService';
+  let asked = 0;
+  let startedAt = 0n;
+  const { socketPath } = await serve({
+    [`${service}/StartContainer`]: () => {
+      asked += 1;
+      if (asked === 1) startedAt = clock.nowNs() - agoNs;
+      const error = asked === 1 ? 'unavailable' : 'failedPrecondition';
+      return Promise.reject(new RpcError({ code: error, message: 'it runs' }));
+    },
+    [`${service}/ContainerStatus`]: () =>
+      Promise.resolve(
+        toBinary(
+          ContainerStatusResponseSchema,
+          create(ContainerStatusResponseSchema, { status: { startedAt } }),
+        ),
+      ),
+  });
+  const relay = relayTo(socketPath, clock);
+  onTestFinished(() => relay.close());
+  const request = toBinary(
+    StartContainerRequestSchema,
+    create(StartContainerRequestSchema, { containerId: 'c' }),
+  );
+  const { signal } = new AbortController();
+  const answer = relay.unary(`${service}/StartContainer`, request, { signal });
+  if (refusal === undefined) expect(await answer).toHaveLength(0);
+  else await expect(answer).rejects.toMatchObject(refusal);
+  expect(asked).toBe(2);
 });
