@@ -1,6 +1,6 @@
 /**
- * A start that another daemon refuses since the container runs, after this daemon has begun it, or one that it had asked
- * before has: that one ended before it knew the outcome, or before it said it. No other request is refused the second
+ * A start that another daemon refuses since the container runs, after this daemon has begun it, or the one that was
+ * asked before: that one ended before it knew the outcome, or before it said it. No other request is refused the second
  * time (docs/takeover.md).
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';

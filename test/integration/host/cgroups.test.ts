@@ -210,7 +210,7 @@ for (const [name, prepare] of suites) {
           String(8 * 1024 * 1024),
         );
         expect(oomKills(layout, limited)).toBe(0);
-        // alone in its cgroup: while the kernel still takes the memory of one that it has killed, it may kill another one
+        // alone in its cgroup: while the memory of a killed one is not free yet, the kernel may kill another one
         const fills = 'exec dd if=/dev/zero of=/dev/null bs=100000000 count=1';
         const child = await startIn(layout, limited, fills);
         expect(await child.exited).toEqual({ exitCode: null, signal: 9 });
