@@ -204,6 +204,8 @@ export class Daemons {
 
   /** Throws `conflict` while another process has it. */
   takeLock(instance: Instance): void {
+    // one that was killed in the step of its start
+    if (!this.#running.has(instance)) fail('conflict', `lock the root: process ${instance.epoch} has gone`);
     if (this.#lock !== undefined) fail('conflict', `lock the root: process ${this.#lock.epoch} has it`);
     this.#lock = instance;
     this.#world.scheduler.lead(instance.epoch);

@@ -176,7 +176,7 @@ export class Instance implements HandingNode {
     const peer = await this.handing.stop();
     if (peer !== 'passed' && this.#world.mutant !== 'nextLeft') await this.next.end(peer);
     await this.#followers?.stopped(this.clock, undefined);
-    if (this.hasReleased) return;
+    if (this.handing.hasBegunRelease) return;
     const done = begins();
     await this.life?.troupe.drain();
     done();

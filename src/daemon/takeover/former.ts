@@ -26,6 +26,7 @@ export class Handing {
   readonly #log: Log;
   #state: HandingState = 'serving';
   #parcel: Parcel | undefined;
+  #hasBegunRelease = false;
   /** Journal and lock are closed here: whatever fails, this one does not serve again. */
   #hasReleased = false;
   /** The daemon that this one hands over to just now. */
@@ -67,6 +68,11 @@ export class Handing {
   /** The process that serves in place of this one, or did last. */
   get successor(): number | undefined {
     return this.#successor;
+  }
+
+  /** Journal and lock are being closed, or have been: nothing begins here any more, and nothing can be drained. */
+  get hasBegunRelease(): boolean {
+    return this.#hasBegunRelease;
   }
 
   /** The daemon that takes over just now. */
@@ -170,7 +176,8 @@ export class Handing {
     this.#isStopping = true;
     if (this.#state === 'passed') return 'passed';
     const peer = this.#peer;
-    const untilMs = this.#clock.monoMs() + takeOverLimits.answerMs;
+    const { landMs, abortMs, answerMs } = takeOverLimits;
+    const untilMs = this.#clock.monoMs() + landMs + abortMs + answerMs;
     while (this.#state === 'handing' && this.#clock.monoMs() < untilMs)
       await pause(this.#clock, takeOverLimits.pollMs);
     return this.#state === 'serving' ? undefined : (this.#peer ?? peer);
@@ -220,6 +227,7 @@ export class Handing {
     await this.#greet(link);
     const next = link.receive();
     await this.#land(next);
+    this.#hasBegunRelease = true;
     const { fds, message } = (this.#parcel = await this.#node.release());
     this.#hasReleased = true;
     this.#state = 'released';
@@ -289,6 +297,7 @@ export class Handing {
     this.#step(`failed: ${reason}`);
     if (!this.#hasReleased) {
       this.#state = 'serving';
+      this.#hasBegunRelease = false;
       this.#node.thaw();
       await link.report({ type: 'refused', reason });
       return link.close();

@@ -104,6 +104,11 @@ export class HandOver implements HandingNode {
     return this.#handing.state === 'released' || this.#handing.state === 'passed';
   }
 
+  /** Whether effects may begin and end here: not once the node is being handed over for good. */
+  get canDrain(): boolean {
+    return !this.isYielded && !this.#handing.hasBegunRelease;
+  }
+
   /** Settles once another daemon serves and nothing of before is held here any more. */
   get left(): Promise<Left> {
     return this.#left.promise;

@@ -301,8 +301,9 @@ async function stopAll(
 ): Promise<void> {
   await handOver.stop();
   // the actors of a daemon that has handed over do not settle any more
-  const drained = handOver.isYielded ? undefined : troupe.drain();
-  await Promise.all([server.drain(handOver.isYielded ? 0 : undefined), drained, late.streaming.close()]);
+  const { canDrain } = handOver;
+  const drained = canDrain ? troupe.drain() : undefined;
+  await Promise.all([server.drain(canDrain ? undefined : 0), drained, late.streaming.close()]);
   await late.nri.close();
   await nri?.close();
   await Promise.all([server.close(), late.introspection.close(), late.web.close(), late.metrics.close()]);

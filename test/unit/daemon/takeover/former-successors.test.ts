@@ -9,8 +9,17 @@ import { closeFd, makeSocketPair } from '../../../../src/host/io/descriptors.ts'
 import { loopTurn, untilTrue } from '../../../support/turns.ts';
 import { count, Former, NEW, PARCEL } from './former-stage.ts';
 
-const { answerMs, pollMs, recoverMs, probationMs, successors, successorAgainMs, relayPollMs } =
-  takeOverLimits;
+const {
+  landMs,
+  abortMs,
+  answerMs,
+  pollMs,
+  recoverMs,
+  probationMs,
+  successors,
+  successorAgainMs,
+  relayPollMs,
+} = takeOverLimits;
 
 test('F92 successors that fail are started again at once, then now and then, until one serves', async () => {
   const former = new Former();
@@ -305,8 +314,10 @@ test('F92 a stop during the hand-over names the daemon that takes over, also whi
   await link.expect('freezing', 1000);
   await untilTrue(() => former.isOff);
   const stopped = former.handing.stop();
-  await former.clock.advance(answerMs + pollMs);
+  await former.clock.advance(landMs + abortMs + answerMs + pollMs);
   expect([await stopped, former.handing.state]).toEqual([{ pid: NEW, startTicks: 1 }, 'handing']);
+  // and its calls, which wait for that, can't be carried out here any more
+  expect(former.handing.hasBegunRelease).toBe(true);
   former.running.delete(NEW);
   link.close();
   disk.resolve(PARCEL);
