@@ -25,8 +25,7 @@ export class NextDaemons {
   readonly #parts: NextDaemonsParts;
   #started: readonly HostIdentity[] = [];
   #isEnding = false;
-  /** Daemons that have served after this one, and the last of them. */
-  #successors = 0;
+  /** The last daemon that has served after this one. */
   #successor: number | undefined;
   /** Settles once the programs that were being started have been. Never rejects. */
   #starting: Promise<unknown> = Promise.resolve();
@@ -41,10 +40,10 @@ export class NextDaemons {
    */
   async start(program?: string): Promise<StartedProgram> {
     if (this.#isEnding) fail('conflict', STOPPING);
-    const before = this.#successors;
+    const before = this.#successor;
     const starting = this.#parts.start(program).then((started) => {
       const { peers } = this.#parts;
-      const isLate = this.#isEnding || (before !== this.#successors && started.pid !== this.#successor);
+      const isLate = this.#isEnding || (before !== this.#successor && started.pid !== this.#successor);
       if (isLate) {
         peers.kill(started.identity);
         fail('conflict', this.#isEnding ? STOPPING : ANOTHER_SERVES);
@@ -62,7 +61,6 @@ export class NextDaemons {
    */
   served(successor: number | undefined): void {
     const { peers } = this.#parts;
-    this.#successors += 1;
     this.#successor = successor;
     for (const one of this.#started) if (one.pid !== successor && peers.exists(one)) peers.kill(one);
     this.#started = [];

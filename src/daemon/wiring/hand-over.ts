@@ -106,7 +106,7 @@ export class HandOver implements HandingNode {
 
   /** Whether effects may begin and end here: not once the node is being handed over for good. */
   get canDrain(): boolean {
-    return !this.isYielded && !this.#handing.hasBegunRelease;
+    return !this.#handing.hasBegunRelease;
   }
 
   /** Settles once another daemon serves and nothing of before is held here any more. */
