@@ -121,8 +121,10 @@ export const edgeLimits = {
 export const relayLimits = {
   /** Bytes of the random id of a daemon's events, which no other daemon of the node has. */
   feedIdBytes: 8,
-  /** Milliseconds between two attempts of a call while the other daemon can't be reached or is not ready. */
+  /** Fewest milliseconds between two attempts of a call while the other daemon can't be reached or is not ready. */
   againMs: 50,
+  /** Most milliseconds between them: hundreds of calls may wait for a daemon that recovers for minutes. */
+  againMostMs: 1000,
   /** Milliseconds for which a call without a deadline is tried again: a daemon starts in less, a full node's too. */
   reachMs: 60_000,
   /** Bytes of events that wait for one client. Beyond it the client has to list again, as in `eventQueueBytes`. */

@@ -84,9 +84,10 @@ export function relayTo(path: string, clock: Pick<ClockPort, 'monoMs' | 'nowNs' 
 }
 
 /**
- * Asks again while the other daemon can't be reached or is not ready, up to the call's deadline. Says then since when
- * it asks: the daemon that it asked first may have carried the call out before it died. A call that would not join what
- * it has begun, as ExecSync, waits for a connection and is asked once.
+ * Asks again while the other daemon can't be reached or is not ready, up to the call's deadline and for
+ * `relayLimits.reachMs` at most; the longer that lasts, the longer it waits in between. Says then since when it asks:
+ * the daemon that it asked first may have carried the call out before it died. A call that would not join what it has
+ * begun, as ExecSync, waits for a connection and is asked once.
  * @param ready settles once there is a connection; rejects at this time of `monoMs`, and when the caller goes
  */
 export function untilReached(
@@ -97,24 +98,54 @@ export function untilReached(
   return async (name, request, first) => {
     const askedNs = first.askedNs ?? clock.nowNs();
     let call = first;
-    const untilMs = Math.min(call.deadlineMonoMs ?? Infinity, clock.monoMs() + relayLimits.reachMs);
+    const patience = (): number =>
+      Math.min(first.deadlineMonoMs ?? Infinity, clock.monoMs() + relayLimits.reachMs);
+    let untilMs = patience();
     if (STAYS.has(shortName(name))) {
       await ready(untilMs, call.signal);
       return ask(name, request, call);
     }
+    let waitMs = 0;
     for (;;) {
+      const sinceMs = clock.monoMs();
       try {
         if (call === first || shortName(name) !== START) return await ask(name, request, call);
         // the one that was asked before may have started it
         return await startedThere((one, bytes) => ask(one, bytes, call), name, request, askedNs);
       } catch (thrown) {
         const isAgain = thrown instanceof RpcError && thrown.status.code === 'unavailable';
-        if (!isAgain || call.signal.aborted || clock.monoMs() + relayLimits.againMs >= untilMs) throw thrown;
+        const nowMs = clock.monoMs();
+        // one that was at work on the call for long has died since
+        const isFirst = waitMs === 0 || nowMs - sinceMs > relayLimits.againMostMs;
+        if (isFirst) untilMs = patience();
+        const leftMs = untilMs - nowMs - relayLimits.againMs;
+        if (!isAgain || call.signal.aborted || leftMs <= 0) throw thrown;
+        waitMs = Math.min(leftMs, isFirst ? relayLimits.againMs : longer(waitMs));
       }
-      await new Promise<void>((resolve) => void clock.setTimeout(resolve, relayLimits.againMs));
+      await pauseUnlessGone(clock, waitMs, call.signal);
       call = { ...first, askedNs };
     }
   };
+}
+
+/** The wait in milliseconds that follows one of so many: the calls learn within a quarter of an outage that it ended. */
+function longer(ms: number): number {
+  return Math.min(relayLimits.againMostMs, ms * 1.25);
+}
+
+/** Resolves after `ms`, or when the signal aborts. */
+function pauseUnlessGone(
+  clock: Pick<ClockPort, 'setTimeout'>,
+  ms: number,
+  signal: AbortSignal,
+): Promise<void> {
+  return new Promise((resolve) => {
+    const stopListening = onAbort(signal, resolve);
+    clock.setTimeout(() => {
+      stopListening();
+      resolve();
+    }, ms);
+  });
 }
 
 /** Passes on the messages of a stream, each once the one before was taken. */

@@ -158,7 +158,9 @@ it.each([
 );
 
 it('F95 a monitor that is not installed leaves the handlers not ready, with the reason', async () => {
-  const runtime = { ...defaultConfig.runtime, monitor: '/no/such/conmon' };
+  // a runtime that every machine has
+  const found = { runc: { ...defaultConfig.runtime.handlers['runc'], path: process.execPath } };
+  const runtime = { ...defaultConfig.runtime, handlers: found, monitor: '/no/such/conmon' };
   const handlers = await handlersOf({ ...defaultConfig, runtime });
   expect(handlers.length).toBeGreaterThan(0);
   for (const { missing } of handlers) expect(missing).toContain('/no/such/conmon');
