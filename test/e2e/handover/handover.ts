@@ -42,6 +42,8 @@ export interface HandoverOptions {
   /** Whether one of the two daemons is killed in each take-over. */
   readonly isKilled: boolean;
   readonly seed: number;
+  /** Words before the command of the process that lists. */
+  readonly besideClients?: readonly string[];
   readonly onStep?: (line: string) => void;
 }
 
@@ -131,7 +133,7 @@ async function underLoad(run: Run): Promise<Ran> {
   };
   const [{ podId, containerId } = { podId: '', containerId: '' }] = standing;
   const follows = isKilled ? [] : await startFollowing(run);
-  const lists = await startLists(world.instance.socket, isKilled);
+  const lists = await startLists(world.instance.socket, isKilled, options.besideClients);
   const ends = [
     startClients(world, tally, { image, containerId, ...options }),
     startSessions(world, sessions, {

@@ -2,39 +2,12 @@
 // daemon that is replaced again and again under load. Prints failed calls, broken sessions and the longest list; fails
 // unless the first two are zero and no list took more than 300 ms. With `--kill [--seed N]`: one of the two daemons is
 // killed at a random point of each take-over; nothing may be lost. `--figures` writes a block of docs/figures.md.
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
-import { detectCgroups } from '../../../src/host/cgroups/cgroup-layout.ts';
-import { checkout } from '../../support/tools/cache.ts';
-import { makeWorld, type WorldOptions } from '../support/world.ts';
+import { makeWorld } from '../support/world.ts';
 import { handOver, type HandoverOptions } from './handover.ts';
 import { handoverText, problemsOf } from './report.ts';
-
-const { hierarchies } = await detectCgroups();
-const processors = hierarchies.find(({ controllers }) => controllers.includes('cpu'));
-/** The cgroup of the daemons. */
-const unit = processors && join(processors.mountPoint, `troupe-handover-${process.pid}.service`);
-const unitText = readFileSync(join(checkout, 'deploy/troupe.service'), 'utf8');
-const weight = Number(/^CPUWeight=(\d+)$/mu.exec(unitText)?.[1] ?? 100);
-
-/**
- * As a service of systemd on a node: `/run` is a tmpfs, and the unit's cgroup has its own part of the processors, which
- * the daemon shares with what it starts and not with its clients. Without such a hierarchy it has a session of its own.
- */
-const asService: Pick<WorldOptions, 'stateInMemory' | 'before'> = {
-  stateInMemory: true,
-  before: () => {
-    if (unit === undefined) return ['setsid'];
-    return ['setsid', '/bin/sh', '-c', 'echo $$ > "$0" && exec "$@"', join(unit, 'cgroup.procs')];
-  },
-};
-
-const PLACE =
-  unit === undefined
-    ? 'The daemons had sessions of their own, and their state was in a tmpfs.'
-    : `The daemons were in one cgroup with the weight of the unit (CPUWeight=${weight}), and their state was in a tmpfs.`;
+import { makeServices } from './services.ts';
 
 const { values } = parseArgs({
   options: {
@@ -60,15 +33,8 @@ else {
   process.exitCode = 1;
 }
 
-/** 100 is a weight of 1024 in the first version (cpu.shares), systemd.resource-control(5). */
-function makeUnit(): void {
-  if (unit === undefined) return;
-  mkdirSync(unit);
-  if (processors?.version === 1) writeFileSync(join(unit, 'cpu.shares'), String((weight * 1024) / 100));
-  else writeFileSync(join(unit, 'cpu.weight'), String(weight));
-}
-
 async function main(): Promise<void> {
+  const services = await makeServices();
   const options: HandoverOptions = {
     takeOvers: Number(values['take-overs']),
     clients: Number(values.clients),
@@ -82,16 +48,23 @@ async function main(): Promise<void> {
     hasNetwork: true,
     isKilled: values.kill,
     seed: Number(values.seed ?? Date.now() % 100_000),
+    besideClients: services.beside,
     onStep: (line) => console.log(line),
   };
   console.log(`seed ${options.seed}`);
-  makeUnit();
-  const world = await makeWorld({ name: 'hand', isWide: true, logLevel: 'info', ...asService });
+  // as on a node, /run is a tmpfs
+  const world = await makeWorld({
+    name: 'hand',
+    isWide: true,
+    logLevel: 'info',
+    stateInMemory: true,
+    before: () => services.daemon,
+  });
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => void world.close().finally(() => process.exit(130)));
   try {
     const result = await handOver(world, options);
-    const text = `${handoverText(options, result)}\n\n${PLACE}`;
+    const text = `${handoverText(options, result)}\n\n${services.place}`;
     console.log(text);
     if (values.figures)
       writeFigures(
@@ -109,6 +82,6 @@ async function main(): Promise<void> {
       process.exit();
     }
     await world.close();
-    if (unit !== undefined) rmdirSync(unit);
+    services.remove();
   }
 }
