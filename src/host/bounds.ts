@@ -134,12 +134,11 @@ export const hostLimits = {
   reapAfterMs: 10,
   /** Checks of a freezing cgroup before its processes are killed anyway: some can't be frozen (F45). */
   freezePolls: 20,
-  /**
-   * Bytes of one read from inotify, and reads before the event loop continues: some 12 000 events with short
-   * names.
-   */
+  /** Bytes of one read from inotify, and reads before the event loop continues: some 12 000 events. */
   inotifyReadBytes: 64 * 1024,
   inotifyReads: 16,
+  /** Bytes of a process's command line that are searched for an id: conmon's has some 1500. */
+  cmdlineBytes: 16 * 1024,
   /** Entries of /proc that are read before the event loop continues: some 2 ms. */
   procEntriesPerTurn: 200,
   /**
@@ -359,8 +358,8 @@ export const memoryLimits = {
 
 /** Priorities of threads (src/host/tuning/lowest-priority.ts and main-thread-priority.ts). */
 export const priorityLimits = {
-  /** Nice value of the main thread, and of those it waits for: a weight of 9548 beside the 1024 of other threads. */
-  mainNice: -10,
+  /** Nice value of the main thread, and of those it waits for: a weight of 88761 beside the 1024 of other threads. */
+  mainNice: -20,
   /** Nice value, sched(7): the kernel's last, a weight of 15 beside the 1024 of other threads. */
   lowestNice: 19,
 } as const;

@@ -18,7 +18,7 @@ import { bootId } from '../../host/files/boot-id.ts';
 import { listProcessStats } from '../../host/process/process-identity.ts';
 import type { ProcessStat } from '../../host/process/process-identity.ts';
 import { isOfHost } from '../../host/process/process-owner.ts';
-import { commandLine } from '../../oci/runtime/monitor/monitor-process.ts';
+import { commandLine } from '../../host/process/command-line.ts';
 import { eventsSocket } from '../../oci/runtime/shim/launch.ts';
 import { layerDir, storePaths } from '../../oci/images/store/records/layer-layout.ts';
 import type { StorePaths } from '../../oci/images/store/records/layer-layout.ts';

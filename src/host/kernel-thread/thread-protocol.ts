@@ -1,6 +1,7 @@
 /** Messages between the main thread and the kernel thread: plain data. */
 import type { Fault } from '../../base/fault.ts';
 import type { Sysctl } from '../../ports/specs.ts';
+import type { HostIdentity } from '../process/process-identity.ts';
 
 export interface CgroupHierarchy {
   readonly version: 1 | 2;
@@ -41,6 +42,23 @@ export interface HelpersOrder extends EarlierDaemon {
   readonly spared?: readonly string[];
   /** Checks only these; all processes when absent. */
   readonly among?: readonly number[];
+}
+
+/** Finds processes of the host by words of their command lines; `MarkedScan`. */
+export interface MarkedOrder {
+  readonly kind: 'marked';
+  /** Each is one argument. */
+  readonly words: readonly string[];
+  /** Zombies of the previous scan, which cannot have forked since. */
+  readonly known: readonly number[];
+}
+
+export interface MarkedScan {
+  readonly found: readonly HostIdentity[];
+  /** False if a listed process exited before it was read: it may have forked a process that is not in the list. */
+  readonly isWhole: boolean;
+  /** Pids of processes that have exited and are not reaped yet. */
+  readonly zombies: readonly number[];
 }
 
 export const PIN_KINDS = ['net', 'ipc', 'uts'] as const;
@@ -96,6 +114,14 @@ export interface NetDevOrder {
   readonly kind: 'netDev';
   /** The pinned namespace. */
   readonly netns: string;
+}
+
+/** The first IPv4 address of an interface in a network namespace; no value where it is gone or has none. */
+export interface Ipv4Order {
+  readonly kind: 'ipv4';
+  /** The pinned namespace. */
+  readonly netns: string;
+  readonly name: string;
 }
 
 /** An operation on a cgroup in all hierarchies; cgroup-thread.ts says what each returns. */
@@ -160,10 +186,12 @@ export type ThreadOrder =
   | SocketOrder
   | SysctlOrder
   | NetDevOrder
+  | Ipv4Order
   | CgroupOrder
   | MountInfoOrder
   | MountPlacesOrder
   | HelpersOrder
+  | MarkedOrder
   | PingOrder;
 
 export interface ThreadRequest {

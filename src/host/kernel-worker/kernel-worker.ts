@@ -10,10 +10,12 @@ import { cgroupInThread } from './cgroup-thread.ts';
 import { MountScan } from './mount-places-thread.ts';
 import { codeOf } from '../ffi/errno.ts';
 import { findHelpers } from '../process/helper-scan.ts';
+import { scanMarked } from '../process/marked-scan.ts';
 import {
   makeSocket,
   pinInThread,
   readNetDevInThread,
+  ipv4InThread,
   setSysctlsInThread,
   unpinInThread,
 } from './namespaces-thread.ts';
@@ -40,10 +42,14 @@ function carryOut(order: ThreadRequest['order']): Omit<ThreadAnswer, 'id'> {
       return setSysctlsInThread(order);
     case 'netDev':
       return readNetDevInThread(order);
+    case 'ipv4':
+      return ipv4InThread(order);
     case 'cgroup':
       return giving(() => cgroupInThread({ ...order, layout: layoutOf(order.layout) }));
     case 'helpers':
       return giving(() => findHelpers(order));
+    case 'marked':
+      return giving(() => scanMarked(order));
     case 'mountInfo':
       return giving(() => readFileSync('/proc/self/mountinfo', 'utf8'));
     case 'mountPlaces':

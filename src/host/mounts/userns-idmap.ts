@@ -1,6 +1,7 @@
 /** ID-mapped mounts, which show files with other owners than on the disk (mount_setattr(2)). */
-import { closeSync } from 'node:fs';
+import { close } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { FaultError, fault, toFault } from '../../base/fault.ts';
 import { codeOf, must } from '../ffi/errno.ts';
 import {
@@ -16,11 +17,14 @@ import { libc } from '../ffi/ffi.ts';
 import { setAttributes } from './mounts.ts';
 import { callInPool } from '../ffi/pool.ts';
 
+/** Closes the descriptor of a detached mount, which removes it. In the pool: the kernel waits for its lock of mounts. */
+export const dropTree = promisify(close);
+
 /**
  * A detached copy of the mount from `source` down, in which files of id n on the disk belong to the n-th id
  * of the user namespace at `userns` (a pin or `/proc/PID/ns/user`). Read-only unless other attributes
- * (MOUNT_ATTR_*) are given. The caller closes the descriptor, which also removes the mount. Throws
- * `unsupported` when the file system does not support ID mapping.
+ * (MOUNT_ATTR_*) are given. The caller ends it with `dropTree`. Throws `unsupported` when the file system does not
+ * support ID mapping.
  */
 export async function idmappedTree(
   source: string,
@@ -37,7 +41,7 @@ export async function idmappedTree(
       await setAttributes(tree, '', AT_EMPTY_PATH, attributes, attempted, 'mount_setattr');
       return tree;
     } catch (error) {
-      closeSync(tree);
+      await dropTree(tree);
       // EINVAL: fs/namespace.c, can_idmap_mount
       if (codeOf(error) !== 'EINVAL') throw error;
       const reason = `the file system does not support ID-mapped mounts: ${toFault(error).message}`;

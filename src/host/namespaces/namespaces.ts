@@ -9,7 +9,7 @@
  * and drops the old root; services with a private view keep it). That copy disappears when the pin's file is
  * removed: since Linux 3.18 this detaches every mount on it, in all mount namespaces, without EBUSY.
  */
-import { closeSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { mkdir, realpath, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -17,16 +17,7 @@ import { Semaphore } from '../../base/bounded.ts';
 import { fail } from '../../base/fault.ts';
 import { hostLimits } from '../bounds.ts';
 import { codeOf, fromNode, onlyAbsent } from '../ffi/errno.ts';
-import {
-  AF_INET,
-  IFREQ_BYTES,
-  IFREQ_IPV4_OFFSET,
-  NSFS_MAGIC,
-  SIOCGIFADDR,
-  SOCK_CLOEXEC,
-  SOCK_DGRAM,
-} from '../ffi/constants.ts';
-import { callSync, libc } from '../ffi/ffi.ts';
+import { NSFS_MAGIC } from '../ffi/constants.ts';
 import { isInMemory } from '../files/state-files.ts';
 import { askKernelThread } from '../kernel-thread/kernel-thread.ts';
 import { findMount, readMountInfo } from '../mounts/mountinfo.ts';
@@ -201,17 +192,12 @@ export async function ipv4Of(
   name: string,
   clock: NamespaceClock,
 ): Promise<string | undefined> {
-  const socket = await socketInNamespace(netns, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, clock);
-  try {
-    const request = Buffer.alloc(IFREQ_BYTES);
-    request.write(name, 'latin1');
-    const asked = callSync(libc.ioctl, socket, SIOCGIFADDR, request);
-    // ENODEV, EADDRNOTAVAIL (netdevice(7))
-    if (asked.result === -1) return undefined;
-    return [...request.subarray(IFREQ_IPV4_OFFSET, IFREQ_IPV4_OFFSET + 4)].join('.');
-  } finally {
-    closeSync(socket);
-  }
+  const attempted = `read the address of ${name} in network namespace ${netns}`;
+  const bound = { clock, timeoutMs: hostLimits.pinMs };
+  const address = await turn.with(() =>
+    askKernelThread({ kind: 'ipv4', netns, name }, { attempted, subject: netns, bound }),
+  );
+  return typeof address === 'string' ? address : undefined;
 }
 
 /**

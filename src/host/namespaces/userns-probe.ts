@@ -1,9 +1,8 @@
 /** Checks whether the kernel and the file system support pods with user namespaces. */
-import { closeSync } from 'node:fs';
 import { release } from 'node:os';
 import type { ClockPort } from '../../ports/clock.ts';
 import { toFault } from '../../base/fault.ts';
-import { idmappedTree } from '../mounts/userns-idmap.ts';
+import { dropTree, idmappedTree } from '../mounts/userns-idmap.ts';
 import { withUserNamespace } from './userns-process.ts';
 
 /** Overlays over ID-mapped layers exist since Linux 5.19. */
@@ -29,7 +28,7 @@ export async function userNamespacesProblem(options: {
       'the check of user namespaces',
       clock,
       async (from) => {
-        closeSync(await idmappedTree(directory, `${from}/user`));
+        await dropTree(await idmappedTree(directory, `${from}/user`));
       },
     );
     return undefined;

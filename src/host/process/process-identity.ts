@@ -4,6 +4,7 @@
  */
 import { closeSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { hostLimits } from '../bounds.ts';
+import { readFile } from 'node:fs/promises';
 import { KernelError, codeOf, errnoName, isProcessGone, must } from '../ffi/errno.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
 import { nextTurn } from '../clock/wait.ts';
@@ -60,8 +61,8 @@ export function parseStat(text: string): ProcessStat | undefined {
 /** The state of `pid` from /proc; undefined when no such process exists. A zombie exists. */
 export function processStat(pid: number): ProcessStat | undefined {
   try {
-    // procfs answers from memory, and this file takes no lock that a stuck process could hold. Read as UTF-8
-    // whatever bytes the command has, since Node then needs only one call
+    // procfs answers from memory; some kernels let the reader wait while the process executes a program (see couldBeOf
+    // in process-reaper.ts). Read as UTF-8 whatever bytes the command has, since Node then needs only one call
     return parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch (error) {
     if (isProcessGone(error)) return undefined;
@@ -100,10 +101,23 @@ export function isRunningStat({ state, flags }: Pick<ProcessStat, 'state' | 'fla
 
 /** True while exactly this process has been forked but has not executed a program yet. */
 export function isForkedOnly(identity: HostIdentity): boolean {
-  const stat = processStat(identity.pid);
-  return (
-    stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && isForked(stat)
-  );
+  return isForkOf(processStat(identity.pid), identity);
+}
+
+/**
+ * The same through libuv's pool, for a process that may execute a program just now: the kernel may let the read wait for
+ * the end of that.
+ */
+export async function isForkedOnlyLater(identity: HostIdentity): Promise<boolean> {
+  const text = await readFile(`/proc/${identity.pid}/stat`, 'utf8').catch((error: unknown) => {
+    if (isProcessGone(error)) return '';
+    throw error;
+  });
+  return isForkOf(parseStat(text), identity);
+}
+
+function isForkOf(stat: ProcessStat | undefined, { startTicks }: HostIdentity): boolean {
+  return stat !== undefined && stat.startTicks === startTicks && stat.state !== 'Z' && isForked(stat);
 }
 
 /** The same for data that was read already. */

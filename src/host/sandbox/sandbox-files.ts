@@ -4,6 +4,7 @@
  * on a tmpfs of the pod, with a limit of bytes and of inodes (extended attributes count against the latter,
  * tmpfs(5)). Pages that a container writes are charged to its memory cgroup.
  */
+import { rmdir } from 'node:fs/promises';
 import { hostname as hostNameOfMachine } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { SandboxInput } from '../../ports/host.ts';
@@ -66,7 +67,12 @@ export async function sourcesOf(layout: Layout, id: SandboxId): Promise<SandboxF
 /** Unmounts them lazily: a container that still has a file open keeps it until it ends. Repeatable. */
 export async function unmountSharedFiles(layout: Layout, id: SandboxId): Promise<void> {
   await allSettled(
-    [layout.sandboxFiles(id).shm, layout.sandboxEtc(id)].map((path) => unmount(path, { lazy: true })),
+    [layout.sandboxFiles(id).shm, layout.sandboxEtc(id)].map(async (path) => {
+      await unmount(path, { lazy: true });
+      // in the pool, though in memory: a runtime that starts has copies of the mount, which the kernel removes under its
+      // lock of mounts (detach_mounts, fs/namespace.c); what stays is reported by the removal of the directory above
+      await rmdir(path).catch(() => undefined);
+    }),
   );
 }
 

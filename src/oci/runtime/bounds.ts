@@ -211,8 +211,8 @@ export const monitorLimits = {
   reopenWaiting: 64,
   /** Bytes of a pid file. */
   pidFileBytes: 32,
-  /** Bytes of a process's command line that are searched for an id: conmon's has some 1500. */
-  cmdlineBytes: 16 * 1024,
+  /** Milliseconds for one search of the machine's processes for those of a container: some 10 with 500 of them. */
+  scanMs: 10_000,
   /**
    * Entries read of the exits directory, the containers' directory and a runtime's state directory: 64 times the
    * largest node.

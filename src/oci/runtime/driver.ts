@@ -19,7 +19,8 @@ import { createCheckpointDriver } from './checkpoint/driver.ts';
 import type { CheckpointDriver, CheckpointOptions } from './checkpoint/driver.ts';
 import { reopenMonitorLog, writesTo } from './monitor/control.ts';
 import { logPathOf } from './monitor/conmon.ts';
-import { commandLine, monitorIdentity } from './monitor/monitor-process.ts';
+import { commandLine } from '../../host/process/command-line.ts';
+import { monitorIdentity } from './monitor/monitor-process.ts';
 import { hasLog, prepareNewLog, settleNewLog } from './bundle/bundle-log.ts';
 import { create, writeBundle } from './container/create.ts';
 import { RemovedCgroups } from './container/removed-cgroups.ts';
@@ -233,7 +234,7 @@ async function reopenLog(parts: DriverParts, input: ContainerInput, fx: EffectCo
   const { layout, clock } = parts;
   const { id } = input;
   const marks = marksOf(parts.table.resolve(input.handler), id);
-  const monitor = await monitorIdentity(layout.monitorPidFile(id), marks);
+  const monitor = await monitorIdentity(layout.monitorPidFile(id), marks, parts.clock);
   if (monitor === undefined)
     return fail('wrongState', `reopen log of container ${id}: the monitor has exited`, { subject: id });
   const logPath = logPathOf(commandLine(monitor.pid));

@@ -38,7 +38,7 @@ export async function startLists(
   before: readonly string[] = [],
 ): Promise<() => Promise<ListFigures>> {
   const timer = [await criTimer(), 'lists', socket, isKilled ? 'killed' : 'served', String(NOTED_MS)];
-  const [tried = '', ...words] = [...before, ...REAL_TIME, '/bin/true'];
+  const [tried, ...words] = [...before, ...REAL_TIME, '/bin/true'];
   const first = spawnSync(tried, words).status === 0 ? REAL_TIME : PREFERRED;
   const [program = '', ...argv] = [...before, ...first, ...timer];
   const child = spawn(program, argv, { stdio: ['pipe', 'pipe', 'inherit'] });

@@ -57,7 +57,7 @@ describeAsRoot('a process that bears our words', () => {
       cgroups: await detectCgroups(),
       cgroupParents: [],
     });
-    const scanned = (await scanFor({ id, rootArg })).found.map(({ pid }) => pid);
+    const scanned = (await scanFor({ id, rootArg }, realClock())).found.map(({ pid }) => pid);
     expect(machine.processes.map(({ pid }) => pid)).toEqual(scanned);
     return scanned;
   };

@@ -95,7 +95,7 @@ async function endProcesses(
 ): Promise<void> {
   const { layout } = parts;
   fx.note({ on: 'the end of the processes' });
-  const monitor = await monitorIdentity(layout.monitorPidFile(id), marksOf(handler, id));
+  const monitor = await monitorIdentity(layout.monitorPidFile(id), marksOf(handler, id), parts.clock);
   const hasEnded = monitor === undefined && (await exists(layout.exitFile(id)));
   // An exit file and no monitor: nothing works for the container any more. Otherwise an interrupted create may still
   // run, and only scans of all processes find what it left.

@@ -145,9 +145,13 @@ export class Exits {
 
   async #watchProcesses(watched: Watched, init: ProcessIdentity): Promise<void> {
     if (this.#watched.get(watched.input.id) !== watched) return;
-    const { layout, table } = this.#parts;
+    const { layout, table, clock } = this.#parts;
     const { id, handler } = watched.input;
-    const monitor = await monitorIdentity(layout.monitorPidFile(id), marksOf(table.resolve(handler), id));
+    const monitor = await monitorIdentity(
+      layout.monitorPidFile(id),
+      marksOf(table.resolve(handler), id),
+      clock,
+    );
     this.#watchEach(watched, init, [toHostIdentity(init), monitor]);
   }
 
@@ -237,7 +241,8 @@ export class Exits {
       if (this.#ending.get(input.id) !== input) return 'reported';
     }
     const monitorLives = async (): Promise<boolean> =>
-      (await monitorIdentity(layout.monitorPidFile(input.id), marksOf(handler, input.id))) !== undefined;
+      (await monitorIdentity(layout.monitorPidFile(input.id), marksOf(handler, input.id), clock)) !==
+      undefined;
     return poll(
       {
         clock,

@@ -8,7 +8,7 @@ import type { ContainerInput } from '../../../ports/runtime.ts';
 import type { ContainerId, SandboxOrContainerId } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
-import { isForkedOnly, killProcess, processExists } from '../../../host/process/process-identity.ts';
+import { isForkedOnlyLater, killProcess, processExists } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
 import { watchProcess } from '../../../host/process/watch.ts';
@@ -61,7 +61,7 @@ export async function kill(
       lastMs: driverLimits.execvePollLastMs,
       attempted,
     };
-    await poll(bound, () => (isForkedOnly(init) ? undefined : true));
+    await poll(bound, async () => ((await isForkedOnlyLater(init)) ? undefined : true));
   } else {
     await recordOomKills(parts, input.id, init);
   }
@@ -134,9 +134,9 @@ export async function killWorkers(
 ): Promise<void> {
   const left: HostIdentity[] = [];
   let emptyScans = 0;
-  let zombies: ReadonlySet<number> = new Set();
+  let zombies: readonly number[] = [];
   for (let round = 0; round < driverLimits.workerScans && emptyScans < 2; round += 1) {
-    const scan = await scanFor(marksOf(handler, id), zombies);
+    const scan = await scanFor(marksOf(handler, id), parts.clock, zombies);
     ({ zombies } = scan);
     // A monitor forks twice at its start. A process that forks and exits while /proc is read may be missed together
     // with its child: only two empty scans in a row count.

@@ -127,7 +127,8 @@ async function factsOf(
 async function anyMonitor(parts: DriverParts, roots: readonly string[], id: ContainerId): Promise<boolean> {
   for (const root of roots) {
     const marks = { id, rootArg: rootArg(root) };
-    if ((await monitorIdentity(parts.layout.monitorPidFile(id), marks)) !== undefined) return true;
+    if ((await monitorIdentity(parts.layout.monitorPidFile(id), marks, parts.clock)) !== undefined)
+      return true;
   }
   return false;
 }

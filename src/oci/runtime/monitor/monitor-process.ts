@@ -2,21 +2,17 @@
  * Finds the processes that work for a container: its monitor by the pid file; all its monitors and runtime calls by
  * their command lines, since an interrupted create leaves no pid file. No process is started for it.
  */
-import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs';
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import type { SandboxOrContainerId } from '../../../base/ids.ts';
-import { hostLimits } from '../../../host/bounds.ts';
+import type { ClockPort } from '../../../ports/clock.ts';
 import { monitorLimits } from '../bounds.ts';
 import { isProcessGone } from '../../../host/ffi/errno.ts';
-import {
-  isRunningStat,
-  processExists,
-  processIdentity,
-  processStat,
-} from '../../../host/process/process-identity.ts';
+import { askKernelThread } from '../../../host/kernel-thread/kernel-thread.ts';
+import type { MarkedScan } from '../../../host/kernel-thread/thread-protocol.ts';
+import { commandLine } from '../../../host/process/command-line.ts';
+import { identityIfMarked } from '../../../host/process/marked-scan.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
-import { isOfHost } from '../../../host/process/process-owner.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
-import { nextTurn } from '../../../host/clock/wait.ts';
 
 /** The pid in a pid file; undefined if there is no file or no pid above 1 in it. */
 export async function readPidFile(path: string): Promise<number | undefined> {
@@ -35,30 +31,6 @@ export function parsePid(text: string): number | undefined {
   return pid > 1 ? pid : undefined;
 }
 
-/** Buffer for one command line, which is decoded before the next one is read. */
-const line = Buffer.allocUnsafeSlow(monitorLimits.cmdlineBytes);
-
-/**
- * The words of a process's command line within its first `cmdlineBytes`; empty for an exited process, a zombie or a
- * kernel thread. A container's process may have a command line of megabytes whose pages a thousand children share, so
- * no more than the bound is read (S89).
- */
-export function commandLine(pid: number): readonly string[] {
-  try {
-    // procfs reads the process's memory: a process that holds its own mmap lock delays it, as it delays ps
-    const fd = openSync(`/proc/${pid}/cmdline`, 'r');
-    try {
-      const text = line.toString('utf8', 0, readSync(fd, line, 0, line.length, 0));
-      return text.split('\0').filter((word) => word !== '');
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    if (isProcessGone(error)) return [];
-    throw error;
-  }
-}
-
 /**
  * What identifies a process that works for this container of this instance: both words are in its argv. Any process
  * can claim that, so `isOfHost` checks that it is one of the host.
@@ -69,19 +41,21 @@ export interface Marks {
   readonly rootArg: string;
 }
 
-/** Whether the command line is of a monitor or a runtime call for this container. */
-export function worksFor(argv: readonly string[], marks: Marks): boolean {
-  return argv.includes(marks.id) && argv.includes(marks.rootArg);
-}
+/** For the bound of a scan. */
+type ScanClock = Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
 
 /**
  * The monitor that wrote this pid file, if it is alive: its pid may have been reused (F43). If somebody has deleted
  * the file (F29), the process whose `-c` is the container's id.
  */
-export async function monitorIdentity(pidFile: string, marks: Marks): Promise<HostIdentity | undefined> {
+export async function monitorIdentity(
+  pidFile: string,
+  marks: Marks,
+  clock: ScanClock,
+): Promise<HostIdentity | undefined> {
   const pid = await readPidFile(pidFile);
-  if (pid !== undefined) return identityIfMarked(pid, marks);
-  return (await scanFor(marks)).found.find((found) => isMonitor(commandLine(found.pid), marks));
+  if (pid !== undefined) return identityIfMarked(pid, [marks.id, marks.rootArg]);
+  return (await scanFor(marks, clock)).found.find((found) => isMonitor(commandLine(found.pid), marks));
 }
 
 /** conmon takes the id after `-c`; a runtime call has it as its last word. */
@@ -89,42 +63,18 @@ function isMonitor(argv: readonly string[], { id }: Marks): boolean {
   return argv.some((word, at) => word === '-c' && argv[at + 1] === id);
 }
 
-export interface ProcessScan {
-  readonly found: readonly HostIdentity[];
-  /** False if a listed process exited before it was read: it may have forked a process that is not in the list. */
-  readonly isWhole: boolean;
-  /** Pids of processes that have exited and are not reaped yet. */
-  readonly zombies: ReadonlySet<number>;
-}
-
 /**
  * All live monitors and runtime calls of this container. Reads every command line of the machine: not for hot paths.
  * @param known zombies of the previous scan, which cannot have forked since
  */
-export async function scanFor(marks: Marks, known: ReadonlySet<number> = new Set()): Promise<ProcessScan> {
-  const found: HostIdentity[] = [];
-  const zombies = new Set<number>();
-  let isWhole = true;
-  const pids = list('/proc')
-    .filter((name) => /^\d+$/u.test(name))
-    .map(Number);
-  for (const [index, pid] of pids.entries()) {
-    if (index > 0 && index % hostLimits.procEntriesPerTurn === 0) await nextTurn();
-    const identity = identityIfMarked(pid, marks);
-    if (identity !== undefined) found.push(identity);
-    const stat = processStat(pid);
-    if (stat !== undefined && isRunningStat(stat)) continue;
-    if (stat?.state === 'Z') zombies.add(pid);
-    if (!known.has(pid)) isWhole = false;
-  }
-  return { found, isWhole, zombies };
-}
-
-function identityIfMarked(pid: number, marks: Marks): HostIdentity | undefined {
-  const identity = processIdentity(pid);
-  if (identity === undefined || !worksFor(commandLine(pid), marks) || !isOfHost(pid)) return undefined;
-  // the start time is the same before and after: the command line is this process's
-  return processExists(identity) ? identity : undefined;
+export async function scanFor(
+  { id, rootArg }: Marks,
+  clock: ScanClock,
+  known: readonly number[] = [],
+): Promise<MarkedScan> {
+  const bound = { clock, timeoutMs: monitorLimits.scanMs };
+  const asking = { attempted: `find the processes that work for container ${id}`, subject: id, bound };
+  return (await askKernelThread({ kind: 'marked', words: [id, rootArg], known }, asking)) as MarkedScan;
 }
 
 /** One open file of a process, read from procfs alone: the file's own file system is not touched. */

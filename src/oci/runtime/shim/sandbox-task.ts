@@ -20,7 +20,7 @@ import { killTree } from '../../../host/process/process-kill.ts';
 import { isOfHost } from '../../../host/process/process-owner.ts';
 import { encodeMessage } from '../../../ttrpc/protocol.ts';
 import { poll } from '../../../host/clock/wait.ts';
-import { commandLine } from '../monitor/monitor-process.ts';
+import { commandLine } from '../../../host/process/command-line.ts';
 import { admitMonitor, dropCgroup, emptyCgroup } from '../container/cgroup.ts';
 import { removeUnmountedTree } from '../container/destroy.ts';
 import { liveIdentity, toPortIdentity } from '../container/parts.ts';

@@ -138,7 +138,7 @@ export async function untilFlushed(parts: DriverParts, handler: Handler, id: Con
       attempted: `wait for the log of container ${id}`,
     },
     async () =>
-      (await monitorIdentity(layout.monitorPidFile(id), marksOf(handler, id))) === undefined
+      (await monitorIdentity(layout.monitorPidFile(id), marksOf(handler, id), clock)) === undefined
         ? true
         : undefined,
   );

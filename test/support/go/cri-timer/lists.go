@@ -11,10 +11,11 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// Between two lists over the same connection, and between two new connections.
+// Between two lists over the same connection, and between two new connections: short beside a gap that anybody would
+// notice, and long enough that the lists are no load of their own. This process goes before all others.
 const (
-	connectedPause = 5 * time.Millisecond
-	anewPause      = 15 * time.Millisecond
+	connectedPause = 20 * time.Millisecond
+	anewPause      = 50 * time.Millisecond
 )
 
 type longList struct {

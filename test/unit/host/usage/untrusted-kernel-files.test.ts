@@ -5,13 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { hostLimits } from '../../../../src/host/bounds.ts';
-import { monitorLimits } from '../../../../src/oci/runtime/bounds.ts';
 import { readNetDev } from '../../../../src/host/usage/kernel-files.ts';
 import type { ProcessStat } from '../../../../src/host/process/process-identity.ts';
 import { membersOf } from '../../../../src/host/process/process-kill.ts';
 import { interfacesIn } from '../../../../src/host/usage/stats-driver.ts';
 import { readDetails } from '../../../../src/host/usage/usage-details.ts';
-import { commandLine } from '../../../../src/oci/runtime/monitor/monitor-process.ts';
+import { commandLine } from '../../../../src/host/process/command-line.ts';
 
 /** Bytes that this thread has read so far (proc_pid_io(5)). */
 function bytesRead(): number {
@@ -31,7 +30,7 @@ test('S89: of a command line of megabytes the beginning is read', async () => {
   child.stdin.end();
   expect(argv.slice(0, 2)).toEqual(['/bin/sh', '-c']);
   // the two reads of the counters, and the descriptions
-  expect(read).toBeLessThan(monitorLimits.cmdlineBytes + 4096);
+  expect(read).toBeLessThan(hostLimits.cmdlineBytes + 4096);
 });
 
 const HEAD =

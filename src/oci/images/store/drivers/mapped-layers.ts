@@ -1,13 +1,13 @@
 /** Makes layers available with the owners of a user namespace, by ID-mapped mounts that nobody else can see. */
-import { closeSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../../../../base/fault.ts';
+import { allSettled } from '../../../../base/settled.ts';
 import { storageLimits } from '../../../bounds.ts';
 import { codeOf } from '../../../../host/ffi/errno.ts';
 import { attachMount, unmount } from '../../../../host/mounts/mounts.ts';
 import { descriptorPath } from '../../../../host/mounts/overlay.ts';
-import { idmappedTree } from '../../../../host/mounts/userns-idmap.ts';
+import { dropTree, idmappedTree } from '../../../../host/mounts/userns-idmap.ts';
 import { PRIVATE_MODE } from './modes.ts';
 
 /** Directories that a mount may use and leave behind. */
@@ -42,7 +42,7 @@ export async function withMappedTrees(
   } catch (error) {
     if (codeOf(error) !== 'EINVAL') throw error;
   } finally {
-    for (const fd of held) closeSync(fd);
+    await allSettled(held.map((fd) => dropTree(fd)));
   }
   // the first attempt may have marked the work directory as used by a volatile mount
   await rm(scratch.work, { recursive: true, force: true });

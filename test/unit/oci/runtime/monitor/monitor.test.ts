@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { ContainerId } from '../../../../../src/base/ids.ts';
 import { realClock } from '../../../../../src/host/clock/clock.ts';
+import { hasWords, scanMarked } from '../../../../../src/host/process/marked-scan.ts';
 import { processStat } from '../../../../../src/host/process/process-identity.ts';
 import { createMonitorArgv, logPathOf, monitorEnv } from '../../../../../src/oci/runtime/monitor/conmon.ts';
 import { exitFactOf, parseExitCode, readExitFile } from '../../../../../src/oci/runtime/monitor/exit-file.ts';
@@ -12,8 +13,6 @@ import {
   inodeIn,
   monitorIdentity,
   parsePid,
-  scanFor,
-  worksFor,
 } from '../../../../../src/oci/runtime/monitor/monitor-process.ts';
 
 const id = 'a'.repeat(64) as ContainerId;
@@ -190,19 +189,19 @@ describe('F43 the monitor by its pid file', () => {
   );
 
   it('belongs to a container when id and state root are both in its argv', () => {
-    const marks = { id, rootArg: '--root=/r' };
-    expect(worksFor(createMonitorArgv(create), marks)).toBe(true);
-    expect(worksFor(createMonitorArgv({ ...create, runtimeArgs: ['--root=/other'] }), marks)).toBe(false);
-    expect(worksFor(['vim', id], marks)).toBe(false);
-    expect(worksFor([], marks)).toBe(false);
+    const marks = [id, '--root=/r'];
+    expect(hasWords(createMonitorArgv(create), marks)).toBe(true);
+    expect(hasWords(createMonitorArgv({ ...create, runtimeArgs: ['--root=/other'] }), marks)).toBe(false);
+    expect(hasWords(['vim', id], marks)).toBe(false);
+    expect(hasWords([], marks)).toBe(false);
   });
 
   it('is not an unrelated process with a reused pid', async () => {
     const pidFile = join(directory, 'conmon.pid');
     writeFileSync(pidFile, String(process.pid));
-    expect(await monitorIdentity(pidFile, { id, rootArg: '--root=/r' })).toBeUndefined();
+    expect(await monitorIdentity(pidFile, { id, rootArg: '--root=/r' }, realClock())).toBeUndefined();
     expect(
-      await monitorIdentity(join(directory, 'absent.pid'), { id, rootArg: '--root=/r' }),
+      await monitorIdentity(join(directory, 'absent.pid'), { id, rootArg: '--root=/r' }, realClock()),
     ).toBeUndefined();
   });
 });
@@ -222,8 +221,8 @@ it('F33: a scan in which a process ended before it was read is incomplete', asyn
   const ended = new Promise((resolve) => void child.once('exit', resolve));
   // no turn of the event loop in between, which would reap it
   while (processStat(child.pid ?? 0)?.state !== 'Z');
-  const first = scanFor({ id, rootArg: '--root=/none' });
-  await ended;
-  const { found, isWhole } = await first;
+  const { found, isWhole, zombies } = scanMarked({ kind: 'marked', words: [id, '--root=/none'], known: [] });
   expect([found, isWhole]).toEqual([[], false]);
+  expect(zombies).toContain(child.pid);
+  await ended;
 });
