@@ -79,10 +79,7 @@ export const hostLimits = {
   pathComponents: 256,
   /** Dangling symlinks that are followed while directories are created: the kernel's own MAXSYMLINKS. */
   symlinks: 40,
-  /**
-   * Milliseconds for one namespace request to the kernel thread, which takes about one; then the thread is
-   * abandoned.
-   */
+  /** Milliseconds for one namespace request to the kernel thread: usually one; then the thread is abandoned. */
   pinMs: 10_000,
   /** Namespace requests that wait for the kernel thread: as many as pods can start at once. */
   pinsWaiting: 1024,
@@ -358,8 +355,10 @@ export const memoryLimits = {
 
 /** Priorities of threads (src/host/tuning/lowest-priority.ts and main-thread-priority.ts). */
 export const priorityLimits = {
-  /** Nice value of the main thread, and of those it waits for: a weight of 88761 beside the 1024 of other threads. */
+  /** Nice value of the main thread: a weight of 88761 beside the 1024 of other threads. */
   mainNice: -20,
+  /** Of V8's threads: 18705, so that they go before all others, and not in place of the main thread. */
+  awaitedNice: -13,
   /** Nice value, sched(7): the kernel's last, a weight of 15 beside the 1024 of other threads. */
   lowestNice: 19,
 } as const;

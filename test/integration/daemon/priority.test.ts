@@ -49,21 +49,17 @@ describePods('priority of the daemon', () => {
     [
       'its main thread and those it waits for go first, and pods have the usual priority',
       0,
-      priorityLimits.mainNice,
+      { main: priorityLimits.mainNice, awaited: [priorityLimits.awaitedNice] },
     ],
-    ['one that was started with a nice value keeps it for all', 3, 3],
-  ])('%s', async (_what, given, main) => {
+    ['one that was started with a nice value keeps it for all', 3, { main: 3, awaited: [3] }],
+  ])('%s', async (_what, given, preferred) => {
     const world = await makeWorld({
       name: 'nice',
       network: 'host-only',
       before: () => ['/usr/bin/env', 'nice', '-n', String(given)],
     });
     onTestFinished(() => world.close());
-    expect(valuesOf(world.instance.pid())).toEqual({
-      main,
-      awaited: [main],
-      others: [given],
-    });
+    expect(valuesOf(world.instance.pid())).toEqual({ ...preferred, others: [given] });
     expect(await valuesInPod(world)).toEqual([given]);
     // the workers of a pull have come since
     const { others } = valuesOf(world.instance.pid());
