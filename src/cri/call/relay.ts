@@ -128,7 +128,7 @@ export function untilReached(
   };
 }
 
-/** The wait in milliseconds that follows one of so many: the calls learn within a quarter of an outage that it ended. */
+/** The wait in ms that follows one of so many: the calls learn within a quarter of an outage that it has ended. */
 function longer(ms: number): number {
   return Math.min(relayLimits.againMostMs, ms * 1.25);
 }

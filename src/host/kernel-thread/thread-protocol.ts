@@ -1,7 +1,6 @@
 /** Messages between the main thread and the kernel thread: plain data. */
 import type { Fault } from '../../base/fault.ts';
 import type { Sysctl } from '../../ports/specs.ts';
-import type { HostIdentity } from '../process/process-identity.ts';
 
 export interface CgroupHierarchy {
   readonly version: 1 | 2;
@@ -54,7 +53,7 @@ export interface MarkedOrder {
 }
 
 export interface MarkedScan {
-  readonly found: readonly HostIdentity[];
+  readonly found: readonly { readonly pid: number; readonly startTicks: number }[];
   /** False if a listed process exited before it was read: it may have forked a process that is not in the list. */
   readonly isWhole: boolean;
   /** Pids of processes that have exited and are not reaped yet. */

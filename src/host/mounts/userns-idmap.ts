@@ -17,7 +17,7 @@ import { libc } from '../ffi/ffi.ts';
 import { setAttributes } from './mounts.ts';
 import { callInPool } from '../ffi/pool.ts';
 
-/** Closes the descriptor of a detached mount, which removes it. In the pool: the kernel waits for its lock of mounts. */
+/** Closes a detached mount's descriptor, which removes it. In the pool: the kernel waits for its lock of mounts. */
 export const dropTree = promisify(close);
 
 /**

@@ -4,9 +4,9 @@
  */
 import { closeSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { hostLimits } from '../bounds.ts';
-import { readFile } from 'node:fs/promises';
 import { KernelError, codeOf, errnoName, isProcessGone, must } from '../ffi/errno.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
+import { readSmallFile } from '../files/small-file.ts';
 import { nextTurn } from '../clock/wait.ts';
 
 export interface HostIdentity {
@@ -105,15 +105,16 @@ export function isForkedOnly(identity: HostIdentity): boolean {
 }
 
 /**
- * The same through libuv's pool, for a process that may execute a program just now: the kernel may let the read wait for
- * the end of that.
+ * The same through libuv's pool, for a process that may execute a program just now: some kernels let the reader wait
+ * for the end of that.
  */
 export async function isForkedOnlyLater(identity: HostIdentity): Promise<boolean> {
-  const text = await readFile(`/proc/${identity.pid}/stat`, 'utf8').catch((error: unknown) => {
-    if (isProcessGone(error)) return '';
+  const bounds = { usualBytes: hostLimits.controlUsualBytes, bytesMax: hostLimits.controlBytes };
+  const text = await readSmallFile(`/proc/${identity.pid}/stat`, bounds).catch((error: unknown) => {
+    if (isProcessGone(error)) return undefined;
     throw error;
   });
-  return isForkOf(parseStat(text), identity);
+  return isForkOf(text === undefined ? undefined : parseStat(text), identity);
 }
 
 function isForkOf(stat: ProcessStat | undefined, { startTicks }: HostIdentity): boolean {

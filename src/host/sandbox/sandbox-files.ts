@@ -69,8 +69,8 @@ export async function unmountSharedFiles(layout: Layout, id: SandboxId): Promise
   await allSettled(
     [layout.sandboxFiles(id).shm, layout.sandboxEtc(id)].map(async (path) => {
       await unmount(path, { lazy: true });
-      // in the pool, though in memory: a runtime that starts has copies of the mount, which the kernel removes under its
-      // lock of mounts (detach_mounts, fs/namespace.c); what stays is reported by the removal of the directory above
+      // in the pool, though in memory: a runtime that starts has copies of the mount, which the kernel removes under
+      // its lock of mounts (detach_mounts, fs/namespace.c). What stays fails the removal of the directory above
       await rmdir(path).catch(() => undefined);
     }),
   );

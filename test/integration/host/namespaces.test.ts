@@ -15,6 +15,7 @@ import { realClock } from '../../../src/host/clock/clock.ts';
 import { recogniseMemory } from '../../../src/host/files/state-files.ts';
 import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
 import {
+  ipv4Of,
   isNamespacePin,
   netDevOf,
   pinNamespaces,
@@ -119,6 +120,17 @@ describeAsRoot('namespaces without a process', () => {
     expect(readFileSync('/proc/sys/kernel/hostname', 'utf8')).toBe(hostName);
     expect(readFileSync('/proc/sys/kernel/shmmni', 'utf8')).toBe(shmmni);
     expect(await Promise.all(Object.values(paths).map(isNamespacePin))).toEqual([true, true, true]);
+  });
+
+  test('the address of an interface is read in its namespace; one that is gone has none', async () => {
+    const before = threadNamespaces();
+    const directory = join(root, 'addressed');
+    const { net = '' } = await pinNamespaces({ ...all, directory }, clock);
+    expect(await ipv4Of(net, 'lo', clock)).toBe('127.0.0.1');
+    expect(await ipv4Of(net, 'eth0', clock)).toBeUndefined();
+    await unpinNamespaces(directory);
+    await expect(ipv4Of(net, 'lo', clock)).rejects.toThrow('no such file');
+    expect(threadNamespaces()).toEqual(before);
   });
 
   test('the interfaces of a namespace without a process are read, and none of the host’s', async () => {

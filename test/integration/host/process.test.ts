@@ -250,6 +250,12 @@ describe('orphans', () => {
   });
 });
 
+test('of an exec is the process that its runtime has left behind, not an older one and no other’s', async () => {
+  const result = await run([process.execPath, new URL('./orphan-older.ts', import.meta.url).pathname]);
+  expect(text(result.stderr)).toBe('');
+  expect(JSON.parse(text(result.stdout))).toEqual({ older: false, nobodys: false, younger: true });
+});
+
 describe('S84 a process that refuses dumps', () => {
   // a core goes to the directory of who dies only where the machine says nothing else (core(5))
   const pattern = readFileSync('/proc/sys/kernel/core_pattern', 'utf8').trim();

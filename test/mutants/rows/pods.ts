@@ -61,9 +61,10 @@ export const ofPods: readonly Mutant[] = [
   {
     row: 'S89',
     title: 'a command line is read whole',
-    file: 'src/oci/runtime/monitor/monitor-process.ts',
+    file: 'src/host/process/command-line.ts',
     find: 'readSync(fd, line, 0, line.length, 0)',
-    replace: "line.write(readFileSync(`/proc/${pid}/cmdline`, 'latin1'), 'latin1')",
+    replace:
+      '(() => { let at = 0; for (let got = 1; got > 0; at += got) got = readSync(fd, line, 0, 4096, at); return at; })()',
     test: { file: untrusted, named: 'S89: of a command line of megabytes' },
   },
   {

@@ -51,7 +51,7 @@ export const ofPrograms: readonly Mutant[] = [
   {
     row: 'S97',
     title: 'the daemon kills whoever bears our words',
-    file: 'src/oci/runtime/monitor/monitor-process.ts',
+    file: 'src/host/process/marked-scan.ts',
     find: ' || !isOfHost(pid)) return undefined;',
     replace: ' || (pid < 0 && !isOfHost(pid))) return undefined;',
     test: {
