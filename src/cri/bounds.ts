@@ -125,8 +125,11 @@ export const relayLimits = {
   againMs: 50,
   /** Most milliseconds between them: hundreds of calls may wait for a daemon that recovers for minutes. */
   againMostMs: 1000,
-  /** Milliseconds for which a call without a deadline is tried again: a daemon starts in less, a full node's too. */
+  /** Milliseconds for which a call is tried again before its deadline: a daemon starts in less, a full node's too. */
   reachMs: 60_000,
+  /** Milliseconds of an attempt after which that time begins anew, and how often: its daemon was at work and died. */
+  longMs: 30_000,
+  renewals: 3,
   /** Bytes of events that wait for one client. Beyond it the client has to list again, as in `eventQueueBytes`. */
   eventBytes: 32 * 1024 * 1024,
   /**

@@ -387,6 +387,7 @@ export class Instance implements HandingNode {
       onGap: () => this.calls.endEvents('events are missing'),
       held: () => this.held.size,
       connections: () => 0,
+      onUnconnected: () => undefined,
       signal: this.#ending.signal,
     });
     void after.left().then(() => this.#daemons.ended(this));

@@ -85,7 +85,8 @@ export function relayTo(path: string, clock: Pick<ClockPort, 'monoMs' | 'nowNs' 
 
 /**
  * Asks again while the other daemon can't be reached or is not ready, up to the call's deadline and for
- * `relayLimits.reachMs` at most; the longer that lasts, the longer it waits in between. Says then since when it asks:
+ * `relayLimits.reachMs` at most, anew after one that was at work on it for long; the longer that lasts, the longer it
+ * waits in between. Says then since when it asks:
  * the daemon that it asked first may have carried the call out before it died. A call that would not join what it has
  * begun, as ExecSync, waits for a connection and is asked once.
  * @param ready settles once there is a connection; rejects at this time of `monoMs`, and when the caller goes
@@ -101,6 +102,7 @@ export function untilReached(
     const patience = (): number =>
       Math.min(first.deadlineMonoMs ?? Infinity, clock.monoMs() + relayLimits.reachMs);
     let untilMs = patience();
+    let renewals = 0;
     if (STAYS.has(shortName(name))) {
       await ready(untilMs, call.signal);
       return ask(name, request, call);
@@ -115,22 +117,26 @@ export function untilReached(
       } catch (thrown) {
         const isAgain = thrown instanceof RpcError && thrown.status.code === 'unavailable';
         const nowMs = clock.monoMs();
-        // one that was at work on the call for long has died since
-        const isFirst = waitMs === 0 || nowMs - sinceMs > relayLimits.againMostMs;
-        if (isFirst) untilMs = patience();
+        if (nowMs - sinceMs > relayLimits.longMs && renewals < relayLimits.renewals) {
+          // one that was at work on the call for long has died
+          renewals += 1;
+          untilMs = patience();
+          waitMs = 0;
+        }
         const leftMs = untilMs - nowMs - relayLimits.againMs;
         if (!isAgain || call.signal.aborted || leftMs <= 0) throw thrown;
-        waitMs = Math.min(leftMs, isFirst ? relayLimits.againMs : longer(waitMs));
+        waitMs = Math.min(leftMs, longer(waitMs));
       }
       await pauseUnlessGone(clock, waitMs, call.signal);
+      if (call.signal.aborted) throw abortError(call.signal);
       call = { ...first, askedNs };
     }
   };
 }
 
-/** The wait in ms that follows one of so many: the calls learn within a quarter of an outage that it has ended. */
+/** The wait in ms behind one of so many, or none: within a quarter of an outage the call learns that it has ended. */
 function longer(ms: number): number {
-  return Math.min(relayLimits.againMostMs, ms * 1.25);
+  return Math.min(relayLimits.againMostMs, Math.max(relayLimits.againMs, ms * 1.25));
 }
 
 /** Resolves after `ms`, or when the signal aborts. */

@@ -21,6 +21,8 @@ export interface AfterHandOverParts extends Pick<FollowOptions, 'dial' | 'follow
   held(): number;
   /** Connections of clients. */
   connections(): number;
+  /** All clients are connected to another daemon. */
+  onUnconnected(): void;
   /** Aborts when this daemon is stopped. */
   readonly signal: AbortSignal;
 }
@@ -92,15 +94,20 @@ export class AfterHandOver {
   }
 
   async #untilEmpty(): Promise<void> {
-    const { clock, handing, held, connections } = this.#with;
+    const { clock, handing, held, connections, onUnconnected } = this.#with;
     const untilMs = clock.monoMs() + takeOverLimits.relayMs;
     let reported = -1;
+    let isConnected = true;
     for (;;) {
       await pause(clock, takeOverLimits.relayPollMs);
       const now = held();
       if (now !== reported) await this.#link?.report({ type: 'holds', sessions: (reported = now) });
       if (handing.state !== 'passed' || handing.isProbation) continue;
       handing.settle();
+      if (isConnected && connections() === 0) {
+        isConnected = false;
+        onUnconnected();
+      }
       if ((now === 0 && connections() === 0) || clock.monoMs() > untilMs) return;
     }
   }

@@ -18,6 +18,7 @@ import type { HostIdentity } from '../../host/process/process-identity.ts';
 import { takeOverLimits } from '../bounds.ts';
 import { leaveService, notifySocket, serviceManager } from '../config/from-systemd.ts';
 import { listenForControl, protocolRefusal } from '../takeover/control.ts';
+import { endPreference } from '../../host/tuning/main-thread-priority.ts';
 import { AfterHandOver } from '../takeover/after-hand-over.ts';
 import type { Left } from '../takeover/after-hand-over.ts';
 import { Followers, sinceOf } from '../takeover/followers.ts';
@@ -385,6 +386,7 @@ export class HandOver implements HandingNode {
       onGap: () => calls.endEvents('another daemon serves since, and events are missing: list again'),
       held,
       connections: () => server.counts.connections,
+      onUnconnected: endPreference,
       signal: this.#ending.signal,
     });
     void after.left().then((left) => this.#left.resolve(left));

@@ -19,9 +19,9 @@ export interface SmallFileBounds {
 
 /**
  * The UTF-8 text of a regular file; undefined when it does not exist, empty when it has more than `bytesMax`
- * bytes. For files in our directories that troupe, the runtime or its monitor wrote, and for control files of
- * cgroups: closing these never blocks (close(2) waits only to flush written data to a server), so it needs no
- * call in the pool.
+ * bytes. For files in our directories that troupe, the runtime or its monitor wrote, for control files of
+ * cgroups, and for those below /proc: closing these never blocks (close(2) waits only to flush written data to
+ * a server), so it needs no call in the pool.
  */
 export async function readSmallFile(
   path: string,

@@ -83,7 +83,13 @@ export async function askKernelThread(order: ThreadOrder, asking: Asking): Promi
 }
 
 /** Requests for which the thread leaves the host's namespaces. */
-const IN_A_POD: ReadonlySet<ThreadOrder['kind']> = new Set<ThreadOrder['kind']>(['pin', 'socket', 'sysctl']);
+const IN_A_POD: ReadonlySet<ThreadOrder['kind']> = new Set<ThreadOrder['kind']>([
+  'pin',
+  'socket',
+  'sysctl',
+  'ipv4',
+  'netDev',
+]);
 
 /** Id of the answer that stands for the thread's end. */
 const LOST = 0;
@@ -191,5 +197,7 @@ function leave(old: Thread): void {
 
 async function end(old: Thread): Promise<void> {
   leave(old);
+  // one that hangs in a call of the kernel never exits
+  for (const { lost } of [...old.waiting.values()]) lost('was given up');
   await old.worker.terminate();
 }

@@ -14,11 +14,15 @@ import {
   mountAttr,
 } from '../ffi/constants.ts';
 import { libc } from '../ffi/ffi.ts';
-import { setAttributes } from './mounts.ts';
-import { callInPool } from '../ffi/pool.ts';
+import { MOUNT_KEY, setAttributes } from './mounts.ts';
+import { callInPool, inPool } from '../ffi/pool.ts';
+
+const closeLater = promisify(close);
 
 /** Closes a detached mount's descriptor, which removes it. In the pool: the kernel waits for its lock of mounts. */
-export const dropTree = promisify(close);
+export function dropTree(tree: number): Promise<void> {
+  return inPool(MOUNT_KEY, () => closeLater(tree));
+}
 
 /**
  * A detached copy of the mount from `source` down, in which files of id n on the disk belong to the n-th id

@@ -1,9 +1,10 @@
 /**
- * Finds processes of the host by words of their command lines. Runs in the kernel thread, as the search for helpers: a
- * read of a process's memory, or of its state while it executes a program, waits for that process.
+ * Finds processes of the host by words of their command lines. Runs in the kernel thread: a command line is memory of
+ * the process, and a read of it waits while the process changes its own mappings, as `ps` does.
  */
-import { readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import type { MarkedOrder, MarkedScan } from '../kernel-thread/thread-protocol.ts';
+import { codeOf } from '../ffi/errno.ts';
 import { commandLine } from './command-line.ts';
 import { isRunningStat, processExists, processIdentity, processStat } from './process-identity.ts';
 import type { HostIdentity } from './process-identity.ts';
@@ -13,23 +14,66 @@ import { isOfHost } from './process-owner.ts';
 export function scanMarked({ words, known }: MarkedOrder): MarkedScan {
   const found: HostIdentity[] = [];
   const zombies: number[] = [];
+  const executing: number[] = [];
   const expected = new Set(known);
+  const own = readlinkSync('/proc/self/ns/pid');
   let isWhole = true;
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/u.test(name)) continue;
-    const pid = Number(name);
-    const argv = commandLine(pid);
-    // most have none of the words: nothing else of them is read
-    const identity = hasWords(argv, words) ? identityIfMarked(pid, words) : undefined;
-    if (identity !== undefined) found.push(identity);
-    // one that has its words had not ended
-    if (argv.length > 0) continue;
-    const stat = processStat(pid);
-    if (stat !== undefined && isRunningStat(stat)) continue;
-    if (stat?.state === 'Z') zombies.push(pid);
-    if (!expected.has(pid)) isWhole = false;
-  }
+  const look = (pid: number): void => {
+    const judged = judge(pid, own, words);
+    if (judged === 'executing') executing.push(pid);
+    else if (judged === 'gone') {
+      if (processStat(pid)?.state === 'Z') zombies.push(pid);
+      if (!expected.has(pid)) isWhole = false;
+    } else if (judged !== 'other') found.push(judged);
+  };
+  for (const name of readdirSync('/proc')) if (/^\d+$/u.test(name)) look(Number(name));
+  // once more: by now most of them are what they become
+  for (const pid of executing.splice(0)) look(pid);
   return { found, isWhole, zombies };
+}
+
+/** `gone` means that it may have forked another one since the list of processes was read. */
+function judge(
+  pid: number,
+  own: string,
+  words: readonly string[],
+): HostIdentity | 'other' | 'gone' | 'executing' {
+  if (isExecuting(pid)) return 'executing';
+  // of a container's process the memory is not read: it could hold this thread up for as long as it likes
+  const namespace = pidNamespaceOf(pid);
+  if (namespace !== undefined && namespace !== own) return 'other';
+  const argv = commandLine(pid);
+  const isMarked = hasWords(argv, words);
+  const identity = isMarked ? identityIfMarked(pid, words) : undefined;
+  if (identity !== undefined) return identity;
+  if (argv.length > 0 && !isMarked) return 'other';
+  // kernel threads have no command line, and neither has a zombie
+  const stat = processStat(pid);
+  return stat !== undefined && isRunningStat(stat) ? 'other' : 'gone';
+}
+
+/**
+ * Whether it executes a program just now: it has memory already and no code yet (proc_pid_statm(5)). Some kernels let
+ * the reader of most other files below /proc/PID wait for the end of that (exec_update_lock, kernel/ptrace.c).
+ */
+function isExecuting(pid: number): boolean {
+  try {
+    const [size, , , code] = readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ');
+    return size !== '0' && code === '0';
+  } catch {
+    // it has gone
+    return false;
+  }
+}
+
+/** Undefined for one that has ended. */
+function pidNamespaceOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`);
+  } catch (error) {
+    if (['ENOENT', 'ESRCH', 'EACCES'].includes(codeOf(error) ?? '')) return undefined;
+    throw error;
+  }
 }
 
 /** The identity of a process with these words that is one of the host; any process can claim the words. */

@@ -111,8 +111,8 @@ export function holdZombie(pid: number): () => void {
 export interface ExpectedOrphan {
   /**
    * Call it once the exit status of that child, `parent`, was delivered: it has left its orphans to this process then,
-   * and may itself still be a zombie. Undefined when this process did not get an orphan that could be its: an older
-   * process belongs to another child.
+   * and may itself still be a zombie. Undefined when this process did not get an orphan that could be its: one
+   * that it had before belongs to another child.
    */
   take(parent: HostIdentity): { readonly pid: number; readonly exited: Promise<ExitStatus> } | undefined;
   /** From now on it is reaped like any other orphan. */
@@ -149,10 +149,10 @@ function doubtsResolved(): void {
 }
 
 /**
- * An orphan of ours that is not older than `parent`. One that we did not have before `parent` was started is not, and
- * its /proc/PID/stat is not read: kernels that protect it by exec_update_lock (fs/proc/array.c) let the reader wait
- * while the process executes its program, and a runtime ends in just that moment. Under the load of `npm run handover`
- * the main thread stood still for up to 170 ms.
+ * An orphan of ours that is not older than `parent`. One that became an orphan only since `parent` was started is taken
+ * whatever its age: what names it is the runtime's pid file. So its /proc/PID/stat is not read: kernels that
+ * protect it by exec_update_lock let the reader wait while the process executes its program, and a runtime ends in just
+ * that moment. Under the load of `npm run handover` the main thread stood still for up to 170 ms.
  * @param before our orphans before `parent` was started; undefined where the kernel does not list them
  */
 function couldBeOf(pid: number, parent: HostIdentity, before: string | undefined): boolean {

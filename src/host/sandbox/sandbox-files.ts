@@ -16,7 +16,8 @@ import { hostLimits } from '../bounds.ts';
 import { readFileInRoot } from '../files/files.ts';
 import type { Layout, SandboxFiles } from './layout.ts';
 import { findMount, readMountInfo } from '../mounts/mountinfo.ts';
-import { mountTmpfs, unmount } from '../mounts/mounts.ts';
+import { inPool } from '../ffi/pool.ts';
+import { MOUNT_KEY, mountTmpfs, unmount } from '../mounts/mounts.ts';
 import type { TmpfsRequest } from '../mounts/mounts.ts';
 import { isInMemory, linkOwn, makeOwnDirectory, readOwnLink, writeOwnFile } from '../files/state-files.ts';
 
@@ -71,7 +72,7 @@ export async function unmountSharedFiles(layout: Layout, id: SandboxId): Promise
       await unmount(path, { lazy: true });
       // in the pool, though in memory: a runtime that starts has copies of the mount, which the kernel removes under
       // its lock of mounts (detach_mounts, fs/namespace.c). What stays fails the removal of the directory above
-      await rmdir(path).catch(() => undefined);
+      await inPool(MOUNT_KEY, () => rmdir(path)).catch(() => undefined);
     }),
   );
 }

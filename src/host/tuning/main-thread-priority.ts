@@ -26,6 +26,9 @@ const NO_PARAMETERS = new Uint8Array(4);
  */
 const AWAITED = 'V8Worker';
 
+/** The threads that were preferred. */
+const preferred: number[] = [];
+
 /**
  * For the calling thread, the main one: on Linux setpriority(2) is about threads, and 0 is the caller. Threads and
  * programs that it makes have 0 again (SCHED_RESET_ON_FORK, sched(7)). Does nothing where the daemon was started with
@@ -40,15 +43,26 @@ export function preferMainThread(): void {
   }
 }
 
+/** Takes it back, for a daemon that answers no calls any more: it would hold up the one that does. */
+export function endPreference(): void {
+  for (const tid of preferred.splice(0)) ignoring(() => setPriority(tid, 0));
+}
+
 /** All of them are there from Node's start on. */
 function preferAwaitedThreads(): void {
-  for (const tid of readdirSync('/proc/self/task')) {
-    try {
+  for (const tid of readdirSync('/proc/self/task'))
+    ignoring(() => {
       if (readFileSync(`/proc/self/task/${tid}/comm`, 'latin1').trimEnd() === AWAITED)
         prefer(Number(tid), priorityLimits.awaitedNice);
-    } catch {
-      // it has ended
-    }
+    });
+}
+
+/** For a thread that may have ended. */
+function ignoring(work: () => void): void {
+  try {
+    work();
+  } catch {
+    // it has
   }
 }
 
@@ -58,5 +72,6 @@ function prefer(tid: number, nice: number): boolean {
   const { result } = callSync(libc.schedSetscheduler, tid, policy, NO_PARAMETERS);
   if (result !== 0) return false;
   setPriority(tid, nice);
+  preferred.push(tid);
   return true;
 }

@@ -213,6 +213,8 @@ export const monitorLimits = {
   pidFileBytes: 32,
   /** Milliseconds for one search of the machine's processes for those of a container: some 10 with 500 of them. */
   scanMs: 10_000,
+  /** Such searches that wait: as many as containers can end at once. */
+  scansWaiting: 8192,
   /**
    * Entries read of the exits directory, the containers' directory and a runtime's state directory: 64 times the
    * largest node.

@@ -1,4 +1,4 @@
-// Lists without a pause, by a client in Go (test/support/go/cri-timer), as the kubelet is one.
+// Lists again and again, by a client in Go (test/support/go/cri-timer), as the kubelet is one.
 import { spawn, spawnSync } from 'node:child_process';
 import { priorityLimits } from '../../../src/host/bounds.ts';
 import { criTimer } from '../../support/tools/cri-timer.ts';

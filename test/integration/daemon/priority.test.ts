@@ -1,4 +1,5 @@
 // The main thread of the daemon goes before its other threads, and nothing that it starts inherits that.
+import { execFileSync } from 'node:child_process';
 import { getPriority, setPriority } from 'node:os';
 import { expect, it, onTestFinished } from 'vitest';
 import { priorityLimits } from '../../../src/host/bounds.ts';
@@ -43,6 +44,16 @@ async function valuesInPod(world: World): Promise<readonly number[]> {
   await removePod(world, sandboxId);
   return [...new Set([...own, niceIn(new TextDecoder().decode(stdout))])];
 }
+
+unless(it, hindrance())('a daemon that only holds sessions of before has the usual priority again', () => {
+  const script = new URL('./preferred.ts', import.meta.url).pathname;
+  const { mainNice, awaitedNice } = priorityLimits;
+  expect(JSON.parse(execFileSync(process.execPath, [script], { encoding: 'utf8' }))).toEqual([
+    [0, 0],
+    [mainNice, awaitedNice, 0],
+    [0, 0],
+  ]);
+});
 
 describePods('priority of the daemon', () => {
   unless(it, hindrance()).each([

@@ -53,15 +53,7 @@ export async function kill(
   const init = toHostIdentity(input.init);
   if (init === undefined) return;
   if (number !== SIGKILL) {
-    const bound = {
-      clock: parts.clock,
-      timeoutMs: driverLimits.execveMs,
-      signal: fx.signal,
-      firstMs: driverLimits.execvePollFirstMs,
-      lastMs: driverLimits.execvePollLastMs,
-      attempted,
-    };
-    await poll(bound, async () => ((await isForkedOnlyLater(init)) ? undefined : true));
+    await untilExecuted(parts, init, attempted, fx.signal);
   } else {
     await recordOomKills(parts, input.id, init);
   }
@@ -69,6 +61,22 @@ export async function kill(
   // A frozen process would act on the signal only after the KILL that ends its grace period, so thaw it (CRI-O
   // resumes a paused container, too). The container's actor sends no signal while a checkpoint has frozen it.
   if (processExists(init)) await thawContainer(parts, input.id);
+}
+
+/** Bounded, also where the pool has no free thread: the signal is sent all the same then. */
+async function untilExecuted(
+  { clock }: DriverParts,
+  init: HostIdentity,
+  attempted: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const bound = { clock, timeoutMs: driverLimits.execveMs, signal };
+  const { execvePollFirstMs: firstMs, execvePollLastMs: lastMs } = driverLimits;
+  const executed = poll({ ...bound, firstMs, lastMs, attempted }, async () =>
+    (await isForkedOnlyLater(init)) ? undefined : true,
+  );
+  if ((await within(bound, executed)) === 'cancelled')
+    fail('cancelled', `${attempted}: the result is no longer wanted`);
 }
 
 /** Bounded: a hanging disk or a busy thread pool must not delay the KILL (F25). */

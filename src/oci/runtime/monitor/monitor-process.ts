@@ -3,6 +3,7 @@
  * their command lines, since an interrupted create leaves no pid file. No process is started for it.
  */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { Semaphore } from '../../../base/bounded.ts';
 import type { SandboxOrContainerId } from '../../../base/ids.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import { monitorLimits } from '../bounds.ts';
@@ -63,6 +64,9 @@ function isMonitor(argv: readonly string[], { id }: Marks): boolean {
   return argv.some((word, at) => word === '-c' && argv[at + 1] === id);
 }
 
+/** One at a time, so that the bound of each begins with it, and other orders wait for one at most. */
+const scans = new Semaphore('searches for processes', 1, monitorLimits.scansWaiting);
+
 /**
  * All live monitors and runtime calls of this container. Reads every command line of the machine: not for hot paths.
  * @param known zombies of the previous scan, which cannot have forked since
@@ -74,7 +78,8 @@ export async function scanFor(
 ): Promise<MarkedScan> {
   const bound = { clock, timeoutMs: monitorLimits.scanMs };
   const asking = { attempted: `find the processes that work for container ${id}`, subject: id, bound };
-  return (await askKernelThread({ kind: 'marked', words: [id, rootArg], known }, asking)) as MarkedScan;
+  const order = { kind: 'marked', words: [id, rootArg], known } as const;
+  return scans.with(async () => (await askKernelThread(order, asking)) as MarkedScan);
 }
 
 /** One open file of a process, read from procfs alone: the file's own file system is not touched. */

@@ -1,5 +1,6 @@
 // Calls that a daemon asks of the one that serves while that one can't be reached, or recovers.
 import { expect, test } from 'vitest';
+import { fault, FaultError } from '../../../../src/base/fault.ts';
 import { relayLimits } from '../../../../src/cri/bounds.ts';
 import { untilReached } from '../../../../src/cri/call/relay.ts';
 import { RpcError } from '../../../../src/cri/call/status.ts';
@@ -58,6 +59,26 @@ test('F92 a relayed call that was at work for long when its daemon died is asked
   expect(next).toBe(atWork + AT_WORK_MS + 50);
 });
 
+test('F92 a relayed call without a deadline that each daemon refuses after a while is given up', async () => {
+  const clock = new HandClock();
+  let asked = 0;
+  const ask = untilReached(
+    async () => {
+      asked += 1;
+      await new Promise<void>((resolve) => void clock.setTimeout(resolve, AT_WORK_MS));
+      throw unavailable();
+    },
+    clock,
+    never,
+  );
+  const { signal } = new AbortController();
+  const ended = ask(NAME, new Uint8Array(), { signal }).catch((thrown: unknown) => thrown);
+  await clock.advance(0);
+  await clock.advance(10 * AT_WORK_MS);
+  expect(await ended).toMatchObject({ status: { code: 'unavailable' } });
+  expect(asked).toBe(1 + relayLimits.renewals);
+});
+
 test('F92 a relayed call whose caller goes between two attempts ends at once', async () => {
   const clock = new HandClock();
   const gone = new AbortController();
@@ -72,8 +93,8 @@ test('F92 a relayed call whose caller goes between two attempts ends at once', a
   );
   const ended = ask(NAME, new Uint8Array(), { signal: gone.signal }).catch((thrown: unknown) => thrown);
   await clock.advance(0);
-  gone.abort();
+  gone.abort(new FaultError(fault('cancelled', 'the caller has gone')));
   // no time passes
-  expect(await ended).toMatchObject({ status: { code: 'unavailable' } });
-  expect(asked).toBe(2);
+  expect(await ended).toMatchObject({ status: { code: 'cancelled' } });
+  expect(asked).toBe(1);
 });
