@@ -127,8 +127,9 @@ export const relayLimits = {
   againMostMs: 1000,
   /** Milliseconds for which a call is tried again before its deadline: a daemon starts in less, a full node's too. */
   reachMs: 60_000,
-  /** Milliseconds of an attempt after which that time begins anew, and how often: its daemon was at work and died. */
+  /** Milliseconds of an attempt after which that time begins anew: its daemon was at work and died. */
   longMs: 30_000,
+  /** How often it does, at most. */
   renewals: 3,
   /** Bytes of events that wait for one client. Beyond it the client has to list again, as in `eventQueueBytes`. */
   eventBytes: 32 * 1024 * 1024,

@@ -86,9 +86,8 @@ export function relayTo(path: string, clock: Pick<ClockPort, 'monoMs' | 'nowNs' 
 /**
  * Asks again while the other daemon can't be reached or is not ready, up to the call's deadline and for
  * `relayLimits.reachMs` at most, anew after one that was at work on it for long; the longer that lasts, the longer it
- * waits in between. Says then since when it asks:
- * the daemon that it asked first may have carried the call out before it died. A call that would not join what it has
- * begun, as ExecSync, waits for a connection and is asked once.
+ * waits in between. Says then since when it asks: the daemon that it asked first may have carried the call out before
+ * it died. A call that would not join what it has begun, as ExecSync, waits for a connection and is asked once.
  * @param ready settles once there is a connection; rejects at this time of `monoMs`, and when the caller goes
  */
 export function untilReached(

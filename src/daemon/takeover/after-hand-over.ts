@@ -21,7 +21,7 @@ export interface AfterHandOverParts extends Pick<FollowOptions, 'dial' | 'follow
   held(): number;
   /** Connections of clients. */
   connections(): number;
-  /** All clients are connected to another daemon. */
+  /** Called again and again once all clients are connected to another daemon. */
   onUnconnected(): void;
   /** Aborts when this daemon is stopped. */
   readonly signal: AbortSignal;
@@ -97,18 +97,15 @@ export class AfterHandOver {
     const { clock, handing, held, connections, onUnconnected } = this.#with;
     const untilMs = clock.monoMs() + takeOverLimits.relayMs;
     let reported = -1;
-    let isConnected = true;
     for (;;) {
       await pause(clock, takeOverLimits.relayPollMs);
       const now = held();
       if (now !== reported) await this.#link?.report({ type: 'holds', sessions: (reported = now) });
       if (handing.state !== 'passed' || handing.isProbation) continue;
       handing.settle();
-      if (isConnected && connections() === 0) {
-        isConnected = false;
-        onUnconnected();
-      }
-      if ((now === 0 && connections() === 0) || clock.monoMs() > untilMs) return;
+      const isUnconnected = connections() === 0;
+      if (isUnconnected) onUnconnected();
+      if ((now === 0 && isUnconnected) || clock.monoMs() > untilMs) return;
     }
   }
 }

@@ -171,16 +171,12 @@ let handed = typeof troupeThreadWorker === 'undefined' ? undefined : troupeThrea
 
 function runThread({ worker, host }: ThreadWorker): Thread {
   const started: Thread = { worker, waiting: new Map(), layouts: new Map() };
-  const ended = (reason: string): void => {
-    leave(started);
-    for (const { lost } of [...started.waiting.values()]) lost(reason);
-  };
   worker.on('message', (answer: ThreadAnswer) => started.waiting.get(answer.id)?.settle(answer));
   worker.on('error', (error: unknown) =>
-    ended(`failed: ${error instanceof Error ? error.message : String(error)}`),
+    leave(started, `failed: ${error instanceof Error ? error.message : String(error)}`),
   );
   worker.once('exit', () => {
-    ended('ended');
+    leave(started, 'ended');
     host.forEach(({ fd }) => closeSync(fd));
   });
   worker.unref();
@@ -188,16 +184,16 @@ function runThread({ worker, host }: ThreadWorker): Thread {
   return started;
 }
 
-/** The next request goes to a new thread. */
-function leave(old: Thread): void {
-  if (live !== old) return;
-  live = undefined;
-  thread = undefined;
+/** The next request goes to a new thread; those that wait hear of it at once: one that hangs never exits. */
+function leave(old: Thread, reason: string): void {
+  if (live === old) {
+    live = undefined;
+    thread = undefined;
+  }
+  for (const { lost } of [...old.waiting.values()]) lost(reason);
 }
 
 async function end(old: Thread): Promise<void> {
-  leave(old);
-  // one that hangs in a call of the kernel never exits
-  for (const { lost } of [...old.waiting.values()]) lost('was given up');
+  leave(old, 'was given up');
   await old.worker.terminate();
 }

@@ -1,7 +1,8 @@
 /**
  * The thread for many small synchronous calls on the kernel's own objects (namespaces, cgroups, lists of
  * mounts and processes). A hop through libuv's pool per call costs more than the call, and a v1 machine has
- * eleven hierarchies. No call here waits for a disk or another file system, only for the kernel's own locks.
+ * eleven hierarchies. No call here waits for a disk or another file system, only for the kernel's own locks and for
+ * processes of the host whose memory is read.
  */
 import { readFileSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';

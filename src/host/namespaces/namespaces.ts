@@ -20,10 +20,11 @@ import { codeOf, fromNode, onlyAbsent } from '../ffi/errno.ts';
 import { NSFS_MAGIC } from '../ffi/constants.ts';
 import { isInMemory } from '../files/state-files.ts';
 import { askKernelThread } from '../kernel-thread/kernel-thread.ts';
+import type { Asking } from '../kernel-thread/kernel-thread.ts';
 import { findMount, readMountInfo } from '../mounts/mountinfo.ts';
 import { mountBind, setPropagation, unmount } from '../mounts/mounts.ts';
 import { PIN_KINDS, USER_PIN } from '../kernel-thread/thread-protocol.ts';
-import type { PinKind, PinOrder, PinPaths } from '../kernel-thread/thread-protocol.ts';
+import type { PinKind, PinOrder, PinPaths, ThreadOrder } from '../kernel-thread/thread-protocol.ts';
 import { sysctlNamespace } from './sysctl.ts';
 import type { Sysctl } from '../../ports/specs.ts';
 import { withUserNamespace } from './userns-process.ts';
@@ -84,12 +85,8 @@ export async function pinNamespaces(request: PinRequest, clock: ClockPort): Prom
     sysctls,
     ...(hostname === undefined ? {} : { hostname }),
   };
-  const give = async (whole: PinOrder): Promise<void> => {
-    const bound = { clock, timeoutMs: hostLimits.pinMs };
-    await turn.with(() =>
-      askKernelThread(whole, { attempted: `pin namespaces in ${directory}`, subject: directory, bound }),
-    );
-  };
+  const give = (whole: PinOrder): Promise<unknown> =>
+    askInTurn(whole, { attempted: `pin namespaces in ${directory}`, subject: directory, clock });
   if (user === undefined) await give(order);
   else {
     const rootUid = user.mappings.uids.hostId;
@@ -143,6 +140,15 @@ function checkSysctls(sysctls: readonly Sysctl[], kinds: readonly PinKind[], dir
 /** One at a time: a thread that failed to return to the host's namespaces must not start on another pod. */
 const turn = new Semaphore('namespace thread', 1, hostLimits.pinsWaiting);
 
+/** The kernel thread's answer to a request for which it enters or makes a pod's namespaces. */
+function askInTurn(
+  order: ThreadOrder,
+  { clock, ...asking }: Pick<Asking, 'attempted' | 'subject'> & { readonly clock: NamespaceClock },
+): Promise<unknown> {
+  const bound = { clock, timeoutMs: hostLimits.pinMs };
+  return turn.with(() => askKernelThread(order, { ...asking, bound }));
+}
+
 /**
  * Sets parameters of interfaces in the network namespace pinned at `netns`. Throws `invalidRequest` for a
  * parameter that does not exist or does not accept the value; earlier ones are set then.
@@ -157,10 +163,7 @@ export async function setSysctlsInNamespace(
     if (sysctlNamespace(name) !== 'net')
       fail('invalidRequest', `${attempted}: ${name} is not a network parameter`, { subject: name });
   }
-  const bound = { clock, timeoutMs: hostLimits.pinMs };
-  await turn.with(() =>
-    askKernelThread({ kind: 'sysctl', netns, sysctls }, { attempted, subject: netns, bound }),
-  );
+  await askInTurn({ kind: 'sysctl', netns, sysctls }, { attempted, subject: netns, clock });
 }
 
 /**
@@ -174,10 +177,7 @@ export async function socketInNamespace(
   clock: NamespaceClock,
 ): Promise<number> {
   const attempted = `create a socket in network namespace ${netns}`;
-  const bound = { clock, timeoutMs: hostLimits.pinMs };
-  const fd = await turn.with(() =>
-    askKernelThread({ kind: 'socket', netns, family, type }, { attempted, subject: netns, bound }),
-  );
+  const fd = await askInTurn({ kind: 'socket', netns, family, type }, { attempted, subject: netns, clock });
   return typeof fd === 'number'
     ? fd
     : fail('bug', `${attempted}: no descriptor returned`, { subject: netns });
@@ -193,10 +193,7 @@ export async function ipv4Of(
   clock: NamespaceClock,
 ): Promise<string | undefined> {
   const attempted = `read the address of ${name} in network namespace ${netns}`;
-  const bound = { clock, timeoutMs: hostLimits.pinMs };
-  const address = await turn.with(() =>
-    askKernelThread({ kind: 'ipv4', netns, name }, { attempted, subject: netns, bound }),
-  );
+  const address = await askInTurn({ kind: 'ipv4', netns, name }, { attempted, subject: netns, clock });
   return typeof address === 'string' ? address : undefined;
 }
 
@@ -206,9 +203,6 @@ export async function ipv4Of(
  */
 export async function netDevOf(netns: string, clock: NamespaceClock): Promise<string> {
   const attempted = `read the interfaces of network namespace ${netns}`;
-  const bound = { clock, timeoutMs: hostLimits.pinMs };
-  const text = await turn.with(() =>
-    askKernelThread({ kind: 'netDev', netns }, { attempted, subject: netns, bound }),
-  );
+  const text = await askInTurn({ kind: 'netDev', netns }, { attempted, subject: netns, clock });
   return typeof text === 'string' ? text : fail('bug', `${attempted}: no text returned`, { subject: netns });
 }

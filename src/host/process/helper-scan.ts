@@ -3,11 +3,11 @@
  * process's memory waits while that process changes its own mappings, which on a dead file system may take
  * for ever.
  */
-import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, readlinkSync } from 'node:fs';
 import { helperLimits } from '../bounds.ts';
 import { codeOf, isProcessGone } from '../ffi/errno.ts';
 import { markIn } from './helper-mark.ts';
-import { KERNEL_THREAD, beforeDeletion, isForked, processStat } from './process-identity.ts';
+import { KERNEL_THREAD, allPids, beforeDeletion, isForked, processStat } from './process-identity.ts';
 import type { HostIdentity, ProcessStat } from './process-identity.ts';
 import type { HelpersOrder, EarlierDaemon } from '../kernel-thread/thread-protocol.ts';
 
@@ -37,7 +37,7 @@ export function findHelpers(order: HelpersOrder): readonly FoundHelper[] {
   const found: FoundHelper[] = [];
   for (const pid of pids) {
     const helper = ignoring(() =>
-      isCandidate(pid, own, order, buffer) ? judge(Number(pid), order, buffer) : undefined,
+      isCandidate(pid, own, order, buffer) ? judge(pid, order, buffer) : undefined,
     );
     if (helper !== undefined) found.push(helper);
   }
@@ -45,18 +45,18 @@ export function findHelpers(order: HelpersOrder): readonly FoundHelper[] {
 }
 
 /** All processes except kernel threads, which are the children of kthreadd; a machine has hundreds. */
-function ofPrograms(): readonly string[] {
+function ofPrograms(): readonly number[] {
   const kthreadd = processStat(2);
   const isKernels = kthreadd !== undefined && (kthreadd.flags & KERNEL_THREAD) !== 0;
   // without CONFIG_PROC_CHILDREN the kernel threads are checked like all others
   const children = isKernels ? ignoring(() => readFileSync('/proc/2/task/2/children', 'latin1')) : undefined;
-  const kernels = new Set(children?.split(' '));
-  return readdirSync('/proc').filter((name) => isNumber(name) && !kernels.has(name));
+  const kernels = new Set(children?.split(' ').map(Number));
+  return allPids().filter((pid) => !kernels.has(pid));
 }
 
 /** Makes as few calls as possible, since nearly all of the machine's processes are no helpers. */
 function isCandidate(
-  pid: number | string,
+  pid: number,
   own: string,
   { key, environmentBytes }: HelpersOrder,
   buffer: Buffer,
@@ -133,12 +133,6 @@ const KILL_BIT = 1n << 8n;
 
 function newBuffer(): Buffer {
   return Buffer.allocUnsafe(helperLimits.environmentBytes);
-}
-
-/** Checks only the first character: no other name in /proc begins with a digit. */
-function isNumber(name: string): boolean {
-  const first = name.charCodeAt(0);
-  return first >= 0x30 && first <= 0x39;
 }
 
 /** Whether that pipe is the process's stdout or stderr. */

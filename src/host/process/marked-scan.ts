@@ -2,11 +2,17 @@
  * Finds processes of the host by words of their command lines. Runs in the kernel thread: a command line is memory of
  * the process, and a read of it waits while the process changes its own mappings, as `ps` does.
  */
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import type { MarkedOrder, MarkedScan } from '../kernel-thread/thread-protocol.ts';
-import { codeOf } from '../ffi/errno.ts';
 import { commandLine } from './command-line.ts';
-import { isRunningStat, processExists, processIdentity, processStat } from './process-identity.ts';
+import {
+  allPids,
+  isRunningStat,
+  processExists,
+  processIdentity,
+  processLink,
+  processStat,
+} from './process-identity.ts';
 import type { HostIdentity } from './process-identity.ts';
 import { isOfHost } from './process-owner.ts';
 
@@ -21,26 +27,26 @@ export function scanMarked({ words, known }: MarkedOrder): MarkedScan {
   const look = (pid: number): void => {
     const judged = judge(pid, own, words);
     if (judged === 'executing') executing.push(pid);
-    else if (judged === 'gone') {
-      if (processStat(pid)?.state === 'Z') zombies.push(pid);
+    else if (judged === 'zombie' || judged === 'gone') {
+      if (judged === 'zombie') zombies.push(pid);
       if (!expected.has(pid)) isWhole = false;
     } else if (judged !== 'other') found.push(judged);
   };
-  for (const name of readdirSync('/proc')) if (/^\d+$/u.test(name)) look(Number(name));
+  for (const pid of allPids()) look(pid);
   // once more: by now most of them are what they become
   for (const pid of executing.splice(0)) look(pid);
   return { found, isWhole, zombies };
 }
 
-/** `gone` means that it may have forked another one since the list of processes was read. */
+/** One that is `zombie` or `gone` may have forked another one since the list of processes was read. */
 function judge(
   pid: number,
   own: string,
   words: readonly string[],
-): HostIdentity | 'other' | 'gone' | 'executing' {
+): HostIdentity | 'other' | 'zombie' | 'gone' | 'executing' {
   if (isExecuting(pid)) return 'executing';
   // of a container's process the memory is not read: it could hold this thread up for as long as it likes
-  const namespace = pidNamespaceOf(pid);
+  const namespace = processLink(pid, 'ns/pid');
   if (namespace !== undefined && namespace !== own) return 'other';
   const argv = commandLine(pid);
   const isMarked = hasWords(argv, words);
@@ -49,7 +55,8 @@ function judge(
   if (argv.length > 0 && !isMarked) return 'other';
   // kernel threads have no command line, and neither has a zombie
   const stat = processStat(pid);
-  return stat !== undefined && isRunningStat(stat) ? 'other' : 'gone';
+  if (stat !== undefined && isRunningStat(stat)) return 'other';
+  return stat?.state === 'Z' ? 'zombie' : 'gone';
 }
 
 /**
@@ -63,16 +70,6 @@ function isExecuting(pid: number): boolean {
   } catch {
     // it has gone
     return false;
-  }
-}
-
-/** Undefined for one that has ended. */
-function pidNamespaceOf(pid: number): string | undefined {
-  try {
-    return readlinkSync(`/proc/${pid}/ns/pid`);
-  } catch (error) {
-    if (['ENOENT', 'ESRCH', 'EACCES'].includes(codeOf(error) ?? '')) return undefined;
-    throw error;
   }
 }
 

@@ -114,7 +114,7 @@ export async function isForkedOnlyLater(identity: HostIdentity): Promise<boolean
     if (isProcessGone(error)) return undefined;
     throw error;
   });
-  return isForkOf(text === undefined ? undefined : parseStat(text), identity);
+  return isForkOf(parseStat(text ?? ''), identity);
 }
 
 function isForkOf(stat: ProcessStat | undefined, { startTicks }: HostIdentity): boolean {
@@ -164,13 +164,21 @@ export function beforeDeletion(path: string): string {
 
 /**
  * The path of the file that is a process's stdout, as the kernel names it now, also after a rename or
- * deletion. Undefined when it has none, when the process has ended, or when it has more privileges than this
- * one (ptrace(2), "access mode checking"), which a process that we started can't have.
+ * deletion. Undefined when it has none, and as `processLink` says.
  */
 export function standardOutput(pid: number): string | undefined {
+  const path = processLink(pid, 'fd/1');
+  return path === undefined ? undefined : beforeDeletion(path);
+}
+
+/**
+ * The text of a link below /proc/PID. Undefined where it does not exist, when the process has ended, or when it has
+ * more privileges than this one (ptrace(2), "access mode checking"), which a process that we started can't have.
+ */
+export function processLink(pid: number, name: string): string | undefined {
   try {
     // procfs returns the name alone: the file's own file system is not accessed
-    return beforeDeletion(readlinkSync(`/proc/${pid}/fd/1`));
+    return readlinkSync(`/proc/${pid}/${name}`);
   } catch (error) {
     if (['ENOENT', 'ESRCH', 'EACCES'].includes(codeOf(error) ?? '')) return undefined;
     throw error;
@@ -209,13 +217,17 @@ export function killProcess(identity: HostIdentity, signal: number): boolean {
   }
 }
 
+/** The pids of all processes of the machine. */
+export function allPids(): readonly number[] {
+  return readdirSync('/proc').flatMap((name) => (/^\d+$/u.test(name) ? [Number(name)] : []));
+}
+
 /** Every process of the machine; yields to the event loop in between. */
 export async function listProcessStats(): Promise<ProcessStat[]> {
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/u.test(name));
   const stats: ProcessStat[] = [];
-  for (const [index, pid] of pids.entries()) {
+  for (const [index, pid] of allPids().entries()) {
     if (index > 0 && index % hostLimits.procEntriesPerTurn === 0) await nextTurn();
-    const stat = processStat(Number(pid));
+    const stat = processStat(pid);
     if (stat !== undefined) stats.push(stat);
   }
   return stats;

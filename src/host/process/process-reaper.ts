@@ -29,6 +29,7 @@ import {
   WNOWAIT,
 } from '../ffi/constants.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
+import type { SyscallResult } from '../ffi/ffi.ts';
 import { processStat } from './process-identity.ts';
 import type { HostIdentity } from './process-identity.ts';
 
@@ -156,15 +157,9 @@ function doubtsResolved(): void {
  * @param before our orphans before `parent` was started; undefined where the kernel does not list them
  */
 function couldBeOf(pid: number, parent: HostIdentity, before: string | undefined): boolean {
-  if (before !== undefined && !` ${before}`.includes(` ${pid} `)) return isChild(pid);
+  if (before !== undefined && !` ${before}`.includes(` ${pid} `)) return peek(pid).result === 0;
   const stat = processStat(pid);
   return stat?.parentPid === process.pid && stat.startTicks >= parent.startTicks;
-}
-
-/** Also of one that has ended and is not reaped. */
-function isChild(pid: number): boolean {
-  const info = Buffer.alloc(SIGINFO_BYTES);
-  return callSync(libc.waitid, P_PID, pid, info, WEXITED | WNOHANG | WNOWAIT).result === 0;
 }
 
 /** True when ended orphans are left for the next pass. */
@@ -260,10 +255,15 @@ function childrenText(): string | undefined {
   }
 }
 
+/** What waitid(2) says of a child, which it leaves as it is; -1 for another process. */
+function peek(pid: number): SyscallResult & { readonly info: Buffer } {
+  const info = Buffer.alloc(SIGINFO_BYTES);
+  return { info, ...callSync(libc.waitid, P_PID, pid, info, WEXITED | WNOHANG | WNOWAIT) };
+}
+
 function tryReap(entry: Entry): void {
   if (entry.holds > 0 || children.get(entry.pid) !== entry) return;
-  const info = Buffer.alloc(SIGINFO_BYTES);
-  const { result, errno } = callSync(libc.waitid, P_PID, entry.pid, info, WEXITED | WNOHANG | WNOWAIT);
+  const { info, result, errno } = peek(entry.pid);
   // si_signo is 0 when it has not ended
   const isRunning = result === 0 && info.readInt32LE(0) === 0;
   if (isRunning || (result === -1 && errnoName(errno) === 'EINTR')) return;

@@ -43,7 +43,7 @@ export function preferMainThread(): void {
   }
 }
 
-/** Takes it back, for a daemon that answers no calls any more: it would hold up the one that does. */
+/** Takes it back, for a daemon that answers no calls any more: it would hold up the one that does. Repeatable. */
 export function endPreference(): void {
   for (const tid of preferred.splice(0)) ignoring(() => setPriority(tid, 0));
 }

@@ -7,7 +7,7 @@ import { writeFigures } from '../../../scripts/support/figures.ts';
 import { makeWorld } from '../support/world.ts';
 import { handOver, type HandoverOptions } from './handover.ts';
 import { handoverText, problemsOf } from './report.ts';
-import { makeServices, type Services } from './services.ts';
+import { makeServices } from './services.ts';
 
 const { values } = parseArgs({
   options: {
@@ -35,14 +35,8 @@ else {
 
 async function main(): Promise<void> {
   const services = await makeServices();
-  try {
-    await inServices(services);
-  } finally {
-    services.remove();
-  }
-}
-
-async function inServices(services: Services): Promise<void> {
+  // however it ends; what is kept for inspection runs in them
+  if (!values.keep) process.once('exit', () => services.remove());
   const options: HandoverOptions = {
     takeOvers: Number(values['take-overs']),
     clients: Number(values.clients),
@@ -68,12 +62,8 @@ async function inServices(services: Services): Promise<void> {
     stateInMemory: true,
     before: () => services.daemon,
   });
-  const end = async (): Promise<void> => {
-    await world.close();
-    services.remove();
-    process.exit(130);
-  };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void end());
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void world.close().finally(() => process.exit(130)));
   try {
     const result = await handOver(world, options);
     const text = `${handoverText(options, result)}\n\n${services.place}`;

@@ -64,7 +64,7 @@ export const ofPods: readonly Mutant[] = [
     file: 'src/host/process/command-line.ts',
     find: 'readSync(fd, line, 0, line.length, 0)',
     replace:
-      '(() => { let at = 0; for (let got = 1; got > 0; at += got) got = readSync(fd, line, 0, 4096, at); return at; })()',
+      '(() => { let n = 0; for (let m = 1; m > 0; n += m) m = readSync(fd, line, 0, 4096, n); return n; })()',
     test: { file: untrusted, named: 'S89: of a command line of megabytes' },
   },
   {

@@ -12,7 +12,7 @@ const AT_WORK_MS = 2 * relayLimits.reachMs;
 const unavailable = (): RpcError => new RpcError({ code: 'unavailable', message: 'recovering' });
 const never = (): Promise<never> => new Promise<never>(() => undefined);
 
-test('F92 a relayed call that is refused again and again is asked more and more rarely, and once more at its end', async () => {
+test('F92 a relayed call that is refused is asked more and more rarely, and once more at its end', async () => {
   const clock = new HandClock();
   const beginMs = clock.monoMs();
   const asked: number[] = [];
