@@ -62,8 +62,11 @@ async function main(): Promise<void> {
     stateInMemory: true,
     before: () => services.daemon,
   });
+  // once: the clients of an interrupted run fail, which ends it as well
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => (closing ??= world.close());
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => void world.close().finally(() => process.exit(130)));
+    process.once(signal, () => void close().finally(() => process.exit(130)));
   try {
     const result = await handOver(world, options);
     const text = `${handoverText(options, result)}\n\n${services.place}`;
@@ -83,6 +86,6 @@ async function main(): Promise<void> {
       console.log(`kept for inspection: ${world.instance.directory}`);
       process.exit();
     }
-    await world.close();
+    await close();
   }
 }
