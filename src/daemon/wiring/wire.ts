@@ -82,7 +82,7 @@ export interface StartOptions {
   readonly listening?: ListeningSockets;
   /** Called when the parts are there, before the recovery. */
   readonly onAssembled?: (parts: Assembly & { sessions(): number }) => void;
-  /** Called before a former daemon and systemd hear that this one serves: from then on SIGTERM asks for a drain. */
+  /** Called before a client, a former daemon and systemd hear that this one serves: then SIGTERM asks for a drain. */
   readonly onServing?: () => void;
 }
 
@@ -111,6 +111,9 @@ export async function startDaemon(config: Config, log: Log, options: StartOption
   await startServers(listening.isPassed('cri') ? noted(opening) : opening, late, release);
   await adoptStores(config, assembly, part);
   await troupe.start();
+  // in the turn in which the recovery ends: a client that has had an answer may stop the daemon. A daemon that takes
+  // over is the former one's to end until it serves
+  if (inherited === undefined) options.onServing?.();
   listening.noteRecovered();
   const served = await opening;
   // after the recovery, since plugins receive the list of pods and containers. Pods that come now wait for the plugins
@@ -127,7 +130,7 @@ export async function startDaemon(config: Config, log: Log, options: StartOption
   await sockets.cri.begin();
   last.formerDaemons = () => handOver.formerDaemons();
   assembly.observability.metrics.watchFormer(last.formerDaemons);
-  options.onServing?.();
+  if (inherited !== undefined) options.onServing?.();
   await becomeMain(inherited, listening, life);
   return {
     troupe,

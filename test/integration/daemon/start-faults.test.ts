@@ -14,6 +14,7 @@ import { checkout } from '../../support/tools/cache.ts';
 import { hostOnlyWorld, makePod, removePod } from './pod.ts';
 import { notRoot, unless } from '../../support/skips/unless.ts';
 
+const held = injects('F89', 'SIGTERM while the start waits for a plugin that does not register');
 const fifos = injects('F89', 'a FIFO in the place of each directory below root and state');
 
 async function falseConditions({ client: { runtime } }: World): Promise<Map<string, string>> {
@@ -36,13 +37,21 @@ interface Taken {
   readonly port: number;
 }
 
+/** A plugin that connects to nothing, until a file of this name is in the directory: then it exits. */
+function makeSilentPlugin(directory: string): string {
+  const gate = join(directory, 'gate');
+  mkdirSync(join(directory, 'plugins'));
+  const program = `#!/bin/sh\nwhile ! [ -e ${gate} ]; do sleep 0.1; done\n`;
+  writeFileSync(join(directory, 'plugins/10-silent'), program, { mode: 0o755 });
+  return gate;
+}
+
 /** Ports that are taken, directories in the place of the sockets, and a plugin that says nothing. */
 function configTaken(
   directory: string,
   { streaming, page, collector }: Readonly<Record<'streaming' | 'page' | 'collector', Taken>>,
 ): string {
-  mkdirSync(join(directory, 'plugins'));
-  writeFileSync(join(directory, 'plugins/10-silent'), '#!/bin/sh\nexec sleep 3600\n', { mode: 0o755 });
+  makeSilentPlugin(directory);
   mkdirSync(join(directory, 'nri.sock/x'), { recursive: true });
   mkdirSync(join(directory, 'state/introspection.sock/x'), { recursive: true });
   return [
@@ -121,6 +130,22 @@ unless(describe, notRoot())('a start', () => {
     const { stdout } = await run([join(checkout, 'bin/troupe'), 'status', '--state', instance.state]);
     expect(stdout).toMatch(/PartsStarted is false: nri plugin 10-silent: /u);
     await removePod(world, sandboxId);
+  });
+
+  it('F89 drains on SIGTERM from its first answer on, also while it waits for a plugin that never answers', async () => {
+    let gate = '';
+    const world = await worldOf('term', (directory) => {
+      gate = makeSilentPlugin(directory);
+      return ['[nri]', `plugin_dir = "${directory}/plugins"`, 'registration_timeout_ms = 20000'].join('\n');
+    });
+    const { instance } = world;
+    expect(await instance.log()).not.toContain('"msg":"serving"');
+    const ended = instance.terminate();
+    held.happened();
+    writeFileSync(gate, '');
+    expect(await ended).toBe(0);
+    expect(await instance.log()).toContain('draining, containers go on');
+    expect(await world.leftovers()).toEqual([]);
   });
 
   it('F89 serves with another kind of file in the place of each of our directories', async () => {
