@@ -137,7 +137,9 @@ export const hostLimits = {
   /** Bytes of a process's command line that are searched for an id: conmon's has some 1500. */
   cmdlineBytes: 16 * 1024,
   /** Entries of /proc that are read before the event loop continues: some 2 ms. */
-  procEntriesPerTurn: 200,
+  procEntriesPerTurn: 100,
+  /** Processes whose pidfds' inodes are kept: those of a node with a thousand pods. */
+  knownProcesses: 4096,
   /**
    * Milliseconds for which a reading of a cgroup is reused: probes and dashboards read more often than
    * figures change.
@@ -291,16 +293,14 @@ export const helperLimits = {
    * some 50, and each start after a crash may wait for it.
    */
   graceMs: 2000,
-  /**
-   * Milliseconds for helpers that were killed already: they end at once or, on a dead file system, in days.
-   */
+  /** Milliseconds for helpers that were killed already: they end at once or, on a dead file system, in days. */
   killedMs: 250,
   /** Milliseconds between two checks of the helpers that were found. */
   pollMs: 5,
-  /**
-   * Scans of all processes: the last finds none, and each other one may find a process that was between fork
-   * and execve before.
-   */
+  /** Readings of processes that execute a program, and milliseconds before each: 0.2 s in all. */
+  executingTurns: 40,
+  executingPollMs: 5,
+  /** Scans of all processes: the last finds none, each other one may find a process that was forked only before. */
   scans: 8,
   /**
    * Milliseconds for one scan of all processes, which takes 10 for a thousand; longer means a process that

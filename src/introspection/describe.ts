@@ -197,16 +197,23 @@ async function processFacts(
 async function readProcess(
   pid: number,
 ): Promise<{ readonly name: string; readonly state: string; readonly kernelStack: string }> {
-  const [stat, stack] = await Promise.all([readProc(`/proc/${pid}/stat`), readProc(`/proc/${pid}/stack`)]);
-  // the command is in parentheses and may contain any character, so the last parenthesis ends it
-  const close = stat.lastIndexOf(')');
+  const [status, statm] = await Promise.all([
+    readProc(`/proc/${pid}/status`),
+    readProc(`/proc/${pid}/statm`),
+  ]);
+  const [size = '0', , , code] = statm.split(' ');
+  // it has memory and no code yet. Whoever reads its stack now, or its stat, waits until its execve ends: each reader
+  // would take a thread of the pool (see host/process/process-status.ts)
+  const stack = size !== '0' && code === '0' ? IN_EXECVE : await readProc(`/proc/${pid}/stack`);
   const lines = stack.slice(0, introspectionLimits.stackBytes).split('\n').map(printable);
   return {
-    name: printable(stat.slice(stat.indexOf('(') + 1, Math.max(0, close))),
-    state: stat.slice(close + 2).charAt(0),
+    name: printable(/^Name:\t(.*)$/mu.exec(status)?.[1] ?? ''),
+    state: /^State:\t(.)/mu.exec(status)?.[1] ?? '',
     kernelStack: lines.filter((line) => line !== '').join('\n'),
   };
 }
+
+const IN_EXECVE = 'in execve(2): closes files, one on a dead file system?';
 
 /** Descendants of a process, parents first, at most `processesBelow`; those that end meanwhile are left out. */
 async function processesBelow(root: number): Promise<ProcessMessage[]> {

@@ -10,6 +10,7 @@ import type { Digest, SandboxOrContainerId } from '../../base/ids.ts';
 import { containerCgroup, hasSandboxCgroup, sandboxCgroup } from '../../host/sandbox/layout.ts';
 import { ingestedDigest } from '../../oci/images/registry/ingest.ts';
 import type { Finding, Invariant, Leak } from './findings.ts';
+import { mayLive } from './machine.ts';
 import type { Machine } from './machine.ts';
 import type { Records } from '../wiring/journal-records.ts';
 
@@ -98,7 +99,8 @@ function isAlive(
   machine: Machine,
   who: { readonly pid: number; readonly startTicks: bigint; readonly bootId: string },
 ): boolean {
-  return who.bootId === machine.bootId && machine.startTicks.get(who.pid) === Number(who.startTicks);
+  const { bootId, pid, startTicks } = who;
+  return bootId === machine.bootId && mayLive(machine.startTicks, { pid, startTicks: Number(startTicks) });
 }
 
 /** I1, I10: one init, one monitor and a mounted root file system while created or running; none of them afterwards. */

@@ -15,8 +15,8 @@ import { readMountInfo, visibleMounts } from '../../host/mounts/mountinfo.ts';
 import { namesIfDirectory } from '../../host/files/names-of.ts';
 import { isNamespacePin } from '../../host/namespaces/namespaces.ts';
 import { bootId } from '../../host/files/boot-id.ts';
-import { listProcessStats } from '../../host/process/process-identity.ts';
-import type { ProcessStat } from '../../host/process/process-identity.ts';
+import { markOf } from '../../host/process/process-identity.ts';
+import { hasEnded, listStatuses } from '../../host/process/process-status.ts';
 import { isOfHost } from '../../host/process/process-owner.ts';
 import { commandLine } from '../../host/process/command-line.ts';
 import { eventsSocket } from '../../oci/runtime/shim/launch.ts';
@@ -72,10 +72,33 @@ export interface SeenLayer {
   readonly isForeign?: true;
 }
 
+/**
+ * Start times by pid of all live processes, zombies left out; undefined for one whose start time can't be read, since it
+ * executes a program.
+ */
+export type StartTicks = ReadonlyMap<number, number | undefined>;
+
+/** Whether this process lives; also when that can't be known. */
+export function mayLive(
+  ticks: StartTicks,
+  { pid, startTicks }: { readonly pid: number; readonly startTicks: number },
+): boolean {
+  return ticks.has(pid) && (ticks.get(pid) ?? startTicks) === startTicks;
+}
+
+async function readStartTicks(): Promise<StartTicks> {
+  const live = (await listStatuses()).filter((status) => !hasEnded(status));
+  return new Map(
+    live.flatMap(({ pid }) => {
+      const mark = markOf(pid);
+      return mark === undefined ? [] : [[pid, 'startTicks' in mark ? mark.startTicks : undefined]];
+    }),
+  );
+}
+
 export interface Machine {
   readonly bootId: string;
-  /** Start times by pid of all live processes, zombies left out. */
-  readonly startTicks: ReadonlyMap<number, number>;
+  readonly startTicks: StartTicks;
   readonly processes: readonly SeenProcess[];
   readonly cgroups: readonly SeenCgroup[];
   readonly mounts: readonly SeenMount[];
@@ -109,7 +132,7 @@ export interface MachinePlace extends NetworkPlace {
 /** Reads all of it; changes nothing. */
 export async function inspectMachine(place: MachinePlace): Promise<Machine> {
   const { layout } = place;
-  const stats = (await listProcessStats()).filter((stat) => stat.state !== 'Z' && stat.state !== 'X');
+  const startTicks = await readStartTicks();
   const others = await idsOfNeighbours(place);
   const [cgroups, mounts, entries, pins, network, layers] = await Promise.all([
     seenCgroups(place, others),
@@ -122,8 +145,8 @@ export async function inspectMachine(place: MachinePlace): Promise<Machine> {
   const { partial, ingest, trash, containersTrash } = placesOfStore(place);
   return {
     bootId: bootId(),
-    startTicks: new Map(stats.map(({ pid, startTicks }) => [pid, startTicks])),
-    processes: await seenProcesses(place, stats, cgroups),
+    startTicks,
+    processes: await seenProcesses(place, startTicks, cgroups),
     cgroups,
     mounts,
     entries,
@@ -154,14 +177,14 @@ function idIn(text: string): SandboxOrContainerId | undefined {
 
 async function seenProcesses(
   place: MachinePlace,
-  stats: readonly ProcessStat[],
+  ticks: StartTicks,
   cgroups: readonly SeenCgroup[],
 ): Promise<SeenProcess[]> {
-  const ticks = new Map(stats.map(({ pid, startTicks }) => [pid, startTicks]));
   const found = new Map<number, SeenProcess>();
   const rootPrefix = `--root=${place.layout.runtimesDir}/`;
   const shims = eventsSocket(place.layout);
-  for (const { pid, startTicks } of stats) {
+  for (const [pid, startTicks] of ticks) {
+    if (startTicks === undefined) continue;
     const argv = commandLine(pid);
     // one argument must be a state root of this instance, or its socket for shims. Any process can have such an
     // argument, so isOfHost checks that it is the host's

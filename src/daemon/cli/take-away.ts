@@ -30,7 +30,8 @@ import type { Leak } from './findings.ts';
 import { LEAK_ORDER } from './findings.ts';
 import { attachmentDirectory, ownLeaseDirectory } from './machine-network.ts';
 import type { NatRule } from './machine-network.ts';
-import type { MachinePlace } from './machine.ts';
+import { mayLive } from './machine.ts';
+import type { MachinePlace, StartTicks } from './machine.ts';
 
 export interface TakenLeak {
   readonly leak: Leak;
@@ -206,8 +207,7 @@ export async function removeFiles(path: string): Promise<void> {
 export interface FoundAfter {
   /** By nameOfLeak. */
   readonly names: ReadonlySet<string>;
-  /** Start times by pid of all live processes (Machine). */
-  readonly startTicks: ReadonlyMap<number, number>;
+  readonly startTicks: StartTicks;
 }
 
 /**
@@ -230,7 +230,7 @@ export function isGoneSince(
       );
     case 'process':
       // not by name: a killed process that can't finish its exit has no command line any more
-      return after.startTicks.get(leak.process.pid) !== leak.process.startTicks;
+      return !mayLive(after.startTicks, leak.process);
     case 'cgroup':
     case 'mount':
       return !after.names.has(nameOfLeak(leak));

@@ -123,6 +123,7 @@ export const MOUNT_ATTR_NOEXEC = 0x8;
 export const MOUNT_ATTR_IDMAP = 0x00100000;
 
 export const NSFS_MAGIC = 0x6e736673;
+export const PID_FS_MAGIC = 0x50494446;
 
 export const AF_INET = 2;
 export const SOCK_DGRAM = 2;

@@ -10,7 +10,7 @@ import { hostLimits } from '../bounds.ts';
 import { cgroupDirectories, cgroupDirectory } from '../cgroups/cgroup-layout.ts';
 import type { CgroupHierarchy, CgroupLayout } from '../kernel-thread/thread-protocol.ts';
 import { codeOf, fromNode, isCgroupGone, isProcessGone } from '../ffi/errno.ts';
-import { killProcess, processIdentity } from '../process/process-identity.ts';
+import { killIf } from '../process/process-identity.ts';
 import type { CgroupOrder } from '../kernel-thread/thread-protocol.ts';
 
 /** Carries out one operation; throws errors with the errno's name. */
@@ -295,14 +295,12 @@ function setFreezer(freezer: Freezer, value: string): void {
 
 /** Kills a listed process if it still is the one in the cgroup: its pid may have been reused (F43). */
 function killMember(pid: number, path: string): void {
-  const identity = processIdentity(pid);
-  if (identity === undefined) return;
   try {
-    const cgroups = readFileSync(`/proc/${pid}/cgroup`, 'utf8').split('\n');
-    const isMember = cgroups.some((line) =>
-      isBelow(line.slice(line.indexOf(':', line.indexOf(':') + 1) + 1), path),
+    killIf(pid, constants.signals.SIGKILL, () =>
+      readFileSync(`/proc/${pid}/cgroup`, 'utf8')
+        .split('\n')
+        .some((line) => isBelow(line.slice(line.indexOf(':', line.indexOf(':') + 1) + 1), path)),
     );
-    if (isMember) killProcess(identity, constants.signals.SIGKILL);
   } catch (error) {
     if (!isProcessGone(error)) throw error;
   }

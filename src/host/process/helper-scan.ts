@@ -7,8 +7,9 @@ import { closeSync, openSync, readFileSync, readSync, readlinkSync } from 'node:
 import { helperLimits } from '../bounds.ts';
 import { codeOf, isProcessGone } from '../ffi/errno.ts';
 import { markIn } from './helper-mark.ts';
-import { KERNEL_THREAD, allPids, beforeDeletion, isForked, processStat } from './process-identity.ts';
+import { KERNEL_THREAD, beforeDeletion, isForked, processStat } from './process-identity.ts';
 import type { HostIdentity, ProcessStat } from './process-identity.ts';
+import { allPids, isExecuting, processStatus } from './process-status.ts';
 import type { HelpersOrder, EarlierDaemon } from '../kernel-thread/thread-protocol.ts';
 
 export interface FoundHelper extends HostIdentity {
@@ -35,13 +36,31 @@ export function findHelpers(order: HelpersOrder): readonly FoundHelper[] {
   const own = readlinkSync('/proc/self/ns/pid');
   const buffer = newBuffer();
   const found: FoundHelper[] = [];
-  for (const pid of pids) {
-    const helper = ignoring(() =>
-      isCandidate(pid, own, order, buffer) ? judge(pid, order, buffer) : undefined,
-    );
-    if (helper !== undefined) found.push(helper);
+  /** Those that are to be read later, which executed a program. */
+  const look = (some: readonly number[]): number[] =>
+    some.filter((pid) => {
+      if (isExecuting(pid)) return true;
+      const helper = ignoring(() =>
+        isCandidate(pid, own, order, buffer) ? judge(pid, order, buffer) : undefined,
+      );
+      if (helper !== undefined) found.push(helper);
+      return false;
+    });
+  let executing = look(pids).filter(mayBeHelper);
+  // ours end that soon: whoever has not closes a file of a dead file system, and is no helper
+  for (let turn = 0; executing.length > 0 && turn < helperLimits.executingTurns; turn += 1) {
+    Atomics.wait(NEVER, 0, 0, helperLimits.executingPollMs);
+    executing = look(executing);
   }
   return found;
+}
+
+const NEVER = new Int32Array(new SharedArrayBuffer(4));
+
+/** Helpers lead a session of their own, beside the daemon; a container may have processes that execute for ever. */
+function mayBeHelper(pid: number): boolean {
+  const status = processStatus(pid);
+  return status !== undefined && status.isInOwnPids && [pid, 0].includes(status.session);
 }
 
 /** All processes except kernel threads, which are the children of kthreadd; a machine has hundreds. */

@@ -2,11 +2,10 @@
  * Finds processes of the host by words of their command lines. Runs in the kernel thread: a command line is memory of
  * the process, and a read of it waits while the process changes its own mappings, as `ps` does.
  */
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import type { MarkedOrder, MarkedScan } from '../kernel-thread/thread-protocol.ts';
 import { commandLine } from './command-line.ts';
 import {
-  allPids,
   isRunningStat,
   processExists,
   processIdentity,
@@ -15,6 +14,7 @@ import {
 } from './process-identity.ts';
 import type { HostIdentity } from './process-identity.ts';
 import { isOfHost } from './process-owner.ts';
+import { allPids, isExecuting } from './process-status.ts';
 
 /** All live processes whose command line has each of the words. */
 export function scanMarked({ words, known }: MarkedOrder): MarkedScan {
@@ -59,23 +59,9 @@ function judge(
   return stat?.state === 'Z' ? 'zombie' : 'gone';
 }
 
-/**
- * Whether it executes a program just now: it has memory already and no code yet (proc_pid_statm(5)). Some kernels let
- * the reader of most other files below /proc/PID wait for the end of that (exec_update_lock, kernel/ptrace.c).
- */
-function isExecuting(pid: number): boolean {
-  try {
-    const [size, , , code] = readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ');
-    return size !== '0' && code === '0';
-  } catch {
-    // it has gone
-    return false;
-  }
-}
-
 /** The identity of a process with these words that is one of the host; any process can claim the words. */
 export function identityIfMarked(pid: number, words: readonly string[]): HostIdentity | undefined {
-  const identity = processIdentity(pid);
+  const identity = isExecuting(pid) ? undefined : processIdentity(pid);
   if (identity === undefined || !hasWords(commandLine(pid), words) || !isOfHost(pid)) return undefined;
   // the start time is the same before and after: the command line is this process's
   return processExists(identity) ? identity : undefined;

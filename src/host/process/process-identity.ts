@@ -1,19 +1,32 @@
 /**
  * Identifies processes. The kernel reuses pids; a pid together with its start time is one process of one boot
  * (F43). Signals go through a pidfd, which is checked against the start time after it was opened.
+ *
+ * A process that executes a program may do so for ever, and then its start time can't be read (process-status.ts). It
+ * still has its pidfd's inode, which no other process of the boot has.
  */
-import { closeSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { closeSync, fstatSync, readFileSync, readlinkSync, statfsSync } from 'node:fs';
 import { hostLimits } from '../bounds.ts';
+import { PID_FS_MAGIC } from '../ffi/constants.ts';
 import { KernelError, codeOf, errnoName, isProcessGone, must } from '../ffi/errno.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
 import { readSmallFile } from '../files/small-file.ts';
-import { nextTurn } from '../clock/wait.ts';
+import { hasEnded, isExecuting, processStatus } from './process-status.ts';
 
 export interface HostIdentity {
   readonly pid: number;
   /** Field 22 of /proc/PID/stat: clock ticks from boot to the process's start. */
   readonly startTicks: number;
 }
+
+/** A process whose start time can't be read. */
+export interface PidfdIdentity {
+  readonly pid: number;
+  /** Inode of its pidfd. */
+  readonly inode: bigint;
+}
+
+export type ProcessMark = HostIdentity | PidfdIdentity;
 
 export interface ProcessStat extends HostIdentity {
   /** One letter: R, S, D, Z, T … */
@@ -31,8 +44,6 @@ const FORKED_ONLY = 0x40;
 const EXITING = 0x4;
 /** PF_EXITING or PF_SIGNALED (killed by a signal). */
 const ON_ITS_WAY_OUT = EXITING | 0x400;
-/** SIGKILL among the pending signals of /proc/PID/status. */
-const KILL_PENDING = 1n << 8n;
 /** PF_KTHREAD of the same file. */
 export const KERNEL_THREAD = 0x200000;
 
@@ -58,11 +69,13 @@ export function parseStat(text: string): ProcessStat | undefined {
   return { pid, startTicks, state, parentPid, processGroup, session, flags };
 }
 
-/** The state of `pid` from /proc; undefined when no such process exists. A zombie exists. */
+/**
+ * The state of `pid` from /proc; undefined when no such process exists. A zombie exists. Waits for the end of an
+ * execve(2): to be used for our own programs, and by a thread of its own.
+ */
 export function processStat(pid: number): ProcessStat | undefined {
   try {
-    // procfs answers from memory; some kernels let the reader wait while the process executes a program (see couldBeOf
-    // in process-reaper.ts). Read as UTF-8 whatever bytes the command has, since Node then needs only one call
+    // read as UTF-8 whatever bytes the command has, since Node then needs only one call
     return parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch (error) {
     if (isProcessGone(error)) return undefined;
@@ -70,18 +83,45 @@ export function processStat(pid: number): ProcessStat | undefined {
   }
 }
 
-/** The identity of the process that currently has this pid. */
+/** The same for any process; `executing` while its state can't be read without waiting. */
+function statAtOnce(pid: number): ProcessStat | 'executing' | undefined {
+  return isExecuting(pid) ? 'executing' : processStat(pid);
+}
+
+/** The identity of the process that currently has this pid, one of our own programs. */
 export function processIdentity(pid: number): HostIdentity | undefined {
   const stat = processStat(pid);
   return stat === undefined ? undefined : { pid, startTicks: stat.startTicks };
 }
 
+/**
+ * The same for any process, without waiting. By its pidfd while it executes a program; undefined then on kernels
+ * before 6.9, where pidfds have no inodes.
+ */
+export function markOf(pid: number): ProcessMark | undefined {
+  const stat = statAtOnce(pid);
+  if (stat !== 'executing') return stat === undefined ? undefined : { pid, startTicks: stat.startTicks };
+  const pidfd = pidfdOf(pid);
+  if (pidfd === undefined) return undefined;
+  try {
+    const inode = inodeOf(pidfd);
+    return inode === undefined ? undefined : { pid, inode };
+  } finally {
+    closeSync(pidfd);
+  }
+}
+
 /** True while exactly this process runs; a zombie has ended. */
-export function processExists(identity: HostIdentity): boolean {
-  const stat = processStat(identity.pid);
-  return (
-    stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && stat.state !== 'X'
-  );
+export function processExists(mark: ProcessMark): boolean {
+  const stat = 'inode' in mark ? 'executing' : statAtOnce(mark.pid);
+  if (stat === 'executing') return isItself(mark) && !isZombie(mark.pid);
+  return stat !== undefined && isSame(stat, mark) && !hasEnded(stat);
+}
+
+/** True until exactly this process has been reaped. */
+export function hasItsPid(mark: ProcessMark): boolean {
+  const stat = 'inode' in mark ? 'executing' : statAtOnce(mark.pid);
+  return stat === 'executing' ? isItself(mark) : stat !== undefined && isSame(stat, mark);
 }
 
 /**
@@ -90,25 +130,35 @@ export function processExists(identity: HostIdentity): boolean {
  * there meanwhile fails because of that exit.
  */
 export function processRuns(identity: HostIdentity): boolean {
-  const stat = processStat(identity.pid);
-  return stat !== undefined && stat.startTicks === identity.startTicks && isRunningStat(stat);
+  const stat = statAtOnce(identity.pid);
+  if (stat === 'executing') return isItself(identity);
+  return stat !== undefined && isSame(stat, identity) && isRunningStat(stat);
 }
 
 /** The same for data that was read already. */
 export function isRunningStat({ state, flags }: Pick<ProcessStat, 'state' | 'flags'>): boolean {
-  return state !== 'Z' && state !== 'X' && (flags & EXITING) === 0;
+  return !hasEnded({ state }) && (flags & EXITING) === 0;
+}
+
+function isSame(stat: HostIdentity, mark: ProcessMark): boolean {
+  return 'startTicks' in mark && stat.startTicks === mark.startTicks;
+}
+
+function isZombie(pid: number): boolean {
+  const status = processStatus(pid);
+  return status === undefined || hasEnded(status);
 }
 
 /** True while exactly this process has been forked but has not executed a program yet. */
 export function isForkedOnly(identity: HostIdentity): boolean {
-  return isForkOf(processStat(identity.pid), identity);
+  const stat = statAtOnce(identity.pid);
+  // the flag is cleared before the lock is taken (begin_new_exec, fs/exec.c)
+  return stat !== 'executing' && isForkOf(stat, identity);
 }
 
-/**
- * The same through libuv's pool, for a process that may execute a program just now: some kernels let the reader wait
- * for the end of that.
- */
+/** The same through libuv's pool, for a process that is to execute a program just now. */
 export async function isForkedOnlyLater(identity: HostIdentity): Promise<boolean> {
+  if (isExecuting(identity.pid)) return false;
   const bounds = { usualBytes: hostLimits.controlUsualBytes, bytesMax: hostLimits.controlBytes };
   const text = await readSmallFile(`/proc/${identity.pid}/stat`, bounds).catch((error: unknown) => {
     if (isProcessGone(error)) return undefined;
@@ -129,29 +179,16 @@ export function isForked({ flags }: ProcessStat): boolean {
 /** True when it has ended or is certain to end: SIGKILL is pending or delivered. */
 export function isProcessEnding(identity: HostIdentity): boolean {
   // read before the flags: the kernel sets the flags when it takes the signal from the pending set
-  const isKilled = (pendingSignals(identity.pid) & KILL_PENDING) !== 0n;
-  const stat = processStat(identity.pid);
+  const isKilled = processStatus(identity.pid)?.isKilled === true;
+  const stat = statAtOnce(identity.pid);
+  if (stat === 'executing') return isKilled || !isItself(identity);
   return (
     isKilled ||
     stat === undefined ||
-    stat.startTicks !== identity.startTicks ||
+    !isSame(stat, identity) ||
     stat.state === 'Z' ||
     (stat.flags & ON_ITS_WAY_OUT) !== 0
   );
-}
-
-/** Pending signals of the process and its main thread as a mask; 0 when it is gone. */
-function pendingSignals(pid: number): bigint {
-  try {
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    return [...status.matchAll(/^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$/gmu)].reduce(
-      (mask, [, word]) => mask | BigInt(`0x${word}`),
-      0n,
-    );
-  } catch (error) {
-    if (isProcessGone(error)) return 0n;
-    throw error;
-  }
 }
 
 /**
@@ -172,10 +209,12 @@ export function standardOutput(pid: number): string | undefined {
 }
 
 /**
- * The text of a link below /proc/PID. Undefined where it does not exist, when the process has ended, or when it has
- * more privileges than this one (ptrace(2), "access mode checking"), which a process that we started can't have.
+ * The text of a link below /proc/PID. Undefined where it does not exist, when the process has ended or executes a
+ * program just now, or when it has more privileges than this one (ptrace(2), "access mode checking"), which a process
+ * that we started can't have.
  */
 export function processLink(pid: number, name: string): string | undefined {
+  if (isExecuting(pid)) return undefined;
   try {
     // procfs returns the name alone: the file's own file system is not accessed
     return readlinkSync(`/proc/${pid}/${name}`);
@@ -186,49 +225,107 @@ export function processLink(pid: number, name: string): string | undefined {
 }
 
 /**
- * A pidfd of exactly this process, which the caller closes; undefined when it is gone. Zombies have one too.
+ * Inodes of the pidfds of processes whose start time was read, for the time when it can't be read. Those that were
+ * used last: a container's init is used at each operation on it.
  */
-export function openPidfd(identity: HostIdentity): number | undefined {
-  const opened = callSync(libc.pidfdOpen, identity.pid, 0);
-  // EINVAL: the process was reaped, and its pid is still the id of a session or group (kernels before 6.15)
-  if (opened.result === -1 && ['ESRCH', 'EINVAL'].includes(errnoName(opened.errno))) return undefined;
-  const pidfd = must(opened, 'open a pidfd of process', String(identity.pid));
-  // read after the open: the pidfd now refers to one process, so an equal start time proves which
-  if (processIdentity(identity.pid)?.startTicks === identity.startTicks) return pidfd;
-  closeSync(pidfd);
-  return undefined;
+const known = new Map<number, HostIdentity & PidfdIdentity>();
+
+function remember(identity: HostIdentity, pidfd: number): void {
+  const inode = inodeOf(pidfd);
+  if (inode === undefined) return;
+  const { pid, startTicks } = identity;
+  known.delete(pid);
+  known.set(pid, { pid, startTicks, inode });
+  const [oldest] = known.keys();
+  if (known.size > hostLimits.knownProcesses && oldest !== undefined) known.delete(oldest);
 }
 
-/** Sends `signal` to exactly this process; false when it is gone, also when its pid has been reused. */
-export function killProcess(identity: HostIdentity, signal: number): boolean {
-  const pidfd = openPidfd(identity);
+/**
+ * Whether the process that has this pid, and whose start time can't be read, is this one. Undefined when that can't be
+ * known: its pidfd was never opened by this daemon.
+ */
+function isOf(pidfd: number, mark: ProcessMark): boolean | undefined {
+  const inode = inodeOf(pidfd);
+  if ('inode' in mark) return inode === mark.inode;
+  const before = known.get(mark.pid);
+  return before?.startTicks === mark.startTicks ? inode === before.inode : undefined;
+}
+
+/** The same; one of which nothing is known counts as this one, since its pid does not prove its end. */
+function isItself(mark: ProcessMark): boolean {
+  const pidfd = pidfdOf(mark.pid);
   if (pidfd === undefined) return false;
   try {
-    const sent = callSync(libc.pidfdSendSignal, pidfd, signal, null, 0);
-    if (sent.result === 0) return true;
-    if (errnoName(sent.errno) === 'ESRCH') return false;
-    throw new KernelError(
-      `send signal ${signal} to process ${identity.pid}`,
-      sent.errno,
-      String(identity.pid),
-    );
+    return isOf(pidfd, mark) !== false;
   } finally {
     closeSync(pidfd);
   }
 }
 
-/** The pids of all processes of the machine. */
-export function allPids(): readonly number[] {
-  return readdirSync('/proc').flatMap((name) => (/^\d+$/u.test(name) ? [Number(name)] : []));
+let hasInodes: boolean | undefined;
+
+/** Undefined before Linux 6.9: there all pidfds had the same inode. */
+function inodeOf(pidfd: number): bigint | undefined {
+  hasInodes ??= statfsSync(`/proc/self/fd/${pidfd}`).type === PID_FS_MAGIC;
+  return hasInodes ? fstatSync(pidfd, { bigint: true }).ino : undefined;
 }
 
-/** Every process of the machine; yields to the event loop in between. */
-export async function listProcessStats(): Promise<ProcessStat[]> {
-  const stats: ProcessStat[] = [];
-  for (const [index, pid] of allPids().entries()) {
-    if (index > 0 && index % hostLimits.procEntriesPerTurn === 0) await nextTurn();
-    const stat = processStat(pid);
-    if (stat !== undefined) stats.push(stat);
+/** A pidfd of the process that currently has this pid; undefined when there is none. */
+function pidfdOf(pid: number): number | undefined {
+  const opened = callSync(libc.pidfdOpen, pid, 0);
+  // EINVAL: the process was reaped, and its pid is still the id of a session or group (kernels before 6.15)
+  if (opened.result === -1 && ['ESRCH', 'EINVAL'].includes(errnoName(opened.errno))) return undefined;
+  return must(opened, 'open a pidfd of process', String(pid));
+}
+
+/**
+ * A pidfd of exactly this process, which the caller closes; undefined when it is gone. Zombies have one too.
+ * @param orDoubtful returns that of a process of which it can't be known, too; never to be used for a signal
+ */
+export function openPidfd(mark: ProcessMark, orDoubtful = false): number | undefined {
+  const pidfd = pidfdOf(mark.pid);
+  if (pidfd === undefined) return undefined;
+  // read after the open: the pidfd now refers to one process, so an equal start time proves which
+  const stat = 'inode' in mark ? 'executing' : statAtOnce(mark.pid);
+  if (stat === 'executing') {
+    if (isOf(pidfd, mark) ?? orDoubtful) return pidfd;
+  } else if (stat !== undefined && isSame(stat, mark)) {
+    remember(stat, pidfd);
+    return pidfd;
   }
-  return stats;
+  closeSync(pidfd);
+  return undefined;
+}
+
+/** Sends `signal` to exactly this process; false when it is gone, also when its pid has been reused. */
+export function killProcess(mark: ProcessMark, signal: number): boolean {
+  const pidfd = openPidfd(mark);
+  if (pidfd === undefined) return false;
+  try {
+    return signalPidfd(pidfd, mark.pid, signal);
+  } finally {
+    closeSync(pidfd);
+  }
+}
+
+/**
+ * Sends `signal` to the process that currently has this pid if it passes the check, which reads /proc/PID; false when
+ * it has ended. Needs no start time: a process that has a pidfd and has not been reaped still has its pid.
+ */
+export function killIf(pid: number, signal: number, check: () => boolean): boolean {
+  const pidfd = pidfdOf(pid);
+  if (pidfd === undefined) return false;
+  try {
+    // the null signal fails for one that was reaped before or during the check: all that was read is of this one then
+    return check() && signalPidfd(pidfd, pid, 0) && signalPidfd(pidfd, pid, signal);
+  } finally {
+    closeSync(pidfd);
+  }
+}
+
+function signalPidfd(pidfd: number, pid: number, signal: number): boolean {
+  const sent = callSync(libc.pidfdSendSignal, pidfd, signal, null, 0);
+  if (sent.result === 0) return true;
+  if (errnoName(sent.errno) === 'ESRCH') return false;
+  throw new KernelError(`send signal ${signal} to process ${pid}`, sent.errno, String(pid));
 }

@@ -5,15 +5,18 @@
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { codeOf, isProcessGone } from '../ffi/errno.ts';
+import { isExecuting } from './process-status.ts';
 
 /**
  * Whether all four uids of the process are our user, it is in our PID namespace, and it is in our mount
  * namespace or that of process 1 (a unit may give the daemon its own mounts in one boot and not in another).
  * Every container has its own mounts; a setuid program that a user started keeps that user's real uid
  * (credentials(7), proc_pid_status(5)). The program is not compared: runtimes run from sealed copies of
- * themselves, and handlers may be scripts. False when the process is gone or has more privileges than ours.
+ * themselves, and handlers may be scripts. False when the process is gone, executes a program just now or has more
+ * privileges than ours.
  */
 export function isOfHost(pid: number): boolean {
+  if (isExecuting(pid)) return false;
   try {
     const mounts = readlinkSync(`/proc/${pid}/ns/mnt`);
     if (mounts !== readlinkSync('/proc/self/ns/mnt') && mounts !== mountsOfFirst()) return false;

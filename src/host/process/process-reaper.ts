@@ -32,6 +32,7 @@ import { callSync, libc } from '../ffi/ffi.ts';
 import type { SyscallResult } from '../ffi/ffi.ts';
 import { processStat } from './process-identity.ts';
 import type { HostIdentity } from './process-identity.ts';
+import { isExecuting } from './process-status.ts';
 
 /** How a process ended: one of the two is null. Both are null when another waiter reaped it. */
 export interface ExitStatus {
@@ -158,6 +159,8 @@ function doubtsResolved(): void {
  */
 function couldBeOf(pid: number, parent: HostIdentity, before: string | undefined): boolean {
   if (before !== undefined && !` ${before}`.includes(` ${pid} `)) return peek(pid).result === 0;
+  // one that was an orphan before is older
+  if (isExecuting(pid)) return before === undefined && peek(pid).result === 0;
   const stat = processStat(pid);
   return stat?.parentPid === process.pid && stat.startTicks >= parent.startTicks;
 }

@@ -7,7 +7,7 @@ import { fail } from '../../base/fault.ts';
 import { hostLimits } from '../bounds.ts';
 import { LateOutput } from '../io/late-output.ts';
 import { killTree } from './process-kill.ts';
-import type { HostIdentity } from './process-identity.ts';
+import type { ProcessMark } from './process-identity.ts';
 import { holdZombie } from './process-reaper.ts';
 import type { ExitStatus } from './process-reaper.ts';
 import { spawnWithPipes } from './process.ts';
@@ -111,7 +111,7 @@ async function untilExit(
   const exited = await within(request, child.exited);
   if (typeof exited === 'object') return { status: exited, timedOut: false };
   const release = holdZombie(child.pid);
-  let left: HostIdentity[];
+  let left: ProcessMark[];
   try {
     left = await killTree(child.identity, clock);
   } finally {

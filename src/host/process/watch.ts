@@ -120,7 +120,8 @@ function drain(fd: number): InotifyEvent[] {
  * already.
  */
 export function watchProcess(identity: HostIdentity, onExit: () => void): Watch {
-  const pidfd = openPidfd(identity);
+  // one that can't be proven to be another has not ended
+  const pidfd = openPidfd(identity, true);
   if (pidfd === undefined) {
     let isOpen = true;
     setImmediate(() => {

@@ -3,7 +3,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { status as codes } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { driverLimits } from '../../../src/oci/runtime/bounds.ts';
-import { listProcessStats } from '../../../src/host/process/process-identity.ts';
+import { listStatuses } from '../../../src/host/process/process-status.ts';
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
@@ -86,7 +86,7 @@ describePods('a flood of execs', () => {
 
     await until(async () => (await commandsBeside(pid)).join() === 'sleep 7200');
     await until(
-      async () => !(await listProcessStats()).some((stat) => stat.parentPid === daemon && stat.state === 'Z'),
+      async () => !(await listStatuses()).some((stat) => stat.parentPid === daemon && stat.state === 'Z'),
     );
     const { stdout } = await runtime.execSync({ containerId, cmd: ['echo', 'here'], timeout: 60n });
     expect(Buffer.from(stdout).toString()).toBe('here\n');

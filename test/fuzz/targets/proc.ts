@@ -8,6 +8,7 @@ import { parseLocks } from '../../../src/host/files/directory-lock.ts';
 import { markIn } from '../../../src/host/process/helper-mark.ts';
 import { parseMountInfo } from '../../../src/host/mounts/mountinfo.ts';
 import { parseStat } from '../../../src/host/process/process-identity.ts';
+import { parseStatus } from '../../../src/host/process/process-status.ts';
 import { parseContexts } from '../../../src/host/security/selinux.ts';
 import { readDetails } from '../../../src/host/usage/usage-details.ts';
 import {
@@ -24,6 +25,8 @@ import { violated } from '../target.ts';
 import { learnerOf, type Kind } from './kinds.ts';
 
 const STAT = '77 (a) b (c)) S 1 77 77 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9999 1 2 3';
+const STATUS =
+  'Name:\ta\\nb:\nState:\tS (sleeping)\nPPid:\t1\nSigPnd:\t0000000000000100\nShdPnd:\t0\nNSpid:\t77\t1\nNSsid:\t0\t1\n';
 const MOUNTS =
   '22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n23 22 0:5 /a\\040b /mnt/x\\011y rw master:2 unbindable - tmpfs none rw,size=1k\n';
 const NET =
@@ -40,6 +43,16 @@ const processes: readonly Kind[] = [
     run: (input) => {
       const found = parseStat(utf8(input));
       for (const value of [found?.pid, found?.parentPid, found?.startTicks, found?.session])
+        if (value !== undefined && !Number.isSafeInteger(value)) violated(`a number ${value}`);
+      return found !== undefined;
+    },
+  },
+  {
+    name: 'status',
+    seeds: [STATUS],
+    run: (input) => {
+      const found = parseStatus(77, utf8(input));
+      for (const value of [found?.parentPid, found?.session])
         if (value !== undefined && !Number.isSafeInteger(value)) violated(`a number ${value}`);
       return found !== undefined;
     },

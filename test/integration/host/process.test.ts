@@ -5,12 +5,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { makePipe } from '../../../src/host/io/descriptors.ts';
 import { killTree } from '../../../src/host/process/process-kill.ts';
-import {
-  listProcessStats,
-  processExists,
-  processIdentity,
-} from '../../../src/host/process/process-identity.ts';
-import type { ProcessStat } from '../../../src/host/process/process-identity.ts';
+import { processExists, processIdentity } from '../../../src/host/process/process-identity.ts';
+import type { HostIdentity } from '../../../src/host/process/process-identity.ts';
+import { listStatuses } from '../../../src/host/process/process-status.ts';
+import type { ProcessStatus } from '../../../src/host/process/process-status.ts';
 import { runTool } from '../../../src/host/process/process-tool.ts';
 import type { ToolRequest, ToolResult } from '../../../src/host/process/process-tool.ts';
 import { spawnProcess } from '../../../src/host/process/process.ts';
@@ -44,7 +42,7 @@ async function readAll(fd: number): Promise<Uint8Array> {
 }
 
 async function membersOfSession(session: number): Promise<number[]> {
-  const stats = await listProcessStats();
+  const stats = await listStatuses();
   return stats.filter((stat) => stat.session === session && stat.state !== 'Z').map((stat) => stat.pid);
 }
 
@@ -225,9 +223,9 @@ describe('one run of a tool', () => {
       shortRuns.happened(results.length);
     }
     // the last ones are reaped a moment after their end
-    const isZombie = ({ parentPid, state }: ProcessStat): boolean =>
+    const isZombie = ({ parentPid, state }: ProcessStatus): boolean =>
       parentPid === process.pid && state === 'Z';
-    while ((await listProcessStats()).some(isZombie)) await loopTurn();
+    while ((await listStatuses()).some(isZombie)) await loopTurn();
     expect(open()).toBe(before);
   });
 });
@@ -319,12 +317,12 @@ describe('killing a tree', () => {
 });
 
 /** `root` and its descendants, polled until there are `count`. */
-async function untilTree(root: number, count: number): Promise<{ pid: number; startTicks: number }[]> {
+async function untilTree(root: number, count: number): Promise<HostIdentity[]> {
   for (;;) {
-    const stats = await listProcessStats();
+    const stats = await listStatuses();
     const tree = new Set([root]);
     for (const pid of tree) for (const stat of stats) if (stat.parentPid === pid) tree.add(stat.pid);
-    const members = stats.filter((stat) => tree.has(stat.pid));
+    const members = [...tree].flatMap((pid) => processIdentity(pid) ?? []);
     if (members.length >= count) return members;
   }
 }

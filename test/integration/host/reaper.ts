@@ -1,7 +1,8 @@
 /** Run by process.test.ts: a process that reaps its orphans, as a daemon does that is process 1. */
 import { realClock } from '../../../src/host/clock/clock.ts';
-import { listProcessStats, processIdentity } from '../../../src/host/process/process-identity.ts';
-import type { ProcessStat } from '../../../src/host/process/process-identity.ts';
+import { processIdentity } from '../../../src/host/process/process-identity.ts';
+import { listStatuses } from '../../../src/host/process/process-status.ts';
+import type { ProcessStatus } from '../../../src/host/process/process-status.ts';
 import { reapOrphans } from '../../../src/host/process/process-reaper.ts';
 import { runTool } from '../../../src/host/process/process-tool.ts';
 import { watchProcess } from '../../../src/host/process/watch.ts';
@@ -10,8 +11,8 @@ import { loopTurn } from '../../support/turns.ts';
 
 const clock = realClock();
 reapOrphans();
-const mine = async (): Promise<ProcessStat[]> =>
-  (await listProcessStats()).filter((stat) => stat.parentPid === process.pid);
+const mine = async (): Promise<ProcessStatus[]> =>
+  (await listStatuses()).filter((stat) => stat.parentPid === process.pid);
 
 // each shell ends at once and leaves its background children to us
 const script =
@@ -24,9 +25,10 @@ const started = await runTool({
 });
 const pids = Buffer.from(started.stdout).toString().trim().split('\n').map(Number);
 const orphans = (await mine()).filter((stat) => pids.includes(stat.pid));
-const ends = orphans.map(
-  ({ pid, startTicks }) => new Promise<void>((resolve) => void watchProcess({ pid, startTicks }, resolve)),
-);
+const ends = orphans
+  .map(({ pid }) => processIdentity(pid))
+  .filter((identity) => identity !== undefined)
+  .map((identity) => new Promise<void>((resolve) => void watchProcess(identity, resolve)));
 for (const { pid } of orphans) process.kill(pid, 'SIGKILL');
 const own = Promise.all(
   [1, 2, 3].map(() => runTool({ argv: ['/bin/sh', '-c', 'exit 7'], timeoutMs: EVENT_MS, clock })),

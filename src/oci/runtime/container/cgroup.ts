@@ -22,11 +22,11 @@ import { writeOwnFile } from '../../../host/files/state-files.ts';
 import { scopeOf } from '../../../host/cgroups/slices.ts';
 import { isProcessEnding } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
+import { hasEnded, processStatus } from '../../../host/process/process-status.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 import { untilScopeRemoved } from '../../../host/cgroups/systemd.ts';
 import type { Systemd } from '../../../host/cgroups/systemd.ts';
 import { poll } from '../../../host/clock/wait.ts';
-import { liveIdentity } from './parts.ts';
 import type { DriverParts } from './parts.ts';
 import { readNote } from './record.ts';
 import { exists } from './state.ts';
@@ -91,7 +91,7 @@ export async function emptyCgroup(
   const left = await killCgroup(parts.cgroups, path, bound);
   refuseSurvivors(
     id,
-    left.filter((pid) => liveIdentity(pid) !== undefined),
+    left.filter((pid) => !hasEnded(processStatus(pid) ?? { state: 'X' })),
   );
 }
 

@@ -9,7 +9,7 @@ import type { ContainerId, SandboxOrContainerId } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
 import { isForkedOnlyLater, killProcess, processExists } from '../../../host/process/process-identity.ts';
-import type { HostIdentity } from '../../../host/process/process-identity.ts';
+import type { HostIdentity, ProcessMark } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
 import { watchProcess } from '../../../host/process/watch.ts';
 import { poll, within } from '../../../host/clock/wait.ts';
@@ -140,7 +140,7 @@ export async function killWorkers(
   id: SandboxOrContainerId,
   cgroup: string | undefined,
 ): Promise<void> {
-  const left: HostIdentity[] = [];
+  const left: ProcessMark[] = [];
   let emptyScans = 0;
   let zombies: readonly number[] = [];
   for (let round = 0; round < driverLimits.workerScans && emptyScans < 2; round += 1) {

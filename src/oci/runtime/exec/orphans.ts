@@ -8,8 +8,8 @@ import { toFault } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
 import type { Log } from '../../../base/log.ts';
 import { isCgroupGone, isProcessGone } from '../../../host/ffi/errno.ts';
-import { processExists, processIdentity } from '../../../host/process/process-identity.ts';
-import type { HostIdentity } from '../../../host/process/process-identity.ts';
+import { markOf, processExists } from '../../../host/process/process-identity.ts';
+import type { ProcessMark } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
 import { readPidFile } from '../monitor/monitor-process.ts';
 import {
@@ -31,7 +31,7 @@ export interface OrphanExec {
   /** The exec's directory in the container's. */
   readonly directory: string;
   /** Undefined if it has exited or was never started. */
-  readonly process: HostIdentity | undefined;
+  readonly process: ProcessMark | undefined;
   readonly leaf: ExecLeaf | undefined;
 }
 
@@ -148,9 +148,9 @@ async function endOrphan(parts: DriverParts, { id, directory, process, leaf }: O
 }
 
 /** The exec'd process, if the pid in its file still belongs to a process of this container (F43). */
-async function processOf(directory: string, note: ContainerNote): Promise<HostIdentity | undefined> {
+async function processOf(directory: string, note: ContainerNote): Promise<ProcessMark | undefined> {
   const pid = await readPidFile(execPidFile(directory));
-  const identity = pid === undefined ? undefined : processIdentity(pid);
+  const identity = pid === undefined ? undefined : markOf(pid);
   return identity !== undefined &&
     isInCgroup(identity.pid, ownCgroupName(note.cgroup)) &&
     processExists(identity)

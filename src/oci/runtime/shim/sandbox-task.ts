@@ -14,7 +14,8 @@ import { OptionsSchema } from '../../../gen/shim/options_pb.ts';
 import { Task } from '../../../gen/shim/task_pb.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { monitorCgroup, pauseCgroup } from '../../../host/sandbox/layout.ts';
-import { listProcessStats, processExists } from '../../../host/process/process-identity.ts';
+import { processExists, processIdentity } from '../../../host/process/process-identity.ts';
+import { hasEnded, listStatuses } from '../../../host/process/process-status.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
 import { isOfHost } from '../../../host/process/process-owner.ts';
@@ -219,8 +220,14 @@ async function endPolitely(
 }
 
 async function shimsOf(parts: DriverParts, id: SandboxId): Promise<HostIdentity[]> {
-  const stats = await listProcessStats();
-  return stats.filter((stat) => stat.state !== 'Z' && isShimOf(parts, id, stat.pid)).filter(processExists);
+  const statuses = await listStatuses();
+  return statuses.flatMap((status) => {
+    if (hasEnded(status) || !isShimOf(parts, id, status.pid)) return [];
+    const identity = processIdentity(status.pid);
+    return identity !== undefined && isShimOf(parts, id, identity.pid) && processExists(identity)
+      ? [identity]
+      : [];
+  });
 }
 
 async function removeSocket(path: string): Promise<void> {

@@ -52,7 +52,13 @@ const NOT_IN_HEADERS = [
   'UTIME_OMIT',
 ];
 /** Than Linux 6.1, whose headers Debian 12 has. */
-const NEWER = new Set(['MFD_NOEXEC_SEAL', 'LSMT_ROOT', 'STATMOUNT_MNT_POINT', 'STATMOUNT_FS_TYPE']);
+const NEWER = new Set([
+  'MFD_NOEXEC_SEAL',
+  'PID_FS_MAGIC',
+  'LSMT_ROOT',
+  'STATMOUNT_MNT_POINT',
+  'STATMOUNT_FS_TYPE',
+]);
 /** Since Linux 6.8: scripts/syscall.tbl of that version. */
 const NEWER_CALLS: ReadonlyMap<string, number> = new Map([
   ['statmount', 457],

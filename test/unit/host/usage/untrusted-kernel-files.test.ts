@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { hostLimits } from '../../../../src/host/bounds.ts';
 import { readNetDev } from '../../../../src/host/usage/kernel-files.ts';
-import type { ProcessStat } from '../../../../src/host/process/process-identity.ts';
+import type { ProcessStatus } from '../../../../src/host/process/process-status.ts';
 import { membersOf } from '../../../../src/host/process/process-kill.ts';
 import { interfacesIn } from '../../../../src/host/usage/stats-driver.ts';
 import { readDetails } from '../../../../src/host/usage/usage-details.ts';
@@ -75,15 +75,14 @@ test('S89: open files of a container with too many processes are not counted, al
 });
 
 test('S89: the tree of a process with half a million children is found by one pass over them', () => {
-  const stat = (pid: number, parentPid: number): ProcessStat => ({
+  const status = (pid: number, parentPid: number): ProcessStatus => ({
     pid,
-    startTicks: 1,
     state: 'S',
     parentPid,
-    processGroup: pid,
     session: pid,
-    flags: 0,
+    isInOwnPids: true,
+    isKilled: false,
   });
-  const stats = [stat(2, 1), ...Array.from({ length: 500_000 }, (_, at) => stat(3 + at, 2))];
-  expect(membersOf({ pid: 2, startTicks: 1 }, new Map(), stats)).toHaveLength(500_001);
+  const statuses = [status(2, 1), ...Array.from({ length: 500_000 }, (_, at) => status(3 + at, 2))];
+  expect(membersOf(2, new Set([2]), statuses)).toHaveLength(500_001);
 });

@@ -12,15 +12,11 @@ import { join } from 'node:path';
 import type { ClockPort } from '../../../../ports/clock.ts';
 import { storageLimits } from '../../../bounds.ts';
 import { unmount } from '../../../../host/mounts/mounts.ts';
-import {
-  listProcessStats,
-  processExists,
-  processIdentity,
-  standardOutput,
-} from '../../../../host/process/process-identity.ts';
-import type { ProcessStat } from '../../../../host/process/process-identity.ts';
+import { processExists, processIdentity, standardOutput } from '../../../../host/process/process-identity.ts';
+import type { HostIdentity } from '../../../../host/process/process-identity.ts';
 import { killTree } from '../../../../host/process/process-kill.ts';
 import { isOfHost } from '../../../../host/process/process-owner.ts';
+import { hasEnded, listStatuses, processStatus } from '../../../../host/process/process-status.ts';
 import type { StorePaths } from '../records/layer-layout.ts';
 import { namesIn } from '../records/names-in.ts';
 import { HELPERS, nameOfLog, readMountNote, mountTarget } from './fuse-files.ts';
@@ -80,35 +76,48 @@ async function directoriesOf({
 
 async function startsIn(directories: readonly ContainersDirectory[]): Promise<Helper[]> {
   const found: Helper[] = [];
-  for (const stat of await listProcessStats()) {
-    const start = await startOf(stat, directories);
-    // the start time is unchanged, so everything that was read belongs to this process and not to a later one with its
-    // pid
-    if (start !== undefined && processExists(stat)) found.push(start);
+  for (const status of await listStatuses()) {
+    // of most processes nothing else is read
+    if (hasEnded(status) || placeOf(status.pid, directories) === undefined) continue;
+    const identity = processIdentity(status.pid);
+    const start = identity === undefined ? undefined : await startOf(identity, directories);
+    // the start time is unchanged, so everything that was read since belongs to this process and not to a later one
+    // with its pid
+    if (start !== undefined && processExists(start.identity)) found.push(start);
   }
   return found;
 }
 
+/** The containers' directory in which its stdout is. Any process can have a file there: this proves nothing. */
+function placeOf(
+  pid: number,
+  directories: readonly ContainersDirectory[],
+): { readonly output: string; readonly parent: ContainersDirectory } | undefined {
+  const output = standardOutput(pid);
+  const parent = directories.find(({ prefix }) => output?.startsWith(prefix));
+  return output === undefined || parent === undefined ? undefined : { output, parent };
+}
+
 async function startOf(
-  stat: ProcessStat,
+  identity: HostIdentity,
   directories: readonly ContainersDirectory[],
 ): Promise<Helper | undefined> {
-  const output = standardOutput(stat.pid);
-  const parent = directories.find(({ prefix }) => output?.startsWith(prefix));
+  const place = placeOf(identity.pid, directories);
   // in its own mount namespace, a container's process can have a file of this name; it must not cause an unmount
-  if (output === undefined || parent === undefined || !isOfHost(stat.pid)) return undefined;
+  if (place === undefined || !isOfHost(identity.pid)) return undefined;
+  const { output, parent } = place;
   const [id = '', directory, file = '', ...more] = output.slice(parent.prefix.length).split('/');
   const name = nameOfLog(file);
   if (directory !== HELPERS || name === undefined || more.length > 0) return undefined;
   const dir = join(parent.path, id);
-  if (!parent.isTrash && (await serves(stat, dir, name))) return undefined;
-  return { identity: { pid: stat.pid, startTicks: stat.startTicks }, target: mountTarget(dir, name) };
+  if (!parent.isTrash && (await serves(identity.pid, dir, name))) return undefined;
+  return { identity, target: mountTarget(dir, name) };
 }
 
 /** Whether the note names this process or its session leader: a wrapper script may run the program as its child. */
-async function serves(stat: ProcessStat, dir: string, name: string): Promise<boolean> {
+async function serves(pid: number, dir: string, name: string): Promise<boolean> {
   const noted = await readMountNote(dir, name);
-  if (noted === undefined || stat.session !== noted.pid) return false;
+  if (noted === undefined || processStatus(pid)?.session !== noted.pid) return false;
   const leader = processIdentity(noted.pid);
   return leader === undefined || leader.startTicks === noted.startTicks;
 }

@@ -1,0 +1,96 @@
+/**
+ * What the kernel says of a process without waiting for it. Most files below /proc/PID are protected by
+ * exec_update_lock (kernel/ptrace.c): their reader waits while the process executes a program, for ever if it closes a
+ * file on a dead FUSE or NFS mount then, which it had opened to be closed on exec (do_close_on_exec, fs/exec.c). Which
+ * ones depends on the kernel; in 6.18 also `stat`. `status`, `statm`, `cgroup`, `comm` and `cmdline` never are.
+ */
+import { readFileSync, readdirSync } from 'node:fs';
+import { nextTurn } from '../clock/wait.ts';
+import { isProcessGone } from '../ffi/errno.ts';
+import { hostLimits } from '../bounds.ts';
+
+/** proc_pid_status(5). */
+export interface ProcessStatus {
+  readonly pid: number;
+  /** One letter: R, S, D, Z, T … */
+  readonly state: string;
+  readonly parentPid: number;
+  /** As our PID namespace sees it; 0 for a session from outside of it. */
+  readonly session: number;
+  /** Whether the process is in the PID namespace of our /proc, not in one below it. */
+  readonly isInOwnPids: boolean;
+  /** Whether SIGKILL is pending, for the process or its main thread. */
+  readonly isKilled: boolean;
+}
+
+/** SIGKILL in the masks of pending signals. */
+const KILL_PENDING = 1n << 8n;
+
+/** The used lines of /proc/PID/status; undefined when the text does not have that form. */
+export function parseStatus(pid: number, text: string): ProcessStatus | undefined {
+  // no name can imitate a line: the kernel escapes line feeds in it
+  const values = new Map(
+    text.split('\n').map((line) => {
+      const colon = line.indexOf(':');
+      return [line.slice(0, colon), line.slice(colon + 1).trim()] as const;
+    }),
+  );
+  const state = values.get('State')?.charAt(0);
+  const parentPid = Number(values.get('PPid') ?? Number.NaN);
+  // without CONFIG_PID_NS there is one namespace, and the two are missing
+  const session = Number(values.get('NSsid')?.split('\t')[0] ?? 0);
+  if (state === undefined || !Number.isSafeInteger(parentPid) || !Number.isSafeInteger(session))
+    return undefined;
+  const isInOwnPids = !(values.get('NSpid') ?? '').includes('\t');
+  const isKilled = ['SigPnd', 'ShdPnd'].some((name) => {
+    const mask = values.get(name) ?? '';
+    return /^[0-9a-f]+$/u.test(mask) && (BigInt(`0x${mask}`) & KILL_PENDING) !== 0n;
+  });
+  return { pid, state, parentPid, session, isInOwnPids, isKilled };
+}
+
+/** Undefined when no such process exists. A zombie exists. */
+export function processStatus(pid: number): ProcessStatus | undefined {
+  const text = textIfThere(`/proc/${pid}/status`);
+  return text === undefined ? undefined : parseStatus(pid, text);
+}
+
+/** A zombie has ended. */
+export function hasEnded({ state }: Pick<ProcessStatus, 'state'>): boolean {
+  return state === 'Z' || state === 'X';
+}
+
+/**
+ * Whether it executes a program just now: it has memory already and no code yet (proc_pid_statm(5)). No process can
+ * imitate this: prctl(2) sets no empty range of code.
+ */
+export function isExecuting(pid: number): boolean {
+  const [size, , , code] = textIfThere(`/proc/${pid}/statm`)?.split(' ') ?? [];
+  return size !== undefined && size !== '0' && code === '0';
+}
+
+function textIfThere(path: string): string | undefined {
+  try {
+    // as UTF-8 whatever bytes a name has, since Node then needs only one call
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isProcessGone(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The pids of all processes of the machine. */
+export function allPids(): readonly number[] {
+  return readdirSync('/proc').flatMap((name) => (/^\d+$/u.test(name) ? [Number(name)] : []));
+}
+
+/** Every process of the machine; yields to the event loop in between. */
+export async function listStatuses(): Promise<ProcessStatus[]> {
+  const found: ProcessStatus[] = [];
+  for (const [index, pid] of allPids().entries()) {
+    if (index > 0 && index % hostLimits.procEntriesPerTurn === 0) await nextTurn();
+    const status = processStatus(pid);
+    if (status !== undefined) found.push(status);
+  }
+  return found;
+}

@@ -1,0 +1,93 @@
+/** Run by executing.test.ts: what the host's functions say of a process that hangs in execve(2). */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { findHelpers } from '../../../src/host/process/helper-scan.ts';
+import {
+  isForkedOnly,
+  isProcessEnding,
+  killProcess,
+  markOf,
+  openPidfd,
+  processExists,
+  processIdentity,
+  processLink,
+  processRuns,
+} from '../../../src/host/process/process-identity.ts';
+import { killTree } from '../../../src/host/process/process-kill.ts';
+import { isOfHost } from '../../../src/host/process/process-owner.ts';
+import { isExecuting } from '../../../src/host/process/process-status.ts';
+import { watchProcess } from '../../../src/host/process/watch.ts';
+import { makeHangingExec } from '../../support/hanging-exec.ts';
+
+const SIGKILL = 9;
+const hanging = await makeHangingExec('read line\nexec sleep 1000\n');
+const start = async (isKnown: boolean) => {
+  const child = spawn('/bin/sh', [`${hanging.path}/script`], { stdio: ['pipe', 'ignore', 'inherit'] });
+  const exited = once(child, 'exit');
+  await once(child, 'spawn');
+  const identity = processIdentity(child.pid ?? 0);
+  if (identity === undefined) throw new Error('the shell is gone');
+  let isWatched = false;
+  if (isKnown) watchProcess(identity, () => (isWatched = true));
+  child.stdin.write('\n');
+  while (!isExecuting(identity.pid)) await delay(1);
+  return { identity, exited, watched: () => isWatched };
+};
+
+const one = await start(true);
+const { pid } = one.identity;
+const before = {
+  exists: processExists(one.identity),
+  runs: processRuns(one.identity),
+  isForkedOnly: isForkedOnly(one.identity),
+  isEnding: isProcessEnding(one.identity),
+  watched: one.watched(),
+};
+
+// the daemon has started anew: nothing is known of it but what was recorded
+const other = await start(false);
+let isOtherGone = false;
+watchProcess(other.identity, () => (isOtherGone = true));
+const doubtful = {
+  exists: processExists(other.identity),
+  killed: killProcess(other.identity, SIGKILL),
+  watched: isOtherGone,
+};
+
+// another process that has its pid now
+const known = markOf(pid);
+const wrong = known !== undefined && 'inode' in known ? { pid, inode: known.inode + 1n } : one.identity;
+const opened = openPidfd(wrong);
+const reused = { exists: processExists(wrong), opened: opened !== undefined };
+
+const order = {
+  kind: 'helpers',
+  key: 'none',
+  boot: 'b',
+  program: '/none',
+  environmentBytes: 1,
+  mounts: '',
+} as const;
+const scans = {
+  isHelper: findHelpers({ ...order, among: [pid] }).length > 0,
+  isOfHost: isOfHost(pid),
+  link: processLink(pid, 'exe') ?? null,
+};
+
+const left = await Promise.all(
+  [other.identity, markOf(pid) ?? one.identity].map((root) => killTree(root, realClock())),
+);
+const tree = {
+  left: left.flat().map(processExists),
+  isEnding: isProcessEnding(one.identity),
+};
+await hanging.remove();
+killProcess(other.identity, SIGKILL);
+await Promise.all([one.exited, other.exited]);
+while (!one.watched()) await delay(1);
+const after = { exists: processExists(one.identity), watched: one.watched() };
+process.stdout.write(
+  JSON.stringify({ before, reused, mark: Object.keys(known ?? {}), doubtful, scans, tree, after }),
+);
