@@ -22,6 +22,8 @@ export const introspectionLimits = {
   connections: 128,
   /** Bytes of a kernel stack that are shown. */
   stackBytes: 8192,
+  /** Stacks that are read at once, each by one of the 16 threads of libuv's pool. */
+  stacksAtOnce: 8,
   /** Descendants shown of a process that is waited for: a monitor has its runtime, a plugin some tools. */
   processesBelow: 16,
   /** Threads of such a process whose children are read: runc has about ten. */

@@ -204,13 +204,27 @@ async function readProcess(
   const [size = '0', , , code] = statm.split(' ');
   // it has memory and no code yet. Whoever reads its stack now, or its stat, waits until its execve ends: each reader
   // would take a thread of the pool (see host/process/process-status.ts)
-  const stack = size !== '0' && code === '0' ? IN_EXECVE : await readProc(`/proc/${pid}/stack`);
+  const stack = size !== '0' && code === '0' ? IN_EXECVE : await readStack(pid);
   const lines = stack.slice(0, introspectionLimits.stackBytes).split('\n').map(printable);
   return {
     name: printable(/^Name:\t(.*)$/mu.exec(status)?.[1] ?? ''),
     state: /^State:\t(.)/mu.exec(status)?.[1] ?? '',
     kernelStack: lines.filter((line) => line !== '').join('\n'),
   };
+}
+
+/** Stacks that are being read. */
+let stacksUnread = 0;
+
+/** Empty while others can't be read: a process can hold its reader up, and so take a thread of libuv's pool. */
+async function readStack(pid: number): Promise<string> {
+  if (stacksUnread >= introspectionLimits.stacksAtOnce) return '';
+  stacksUnread += 1;
+  try {
+    return await readProc(`/proc/${pid}/stack`);
+  } finally {
+    stacksUnread -= 1;
+  }
 }
 
 const IN_EXECVE = 'in execve(2): closes files, one on a dead file system?';

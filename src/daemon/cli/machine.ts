@@ -15,7 +15,7 @@ import { readMountInfo, visibleMounts } from '../../host/mounts/mountinfo.ts';
 import { namesIfDirectory } from '../../host/files/names-of.ts';
 import { isNamespacePin } from '../../host/namespaces/namespaces.ts';
 import { bootId } from '../../host/files/boot-id.ts';
-import { markOf } from '../../host/process/process-identity.ts';
+import { identityAtOnce } from '../../host/process/process-identity.ts';
 import { hasEnded, listStatuses } from '../../host/process/process-status.ts';
 import { isOfHost } from '../../host/process/process-owner.ts';
 import { commandLine } from '../../host/process/command-line.ts';
@@ -28,7 +28,8 @@ import type { Lease, NetworkPlace, NatRule, SeenMasquerade, Unread } from './mac
 
 export interface SeenProcess {
   readonly pid: number;
-  readonly startTicks: number;
+  /** Undefined where it can't be read (StartTicks). */
+  readonly startTicks: number | undefined;
   readonly id: SandboxOrContainerId;
   /**
    * `monitor` of a container, `exec` monitor, `runtime` call, `helper` that serves a root file system, or another
@@ -73,27 +74,22 @@ export interface SeenLayer {
 }
 
 /**
- * Start times by pid of all live processes, zombies left out; undefined for one whose start time can't be read, since it
- * executes a program.
+ * Start times by pid of all live processes, zombies left out; undefined where it can't be read, since the process hangs
+ * in execve(2).
  */
 export type StartTicks = ReadonlyMap<number, number | undefined>;
 
 /** Whether this process lives; also when that can't be known. */
 export function mayLive(
   ticks: StartTicks,
-  { pid, startTicks }: { readonly pid: number; readonly startTicks: number },
+  { pid, startTicks }: Pick<SeenProcess, 'pid' | 'startTicks'>,
 ): boolean {
-  return ticks.has(pid) && (ticks.get(pid) ?? startTicks) === startTicks;
+  return ticks.has(pid) && (startTicks === undefined || (ticks.get(pid) ?? startTicks) === startTicks);
 }
 
 async function readStartTicks(): Promise<StartTicks> {
   const live = (await listStatuses()).filter((status) => !hasEnded(status));
-  return new Map(
-    live.flatMap(({ pid }) => {
-      const mark = markOf(pid);
-      return mark === undefined ? [] : [[pid, 'startTicks' in mark ? mark.startTicks : undefined]];
-    }),
-  );
+  return new Map(live.map(({ pid }) => [pid, identityAtOnce(pid)?.startTicks]));
 }
 
 export interface Machine {
@@ -197,9 +193,10 @@ async function seenProcesses(
   for (const { path, id, isHelpers } of cgroups) {
     const role = isHelpers === true ? 'helper' : 'cgroup';
     for (const pid of await listProcesses(place.cgroups, path)) {
+      if (!ticks.has(pid) || found.has(pid)) continue;
       const startTicks = ticks.get(pid);
-      if (startTicks === undefined || found.has(pid)) continue;
-      found.set(pid, { pid, startTicks, id, role, name: commandLine(pid)[0] ?? '' });
+      const name = startTicks === undefined ? '' : (commandLine(pid)[0] ?? '');
+      found.set(pid, { pid, startTicks, id, role, name });
     }
   }
   return [...found.values()];

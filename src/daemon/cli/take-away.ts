@@ -31,7 +31,7 @@ import { LEAK_ORDER } from './findings.ts';
 import { attachmentDirectory, ownLeaseDirectory } from './machine-network.ts';
 import type { NatRule } from './machine-network.ts';
 import { mayLive } from './machine.ts';
-import type { MachinePlace, StartTicks } from './machine.ts';
+import type { MachinePlace, SeenProcess, StartTicks } from './machine.ts';
 
 export interface TakenLeak {
   readonly leak: Leak;
@@ -83,8 +83,10 @@ async function takeOne(place: MachinePlace, leak: Leak): Promise<void> {
 
 async function endProcess(
   { clock }: MachinePlace,
-  { pid, startTicks }: { readonly pid: number; readonly startTicks: number },
+  { pid, startTicks }: Pick<SeenProcess, 'pid' | 'startTicks'>,
 ): Promise<void> {
+  if (startTicks === undefined)
+    return fail('timedOut', `end process ${pid}: it hangs in execve(2), and which one it is can't be read`);
   const left = await killTree({ pid, startTicks }, clock);
   if (left.length > 0)
     fail(

@@ -33,21 +33,23 @@ export function ownTraces(): Omit<EarlierDaemon, 'key'> {
 /** Running helpers of other boots of this instance's daemon. */
 export function findHelpers(order: HelpersOrder): readonly FoundHelper[] {
   const pids = order.among ?? ofPrograms();
-  const own = readlinkSync('/proc/self/ns/pid');
   const buffer = newBuffer();
   const found: FoundHelper[] = [];
-  /** Those that are to be read later, which executed a program. */
+  /** Those that can't be read yet, since they execute a program. */
   const look = (some: readonly number[]): number[] =>
     some.filter((pid) => {
-      if (isExecuting(pid)) return true;
+      // of a container's process nothing is read that it can hold up
+      const status = processStatus(pid);
+      if (status?.isInOwnPids !== true) return false;
+      if (isExecuting(pid)) return [pid, 0].includes(status.session);
       const helper = ignoring(() =>
-        isCandidate(pid, own, order, buffer) ? judge(pid, order, buffer) : undefined,
+        isCandidate(pid, order, buffer) ? judge(pid, order, buffer) : undefined,
       );
       if (helper !== undefined) found.push(helper);
       return false;
     });
-  let executing = look(pids).filter(mayBeHelper);
-  // ours end that soon: whoever has not closes a file of a dead file system, and is no helper
+  let executing = look(pids);
+  // a helper, which leads a session of its own, is through by then: who is not is given up
   for (let turn = 0; executing.length > 0 && turn < helperLimits.executingTurns; turn += 1) {
     Atomics.wait(NEVER, 0, 0, helperLimits.executingPollMs);
     executing = look(executing);
@@ -56,12 +58,6 @@ export function findHelpers(order: HelpersOrder): readonly FoundHelper[] {
 }
 
 const NEVER = new Int32Array(new SharedArrayBuffer(4));
-
-/** Helpers lead a session of their own, beside the daemon; a container may have processes that execute for ever. */
-function mayBeHelper(pid: number): boolean {
-  const status = processStatus(pid);
-  return status !== undefined && status.isInOwnPids && [pid, 0].includes(status.session);
-}
 
 /** All processes except kernel threads, which are the children of kthreadd; a machine has hundreds. */
 function ofPrograms(): readonly number[] {
@@ -74,14 +70,7 @@ function ofPrograms(): readonly number[] {
 }
 
 /** Makes as few calls as possible, since nearly all of the machine's processes are no helpers. */
-function isCandidate(
-  pid: number,
-  own: string,
-  { key, environmentBytes }: HelpersOrder,
-  buffer: Buffer,
-): boolean {
-  // a process in another PID namespace is a container's: its memory is not read
-  if (readlinkSync(`/proc/${pid}/ns/pid`) !== own) return false;
+function isCandidate(pid: number, { key, environmentBytes }: HelpersOrder, buffer: Buffer): boolean {
   const environment = contentOf(`/proc/${pid}/environ`, buffer);
   return (
     environment.length === 0 ||
@@ -136,19 +125,9 @@ function kindOf(
   const isSpared = mark.boot === boot || spared.includes(mark.boot);
   const isIts = !isSpared && (mark.pipe === 0 ? stat.session === pid : holds(pid, mark.pipe));
   return isIts
-    ? { pid, startTicks, command, isStarting: false, isKilled: awaitsKill(pid, buffer) }
+    ? { pid, startTicks, command, isStarting: false, isKilled: processStatus(pid)?.isKilled === true }
     : undefined;
 }
-
-/** Whether SIGKILL is pending, for the thread or the process: bit masks of proc_pid_status(5). */
-function awaitsKill(pid: number, buffer: Buffer): boolean {
-  const masks = contentOf(`/proc/${pid}/status`, buffer)
-    .toString('latin1')
-    .matchAll(/^(?:SigPnd|ShdPnd):\t([0-9a-f]{16})$/gmu);
-  return [...masks].some(([, mask]) => (BigInt(`0x${mask}`) & KILL_BIT) !== 0n);
-}
-
-const KILL_BIT = 1n << 8n;
 
 function newBuffer(): Buffer {
   return Buffer.allocUnsafe(helperLimits.environmentBytes);

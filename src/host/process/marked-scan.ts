@@ -2,19 +2,12 @@
  * Finds processes of the host by words of their command lines. Runs in the kernel thread: a command line is memory of
  * the process, and a read of it waits while the process changes its own mappings, as `ps` does.
  */
-import { readlinkSync } from 'node:fs';
 import type { MarkedOrder, MarkedScan } from '../kernel-thread/thread-protocol.ts';
 import { commandLine } from './command-line.ts';
-import {
-  isRunningStat,
-  processExists,
-  processIdentity,
-  processLink,
-  processStat,
-} from './process-identity.ts';
+import { identityAtOnce, isRunningStat, processExists, statAtOnce } from './process-identity.ts';
 import type { HostIdentity } from './process-identity.ts';
 import { isOfHost } from './process-owner.ts';
-import { allPids, isExecuting } from './process-status.ts';
+import { allPids, isExecuting, processStatus } from './process-status.ts';
 
 /** All live processes whose command line has each of the words. */
 export function scanMarked({ words, known }: MarkedOrder): MarkedScan {
@@ -22,10 +15,9 @@ export function scanMarked({ words, known }: MarkedOrder): MarkedScan {
   const zombies: number[] = [];
   const executing: number[] = [];
   const expected = new Set(known);
-  const own = readlinkSync('/proc/self/ns/pid');
   let isWhole = true;
   const look = (pid: number): void => {
-    const judged = judge(pid, own, words);
+    const judged = judge(pid, words);
     if (judged === 'executing') executing.push(pid);
     else if (judged === 'zombie' || judged === 'gone') {
       if (judged === 'zombie') zombies.push(pid);
@@ -41,27 +33,32 @@ export function scanMarked({ words, known }: MarkedOrder): MarkedScan {
 /** One that is `zombie` or `gone` may have forked another one since the list of processes was read. */
 function judge(
   pid: number,
-  own: string,
   words: readonly string[],
 ): HostIdentity | 'other' | 'zombie' | 'gone' | 'executing' {
-  if (isExecuting(pid)) return 'executing';
+  const status = processStatus(pid);
+  if (status === undefined) return 'gone';
+  if (status.state === 'Z') return 'zombie';
+  if (status.state === 'X') return 'gone';
   // of a container's process the memory is not read: it could hold this thread up for as long as it likes
-  const namespace = processLink(pid, 'ns/pid');
-  if (namespace !== undefined && namespace !== own) return 'other';
+  if (!status.isInOwnPids) return 'other';
+  if (isExecuting(pid)) return 'executing';
   const argv = commandLine(pid);
   const isMarked = hasWords(argv, words);
   const identity = isMarked ? identityIfMarked(pid, words) : undefined;
   if (identity !== undefined) return identity;
   if (argv.length > 0 && !isMarked) return 'other';
-  // kernel threads have no command line, and neither has a zombie
-  const stat = processStat(pid);
+  // kernel threads have no command line, and neither has one that exits
+  const stat = statAtOnce(pid);
+  if (stat === 'unread') return 'executing';
   if (stat !== undefined && isRunningStat(stat)) return 'other';
   return stat?.state === 'Z' ? 'zombie' : 'gone';
 }
 
 /** The identity of a process with these words that is one of the host; any process can claim the words. */
 export function identityIfMarked(pid: number, words: readonly string[]): HostIdentity | undefined {
-  const identity = isExecuting(pid) ? undefined : processIdentity(pid);
+  // of a container's process the memory is not read
+  if (processStatus(pid)?.isInOwnPids !== true) return undefined;
+  const identity = identityAtOnce(pid);
   if (identity === undefined || !hasWords(commandLine(pid), words) || !isOfHost(pid)) return undefined;
   // the start time is the same before and after: the command line is this process's
   return processExists(identity) ? identity : undefined;

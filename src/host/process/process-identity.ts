@@ -2,8 +2,9 @@
  * Identifies processes. The kernel reuses pids; a pid together with its start time is one process of one boot
  * (F43). Signals go through a pidfd, which is checked against the start time after it was opened.
  *
- * A process that executes a program may do so for ever, and then its start time can't be read (process-status.ts). It
- * still has its pidfd's inode, which no other process of the boot has.
+ * The start time can't be read while the process may hang in execve(2) (process-status.ts). The inode of its pidfd,
+ * which no other process of the boot has, always can: since Linux 6.9, and older kernels let nobody wait for a start
+ * time. So the inode is kept from the first time on that both were read.
  */
 import { closeSync, fstatSync, readFileSync, readlinkSync, statfsSync } from 'node:fs';
 import { hostLimits } from '../bounds.ts';
@@ -11,7 +12,7 @@ import { PID_FS_MAGIC } from '../ffi/constants.ts';
 import { KernelError, codeOf, errnoName, isProcessGone, must } from '../ffi/errno.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
 import { readSmallFile } from '../files/small-file.ts';
-import { hasEnded, isExecuting, processStatus } from './process-status.ts';
+import { hasEnded, isLivePid, mayHangReader, processStatus } from './process-status.ts';
 
 export interface HostIdentity {
   readonly pid: number;
@@ -19,10 +20,9 @@ export interface HostIdentity {
   readonly startTicks: number;
 }
 
-/** A process whose start time can't be read. */
+/** A process by the inode of its pidfd, for as long as this program runs. */
 export interface PidfdIdentity {
   readonly pid: number;
-  /** Inode of its pidfd. */
   readonly inode: bigint;
 }
 
@@ -70,8 +70,8 @@ export function parseStat(text: string): ProcessStat | undefined {
 }
 
 /**
- * The state of `pid` from /proc; undefined when no such process exists. A zombie exists. Waits for the end of an
- * execve(2): to be used for our own programs, and by a thread of its own.
+ * The state of `pid` from /proc; undefined when no such process exists. A zombie exists. Waits where `mayHangReader`
+ * is true: to be used for our own programs.
  */
 export function processStat(pid: number): ProcessStat | undefined {
   try {
@@ -83,9 +83,9 @@ export function processStat(pid: number): ProcessStat | undefined {
   }
 }
 
-/** The same for any process; `executing` while its state can't be read without waiting. */
-function statAtOnce(pid: number): ProcessStat | 'executing' | undefined {
-  return isExecuting(pid) ? 'executing' : processStat(pid);
+/** The same for any process, without waiting; `unread` where that is not possible. */
+export function statAtOnce(pid: number): ProcessStat | 'unread' | undefined {
+  return hasPidfs() && mayHangReader(pid) ? 'unread' : processStat(pid);
 }
 
 /** The identity of the process that currently has this pid, one of our own programs. */
@@ -94,34 +94,26 @@ export function processIdentity(pid: number): HostIdentity | undefined {
   return stat === undefined ? undefined : { pid, startTicks: stat.startTicks };
 }
 
-/**
- * The same for any process, without waiting. By its pidfd while it executes a program; undefined then on kernels
- * before 6.9, where pidfds have no inodes.
- */
-export function markOf(pid: number): ProcessMark | undefined {
+/** The same for any process, without waiting; undefined also where its start time can't be read just now. */
+export function identityAtOnce(pid: number): HostIdentity | undefined {
   const stat = statAtOnce(pid);
-  if (stat !== 'executing') return stat === undefined ? undefined : { pid, startTicks: stat.startTicks };
-  const pidfd = pidfdOf(pid);
-  if (pidfd === undefined) return undefined;
-  try {
-    const inode = inodeOf(pidfd);
-    return inode === undefined ? undefined : { pid, inode };
-  } finally {
-    closeSync(pidfd);
-  }
+  return stat === undefined || stat === 'unread' ? undefined : { pid, startTicks: stat.startTicks };
 }
 
-/** True while exactly this process runs; a zombie has ended. */
+/** The process that currently has this pid, whatever it does; undefined when nobody has it. */
+export function processMark(pid: number): ProcessMark | undefined {
+  if (!hasPidfs()) return processIdentity(pid);
+  return withPidfd(pid, (pidfd) => ({ pid, inode: inodeOf(pidfd) }));
+}
+
+/** True while exactly this process runs; a zombie has ended. In doubt it does: its pid alone does not prove its end. */
 export function processExists(mark: ProcessMark): boolean {
-  const stat = 'inode' in mark ? 'executing' : statAtOnce(mark.pid);
-  if (stat === 'executing') return isItself(mark) && !isZombie(mark.pid);
-  return stat !== undefined && isSame(stat, mark) && !hasEnded(stat);
+  return withPidfd(mark.pid, (pidfd) => isOf(pidfd, mark) !== false && isLivePid(mark.pid)) ?? false;
 }
 
-/** True until exactly this process has been reaped. */
+/** True until exactly this process has been reaped; false in doubt. */
 export function hasItsPid(mark: ProcessMark): boolean {
-  const stat = 'inode' in mark ? 'executing' : statAtOnce(mark.pid);
-  return stat === 'executing' ? isItself(mark) : stat !== undefined && isSame(stat, mark);
+  return withPidfd(mark.pid, (pidfd) => isOf(pidfd, mark)) ?? false;
 }
 
 /**
@@ -131,8 +123,8 @@ export function hasItsPid(mark: ProcessMark): boolean {
  */
 export function processRuns(identity: HostIdentity): boolean {
   const stat = statAtOnce(identity.pid);
-  if (stat === 'executing') return isItself(identity);
-  return stat !== undefined && isSame(stat, identity) && isRunningStat(stat);
+  if (stat === 'unread') return processExists(identity);
+  return stat !== undefined && stat.startTicks === identity.startTicks && isRunningStat(stat);
 }
 
 /** The same for data that was read already. */
@@ -140,25 +132,16 @@ export function isRunningStat({ state, flags }: Pick<ProcessStat, 'state' | 'fla
   return !hasEnded({ state }) && (flags & EXITING) === 0;
 }
 
-function isSame(stat: HostIdentity, mark: ProcessMark): boolean {
-  return 'startTicks' in mark && stat.startTicks === mark.startTicks;
-}
-
-function isZombie(pid: number): boolean {
-  const status = processStatus(pid);
-  return status === undefined || hasEnded(status);
-}
-
 /** True while exactly this process has been forked but has not executed a program yet. */
 export function isForkedOnly(identity: HostIdentity): boolean {
   const stat = statAtOnce(identity.pid);
-  // the flag is cleared before the lock is taken (begin_new_exec, fs/exec.c)
-  return stat !== 'executing' && isForkOf(stat, identity);
+  // execve(2) clears the flag before it closes files (begin_new_exec, fs/exec.c)
+  return stat !== 'unread' && isForkOf(stat, identity);
 }
 
 /** The same through libuv's pool, for a process that is to execute a program just now. */
 export async function isForkedOnlyLater(identity: HostIdentity): Promise<boolean> {
-  if (isExecuting(identity.pid)) return false;
+  if (hasPidfs() && mayHangReader(identity.pid)) return false;
   const bounds = { usualBytes: hostLimits.controlUsualBytes, bytesMax: hostLimits.controlBytes };
   const text = await readSmallFile(`/proc/${identity.pid}/stat`, bounds).catch((error: unknown) => {
     if (isProcessGone(error)) return undefined;
@@ -181,11 +164,11 @@ export function isProcessEnding(identity: HostIdentity): boolean {
   // read before the flags: the kernel sets the flags when it takes the signal from the pending set
   const isKilled = processStatus(identity.pid)?.isKilled === true;
   const stat = statAtOnce(identity.pid);
-  if (stat === 'executing') return isKilled || !isItself(identity);
+  if (stat === 'unread') return isKilled || !processExists(identity);
   return (
     isKilled ||
     stat === undefined ||
-    !isSame(stat, identity) ||
+    stat.startTicks !== identity.startTicks ||
     stat.state === 'Z' ||
     (stat.flags & ON_ITS_WAY_OUT) !== 0
   );
@@ -209,12 +192,12 @@ export function standardOutput(pid: number): string | undefined {
 }
 
 /**
- * The text of a link below /proc/PID. Undefined where it does not exist, when the process has ended or executes a
- * program just now, or when it has more privileges than this one (ptrace(2), "access mode checking"), which a process
+ * The text of a link below /proc/PID. Undefined where it does not exist or can't be read without waiting, when the
+ * process has ended, or when it has more privileges than this one (ptrace(2), "access mode checking"), which a process
  * that we started can't have.
  */
 export function processLink(pid: number, name: string): string | undefined {
-  if (isExecuting(pid)) return undefined;
+  if (mayHangReader(pid)) return undefined;
   try {
     // procfs returns the name alone: the file's own file system is not accessed
     return readlinkSync(`/proc/${pid}/${name}`);
@@ -224,58 +207,78 @@ export function processLink(pid: number, name: string): string | undefined {
   }
 }
 
-/**
- * Inodes of the pidfds of processes whose start time was read, for the time when it can't be read. Those that were
- * used last: a container's init is used at each operation on it.
- */
+/** Processes of which start time and inode were read, the one that was used last at the end. */
 const known = new Map<number, HostIdentity & PidfdIdentity>();
 
-function remember(identity: HostIdentity, pidfd: number): void {
-  const inode = inodeOf(pidfd);
-  if (inode === undefined) return;
-  const { pid, startTicks } = identity;
+function remember({ pid, startTicks }: HostIdentity, inode: bigint): void {
   known.delete(pid);
   known.set(pid, { pid, startTicks, inode });
   const [oldest] = known.keys();
   if (known.size > hostLimits.knownProcesses && oldest !== undefined) known.delete(oldest);
 }
 
-/**
- * Whether the process that has this pid, and whose start time can't be read, is this one. Undefined when that can't be
- * known: its pidfd was never opened by this daemon.
- */
-function isOf(pidfd: number, mark: ProcessMark): boolean | undefined {
-  const inode = inodeOf(pidfd);
-  if ('inode' in mark) return inode === mark.inode;
-  const before = known.get(mark.pid);
-  return before?.startTicks === mark.startTicks ? inode === before.inode : undefined;
+/** Nothing needs to be known of a child that was reaped. */
+export function forgetProcess(pid: number): void {
+  known.delete(pid);
 }
 
-/** The same; one of which nothing is known counts as this one, since its pid does not prove its end. */
-function isItself(mark: ProcessMark): boolean {
-  const pidfd = pidfdOf(mark.pid);
-  if (pidfd === undefined) return false;
+/**
+ * The identity of a child that was just started and is not reaped yet, one of our own programs. Whatever it does later,
+ * it is known.
+ */
+export function identityOfChild(pid: number): HostIdentity | undefined {
+  const identity = processIdentity(pid);
+  if (identity !== undefined && hasPidfs()) withPidfd(pid, (pidfd) => remember(identity, inodeOf(pidfd)));
+  return identity;
+}
+
+/** Whether the pidfd is this process's; undefined when that can't be known, since its start time can't be read. */
+function isOf(pidfd: number, mark: ProcessMark): boolean | undefined {
+  if ('inode' in mark) return inodeOf(pidfd) === mark.inode;
+  const inode = hasPidfs() ? inodeOf(pidfd) : undefined;
+  const before = known.get(mark.pid);
+  if (before !== undefined && before.inode === inode) {
+    remember(before, inode);
+    return before.startTicks === mark.startTicks;
+  }
+  if (before?.startTicks === mark.startTicks) return false;
+  // read after the pidfd was opened, which refers to one process: so an equal start time proves which
+  const stat = statAtOnce(mark.pid);
+  if (stat === 'unread') return undefined;
+  if (stat?.startTicks !== mark.startTicks) return false;
+  if (inode !== undefined) remember(mark, inode);
+  return true;
+}
+
+/** Closes the pidfd afterwards; undefined when nobody has this pid. */
+function withPidfd<T>(pid: number, use: (pidfd: number) => T): T | undefined {
+  const pidfd = pidfdOf(pid);
+  if (pidfd === undefined) return undefined;
   try {
-    return isOf(pidfd, mark) !== false;
+    return use(pidfd);
   } finally {
     closeSync(pidfd);
   }
 }
 
-let hasInodes: boolean | undefined;
-
-/** Undefined before Linux 6.9: there all pidfds had the same inode. */
-function inodeOf(pidfd: number): bigint | undefined {
-  hasInodes ??= statfsSync(`/proc/self/fd/${pidfd}`).type === PID_FS_MAGIC;
-  return hasInodes ? fstatSync(pidfd, { bigint: true }).ino : undefined;
-}
-
-/** A pidfd of the process that currently has this pid; undefined when there is none. */
 function pidfdOf(pid: number): number | undefined {
   const opened = callSync(libc.pidfdOpen, pid, 0);
   // EINVAL: the process was reaped, and its pid is still the id of a session or group (kernels before 6.15)
   if (opened.result === -1 && ['ESRCH', 'EINVAL'].includes(errnoName(opened.errno))) return undefined;
   return must(opened, 'open a pidfd of process', String(pid));
+}
+
+let isPidfs: boolean | undefined;
+
+/** Whether pidfds have inodes of their own. */
+function hasPidfs(): boolean {
+  isPidfs ??=
+    withPidfd(process.pid, (pidfd) => statfsSync(`/proc/self/fd/${pidfd}`).type === PID_FS_MAGIC) ?? false;
+  return isPidfs;
+}
+
+function inodeOf(pidfd: number): bigint {
+  return fstatSync(pidfd, { bigint: true }).ino;
 }
 
 /**
@@ -284,15 +287,7 @@ function pidfdOf(pid: number): number | undefined {
  */
 export function openPidfd(mark: ProcessMark, orDoubtful = false): number | undefined {
   const pidfd = pidfdOf(mark.pid);
-  if (pidfd === undefined) return undefined;
-  // read after the open: the pidfd now refers to one process, so an equal start time proves which
-  const stat = 'inode' in mark ? 'executing' : statAtOnce(mark.pid);
-  if (stat === 'executing') {
-    if (isOf(pidfd, mark) ?? orDoubtful) return pidfd;
-  } else if (stat !== undefined && isSame(stat, mark)) {
-    remember(stat, pidfd);
-    return pidfd;
-  }
+  if (pidfd === undefined || (isOf(pidfd, mark) ?? orDoubtful)) return pidfd;
   closeSync(pidfd);
   return undefined;
 }
@@ -313,14 +308,12 @@ export function killProcess(mark: ProcessMark, signal: number): boolean {
  * it has ended. Needs no start time: a process that has a pidfd and has not been reaped still has its pid.
  */
 export function killIf(pid: number, signal: number, check: () => boolean): boolean {
-  const pidfd = pidfdOf(pid);
-  if (pidfd === undefined) return false;
-  try {
-    // the null signal fails for one that was reaped before or during the check: all that was read is of this one then
-    return check() && signalPidfd(pidfd, pid, 0) && signalPidfd(pidfd, pid, signal);
-  } finally {
-    closeSync(pidfd);
-  }
+  // the null signal fails for one that was reaped before or during the check: all that was read is of this one then
+  const killed = withPidfd(
+    pid,
+    (pidfd) => check() && signalPidfd(pidfd, pid, 0) && signalPidfd(pidfd, pid, signal),
+  );
+  return killed ?? false;
 }
 
 function signalPidfd(pidfd: number, pid: number, signal: number): boolean {

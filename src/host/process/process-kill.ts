@@ -2,9 +2,9 @@
 import { constants } from 'node:os';
 import type { ClockPort } from '../../ports/clock.ts';
 import { hostLimits } from '../bounds.ts';
-import { hasItsPid, killProcess, markOf, processExists } from './process-identity.ts';
+import { hasItsPid, identityAtOnce, killProcess, processExists, processMark } from './process-identity.ts';
 import type { ProcessMark } from './process-identity.ts';
-import { hasEnded, listStatuses, processStatus } from './process-status.ts';
+import { hasEnded, listStatuses, processStatus, ticksSinceBoot } from './process-status.ts';
 import type { ProcessStatus } from './process-status.ts';
 import { pause } from '../clock/wait.ts';
 
@@ -19,12 +19,14 @@ const { SIGKILL, SIGSTOP } = constants.signals;
 export async function killTree(root: ProcessMark, clock: ClockPort): Promise<ProcessMark[]> {
   const tree = new Map<number, ProcessMark>();
   for (let round = 0; round < hostLimits.killStopRounds; round += 1) {
+    const sinceTicks = ticksSinceBoot();
     const statuses = await listStatuses();
     // after the list was read: in it each of these pids was the member's
     const there = new Set([root, ...tree.values()].filter(hasItsPid).map(({ pid }) => pid));
-    const found = membersOf(root.pid, there, statuses).flatMap(({ pid }) =>
-      tree.has(pid) ? [] : (memberOf(root, there, pid) ?? []),
-    );
+    const found = membersOf(root.pid, there, statuses).flatMap((listed) => {
+      if (tree.has(listed.pid) || hasEnded(listed)) return [];
+      return listed.pid === root.pid ? root : (stillListed(listed, sinceTicks) ?? []);
+    });
     if (found.length === 0) break;
     for (const member of found) {
       tree.set(member.pid, member);
@@ -34,24 +36,22 @@ export async function killTree(root: ProcessMark, clock: ClockPort): Promise<Pro
   // the root last: if this daemon is killed in between, the next one finds the rest through it
   for (const member of tree.values()) if (member.pid !== root.pid) killProcess(member, SIGKILL);
   if (tree.has(root.pid)) killProcess(root, SIGKILL);
-  return waitUntilGone([...tree.values()], clock);
+  return waitUntilGone(tree.size === 0 ? [root] : [...tree.values()], clock);
 }
 
-/** The process that has this pid now, if it is a member; `there` are the pids of its possible parents. */
-function memberOf(root: ProcessMark, there: Set<number>, pid: number): ProcessMark | undefined {
-  if (pid === root.pid) return root;
-  const mark = markOf(pid);
-  const status = processStatus(pid);
-  const isMember = status !== undefined && (there.has(status.parentPid) || status.session === root.pid);
-  // it has the pid before and after: the status is its
-  if (mark === undefined || !isMember || !processExists(mark)) return undefined;
-  there.add(pid);
-  return mark;
+/** The process of the list, if the one that has its pid now is it: the pid may have been reused meanwhile (F43). */
+function stillListed(listed: ProcessStatus, sinceTicks: number): ProcessMark | undefined {
+  const mark = processMark(listed.pid);
+  const now = processStatus(listed.pid);
+  // as another child of the same member, another one would be a member, too
+  const isMember = now?.parentPid === listed.parentPid && now.session === listed.session;
+  // its parent may have ended: then it is the listed one if it is older than the list
+  const isOlder = (): boolean => (identityAtOnce(listed.pid)?.startTicks ?? sinceTicks) < sinceTicks;
+  return mark !== undefined && (isMember || isOlder()) && hasItsPid(mark) ? mark : undefined;
 }
 
 /**
- * Those of a list that belong to a tree, parents first, without ended ones; those still count as parents and session
- * leaders. Pure.
+ * Those of a list that belong to a tree, ended ones included, which may still have children. Pure.
  * @param there pids of the list that are known members'
  */
 export function membersOf(
@@ -72,10 +72,7 @@ export function membersOf(
   }
   // a Set also iterates over members added meanwhile, so this visits all descendants
   for (const pid of inTree) for (const child of children.get(pid) ?? []) inTree.add(child);
-  return [...inTree].flatMap((pid) => {
-    const status = byPid.get(pid);
-    return status === undefined || hasEnded(status) ? [] : [status];
-  });
+  return [...inTree].flatMap((pid) => byPid.get(pid) ?? []);
 }
 
 async function waitUntilGone(members: readonly ProcessMark[], clock: ClockPort): Promise<ProcessMark[]> {

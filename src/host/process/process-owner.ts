@@ -5,7 +5,7 @@
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { codeOf, isProcessGone } from '../ffi/errno.ts';
-import { isExecuting } from './process-status.ts';
+import { isExecuting, processStatus } from './process-status.ts';
 
 /**
  * Whether all four uids of the process are our user, it is in our PID namespace, and it is in our mount
@@ -16,11 +16,11 @@ import { isExecuting } from './process-status.ts';
  * privileges than ours.
  */
 export function isOfHost(pid: number): boolean {
-  if (isExecuting(pid)) return false;
+  // first: a container's process may hold its reader up
+  if (processStatus(pid)?.isInOwnPids !== true || isExecuting(pid)) return false;
   try {
     const mounts = readlinkSync(`/proc/${pid}/ns/mnt`);
     if (mounts !== readlinkSync('/proc/self/ns/mnt') && mounts !== mountsOfFirst()) return false;
-    if (readlinkSync(`/proc/${pid}/ns/pid`) !== readlinkSync('/proc/self/ns/pid')) return false;
     return uidsOf(pid).every((uid) => uid === process.geteuid?.());
   } catch (error) {
     if (isProcessGone(error) || isDenied(error)) return false;

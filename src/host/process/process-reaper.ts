@@ -30,9 +30,8 @@ import {
 } from '../ffi/constants.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
 import type { SyscallResult } from '../ffi/ffi.ts';
-import { processStat } from './process-identity.ts';
+import { forgetProcess, statAtOnce } from './process-identity.ts';
 import type { HostIdentity } from './process-identity.ts';
-import { isExecuting } from './process-status.ts';
 
 /** How a process ended: one of the two is null. Both are null when another waiter reaped it. */
 export interface ExitStatus {
@@ -159,9 +158,9 @@ function doubtsResolved(): void {
  */
 function couldBeOf(pid: number, parent: HostIdentity, before: string | undefined): boolean {
   if (before !== undefined && !` ${before}`.includes(` ${pid} `)) return peek(pid).result === 0;
+  const stat = statAtOnce(pid);
   // one that was an orphan before is older
-  if (isExecuting(pid)) return before === undefined && peek(pid).result === 0;
-  const stat = processStat(pid);
+  if (stat === 'unread') return before === undefined && peek(pid).result === 0;
   return stat?.parentPid === process.pid && stat.startTicks >= parent.startTicks;
 }
 
@@ -295,5 +294,6 @@ function reap(pid: number): void {
   unreaped.delete(pid);
   // the next process with this pid is another orphan
   doubtful.delete(pid);
+  forgetProcess(pid);
   callSync(libc.waitpid, pid, scratch, WNOHANG);
 }

@@ -27,7 +27,7 @@ export interface ProcessStatus {
 const KILL_PENDING = 1n << 8n;
 
 /** The used lines of /proc/PID/status; undefined when the text does not have that form. */
-export function parseStatus(pid: number, text: string): ProcessStatus | undefined {
+export function statusIn(pid: number, text: string): ProcessStatus | undefined {
   // no name can imitate a line: the kernel escapes line feeds in it
   const values = new Map(
     text.split('\n').map((line) => {
@@ -52,7 +52,7 @@ export function parseStatus(pid: number, text: string): ProcessStatus | undefine
 /** Undefined when no such process exists. A zombie exists. */
 export function processStatus(pid: number): ProcessStatus | undefined {
   const text = textIfThere(`/proc/${pid}/status`);
-  return text === undefined ? undefined : parseStatus(pid, text);
+  return text === undefined ? undefined : statusIn(pid, text);
 }
 
 /** A zombie has ended. */
@@ -61,12 +61,29 @@ export function hasEnded({ state }: Pick<ProcessStatus, 'state'>): boolean {
 }
 
 /**
- * Whether it executes a program just now: it has memory already and no code yet (proc_pid_statm(5)). No process can
- * imitate this: prctl(2) sets no empty range of code.
+ * Whether it executes a program just now: it has memory already and no code yet (proc_pid_statm(5)). A program without
+ * an executable segment of its own has the same figures for as long as it runs: this says what can be read, and
+ * identifies nobody.
  */
 export function isExecuting(pid: number): boolean {
   const [size, , , code] = textIfThere(`/proc/${pid}/statm`)?.split(' ') ?? [];
   return size !== undefined && size !== '0' && code === '0';
+}
+
+/**
+ * Whether the protected files of this process may keep their reader waiting for ever. In uninterruptible sleep it may
+ * have begun execve(2) and wait there for the memory that it shares with another process (exec_mmap, fs/exec.c); one
+ * of the host, which often sleeps so for a disk, is trusted not to.
+ */
+export function mayHangReader(pid: number): boolean {
+  const status = processStatus(pid);
+  return status !== undefined && ((status.state === 'D' && !status.isInOwnPids) || isExecuting(pid));
+}
+
+/** Whether a process has this pid and has not ended. */
+export function isLivePid(pid: number): boolean {
+  const status = processStatus(pid);
+  return status !== undefined && !hasEnded(status);
 }
 
 function textIfThere(path: string): string | undefined {
@@ -78,6 +95,15 @@ function textIfThere(path: string): string | undefined {
     throw error;
   }
 }
+
+/** Time since boot in the unit of start times, rounded down (proc_uptime(5)). */
+export function ticksSinceBoot(): number {
+  const [seconds = '0'] = readFileSync('/proc/uptime', 'latin1').split(' ');
+  return Math.floor(Number(seconds) * TICKS_PER_S);
+}
+
+/** USER_HZ, which all of them have. */
+const TICKS_PER_S = 100;
 
 /** The pids of all processes of the machine. */
 export function allPids(): readonly number[] {

@@ -17,7 +17,7 @@ import { addressOf, callAsync, callSync, libc } from '../ffi/ffi.ts';
 import type { Native } from '../ffi/native.ts';
 import { helperVariable } from './helper-mark.ts';
 import { inPool } from '../ffi/pool.ts';
-import { processIdentity } from './process-identity.ts';
+import { identityOfChild } from './process-identity.ts';
 import type { HostIdentity } from './process-identity.ts';
 import { awaitChild } from './process-reaper.ts';
 import type { ExitStatus } from './process-reaper.ts';
@@ -124,7 +124,7 @@ function pipeOf({ stdout, stderr }: Partial<Record<'stdout' | 'stderr', number>>
  */
 function identityOfNew(pid: number): HostIdentity {
   try {
-    const identity = processIdentity(pid);
+    const identity = identityOfChild(pid);
     if (identity !== undefined) return identity;
     fail('bug', `start process ${pid}: not found in /proc`, { subject: String(pid) });
   } catch (error) {

@@ -2,7 +2,7 @@
 import { opendirSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { DeviceUsage, UsageDetails } from '../../ports/stats.ts';
-import { isExecuting } from '../process/process-status.ts';
+import { mayHangReader } from '../process/process-status.ts';
 import { hostLimits } from '../bounds.ts';
 import { readKernelFile } from './kernel-files.ts';
 import { parseDeviceTable, parseFlat, parseIoStat, parseNumber } from './usage-files.ts';
@@ -143,7 +143,7 @@ function countFiles(pids: readonly string[]): Pick<UsageDetails, 'openFiles' | '
   let openFiles = 0;
   let sockets = 0;
   for (const pid of pids) {
-    if (isExecuting(Number(pid))) continue;
+    if (mayHangReader(Number(pid))) continue;
     try {
       using directory = opendirSync(`/proc/${pid}/fd`);
       for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {

@@ -8,7 +8,7 @@ import { parseLocks } from '../../../src/host/files/directory-lock.ts';
 import { markIn } from '../../../src/host/process/helper-mark.ts';
 import { parseMountInfo } from '../../../src/host/mounts/mountinfo.ts';
 import { parseStat } from '../../../src/host/process/process-identity.ts';
-import { parseStatus } from '../../../src/host/process/process-status.ts';
+import { statusIn } from '../../../src/host/process/process-status.ts';
 import { parseContexts } from '../../../src/host/security/selinux.ts';
 import { readDetails } from '../../../src/host/usage/usage-details.ts';
 import {
@@ -51,7 +51,7 @@ const processes: readonly Kind[] = [
     name: 'status',
     seeds: [STATUS],
     run: (input) => {
-      const found = parseStatus(77, utf8(input));
+      const found = statusIn(77, utf8(input));
       for (const value of [found?.parentPid, found?.session])
         if (value !== undefined && !Number.isSafeInteger(value)) violated(`a number ${value}`);
       return found !== undefined;

@@ -24,11 +24,11 @@ unless(test, whyNoHangingExec())(
     stuck.happened();
     expect(JSON.parse(stdout)).toEqual({
       before: { exists: true, runs: true, isForkedOnly: false, isEnding: false, watched: false },
-      reused: { exists: false, opened: false },
+      reused: { exists: [false, false], opened: false },
       mark: ['pid', 'inode'],
       doubtful: { exists: true, killed: false, watched: false },
       scans: { isHelper: false, isOfHost: false, link: null },
-      tree: { left: [true, true], isEnding: true },
+      tree: { left: [['root', 'child'], ['root']], childrenEnd: [true, false], isEnding: true },
       after: { exists: false, watched: true },
     });
   },

@@ -1,6 +1,9 @@
 /** Run by executing.test.ts: what the host's functions say of a process that hangs in execve(2). */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { findHelpers } from '../../../src/host/process/helper-scan.ts';
@@ -8,21 +11,26 @@ import {
   isForkedOnly,
   isProcessEnding,
   killProcess,
-  markOf,
   openPidfd,
   processExists,
   processIdentity,
+  processMark,
   processLink,
   processRuns,
 } from '../../../src/host/process/process-identity.ts';
+import type { HostIdentity } from '../../../src/host/process/process-identity.ts';
 import { killTree } from '../../../src/host/process/process-kill.ts';
 import { isOfHost } from '../../../src/host/process/process-owner.ts';
-import { isExecuting } from '../../../src/host/process/process-status.ts';
+import { isExecuting, listStatuses } from '../../../src/host/process/process-status.ts';
 import { watchProcess } from '../../../src/host/process/watch.ts';
 import { makeHangingExec } from '../../support/hanging-exec.ts';
 
 const SIGKILL = 9;
-const hanging = await makeHangingExec('read line\nexec sleep 1000\n');
+const directory = mkdtempSync(join(tmpdir(), 'troupe-executing-'));
+const fifo = join(directory, 'fifo');
+execFileSync('mkfifo', [fifo]);
+// its child executes nothing: it would hang, too
+const hanging = await makeHangingExec(`read line\n(: < ${fifo}) &\nexec sleep 1000\n`);
 const start = async (isKnown: boolean) => {
   const child = spawn('/bin/sh', [`${hanging.path}/script`], { stdio: ['pipe', 'ignore', 'inherit'] });
   const exited = once(child, 'exit');
@@ -57,10 +65,14 @@ const doubtful = {
 };
 
 // another process that has its pid now
-const known = markOf(pid);
+const known = processMark(pid);
 const wrong = known !== undefined && 'inode' in known ? { pid, inode: known.inode + 1n } : one.identity;
 const opened = openPidfd(wrong);
-const reused = { exists: processExists(wrong), opened: opened !== undefined };
+const older = { pid, startTicks: one.identity.startTicks - 1 };
+const reused = {
+  exists: [wrong, older].map(processExists),
+  opened: opened !== undefined,
+};
 
 const order = {
   kind: 'helpers',
@@ -76,18 +88,31 @@ const scans = {
   link: processLink(pid, 'exe') ?? null,
 };
 
+const childOf = async (parent: number): Promise<HostIdentity> => {
+  const child = (await listStatuses()).find(({ parentPid }) => parentPid === parent);
+  const identity = processIdentity(child?.pid ?? 0);
+  if (identity === undefined) throw new Error('the shell has no child');
+  return identity;
+};
+const children = await Promise.all([pid, other.identity.pid].map(childOf));
+// the second one could be any process with that pid
 const left = await Promise.all(
-  [other.identity, markOf(pid) ?? one.identity].map((root) => killTree(root, realClock())),
+  [processMark(pid) ?? one.identity, { ...other.identity, startTicks: 1 }].map((root) =>
+    killTree(root, realClock()),
+  ),
 );
 const tree = {
-  left: left.flat().map(processExists),
+  // the child ends no sooner: it closes the script, too
+  left: left.map((some) => some.map((one) => (one.pid === children[0]?.pid ? 'child' : 'root'))),
+  childrenEnd: children.map(isProcessEnding),
   isEnding: isProcessEnding(one.identity),
 };
 await hanging.remove();
-killProcess(other.identity, SIGKILL);
+await killTree(other.identity, realClock());
 await Promise.all([one.exited, other.exited]);
 while (!one.watched()) await delay(1);
 const after = { exists: processExists(one.identity), watched: one.watched() };
+rmSync(directory, { recursive: true });
 process.stdout.write(
   JSON.stringify({ before, reused, mark: Object.keys(known ?? {}), doubtful, scans, tree, after }),
 );

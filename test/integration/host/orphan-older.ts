@@ -29,6 +29,8 @@ async function childAfter(pid: number): Promise<HostIdentity> {
   }
 }
 
+// nothing else keeps the process alive while it waits for a child
+const keep = clock.setTimeout(() => undefined, EVENT_MS);
 const older = await leaveOrphan();
 const parent = await childAfter(older);
 const named: Record<string, number> = { older, nobodys: 1 };
@@ -44,3 +46,4 @@ for (const { name, orphan } of expected) {
 }
 for (const pid of [older, named['younger']]) process.kill(pid, 'SIGKILL');
 process.stdout.write(JSON.stringify(found));
+clock.clearTimeout(keep);

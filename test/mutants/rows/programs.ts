@@ -63,8 +63,8 @@ export const ofPrograms: readonly Mutant[] = [
     row: 'S97',
     title: 'a container has the root of another unmounted',
     file: 'src/oci/images/store/drivers/fuse-starts.ts',
-    find: ' || !isOfHost(stat.pid)) return undefined;',
-    replace: ' || (stat.pid < 0 && !isOfHost(stat.pid))) return undefined;',
+    find: ' || !isOfHost(identity.pid)) return undefined;',
+    replace: ' || (identity.pid < 0 && !isOfHost(identity.pid))) return undefined;',
     test: {
       file: 'test/integration/host/process-owner.test.ts',
       named: 'S97 is not taken for a program that mounts',

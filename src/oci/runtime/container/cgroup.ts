@@ -22,7 +22,7 @@ import { writeOwnFile } from '../../../host/files/state-files.ts';
 import { scopeOf } from '../../../host/cgroups/slices.ts';
 import { isProcessEnding } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
-import { hasEnded, processStatus } from '../../../host/process/process-status.ts';
+import { isLivePid } from '../../../host/process/process-status.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 import { untilScopeRemoved } from '../../../host/cgroups/systemd.ts';
 import type { Systemd } from '../../../host/cgroups/systemd.ts';
@@ -89,10 +89,7 @@ export async function emptyCgroup(
 ): Promise<void> {
   const bound = { clock: parts.clock, timeoutMs: Math.min(timeoutMs, driverLimits.killMs) };
   const left = await killCgroup(parts.cgroups, path, bound);
-  refuseSurvivors(
-    id,
-    left.filter((pid) => !hasEnded(processStatus(pid) ?? { state: 'X' })),
-  );
+  refuseSurvivors(id, left.filter(isLivePid));
 }
 
 /** Throws `timedOut` with the pids; returns if the list is empty. */

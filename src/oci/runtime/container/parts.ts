@@ -14,7 +14,7 @@ import type { Conditions } from '../../../base/conditions.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
 import { bootId } from '../../../host/files/boot-id.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
-import { processExists, processRuns, markOf } from '../../../host/process/process-identity.ts';
+import { processExists, processRuns, identityAtOnce } from '../../../host/process/process-identity.ts';
 import { runTool } from '../../../host/process/process-tool.ts';
 import type { Systemd } from '../../../host/cgroups/systemd.ts';
 import type { Marks } from '../monitor/monitor-process.ts';
@@ -146,8 +146,8 @@ export function isProcessRunning(identity: ProcessIdentity): boolean {
   return host !== undefined && processRuns(host);
 }
 
-/** The identity of the process with this pid, if it is alive and executes no program just now. */
+/** The identity of the process with this pid, if it is alive and its start time can be read at once. */
 export function liveIdentity(pid: number): HostIdentity | undefined {
-  const mark = markOf(pid);
-  return mark !== undefined && 'startTicks' in mark && processExists(mark) ? mark : undefined;
+  const identity = identityAtOnce(pid);
+  return identity !== undefined && processExists(identity) ? identity : undefined;
 }

@@ -1,6 +1,6 @@
 /** How the process of an exec ends: by itself, or killed with all that it started. */
 import type { ContainerId } from '../../../base/ids.ts';
-import { markOf } from '../../../host/process/process-identity.ts';
+import { processMark } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
 import { holdZombie } from '../../../host/process/process-reaper.ts';
 import type { ExitStatus, ExpectedOrphan } from '../../../host/process/process-reaper.ts';
@@ -41,7 +41,7 @@ export async function killExec(
     // a runtime killed between starting the process and its own exit still leaves the process to this daemon
     const pid = known ?? orphan.take(child.identity)?.pid;
     if (pid !== undefined) releases.push(holdZombie(pid));
-    const process = pid === undefined ? undefined : markOf(pid);
+    const process = pid === undefined ? undefined : processMark(pid);
     if (process !== undefined) left.push(...(await killTree(process, parts.clock)));
     if (leaf !== undefined) await emptyCgroup(parts, id, leaf.path, emptyMs);
     if (left.length > 0)

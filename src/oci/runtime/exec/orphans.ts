@@ -8,7 +8,7 @@ import { toFault } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
 import type { Log } from '../../../base/log.ts';
 import { isCgroupGone, isProcessGone } from '../../../host/ffi/errno.ts';
-import { markOf, processExists } from '../../../host/process/process-identity.ts';
+import { processMark, processExists } from '../../../host/process/process-identity.ts';
 import type { ProcessMark } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
 import { readPidFile } from '../monitor/monitor-process.ts';
@@ -150,7 +150,7 @@ async function endOrphan(parts: DriverParts, { id, directory, process, leaf }: O
 /** The exec'd process, if the pid in its file still belongs to a process of this container (F43). */
 async function processOf(directory: string, note: ContainerNote): Promise<ProcessMark | undefined> {
   const pid = await readPidFile(execPidFile(directory));
-  const identity = pid === undefined ? undefined : markOf(pid);
+  const identity = pid === undefined ? undefined : processMark(pid);
   return identity !== undefined &&
     isInCgroup(identity.pid, ownCgroupName(note.cgroup)) &&
     processExists(identity)

@@ -8,7 +8,7 @@ import { fail, toFault } from '../../../base/fault.ts';
 import { monitorLimits, shimLimits } from '../bounds.ts';
 import { Task } from '../../../gen/shim/task_pb.ts';
 import { namesOf } from '../../../host/files/names-of.ts';
-import { markOf } from '../../../host/process/process-identity.ts';
+import { processMark } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
 import { ownCgroupName } from '../container/cgroup.ts';
 import { isProcessAlive } from '../container/parts.ts';
@@ -174,7 +174,7 @@ class TaskExec implements RunningExec {
         // a shim kills only the process itself; its descendants are killed here if they run on this machine
         const tree =
           this.#pid !== undefined && isInCgroup(this.#pid, ownCgroupName(note.cgroup))
-            ? markOf(this.#pid)
+            ? processMark(this.#pid)
             : undefined;
         if (tree !== undefined) await killTree(tree, parts.clock);
       }

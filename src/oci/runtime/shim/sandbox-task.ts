@@ -14,8 +14,8 @@ import { OptionsSchema } from '../../../gen/shim/options_pb.ts';
 import { Task } from '../../../gen/shim/task_pb.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { monitorCgroup, pauseCgroup } from '../../../host/sandbox/layout.ts';
-import { processExists, processIdentity } from '../../../host/process/process-identity.ts';
-import { hasEnded, listStatuses } from '../../../host/process/process-status.ts';
+import { processExists } from '../../../host/process/process-identity.ts';
+import { listStatuses } from '../../../host/process/process-status.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
 import { isOfHost } from '../../../host/process/process-owner.ts';
@@ -222,8 +222,8 @@ async function endPolitely(
 async function shimsOf(parts: DriverParts, id: SandboxId): Promise<HostIdentity[]> {
   const statuses = await listStatuses();
   return statuses.flatMap((status) => {
-    if (hasEnded(status) || !isShimOf(parts, id, status.pid)) return [];
-    const identity = processIdentity(status.pid);
+    // of a container's process the memory is not read: it could hold this thread up
+    const identity = status.isInOwnPids ? liveIdentity(status.pid) : undefined;
     return identity !== undefined && isShimOf(parts, id, identity.pid) && processExists(identity)
       ? [identity]
       : [];

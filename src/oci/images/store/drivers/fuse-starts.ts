@@ -12,11 +12,16 @@ import { join } from 'node:path';
 import type { ClockPort } from '../../../../ports/clock.ts';
 import { storageLimits } from '../../../bounds.ts';
 import { unmount } from '../../../../host/mounts/mounts.ts';
-import { processExists, processIdentity, standardOutput } from '../../../../host/process/process-identity.ts';
+import {
+  identityAtOnce,
+  processExists,
+  processIdentity,
+  standardOutput,
+} from '../../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../../host/process/process-identity.ts';
 import { killTree } from '../../../../host/process/process-kill.ts';
 import { isOfHost } from '../../../../host/process/process-owner.ts';
-import { hasEnded, listStatuses, processStatus } from '../../../../host/process/process-status.ts';
+import { listStatuses, processStatus } from '../../../../host/process/process-status.ts';
 import type { StorePaths } from '../records/layer-layout.ts';
 import { namesIn } from '../records/names-in.ts';
 import { HELPERS, nameOfLog, readMountNote, mountTarget } from './fuse-files.ts';
@@ -78,8 +83,8 @@ async function startsIn(directories: readonly ContainersDirectory[]): Promise<He
   const found: Helper[] = [];
   for (const status of await listStatuses()) {
     // of most processes nothing else is read
-    if (hasEnded(status) || placeOf(status.pid, directories) === undefined) continue;
-    const identity = processIdentity(status.pid);
+    if (!status.isInOwnPids || placeOf(status.pid, directories) === undefined) continue;
+    const identity = identityAtOnce(status.pid);
     const start = identity === undefined ? undefined : await startOf(identity, directories);
     // the start time is unchanged, so everything that was read since belongs to this process and not to a later one
     // with its pid
