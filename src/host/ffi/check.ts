@@ -27,6 +27,10 @@ import {
   SA_NOCLDSTOP,
   SIGACTION_BYTES,
   SIGACTION_FLAGS_OFFSET,
+  POLLFD_BYTES,
+  POLLFD_EVENTS_OFFSET,
+  POLLIN,
+  POLLNVAL,
   SIGSET_BYTES,
   SIOCGIFFLAGS,
   SOCK_CLOEXEC,
@@ -92,6 +96,16 @@ function checkStructs(): string[] {
     wrong.push('sigset_t is longer than expected');
 
   if (!takesFlagsOfSignal()) wrong.push('struct sigaction has its flags elsewhere');
+
+  const polled = Buffer.alloc(POLLFD_BYTES);
+  polled.writeInt32LE(0x7fffffff, 0);
+  polled.writeInt16LE(POLLIN, POLLFD_EVENTS_OFFSET);
+  // no such descriptor: the kernel says so in `revents`, behind `events`
+  if (
+    callSync(libc.poll, polled, 1, 0).result !== 1 ||
+    polled.readInt16LE(POLLFD_EVENTS_OFFSET + 2) !== POLLNVAL
+  )
+    wrong.push('struct pollfd has its fields elsewhere');
 
   const attributes = Buffer.alloc(SPAWN_STRUCT_BYTES, CANARY);
   const flags = Buffer.alloc(2);

@@ -125,6 +125,12 @@ export const MOUNT_ATTR_IDMAP = 0x00100000;
 export const NSFS_MAGIC = 0x6e736673;
 export const PID_FS_MAGIC = 0x50494446;
 
+/** poll(2). */
+export const POLLIN = 0x1;
+export const POLLNVAL = 0x20;
+export const POLLFD_BYTES = 8;
+export const POLLFD_EVENTS_OFFSET = 4;
+
 export const AF_INET = 2;
 export const SOCK_DGRAM = 2;
 export const SOCK_CLOEXEC = 0o2000000;

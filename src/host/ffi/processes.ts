@@ -88,6 +88,11 @@ export const processCalls = {
     'unsigned long',
     'unsigned long',
   ]),
+  poll: native<[descriptors: Uint8Array, count: number, timeoutMs: number]>('poll', [
+    'void *',
+    'unsigned long',
+    'int',
+  ]),
   pidfdOpen: syscall<[pid: number, flags: number]>(SYSCALLS.pidfdOpen, ['int', 'unsigned int']),
   pidfdSendSignal: syscall<[pidfd: number, signal: number, info: null, flags: number]>(
     SYSCALLS.pidfdSendSignal,

@@ -7,7 +7,7 @@ import { commandLine } from './command-line.ts';
 import { identityAtOnce, isRunningStat, processExists, statAtOnce } from './process-identity.ts';
 import type { HostIdentity } from './process-identity.ts';
 import { isOfHost } from './process-owner.ts';
-import { allPids, isExecuting, processStatus } from './process-status.ts';
+import { allPids, processStatus } from './process-status.ts';
 
 /** All live processes whose command line has each of the words. */
 export function scanMarked({ words, known }: MarkedOrder): MarkedScan {
@@ -41,24 +41,27 @@ function judge(
   if (status.state === 'X') return 'gone';
   // of a container's process the memory is not read: it could hold this thread up for as long as it likes
   if (!status.isInOwnPids) return 'other';
-  if (isExecuting(pid)) return 'executing';
   const argv = commandLine(pid);
   const isMarked = hasWords(argv, words);
-  const identity = isMarked ? identityIfMarked(pid, words) : undefined;
+  const identity = isMarked ? identityIfMarked(pid, words, status) : undefined;
   if (identity !== undefined) return identity;
   if (argv.length > 0 && !isMarked) return 'other';
-  // kernel threads have no command line, and neither has one that exits
-  const stat = statAtOnce(pid);
+  // kernel threads have no command line, and neither has one that exits or executes a program
+  const stat = statAtOnce(pid, status);
   if (stat === 'unread') return 'executing';
   if (stat !== undefined && isRunningStat(stat)) return 'other';
   return stat?.state === 'Z' ? 'zombie' : 'gone';
 }
 
 /** The identity of a process with these words that is one of the host; any process can claim the words. */
-export function identityIfMarked(pid: number, words: readonly string[]): HostIdentity | undefined {
+export function identityIfMarked(
+  pid: number,
+  words: readonly string[],
+  status = processStatus(pid),
+): HostIdentity | undefined {
   // of a container's process the memory is not read
-  if (processStatus(pid)?.isInOwnPids !== true) return undefined;
-  const identity = identityAtOnce(pid);
+  if (status?.isInOwnPids !== true) return undefined;
+  const identity = identityAtOnce(pid, status);
   if (identity === undefined || !hasWords(commandLine(pid), words) || !isOfHost(pid)) return undefined;
   // the start time is the same before and after: the command line is this process's
   return processExists(identity) ? identity : undefined;

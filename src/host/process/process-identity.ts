@@ -8,11 +8,12 @@
  */
 import { closeSync, fstatSync, readFileSync, readlinkSync, statfsSync } from 'node:fs';
 import { hostLimits } from '../bounds.ts';
-import { PID_FS_MAGIC } from '../ffi/constants.ts';
+import { PID_FS_MAGIC, POLLFD_BYTES, POLLFD_EVENTS_OFFSET, POLLIN } from '../ffi/constants.ts';
 import { KernelError, codeOf, errnoName, isProcessGone, must } from '../ffi/errno.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
 import { readSmallFile } from '../files/small-file.ts';
-import { hasEnded, isLivePid, mayHangReader, processStatus } from './process-status.ts';
+import { hasEnded, mayHangReader, processStatus } from './process-status.ts';
+import type { ProcessStatus } from './process-status.ts';
 
 export interface HostIdentity {
   readonly pid: number;
@@ -83,9 +84,12 @@ export function processStat(pid: number): ProcessStat | undefined {
   }
 }
 
-/** The same for any process, without waiting; `unread` where that is not possible. */
-export function statAtOnce(pid: number): ProcessStat | 'unread' | undefined {
-  return hasPidfs() && mayHangReader(pid) ? 'unread' : processStat(pid);
+/**
+ * The same for any process, without waiting; `unread` where that is not possible.
+ * @param status what was just read of it; absent: read here
+ */
+export function statAtOnce(pid: number, status?: ProcessStatus): ProcessStat | 'unread' | undefined {
+  return hasPidfs() && mayHangReader(pid, status) ? 'unread' : processStat(pid);
 }
 
 /** The identity of the process that currently has this pid, one of our own programs. */
@@ -95,8 +99,8 @@ export function processIdentity(pid: number): HostIdentity | undefined {
 }
 
 /** The same for any process, without waiting; undefined also where its start time can't be read just now. */
-export function identityAtOnce(pid: number): HostIdentity | undefined {
-  const stat = statAtOnce(pid);
+export function identityAtOnce(pid: number, status?: ProcessStatus): HostIdentity | undefined {
+  const stat = statAtOnce(pid, status);
   return stat === undefined || stat === 'unread' ? undefined : { pid, startTicks: stat.startTicks };
 }
 
@@ -108,7 +112,7 @@ export function processMark(pid: number): ProcessMark | undefined {
 
 /** True while exactly this process runs; a zombie has ended. In doubt it does: its pid alone does not prove its end. */
 export function processExists(mark: ProcessMark): boolean {
-  return withPidfd(mark.pid, (pidfd) => isOf(pidfd, mark) !== false && isLivePid(mark.pid)) ?? false;
+  return withPidfd(mark.pid, (pidfd) => isOf(pidfd, mark) !== false && !hasExited(pidfd)) ?? false;
 }
 
 /** True until exactly this process has been reaped; false in doubt. */
@@ -162,8 +166,9 @@ export function isForked({ flags }: ProcessStat): boolean {
 /** True when it has ended or is certain to end: SIGKILL is pending or delivered. */
 export function isProcessEnding(identity: HostIdentity): boolean {
   // read before the flags: the kernel sets the flags when it takes the signal from the pending set
-  const isKilled = processStatus(identity.pid)?.isKilled === true;
-  const stat = statAtOnce(identity.pid);
+  const status = processStatus(identity.pid);
+  const isKilled = status?.isKilled === true;
+  const stat = statAtOnce(identity.pid, status);
   if (stat === 'unread') return isKilled || !processExists(identity);
   return (
     isKilled ||
@@ -248,6 +253,19 @@ function isOf(pidfd: number, mark: ProcessMark): boolean | undefined {
   if (stat?.startTicks !== mark.startTicks) return false;
   if (inode !== undefined) remember(mark, inode);
   return true;
+}
+
+/** Whether all threads have ended: it is a zombie, or was reaped (pidfd_open(2), "poll"). */
+function hasExited(pidfd: number): boolean {
+  const polled = Buffer.alloc(POLLFD_BYTES);
+  polled.writeInt32LE(pidfd, 0);
+  polled.writeInt16LE(POLLIN, POLLFD_EVENTS_OFFSET);
+  return callSync(libc.poll, polled, 1, 0).result > 0;
+}
+
+/** Whether a process has this pid and has not ended. */
+export function isLivePid(pid: number): boolean {
+  return withPidfd(pid, (pidfd) => !hasExited(pidfd)) ?? false;
 }
 
 /** Closes the pidfd afterwards; undefined when nobody has this pid. */

@@ -3,7 +3,7 @@
  * process chooses them, and any user sees ours in /proc, as does a container in the host's PID namespace.
  * Only the kernel sets its user and its namespaces.
  */
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { codeOf, isProcessGone } from '../ffi/errno.ts';
 import { isExecuting, processStatus } from './process-status.ts';
 
@@ -16,12 +16,13 @@ import { isExecuting, processStatus } from './process-status.ts';
  * privileges than ours.
  */
 export function isOfHost(pid: number): boolean {
+  const status = processStatus(pid);
   // first: a container's process may hold its reader up
-  if (processStatus(pid)?.isInOwnPids !== true || isExecuting(pid)) return false;
+  if (status?.isInOwnPids !== true || isExecuting(pid)) return false;
   try {
     const mounts = readlinkSync(`/proc/${pid}/ns/mnt`);
     if (mounts !== readlinkSync('/proc/self/ns/mnt') && mounts !== mountsOfFirst()) return false;
-    return uidsOf(pid).every((uid) => uid === process.geteuid?.());
+    return status.uids.every((uid) => uid === process.geteuid?.());
   } catch (error) {
     if (isProcessGone(error) || isDenied(error)) return false;
     throw error;
@@ -35,12 +36,6 @@ function mountsOfFirst(): string | undefined {
     if (isDenied(error)) return undefined;
     throw error;
   }
-}
-
-/** Real, effective, saved and file-system uid. */
-function uidsOf(pid: number): readonly number[] {
-  const [, uids = ''] = /^Uid:\s+(.*)$/mu.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
-  return uids.split(/\s+/u).map(Number);
 }
 
 function isDenied(error: unknown): boolean {

@@ -21,6 +21,8 @@ export interface ProcessStatus {
   readonly isInOwnPids: boolean;
   /** Whether SIGKILL is pending, for the process or its main thread. */
   readonly isKilled: boolean;
+  /** Real, effective, saved and file-system uid. */
+  readonly uids: readonly number[];
 }
 
 /** SIGKILL in the masks of pending signals. */
@@ -28,25 +30,34 @@ const KILL_PENDING = 1n << 8n;
 
 /** The used lines of /proc/PID/status; undefined when the text does not have that form. */
 export function statusIn(pid: number, text: string): ProcessStatus | undefined {
-  // no name can imitate a line: the kernel escapes line feeds in it
-  const values = new Map(
-    text.split('\n').map((line) => {
-      const colon = line.indexOf(':');
-      return [line.slice(0, colon), line.slice(colon + 1).trim()] as const;
-    }),
-  );
-  const state = values.get('State')?.charAt(0);
-  const parentPid = Number(values.get('PPid') ?? Number.NaN);
+  const state = lineOf(text, 'State')?.charAt(0);
+  const parentPid = Number(lineOf(text, 'PPid') ?? Number.NaN);
   // without CONFIG_PID_NS there is one namespace, and the two are missing
-  const session = Number(values.get('NSsid')?.split('\t')[0] ?? 0);
+  const session = Number.parseInt(lineOf(text, 'NSsid') ?? '0', 10);
   if (state === undefined || !Number.isSafeInteger(parentPid) || !Number.isSafeInteger(session))
     return undefined;
-  const isInOwnPids = !(values.get('NSpid') ?? '').includes('\t');
-  const isKilled = ['SigPnd', 'ShdPnd'].some((name) => {
-    const mask = values.get(name) ?? '';
-    return /^[0-9a-f]+$/u.test(mask) && (BigInt(`0x${mask}`) & KILL_PENDING) !== 0n;
-  });
-  return { pid, state, parentPid, session, isInOwnPids, isKilled };
+  return {
+    pid,
+    state,
+    parentPid,
+    session,
+    isInOwnPids: !(lineOf(text, 'NSpid') ?? '').includes('\t'),
+    isKilled: isKillIn(lineOf(text, 'SigPnd')) || isKillIn(lineOf(text, 'ShdPnd')),
+    uids: (lineOf(text, 'Uid') ?? 'unknown').split('\t').map(Number),
+  };
+}
+
+/** No name can imitate a line: the kernel escapes line feeds in it. */
+function lineOf(text: string, name: string): string | undefined {
+  const at = text.indexOf(`\n${name}:\t`);
+  if (at < 0) return undefined;
+  const from = at + name.length + 3;
+  const end = text.indexOf('\n', from);
+  return text.slice(from, end < 0 ? undefined : end);
+}
+
+function isKillIn(mask = ''): boolean {
+  return /^[0-9a-f]+$/u.test(mask) && (BigInt(`0x${mask}`) & KILL_PENDING) !== 0n;
 }
 
 /** Undefined when no such process exists. A zombie exists. */
@@ -75,15 +86,8 @@ export function isExecuting(pid: number): boolean {
  * have begun execve(2) and wait there for the memory that it shares with another process (exec_mmap, fs/exec.c); one
  * of the host, which often sleeps so for a disk, is trusted not to.
  */
-export function mayHangReader(pid: number): boolean {
-  const status = processStatus(pid);
+export function mayHangReader(pid: number, status = processStatus(pid)): boolean {
   return status !== undefined && ((status.state === 'D' && !status.isInOwnPids) || isExecuting(pid));
-}
-
-/** Whether a process has this pid and has not ended. */
-export function isLivePid(pid: number): boolean {
-  const status = processStatus(pid);
-  return status !== undefined && !hasEnded(status);
 }
 
 function textIfThere(path: string): string | undefined {

@@ -30,8 +30,8 @@ export const ofPrograms: readonly Mutant[] = [
     row: 'S97',
     title: 'any user’s process is ours by its mere words',
     file: 'src/host/process/process-owner.ts',
-    find: 'return uidsOf(pid).every((uid) => uid === process.geteuid?.());',
-    replace: 'return uidsOf(pid).length > 0;',
+    find: 'return status.uids.every((uid) => uid === process.geteuid?.());',
+    replace: 'return status.uids.length > 0;',
     test: {
       file: 'test/integration/host/process-owner.test.ts',
       named: 'S97 is nobody’s of ours when it is run by another user',

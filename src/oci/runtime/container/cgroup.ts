@@ -20,9 +20,8 @@ import { codeOf, isCgroupGone, isProcessGone } from '../../../host/ffi/errno.ts'
 import type { Layout } from '../../../host/sandbox/layout.ts';
 import { writeOwnFile } from '../../../host/files/state-files.ts';
 import { scopeOf } from '../../../host/cgroups/slices.ts';
-import { isProcessEnding } from '../../../host/process/process-identity.ts';
+import { isLivePid, isProcessEnding } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
-import { isLivePid } from '../../../host/process/process-status.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 import { untilScopeRemoved } from '../../../host/cgroups/systemd.ts';
 import type { Systemd } from '../../../host/cgroups/systemd.ts';

@@ -7,6 +7,7 @@ const text = (lines: Readonly<Record<string, string>>): string =>
   Object.entries({
     Name: 'sh',
     State: 'S (sleeping)',
+    Uid: '1\t2\t3\t4',
     PPid: '10',
     NSpid: '77',
     NSsid: '42',
@@ -18,7 +19,15 @@ const text = (lines: Readonly<Record<string, string>>): string =>
     .join('');
 
 test('the lines that are used are read', () => {
-  const plain = { pid: 77, state: 'S', parentPid: 10, session: 42, isInOwnPids: true, isKilled: false };
+  const plain = {
+    pid: 77,
+    state: 'S',
+    parentPid: 10,
+    session: 42,
+    isInOwnPids: true,
+    isKilled: false,
+    uids: [1, 2, 3, 4],
+  };
   expect(statusIn(77, text({}))).toEqual(plain);
   expect(statusIn(77, text({ Name: 'State:\\tZ: PPid: 1' }))).toEqual(plain);
   expect(statusIn(77, text({ NSpid: '77\t1', NSsid: '0\t1' }))).toEqual({
@@ -48,7 +57,7 @@ test('status and stat of a process say the same', () => {
 });
 
 test('F50 children of a member whose first thread has ended belong to the tree, those of others do not', () => {
-  const plain = { state: 'S', isInOwnPids: true, isKilled: false };
+  const plain = { state: 'S', isInOwnPids: true, isKilled: false, uids: [0] };
   const statuses = [
     { ...plain, pid: 10, parentPid: 1, session: 10 },
     { ...plain, pid: 11, parentPid: 10, session: 5, state: 'Z' },

@@ -82,6 +82,7 @@ test('S89: the tree of a process with half a million children is found by one pa
     session: pid,
     isInOwnPids: true,
     isKilled: false,
+    uids: [0],
   });
   const statuses = [status(2, 1), ...Array.from({ length: 500_000 }, (_, at) => status(3 + at, 2))];
   expect(membersOf(2, new Set([2]), statuses)).toHaveLength(500_001);
