@@ -140,6 +140,8 @@ export const hostLimits = {
   procEntriesPerTurn: 100,
   /** Processes whose pidfds' inodes are kept: those of a node with a thousand pods. */
   knownProcesses: 4096,
+  /** Milliseconds that a signal waits for a process to be identified, which sleeps for a disk just now. */
+  doubtMs: 1000,
   /**
    * Milliseconds for which a reading of a cgroup is reused: probes and dashboards read more often than
    * figures change.

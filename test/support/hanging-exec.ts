@@ -3,13 +3,19 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { must } from '../../src/host/ffi/errno.ts';
 import { MNT_DETACH } from '../../src/host/ffi/constants.ts';
 import { callSync, libc } from '../../src/host/ffi/ffi.ts';
+import { whyNoDeadMount } from './dead-mount.ts';
 
-export { whyNoDeadMount as whyNoHangingExec } from './dead-mount.ts';
+/** Why there can be none here, or why nothing could be seen of it; empty when there can. */
+export function whyNoHangingExec(): string {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  // from then on a process in execve is identified by the inode of its pidfd
+  return major > 6 || (major === 6 && minor >= 9) ? whyNoDeadMount() : 'needs Linux 6.9';
+}
 
 export interface HangingExec {
   /** A directory, with the script in `script`. */

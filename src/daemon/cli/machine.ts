@@ -15,7 +15,7 @@ import { readMountInfo, visibleMounts } from '../../host/mounts/mountinfo.ts';
 import { namesIfDirectory } from '../../host/files/names-of.ts';
 import { isNamespacePin } from '../../host/namespaces/namespaces.ts';
 import { bootId } from '../../host/files/boot-id.ts';
-import { identityAtOnce } from '../../host/process/process-identity.ts';
+import { statAtOnce } from '../../host/process/process-identity.ts';
 import { hasEnded, listStatuses } from '../../host/process/process-status.ts';
 import { isOfHost } from '../../host/process/process-owner.ts';
 import { commandLine } from '../../host/process/command-line.ts';
@@ -74,8 +74,8 @@ export interface SeenLayer {
 }
 
 /**
- * Start times by pid of all live processes, zombies left out; undefined where it can't be read, since the process hangs
- * in execve(2).
+ * Start times by pid of all live processes, zombies left out; undefined where it can't be read, since the process
+ * sleeps for a disk or hangs in execve(2).
  */
 export type StartTicks = ReadonlyMap<number, number | undefined>;
 
@@ -89,7 +89,12 @@ export function mayLive(
 
 async function readStartTicks(): Promise<StartTicks> {
   const live = (await listStatuses()).filter((status) => !hasEnded(status));
-  return new Map(live.map(({ pid }) => [pid, identityAtOnce(pid)?.startTicks]));
+  return new Map(
+    live.flatMap((status) => {
+      const stat = statAtOnce(status.pid, status);
+      return stat === undefined ? [] : [[status.pid, stat === 'unread' ? undefined : stat.startTicks]];
+    }),
+  );
 }
 
 export interface Machine {

@@ -86,7 +86,10 @@ async function endProcess(
   { pid, startTicks }: Pick<SeenProcess, 'pid' | 'startTicks'>,
 ): Promise<void> {
   if (startTicks === undefined)
-    return fail('timedOut', `end process ${pid}: it hangs in execve(2), and which one it is can't be read`);
+    return fail(
+      'timedOut',
+      `end process ${pid}: its start time can't be read, so which process it is is not known`,
+    );
   const left = await killTree({ pid, startTicks }, clock);
   if (left.length > 0)
     fail(

@@ -4,10 +4,16 @@
  */
 import type { MarkedOrder, MarkedScan } from '../kernel-thread/thread-protocol.ts';
 import { commandLine } from './command-line.ts';
-import { identityAtOnce, isRunningStat, processExists, statAtOnce } from './process-identity.ts';
+import {
+  KERNEL_THREAD,
+  identityAtOnce,
+  isRunningStat,
+  processExists,
+  statAtOnce,
+} from './process-identity.ts';
 import type { HostIdentity } from './process-identity.ts';
 import { isOfHost } from './process-owner.ts';
-import { allPids, processStatus } from './process-status.ts';
+import { allPids, isExecuting, processStatus } from './process-status.ts';
 
 /** All live processes whose command line has each of the words. */
 export function scanMarked({ words, known }: MarkedOrder): MarkedScan {
@@ -41,15 +47,17 @@ function judge(
   if (status.state === 'X') return 'gone';
   // of a container's process the memory is not read: it could hold this thread up for as long as it likes
   if (!status.isInOwnPids) return 'other';
+  if (isExecuting(pid)) return 'executing';
   const argv = commandLine(pid);
   const isMarked = hasWords(argv, words);
   const identity = isMarked ? identityIfMarked(pid, words, status) : undefined;
   if (identity !== undefined) return identity;
   if (argv.length > 0 && !isMarked) return 'other';
-  // kernel threads have no command line, and neither has one that exits or executes a program
+  // kernel threads have no command line, and neither has one that exits or executed a program meanwhile
   const stat = statAtOnce(pid, status);
   if (stat === 'unread') return 'executing';
-  if (stat !== undefined && isRunningStat(stat)) return 'other';
+  if (stat !== undefined && isRunningStat(stat))
+    return argv.length > 0 || (stat.flags & KERNEL_THREAD) !== 0 ? 'other' : 'executing';
   return stat?.state === 'Z' ? 'zombie' : 'gone';
 }
 

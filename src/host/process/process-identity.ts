@@ -3,8 +3,8 @@
  * (F43). Signals go through a pidfd, which is checked against the start time after it was opened.
  *
  * The start time can't be read while the process may hang in execve(2) (process-status.ts). The inode of its pidfd,
- * which no other process of the boot has, always can: since Linux 6.9, and older kernels let nobody wait for a start
- * time. So the inode is kept from the first time on that both were read.
+ * which no other process of the boot has, always can: since Linux 6.9, and of older kernels none is known that lets
+ * the reader of a start time wait. So the inode is kept from the first time on that both were read.
  */
 import { closeSync, fstatSync, readFileSync, readlinkSync, statfsSync } from 'node:fs';
 import { hostLimits } from '../bounds.ts';
@@ -113,6 +113,11 @@ export function processMark(pid: number): ProcessMark | undefined {
 /** True while exactly this process runs; a zombie has ended. In doubt it does: its pid alone does not prove its end. */
 export function processExists(mark: ProcessMark): boolean {
   return withPidfd(mark.pid, (pidfd) => isOf(pidfd, mark) !== false && !hasExited(pidfd)) ?? false;
+}
+
+/** The same, but not in doubt: for checks of what is opened by the pid. */
+export function surelyExists(mark: ProcessMark): boolean {
+  return withPidfd(mark.pid, (pidfd) => isOf(pidfd, mark) === true && !hasExited(pidfd)) ?? false;
 }
 
 /** True until exactly this process has been reaped; false in doubt. */
@@ -281,8 +286,9 @@ function withPidfd<T>(pid: number, use: (pidfd: number) => T): T | undefined {
 
 function pidfdOf(pid: number): number | undefined {
   const opened = callSync(libc.pidfdOpen, pid, 0);
-  // EINVAL: the process was reaped, and its pid is still the id of a session or group (kernels before 6.15)
-  if (opened.result === -1 && ['ESRCH', 'EINVAL'].includes(errnoName(opened.errno))) return undefined;
+  // EINVAL or ENOENT: the process was reaped, and its pid is that of a thread, a session or a group now
+  if (opened.result === -1 && ['ESRCH', 'EINVAL', 'ENOENT'].includes(errnoName(opened.errno)))
+    return undefined;
   return must(opened, 'open a pidfd of process', String(pid));
 }
 

@@ -2,11 +2,18 @@
 import { constants } from 'node:os';
 import type { ClockPort } from '../../ports/clock.ts';
 import { hostLimits } from '../bounds.ts';
-import { hasItsPid, identityAtOnce, killProcess, processExists, processMark } from './process-identity.ts';
+import {
+  hasItsPid,
+  identityAtOnce,
+  isLivePid,
+  killProcess,
+  processExists,
+  processMark,
+} from './process-identity.ts';
 import type { ProcessMark } from './process-identity.ts';
 import { hasEnded, listStatuses, processStatus, ticksSinceBoot } from './process-status.ts';
 import type { ProcessStatus } from './process-status.ts';
-import { pause } from '../clock/wait.ts';
+import { pause, poll } from '../clock/wait.ts';
 
 const { SIGKILL, SIGSTOP } = constants.signals;
 
@@ -20,14 +27,19 @@ export async function killTree(root: ProcessMark, clock: ClockPort): Promise<Pro
   const tree = new Map<number, ProcessMark>();
   for (let round = 0; round < hostLimits.killStopRounds; round += 1) {
     const sinceTicks = ticksSinceBoot();
+    const there = [root, ...tree.values()].filter(hasItsPid);
     const statuses = await listStatuses();
-    // after the list was read: in it each of these pids was the member's
-    const there = new Set([root, ...tree.values()].filter(hasItsPid).map(({ pid }) => pid));
-    const found = membersOf(root.pid, there, statuses).flatMap((listed) => {
-      if (tree.has(listed.pid) || hasEnded(listed)) return [];
-      return listed.pid === root.pid ? root : (stillListed(listed, sinceTicks) ?? []);
+    // whether in the list each of these pids is the member's
+    const isSteady = there.every(hasItsPid);
+    const found = membersOf(root.pid, new Set(there.map(({ pid }) => pid)), statuses).flatMap((listed) => {
+      // one whose first thread alone has ended still runs
+      if (tree.has(listed.pid) || (hasEnded(listed) && !isLivePid(listed.pid))) return [];
+      return listed.pid === root.pid ? root : (stillListed(listed, isSteady, sinceTicks) ?? []);
     });
-    if (found.length === 0) break;
+    if (found.length === 0) {
+      if (tree.size > 0 || !isDoubtful(root)) break;
+      await pause(clock, hostLimits.killPollLastMs);
+    }
     for (const member of found) {
       tree.set(member.pid, member);
       killProcess(member, SIGSTOP);
@@ -40,13 +52,13 @@ export async function killTree(root: ProcessMark, clock: ClockPort): Promise<Pro
 }
 
 /** The process of the list, if the one that has its pid now is it: the pid may have been reused meanwhile (F43). */
-function stillListed(listed: ProcessStatus, sinceTicks: number): ProcessMark | undefined {
+function stillListed(listed: ProcessStatus, isSteady: boolean, sinceTicks: number): ProcessMark | undefined {
   const mark = processMark(listed.pid);
   const now = processStatus(listed.pid);
   // as another child of the same member, another one would be a member, too
-  const isMember = now?.parentPid === listed.parentPid && now.session === listed.session;
-  // its parent may have ended: then it is the listed one if it is older than the list
-  const isOlder = (): boolean => (identityAtOnce(listed.pid)?.startTicks ?? sinceTicks) < sinceTicks;
+  const isMember = isSteady && now?.parentPid === listed.parentPid && now.session === listed.session;
+  // its parent may have ended: then it is the listed one if it is as old as the list. In one tick no pid comes again
+  const isOlder = (): boolean => (identityAtOnce(listed.pid)?.startTicks ?? Infinity) <= sinceTicks;
   return mark !== undefined && (isMember || isOlder()) && hasItsPid(mark) ? mark : undefined;
 }
 
@@ -73,6 +85,24 @@ export function membersOf(
   // a Set also iterates over members added meanwhile, so this visits all descendants
   for (const pid of inTree) for (const child of children.get(pid) ?? []) inTree.add(child);
   return [...inTree].flatMap((pid) => byPid.get(pid) ?? []);
+}
+
+/** Whether a process has its pid of which it can't be known just now whether it is this one. */
+function isDoubtful(mark: ProcessMark): boolean {
+  return processExists(mark) && !hasItsPid(mark);
+}
+
+/**
+ * Sends `signal` to exactly this process; false when it is gone. Waits, at most `doubtMs`, while it can't be known
+ * whether the process that has its pid is it.
+ */
+export async function signalProcess(mark: ProcessMark, signal: number, clock: ClockPort): Promise<boolean> {
+  const bound = { clock, timeoutMs: hostLimits.doubtMs, attempted: `send signal ${signal} to ${mark.pid}` };
+  const { killPollFirstMs: firstMs, killPollLastMs: lastMs } = hostLimits;
+  const sent = await poll({ ...bound, firstMs, lastMs }, () =>
+    killProcess(mark, signal) ? 'sent' : isDoubtful(mark) ? undefined : 'gone',
+  );
+  return sent === 'sent';
 }
 
 async function waitUntilGone(members: readonly ProcessMark[], clock: ClockPort): Promise<ProcessMark[]> {

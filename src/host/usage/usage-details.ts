@@ -143,7 +143,7 @@ function countFiles(pids: readonly string[]): Pick<UsageDetails, 'openFiles' | '
   let openFiles = 0;
   let sockets = 0;
   for (const pid of pids) {
-    if (mayHangReader(Number(pid))) continue;
+    if (mayHangReader(Number(pid))) return { openFiles: undefined, sockets: undefined };
     try {
       using directory = opendirSync(`/proc/${pid}/fd`);
       for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {

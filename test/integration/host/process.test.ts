@@ -7,7 +7,7 @@ import { makePipe } from '../../../src/host/io/descriptors.ts';
 import { killTree } from '../../../src/host/process/process-kill.ts';
 import { processExists, processIdentity } from '../../../src/host/process/process-identity.ts';
 import type { HostIdentity } from '../../../src/host/process/process-identity.ts';
-import { listStatuses } from '../../../src/host/process/process-status.ts';
+import { listStatuses, processStatus } from '../../../src/host/process/process-status.ts';
 import type { ProcessStatus } from '../../../src/host/process/process-status.ts';
 import { runTool } from '../../../src/host/process/process-tool.ts';
 import type { ToolRequest, ToolResult } from '../../../src/host/process/process-tool.ts';
@@ -304,6 +304,15 @@ describe('killing a tree', () => {
     expect(await child.exited).toEqual({ exitCode: null, signal: 9 });
     expect(tree.filter(processExists)).toEqual([]);
     stdout.destroy();
+  });
+
+  test('F50 a process whose first thread has ended still runs, and is killed', async () => {
+    const program = new URL('./first-thread-ends.ts', import.meta.url).pathname;
+    const child = await spawnProcess({ argv: [process.execPath, program], env: {} });
+    await untilTrue(() => processStatus(child.pid)?.state === 'Z');
+    expect(processExists(child.identity)).toBe(true);
+    expect(await killTree(child.identity, clock)).toEqual([]);
+    expect(await child.exited).toEqual({ exitCode: null, signal: 9 });
   });
 
   test('F43: a root whose pid was reused is left alone', async () => {

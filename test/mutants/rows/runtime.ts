@@ -35,7 +35,7 @@ export const ofRuntime: readonly Mutant[] = [
     row: 'S97',
     title: 'pipes are given to whoever has the pid by then',
     file: 'src/oci/runtime/container/stdio-owner.ts',
-    find: '      if (!processExists(init)) return;\n',
+    find: '      if (!surelyExists(init)) return;\n',
     replace: '',
     test: {
       file: 'test/integration/runtime/stdio-owner.test.ts',

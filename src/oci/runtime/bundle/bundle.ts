@@ -19,7 +19,7 @@ import { onUserPath } from '../../../host/mounts/answering.ts';
 import { readMountPlaces } from '../../../host/mounts/mount-places.ts';
 import type { MountPlaces } from '../../../host/mounts/mount-places.ts';
 import { bootId } from '../../../host/files/boot-id.ts';
-import { processExists } from '../../../host/process/process-identity.ts';
+import { surelyExists } from '../../../host/process/process-identity.ts';
 import { makeOwnDirectory, setOwnMode } from '../../../host/files/state-files.ts';
 import { sourcesOf } from '../../../host/sandbox/sandbox-files.ts';
 import { writeWhole } from '../../../host/files/whole-file.ts';
@@ -314,7 +314,7 @@ function rootOf({
 function pidNamespacePath(process: ProcessIdentity | undefined): string | undefined {
   if (process === undefined) return undefined;
   const init = { pid: process.pid, startTicks: Number(process.startTicks) };
-  if (process.bootId !== bootId() || !processExists(init)) {
+  if (process.bootId !== bootId() || !surelyExists(init)) {
     fail('wrongState', `join the PID namespace of process ${process.pid}: the process has exited`, {
       subject: String(process.pid),
     });

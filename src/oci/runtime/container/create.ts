@@ -7,7 +7,7 @@ import { fail, toFault } from '../../../base/fault.ts';
 import { driverLimits, monitorLimits } from '../bounds.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 import { makeOwnDirectory } from '../../../host/files/state-files.ts';
-import { processExists } from '../../../host/process/process-identity.ts';
+import { surelyExists } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { createMonitorArgv, monitorEnv } from '../monitor/conmon.ts';
 import { launchMonitor } from '../monitor/launch.ts';
@@ -123,7 +123,7 @@ async function programOf(
  * container would then be in (S97). A process that is still alive has had the pid all along.
  */
 function checkJoined({ joins }: ContainerNote, attempted: string): void {
-  if (joins === undefined || processExists(joins)) return;
+  if (joins === undefined || surelyExists(joins)) return;
   fail('wrongState', `${attempted}: join the PID namespace of process ${joins.pid}: the process has exited`, {
     subject: String(joins.pid),
   });
@@ -221,7 +221,7 @@ async function awaitInit(parts: DriverParts, wait: InitWait): Promise<HostIdenti
   if (report.kind === 'failed') fail('outside', `${stage}: ${report.message || (await tail())}`, quoted);
   if (report.kind === 'invalid')
     return fail('outside', `${stage}: invalid report of the monitor: ${report.reason}`, quoted);
-  const identity = liveIdentity(report.value);
+  const identity = await liveIdentity(parts, report.value);
   if (identity === undefined)
     return fail('outside', `${stage}: process ${report.value} exited at once: ${await tail()}`, quoted);
   const state =

@@ -81,7 +81,7 @@ export async function learnState(
   });
   const state = result.exitCode === 0 ? jsonObject(Buffer.from(result.stdout).toString('utf8')) : undefined;
   if (state?.['id'] !== id || !isPid(state['pid'])) return undefined;
-  const identity = liveIdentity(state['pid']);
+  const identity = await liveIdentity(parts, state['pid']);
   if (identity !== undefined)
     await writeNote(handler.root, id, { ...identity, started: state['status'] === 'running' });
   return identity;

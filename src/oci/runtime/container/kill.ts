@@ -10,7 +10,7 @@ import { fail } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
 import { isForkedOnlyLater, killProcess, processExists } from '../../../host/process/process-identity.ts';
 import type { HostIdentity, ProcessMark } from '../../../host/process/process-identity.ts';
-import { killTree } from '../../../host/process/process-kill.ts';
+import { killTree, signalProcess } from '../../../host/process/process-kill.ts';
 import { watchProcess } from '../../../host/process/watch.ts';
 import { poll, within } from '../../../host/clock/wait.ts';
 import { KILLED_EXIT_CODE } from '../monitor/exit-file.ts';
@@ -57,7 +57,7 @@ export async function kill(
   } else {
     await recordOomKills(parts, input.id, init);
   }
-  killProcess(init, number);
+  await signalProcess(init, number, parts.clock);
   // A frozen process would act on the signal only after the KILL that ends its grace period, so thaw it (CRI-O
   // resumes a paused container, too). The container's actor sends no signal while a checkpoint has frozen it.
   if (processExists(init)) await thawContainer(parts, input.id);
@@ -167,7 +167,6 @@ export async function endProcess(
   id: SandboxOrContainerId,
   identity: HostIdentity,
 ): Promise<void> {
-  killProcess(identity, SIGKILL);
   const gone = await poll(
     {
       clock: parts.clock,
@@ -176,7 +175,11 @@ export async function endProcess(
       lastMs: driverLimits.killPollLastMs,
       attempted: `end process ${identity.pid} of container ${id}`,
     },
-    () => (processExists(identity) ? undefined : true),
+    () => {
+      // again: it may not have been identified before
+      killProcess(identity, SIGKILL);
+      return processExists(identity) ? undefined : true;
+    },
   );
   if (gone === undefined) refuseSurvivors(id, [identity.pid]);
 }

@@ -6,7 +6,7 @@ import type { BundleInput, PauseInput } from '../../../ports/runtime.ts';
 import type { Resources } from '../../../ports/specs.ts';
 import type { SandboxOrContainerId } from '../../../base/ids.ts';
 import { fail, printable } from '../../../base/fault.ts';
-import { monitorLimits } from '../bounds.ts';
+import { driverLimits, monitorLimits } from '../bounds.ts';
 import type { Log } from '../../../base/log.ts';
 import type { CgroupLayout } from '../../../host/kernel-thread/thread-protocol.ts';
 import type { WarmCgroupMoves } from '../../../host/tuning/warm-cgroup-moves.ts';
@@ -14,7 +14,8 @@ import type { Conditions } from '../../../base/conditions.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
 import { bootId } from '../../../host/files/boot-id.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
-import { processExists, processRuns, identityAtOnce } from '../../../host/process/process-identity.ts';
+import { processExists, processRuns, statAtOnce } from '../../../host/process/process-identity.ts';
+import { poll } from '../../../host/clock/wait.ts';
 import { runTool } from '../../../host/process/process-tool.ts';
 import type { Systemd } from '../../../host/cgroups/systemd.ts';
 import type { Marks } from '../monitor/monitor-process.ts';
@@ -146,8 +147,26 @@ export function isProcessRunning(identity: ProcessIdentity): boolean {
   return host !== undefined && processRuns(host);
 }
 
-/** The identity of the process with this pid, if it is alive and its start time can be read at once. */
-export function liveIdentity(pid: number): HostIdentity | undefined {
-  const identity = identityAtOnce(pid);
-  return identity !== undefined && processExists(identity) ? identity : undefined;
+/**
+ * The identity of the process with this pid, if it is alive. Waits, bounded, while its start time can't be read: it
+ * sleeps for a disk or executes a program. Throws `timedOut` after that.
+ */
+export async function liveIdentity(
+  { clock }: Pick<DriverParts, 'clock'>,
+  pid: number,
+): Promise<HostIdentity | undefined> {
+  const attempted = `identify process ${pid}`;
+  const { execveMs: timeoutMs, execvePollFirstMs: firstMs, execvePollLastMs: lastMs } = driverLimits;
+  const read = await poll({ clock, timeoutMs, firstMs, lastMs, attempted }, () => {
+    const stat = statAtOnce(pid);
+    return stat === 'unread' ? undefined : { stat };
+  });
+  if (read === undefined)
+    return fail('timedOut', `${attempted}: its start time could not be read for ${timeoutMs} ms`, {
+      subject: String(pid),
+    });
+  const { stat } = read;
+  if (stat === undefined) return undefined;
+  const identity = { pid, startTicks: stat.startTicks };
+  return processExists(identity) ? identity : undefined;
 }

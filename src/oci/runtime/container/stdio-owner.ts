@@ -8,7 +8,7 @@ import type { ContainerId } from '../../../base/ids.ts';
 import { jsonObject } from '../../../base/json-object.ts';
 import { isProcessGone } from '../../../host/ffi/errno.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_PATH } from '../../../host/ffi/constants.ts';
-import { processExists } from '../../../host/process/process-identity.ts';
+import { surelyExists } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import type { PipeOwner } from '../../../host/process/process.ts';
 import { readBundleConfig } from './exec-process.ts';
@@ -49,7 +49,7 @@ export async function chownStdio(init: HostIdentity, configPath: string, id: Con
   try {
     const proc = openSync(`/proc/${init.pid}`, O_PATH | O_DIRECTORY | O_CLOEXEC);
     try {
-      if (!processExists(init)) return;
+      if (!surelyExists(init)) return;
       const directory = `/proc/self/fd/${proc}`;
       // procfs answers from memory: no disk access
       if (uidMap(directory) === uidMap('/proc/self')) return;

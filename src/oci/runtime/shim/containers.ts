@@ -64,7 +64,7 @@ export async function createTask(
       { id, bundle, terminal: spec.tty, ...stdio, ...taskOptions(handler) },
       bound(fx),
     );
-    const identity = liveIdentity(pid);
+    const identity = await liveIdentity(parts, pid);
     return identity === undefined
       ? fail('outside', `${attempted}: process ${pid} exited at once`, { subject: id })
       : toPortIdentity(identity);

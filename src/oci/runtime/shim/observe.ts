@@ -73,7 +73,10 @@ async function containerOf(
     const shim = await shims.find(note.sandboxId);
     const state = await shim?.callUnlessGone(Task.method.state, { id }, { timeoutMs: shimLimits.observeMs });
     if (state === undefined) return { ...facts, monitorAlive: false };
-    if (state.status !== Status.STOPPED) return { ...facts, ...processOf(state), monitorAlive: true };
+    if (state.status !== Status.STOPPED) {
+      const process = await processOf(parts, state);
+      return { ...facts, ...process, monitorAlive: true };
+    }
     await exits.writeExitFile(id, shimExit(state.exitStatus, state.exitedAt, parts.clock.nowNs()));
     return { ...facts, monitorAlive: true, exitFile: await readExit(id) };
   } catch (thrown) {
@@ -86,8 +89,11 @@ async function containerOf(
   }
 }
 
-function processOf({ status, pid }: StateResponse): Pick<RuntimeFacts, 'process' | 'init'> {
-  const identity = liveIdentity(pid);
+async function processOf(
+  parts: DriverParts,
+  { status, pid }: StateResponse,
+): Promise<Pick<RuntimeFacts, 'process' | 'init'>> {
+  const identity = await liveIdentity(parts, pid);
   return {
     process: status === Status.CREATED ? 'created' : 'running',
     init: identity === undefined ? undefined : toPortIdentity(identity),

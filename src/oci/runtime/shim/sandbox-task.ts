@@ -14,7 +14,7 @@ import { OptionsSchema } from '../../../gen/shim/options_pb.ts';
 import { Task } from '../../../gen/shim/task_pb.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { monitorCgroup, pauseCgroup } from '../../../host/sandbox/layout.ts';
-import { processExists } from '../../../host/process/process-identity.ts';
+import { identityAtOnce, processExists } from '../../../host/process/process-identity.ts';
 import { listStatuses } from '../../../host/process/process-status.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
@@ -73,7 +73,7 @@ export async function startSandboxTask(
     const address = await startShim(parts, handler, id, bundleDir, fx);
     const shim = await shims.connect(id, address);
     const { shimPid } = await shim.call(Task.method.connect, { id }, bound(fx));
-    const identity = shimProcess(parts, id, shimPid);
+    const identity = await shimProcess(parts, id, shimPid);
     const record: ShimRecord = {
       version: storedVersions.shimRecord,
       handler: handler.name,
@@ -88,7 +88,7 @@ export async function startSandboxTask(
       monitorCgroup(input.sandbox.cgroupParent, id, id as string as ContainerId),
       identity.pid,
     );
-    const task = await createAndStart(shim, handler, id, bundleDir, fx);
+    const task = await createAndStart({ parts, shim, handler, id, bundleDir }, fx);
     await writeShimRecord(layout, id, { ...record, task });
     return toPortIdentity(task);
   } catch (error) {
@@ -97,11 +97,16 @@ export async function startSandboxTask(
   }
 }
 
+interface StartingTask {
+  readonly parts: DriverParts;
+  readonly shim: Shim;
+  readonly handler: Handler;
+  readonly id: SandboxId;
+  readonly bundleDir: string;
+}
+
 async function createAndStart(
-  shim: Shim,
-  handler: Handler,
-  id: SandboxId,
-  bundleDir: string,
+  { parts, shim, handler, id, bundleDir }: StartingTask,
   fx: EffectContext,
 ): Promise<HostIdentity> {
   fx.note({ on: `${handler.name}: creation of the sandbox` });
@@ -113,14 +118,14 @@ async function createAndStart(
   fx.note({ on: `${handler.name}: start of the sandbox`, pid });
   const started = await shim.call(Task.method.start, { id }, bound(fx));
   return (
-    liveIdentity(started.pid || pid) ??
+    (await liveIdentity(parts, started.pid || pid)) ??
     fail('outside', `start sandbox ${id}: process ${pid} exited at once`, { subject: id })
   );
 }
 
 /** Verifies that the pid named by the shim is a shim of this pod, since it will be signalled later. */
-function shimProcess(parts: DriverParts, id: SandboxId, pid: number): HostIdentity {
-  const identity = liveIdentity(pid);
+async function shimProcess(parts: DriverParts, id: SandboxId, pid: number): Promise<HostIdentity> {
+  const identity = await liveIdentity(parts, pid);
   if (identity === undefined || !isShimOf(parts, id, pid)) {
     return fail(
       'outside',
@@ -223,7 +228,8 @@ async function shimsOf(parts: DriverParts, id: SandboxId): Promise<HostIdentity[
   const statuses = await listStatuses();
   return statuses.flatMap((status) => {
     // of a container's process the memory is not read: it could hold this thread up
-    const identity = status.isInOwnPids ? liveIdentity(status.pid) : undefined;
+    if (!status.isInOwnPids || !isShimOf(parts, id, status.pid)) return [];
+    const identity = identityAtOnce(status.pid);
     return identity !== undefined && isShimOf(parts, id, identity.pid) && processExists(identity)
       ? [identity]
       : [];

@@ -1,14 +1,19 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { bootId } from '../../../../src/host/files/boot-id.ts';
 import {
+  hasItsPid,
+  isLivePid,
   isProcessEnding,
   isRunningStat,
   killProcess,
   parseStat,
   processExists,
   processIdentity,
+  processMark,
+  surelyExists,
 } from '../../../../src/host/process/process-identity.ts';
 import { exitStatus } from '../../../../src/host/process/process-reaper.ts';
 
@@ -42,6 +47,22 @@ test('F43: a process with another start time is another process', () => {
   expect(processExists(reused)).toBe(false);
   expect(killProcess(reused, 9)).toBe(false);
   expect(processIdentity(2 ** 22 + 1)).toBeUndefined();
+});
+
+test('F43 a pid that is the id of a thread by now is nobody’s', () => {
+  const thread = readdirSync('/proc/self/task')
+    .map(Number)
+    .find((id) => id !== process.pid);
+  if (thread === undefined) throw new Error('this process has one thread only');
+  const ended = { pid: thread, startTicks: 1 };
+  expect([processExists(ended), surelyExists(ended), hasItsPid(ended), isLivePid(thread)]).toEqual([
+    false,
+    false,
+    false,
+    false,
+  ]);
+  expect(killProcess(ended, 9)).toBe(false);
+  expect(processMark(thread)).toBeUndefined();
 });
 
 test('F47: a process is ending when it is gone, its pid reused, or killed; not while it lives', async () => {
