@@ -12,7 +12,7 @@ import { PID_FS_MAGIC, POLLFD_BYTES, POLLFD_EVENTS_OFFSET, POLLIN } from '../ffi
 import { KernelError, codeOf, errnoName, isProcessGone, must } from '../ffi/errno.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
 import { readSmallFile } from '../files/small-file.ts';
-import { hasEnded, mayHangReader, processStatus } from './process-status.ts';
+import { hasEnded, isExecuting, mayHangReader, processStatus } from './process-status.ts';
 import type { ProcessStatus } from './process-status.ts';
 
 export interface HostIdentity {
@@ -148,9 +148,13 @@ export function isForkedOnly(identity: HostIdentity): boolean {
   return stat !== 'unread' && isForkOf(stat, identity);
 }
 
-/** The same through libuv's pool, for a process that is to execute a program just now. */
+/**
+ * The same through libuv's pool, for a process that is to execute a program just now; true as well while it can't be
+ * known, since it may read that program from a disk.
+ */
 export async function isForkedOnlyLater(identity: HostIdentity): Promise<boolean> {
-  if (hasPidfs() && mayHangReader(identity.pid)) return false;
+  if (isExecuting(identity.pid)) return false;
+  if (hasPidfs() && mayHangReader(identity.pid)) return true;
   const bounds = { usualBytes: hostLimits.controlUsualBytes, bytesMax: hostLimits.controlBytes };
   const text = await readSmallFile(`/proc/${identity.pid}/stat`, bounds).catch((error: unknown) => {
     if (isProcessGone(error)) return undefined;
