@@ -142,6 +142,8 @@ export const takeOverLimits = {
   answerMs: 10_000,
   /** Milliseconds within which the lock is tried for: a child that is being started holds it until its execve. */
   lockMs: 10_000,
+  /** Milliseconds after which a daemon listens again for the next one: the former one, which was killed, may still. */
+  listenAgainMs: 250,
   /** Milliseconds after which a new daemon counts as good: it has made a janitor's round by then. */
   probationMs: 15_000,
   /** Milliseconds that systemd gets to start the unit again, RestartMaxDelaySec and a slow disk included. */

@@ -9,7 +9,7 @@ import { listenPrivately, someoneListens } from '../../host/io/private-socket.ts
 import { processIdentity } from '../../host/process/process-identity.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
-import { launchLimits, takeOverLimits } from '../bounds.ts';
+import { takeOverLimits } from '../bounds.ts';
 import { introspectionSocket } from '../config/config.ts';
 import { joinService } from '../config/from-systemd.ts';
 import type { Config } from '../config/config-schema.ts';
@@ -115,13 +115,15 @@ export async function handOverOf(parts: HandOverParts): Promise<HandOver> {
   const { config, assembly } = parts;
   const handOver = new HandOver(parts, await instanceOf(config));
   const { clock, log } = assembly.ports;
-  const listen = async (): Promise<void> => {
+  const listen = async (isFirst: boolean): Promise<void> => {
     await handOver.listen().catch((thrown: unknown) => {
-      // the daemon before may still wait for a successor there
-      log.error({ reason: toFault(thrown).message }, 'listen for a daemon that takes over: failed');
-      clock.setTimeout(() => void listen(), launchLimits.partAgainMs);
+      // the daemon before may still wait for a successor there, or be killed and not have ended yet: soon again, since
+      // the next one is refused so long
+      if (isFirst)
+        log.error({ reason: toFault(thrown).message }, 'listen for a daemon that takes over: failed');
+      clock.setTimeout(() => void listen(false), takeOverLimits.listenAgainMs);
     });
   };
-  await listen();
+  await listen(true);
   return handOver;
 }
