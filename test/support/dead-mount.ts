@@ -19,6 +19,23 @@ export interface DeadMount {
 }
 
 /**
+ * Mounts a FUSE file system on a directory; whoever has the descriptor is to serve it.
+ * @param options more of them, each after a comma
+ */
+export function mountFuse(path: string, source: string, options = ''): number {
+  const fd = openSync('/dev/fuse', 'r+');
+  try {
+    const data = Buffer.from(`fd=${fd},rootmode=40000,user_id=0,group_id=0${options}\0`);
+    const from = Buffer.from(`${source}\0`);
+    must(callSync(libc.mount, from, path, Buffer.from('fuse\0'), MS_NODEV | MS_NOSUID, data), 'mount', path);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/**
  * Mounts one at the path, a directory, or at a new one below the directory for temporary files. Never
  * touch what lies below `path` in this process: it would wait for itself. With the end of this process it answers all
  * with an error. With `keepsWhatIsBelow`, the directory and what it holds is there again after `remove`.
@@ -27,18 +44,7 @@ export function makeDeadMount(at?: string, keepsWhatIsBelow = false): DeadMount 
   const own = at === undefined ? mkdtempSync(join(tmpdir(), 'troupe-dead-')) : undefined;
   const path = at ?? join(own ?? '', 'mount');
   mkdirSync(path, { recursive: true });
-  const fd = openSync('/dev/fuse', 'r+');
-  try {
-    const data = Buffer.from(`fd=${fd},rootmode=40000,user_id=0,group_id=0\0`);
-    must(
-      callSync(libc.mount, Buffer.from('dead\0'), path, Buffer.from('fuse\0'), MS_NODEV | MS_NOSUID, data),
-      'mount',
-      path,
-    );
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
+  const fd = mountFuse(path, 'dead');
   return {
     path,
     remove() {

@@ -2,11 +2,11 @@
 // that was read. A shell closes its script on exec, and every close sends a FLUSH: so whoever runs the script to its
 // `exec` hangs in execve(2). Ends by a signal; then the kernel answers all requests with an error.
 // The messages are those of the kernel's include/uapi/linux/fuse.h, protocol 7.31.
-import { openSync, readSync, writeSync } from 'node:fs';
+import { readSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { must } from '../../src/host/ffi/errno.ts';
-import { MS_NODEV, MS_NOSUID } from '../../src/host/ffi/constants.ts';
 import { callSync, libc } from '../../src/host/ffi/ffi.ts';
+import { mountFuse } from './dead-mount.ts';
 
 const [, , path = '', script = ''] = process.argv;
 const content = Buffer.from(script);
@@ -16,19 +16,13 @@ const ENOENT = -2;
 const ENOSYS = -38;
 const IN_HEADER = 40;
 const OUT_HEADER = 16;
-/** Milliseconds would do: attributes and names never change. */
+/** Seconds for which the kernel may keep attributes and names, which never change. */
 const VALID_S = 3600n;
 
 const PR_SET_PDEATHSIG = 1;
 // whatever becomes of the test, nobody hangs any longer
 must(callSync(libc.prctl, PR_SET_PDEATHSIG, constants.signals.SIGKILL, 0, 0, 0), 'die with', 'the parent');
-const fuse = openSync('/dev/fuse', 'r+');
-const options = Buffer.from(`fd=${fuse},rootmode=40000,user_id=0,group_id=0,allow_other\0`);
-must(
-  callSync(libc.mount, Buffer.from('hanging\0'), path, Buffer.from('fuse\0'), MS_NODEV | MS_NOSUID, options),
-  'mount',
-  path,
-);
+const fuse = mountFuse(path, 'hanging', ',allow_other');
 process.stdout.write('mounted\n');
 
 /** struct fuse_attr. */

@@ -153,8 +153,7 @@ export function isForkedOnly(identity: HostIdentity): boolean {
  * known, since it may read that program from a disk.
  */
 export async function isForkedOnlyLater(identity: HostIdentity): Promise<boolean> {
-  if (isExecuting(identity.pid)) return false;
-  if (hasPidfs() && mayHangReader(identity.pid)) return true;
+  if (hasPidfs() && mayHangReader(identity.pid)) return !isExecuting(identity.pid);
   const bounds = { usualBytes: hostLimits.controlUsualBytes, bytesMax: hostLimits.controlBytes };
   const text = await readSmallFile(`/proc/${identity.pid}/stat`, bounds).catch((error: unknown) => {
     if (isProcessGone(error)) return undefined;
@@ -310,25 +309,20 @@ function inodeOf(pidfd: number): bigint {
 }
 
 /**
- * A pidfd of exactly this process, which the caller closes; undefined when it is gone. Zombies have one too.
- * @param orDoubtful returns that of a process of which it can't be known, too; never to be used for a signal
+ * A pidfd of this process, which the caller closes; undefined when it is gone. Zombies have one too. In doubt it is
+ * that of the process that has its pid: never to be used for a signal.
  */
-export function openPidfd(mark: ProcessMark, orDoubtful = false): number | undefined {
+export function openPidfd(mark: ProcessMark): number | undefined {
   const pidfd = pidfdOf(mark.pid);
-  if (pidfd === undefined || (isOf(pidfd, mark) ?? orDoubtful)) return pidfd;
+  if (pidfd === undefined || isOf(pidfd, mark) !== false) return pidfd;
   closeSync(pidfd);
   return undefined;
 }
 
-/** Sends `signal` to exactly this process; false when it is gone, also when its pid has been reused. */
+/** Sends `signal` to exactly this process; false when it is gone, also when its pid has been reused, and in doubt. */
 export function killProcess(mark: ProcessMark, signal: number): boolean {
-  const pidfd = openPidfd(mark);
-  if (pidfd === undefined) return false;
-  try {
-    return signalPidfd(pidfd, mark.pid, signal);
-  } finally {
-    closeSync(pidfd);
-  }
+  const { pid } = mark;
+  return withPidfd(pid, (pidfd) => isOf(pidfd, mark) === true && signalPidfd(pidfd, pid, signal)) ?? false;
 }
 
 /**

@@ -93,16 +93,16 @@ function isDoubtful(mark: ProcessMark): boolean {
 }
 
 /**
- * Sends `signal` to exactly this process; false when it is gone. Waits, at most `doubtMs`, while it can't be known
- * whether the process that has its pid is it.
+ * Sends `signal` to exactly this process, if it is not gone. Waits, at most `doubtMs`, while it can't be known whether
+ * the process that has its pid is it.
  */
-export async function signalProcess(mark: ProcessMark, signal: number, clock: ClockPort): Promise<boolean> {
+export async function signalProcess(mark: ProcessMark, signal: number, clock: ClockPort): Promise<void> {
   const bound = { clock, timeoutMs: hostLimits.doubtMs, attempted: `send signal ${signal} to ${mark.pid}` };
   const { killPollFirstMs: firstMs, killPollLastMs: lastMs } = hostLimits;
-  const sent = await poll({ ...bound, firstMs, lastMs }, () =>
-    killProcess(mark, signal) ? 'sent' : isDoubtful(mark) ? undefined : 'gone',
+  await poll(
+    { ...bound, firstMs, lastMs },
+    () => killProcess(mark, signal) || !isDoubtful(mark) || undefined,
   );
-  return sent === 'sent';
 }
 
 async function waitUntilGone(members: readonly ProcessMark[], clock: ClockPort): Promise<ProcessMark[]> {

@@ -121,7 +121,7 @@ function drain(fd: number): InotifyEvent[] {
  */
 export function watchProcess(identity: HostIdentity, onExit: () => void): Watch {
   // one that can't be proven to be another has not ended
-  const pidfd = openPidfd(identity, true);
+  const pidfd = openPidfd(identity);
   if (pidfd === undefined) {
     let isOpen = true;
     setImmediate(() => {

@@ -1,7 +1,7 @@
 // A container whose program hangs in execve(2): the kernel lets whoever reads its /proc/PID/stat wait with it. It holds
 // up its own calls only, also after the daemon was killed, and is gone once the file system lets it go (F45).
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { introspectionClient } from '../../../src/introspection/client.ts';
 import { isExecuting } from '../../../src/host/process/process-status.ts';
@@ -10,6 +10,7 @@ import { injects } from '../../support/faults/injects.ts';
 import { makeHangingExec, whyNoHangingExec } from '../../support/hanging-exec.ts';
 import type { HangingExec } from '../../support/hanging-exec.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+import { unless } from '../../support/skips/unless.ts';
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import type { ContainerConfig } from '../support/pods.ts';
@@ -18,8 +19,7 @@ import type { World } from '../support/world.ts';
 
 const stuck = injects('F45', 'the program of a container hangs in execve(2), whatever signal it gets');
 const reason = whyNoHangingExec();
-if (reason !== '') process.stdout.write(`skipped: a container that hangs in execve: ${reason}\n`);
-const describeStuck = reason === '' ? describePods : () => undefined;
+const describeStuck = reason === '' ? describePods : unless(describe, reason);
 
 describeStuck('a container that hangs in execve', () => {
   let world: World;

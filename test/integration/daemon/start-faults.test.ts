@@ -132,7 +132,7 @@ unless(describe, notRoot())('a start', () => {
     await removePod(world, sandboxId);
   });
 
-  it('F89 drains on SIGTERM from its first answer on, also while it waits for a plugin that never answers', async () => {
+  it('F89 drains on SIGTERM from its first answer on, also while it waits for a silent plugin', async () => {
     let gate = '';
     const world = await worldOf('term', (directory) => {
       gate = makeSilentPlugin(directory);

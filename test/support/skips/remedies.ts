@@ -12,6 +12,7 @@ const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/only on x64|x64/u, 'an x86-64 machine'],
   [/the guest \w+ is not built/u, '`npm run test:vm` once, which builds the guest (20 minutes)'],
   [/\/dev\/fuse/u, 'the kernel module fuse (`modprobe fuse`)'],
+  [/needs Linux (\d+\.\d+)/u, 'Linux $1 or newer'],
   [/\/dev\/loop-control/u, 'the kernel module loop (`modprobe loop`)'],
   [/\/dev\/net/u, 'the kernel module tun (`modprobe tun`)'],
   [/\/dev\/shm/u, 'a tmpfs at /dev/shm'],
