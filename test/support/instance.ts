@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { criClient } from '../../scripts/support/cri-client.ts';
 import { EVENT_MS, PROGRAM_MS } from './patience.ts';
@@ -70,6 +70,8 @@ export interface Instance {
   readonly endpoint: string;
   readonly root: string;
   readonly state: string;
+  /** Where pods' network namespaces are mounted a second time. */
+  readonly netnsDir: string;
   /** What only this instance's mounts, processes, cgroups, links and rules have in them: for `snapshotMachine`. */
   readonly words: readonly string[];
   /** The configured parent of its cgroups. */
@@ -108,6 +110,8 @@ interface Paths {
   readonly directory: string;
   readonly bridge: string;
   readonly cgroupParent: string;
+  /** What is below /run on a node. */
+  readonly run: string;
 }
 
 /** The driver of instances. In the guests of test/vm, which have systemd, whole suites run with its driver. */
@@ -115,8 +119,10 @@ export const CGROUP_DRIVER = process.env['TROUPE_TEST_CGROUP_DRIVER'] ?? 'cgroup
 /** systemd's driver takes slices only. */
 const cgroupParentOf = (tag: string): string => (CGROUP_DRIVER === 'systemd' ? `${tag}.slice` : `/${tag}`);
 
+const netnsIn = (run: string): string => join(run, 'netns');
+
 /** The whole configuration of such an instance: the one place that knows the daemon's keys. */
-function configText({ directory, cgroupParent }: Paths, options: InstanceOptions): string {
+function configText({ directory, cgroupParent, run }: Paths, options: InstanceOptions): string {
   const lines = [
     '[log]',
     `level = "${options.logLevel ?? 'debug'}"`,
@@ -131,7 +137,7 @@ function configText({ directory, cgroupParent }: Paths, options: InstanceOptions
     ...(options.imageSettings?.(directory) ?? ['signature_policy = ""']),
     '[network]',
     `config_dir = "${join(directory, 'cni')}"`,
-    `netns_dir = "${join(directory, 'netns')}"`,
+    `netns_dir = "${netnsIn(run)}"`,
     ...(options.network === 'host-only' ? ['fallback = "bridge"'] : []),
     ...(options.networkSettings?.(directory) ?? []),
     '',
@@ -220,12 +226,12 @@ async function makePlaces(options: InstanceOptions): Promise<Made> {
     directory,
     bridge: tag,
     cgroupParent: cgroupParentOf(options.beside?.words[0] ?? tag),
+    run: options.stateInMemory === true ? await makeMemory(directory, tag) : directory,
   };
-  const stateParent = options.stateInMemory === true ? await makeMemory(directory, tag) : directory;
   const place = {
     config: join(directory, 'troupe.toml'),
     root: join(directory, 'root'),
-    state: join(stateParent, 'state'),
+    state: join(paths.run, 'state'),
     socket: join(directory, 'cri.sock'),
   };
   await writeFile(place.config, configText(paths, options));
@@ -259,6 +265,7 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
     endpoint,
     root: place.root,
     state: place.state,
+    netnsDir: netnsIn(dirname(place.state)),
     words: [tag],
     cgroupParent,
     start: () => startDaemon(daemon, place.socket, log),

@@ -39,6 +39,8 @@ export const FS_IOC_GETFLAGS = 0x80086601;
 export const FS_IOC_SETFLAGS = 0x40086602;
 export const FS_APPEND_FL = 0x20;
 export const FS_IMMUTABLE_FL = 0x10;
+/** `EXT4_TOPDIR_FL`, chattr(1) `T`. */
+export const FS_TOPDIR_FL = 0x20000;
 
 /** statx(2): the fields to return, and the attributes that are read. */
 export const STATX_BASIC_STATS = 0x7ff;

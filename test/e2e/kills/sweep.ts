@@ -103,11 +103,7 @@ const calmPicture = (stage: Stage): Promise<Picture> =>
   });
 
 async function pictureOf({ world: { instance } }: Stage): Promise<Picture> {
-  const places = [
-    instance.root,
-    instance.state,
-    ...['netns', 'leases'].map((name) => join(instance.directory, name)),
-  ];
+  const places = [instance.root, instance.state, instance.netnsDir, join(instance.directory, 'leases')];
   const files = await Promise.all(places.map((place) => listed(place, DEPTH)));
   return { machine: await snapshotMachine(instance.words), files: files.flat() };
 }

@@ -221,7 +221,7 @@ async function filesOf(instance: Instance, reservations: readonly string[]): Pro
     join(instance.state, 'sandboxes'),
     join(instance.state, 'ns'),
     join(instance.root, 'cni/cache'),
-    join(instance.directory, 'netns'),
+    instance.netnsDir,
   ];
   const found: string[] = [];
   for (const place of places)

@@ -200,7 +200,7 @@ describe('the network namespace', () => {
     );
     const { podSandboxId: shown } = await world.client.runtime.runPodSandbox({ config });
     const { status } = await world.client.runtime.podSandboxStatus({ podSandboxId: shown });
-    const path = join(world.instance.directory, 'netns', `troupe-${shown}`);
+    const path = join(world.instance.netnsDir, `troupe-${shown}`);
     expect(
       spawnSync('nsenter', [`--net=${path}`, 'ip', '-4', '-o', 'addr', 'show', 'eth0'], { encoding: 'utf8' })
         .stdout,

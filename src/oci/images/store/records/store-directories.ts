@@ -6,6 +6,7 @@ import { chmod } from 'node:fs/promises';
 import type { Degradation } from '../../../../base/conditions.ts';
 import { makeDirectories } from '../../../../host/files/make-directories.ts';
 import { makeInPlace } from '../../../../host/files/make-in-place.ts';
+import { spreadSubdirectories } from '../../../../host/tuning/spread-directories.ts';
 import type { StorePaths } from './layer-layout.ts';
 
 const STORE_MODE = 0o700;
@@ -30,8 +31,14 @@ export function storeDirectories(
 ): StoreDirectories {
   const { root, layers, chains, partial, trash, containersRoot, containers, containersTrash } = paths;
   return {
-    ofImages: once(() => makeBelow(onImages, root, [layers, chains, partial, trash], onMoved)),
-    ofContainers: once(() => makeBelow(onContainers, containersRoot, [containers, containersTrash], onMoved)),
+    ofImages: once(async () => {
+      await makeBelow(onImages, root, [layers, chains, partial, trash], onMoved);
+      await onImages(() => spreadSubdirectories(partial));
+    }),
+    ofContainers: once(async () => {
+      await makeBelow(onContainers, containersRoot, [containers, containersTrash], onMoved);
+      await onContainers(() => spreadSubdirectories(containers));
+    }),
   };
 }
 
