@@ -140,7 +140,10 @@ export const takeOverLimits = {
   recoverMs: 120_000,
   /** Milliseconds for the answer to any other message: it is written without a wait. */
   answerMs: 10_000,
-  /** Milliseconds within which the lock is tried for: a child that is being started holds it until its execve. */
+  /**
+   * Milliseconds within which the lock is tried for: a child that is being started holds it until its execve. Before
+   * that, milliseconds that whoever has it gets to listen for a successor.
+   */
   lockMs: 10_000,
   /** Milliseconds after which a daemon listens again for the next one: the former one, which was killed, may still. */
   listenAgainMs: 250,

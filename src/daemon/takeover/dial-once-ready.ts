@@ -1,4 +1,4 @@
-/** How a command reaches a daemon that may still recover. */
+/** How a command, or a daemon that takes over, reaches a daemon that may not listen yet. */
 import type { ClockPort } from '../../ports/clock.ts';
 import { pause } from '../../host/clock/wait.ts';
 import { lockHolder } from '../../host/files/directory-lock.ts';

@@ -1,10 +1,8 @@
 /** The side of the daemon that takes over (docs/takeover.md). */
-import type { ClockPort } from '../../ports/clock.ts';
 import { fail, FaultError, fault, toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
 import { closeFd } from '../../host/io/descriptors.ts';
 import { takeOverLimits } from '../bounds.ts';
-import { dialDaemon } from './link.ts';
 import type { Link } from './link.ts';
 import { TAKE_OVER_PROTOCOL } from './messages.ts';
 import type { Hello, Released } from './messages.ts';
@@ -34,19 +32,9 @@ export class TakeOverRefused extends FaultError {
 }
 
 /**
- * Takes over from the daemon that listens at this path. Returns once that one has released lock and journal, or has
- * died. Undefined when none runs. Throws TakeOverRefused.
+ * Takes over from the daemon at the other end of this connection, which is closed in the end. Returns once that one has
+ * released lock and journal, or has died. Throws TakeOverRefused.
  */
-export async function takeOver(
-  path: string,
-  facts: Omit<Hello, 'type' | 'protocol'>,
-  { clock, log }: { readonly clock: ClockPort; readonly log: Log },
-): Promise<Inheritance | undefined> {
-  const link = dialDaemon(path, clock);
-  return link === undefined ? undefined : takeOverBy(link, facts, log);
-}
-
-/** The same from the daemon at the other end of this connection, which is closed in the end. */
 export async function takeOverBy(
   link: Link,
   facts: Omit<Hello, 'type' | 'protocol'>,

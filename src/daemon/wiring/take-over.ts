@@ -1,5 +1,4 @@
 /** A start that takes over from another daemon, and what every daemon has for the next one. */
-import { existsSync } from 'node:fs';
 import { fail, toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
 import { realClock } from '../../host/clock/clock.ts';
@@ -13,8 +12,11 @@ import { takeOverLimits } from '../bounds.ts';
 import { introspectionSocket } from '../config/config.ts';
 import { joinService } from '../config/from-systemd.ts';
 import type { Config } from '../config/config-schema.ts';
+import { dialOnceReady } from '../takeover/dial-once-ready.ts';
+import { dialDaemon } from '../takeover/link.ts';
+import type { Link } from '../takeover/link.ts';
 import { relaysNow } from '../takeover/relays.ts';
-import { takeOver } from '../takeover/taking.ts';
+import { takeOverBy, TakeOverRefused } from '../takeover/taking.ts';
 import type { Inheritance } from '../takeover/taking.ts';
 import type { Assembly } from './assemble.ts';
 import { criSocket } from './cri-socket.ts';
@@ -37,20 +39,39 @@ export async function takeOverFrom(
 ): Promise<Inheritance | undefined> {
   const layout = createLayout(config);
   if (!isTakingOver && !listening.isPassed('cri')) await untilFormerListens(config, layout);
-  if (!existsSync(layout.takeOverSocket)) return undefined;
+  const link = await dialFormer(config, log, isTakingOver);
+  if (link === undefined) return undefined;
   const hello = { ...(await instanceOf(config)), isRescue: !isTakingOver };
-  const inherited = await takeOver(layout.takeOverSocket, hello, { clock: realClock(), log }).catch(
-    (thrown: unknown) => {
-      if (isTakingOver) throw thrown;
-      log.debug({ reason: toFault(thrown).message }, 'no daemon waits for a successor');
-      return undefined;
-    },
-  );
+  const inherited = await takeOverBy(link, hello, log).catch((thrown: unknown) => {
+    if (isTakingOver) throw thrown;
+    log.debug({ reason: toFault(thrown).message }, 'no daemon waits for a successor');
+    return undefined;
+  });
   if (inherited === undefined) return undefined;
   listening.add(inherited.sockets());
   if (inherited.service !== undefined) joinService(inherited.service);
   listening.defer();
   return inherited;
+}
+
+/**
+ * A daemon that has the lock and does not listen for another one recovers, or its own former one was killed in the
+ * hand-over and has not ended: it listens in a moment. Throws TakeOverRefused where it does not.
+ */
+async function dialFormer(config: Config, log: Log, isTakingOver: boolean): Promise<Link | undefined> {
+  const clock = realClock();
+  if (!isTakingOver) return dialDaemon(createLayout(config).takeOverSocket, clock);
+  const waitMs = takeOverLimits.lockMs;
+  const onWait = (pid: number): void =>
+    log.info({ pid }, 'the daemon that has the lock does not listen for a successor yet: wait');
+  const untilMs = clock.monoMs() + waitMs;
+  const link = await dialOnceReady(config, { clock, waitMs, onWait });
+  if (link !== undefined || clock.monoMs() < untilMs) return link;
+  const holder = await lockHolder(config.root).catch(() => undefined);
+  if (holder === undefined) return undefined;
+  throw new TakeOverRefused(
+    `take over: lock ${config.root}: held by process ${holder}, which listens for no successor`,
+  );
 }
 
 /**
