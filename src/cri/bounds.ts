@@ -25,6 +25,11 @@ export const edgeLimits = {
   resetsPerSecond: 1024,
   resetsAtOnce: 16 * 1024,
   /**
+   * Milliseconds from the beginning of a recovery in which calls wait for its end: less than crictl waits (2 s), so
+   * that it hears what lasts longer.
+   */
+  recoveryMs: 1500,
+  /**
    * Concurrent connections, of 30 KiB each (measured). The kubelet has two, each crictl two, and scripts start hundreds
    * of crictl.
    */

@@ -66,6 +66,8 @@ export interface EdgeOptions {
   readonly log: Log;
   /** Why calls are refused now (such as "recovering"); undefined when they are accepted. */
   readonly notReadyReason: () => string | undefined;
+  /** What a call waits for before it is accepted or refused; undefined when it need not. */
+  readonly recovery?: () => Promise<void> | undefined;
   /** Why calls that add to memory are refused now; undefined when they are accepted. */
   readonly memoryRefusal?: () => string | undefined;
   /** The namespace of the pod that a decoded request is for; empty where it is unknown. */
@@ -199,8 +201,9 @@ class Edge {
     let leave = (): void => undefined;
     try {
       if (!ALWAYS.has(rpc.name)) {
-        this.#refuseWhileNotReady(rpc.name);
+        const recovery = this.#recoveryOrRefusal(rpc.name);
         release = this.#inFlight.admit(rpc.name, request.length, () => messagePieces(rpc.input, request));
+        if (recovery !== undefined) await recovery.then(() => this.#refuseWhileNotReady(rpc.name));
       }
       const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
       const message = decode(rpc, request);
@@ -237,10 +240,11 @@ class Edge {
     let bytes = 0;
     let release = (): void => undefined;
     try {
-      this.#refuseWhileNotReady(rpc.name);
+      const recovery = this.#recoveryOrRefusal(rpc.name);
       release = ENDLESS.has(rpc.name)
         ? this.#admitEndless(rpc.name)
         : this.#inFlight.admit(rpc.name, request.length, () => messagePieces(rpc.input, request));
+      if (recovery !== undefined) await recovery.then(() => this.#refuseWhileNotReady(rpc.name));
       const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
       await handler(decode(rpc, request), contextOf(call, cause, deadlineMonoMs), (message) => {
         const encoded = encode(rpc, message);
@@ -283,6 +287,13 @@ class Edge {
       cause: observed?.traceparent === undefined ? cause : { ...cause, traceparent: observed.traceparent },
       observed,
     };
+  }
+
+  /** What the call waits for, counted as any other one. */
+  #recoveryOrRefusal(rpc: string): Promise<void> | undefined {
+    const recovery = this.#options.recovery?.();
+    if (recovery === undefined) this.#refuseWhileNotReady(rpc);
+    return recovery;
   }
 
   #refuseWhileNotReady(rpc: string): void {

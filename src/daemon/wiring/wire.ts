@@ -4,6 +4,7 @@ import { toFault } from '../../base/fault.ts';
 import { launchLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { edgeMethods, edgeStreams } from '../../cri/call/edge.ts';
+import { RecoveryWait } from '../../cri/call/recovery-wait.ts';
 import { startCriServer } from '../../cri/call/server.ts';
 import type { CriServer } from '../../cri/call/server.ts';
 import { CallSwitch } from '../../cri/call/call-switch.ts';
@@ -87,8 +88,8 @@ export interface StartOptions {
 }
 
 /**
- * Starts everything; the socket answers Unavailable until the recovery is done. Throws TakeOverRefused where the daemon
- * that runs does not hand over: it goes on.
+ * Starts everything; calls wait for the recovery, and get Unavailable if it takes long. Throws TakeOverRefused where
+ * the daemon that runs does not hand over: it goes on.
  */
 export async function startDaemon(config: Config, log: Log, options: StartOptions = {}): Promise<Daemon> {
   const { around, isTakingOver = false, listening = socketsOfSystemd(log) } = options;
@@ -107,10 +108,12 @@ export async function startDaemon(config: Config, log: Log, options: StartOption
   const late = lateParts(config, assembly, views, { part, listening, sockets, inherited });
   const { streaming, web, nri } = late;
   options.onAssembled?.({ ...assembly, sessions: () => streaming.sessions });
-  const opening = serve(config, assembly, streaming, views, sockets.cri, inherited);
+  const recovery = new RecoveryWait(part.clock);
+  const opening = serve(config, assembly, streaming, views, { socket: sockets.cri, recovery, inherited });
   await startServers(listening.isPassed('cri') ? noted(opening) : opening, late, release);
   await adoptStores(config, assembly, part);
   await troupe.start();
+  recovery.end();
   // in the turn in which the recovery ends: a client that has had an answer may stop the daemon. A daemon that takes
   // over is the former one's to end until it serves
   if (inherited === undefined) options.onServing?.();
@@ -319,13 +322,18 @@ interface Served {
   readonly events: EventFeed;
 }
 
+interface CallsFrom {
+  readonly socket: HeldSocket;
+  readonly recovery: RecoveryWait;
+  readonly inherited: Inheritance | undefined;
+}
+
 async function serve(
   config: Config,
   { ports, troupe, observability, apparmor, lostFacts, usePodCidr }: Assembly,
   urls: UrlIssuer,
   views: ConfigViews,
-  socket: HeldSocket,
-  inherited: Inheritance | undefined,
+  { socket, recovery, inherited }: CallsFrom,
 ): Promise<Served> {
   const { clock, random, log } = ports;
   const services = createServices({
@@ -362,6 +370,7 @@ async function serve(
     random,
     log,
     notReadyReason: () => troupe.notReadyReason(),
+    recovery: recovery.pending,
     memoryRefusal: heapGuard(clock),
     observer: observability.rpc,
     ...handlers,
