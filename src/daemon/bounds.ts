@@ -91,11 +91,6 @@ export const launchLimits = {
    */
   profileMs: 35_000,
   /**
-   * ms that connects to a passed CRI socket wait for the end of the recovery, which takes a tenth of this on a full
-   * node: then they are accepted, and Status says what is going on.
-   */
-  heldMs: 5_000,
-  /**
    * ms between two attempts to listen: the process that has the port or path may end at any time, and an attempt is a
    * few calls.
    */

@@ -66,8 +66,8 @@ export interface EdgeOptions {
   readonly log: Log;
   /** Why calls are refused now (such as "recovering"); undefined when they are accepted. */
   readonly notReadyReason: () => string | undefined;
-  /** What a call waits for before it is accepted or refused; undefined when it need not. */
-  readonly recovery?: () => Promise<void> | undefined;
+  /** What a call waits for, until its deadline at most, before it is accepted or refused; undefined for none. */
+  readonly recovery?: (deadlineMonoMs: number | undefined) => Promise<void> | undefined;
   /** Why calls that add to memory are refused now; undefined when they are accepted. */
   readonly memoryRefusal?: () => string | undefined;
   /** The namespace of the pod that a decoded request is for; empty where it is unknown. */
@@ -200,12 +200,12 @@ class Edge {
     let release = (): void => undefined;
     let leave = (): void => undefined;
     try {
+      const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
       if (!ALWAYS.has(rpc.name)) {
-        const recovery = this.#recoveryOrRefusal(rpc.name);
+        const recovery = this.#recoveryOrRefusal(rpc.name, deadlineMonoMs);
         release = this.#inFlight.admit(rpc.name, request.length, () => messagePieces(rpc.input, request));
         if (recovery !== undefined) await recovery.then(() => this.#refuseWhileNotReady(rpc.name));
       }
-      const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
       const message = decode(rpc, request);
       leave = this.#inFlight.admitWaiting(rpc.name, () => this.#options.namespaceOf?.(message) ?? '');
       const answer = await handler(message, contextOf(call, cause, deadlineMonoMs));
@@ -240,12 +240,12 @@ class Edge {
     let bytes = 0;
     let release = (): void => undefined;
     try {
-      const recovery = this.#recoveryOrRefusal(rpc.name);
+      const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
+      const recovery = this.#recoveryOrRefusal(rpc.name, deadlineMonoMs);
       release = ENDLESS.has(rpc.name)
         ? this.#admitEndless(rpc.name)
         : this.#inFlight.admit(rpc.name, request.length, () => messagePieces(rpc.input, request));
       if (recovery !== undefined) await recovery.then(() => this.#refuseWhileNotReady(rpc.name));
-      const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
       await handler(decode(rpc, request), contextOf(call, cause, deadlineMonoMs), (message) => {
         const encoded = encode(rpc, message);
         bytes += encoded.length;
@@ -290,8 +290,8 @@ class Edge {
   }
 
   /** What the call waits for, counted as any other one. */
-  #recoveryOrRefusal(rpc: string): Promise<void> | undefined {
-    const recovery = this.#options.recovery?.();
+  #recoveryOrRefusal(rpc: string, deadlineMonoMs: number | undefined): Promise<void> | undefined {
+    const recovery = this.#options.recovery?.(deadlineMonoMs);
     if (recovery === undefined) this.#refuseWhileNotReady(rpc);
     return recovery;
   }

@@ -1,24 +1,30 @@
 /**
  * Calls that come while the daemon recovers wait for the end of that: after a restart it takes a few hundred
- * milliseconds, and a client whose connection was kept by systemd would only ask again.
+ * milliseconds, and a client whose connection systemd has kept would only ask again.
  */
 import type { ClockPort } from '../../ports/clock.ts';
 import { edgeLimits } from '../bounds.ts';
 
+type WaitClock = Pick<ClockPort, 'monoMs' | 'setTimeout' | 'clearTimeout'>;
+
 export class RecoveryWait {
-  readonly #clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
+  readonly #clock: WaitClock;
   readonly #ended = Promise.withResolvers<void>();
   readonly #timer: ReturnType<ClockPort['setTimeout']>;
   #isOver = false;
 
   /** The recovery begins now. Calls wait for `edgeLimits.recoveryMs` from now on, and are refused later. */
-  constructor(clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>) {
+  constructor(clock: WaitClock) {
     this.#clock = clock;
     this.#timer = clock.setTimeout(() => this.#end(), edgeLimits.recoveryMs);
   }
 
-  /** What a call waits for; undefined when it need not. Never rejects. */
-  readonly pending = (): Promise<void> | undefined => (this.#isOver ? undefined : this.#ended.promise);
+  /** What a call waits for, at most until its deadline; undefined when it need not wait. Never rejects. */
+  readonly pending = (deadlineMonoMs?: number): Promise<void> | undefined => {
+    const ended = this.#ended.promise;
+    if (this.#isOver) return undefined;
+    return deadlineMonoMs === undefined ? ended : this.#until(ended, deadlineMonoMs);
+  };
 
   /** The daemon has recovered. */
   end(): void {
@@ -29,5 +35,12 @@ export class RecoveryWait {
   #end(): void {
     this.#isOver = true;
     this.#ended.resolve();
+  }
+
+  async #until(ended: Promise<void>, deadlineMonoMs: number): Promise<void> {
+    const passed = Promise.withResolvers<void>();
+    const timer = this.#clock.setTimeout(passed.resolve, deadlineMonoMs - this.#clock.monoMs());
+    await Promise.race([ended, passed.promise]);
+    this.#clock.clearTimeout(timer);
   }
 }

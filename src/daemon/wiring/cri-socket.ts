@@ -30,10 +30,8 @@ export function criSocket(
   onTaken: (listener: SocketPeer) => void,
 ): (onConnection: (socket: Socket) => void) => Promise<PrivateSocket> {
   const name = nameOtherUsers(log, process.geteuid?.() ?? 0);
-  return async (onConnection) => {
-    // calls of clients that have connected since the last daemon ended would be refused during the recovery
-    if (sockets.isPassed('cri')) await sockets.whenRecovered();
-    return listenPrivately({
+  return (onConnection) =>
+    listenPrivately({
       path,
       clock,
       log,
@@ -44,5 +42,4 @@ export function criSocket(
         onConnection(socket);
       },
     });
-  };
 }

@@ -11,9 +11,7 @@ import type { Log } from '../../base/log.ts';
 import { realClock } from '../../host/clock/clock.ts';
 import { closeFd, duplicateFrom } from '../../host/io/descriptors.ts';
 import { duplicateOf } from '../../host/io/listening.ts';
-import { within } from '../../host/clock/wait.ts';
 import { notify, notifyBarrier } from '../../host/io/sd-notify.ts';
-import { launchLimits } from '../bounds.ts';
 import { notifySocket, passedDescriptors } from '../config/from-systemd.ts';
 
 /** The names in LISTEN_FDNAMES, in FDNAME, and of FileDescriptorName= in a socket unit. */
@@ -44,7 +42,6 @@ export class ListeningSockets {
   readonly #listeners = new Map<SocketName, Server>();
   /** What systemd keeps. */
   readonly #kept = new Set<SocketName>();
-  readonly #recovered = Promise.withResolvers<void>();
   /** Messages are sent in the order of the events. */
   #sending: Promise<void> = Promise.resolve();
   /** Set while this process must not report to systemd yet. */
@@ -84,15 +81,6 @@ export class ListeningSockets {
   /** Whether a socket was passed and is not in use yet: clients that connect to it wait. */
   isPassed(name: SocketName): boolean {
     return this.#passed.has(name);
-  }
-
-  /** Settles when the daemon can answer calls, at the latest after `launchLimits.heldMs`. */
-  async whenRecovered(): Promise<void> {
-    await within({ clock: this.#options.clock, timeoutMs: launchLimits.heldMs }, this.#recovered.promise);
-  }
-
-  noteRecovered(): void {
-    this.#recovered.resolve();
   }
 
   /** For a socket that is about to be made; what was passed for it is given only once. */

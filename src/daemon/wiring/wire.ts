@@ -110,14 +110,13 @@ export async function startDaemon(config: Config, log: Log, options: StartOption
   options.onAssembled?.({ ...assembly, sessions: () => streaming.sessions });
   const recovery = new RecoveryWait(part.clock);
   const opening = serve(config, assembly, streaming, views, { socket: sockets.cri, recovery, inherited });
-  await startServers(listening.isPassed('cri') ? noted(opening) : opening, late, release);
+  await startServers(opening, late, release);
   await adoptStores(config, assembly, part);
   await troupe.start();
   recovery.end();
   // in the turn in which the recovery ends: a client that has had an answer may stop the daemon. A daemon that takes
   // over is the former one's to end until it serves
   if (inherited === undefined) options.onServing?.();
-  listening.noteRecovered();
   const served = await opening;
   // after the recovery, since plugins receive the list of pods and containers. Pods that come now wait for the plugins
   // of the directory. If a required plugin did not start, the validator refuses each container
@@ -169,11 +168,6 @@ function notesOf(assembly: Assembly, last: Shown): Pick<Daemon, 'noteDropIns' | 
       assembly.observability.metrics.outcomes.reloaded(reason === undefined);
     },
   };
-}
-
-/** For a promise that is awaited later: until then its failure is no unhandled one. */
-async function noted(later: Promise<unknown>): Promise<void> {
-  later.catch(() => undefined);
 }
 
 /** A failed start leaves no mount and no lock of its own; those of existing pods stay. */

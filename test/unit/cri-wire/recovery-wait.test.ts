@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { edgeLimits } from '../../../src/cri/bounds.ts';
 import { fail } from '../../../src/base/fault.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { edgeMethods } from '../../../src/cri/call/edge.ts';
+import { deadlineMarginMs, edgeMethods } from '../../../src/cri/call/edge.ts';
 import { RecoveryWait } from '../../../src/cri/call/recovery-wait.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 
@@ -28,22 +28,23 @@ function recovering() {
       },
     },
   });
-  const call = (name: string): Promise<unknown> =>
+  const call = (name: string, deadlineMonoMs?: number): Promise<unknown> =>
     (methods[`runtime.v1.${name}`] ?? fail('bug', `no method ${name}`))(new Uint8Array(), {
       signal: new AbortController().signal,
+      ...(deadlineMonoMs === undefined ? {} : { deadlineMonoMs }),
     });
   return {
     clock,
     recovery,
     state,
-    list: () => call('ImageService/ListImages'),
+    list: (deadlineMonoMs?: number) => call('ImageService/ListImages', deadlineMonoMs),
     version: () => call('RuntimeService/Version'),
   };
 }
 
 test('wait for its end and are served then; they count as in flight, and Version does not wait', async () => {
   const { recovery, state, list, version } = recovering();
-  const calls = Array.from({ length: edgeLimits.inFlightCalls }, list);
+  const calls = Array.from({ length: edgeLimits.inFlightCalls }, () => list());
   await expect(list()).rejects.toMatchObject({ status: { code: 'resourceExhausted' } });
   await version();
   expect(state.asked).toBe(0);
@@ -52,6 +53,18 @@ test('wait for its end and are served then; they count as in flight, and Version
   await Promise.all(calls);
   expect(state.asked).toBe(edgeLimits.inFlightCalls);
   expect(recovery.pending()).toBeUndefined();
+});
+
+test('hear before their deadline what is going on', async () => {
+  const { clock, recovery, state, list } = recovering();
+  const soon = expect(list(2000)).rejects.toMatchObject(REFUSED);
+  const later = list(edgeLimits.recoveryMs * 2);
+  await clock.advance(2000 - deadlineMarginMs(2000));
+  await soon;
+  state.reason = undefined;
+  recovery.end();
+  await later;
+  expect([state.asked, clock.timers.size]).toEqual([1, 0]);
 });
 
 test('are refused where it takes long, later ones at once', async () => {
