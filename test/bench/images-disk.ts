@@ -1,7 +1,7 @@
 // A file system for one pull. Both sides get a new ext4 on a loop device each time: nobody else's writes wait for its
-// sync, and nothing was ever deleted on it. ext4 passes over inodes that were freed in the last minutes one by one (at
-// least 60 s; recently_deleted() in fs/ext4/ialloc.c), so that a store which had an image removed just before makes the
-// next pull up to five times slower, whoever pulls.
+// sync, and nothing was ever deleted on it. An ext4 without a journal passes over inodes that were freed in the last
+// minutes one by one (at least 60 s; recently_deleted() in fs/ext4/ialloc.c): with an image removed just before, the
+// next pull took up to five times as long, whoever pulled.
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run, runOrThrow } from '../support/run.ts';

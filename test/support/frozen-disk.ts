@@ -17,8 +17,8 @@ export interface FrozenDisk {
   readonly remove: () => void;
 }
 
-/** Mounts one at the path, which does not exist yet. */
-export function makeDisk(path: string): FrozenDisk {
+/** Mounts one at the path, which does not exist yet. @param features of mke2fs(8), `-O` */
+export function makeDisk(path: string, features = 'has_journal'): FrozenDisk {
   const image = `${path}.disk`;
   let isFrozen = false;
   const freeze = (option: '--freeze' | '--unfreeze'): void => {
@@ -28,7 +28,7 @@ export function makeDisk(path: string): FrozenDisk {
   mkdirSync(path, { mode: 0o711 });
   writeFileSync(image, '');
   truncateSync(image, BYTES);
-  execFileSync('/usr/sbin/mkfs.ext4', ['-q', image]);
+  execFileSync('/usr/sbin/mkfs.ext4', ['-q', '-O', features, image]);
   execFileSync('mount', ['-o', 'loop', image, path]);
   return {
     freeze: () => freeze('--freeze'),

@@ -6,7 +6,7 @@ import { chmod } from 'node:fs/promises';
 import type { Degradation } from '../../../../base/conditions.ts';
 import { makeDirectories } from '../../../../host/files/make-directories.ts';
 import { makeInPlace } from '../../../../host/files/make-in-place.ts';
-import { spreadSubdirectories } from '../../../../host/tuning/spread-directories.ts';
+import { spreadSubdirectories } from '../../../../host/files/spread-directories.ts';
 import type { StorePaths } from './layer-layout.ts';
 
 const STORE_MODE = 0o700;
@@ -33,11 +33,11 @@ export function storeDirectories(
   return {
     ofImages: once(async () => {
       await makeBelow(onImages, root, [layers, chains, partial, trash], onMoved);
-      await onImages(() => spreadSubdirectories(partial));
+      await spread(onImages, partial);
     }),
     ofContainers: once(async () => {
       await makeBelow(onContainers, containersRoot, [containers, containersTrash], onMoved);
-      await onContainers(() => spreadSubdirectories(containers));
+      await spread(onContainers, containers);
     }),
   };
 }
@@ -57,6 +57,11 @@ async function makeBelow(
       await chmod(path, STORE_MODE);
     });
   }
+}
+
+/** The directories are there: that this can't be done is no failure. */
+async function spread(gate: Gate, directory: string): Promise<void> {
+  await gate(() => spreadSubdirectories(directory)).catch(() => undefined);
 }
 
 /** Runs `work` once for all callers; after a failure, the next caller runs it again. */
