@@ -140,6 +140,8 @@ export const takeOverLimits = {
    * that, milliseconds that whoever has it gets to listen for a successor.
    */
   lockMs: 10_000,
+  /** Daemons that one start asks, where each has died meanwhile: those before the one that serves. */
+  asked: 3,
   /** Milliseconds after which a daemon listens again for the next one: the former one, which was killed, may still. */
   listenAgainMs: 250,
   /** Milliseconds after which a new daemon counts as good: it has made a janitor's round by then. */

@@ -32,7 +32,7 @@ export async function dialForCommand(
 ): Promise<Link | undefined> {
   const onWait = (pid: number): void =>
     screen.note(`troupe ${line.command}: process ${pid} does not serve yet: wait`);
-  return dialOnceReady(await config(), { clock, waitMs, onWait });
+  return dialOnceReady(await config(), { clock, waitMs, pollMs: takeOverLimits.relayPollMs, onWait });
 }
 
 /**

@@ -3,7 +3,6 @@ import type { ClockPort } from '../../ports/clock.ts';
 import { pause } from '../../host/clock/wait.ts';
 import { lockHolder } from '../../host/files/directory-lock.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
-import { takeOverLimits } from '../bounds.ts';
 import { dialDaemon } from './link.ts';
 import type { Link } from './link.ts';
 
@@ -11,6 +10,8 @@ interface DialWait {
   readonly clock: ClockPort;
   /** Milliseconds for the daemon to listen. */
   readonly waitMs: number;
+  /** Milliseconds between two attempts. */
+  readonly pollMs: number;
   /** Called once, with the process that has the lock. */
   readonly onWait: (pid: number) => void;
 }
@@ -21,7 +22,7 @@ interface DialWait {
  */
 export async function dialOnceReady(
   place: Parameters<typeof createLayout>[0],
-  { clock, waitMs, onWait }: DialWait,
+  { clock, waitMs, pollMs, onWait }: DialWait,
 ): Promise<Link | undefined> {
   const { takeOverSocket } = createLayout(place);
   const untilMs = clock.monoMs() + waitMs;
@@ -33,6 +34,6 @@ export async function dialOnceReady(
     // it may have begun to listen, and handed over, between the two
     if (pid === undefined) return dialDaemon(takeOverSocket, clock);
     if (!isNoted) onWait(pid);
-    await pause(clock, takeOverLimits.relayPollMs);
+    await pause(clock, pollMs);
   }
 }

@@ -146,6 +146,8 @@ export function dialDaemon(path: string, clock: ClockPort): Link | undefined {
   try {
     return Link.dial(path, clock);
   } catch (thrown) {
+    // a path that is too long for a socket is that of none
+    if (toFault(thrown).kind === 'unsupported') return undefined;
     if (['ENOENT', 'ECONNREFUSED'].includes(codeOf(thrown) ?? '')) return undefined;
     throw thrown;
   }

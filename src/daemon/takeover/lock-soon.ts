@@ -7,8 +7,7 @@ import { TakeOverRefused } from './taking.ts';
 
 /**
  * Takes it within a bound. A child that the other daemon was starting holds it until its execve, and a process that is
- * being killed until the kernel has closed its files. Throws TakeOverRefused where it does not come free: a daemon has
- * it whose control socket is closed, or in another state directory.
+ * being killed until the kernel has closed its files. Throws TakeOverRefused where it does not come free.
  */
 export async function lockSoon<L>(lock: () => Promise<L>, clock: ClockPort): Promise<L> {
   const untilMs = clock.monoMs() + takeOverLimits.lockMs;

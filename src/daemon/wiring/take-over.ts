@@ -1,4 +1,5 @@
 /** A start that takes over from another daemon, and what every daemon has for the next one. */
+import { existsSync } from 'node:fs';
 import { fail, toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
 import { realClock } from '../../host/clock/clock.ts';
@@ -39,14 +40,11 @@ export async function takeOverFrom(
 ): Promise<Inheritance | undefined> {
   const layout = createLayout(config);
   if (!isTakingOver && !listening.isPassed('cri')) await untilFormerListens(config, layout);
-  const link = await dialFormer(config, log, isTakingOver);
-  if (link === undefined) return undefined;
+  if (!isTakingOver && !existsSync(layout.takeOverSocket)) return undefined;
   const hello = { ...(await instanceOf(config)), isRescue: !isTakingOver };
-  const inherited = await takeOverBy(link, hello, log).catch((thrown: unknown) => {
-    if (isTakingOver) throw thrown;
-    log.debug({ reason: toFault(thrown).message }, 'no daemon waits for a successor');
-    return undefined;
-  });
+  const inherited = await (isTakingOver
+    ? inherit(config, log, hello)
+    : inheritFromWaiting(layout.takeOverSocket, log, hello));
   if (inherited === undefined) return undefined;
   listening.add(inherited.sockets());
   if (inherited.service !== undefined) joinService(inherited.service);
@@ -54,18 +52,45 @@ export async function takeOverFrom(
   return inherited;
 }
 
+type Greeting = Parameters<typeof takeOverBy>[1];
+
+/** From a daemon that has handed over and waits for the next one; undefined where none does. */
+async function inheritFromWaiting(path: string, log: Log, hello: Greeting): Promise<Inheritance | undefined> {
+  try {
+    const link = dialDaemon(path, realClock());
+    return link && (await takeOverBy(link, hello, log));
+  } catch (thrown) {
+    log.debug({ reason: toFault(thrown).message }, 'no daemon waits for a successor');
+    return undefined;
+  }
+}
+
 /**
- * A daemon that has the lock and does not listen for another one recovers, or its own former one was killed in the
- * hand-over and has not ended: it listens in a moment. Throws TakeOverRefused where it does not.
+ * From the daemon that serves. The one that is asked first may be a former one that was killed and has not ended:
+ * behind it another one has the lock. Throws TakeOverRefused.
  */
-async function dialFormer(config: Config, log: Log, isTakingOver: boolean): Promise<Link | undefined> {
+async function inherit(config: Config, log: Log, hello: Greeting): Promise<Inheritance | undefined> {
+  const untilMs = realClock().monoMs() + takeOverLimits.lockMs;
+  let inherited: Inheritance | undefined;
+  for (let asked = 0; asked < takeOverLimits.asked; asked += 1) {
+    const link = await dialServing(config, log, untilMs);
+    if (link === undefined) break;
+    inherited = await takeOverBy(link, hello, log);
+    if (inherited.former !== undefined) break;
+  }
+  return inherited;
+}
+
+/**
+ * A daemon that has the lock and does not listen for another one has not ended its start, or its own former one was
+ * killed in the hand-over and has not ended: it listens in a moment. Throws TakeOverRefused where it does not.
+ */
+async function dialServing(config: Config, log: Log, untilMs: number): Promise<Link | undefined> {
   const clock = realClock();
-  if (!isTakingOver) return dialDaemon(createLayout(config).takeOverSocket, clock);
-  const waitMs = takeOverLimits.lockMs;
   const onWait = (pid: number): void =>
     log.info({ pid }, 'the daemon that has the lock does not listen for a successor yet: wait');
-  const untilMs = clock.monoMs() + waitMs;
-  const link = await dialOnceReady(config, { clock, waitMs, onWait });
+  const { pollMs } = takeOverLimits;
+  const link = await dialOnceReady(config, { clock, waitMs: untilMs - clock.monoMs(), pollMs, onWait });
   if (link !== undefined || clock.monoMs() < untilMs) return link;
   const holder = await lockHolder(config.root).catch(() => undefined);
   if (holder === undefined) return undefined;

@@ -112,8 +112,7 @@ export async function startDaemon(config: Config, log: Log, options: StartOption
   const opening = serve(config, assembly, streaming, views, { socket: sockets.cri, recovery, inherited });
   await startServers(opening, late, release);
   await adoptStores(config, assembly, part);
-  await troupe.start();
-  recovery.end();
+  await troupe.start().finally(() => recovery.end());
   // in the turn in which the recovery ends: a client that has had an answer may stop the daemon. A daemon that takes
   // over is the former one's to end until it serves
   if (inherited === undefined) options.onServing?.();

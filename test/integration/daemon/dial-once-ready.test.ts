@@ -37,7 +37,7 @@ const listens = async (): Promise<void> => {
 function dial(waitMs: number) {
   const waitedFor: number[] = [];
   const place = { ...defaultConfig, root: join(directory, 'root'), state: join(directory, 'state') };
-  const link = dialOnceReady(place, { clock, waitMs, onWait: (pid) => void waitedFor.push(pid) });
+  const link = dialOnceReady(place, { clock, waitMs, pollMs: 10, onWait: (pid) => void waitedFor.push(pid) });
   return { link, waitedFor };
 }
 

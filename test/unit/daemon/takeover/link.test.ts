@@ -1,7 +1,7 @@
 // Messages between two daemons: what is taken, what is refused, and that no descriptor is left open.
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
-import { Link } from '../../../../src/daemon/takeover/link.ts';
+import { dialDaemon, Link } from '../../../../src/daemon/takeover/link.ts';
 import { isMessage } from '../../../../src/daemon/takeover/messages.ts';
 import { takeOverLimits } from '../../../../src/daemon/bounds.ts';
 import { hostLimits } from '../../../../src/host/bounds.ts';
@@ -156,4 +156,9 @@ test('each message needs its fields, of their kinds', () => {
   for (const name of Object.keys(hello)) expect(isMessage({ ...hello, [name]: undefined }), name).toBe(false);
   expect(isMessage({ ...hello, root: null })).toBe(false);
   expect(isMessage({ type: 'upgrade', protocol: 1 })).toBe(true);
+});
+
+test('nobody listens at a path that is too long for a socket, or does not exist', () => {
+  expect(dialDaemon(`/tmp/${'x'.repeat(120)}/take-over.sock`, new HandClock())).toBeUndefined();
+  expect(dialDaemon('/tmp/none/take-over.sock', new HandClock())).toBeUndefined();
 });
