@@ -7,7 +7,7 @@
 import { onAbort } from '../../base/abort.ts';
 import { endedByHandOver, fault, FaultError } from '../../base/fault.ts';
 import { relayLimits } from '../bounds.ts';
-import { isRead } from './edge.ts';
+import { isRead } from './reads.ts';
 import type { MovedMessage } from './moved-message.ts';
 import type { CallContext, StreamHandler, UnaryHandler } from './server.ts';
 import { startedThere } from './started-there.ts';

@@ -14,6 +14,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { Call } from '../../actors/directory/ask.ts';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
+import { unlessAborted } from '../../base/abort.ts';
 import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
 import { endedByHandOver, fail, restated, toFault } from '../../base/fault.ts';
@@ -22,6 +23,7 @@ import type { Log } from '../../base/log.ts';
 import { messagePieces } from '../../base/message-pieces.ts';
 import { ImageService, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import { MovedMessage } from './moved-message.ts';
+import { levelOfAnswer } from './reads.ts';
 import type { CallContext, StreamHandler, UnaryHandler } from './server.ts';
 import { InFlight } from './in-flight.ts';
 import type { GrpcCodeName } from './status.ts';
@@ -153,15 +155,6 @@ const ALWAYS: ReadonlySet<string> = new Set(['Version', 'Status', 'RuntimeConfig
  */
 const ENDLESS: ReadonlySet<string> = new Set(['GetContainerEvents']);
 
-/** RPCs that only read. */
-const READ =
-  /^(?:List|Stream|Version$|Status$|RuntimeConfig$|ImageFsInfo$|(?:PodSandbox|Container|Image)Stat(?:us|s)$)/u;
-
-/** Whether this RPC, such as `ListContainers`, only reads. */
-export function isRead(rpc: string): boolean {
-  return READ.test(rpc);
-}
-
 const edges = new WeakMap<EdgeOptions, Edge>();
 
 /**
@@ -204,7 +197,7 @@ class Edge {
       if (!ALWAYS.has(rpc.name)) {
         const recovery = this.#recoveryOrRefusal(rpc.name, deadlineMonoMs);
         release = this.#inFlight.admit(rpc.name, request.length, () => messagePieces(rpc.input, request));
-        if (recovery !== undefined) await recovery.then(() => this.#refuseWhileNotReady(rpc.name));
+        if (recovery !== undefined) await this.#untilReady(rpc.name, recovery, call.signal);
       }
       const message = decode(rpc, request);
       leave = this.#inFlight.admitWaiting(rpc.name, () => this.#options.namespaceOf?.(message) ?? '');
@@ -245,7 +238,7 @@ class Edge {
       release = ENDLESS.has(rpc.name)
         ? this.#admitEndless(rpc.name)
         : this.#inFlight.admit(rpc.name, request.length, () => messagePieces(rpc.input, request));
-      if (recovery !== undefined) await recovery.then(() => this.#refuseWhileNotReady(rpc.name));
+      if (recovery !== undefined) await this.#untilReady(rpc.name, recovery, call.signal);
       await handler(decode(rpc, request), contextOf(call, cause, deadlineMonoMs), (message) => {
         const encoded = encode(rpc, message);
         bytes += encoded.length;
@@ -296,6 +289,12 @@ class Edge {
     return recovery;
   }
 
+  /** Throws `cancelled` where the client has gone: nothing is begun for it. */
+  async #untilReady(rpc: string, recovery: Promise<void>, signal: AbortSignal): Promise<void> {
+    await unlessAborted(recovery, signal);
+    this.#refuseWhileNotReady(rpc);
+  }
+
   #refuseWhileNotReady(rpc: string): void {
     const reason = this.#options.notReadyReason();
     if (reason !== undefined) fail('notReady', `${rpc}: troupe is not ready: ${reason}`);
@@ -340,12 +339,6 @@ function contextOf(call: CallContext, cause: Cause, deadlineMonoMs: number | und
       return call.over;
     },
   };
-}
-
-/** Reads change nothing, and a kubelet makes dozens a second; of probes one runs each second in each pod. */
-function levelOfAnswer(rpc: string): 'trace' | 'debug' | 'info' {
-  if (isRead(rpc)) return 'trace';
-  return rpc === 'ExecSync' ? 'debug' : 'info';
 }
 
 /**

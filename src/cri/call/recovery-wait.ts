@@ -1,6 +1,6 @@
 /**
- * Calls that come while the daemon recovers wait for the end of that: after a restart it takes a few hundred
- * milliseconds, and a client whose connection systemd has kept would only ask again.
+ * Calls that come while the daemon recovers wait for the end of that: it takes a few hundred milliseconds, and a client
+ * that was refused would only ask again.
  */
 import type { ClockPort } from '../../ports/clock.ts';
 import { edgeLimits } from '../bounds.ts';

@@ -259,7 +259,8 @@ class GrpcOverSocket implements CriServer {
     const { abort, context } = this.#begin(rpc, call, this.#streams);
     try {
       const done = handler(call.request, context, (message) => written(call, message, abort.signal));
-      // the headers show the client that the stream is open: it misses no event from now on
+      // the headers show the client that the stream is open: it misses no event from now on. Those of a recovery are no
+      // matter to it, since no list is answered before
       call.sendMetadata(new Metadata());
       await done;
       call.end();

@@ -1,7 +1,7 @@
 // Calls that come while the daemon recovers.
 import { expect, test } from 'vitest';
 import { edgeLimits } from '../../../src/cri/bounds.ts';
-import { fail } from '../../../src/base/fault.ts';
+import { fail, fault, FaultError } from '../../../src/base/fault.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { deadlineMarginMs, edgeMethods } from '../../../src/cri/call/edge.ts';
 import { RecoveryWait } from '../../../src/cri/call/recovery-wait.ts';
@@ -28,15 +28,17 @@ function recovering() {
       },
     },
   });
+  const client = new AbortController();
   const call = (name: string, deadlineMonoMs?: number): Promise<unknown> =>
     (methods[`runtime.v1.${name}`] ?? fail('bug', `no method ${name}`))(new Uint8Array(), {
-      signal: new AbortController().signal,
+      signal: client.signal,
       ...(deadlineMonoMs === undefined ? {} : { deadlineMonoMs }),
     });
   return {
     clock,
     recovery,
     state,
+    client,
     list: (deadlineMonoMs?: number) => call('ImageService/ListImages', deadlineMonoMs),
     version: () => call('RuntimeService/Version'),
   };
@@ -65,6 +67,18 @@ test('hear before their deadline what is going on', async () => {
   recovery.end();
   await later;
   expect([state.asked, clock.timers.size]).toEqual([1, 0]);
+});
+
+test('are never begun where their client has gone meanwhile, and leave their room to others', async () => {
+  const { client, recovery, state, list } = recovering();
+  const calls = Array.from({ length: edgeLimits.inFlightCalls }, () => list());
+  client.abort(new FaultError(fault('cancelled', 'the caller has gone')));
+  for (const call of calls) await expect(call).rejects.toMatchObject({ status: { code: 'cancelled' } });
+  await expect(list()).rejects.toMatchObject({ status: { code: 'cancelled' } });
+  state.reason = undefined;
+  recovery.end();
+  await recovery.pending();
+  expect(state.asked).toBe(0);
 });
 
 test('are refused where it takes long, later ones at once', async () => {
