@@ -6,13 +6,14 @@
 import { constants } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fail, toFault, FaultError } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { parseSandboxId } from '../base/ids.ts';
 import { networkLimits } from './bounds.ts';
 import { codeOf, missingAs } from '../host/ffi/errno.ts';
 import { readSmallFile } from '../host/files/small-file.ts';
+import { spreadSubdirectories } from '../host/files/spread-directories.ts';
 import { syncPath } from '../host/files/sync-path.ts';
 import type { CniResult } from './result.ts';
 import { parseResult } from './result.ts';
@@ -191,6 +192,10 @@ export class AttachmentCache {
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error;
     }
+    const above = dirname(this.#dir);
+    await mkdir(above, { recursive: true, mode: 0o700 });
+    // three files for each pod, which are deleted with it
+    await spreadSubdirectories(above);
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     return open(path, NEW_FILE, 0o600);
   }
