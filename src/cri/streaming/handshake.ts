@@ -34,12 +34,14 @@ export function parsePath(
 /**
  * Why the request's Host or Origin is refused; undefined when both are accepted (S68).
  *
- * Host: a web page in a browser on this machine can point a name of its own at 127.0.0.1 (DNS rebinding), but it can't
- * send a Host that is an address, localhost, or this machine's name. Only these are accepted.
+ * A kubelet passes on the Host of its own client, with the kubelet's port: the API server calls a node by any of its
+ * names (`--kubelet-preferred-address-types`), of which this machine need not know one. A browser that connects to us
+ * sends our port instead. So a request whose Host has another port may have any name and any Origin: the API server has
+ * authorized it, possibly for a web console.
  *
- * Origin: a kubelet passes on the Host of its own client, which has the kubelet's port. A browser that connects to us
- * sends our port instead. So a request whose Host has another port may have any Origin: the API server has authorized
- * it, possibly for a web console. Otherwise the Origin must be the Host itself, or be allowed by the configuration.
+ * Otherwise: a web page in a browser on this machine can point a name of its own at 127.0.0.1 (DNS rebinding), but it
+ * can't send a Host that is an address, localhost, or this machine's name. Only these are accepted, and the Origin must
+ * be the Host itself, or be allowed by the configuration.
  *
  * @param port the port of this server; undefined when the connection has just been closed
  */
@@ -49,13 +51,14 @@ export function refuseHost(
   port: number | undefined,
 ): Refusal | undefined {
   const host = hostName(headers.host ?? '');
+  if (host !== '' && isKubelets(headers.host ?? '', port)) return undefined;
   const isKnown = host !== '' && (isIP(host) !== 0 || host === 'localhost' || allowedHosts.includes(host));
   if (!isKnown)
     return {
       status: 403,
       text: 'Host header not allowed: add it to streaming.allowed_hosts',
     };
-  if (headers.origin === undefined || isKubelets(headers.host ?? '', port)) return undefined;
+  if (headers.origin === undefined) return undefined;
   const origin = originHost(headers.origin);
   if (origin.whole === (headers.host ?? '').toLowerCase() || allowedHosts.includes(origin.name))
     return undefined;

@@ -150,8 +150,11 @@ describe('Host and Origin (S68) through a kubelet, which passes both on', () => 
     },
   );
 
-  it('an unknown Host does not pass, whatever its port', () => {
-    expect(refuseHost({ host: 'evil.example:10250', origin }, [], 1234)).toMatchObject({ status: 403 });
+  it('the API server may call the node by any name; without a port, or with ours, it must be known', () => {
+    expect(refuseHost({ host: 'ip-10-0-0-5.cloud.example:10250' }, ['node-1'], 1234)).toBeUndefined();
+    for (const host of ['other.example', 'other.example:1234', 'a@other.example:10250', ':10250'])
+      for (const headers of [{ host }, { host, origin }])
+        expect(refuseHost(headers, ['node-1'], 1234)).toMatchObject({ status: 403 });
   });
 });
 
