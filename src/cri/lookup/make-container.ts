@@ -16,6 +16,8 @@ export interface MakeContainerRequest {
   readonly rpc: string;
   readonly sandboxId: SandboxId;
   readonly config: ContainerConfig | undefined;
+  /** Whether the pod has a privileged container now; its sandbox may have been made for one that had none. */
+  readonly isPrivilegedPod?: boolean;
   /**
    * Path of the checkpoint to restore from; it was taken from a container of the config's image. Absent: the config's
    * image may be a checkpoint.
@@ -30,12 +32,13 @@ export interface MakeContainerRequest {
  */
 export async function makeContainer(
   options: ServiceOptions,
-  { rpc, sandboxId, config, archive }: MakeContainerRequest,
+  { rpc, sandboxId, config, isPrivilegedPod = false, archive }: MakeContainerRequest,
   context: RpcContext,
 ): Promise<ContainerId> {
   const { troupe } = options;
   const { spec: sandbox } = listedSandbox(troupe.directory, rpc, sandboxId);
-  const handler = troupe.handlers().find(({ name }) => name === sandbox.handler);
+  // the sandbox keeps the handler that it was created with, whatever the default is now
+  const handler = troupe.handlers().find(({ name }) => name === (sandbox.runtime?.name ?? sandbox.handler));
   const name = translated(rpc, () =>
     config?.image === undefined ? '' : imageName('config.image', config.image, troupe.handlers()),
   );
@@ -54,6 +57,7 @@ export async function makeContainer(
       ...options,
       sandboxId,
       sandbox,
+      isPrivilegedPod: isPrivilegedPod || sandbox.privileged,
       recursiveReadOnlyMounts: handler?.recursiveReadOnlyMounts ?? false,
       userNamespaces: handler?.userNamespaces ?? false,
       findTarget: (target) => findTarget(options, rpc, target, sandboxId),

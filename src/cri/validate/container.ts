@@ -36,6 +36,7 @@ import { textOfBytes } from './text-of-bytes.ts';
 export interface ContainerSurroundings extends HostPolicy, UsernsPolicy {
   readonly sandboxId: SandboxId;
   readonly sandbox: SandboxSpec;
+  readonly isPrivilegedPod: boolean;
   /** Whether the sandbox's handler supports recursive read-only mounts. */
   readonly recursiveReadOnlyMounts: boolean;
   /** Finds the container of a target_id within this sandbox. */
@@ -181,7 +182,7 @@ function security(
   around: ContainerSurroundings,
 ): ContainerSecurity {
   const privileged = context?.privileged ?? false;
-  if (privileged && !around.sandbox.privileged)
+  if (privileged && !around.isPrivilegedPod)
     refuse(`${field}.privileged`, 'is set, but the sandbox is not privileged');
   return {
     privileged,

@@ -138,6 +138,35 @@ describe('CreateContainer', () => {
     },
   };
 
+  test('privileged is for a pod that is so by its record, or by the request: an ephemeral container came later', async () => {
+    const { send, asked } = ready();
+    const { image } = full;
+    const config = { metadata: full.metadata, image, linux: { securityContext: { privileged: true } } };
+    const inPod = { podSandboxId: hex('a'), config };
+    const podOf = (privileged: boolean) => ({ linux: { securityContext: { privileged } } });
+    for (const sandboxConfig of [{}, podOf(false)])
+      await expect(send(method.createContainer, { ...inPod, sandboxConfig })).rejects.toThrow(
+        'is set, but the sandbox is not privileged',
+      );
+    expect(asked).toEqual([]);
+    await send(method.createContainer, { ...inPod, sandboxConfig: podOf(true) });
+    expect(asked).toMatchObject([['createContainer', { security: { privileged: true } }]]);
+  });
+
+  test('mounts are judged by the handler that the sandbox was created with, not by the default of now', async () => {
+    const { put, send, asked } = ready();
+    const spec = { ...podSpec, handler: '', runtime: { name: 'crun', needsPause: false } };
+    put(sandboxView(sandboxId('c'), { spec }));
+    const { metadata: own, image } = full;
+    const mounts = [{ containerPath: '/data', hostPath: '/srv', readonly: true, recursiveReadOnly: true }];
+    const config = { metadata: own, image, mounts };
+    await send(method.createContainer, { podSandboxId: hex('c'), config });
+    expect(asked).toHaveLength(1);
+    await expect(send(method.createContainer, { podSandboxId: hex('a'), config })).rejects.toThrow(
+      'recursive',
+    );
+  });
+
   test('every supported field arrives', async () => {
     const { send, asked } = ready();
     await send(method.createContainer, { podSandboxId: hex('b'), config: full });

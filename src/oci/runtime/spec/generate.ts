@@ -24,11 +24,6 @@ export const OCI_VERSION = '1.0.2';
 export function generateSpec(input: SpecInput): OciSpec {
   const { spec, sandbox, paths } = input;
   const { privileged } = spec.security;
-  if (privileged && !sandbox.privileged) {
-    fail('invalidRequest', 'make a privileged container: the sandbox is not privileged', {
-      subject: 'linux.security_context.privileged',
-    });
-  }
   checkMapped(input.user, sandbox.namespaces.user);
   const capabilities = resolveCapabilities(
     spec.security.capabilities,

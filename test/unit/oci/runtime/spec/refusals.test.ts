@@ -76,7 +76,6 @@ describe('refused as invalidRequest', () => {
       caps({ addAmbient: ['nope'] }),
       `${field}.capabilities.add_ambient_capabilities`,
     ],
-    ['privileged in a sandbox that is not', { security: { privileged: true } }, `${field}.privileged`],
     [
       'the host network in a pod with its own',
       { security: { namespaces: nodes('network') } },
