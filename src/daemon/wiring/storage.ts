@@ -189,7 +189,7 @@ async function driverOf(
       const { systemd } = await systemdOf(config, clock);
       const moveToCgroup = async (pid: number, cgroup: string): Promise<void> => {
         // a slice of an earlier configuration, on a machine that systemd no longer runs: stays with the daemon
-        if (isScope(cgroup)) return systemd?.startScope(scopeOfProcess(cgroup, pid), pid, true);
+        if (isScope(cgroup)) return systemd?.startScope(scopeOfProcess(cgroup, pid), pid, { isHelper: true });
         await createCgroup(cgroups, cgroup);
         await moveProcess(cgroups, cgroup, pid);
       };

@@ -102,12 +102,13 @@ export function withCgroup(
 }
 
 /**
- * How many processes of the cgroup the OOM killer ended (F47), without those in cgroups below it (an exec's);
- * undefined where the kernel does not report it or the cgroup is gone.
+ * How many processes of the cgroup the OOM killer ended (F47); undefined where the kernel does not report it or the
+ * cgroup is gone. With v2 also those in cgroups below it, as monitors and the peers count: there is a container's init
+ * that has made cgroups of its own, such as systemd.
  */
 export function oomKills(layout: CgroupLayout, path: string): number | undefined {
   const memory = layout.hierarchies.find((hierarchy) => hierarchy.controllers.includes('memory'));
-  const file = memory?.version === 2 ? 'memory.events.local' : 'memory.oom_control';
+  const file = memory?.version === 2 ? 'memory.events' : 'memory.oom_control';
   return parseOomKills(readControlAtOnce(layout, path, 'memory', file) ?? '');
 }
 

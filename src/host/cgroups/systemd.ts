@@ -6,6 +6,8 @@ import { fail, printable } from '../../base/fault.ts';
 import { systemdLimits } from '../bounds.ts';
 import { isProcessGone } from '../ffi/errno.ts';
 import { runTool } from '../process/process-tool.ts';
+import { scopeProperties, UNLIMITED_TASKS } from './scope-limits.ts';
+import type { ScopeLimits, UnitProperty } from './scope-limits.ts';
 import { isScope, sliceOf } from './slices.ts';
 import { poll } from '../clock/wait.ts';
 import type { WaitBound } from '../clock/wait.ts';
@@ -19,9 +21,16 @@ export interface Systemd {
    * Puts a process into a new scope, a child of its slice, and returns once the process is in it. Cgroups
    * below the scope are ours. Does nothing for a process that has ended. systemd removes the scope when its
    * last process has ended, also after a failure.
-   * @param isHelper a program that serves containers: at a shutdown it is ended after their scopes, not with them
+   * @param more `isHelper`: a program that serves containers: at a shutdown it is ended after their scopes, not with them
    */
-  startScope(cgroup: string, pid: number, isHelper?: boolean): Promise<void>;
+  startScope(cgroup: string, pid: number, more?: ScopeOptions): Promise<void>;
+  /** Changes these limits of a scope, until it ends. Does nothing where none is given. */
+  limitScope(cgroup: string, limits: ScopeLimits): Promise<void>;
+}
+
+export interface ScopeOptions {
+  readonly isHelper?: boolean;
+  readonly limits?: ScopeLimits | undefined;
 }
 
 export interface SystemdOptions {
@@ -32,41 +41,56 @@ export interface SystemdOptions {
 
 /** The system's manager. Makes no call before the first request. */
 export function createSystemd(options: SystemdOptions): Systemd {
-  return { startScope: (cgroup, pid, isHelper) => startScope(options, { cgroup, pid, isHelper }) };
+  return {
+    startScope: (cgroup, pid, more = {}) => startScope(options, { cgroup, pid, ...more }),
+    limitScope: (cgroup, limits) => limitScope(options, cgroup, limits),
+  };
 }
 
-interface ScopeRequest {
+interface ScopeRequest extends ScopeOptions {
   readonly cgroup: string;
   readonly pid: number;
-  readonly isHelper?: boolean | undefined;
 }
 
-async function startScope({ clock, busctl }: SystemdOptions, request: ScopeRequest): Promise<void> {
+async function startScope(options: SystemdOptions, request: ScopeRequest): Promise<void> {
   const { cgroup, pid } = request;
   const unit = basename(cgroup);
   const attempted = `start scope ${unit} with process ${pid}`;
-  const argv = startScopeArgv(busctl, request);
+  const problem = await call(options, startScopeArgv(options.busctl, request), attempted, unit);
+  if (problem !== undefined) {
+    if ((await cgroupOf(pid)) === undefined) return;
+    fail('outside', `${attempted}: ${problem}`, { subject: unit });
+  }
+  await untilInside(options.clock, unit, pid, attempted);
+}
+
+async function limitScope(options: SystemdOptions, cgroup: string, limits: ScopeLimits): Promise<void> {
+  const properties = scopeProperties(limits);
+  if (properties.length === 0) return;
+  const unit = basename(cgroup);
+  const attempted = `set ${properties.map(([name]) => name).join(', ')} of scope ${unit}`;
+  const problem = await call(options, limitScopeArgv(options.busctl, unit, properties), attempted, unit);
+  if (problem !== undefined) fail('outside', `${attempted}: ${problem}`, { subject: unit });
+}
+
+/** Calls the manager. Returns what it answers in place of success; throws `timedOut`. */
+async function call(
+  { clock }: SystemdOptions,
+  argv: readonly string[],
+  attempted: string,
+  unit: string,
+): Promise<string | undefined> {
   const answer = await runTool({ argv, clock, timeoutMs: systemdLimits.callMs });
   if (answer.timedOut)
     fail('timedOut', `${attempted}: timed out after ${systemdLimits.callMs} ms waiting for systemd`, {
       subject: unit,
     });
-  if (answer.exitCode !== 0) {
-    if ((await cgroupOf(pid)) === undefined) return;
-    const said = printable(
-      Buffer.from(answer.stderr).toString('utf8').trim().slice(0, systemdLimits.quotedChars),
-    );
-    fail('outside', `${attempted}: ${said || `busctl: exit code ${answer.exitCode}`}`, { subject: unit });
-  }
-  await untilInside(clock, unit, pid, attempted);
+  if (answer.exitCode === 0) return undefined;
+  const said = Buffer.from(answer.stderr).toString('utf8').trim().slice(0, systemdLimits.quotedChars);
+  return printable(said) || `busctl: exit code ${answer.exitCode}`;
 }
 
-/**
- * The call of StartTransientUnit (org.freedesktop.systemd1(5)). Delegate: systemd enables all controllers for
- * the scope and leaves the cgroups below it alone (systemd's CGROUP_DELEGATION.md). DefaultDependencies would end the
- * scope at a shutdown beside all others (systemd.scope(5)).
- */
-export function startScopeArgv(busctl: string, { cgroup, pid, isHelper = false }: ScopeRequest): string[] {
+function methodOf(busctl: string, method: string, signature: string): string[] {
   return [
     busctl,
     '--system',
@@ -75,11 +99,33 @@ export function startScopeArgv(busctl: string, { cgroup, pid, isHelper = false }
     'org.freedesktop.systemd1',
     '/org/freedesktop/systemd1',
     'org.freedesktop.systemd1.Manager',
-    'StartTransientUnit',
-    'ssa(sv)a(sa(sv))',
+    method,
+    signature,
+  ];
+}
+
+/** The call of SetUnitProperties; `true`: until the unit ends. */
+export function limitScopeArgv(busctl: string, unit: string, properties: readonly UnitProperty[]): string[] {
+  const method = methodOf(busctl, 'SetUnitProperties', 'sba(sv)');
+  return [...method, unit, 'true', String(properties.length), ...properties.flat()];
+}
+
+/**
+ * The call of StartTransientUnit (org.freedesktop.systemd1(5)). Delegate: systemd enables all controllers for
+ * the scope and leaves the cgroups below it alone (systemd's CGROUP_DELEGATION.md). DefaultDependencies would end the
+ * scope at a shutdown beside all others (systemd.scope(5)).
+ */
+export function startScopeArgv(
+  busctl: string,
+  { cgroup, pid, isHelper = false, limits }: ScopeRequest,
+): string[] {
+  const limiting = [UNLIMITED_TASKS, ...(limits === undefined ? [] : scopeProperties(limits))];
+  return [
+    ...methodOf(busctl, 'StartTransientUnit', 'ssa(sv)a(sa(sv))'),
     basename(cgroup),
     'fail',
-    isHelper ? '6' : '5',
+    String((isHelper ? 6 : 5) + limiting.length),
+    ...limiting.flat(),
     'Description',
     's',
     'processes of a container of troupe',

@@ -74,6 +74,8 @@ export const driverLimits = {
   recordUsualBytes: 2048,
   /** Bytes of the record of OOM kills before a SIGKILL: one 64-bit number of the kernel. */
   oomNoteBytes: 20,
+  /** Bytes of cgroup.type: `domain threaded`. */
+  cgroupTypeBytes: 32,
   /** Cgroups of ended containers that are known as removed: those of several full nodes, some 150 bytes each. */
   removedCgroups: 1024,
   /** Handlers of earlier configurations that are read at start: a node has a handful. */

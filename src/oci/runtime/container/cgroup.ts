@@ -19,6 +19,7 @@ import {
 import { codeOf, isCgroupGone, isProcessGone } from '../../../host/ffi/errno.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
 import { writeOwnFile } from '../../../host/files/state-files.ts';
+import type { ScopeLimits } from '../../../host/cgroups/scope-limits.ts';
 import { scopeOf } from '../../../host/cgroups/slices.ts';
 import { isLivePid, isProcessEnding } from '../../../host/process/process-identity.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
@@ -33,11 +34,17 @@ import { exists } from './state.ts';
 /**
  * Moves a monitor into its scope or cgroup, which the first monitor of the sandbox creates. Does nothing if the
  * sandbox has no cgroup.
+ * @param limits of the container whose scope it is
  */
-export async function admitMonitor(parts: DriverParts, leaf: string, pid: number): Promise<void> {
+export async function admitMonitor(
+  parts: DriverParts,
+  leaf: string,
+  pid: number,
+  limits?: ScopeLimits,
+): Promise<void> {
   const { cgroups } = parts;
   const scope = scopeOf(leaf);
-  if (scope !== undefined) await scopesOf(parts, scope).startScope(scope, pid);
+  if (scope !== undefined) await scopesOf(parts, scope).startScope(scope, pid, { limits });
   await admitMonitorProcess(cgroups, leaf, pid);
 }
 
@@ -47,6 +54,12 @@ export async function admitMonitor(parts: DriverParts, leaf: string, pid: number
  */
 function scopesOf({ systemd }: DriverParts, cgroup: string): Systemd {
   return systemd ?? fail('unsupported', `start scope ${cgroup}: busctl not found`, { subject: cgroup });
+}
+
+/** Changes what of a container's limits its scope has. Does nothing without a scope, or without systemd's tools. */
+export async function limitScopeOf(parts: DriverParts, cgroup: string, limits: ScopeLimits): Promise<void> {
+  const scope = scopeOf(cgroup);
+  if (scope !== undefined) await parts.systemd?.limitScope(scope, limits);
 }
 
 /**
@@ -216,7 +229,7 @@ export function execLeafAt(cgroups: CgroupLayout, parent: string, name: string):
   return { path, parent, directory: join(mountPoint, path), option };
 }
 
-/** Creates the cgroup. Undefined if no hierarchy has a freezer or the container has no cgroup. */
+/** Creates the cgroup. Undefined if no hierarchy has a freezer, the container has no cgroup, or it can have none below. */
 export async function makeExecLeaf(
   parts: DriverParts,
   parent: string,
@@ -230,12 +243,20 @@ export async function makeExecLeaf(
     if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
-  return leaf;
+  if (parts.cgroups.version !== 2 || (await isDomain(leaf))) return leaf;
+  await rmdir(leaf.directory);
+  return undefined;
+}
+
+/** Below a container that has made its cgroup the root of a threaded subtree no process can enter (cgroup-v2.rst). */
+async function isDomain({ directory }: ExecLeaf): Promise<boolean> {
+  const bounds = { usualBytes: driverLimits.cgroupTypeBytes, bytesMax: driverLimits.cgroupTypeBytes };
+  return (await readSmallFile(join(directory, 'cgroup.type'), bounds))?.trim() === 'domain';
 }
 
 /**
  * Removes the cgroup after moving its background processes to the container's. Stops after `driverLimits.leafRounds`
- * if they fork faster than they can be moved.
+ * if they fork faster than they can be moved, and where the container's takes none.
  */
 export async function dissolveExecLeaf(parts: DriverParts, leaf: ExecLeaf): Promise<void> {
   for (let round = 0; round < driverLimits.leafRounds; round += 1) {
@@ -246,15 +267,27 @@ export async function dissolveExecLeaf(parts: DriverParts, leaf: ExecLeaf): Prom
       if (isCgroupGone(error)) return;
       if (codeOf(error) !== 'EBUSY') throw error;
     }
-    for (const pid of await listProcesses(parts.cgroups, leaf.path)) {
-      // ENOENT: the container was removed meanwhile, and this cgroup with it
-      await moveProcess(parts.cgroups, leaf.parent, pid).catch((error: unknown) => {
-        if (!isProcessGone(error) && !isCgroupGone(error)) throw error;
-      });
-    }
+    if (!(await moveUp(parts, leaf))) break;
   }
   parts.log.debug(
     { cgroup: leaf.path },
     'remove cgroup of exec: still busy; it is removed with its container',
   );
+}
+
+/**
+ * Moves its processes to the container's cgroup. False where that takes none: with v2 a container that has made cgroups
+ * of its own keeps no process beside them (cgroup-v2.rst, "No Internal Process Constraint").
+ */
+async function moveUp({ cgroups }: DriverParts, { path, parent }: ExecLeaf): Promise<boolean> {
+  for (const pid of await listProcesses(cgroups, path)) {
+    try {
+      await moveProcess(cgroups, parent, pid);
+    } catch (error) {
+      if (['EBUSY', 'EOPNOTSUPP'].includes(codeOf(error) ?? '')) return false;
+      // ENOENT: the container was removed meanwhile, and this cgroup with it
+      if (!isProcessGone(error) && !isCgroupGone(error)) throw error;
+    }
+  }
+  return true;
 }

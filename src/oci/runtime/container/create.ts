@@ -86,7 +86,8 @@ export async function create(
       // in the daemon's cgroup the monitor would end with the daemon, and its memory would count as the daemon's
       beforeStart: async (pid) => {
         await movesReady;
-        await admitMonitor(parts, note.monitorCgroup, pid);
+        const { limits = input.spec.resources } = input.effective;
+        await admitMonitor(parts, note.monitorCgroup, pid, limits);
       },
       clock: parts.clock,
     });

@@ -8,8 +8,11 @@ import type { Resources } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
 import { readControl, writeControl } from '../../../host/cgroups/cgroup-layout.ts';
 import type { CgroupLayout } from '../../../host/kernel-thread/thread-protocol.ts';
+import type { ScopeLimits } from '../../../host/cgroups/scope-limits.ts';
 import { onlyAbsent } from '../../../host/ffi/errno.ts';
 import { checkCpusets } from '../bundle/host/cpusets.ts';
+import { limitScopeOf } from './cgroup.ts';
+import { DEFAULT_SHARES } from '../spec/update.ts';
 import { ownGlobals, runRuntime } from './parts.ts';
 import type { DriverParts } from './parts.ts';
 import { readNote } from './record.ts';
@@ -42,6 +45,7 @@ export async function update(
   if (!answer.ok)
     fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: id, quotesOutput: true });
   await limitHugepages(parts.cgroups, note.cgroup, resources, from);
+  await limitScopeOf(parts, note.cgroup, scopeLimits(resources, from));
 }
 
 /**
@@ -68,6 +72,11 @@ export async function limitHugepages(
       await writeControl(cgroups, cgroup, { controller: 'hugetlb', file }, limit).catch(onlyAbsent);
     }
   }
+}
+
+/** What the scope gets: shares that are no longer set get the kernel's default, as in the runtime's document. */
+export function scopeLimits({ cpuShares, unified }: Resources, from: Resources): ScopeLimits {
+  return { cpuShares: cpuShares ?? (from.cpuShares === undefined ? undefined : DEFAULT_SHARES), unified };
 }
 
 /** A file of cgroup v1. */

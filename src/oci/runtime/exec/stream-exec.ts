@@ -61,7 +61,7 @@ export async function streamExec(
       0o600,
     );
     input.onArgvRead?.();
-    leaf = await execLeafOf(parts, handler, input.id, basename(directory));
+    leaf = await execLeafOf(parts, handler, input.id, basename(directory), true);
     if (input.tty) console = await ConsoleSocket.listen(consolesDir(parts), consoleName(input.id, directory));
     const run = {
       parts,

@@ -10,7 +10,7 @@ import { fail, toFault } from '../../../base/fault.ts';
 import { writeOwnFile } from '../../../host/files/state-files.ts';
 import { shimLimits } from '../bounds.ts';
 import { Status, Task } from '../../../gen/shim/task_pb.ts';
-import { dropCgroup, emptyCgroup } from '../container/cgroup.ts';
+import { dropCgroup, emptyCgroup, limitScopeOf } from '../container/cgroup.ts';
 import { forgetExit, removeUnmountedTree } from '../container/destroy.ts';
 import { killWorkers } from '../container/kill.ts';
 import { liveIdentity, toPortIdentity } from '../container/parts.ts';
@@ -18,7 +18,7 @@ import type { DriverParts } from '../container/parts.ts';
 import { readNote } from '../container/record.ts';
 import type { ContainerNote } from '../container/record.ts';
 import { exists } from '../container/state.ts';
-import { refuseTooSmall } from '../container/update.ts';
+import { refuseTooSmall, scopeLimits } from '../container/update.ts';
 import type { Handler } from '../handlers/handlers.ts';
 import { signalNumber } from '../spec/signals.ts';
 import { deleteDead, linkBundle } from './launch.ts';
@@ -185,6 +185,7 @@ export async function updateTask(
     { id, resources: { typeUrl: RESOURCES_TYPE, value: Buffer.from(document, 'utf8') } },
     bound(fx),
   );
+  await limitScopeOf(parts, note.cgroup, scopeLimits(resources, from));
 }
 
 /** See `RuntimePort.destroy`. */

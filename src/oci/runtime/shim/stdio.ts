@@ -99,7 +99,7 @@ export async function startKeeper(
     argv,
     env: monitorEnv(parts.toolPath, true),
     cwd: directory,
-    beforeStart: (pid) => admitMonitor(parts, note.monitorCgroup, pid),
+    beforeStart: (pid) => admitMonitor(parts, note.monitorCgroup, pid, effective.limits ?? spec.resources),
     clock,
   });
   try {

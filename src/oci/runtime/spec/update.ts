@@ -8,7 +8,7 @@ import type { OciLimits } from './types.ts';
  * The kernel's default period in microseconds, and default shares (Documentation/scheduler/sched-bwc, cgroup-v1/cpu).
  */
 const DEFAULT_PERIOD = 100_000n;
-const DEFAULT_SHARES = 1024n;
+export const DEFAULT_SHARES = 1024n;
 const NO_LIMIT = -1n;
 
 /**
@@ -30,5 +30,7 @@ export function updateDocument(resources: Resources, from: Resources, host: Spec
     ...(before.cpu?.period === undefined ? {} : { period: DEFAULT_PERIOD }),
     ...limits.cpu,
   };
-  return { ...limits, memory, cpu };
+  // crun writes cpu.max of cgroup v2 only where quota or period is positive
+  const lifted = cpu.quota === NO_LIMIT && cpu.period === undefined ? { period: DEFAULT_PERIOD } : {};
+  return { ...limits, memory, cpu: { ...cpu, ...lifted } };
 }

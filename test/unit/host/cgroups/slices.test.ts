@@ -16,7 +16,8 @@ import {
   scopeOfProcess,
   sliceCgroup,
 } from '../../../../src/host/cgroups/slices.ts';
-import { startScopeArgv } from '../../../../src/host/cgroups/systemd.ts';
+import { scopeProperties, weightOfShares } from '../../../../src/host/cgroups/scope-limits.ts';
+import { limitScopeArgv, startScopeArgv } from '../../../../src/host/cgroups/systemd.ts';
 
 const container = 'c'.repeat(64) as ContainerId;
 const sandbox = 'd'.repeat(64) as SandboxId;
@@ -80,7 +81,7 @@ describe('StartTransientUnit', () => {
 
   it('lets a helper outlive the containers at a shutdown', () => {
     const ofHelper = startScopeArgv('/usr/bin/busctl', { ...request, isHelper: true });
-    expect(ofHelper.filter((word) => !argv.includes(word))).toEqual(['6', 'DefaultDependencies', 'false']);
+    expect(ofHelper.filter((word) => !argv.includes(word))).toEqual(['7', 'DefaultDependencies', 'false']);
   });
 
   it('names unit, slice and process, and has as many properties as its count', () => {
@@ -88,9 +89,42 @@ describe('StartTransientUnit', () => {
     expect(argv.slice(at + 1, at + 3)).toEqual([`troupe-${container}.scope`, 'fail']);
     expect(argv.slice(argv.indexOf('Slice'), argv.indexOf('Slice') + 3)).toEqual(['Slice', 's', SLICE]);
     expect(argv.slice(argv.indexOf('PIDs'), argv.indexOf('PIDs') + 4)).toEqual(['PIDs', 'au', '1', '4711']);
-    const properties = ['Description', 'Slice', 'PIDs', 'Delegate', 'CollectMode'];
+    const properties = ['TasksMax', 'Description', 'Slice', 'PIDs', 'Delegate', 'CollectMode'];
     expect(argv[at + 3]).toBe(String(properties.length));
     for (const property of properties) expect(argv).toContain(property);
     expect(argv.at(-1)).toBe('0');
+  });
+
+  it('gives the scope what counts between containers: the weight of the processor and the protection of memory', () => {
+    const limits = {
+      cpuShares: 102n,
+      unified: { 'memory.min': '1048576', 'memory.low': 'max', 'memory.high': '5' },
+    };
+    const limited = startScopeArgv('/usr/bin/busctl', { ...request, limits });
+    const at = limited.indexOf('ssa(sv)a(sa(sv))');
+    expect(limited.slice(at + 3, at + 16)).toEqual([
+      '9',
+      ...['TasksMax', 't', '18446744073709551615'],
+      ...['CPUWeight', 't', '17'],
+      ...['MemoryMin', 't', '1048576'],
+      ...['MemoryLow', 't', '18446744073709551615'],
+    ]);
+    expect(limited.slice(at + 16)).toEqual(argv.slice(argv.indexOf('Description')));
+    expect(scopeProperties({ cpuShares: 0n, unified: { 'memory.min': '1G' } })).toEqual([]);
+    expect(
+      limitScopeArgv('busctl', 'a.scope', scopeProperties({ cpuShares: 2n, unified: {} })).slice(-8),
+    ).toEqual(['SetUnitProperties', 'sba(sv)', ...['a.scope', 'true', '1', 'CPUWeight', 't', '1']]);
+  });
+
+  it.each([
+    [0n, 1],
+    [2n, 1],
+    [102n, 17],
+    [1024n, 100],
+    [4096n, 303],
+    [262_144n, 10_000],
+    [9_999_999n, 10_000],
+  ])('has for %d shares the weight %d', (shares, weight) => {
+    expect(weightOfShares(shares)).toBe(weight);
   });
 });

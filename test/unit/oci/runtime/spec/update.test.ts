@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { NO_LIMITS } from '../../../../../src/ports/resources.ts';
 import type { Resources } from '../../../../../src/ports/specs.ts';
+import { scopeLimits } from '../../../../../src/oci/runtime/container/update.ts';
 import { updateDocument } from '../../../../../src/oci/runtime/spec/update.ts';
 import { host } from './fixtures.ts';
 
@@ -37,6 +38,22 @@ describe('the document of an update', () => {
       cpu: { shares: 1024n, quota: -1n, period: 100_000n },
       memory: { limit: -1n, swap: -1n },
     });
+  });
+
+  it('lifts a quota that was set without a period: a period says which, where the runtime writes both in one file', () => {
+    const quota = { ...NO_LIMITS, cpuQuota: 50_000n };
+    expect(updateDocument({ ...NO_LIMITS, cpuQuota: -1n }, quota, host).cpu).toEqual({
+      quota: -1n,
+      period: 100_000n,
+    });
+    expect(updateDocument(quota, NO_LIMITS, host).cpu).toEqual({ quota: 50_000n });
+  });
+
+  it('gives the scope the shares, and the default where they are to be unset', () => {
+    const set = { ...NO_LIMITS, cpuShares: 512n, unified: { 'memory.min': '4096' } };
+    expect(scopeLimits(set, NO_LIMITS)).toEqual({ cpuShares: 512n, unified: { 'memory.min': '4096' } });
+    expect(scopeLimits(NO_LIMITS, set)).toEqual({ cpuShares: 1024n, unified: {} });
+    expect(scopeLimits(NO_LIMITS, NO_LIMITS)).toEqual({ cpuShares: undefined, unified: {} });
   });
 
   it('refuses impossible limits', () => {
