@@ -44,8 +44,6 @@ export interface LayerDescriptor extends Descriptor {
 }
 
 export interface IndexEntry extends Descriptor {
-  /** Whether this is a manifest or an index. Entries of other types must be ignored (image-index.md). */
-  readonly isKnown: boolean;
   /** Undefined when the index does not state it. */
   readonly platform: Platform | undefined;
 }
@@ -79,6 +77,7 @@ export type Manifest = ImageManifest | ArtifactManifest | Schema1Manifest;
 export interface ImageIndex {
   readonly kind: 'index';
   readonly mediaType: string;
+  /** Manifests and indexes alone: entries of other types must be ignored (image-index.md, `manifests`). */
   readonly entries: readonly IndexEntry[];
 }
 
@@ -202,16 +201,20 @@ function readIndex(fields: Fields, mediaType: string): ImageIndex {
     if (fields.has(foreign)) fields.refuse(foreign, 'is not allowed in an index: the document is ambiguous');
   }
   if (!fields.has('manifests')) fields.refuse('manifests', 'is missing');
-  const entries = fields.objects('manifests', imageLimits.indexEntries).map(readIndexEntry);
+  const entries = fields.objects('manifests', imageLimits.indexEntries).flatMap(readIndexEntry);
   return Object.freeze({ kind: 'index', mediaType, entries: Object.freeze(entries) });
 }
 
-function readIndexEntry(fields: Fields): IndexEntry {
-  const descriptor = readDescriptor(fields, imageLimits.documentBytes);
+/**
+ * The entry, or none for one that is neither a manifest nor an index. Such a one must not make the index fail, so that
+ * only its media type is read: its content may be larger than a document, and its digest of another algorithm.
+ */
+function readIndexEntry(fields: Fields): readonly IndexEntry[] {
+  const mediaType = readMediaType(fields);
+  if (!KIND_OF.has(mediaType) && !isSchema1Type(mediaType)) return [];
   const platform = fields.object('platform');
-  return Object.freeze({
-    ...descriptor,
-    isKnown: KIND_OF.has(descriptor.mediaType) || isSchema1Type(descriptor.mediaType),
+  const entry: IndexEntry = Object.freeze({
+    ...contentOf(fields, mediaType, imageLimits.documentBytes),
     platform:
       platform === undefined
         ? undefined
@@ -220,6 +223,7 @@ function readIndexEntry(fields: Fields): IndexEntry {
             variant: platform.text('variant', '').toLowerCase(),
           }),
   });
+  return [entry];
 }
 
 function readManifest(fields: Fields, mediaType: string, what: string): ImageManifest | ArtifactManifest {
@@ -295,10 +299,18 @@ function readLayer(fields: Fields, what: string): LayerDescriptor {
  * the author's choice from this node. Content comes only from the registry that was asked (S16).
  */
 function readDescriptor(fields: Fields, maxBytes: number): Descriptor {
+  return contentOf(fields, readMediaType(fields), maxBytes);
+}
+
+function readMediaType(fields: Fields): string {
   fields.refuseLookalikes(DESCRIPTOR_KEYS);
   const mediaType = fields.text('mediaType', '', 255);
   if (!/^[a-z0-9][a-z0-9!#$&^_.+-]*\/[a-z0-9][a-z0-9!#$&^_.+-]*$/iu.test(mediaType)) {
     fields.refuse('mediaType', 'is not a media type');
   }
+  return mediaType;
+}
+
+function contentOf(fields: Fields, mediaType: string, maxBytes: number): Descriptor {
   return Object.freeze({ mediaType, digest: fields.digest('digest'), size: fields.size('size', maxBytes) });
 }

@@ -61,9 +61,30 @@ describe('manifests', () => {
     expect(parse(document)).toEqual({
       kind: 'index',
       mediaType: mediaTypes.ociIndex,
-      entries: [{ ...entry, isKnown: true, platform: { os: 'linux', architecture: 'arm64', variant: 'v8' } }],
+      entries: [{ ...entry, platform: { os: 'linux', architecture: 'arm64', variant: 'v8' } }],
     });
     expect(parse({ ...index, mediaType: mediaTypes.dockerList }, mediaTypes.dockerList).kind).toBe('index');
+  });
+
+  it('ignores entries of an index that are neither manifests nor indexes, whatever their content', () => {
+    const platform = { os: 'linux', architecture: 'amd64' };
+    const unknown = 'application/vnd.example.sbom.v1+json';
+    const document = {
+      ...index,
+      manifests: [
+        { ...entry, mediaType: unknown, size: imageLimits.documentBytes + 1, platform },
+        { ...entry, mediaType: unknown, digest: `sha512:${'5'.repeat(128)}`, platform: 'any' },
+        { mediaType: unknown },
+        { ...entry, platform },
+      ],
+    };
+    expect(parse(document)).toMatchObject({
+      entries: [{ ...entry, platform: { ...platform, variant: '' } }],
+    });
+    const [, , , good] = document.manifests;
+    for (const bad of [{ size: imageLimits.documentBytes + 1 }, { digest: `sha512:${'5'.repeat(128)}` }])
+      expect(faultOf({ ...index, manifests: [{ ...good, ...bad }] }).kind).toBe('outside');
+    expect(faultOf({ ...index, manifests: [{ MediaType: entry.mediaType }] }).message).toContain('case');
   });
 
   it('infers an unstated media type from the fields', () => {
