@@ -62,7 +62,7 @@ export interface ArtifactManifest {
   readonly kind: 'artifact';
   readonly mediaType: string;
   readonly config: Descriptor;
-  /** At least one; paths are unique. */
+  /** At least one; no path equals another one or leads through it. */
   readonly files: readonly ArtifactFile[];
   readonly annotations: StringMap;
 }
@@ -167,8 +167,8 @@ export function parseManifest(bytes: Uint8Array, contentType: string, what: stri
 }
 
 /** As messages quote it: the author of the manifest chooses any text of any length. */
-function quoted(mediaType: string): string {
-  return JSON.stringify(mediaType.slice(0, imageLimits.quotedChars));
+function quoted(text: string): string {
+  return JSON.stringify(text.slice(0, imageLimits.quotedChars));
 }
 
 function parseSchema1(fields: Fields, stated: string, what: string): Schema1Manifest {
@@ -267,12 +267,24 @@ function readArtifact(
   const files = [...new Map(stated.map((file) => [`${file.digest} ${file.path}`, file])).values()];
   const paths = new Set(files.map(({ path }) => path));
   if (paths.size < files.length) fields.refuse('layers', 'has two files with the same path');
+  const below = pathBelowFile(paths);
+  if (below !== undefined) fields.refuse('layers', `has ${quoted(below)} below the path of another file`);
   return Object.freeze({
     kind: 'artifact',
     ...head,
     files: Object.freeze(files),
     annotations: fields.textMap('annotations'),
   });
+}
+
+/**
+ * A path that leads through another one, as `a/b` through `a`. Each file is a layer of the mount, in which one of the
+ * two would hide the other.
+ */
+function pathBelowFile(paths: Iterable<string>): string | undefined {
+  // sorted with a slash at the end, all paths below a file follow it directly
+  const sorted = [...paths].map((path) => `${path}/`).toSorted();
+  return sorted.find((path, at) => at > 0 && path.startsWith(sorted[at - 1] ?? path))?.slice(0, -1);
 }
 
 function refuseEncrypted({ digest, mediaType }: Descriptor, what: string): void {

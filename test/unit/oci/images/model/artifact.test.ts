@@ -67,6 +67,22 @@ describe('artifacts', () => {
     );
   });
 
+  it.each([[['a', 'a/b']], [['a/b', 'a']], [['a/b', 'a-c', 'a.d', 'a']], [['x/y/z', 'x/y/z/u/v', 'b']]])(
+    'refuse a file in place of the directory of another one: %j',
+    (titles) => {
+      const files = titles.map((title, at) => file(title, `${at}`));
+      expect(refusal(...files)).toMatch(
+        /^outside: manifest m: layers has ".*" below the path of another file$/u,
+      );
+    },
+  );
+
+  it('may have names that begin with those of others', () => {
+    const titles = ['a/b', 'a/bc', 'a-c', 'ab', 'b/a/b'];
+    const { files } = artifact(...titles.map((title, at) => file(title, `${at}`)));
+    expect(files.map(({ path }) => path)).toEqual(titles);
+  });
+
   it('have a store key for each file from its path and content', () => {
     const keys = [
       fileLayerId('a', digest('1')),
