@@ -11,7 +11,7 @@ import { startContainer } from './commands/start-container.ts';
 import { stopContainer } from './commands/stop-container.ts';
 import { execSync } from './commands/exec-sync.ts';
 import { reopenLog } from './commands/reopen-log.ts';
-import { findImage, sourceNamed } from './images/catalog.ts';
+import { findImage, lookUpImage, sourceNamed } from './images/catalog.ts';
 import { keepersOf } from './images/keepers.ts';
 import { pinnedBy } from './images/pinned.ts';
 import { pullImage } from './images/pull-image.ts';
@@ -73,6 +73,9 @@ export function troupeOf(
     removeImage: (name, call) => removeImage(stage, name, call),
     findImage: (name) =>
       findImage(ledger.images.values(), name, (reference) => ports.images.candidates(reference)),
+    isAmbiguousImage: (name) =>
+      lookUpImage(ledger.images.values(), name, (reference) => ports.images.candidates(reference)).found ===
+      'many',
     sourceOf: (image, reference) => sourceNamed(image, reference, (text) => ports.images.candidates(text)),
     images: () => [...ledger.images.values()],
     get isPinned() {

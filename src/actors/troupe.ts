@@ -73,6 +73,8 @@ export interface Troupe {
   removeImage(name: string, call: Call): Promise<void>;
   /** By id, unique id prefix, tag or digest. */
   findImage(name: string): ImageRecord | undefined;
+  /** Whether the name is a prefix of several images' ids and names none of them otherwise: `findImage` finds none. */
+  isAmbiguousImage(name: string): boolean;
   /** The manifest through which this reference pulled the image; undefined for an id. */
   sourceOf(image: ImageRecord, reference: string): ImageSource | undefined;
   images(): readonly ImageRecord[];

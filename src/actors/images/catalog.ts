@@ -13,25 +13,40 @@ type Candidates = (reference: string) => readonly string[];
  */
 const PREFIX_DIGITS = 5;
 
+/** What a name refers to; `many` for a prefix of several ids. */
+export type FoundImage<I> =
+  | { readonly found: 'one'; readonly image: I }
+  | { readonly found: 'none' | 'many' };
+
 /**
  * The image by id (`sha256:<hex>` or `<hex>`), by tag or by digest, and else by a unique prefix of its id: who makes an
  * image can choose the first digits of its id, and must not take a name such as `facade` from another one (S30).
  * `candidates` gives the full forms of a reference, as a pull tries them. It may throw for text that is not a
  * reference; then only ids are tried.
  */
+export function lookUpImage<I extends Names>(
+  images: Iterable<I>,
+  name: string,
+  candidates: Candidates,
+): FoundImage<I> {
+  const all = [...images];
+  const whole = wholeId(name);
+  if (whole !== undefined) return onlyOne(all.filter((image) => image.id === whole));
+  for (const reference of candidatesOf(name, candidates)) {
+    const named = all.find((image) => image.repoTags.includes(reference) || hasDigest(image, reference));
+    if (named !== undefined) return { found: 'one', image: named };
+  }
+  return onlyOne(withPrefix(all, name));
+}
+
+/** As `lookUpImage`. Undefined also for a prefix of several ids. */
 export function findImage<I extends Names>(
   images: Iterable<I>,
   name: string,
   candidates: Candidates,
 ): I | undefined {
-  const all = [...images];
-  const whole = wholeId(name);
-  if (whole !== undefined) return all.find((image) => image.id === whole);
-  for (const reference of candidatesOf(name, candidates)) {
-    const named = all.find((image) => image.repoTags.includes(reference) || hasDigest(image, reference));
-    if (named !== undefined) return named;
-  }
-  return imageByPrefix(all, name);
+  const found = lookUpImage(images, name, candidates);
+  return found.found === 'one' ? found.image : undefined;
 }
 
 /**
@@ -63,11 +78,16 @@ function wholeId(name: string): ImageId | undefined {
   return parseImageId(name) ?? parseImageId(`sha256:${name}`);
 }
 
-function imageByPrefix<I extends Names>(images: readonly I[], name: string): I | undefined {
+function withPrefix<I extends Names>(images: readonly I[], name: string): readonly I[] {
   const hex = name.startsWith('sha256:') ? name.slice('sha256:'.length) : name;
-  if (hex.length < PREFIX_DIGITS || !/^[0-9a-f]+$/u.test(hex)) return undefined;
-  const matches = images.filter((image) => image.id.startsWith(`sha256:${hex}`));
-  return matches.length === 1 ? matches[0] : undefined;
+  if (hex.length < PREFIX_DIGITS || !/^[0-9a-f]+$/u.test(hex)) return [];
+  return images.filter((image) => image.id.startsWith(`sha256:${hex}`));
+}
+
+function onlyOne<I>(images: readonly I[]): FoundImage<I> {
+  const [first] = images;
+  if (first === undefined) return { found: 'none' };
+  return images.length === 1 ? { found: 'one', image: first } : { found: 'many' };
 }
 
 /** Whether a reference names the image by repository and digest. In `repo:tag@digest` the tag is ignored. */

@@ -5,7 +5,7 @@ import { actorLimits } from '../bounds.ts';
 import { askPull } from '../directory/ask.ts';
 import type { Call } from '../directory/ask.ts';
 import { isCommitting } from '../directory/phases.ts';
-import { findImage, isIdText } from './catalog.ts';
+import { findImage, isIdText, lookUpImage } from './catalog.ts';
 import type { ImageStage } from './image-stage.ts';
 
 /**
@@ -62,17 +62,21 @@ function refuseMounted({ directory }: ImageStage, id: ImageId): void {
 
 /**
  * Removes the image that the name refers to, with all its names, as critest's image specs expect. Deletes the layers
- * that nothing else uses before it resolves. Succeeds when no image has the name.
+ * that nothing else uses before it resolves. Succeeds when no image has the name. Refuses a prefix of several ids, as
+ * those of pods and containers are: success would say that the image is gone.
  */
 export async function removeImage(stage: ImageStage, name: string, call: Call): Promise<void> {
   await untilCommitted(stage, name, call);
-  const image = findImage(stage.ledger.images.values(), name, (reference) =>
+  const found = lookUpImage(stage.ledger.images.values(), name, (reference) =>
     stage.ports.images.candidates(reference),
   );
-  if (image === undefined) {
+  if (found.found !== 'one') {
+    if (found.found === 'many')
+      fail('invalidRequest', `RemoveImage ${name}: it is a prefix of several ids`, { subject: name });
     refuseUnknown(stage, name);
     return;
   }
+  const { image } = found;
   refuseMounted(stage, image.id);
   const owner = `image/${image.id}`;
   const effect = {

@@ -139,6 +139,9 @@ function findImage({ troupe }: ServiceOptions, names: readonly string[]): ImageI
     const found = troupe.findImage(name);
     if (found !== undefined) return found.id;
   }
+  const many = names.find((name) => troupe.isAmbiguousImage(name));
+  if (many !== undefined)
+    fail('invalidRequest', `image ${many}: it is a prefix of several ids`, { subject: many });
   const [first = ''] = names;
   return fail('notFound', `image ${first}: not found`, { subject: first });
 }

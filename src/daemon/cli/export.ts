@@ -2,7 +2,7 @@
  * `troupe export`: writes a pulled image as a layout or an archive. Needs no daemon: it reads records and layers from
  * the store.
  */
-import { findImage } from '../../actors/images/catalog.ts';
+import { lookUpImage } from '../../actors/images/catalog.ts';
 import { fail } from '../../base/fault.ts';
 import { candidates } from '../../oci/images/registry/endpoints.ts';
 import { formatReference } from '../../oci/images/model/reference.ts';
@@ -23,9 +23,12 @@ export async function exportImage({ line, screen, config, json, signal }: Comman
   const registries = await registriesOf(settings);
   const { ledger } = await readRecords(settings.root);
   const names = (text: string): readonly string[] => candidates(text, registries).map(formatReference);
+  const found = lookUpImage(ledger.images.values(), wanted, names);
+  if (found.found === 'many') fail('invalidRequest', `export ${wanted}: it is a prefix of several ids`);
   const image =
-    findImage(ledger.images.values(), wanted, names) ??
-    fail('notFound', `export ${wanted}: image not found; pull it first`);
+    found.found === 'one'
+      ? found.image
+      : fail('notFound', `export ${wanted}: image not found; pull it first`);
   const name =
     image.repoTags.find((tag) => tag === wanted || isAmong(wanted, tag, names)) ?? image.repoTags[0] ?? '';
   const written = await writeTarget({ image, name, target, stores: storesOf(settings), signal });

@@ -311,6 +311,21 @@ describe('CreateContainer', () => {
     });
   });
 
+  test('a prefix of several images’ ids is refused, for the container and for its volumes', async () => {
+    const { fails, asked } = ready();
+    const several = { image: 'several' };
+    const volume = { containerPath: '/models', readonly: true, image: several };
+    for (const config of [
+      { ...small, image: several },
+      { ...small, mounts: [volume] },
+    ])
+      expect(await fails(method.createContainer, { podSandboxId: hex('a'), config })).toEqual({
+        code: 'invalidArgument',
+        message: 'CreateContainer: image several: it is a prefix of several ids',
+      });
+    expect(asked).toEqual([]);
+  });
+
   test('a missing image and a missing sandbox are NotFound', async () => {
     const { fails } = ready();
     const config = { ...small, image: { image: 'missing' } };

@@ -228,12 +228,20 @@ export interface Stage {
 
 type ImageParts = Pick<
   Troupe,
-  'findImage' | 'images' | 'sourceOf' | 'isPinned' | 'keptImages' | 'pullLayers' | 'imageUsage'
+  | 'findImage'
+  | 'isAmbiguousImage'
+  | 'images'
+  | 'sourceOf'
+  | 'isPinned'
+  | 'keptImages'
+  | 'pullLayers'
+  | 'imageUsage'
 >;
 
 /** Two images, the second of them pinned. */
 const fakeImages: ImageParts = {
-  findImage: (name) => (name === 'missing' ? undefined : image('1')),
+  findImage: (name) => (['missing', 'several'].includes(name) ? undefined : image('1')),
+  isAmbiguousImage: (name) => name === 'several',
   images: () => [image('1'), image('2')],
   sourceOf: ({ sources = [] }) => sources[0],
   isPinned: ({ id }) => id === imageId('2'),

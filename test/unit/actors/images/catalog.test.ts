@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { findImage } from '../../../../src/actors/images/catalog.ts';
+import { findImage, lookUpImage } from '../../../../src/actors/images/catalog.ts';
 import { digest, imageId, imageRecord } from '../fixtures.ts';
 
 const nginx = imageRecord();
@@ -67,5 +67,14 @@ describe('findImage', () => {
     const twin = imageRecord({ id: `${imageId('1').slice(0, -1)}2` as typeof nginx.id });
     expect(find('11111', [nginx, twin])).toBeUndefined();
     expect(find(imageId('1'), [nginx, twin])).toBe(imageId('1'));
+    const among = (name: string) => lookUpImage([nginx, twin, other], name, candidates).found;
+    expect(['11111', 'sha256:11111', '22222', '1111', 'nginx:1', '33333'].map(among)).toEqual([
+      'many',
+      'many',
+      'one',
+      'none',
+      'one',
+      'none',
+    ]);
   });
 });

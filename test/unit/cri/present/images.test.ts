@@ -137,6 +137,7 @@ describe('what is shown of an image', () => {
     expect(
       (await send(images.imageStatus, { image: { image: 'missing' }, verbose: true })).image,
     ).toBeUndefined();
+    expect((await send(images.imageStatus, { image: { image: 'several' } })).image).toBeUndefined();
     expect(await fails(images.imageStatus, {})).toMatchObject({
       message: 'ImageStatus: image.image: is empty',
     });
