@@ -80,6 +80,23 @@ describe('credentials of a namespace', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
+  it('an entry that cannot be used is reported, unless another reference has one', async () => {
+    const directory = place();
+    const plant = (): void =>
+      writeFileSync(
+        join(directory, namespacedFile('team', parseReference('a.example/x'))),
+        JSON.stringify({ auths: { 'a.example': { auth: '!!secret!!' } } }),
+      );
+    plant();
+    const fault = await faultOf(take(directory, 'team', 'a.example/x', 'b.example/x'));
+    expect(fault).toMatchObject({ kind: 'invalidRequest' });
+    expect(fault.message).toMatch(/auths of a\.example: auth is not base64 of username:password$/u);
+    plant();
+    writeFileSync(join(directory, namespacedFile('team', parseReference('b.example/x'))), auth('b.example'));
+    expect(await take(directory, 'team', 'a.example/x', 'b.example/x')).toMatchObject({ username: 'u' });
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
   it('of a short name are searched for each reference that it may mean', async () => {
     const directory = place();
     writeFileSync(join(directory, namespacedFile('team', parseReference('b.example/x'))), auth('b.example'));

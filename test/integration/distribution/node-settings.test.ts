@@ -12,7 +12,8 @@ import { HostCertificates } from '../../../src/oci/images/registry/host-certific
 import { NodeCredentials } from '../../../src/oci/images/registry/node-credentials.ts';
 import type { ClientOptions } from '../../../src/oci/images/registry/client.ts';
 import { selfSigned } from '../../support/registry/certificates.ts';
-import { FakeRegistry } from '../../support/registry/fake-registry.ts';
+import { FakeRegistry, refuse } from '../../support/registry/fake-registry.ts';
+import { fail } from '../../../src/base/fault.ts';
 import { imageOf, layerOf, type TestImage } from '../../support/registry/images.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { everyNameIs, insecure, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
@@ -146,6 +147,64 @@ describe('credentials that the node keeps', () => {
     expect(fault.message).toContain(
       `credentials for ${registry.host} from docker-credential-test: exit code 3: no keychain`,
     );
+    await helper(`echo '{"Username":"a:b","Secret":"secret"}'`);
+    expect(await faultOf(made.resolve(`${registry.host}/team/a:v`))).toMatchObject({
+      kind: 'outside',
+      message: expect.stringMatching(/from docker-credential-test: its username has a colon/u) as string,
+    });
+  });
+
+  it('a helper that fails rules out its own endpoint alone, and is reported if no other one serves', async () => {
+    const [mirror, registry] = [await registryAt(), await registryAt()];
+    const text = `[[registry]]\nlocation = "${registry.host}"\ninsecure = true\nmirror = [{ location = "${mirror.host}", insecure = true }]\n`;
+    let broken: readonly string[] = [];
+    const made = rig(text, {
+      nodeCredentials: async ({ host }) =>
+        broken.includes(host) ? fail('outside', `the helper of ${host} failed`) : undefined,
+    });
+    const name = `${registry.host}/team/a:v`;
+    for (const [bad, good] of [
+      [mirror, registry],
+      [registry, mirror],
+    ] as const) {
+      broken = [bad.host];
+      const before = bad.seen.length;
+      const resolved = await made.resolve(name);
+      const [layer] = resolved.manifest.layers;
+      if (layer === undefined) throw new Error('no layer');
+      expect((await made.fetch(resolved, layer)).byteLength).toBe(layer.size);
+      good.on(/blobs/u, refuse(404, 'BLOB_UNKNOWN', 'x'));
+      const fault = await faultOf(made.fetch(resolved, layer));
+      expect(fault.message).toMatch(/BLOB_UNKNOWN.*; before that: the helper of .* failed$/u);
+      const absent = await faultOf(made.resolve(`${registry.host}/team/a:absent`));
+      expect(absent).toMatchObject({ kind: 'notFound' });
+      expect(absent.message).toContain(`; before that: the helper of ${bad.host} failed`);
+      expect(bad.seen.length).toBe(before);
+    }
+    broken = [mirror.host, registry.host];
+    expect(await faultOf(made.resolve(name))).toMatchObject({
+      kind: 'outside',
+      message: `the helper of ${registry.host} failed; before that: the helper of ${mirror.host} failed`,
+    });
+  });
+
+  it('an entry of a file that cannot be used is a problem of the file, and no fault of the request', async () => {
+    const registry = await registryAt();
+    await writeFile(
+      join(directory, 'one.json'),
+      JSON.stringify({ auths: { [registry.host]: { auth: '!!secret!!' } } }),
+    );
+    const kept = new NodeCredentials({
+      files,
+      findHelper: async (program) => join(directory, program),
+      runTool,
+      clock: realClock(),
+    });
+    const file = join(directory, 'one.json');
+    expect(await kept.problems()).toEqual(
+      new Map([[file, `read ${file}: auths of ${registry.host}: auth is not base64 of username:password`]]),
+    );
+    expect((await (await withKept(registry)).resolve(`${registry.host}/team/a:v`)).config.os).toBe('linux');
   });
 });
 

@@ -2,6 +2,7 @@
 import type { RegistryAuth } from '../../../ports/images.ts';
 import { fail, FaultError } from '../../../base/fault.ts';
 import { distributionLimits } from '../bounds.ts';
+import { credentialsOf } from './auth.ts';
 import { parseHost } from '../model/reference.ts';
 import { JsonError, parseStrictJson } from '../../documents/strict-json.ts';
 import type { Json, JsonObject } from '../../documents/strict-json.ts';
@@ -148,7 +149,7 @@ function entryOf(value: JsonObject, what: string): RegistryAuth {
     const found = value.get(name) ?? '';
     return typeof found === 'string' ? found : fail('invalidRequest', `${what}: ${name} is not a string`);
   };
-  return {
+  const auth: RegistryAuth = {
     ...NONE,
     username: text('username'),
     password: text('password'),
@@ -156,6 +157,9 @@ function entryOf(value: JsonObject, what: string): RegistryAuth {
     identityToken: text('identitytoken'),
     registryToken: text('registrytoken'),
   };
+  // checked here, so that the file and its entry are reported: a pull could only say that its credentials are wrong
+  credentialsOf(auth, (field, reason) => fail('invalidRequest', `${what}: ${field.toLowerCase()} ${reason}`));
+  return auth;
 }
 
 function helperName(value: Json, file: string): string {

@@ -24,6 +24,17 @@ export interface OwnedCredentials {
 // characters that a header value can carry; tokens are opaque and never parsed (S15)
 const VISIBLE = /^[\x21-\x7e]+$/u;
 
+/** Reports a field that cannot be used; the reason has no value in it. */
+export type RefuseField = (field: keyof RegistryAuth, reason: string) => never;
+
+const refuseOfRequest: RefuseField = (field, reason) =>
+  fail('invalidRequest', `pull image: auth.${protoName(field)} ${reason}`);
+
+/** `identity_token` for `identityToken`, as the CRI names it. */
+function protoName(field: string): string {
+  return field.replaceAll(/[A-Z]/gu, (letter) => `_${letter.toLowerCase()}`);
+}
+
 /**
  * The credentials of a CRI request, or undefined for an anonymous pull. They belong to `serverAddress`, or to the
  * reference's host if that is empty. User name and password win, then an identity token, `auth`, a registry token.
@@ -34,68 +45,65 @@ export function ownedCredentials(
   referenceHost: string,
 ): OwnedCredentials | undefined {
   if (auth === undefined) return undefined;
-  for (const [field, value] of Object.entries(auth) as readonly [string, string][]) {
-    if (value.length > distributionLimits.tokenChars) {
-      fail(
-        'invalidRequest',
-        `pull image: auth.${field} is longer than ${distributionLimits.tokenChars} characters`,
-      );
-    }
-  }
-  const credentials = credentialsOf(auth);
+  const credentials = credentialsOf(auth, refuseOfRequest);
   if (credentials === undefined) return undefined;
   return { host: auth.serverAddress === '' ? referenceHost : hostOfAddress(auth.serverAddress), credentials };
 }
 
 /**
- * Selects one kind of credentials. An identity token wins over a user name without password and over `auth`: entries
- * with an identity token also have the name with an empty password, which no registry accepts (`az acr login` writes
- * such entries; Docker's client and containerd choose the same way).
+ * Selects one kind of credentials; undefined for an anonymous pull. Calls `refuse` for a field that is not usable. An
+ * identity token wins over a user name without password and over `auth`: entries with an identity token also have the
+ * name with an empty password, which no registry accepts (`az acr login` writes such entries; Docker's client and
+ * containerd choose the same way).
  */
-function credentialsOf(auth: RegistryAuth): Credentials | undefined {
+export function credentialsOf(auth: RegistryAuth, refuse: RefuseField): Credentials | undefined {
+  for (const [field, value] of Object.entries(auth) as readonly [keyof RegistryAuth, string][]) {
+    if (value.length > distributionLimits.tokenChars)
+      refuse(field, `is longer than ${distributionLimits.tokenChars} characters`);
+  }
   const isNameOnly = auth.username !== '' && auth.password === '' && auth.identityToken !== '';
   if (!isNameOnly && (auth.username !== '' || auth.password !== ''))
-    return basic(auth.username, auth.password, 'auth.username');
+    return basic(auth.username, auth.password, 'username', refuse);
   if (auth.identityToken !== '')
-    return { kind: 'identity', token: visible(auth.identityToken, 'auth.identity_token') };
-  if (auth.auth !== '') return decodeAuth(auth.auth);
+    return { kind: 'identity', token: visible(auth.identityToken, 'identityToken', refuse) };
+  if (auth.auth !== '') return decodeAuth(auth.auth, refuse);
   if (auth.registryToken !== '')
-    return { kind: 'bearer', token: visible(auth.registryToken, 'auth.registry_token') };
+    return { kind: 'bearer', token: visible(auth.registryToken, 'registryToken', refuse) };
   return undefined;
 }
 
-function decodeAuth(text: string): Credentials {
-  const refuse = (): never =>
-    fail('invalidRequest', 'pull image: auth.auth is not base64 of username:password');
-  if (!/^[A-Za-z0-9+/_=-]+$/u.test(text)) refuse();
+function decodeAuth(text: string, refuse: RefuseField): Credentials {
+  const refuseText = (): never => refuse('auth', 'is not base64 of username:password');
+  if (!/^[A-Za-z0-9+/_=-]+$/u.test(text)) refuseText();
   // Docker sometimes pads the value with NUL bytes; the peers cut them off, too
   const bytes = Buffer.from(text, 'base64');
   const end = bytes.findLastIndex((byte) => byte !== 0) + 1;
   const decoded = bytes.toString('utf8', 0, end);
   const colon = decoded.indexOf(':');
-  if (colon < 0) refuse();
-  return basic(decoded.slice(0, colon), decoded.slice(colon + 1), 'auth.auth');
+  if (colon < 0) refuseText();
+  return basic(decoded.slice(0, colon), decoded.slice(colon + 1), 'auth', refuse);
 }
 
-function basic(username: string, password: string, field: string): Credentials {
+function basic(
+  username: string,
+  password: string,
+  field: keyof RegistryAuth,
+  refuse: RefuseField,
+): Credentials {
   // Docker's config files mark an identity token by this user name
-  if (username === '<token>') return { kind: 'identity', token: visible(password, field) };
+  if (username === '<token>') return { kind: 'identity', token: visible(password, field, refuse) };
   // RFC 7617: the first colon ends the name. It forbids control characters in passwords, too, but passwords of Google's
   // registries are key files with line breaks (`_json_key`), and base64 in the header can carry them
   // eslint-disable-next-line no-control-regex -- control characters are what this refuses
   if (username.includes(':') || /[\u0000-\u001f\u007f]/u.test(username) || password.includes('\0')) {
-    fail(
-      'invalidRequest',
-      `pull image: ${field} has a colon or control character in the user name, or a NUL in the password`,
-    );
+    refuse(field, 'has a colon or control character in the user name, or a NUL in the password');
   }
   return { kind: 'basic', username, password };
 }
 
-function visible(token: string, field: string): string {
-  if (!VISIBLE.test(token) || token.length > distributionLimits.tokenChars) {
-    fail('invalidRequest', `pull image: ${field} is not a valid token`);
-  }
+function visible(token: string, field: keyof RegistryAuth, refuse: RefuseField): string {
+  if (!VISIBLE.test(token) || token.length > distributionLimits.tokenChars)
+    refuse(field, 'is not a valid token');
   return token;
 }
 

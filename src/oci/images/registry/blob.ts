@@ -30,6 +30,8 @@ export interface BlobOptions {
   readonly onProgress?: (bytes: number) => void;
   /** Start of every message, with the blob's digest. */
   readonly attempted: string;
+  /** Why other endpoints cannot be tried; for the message if all fail. */
+  readonly unopened?: readonly Fault[];
 }
 
 /**
@@ -58,7 +60,7 @@ export async function fetchBlob(
   clock: ClockPort,
 ): Promise<void> {
   const download = new BlobDownload(options, clock);
-  const faults: Fault[] = [];
+  const faults: Fault[] = [...(options.unopened ?? [])];
   for (const session of sessions) {
     for (let isAgain = false; ; isAgain = true) {
       const reason = await download.tryFrom(session);

@@ -60,15 +60,22 @@ export interface Resolved extends ImageForm {
   readonly platformManifestDigest: Digest;
 }
 
-export type FetchOptions = Omit<BlobOptions, 'attempted'>;
+export type FetchOptions = Omit<BlobOptions, 'attempted' | 'unopened'>;
 
 /** A reference with its endpoints and their tokens. Opaque, so that no token gets into a log. */
 export class PullHandle {
   readonly reference: ImageReference;
+  /** Of the endpoints that have no session, since their credentials could not be got. */
+  readonly unopened: readonly Fault[];
   readonly #sessions: readonly RegistrySession[];
 
-  constructor(reference: ImageReference, sessions: readonly RegistrySession[]) {
+  constructor(
+    reference: ImageReference,
+    sessions: readonly RegistrySession[],
+    unopened: readonly Fault[] = [],
+  ) {
     this.reference = reference;
+    this.unopened = unopened;
     this.#sessions = sessions;
   }
 
@@ -79,7 +86,8 @@ export class PullHandle {
 
   /** The same handle with the endpoint that answered first in order. */
   startingAt(session: RegistrySession): PullHandle {
-    return new PullHandle(this.reference, [session, ...this.#sessions.filter((other) => other !== session)]);
+    const others = this.#sessions.filter((other) => other !== session);
+    return new PullHandle(this.reference, [session, ...others], this.unopened);
   }
 }
 
@@ -120,8 +128,9 @@ export class RegistryClient {
   }
 
   /**
-   * Finds endpoints and credentials of a reference without contacting a registry. Throws `invalidRequest`, `denied`
-   * (blocked).
+   * Finds endpoints and credentials of a reference without contacting a registry. An endpoint whose credentials cannot
+   * be got is left out. Throws `invalidRequest`, `denied` (blocked), and the fault of the credentials where no endpoint
+   * is left.
    */
   async open(
     reference: ImageReference,
@@ -134,23 +143,31 @@ export class RegistryClient {
     const owned = ownedCredentials(auth, reference.host);
     const hosts = insecureHosts(conf);
     const sessions: RegistrySession[] = [];
+    const unopened: Fault[] = [];
     for (const endpoint of endpointsOf(reference, conf)) {
-      sessions.push(
-        new RegistrySession({
-          endpoint,
-          // the request's credentials go only to their host; other endpoints, such as mirrors, get the node's
-          credentials:
-            owned !== undefined && belongTo(owned, endpoint)
-              ? owned.credentials
-              : await this.#stored(endpoint, signal),
-          insecureHosts: hosts,
-          transport: this.#transport,
-          clock: this.#options.clock,
-          random: this.#options.random,
-        }),
-      );
+      try {
+        sessions.push(
+          new RegistrySession({
+            endpoint,
+            // the request's credentials go only to their host; other endpoints, such as mirrors, get the node's
+            credentials:
+              owned !== undefined && belongTo(owned, endpoint)
+                ? owned.credentials
+                : await this.#stored(endpoint, signal),
+            insecureHosts: hosts,
+            transport: this.#transport,
+            clock: this.#options.clock,
+            random: this.#options.random,
+          }),
+        );
+      } catch (error) {
+        // a mirror's broken helper does not rule out the registry, nor the registry's its mirrors
+        if (!(error instanceof FaultError) || signal.aborted) throw error;
+        unopened.push(error.fault);
+      }
     }
-    return new PullHandle(reference, sessions);
+    if (sessions.length === 0) throw lastOf(unopened, `pull ${formatReference(reference)}`);
+    return new PullHandle(reference, sessions, unopened);
   }
 
   /** A session with an import's socket. It is used like a registry, so that its content gets the same checks. */
@@ -190,6 +207,7 @@ export class RegistryClient {
       // a blocked candidate does not rule out the next one
       const handle = await this.open(reference, input.auth, signal).catch(note);
       if (handle === undefined) continue;
+      faults.push(...handle.unopened);
       for (const session of handle.sessions()) {
         try {
           return await this.#resolveAt(session, handle, input.platform, signal);
@@ -204,7 +222,11 @@ export class RegistryClient {
   /** Downloads a blob into the sink and verifies it. Throws a FaultError that names the blob and the hosts. */
   async fetchBlob(handle: PullHandle, options: FetchOptions): Promise<void> {
     const attempted = `pull ${formatReference(handle.reference)}: layer ${options.descriptor.digest}`;
-    await fetchBlob(handle.sessions(), { ...options, attempted }, this.#options.clock);
+    await fetchBlob(
+      handle.sessions(),
+      { ...options, attempted, unopened: handle.unopened },
+      this.#options.clock,
+    );
   }
 
   async #resolveAt(

@@ -26,7 +26,10 @@ export interface NamespacedOptions {
   readonly node: Pick<NodeCredentials, 'inFile'>;
 }
 
-/** Reads and deletes the file of the first reference that has one. Throws `invalidRequest` if it cannot be parsed. */
+/**
+ * Reads and deletes the file of the first reference that has one. Throws `invalidRequest` if it cannot be parsed, or if
+ * none has an entry that can be used and one has an entry that cannot: a file that is gone is reported nowhere else.
+ */
 export async function takeNamespaced(
   { directory, node }: NamespacedOptions,
   references: readonly ImageReference[],
@@ -34,14 +37,17 @@ export async function takeNamespaced(
   signal: AbortSignal,
 ): Promise<RegistryAuth | undefined> {
   if (directory === '' || !NAMESPACE.test(namespace)) return undefined;
+  let problem: string | undefined;
   for (const reference of references) {
     const file = join(directory, namespacedFile(namespace, reference));
     const bytes = await taken(file);
     if (bytes === undefined) continue;
-    const auth = await node.inFile(parseAuthFile(bytes, file), reference, signal);
+    const content = parseAuthFile(bytes, file);
+    const auth = await node.inFile(content, reference, signal);
     if (auth !== undefined) return auth;
+    problem ??= content.problems[0];
   }
-  return undefined;
+  return problem === undefined ? undefined : fail('invalidRequest', problem);
 }
 
 /** The file's name in the directory. */

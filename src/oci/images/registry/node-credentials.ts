@@ -4,6 +4,7 @@ import type { ClockPort } from '../../../ports/clock.ts';
 import { fail, FaultError } from '../../../base/fault.ts';
 import { distributionLimits } from '../bounds.ts';
 import type { ToolRequest, ToolResult } from '../../../host/process/process-tool.ts';
+import { credentialsOf } from './auth.ts';
 import { findIn, parseAuthFile, parseHelperReply, type AuthFile } from './auth-file.ts';
 import type { Endpoint } from './endpoints.ts';
 import { readCapped } from './read-capped.ts';
@@ -110,13 +111,14 @@ export class NodeCredentials {
         'outside',
         `${attempted}: ${exitCode === null ? 'ended by a signal' : `exit code ${exitCode}`}: ${Buffer.from(stderr).toString('utf8').trim().slice(0, distributionLimits.errorChars)}`,
       );
-    return (
+    const auth =
       parseHelperReply(stdout) ??
       fail(
         'outside',
         `${attempted}: the answer is ${truncated ? `longer than ${distributionLimits.helperBytes} bytes` : 'not valid'}`,
-      )
-    );
+      );
+    credentialsOf(auth, (field, reason) => fail('outside', `${attempted}: its ${field} ${reason}`));
+    return auth;
   }
 }
 

@@ -42,7 +42,7 @@ export async function fetchAttachments(
   signal: AbortSignal,
   clock: ClockPort,
 ): Promise<readonly Signature[]> {
-  const faults: Fault[] = [];
+  const faults: Fault[] = [...handle.unopened];
   for (const session of handle.sessions()) {
     try {
       const entries = await manifestAt(

@@ -91,6 +91,32 @@ describe('a file of credentials', () => {
     expect([...mixed.entries.keys(), mixed.store]).toEqual(['r.example', '']);
   });
 
+  it('F95 an entry whose credentials cannot be used is reported by file and host; a shorter path counts', () => {
+    const b64 = (text: string): string => Buffer.from(text).toString('base64');
+    const long = 'x'.repeat(distributionLimits.tokenChars + 1);
+    const bad: readonly (readonly [object, string])[] = [
+      [{ auth: '!!sesame!!' }, 'auth is not base64 of username:password'],
+      [{ auth: b64('sesame') }, 'auth is not base64 of username:password'],
+      [{ auth: b64('ses\name:x') }, 'auth has a colon or control character in the user name'],
+      [{ username: 'a:sesame', password: 'x' }, 'username has a colon or control character'],
+      [{ identitytoken: 'ses ame' }, 'identitytoken is not a valid token'],
+      [{ registrytoken: 'ses ame' }, 'registrytoken is not a valid token'],
+      [{ auth: long }, `auth is longer than ${distributionLimits.tokenChars} characters`],
+    ];
+    for (const [value, reason] of bad) {
+      const content = { auths: { 'r.example': { auth: auth('host') }, 'r.example/team': value } };
+      const [problem = '', ...more] = parse(content).problems;
+      expect(problem).toContain(`read /etc/a.json: auths of r.example/team: ${reason}`);
+      expect(problem).not.toMatch(/ses ?ame|xxxx/u);
+      expect(more).toEqual([]);
+      expect(found(content, 'r.example', 'team/app')).toBe('host');
+    }
+    // what is not used does not count
+    expect(parse({ auths: { 'r.example': { username: 'u', password: 'p', auth: '!' } } }).problems).toEqual(
+      [],
+    );
+  });
+
   it('a helper answers with a name and a secret, or with a token', () => {
     expect(parseHelperReply(bytes({ ServerURL: 'r', Username: 'u', Secret: 's' }))).toMatchObject({
       username: 'u',
