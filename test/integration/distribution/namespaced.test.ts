@@ -11,7 +11,11 @@ import { NodeCredentials } from '../../../src/oci/images/registry/node-credentia
 import { parseReference } from '../../../src/oci/images/model/reference.ts';
 import { scratch } from '../unpack/support.ts';
 import { faultOf } from '../../support/fault-of.ts';
-import { noAuth } from '../../support/registry/rig.ts';
+import { everyNameIs, insecure, noAuth, rigOf } from '../../support/registry/rig.ts';
+import { FakeRegistry } from '../../support/registry/fake-registry.ts';
+import { imageOf, layerOf } from '../../support/registry/images.ts';
+import { guard } from '../../support/registry/tokens.ts';
+import { belongTo, ownedCredentials } from '../../../src/oci/images/registry/auth.ts';
 
 describe('credentials of a namespace', () => {
   const root = scratch('namespaced');
@@ -56,6 +60,7 @@ describe('credentials of a namespace', () => {
       ...noAuth,
       username: 'u',
       password: 'p',
+      serverAddress: 'r.example',
     });
     expect(await take(directory, 'team', 'r.example/a:1')).toBeUndefined();
     expect(readdirSync(directory)).toEqual([]);
@@ -101,6 +106,45 @@ describe('credentials of a namespace', () => {
     const directory = place();
     writeFileSync(join(directory, namespacedFile('team', parseReference('b.example/x'))), auth('b.example'));
     expect(await take(directory, 'team', 'a.example/x', 'b.example/x')).toMatchObject({ username: 'u' });
+  });
+
+  it('S79 of a short name go to the registry of their own reference, and to no other search registry', async () => {
+    const [first, second] = [await FakeRegistry.start(), await FakeRegistry.start()];
+    const basic = `Basic ${Buffer.from('u:p').toString('base64')}`;
+    const [a, b] = [`a.example:${first.port}`, `b.example:${second.port}`];
+    const made = rigOf(`unqualified-search-registries = ["${a}", "${b}"]\n${insecure(a, b)}`, {
+      lookup: everyNameIs('127.0.0.1'),
+    });
+    try {
+      // it asks for a password, and takes any
+      guard(first, 'Basic realm="r"', (authorization) => authorization !== '');
+      guard(second, 'Basic realm="r"', (authorization) => authorization === basic);
+      second.push('app', 'latest', imageOf([await layerOf([{ name: 'x', content: 'x' }])]));
+      const directory = place();
+      writeFileSync(join(directory, namespacedFile('team', parseReference(`${b}/app`))), auth(b));
+      const taken = await take(directory, 'team', `${a}/app`, `${b}/app`);
+      expect((await made.resolve('app', taken)).reference.host).toBe(b);
+      expect(first.seen.length).toBeGreaterThan(0);
+      expect(first.authorizations).toEqual([]);
+      expect(new Set(second.authorizations)).toEqual(new Set([basic]));
+    } finally {
+      made.client.close();
+      await first.close();
+      await second.close();
+    }
+  });
+
+  it('S79 of Docker Hub are for each of its names', async () => {
+    const directory = place();
+    writeFileSync(
+      join(directory, namespacedFile('team', parseReference('busybox'))),
+      auth('https://index.docker.io/v1/'),
+    );
+    const taken = await take(directory, 'team', 'busybox');
+    const owned = ownedCredentials(taken, 'other.example');
+    expect(owned !== undefined && belongTo(owned, { host: 'registry-1.docker.io', insecure: false })).toBe(
+      true,
+    );
   });
 
   it.each(['../team', 'team/..', 'Team', '', '-a', 'a'.repeat(64)])(

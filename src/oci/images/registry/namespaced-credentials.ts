@@ -44,7 +44,8 @@ export async function takeNamespaced(
     if (bytes === undefined) continue;
     const content = parseAuthFile(bytes, file);
     const auth = await node.inFile(content, reference, signal);
-    if (auth !== undefined) return auth;
+    // bound to this reference's registry: a pull of a short name asks those of the other references, too (S79)
+    if (auth !== undefined) return { ...auth, serverAddress: reference.host };
     problem ??= content.problems[0];
   }
   return problem === undefined ? undefined : fail('invalidRequest', problem);
