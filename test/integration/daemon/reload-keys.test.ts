@@ -324,12 +324,18 @@ unless(describe, notRoot())('a key that a reload changes', () => {
     await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
     onTestFinished(() => new Promise((resolve) => proxy.close(() => resolve())));
     const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
-    await world.pull();
-    await reloaded({ 'images.http_proxy': url, 'images.https_proxy': url });
-    await expect(world.pull()).rejects.toThrow('418');
+    // the same registry by an address that is no loopback address, since those are never asked through a proxy
+    const host = world.registry.replace('127.0.0.1', '0.0.0.0');
+    const file = inDirectory('unspecified.conf');
+    writeFileSync(file, `[[registry]]\nlocation = "${host}"\ninsecure = true\n`);
+    const conf = { 'images.registries_conf': file };
+    const pull = (): Promise<unknown> =>
+      world.client.image.pullImage({ image: { image: world.imageName.replace(world.registry, host) } });
+    await reloaded({ ...conf, 'images.http_proxy': url, 'images.https_proxy': url });
+    await expect(pull()).rejects.toThrow('418');
     expect(asked).toBeGreaterThan(0);
-    await reloaded({ 'images.http_proxy': url, 'images.no_proxy': '127.0.0.1' });
-    await world.pull();
+    await reloaded({ ...conf, 'images.http_proxy': url, 'images.no_proxy': '0.0.0.0/8' });
+    await pull();
   });
 
   it('images.auth_files, certs_dirs, registries_d, namespaced_auth_dir: the next pull, and the check of files', async () => {

@@ -241,7 +241,7 @@ describe('certificates of a registry', () => {
 });
 
 describe('proxies', () => {
-  /** Answers absolute requests and CONNECT, and remembers what was asked of it. */
+  /** Answers absolute requests and CONNECT as if every name were this machine's, and remembers what was asked of it. */
   async function proxy(): Promise<{ readonly url: string; readonly asked: string[] }> {
     const asked: string[] = [];
     const sockets = new Set<Socket>();
@@ -249,10 +249,14 @@ describe('proxies', () => {
       asked.push(`${incoming.method ?? ''} ${incoming.url ?? ''}`);
       const { headers } = incoming;
       incoming.pipe(
-        request(incoming.url ?? '', { method: incoming.method ?? 'GET', headers }, (answer) => {
-          response.writeHead(answer.statusCode ?? 0, answer.headers);
-          answer.pipe(response);
-        }),
+        request(
+          incoming.url ?? '',
+          { method: incoming.method ?? 'GET', headers, lookup: everyNameIs('127.0.0.1') },
+          (answer) => {
+            response.writeHead(answer.statusCode ?? 0, answer.headers);
+            answer.pipe(response);
+          },
+        ),
       );
     });
     server.on('connect', (incoming, socket: Socket) => {
@@ -288,30 +292,50 @@ describe('proxies', () => {
 
   it('a plain registry is reached by absolute requests; one in no_proxy directly', async () => {
     const registry = await registryAt();
+    const host = `r.example:${registry.port}`;
     const { url, asked } = await proxy();
-    const through = rig(insecure(registry.host), { proxy: () => ({ HTTP_PROXY: url }) });
-    expect((await through.resolve(`${registry.host}/team/a:v`)).config.os).toBe('linux');
-    expect(asked).toContain(`GET http://${registry.host}/v2/team/a/manifests/v`);
+    const through = rig(insecure(host), { proxy: () => ({ HTTP_PROXY: url }) });
+    expect((await through.resolve(`${host}/team/a:v`)).config.os).toBe('linux');
+    expect(asked).toContain(`GET http://${host}/v2/team/a/manifests/v`);
     asked.length = 0;
-    const around = rig(insecure(registry.host), {
-      proxy: () => ({ HTTP_PROXY: url, NO_PROXY: '127.0.0.1' }),
+    const around = rig(insecure(host), {
+      lookup: everyNameIs('127.0.0.1'),
+      proxy: () => ({ HTTP_PROXY: url, NO_PROXY: 'example' }),
     });
-    expect((await around.resolve(`${registry.host}/team/a:v`)).config.os).toBe('linux');
+    expect((await around.resolve(`${host}/team/a:v`)).config.os).toBe('linux');
+    expect(asked).toEqual([]);
+  });
+
+  it('a registry of this machine is reached without the proxy; others beside it through the proxy', async () => {
+    const registry = await registryAt();
+    const { url, asked } = await proxy();
+    const named = `r.example:${registry.port}`;
+    const made = rig(insecure(registry.host, named), {
+      proxy: () => ({ HTTP_PROXY: url, HTTPS_PROXY: url }),
+    });
+    await made.resolve(`${registry.host}/team/a:v`);
+    expect(asked).toEqual([]);
+    await made.resolve(`${named}/team/a:v`);
+    expect(asked).toContain(`GET http://${named}/v2/team/a/manifests/v`);
+    asked.length = 0;
+    await made.resolve(`${registry.host}/team/a:v`);
     expect(asked).toEqual([]);
   });
 
   it('a proxy that is set, changed and unset counts from the next request on', async () => {
     const registry = await registryAt();
+    const host = `r.example:${registry.port}`;
     const [one, two] = [await proxy(), await proxy()];
     let HTTP_PROXY = '';
-    const made = rig(insecure(registry.host), {
+    const made = rig(insecure(host), {
+      lookup: everyNameIs('127.0.0.1'),
       proxy: () => (HTTP_PROXY === '' ? undefined : { HTTP_PROXY }),
     });
     const counts: (readonly [number, number])[] = [];
     for (const url of ['', one.url, two.url, '']) {
       HTTP_PROXY = url;
       one.asked.length = two.asked.length = 0;
-      await made.resolve(`${registry.host}/team/a:v`);
+      await made.resolve(`${host}/team/a:v`);
       counts.push([one.asked.length, two.asked.length]);
     }
     const [first = 0] = counts[1] ?? [];

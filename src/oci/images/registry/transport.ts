@@ -14,6 +14,7 @@ import { distributionLimits } from '../bounds.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import { Body } from './body.ts';
 import { addressIsPrivateToHost, hostnameOf } from './host-policy.ts';
+import { parseNoProxy, type NoProxy } from './no-proxy.ts';
 import { cancelled } from './retry.ts';
 import { TransportError, transportErrorOf } from './transport-error.ts';
 
@@ -60,13 +61,20 @@ export interface HttpResponse {
   readonly body: Body;
 }
 
+/** URLs of proxies by the URL that is asked, empty for none; `NO_PROXY` as in no-proxy.ts. */
+export interface Proxies {
+  readonly HTTP_PROXY?: string;
+  readonly HTTPS_PROXY?: string;
+  readonly NO_PROXY?: string;
+}
+
 export interface TransportOptions {
   readonly clock: ClockPort;
   readonly timeouts: Timeouts;
   /** The TLS context for a `host[:port]`; undefined to use the default authorities only. */
   readonly certificates?: (host: string) => Promise<SecureContext | undefined>;
-  /** Proxies in the form of `http.Agent`, called for each request; undefined for none. */
-  readonly proxy?: () => http.ProxyEnv | undefined;
+  /** Called for each request; undefined for none. */
+  readonly proxy?: () => Proxies | undefined;
   /** Replaces the resolver in tests. */
   readonly lookup?: typeof dnsLookup;
   /** Send every request to this Unix socket, whatever its host: plain http, no proxy. */
@@ -87,7 +95,9 @@ export class Transport {
   readonly #options: TransportOptions;
   readonly #agents = new Map<string, http.Agent>();
   /** The proxies of these pools. */
-  #proxy: http.ProxyEnv | undefined;
+  #proxy: Proxies | undefined;
+  /** Whom these proxies are not asked for. */
+  #noProxy: NoProxy = parseNoProxy('');
   /** Pools of the proxies before these; their requests under way go on. */
   #earlier: readonly http.Agent[] = [];
 
@@ -102,14 +112,23 @@ export class Transport {
   }
 
   /** Other proxies get other pools. A download through those of two changes ago is interrupted and resumed. */
-  #takeProxy(): http.ProxyEnv | undefined {
+  #takeProxy(): void {
     const proxy = this.#options.proxy?.();
-    if (isDeepStrictEqual(proxy, this.#proxy)) return this.#proxy;
+    if (isDeepStrictEqual(proxy, this.#proxy)) return;
     for (const agent of this.#earlier) agent.destroy();
     this.#earlier = [...this.#agents.values()];
     this.#agents.clear();
     this.#proxy = proxy;
-    return proxy;
+    this.#noProxy = parseNoProxy(proxy?.NO_PROXY ?? '');
+  }
+
+  /** The proxy for a URL, in the form of `http.Agent`; undefined for none. */
+  #proxyFor(url: URL): http.ProxyEnv | undefined {
+    this.#takeProxy();
+    const variable = url.protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY';
+    const proxy = this.#proxy?.[variable] ?? '';
+    if (proxy === '' || this.#options.socketPath !== undefined || this.#noProxy(url)) return undefined;
+    return { [variable]: proxy };
   }
 
   /**
@@ -201,11 +220,20 @@ export class Transport {
     });
   }
 
-  /** One pool per kind of connection: a verified request must never use a socket that was not verified. */
+  /**
+   * One pool per kind of connection: a verified request must never use a socket that was not verified, nor one to a
+   * host in NO_PROXY a socket to the proxy.
+   */
   #agent(isTls: boolean, insecure: boolean, url: URL, policy: EndpointPolicy): http.Agent {
-    const proxy = this.#takeProxy();
+    const proxyEnv = this.#proxyFor(url);
     const named = policy.mayBeLocal(url);
-    const key = `${isTls ? 'https' : 'http'} ${insecure ? 'insecure' : 'verified'} ${named ? 'configured' : 'other'}`;
+    const kind = [
+      isTls ? 'https' : 'http',
+      insecure ? 'insecure' : 'verified',
+      named ? 'configured' : 'other',
+      proxyEnv === undefined ? 'direct' : 'proxied',
+    ];
+    const key = kind.join(' ');
     let agent = this.#agents.get(key);
     if (agent === undefined) {
       const bounds = {
@@ -215,7 +243,7 @@ export class Transport {
         maxFreeSockets: distributionLimits.idleSocketsPerHost,
         timeout: distributionLimits.idleSocketMs,
         lookup: named ? this.#lookup() : guardedLookup(this.#lookup()),
-        ...(proxy === undefined ? {} : { proxyEnv: proxy }),
+        ...(proxyEnv === undefined ? {} : { proxyEnv }),
       };
       agent = isTls
         ? new https.Agent({ ...bounds, rejectUnauthorized: !insecure, minVersion: 'TLSv1.2' })
