@@ -125,8 +125,8 @@ export const ofImages: readonly Mutant[] = [
     row: 'S81',
     title: 'certificates are not checked',
     file: 'src/oci/images/registry/transport.ts',
-    find: "{ ...bounds, rejectUnauthorized: !insecure, minVersion: 'TLSv1.2' }",
-    replace: "{ ...bounds, rejectUnauthorized: false, minVersion: 'TLSv1.2' }",
+    find: "{ rejectUnauthorized: !insecure, minVersion: 'TLSv1.2' }",
+    replace: "{ rejectUnauthorized: false, minVersion: 'TLSv1.2' }",
     test: {
       file: 'test/integration/distribution/tls.test.ts',
       named: 'S81 self-signed, wrong host, expired',

@@ -3,20 +3,22 @@
  * and all timeouts. It does not read the environment, so NODE_TLS_REJECT_UNAUTHORIZED and proxy variables have no
  * effect (S81).
  */
-import { onAbort } from '../../../base/abort.ts';
 import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import type { LookupFunction } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { SecureContext } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import { distributionLimits } from '../bounds.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import { Body } from './body.ts';
+import { Exchange } from './exchange.ts';
 import { addressIsPrivateToHost, hostnameOf } from './host-policy.ts';
 import { parseNoProxy, type NoProxy } from './no-proxy.ts';
 import { cancelled } from './retry.ts';
-import { TransportError, transportErrorOf } from './transport-error.ts';
+import { TransportError } from './transport-error.ts';
+import { TunnelAgent, type TunnelOptions } from './tunnel-agent.ts';
 
 export interface Timeouts {
   /** Until the connection is established, including TLS. */
@@ -201,7 +203,10 @@ export class Transport {
     const { signal } = request;
     if (signal.aborted) return Promise.reject(cancelled(signal, request.attempted));
     const isTls = url.protocol === 'https:';
-    const options: https.RequestOptions = {
+    const agent = this.#agent(isTls, insecure, url, request.policy);
+    const isTunnel = agent instanceof TunnelAgent;
+    let opening: Duplex | undefined;
+    const options: TunnelOptions = {
       method: request.method,
       headers: {
         // the bytes are hashed as received; a compressing proxy would change them
@@ -210,13 +215,22 @@ export class Transport {
         ...(authorization === undefined ? {} : { authorization }),
         ...(request.body === undefined ? {} : { 'content-length': String(Buffer.byteLength(request.body)) }),
       },
-      agent: this.#agent(isTls, insecure, url, request.policy),
+      agent,
+      ...(isTunnel ? { onOpening: (socket: Duplex) => void (opening = socket) } : {}),
       ...(this.#options.socketPath === undefined ? {} : { socketPath: this.#options.socketPath }),
       ...(secureContext === undefined ? {} : { secureContext }),
     };
     return new Promise((resolve, reject) => {
       const outgoing = isTls ? https.request(url, options) : http.request(url, options);
-      new Exchange(outgoing, isTls, url.host, request, this.#options).run(resolve, reject);
+      const { clock, timeouts } = this.#options;
+      new Exchange(outgoing, {
+        isTls,
+        host: url.host,
+        request,
+        clock,
+        timeouts,
+        ...(isTunnel ? { closeTunnel: () => void opening?.destroy() } : {}),
+      }).run(resolve, reject);
     });
   }
 
@@ -243,11 +257,11 @@ export class Transport {
         maxFreeSockets: distributionLimits.idleSocketsPerHost,
         timeout: distributionLimits.idleSocketMs,
         lookup: named ? this.#lookup() : guardedLookup(this.#lookup()),
-        ...(proxyEnv === undefined ? {} : { proxyEnv }),
       };
-      agent = isTls
-        ? new https.Agent({ ...bounds, rejectUnauthorized: !insecure, minVersion: 'TLSv1.2' })
-        : new http.Agent(bounds);
+      const tls = { rejectUnauthorized: !insecure, minVersion: 'TLSv1.2' } as const;
+      if (!isTls) agent = new http.Agent(proxyEnv === undefined ? bounds : { ...bounds, proxyEnv });
+      else if (proxyEnv === undefined) agent = new https.Agent({ ...bounds, ...tls });
+      else agent = new TunnelAgent({ ...bounds, ...tls, proxyEnv });
       this.#agents.set(key, agent);
     }
     return agent;
@@ -255,75 +269,6 @@ export class Transport {
 
   #lookup(): typeof dnsLookup {
     return this.#options.lookup ?? dnsLookup;
-  }
-}
-
-/** One request until its response's headers, with its timers and its cancellation. */
-class Exchange {
-  readonly #outgoing: http.ClientRequest;
-  readonly #isTls: boolean;
-  readonly #host: string;
-  readonly #request: HttpRequest;
-  readonly #options: TransportOptions;
-
-  constructor(
-    outgoing: http.ClientRequest,
-    isTls: boolean,
-    host: string,
-    request: HttpRequest,
-    options: TransportOptions,
-  ) {
-    this.#outgoing = outgoing;
-    this.#isTls = isTls;
-    this.#host = host;
-    this.#request = request;
-    this.#options = options;
-  }
-
-  run(resolve: (message: http.IncomingMessage) => void, reject: (error: Error) => void): void {
-    const { clock, timeouts } = this.#options;
-    const { signal, attempted } = this.#request;
-    const outgoing = this.#outgoing;
-    let phase: 'connect' | 'headers' = 'connect';
-    let timer: ReturnType<ClockPort['setTimeout']> | undefined;
-    const arm = (ms: number, what: string): void => {
-      disarm();
-      timer = clock.setTimeout(() => {
-        outgoing.destroy(
-          new TransportError(phase, `${this.#host}: timed out after ${ms} ms waiting for ${what}`),
-        );
-      }, ms);
-    };
-    const disarm = (): void => {
-      if (timer !== undefined) clock.clearTimeout(timer);
-      timer = undefined;
-    };
-    const stopListening = onAbort(signal, () => void outgoing.destroy(cancelled(signal, attempted)));
-    const settle = (): void => {
-      disarm();
-      stopListening();
-    };
-    const connected = (): void => {
-      phase = 'headers';
-      arm(timeouts.headersMs, 'response headers');
-    };
-    // the wait for a free socket is bounded by the requests ahead in the pool, so the timer starts with the socket
-    outgoing.once('socket', (socket) => {
-      if (outgoing.reusedSocket) return connected();
-      arm(timeouts.connectMs, 'a connection');
-      socket.once(this.#isTls ? 'secureConnect' : 'connect', connected);
-    });
-    outgoing.once('response', (message) => {
-      settle();
-      // Body listens for errors while it reads; an error before or after that concerns nobody
-      message.on('error', () => undefined);
-      resolve(message);
-    });
-    outgoing.on('error', (error) => {
-      settle();
-      reject(transportErrorOf(error, phase, this.#host));
-    });
-    outgoing.end(this.#request.body);
   }
 }
 
