@@ -1,6 +1,6 @@
 /** Tunnels through a proxy that fail in the middle: after its answer to CONNECT, and after TLS. */
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { createSecureContext } from 'node:tls';
+import { createSecureContext, createServer as createTlsServer } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fault, FaultError } from '../../../src/base/fault.ts';
 import { Transport, type HttpRequest } from '../../../src/oci/images/registry/transport.ts';
@@ -102,5 +102,38 @@ describe.each(['the start', 'CONNECT'] as const)('a proxy that is silent after %
     await expect(sent).rejects.toMatchObject({ phase: 'connect' });
     await expect.poll(() => sockets.size).toBe(0);
     expect(waits()).toEqual([]);
+  });
+});
+
+describe('a tunnel that is open', () => {
+  /** `asked` gets the proxy's socket when the request has arrived at the registry behind it. */
+  async function open(asked: (socket: Socket) => void) {
+    const made = await proxied((socket) => {
+      const registry = createTlsServer(made.tls, (inner) => {
+        inner.on('error', () => undefined);
+        inner.once('data', () => asked(socket));
+      });
+      socket.write('HTTP/1.1 200 OK\r\n\r\n');
+      registry.emit('connection', socket);
+    });
+    return made;
+  }
+
+  it('is waited for the headers, not for a connection', async () => {
+    const { promise: arrived, resolve } = Promise.withResolvers<void>();
+    const { clock, transport, request, waits } = await open(() => resolve());
+    const sent = transport.send(request);
+    await arrived;
+    expect(waits()).toEqual([testTimeouts.headersMs]);
+    clock.fire(testTimeouts.headersMs);
+    await expect(sent).rejects.toMatchObject({
+      phase: 'headers',
+      message: expect.stringContaining('timed out after 200000 ms waiting for response headers'),
+    });
+  });
+
+  it('and reset before the headers is no failed connection: the request may be sent again', async () => {
+    const { transport, request } = await open((socket) => socket.resetAndDestroy());
+    await expect(transport.send(request)).rejects.toMatchObject({ phase: 'headers' });
   });
 });

@@ -1,12 +1,13 @@
 /** One request until its response's headers, with its timers and its cancellation. */
 import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { onAbort } from '../../../base/abort.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import { cancelled } from './retry.ts';
 import { TransportError, transportErrorOf } from './transport-error.ts';
 
 export interface ExchangeOptions {
-  readonly isTls: boolean;
   /** `host[:port]` for messages. */
   readonly host: string;
   readonly request: { readonly signal: AbortSignal; readonly attempted: string; readonly body?: string };
@@ -26,7 +27,7 @@ export class Exchange {
   }
 
   run(resolve: (message: IncomingMessage) => void, reject: (error: Error) => void): void {
-    const { isTls, host, clock, timeouts, closeTunnel } = this.#options;
+    const { host, clock, timeouts, closeTunnel } = this.#options;
     const { signal, attempted, body } = this.#options.request;
     const outgoing = this.#outgoing;
     let phase: 'connect' | 'headers' = 'connect';
@@ -61,9 +62,9 @@ export class Exchange {
     // a tunnel there is no such wait, and its socket comes only when the tunnel is open.
     if (closeTunnel !== undefined) arm(timeouts.connectMs, 'a connection');
     outgoing.once('socket', (socket) => {
-      if (outgoing.reusedSocket) return connected();
+      if (outgoing.reusedSocket || isConnected(socket)) return connected();
       arm(timeouts.connectMs, 'a connection');
-      socket.once(isTls ? 'secureConnect' : 'connect', connected);
+      socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', connected);
     });
     outgoing.once('response', (message) => {
       settle();
@@ -77,4 +78,11 @@ export class Exchange {
     });
     outgoing.end(body);
   }
+}
+
+/** Whether nothing is to be waited for: a fresh tunnel, or a socket that another request of the pool has left. */
+function isConnected(socket: Socket): boolean {
+  if (!(socket instanceof TLSSocket)) return !socket.connecting;
+  // not in Node's types: true from the start until `secureConnect`
+  return (socket as TLSSocket & { readonly secureConnecting?: boolean }).secureConnecting !== true;
 }

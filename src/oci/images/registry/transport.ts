@@ -224,7 +224,6 @@ export class Transport {
       const outgoing = isTls ? https.request(url, options) : http.request(url, options);
       const { clock, timeouts } = this.#options;
       new Exchange(outgoing, {
-        isTls,
         host: url.host,
         request,
         clock,
