@@ -21,7 +21,7 @@ export interface Systemd {
    * Puts a process into a new scope, a child of its slice, and returns once the process is in it. Cgroups
    * below the scope are ours. Does nothing for a process that has ended. systemd removes the scope when its
    * last process has ended, also after a failure.
-   * @param more `isHelper`: a program that serves containers: at a shutdown it is ended after their scopes, not with them
+   * @param more `isHelper`: a program that serves containers, which a shutdown ends after their scopes, not with them
    */
   startScope(cgroup: string, pid: number, more?: ScopeOptions): Promise<void>;
   /** Changes these limits of a scope, until it ends. Does nothing where none is given. */

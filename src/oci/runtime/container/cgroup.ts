@@ -229,7 +229,7 @@ export function execLeafAt(cgroups: CgroupLayout, parent: string, name: string):
   return { path, parent, directory: join(mountPoint, path), option };
 }
 
-/** Creates the cgroup. Undefined if no hierarchy has a freezer, the container has no cgroup, or it can have none below. */
+/** Creates the cgroup. Undefined without a freezer, and where the container has no cgroup or can have none below. */
 export async function makeExecLeaf(
   parts: DriverParts,
   parent: string,

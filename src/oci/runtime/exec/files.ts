@@ -88,9 +88,9 @@ export function pidIn(path: string): number | undefined {
 }
 
 /**
- * Makes the exec's own cgroup below the container's. Undefined where the runtime has no option for it, and for a session
- * of a client with cgroup v2: the programs that it starts must find the container's limits. A Java virtual machine before
- * 24 and Go's runtime read those of their own cgroup only, and take the machine's memory and processors for theirs.
+ * Makes the exec's own cgroup below the container's. Undefined where the runtime has no option for it, and for a
+ * session of a client with cgroup v2: the programs that it starts must find the container's limits. Java before 24 and
+ * Go's runtime read those of their own cgroup only, and take the machine's memory and processors for theirs.
  */
 export async function execLeafOf(
   parts: DriverParts,
