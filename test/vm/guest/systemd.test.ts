@@ -1,5 +1,6 @@
 // A node as most users have it: systemd, cgroup v2 alone, AppArmor enforced. troupe runs as the service of deploy/.
 import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -8,6 +9,7 @@ import {
   NamespaceMode,
   SecurityProfile_ProfileType as Profile,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { weightOfShares } from '../../../src/host/cgroups/scope-limits.ts';
 import { untilTermed } from '../../e2e/support/pods.ts';
 import { run, runOrThrow } from '../../support/run.ts';
 import {
@@ -90,6 +92,9 @@ describe('the systemd cgroup driver', () => {
     expect(control(cgroup, 'memory.max')).toBe(String(64 * MIB));
     expect(control(cgroup, 'cpu.max')).toBe('50000 100000');
     const weight = Number(control(cgroup, 'cpu.weight'));
+    // what competes with the pod's other containers is the scope
+    const weightOfScope = (): string => control(dirname(cgroup), 'cpu.weight');
+    expect(weightOfScope()).toBe(String(weightOfShares(512n)));
     await node.client.runtime.updateContainerResources({
       containerId: id,
       linux: {
@@ -102,6 +107,7 @@ describe('the systemd cgroup driver', () => {
     expect(control(cgroup, 'memory.max')).toBe(String(96 * MIB));
     expect(control(cgroup, 'cpu.max')).toBe('20000 100000');
     expect(Number(control(cgroup, 'cpu.weight'))).toBeGreaterThan(weight);
+    expect(weightOfScope()).toBe(String(weightOfShares(2048n)));
     expect((await node.status(id)).resources?.linux).toMatchObject({
       memoryLimitInBytes: BigInt(96 * MIB),
       cpuQuota: 20_000n,
@@ -109,6 +115,7 @@ describe('the systemd cgroup driver', () => {
     // systemd writes its own view of a scope anew when it reloads
     await systemctl('daemon-reload');
     expect(control(cgroup, 'memory.max')).toBe(String(96 * MIB));
+    expect(weightOfScope()).toBe(String(weightOfShares(2048n)));
     await expect(
       node.client.runtime.updateContainerResources({ containerId: id, linux: { memoryLimitInBytes: 4096n } }),
     ).rejects.toThrow(/UpdateContainerResources/u);
