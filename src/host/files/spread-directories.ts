@@ -6,8 +6,7 @@
  * There a new inode passes one by one over all numbers of its block group that were freed in the last minutes
  * (fs/ext4/ialloc.c, `find_inode_bit`; with a journal it need not). A container's life makes and deletes some fifteen,
  * eight of them overlayfs itself; in one group each took 0.7 ms of processor time after a few hundred pods, and 10 µs
- * with this (2026-11-26): 9 ms of the 20 that a life spent in libuv's pool. The longest list of `npm run handover` took
- * 238 ms over an open connection and 297 over new ones, and 305 and 650 without.
+ * with this (2026-11-26): 9 ms of the 20 that a life spent in libuv's pool.
  */
 import { open, readlink, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
