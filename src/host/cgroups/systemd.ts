@@ -119,32 +119,18 @@ export function startScopeArgv(
   busctl: string,
   { cgroup, pid, isHelper = false, limits }: ScopeRequest,
 ): string[] {
-  const limiting = [UNLIMITED_TASKS, ...(limits === undefined ? [] : scopeProperties(limits))];
-  return [
-    ...methodOf(busctl, 'StartTransientUnit', 'ssa(sv)a(sa(sv))'),
-    basename(cgroup),
-    'fail',
-    String((isHelper ? 6 : 5) + limiting.length),
-    ...limiting.flat(),
-    'Description',
-    's',
-    'processes of a container of troupe',
-    ...(isHelper ? ['DefaultDependencies', 'b', 'false'] : []),
-    'Slice',
-    's',
-    sliceOf(cgroup),
-    'PIDs',
-    'au',
-    '1',
-    String(pid),
-    'Delegate',
-    'b',
-    'true',
-    'CollectMode',
-    's',
-    'inactive-or-failed',
-    '0',
+  const properties: readonly (readonly string[])[] = [
+    UNLIMITED_TASKS,
+    ...(limits === undefined ? [] : scopeProperties(limits)),
+    ['Description', 's', 'processes of a container of troupe'],
+    ...(isHelper ? [['DefaultDependencies', 'b', 'false']] : []),
+    ['Slice', 's', sliceOf(cgroup)],
+    ['PIDs', 'au', '1', String(pid)],
+    ['Delegate', 'b', 'true'],
+    ['CollectMode', 's', 'inactive-or-failed'],
   ];
+  const method = methodOf(busctl, 'StartTransientUnit', 'ssa(sv)a(sa(sv))');
+  return [...method, basename(cgroup), 'fail', String(properties.length), ...properties.flat(), '0'];
 }
 
 /** The answer names a job; the process is moved when that job is done, a moment later. */

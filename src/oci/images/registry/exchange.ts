@@ -17,19 +17,11 @@ export interface ExchangeOptions {
   readonly closeTunnel?: () => void;
 }
 
-export class Exchange {
-  readonly #outgoing: ClientRequest;
-  readonly #options: ExchangeOptions;
-
-  constructor(outgoing: ClientRequest, options: ExchangeOptions) {
-    this.#outgoing = outgoing;
-    this.#options = options;
-  }
-
-  run(resolve: (message: IncomingMessage) => void, reject: (error: Error) => void): void {
-    const { host, clock, timeouts, closeTunnel } = this.#options;
-    const { signal, attempted, body } = this.#options.request;
-    const outgoing = this.#outgoing;
+/** Sends the request. Settles with the headers of its response; rejects with why there is no response. */
+export function exchange(outgoing: ClientRequest, options: ExchangeOptions): Promise<IncomingMessage> {
+  const { host, clock, timeouts, closeTunnel } = options;
+  const { signal, attempted, body } = options.request;
+  return new Promise((resolve, reject) => {
     let phase: 'connect' | 'headers' = 'connect';
     let timer: ReturnType<ClockPort['setTimeout']> | undefined;
     const arm = (ms: number, what: string): void => {
@@ -77,7 +69,7 @@ export class Exchange {
       reject(transportErrorOf(error, phase, host));
     });
     outgoing.end(body);
-  }
+  });
 }
 
 /** Whether nothing is to be waited for: a fresh tunnel, or a socket that another request of the pool has left. */

@@ -13,7 +13,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { distributionLimits } from '../bounds.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import { Body } from './body.ts';
-import { Exchange } from './exchange.ts';
+import { exchange } from './exchange.ts';
 import { addressIsPrivateToHost, hostnameOf } from './host-policy.ts';
 import { parseNoProxy, type NoProxy } from './no-proxy.ts';
 import { cancelled } from './retry.ts';
@@ -195,13 +195,13 @@ export class Transport {
     return insecure;
   }
 
-  #once(
+  async #once(
     url: URL,
     { insecure, authorization, secureContext }: Hop,
     request: HttpRequest,
   ): Promise<http.IncomingMessage> {
     const { signal } = request;
-    if (signal.aborted) return Promise.reject(cancelled(signal, request.attempted));
+    if (signal.aborted) throw cancelled(signal, request.attempted);
     const isTls = url.protocol === 'https:';
     const agent = this.#agent(isTls, insecure, url, request.policy);
     const isTunnel = agent instanceof TunnelAgent;
@@ -220,16 +220,13 @@ export class Transport {
       ...(this.#options.socketPath === undefined ? {} : { socketPath: this.#options.socketPath }),
       ...(secureContext === undefined ? {} : { secureContext }),
     };
-    return new Promise((resolve, reject) => {
-      const outgoing = isTls ? https.request(url, options) : http.request(url, options);
-      const { clock, timeouts } = this.#options;
-      new Exchange(outgoing, {
-        host: url.host,
-        request,
-        clock,
-        timeouts,
-        ...(isTunnel ? { closeTunnel: () => void opening?.destroy() } : {}),
-      }).run(resolve, reject);
+    const { clock, timeouts } = this.#options;
+    return exchange(isTls ? https.request(url, options) : http.request(url, options), {
+      host: url.host,
+      request,
+      clock,
+      timeouts,
+      ...(isTunnel ? { closeTunnel: () => void opening?.destroy() } : {}),
     });
   }
 
