@@ -52,7 +52,10 @@ export class FakeSystemd {
     return { NOTIFY_SOCKET: this.path, ...passed, ...watchdog };
   }
 
-  /** Milliseconds since the service has last reported that it lives; after its WatchdogSec= systemd ends it. */
+  /**
+   * Milliseconds since the service has last reported that it lives, first by READY=1; after its WatchdogSec= systemd
+   * ends it.
+   */
   get silentMs(): number {
     return performance.now() - this.#lifeAtMs;
   }
@@ -68,8 +71,8 @@ export class FakeSystemd {
       if (errno !== 0) return;
       const text = bytes.toString();
       this.messages.push(text);
-      if (text === 'WATCHDOG=1') this.#lifeAtMs = performance.now();
       const said = new Map(text.split('\n').map((line) => [line.split('=')[0], line.split('=')[1] ?? '']));
+      if (said.get('READY') === '1' || said.get('WATCHDOG') === '1') this.#lifeAtMs = performance.now();
       const name = said.get('FDNAME') ?? 'stored';
       if (said.get('FDSTORE') === '1') this.#store.set(name, [...(this.#store.get(name) ?? []), ...fds]);
       else closeAll(fds);

@@ -39,6 +39,9 @@ async function watched(prepare: (instance: Instance) => void = () => undefined):
   );
   prepare(instance);
   await instance.start();
+  // systemd counts from READY=1 on, and the daemon says it after it has answered its first calls
+  const isReady = (): boolean => systemd.messages.some((one) => one.startsWith('READY=1'));
+  await expect.poll(isReady, { timeout: EVENT_MS }).toBe(true);
   const lives = (): number => systemd.messages.filter((one) => one === 'WATCHDOG=1').length;
   return {
     instance,
@@ -72,7 +75,6 @@ unless(describe, notRoot())('a daemon under a watchdog', () => {
   it('reports again and again that it lives, once it is ready', async () => {
     const { instance, systemd, livesOn } = await watched();
     await livesOn();
-    // systemd starts to count at READY
     expect(systemd.messages.filter((one) => one.startsWith('READY=1'))).toHaveLength(1);
     expect(await instance.log()).not.toContain('not reporting life');
   });
