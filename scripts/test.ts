@@ -11,7 +11,7 @@ import { currentFaultRows, faultSummary, neverHappened, textsOfTests } from './s
 import { commitAndDate } from './support/figures.ts';
 import { guestStep } from './support/guest-step.ts';
 import { countSkips, readSkips, skipsSummary, writeAll } from './support/skips.ts';
-import { programStep, runSteps, summarize, vitestStep } from './support/steps.ts';
+import { programStep, runSideBySide, runSteps, summarize, vitestStep } from './support/steps.ts';
 import { testedLine, testedLineOf } from './support/tested-commit.ts';
 
 /** Go itself and three programs, each of which has a limit of its own that names it. */
@@ -20,7 +20,7 @@ const TOOLS_MS = 5 * BUILD_MS;
 endSafely();
 forgetTests();
 const atStart = testedLine();
-const results = await runSteps([
+const first = [
   // ahead of the tests, so that a cold build is a step of its own (two minutes, once)
   programStep(
     'build crictl, runc and a shim',
@@ -29,11 +29,19 @@ const results = await runSteps([
   ),
   ...firstSteps,
   vitestStep('simulation', ['sim']),
-  vitestStep('integration', ['integration']),
-  vitestStep('e2e', ['e2e']),
-  vitestStep('security', ['security']),
-  guestStep,
-]);
+];
+// These run one file at a time and wait for three quarters of it, on what a kernel, a runtime or a grace period takes:
+// two of them at once take little longer than one. Each instance has names, directories and networks of its own.
+const onTheMachine = {
+  shown: [vitestStep('e2e', ['e2e'])],
+  beside: [vitestStep('integration', ['integration']), vitestStep('security', ['security'])],
+};
+const results = [
+  ...(await runSteps(first)),
+  ...(await runSideBySide(onTheMachine.shown, onTheMachine.beside)),
+  // its kernel and its machine take every core
+  ...(await runSteps([guestStep])),
+];
 const faults = currentFaultRows(textsOfTests());
 const ran = Object.fromEntries(
   results
@@ -47,7 +55,7 @@ const skips = { ...readSkips(), ...ran };
 // before this run writes its own figures
 const tested = testedLineOf(atStart, testedLine());
 if (process.argv.includes('--figures')) writeAll(skips);
-summarize(results, undefined, [
+summarize(results, performance.now() / 1000, [
   ...neverHappened(faults).map((fault) => `never happened: ${fault}`),
   faultSummary(faults),
   skipsSummary(skips),

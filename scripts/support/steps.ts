@@ -164,13 +164,16 @@ async function timed({ name, run }: Step, output: Output): Promise<StepResult> {
   return { name, seconds: (performance.now() - startedAt) / 1000, ...counts };
 }
 
+/** A signal has ended a step (shown-program.ts): no further one begins. */
+const isInterrupted = (): boolean => process.exitCode === 130;
+
 /** Runs the steps in order, each to its end even when an earlier one failed. */
 export async function runSteps(steps: readonly Step[]): Promise<StepResult[]> {
   const results: StepResult[] = [];
   for (const step of steps) {
+    if (isInterrupted()) break;
     console.log(`\n== ${step.name}`);
     results.push(await timed(step, 'inherit'));
-    if (process.exitCode === 130) break;
   }
   return results;
 }
@@ -184,6 +187,7 @@ export async function runQuietly(
   const results: StepResult[] = [];
   try {
     for (const step of steps) {
+      if (isInterrupted()) break;
       const path = join(directory, 'output');
       const file = await open(path, 'w');
       try {
@@ -192,7 +196,6 @@ export async function runQuietly(
         await file.close();
       }
       print(`\n== ${step.name}\n${await readFile(path, 'utf8')}`);
-      if (process.exitCode === 130) break;
     }
   } finally {
     await rm(directory, { recursive: true, force: true });
