@@ -14,6 +14,21 @@ export interface RegistryAuth {
   readonly serverAddress: string;
 }
 
+/** Credentials that were left on the node for one pull, with the only place that may receive them. */
+export interface DepositedAuth {
+  /** `host[:port]` of a registry or a mirror. */
+  readonly host: string;
+  readonly repository: string;
+  readonly auth: RegistryAuth;
+}
+
+/** What one pull has beside the node's own credentials. Never journalled, logged or shown. */
+export interface PullAuth {
+  /** Of the request: they take precedence at their own registry. */
+  readonly brought: RegistryAuth | undefined;
+  readonly deposited: readonly DepositedAuth[];
+}
+
 export interface ResolvedImage extends Pick<ImageSource, 'checkpointOf'> {
   readonly id: ImageId;
   /** Normalised reference with tag; empty when the image was requested by digest only. */
@@ -38,19 +53,20 @@ export interface ImagesPort {
    */
   candidates(reference: string): readonly string[];
   /**
-   * Takes the credentials that were left on the node for one pull of this reference in this Kubernetes
-   * namespace; a second call does not get them. Undefined when no credentials are left, or this is not configured.
+   * Takes the credentials that were left on the node for one pull of this reference, as the request writes it, in
+   * this Kubernetes namespace; a second call does not get them. Empty when no credentials are left, or this is not
+   * configured.
    */
   takeCredentials(
     input: { readonly reference: string; readonly namespace: string },
     fx: EffectContext,
-  ): Promise<RegistryAuth | undefined>;
+  ): Promise<readonly DepositedAuth[]>;
   /**
    * Fetches manifest and config, chooses the platform, verifies every byte. Uses the first of the reference's
    * candidates that a registry has.
    */
   resolve(
-    input: { readonly reference: string; readonly auth: RegistryAuth | undefined },
+    input: { readonly reference: string; readonly auth: PullAuth | undefined },
     fx: EffectContext,
   ): Promise<ResolvedImage>;
   /**
@@ -64,7 +80,7 @@ export interface ImagesPort {
     input: {
       readonly reference: string;
       readonly repoDigest: string;
-      readonly auth: RegistryAuth | undefined;
+      readonly auth: PullAuth | undefined;
       /**
        * Kubernetes namespace of the pull; slow registries are tracked per namespace. Empty or absent for
        * none.

@@ -1,6 +1,6 @@
 /** Which images may be used: signature policies, containers-policy.json(5). */
 import type { EffectContext } from './effect.ts';
-import type { RegistryAuth, ResolvedImage } from './images.ts';
+import type { PullAuth, ResolvedImage } from './images.ts';
 import type { ImageRecord } from './specs.ts';
 
 export interface PolicyPort {
@@ -17,7 +17,7 @@ export interface PolicyPort {
   admit(
     input: {
       readonly namespace: string;
-      readonly auth: RegistryAuth | undefined;
+      readonly auth: PullAuth | undefined;
       readonly image: ResolvedImage;
     },
     fx: EffectContext,

@@ -263,7 +263,7 @@ export function imagesTwin(
   };
   return {
     candidates: (reference) => [formatReference(parseReference(reference))],
-    takeCredentials: () => Promise.resolve(undefined),
+    takeCredentials: () => Promise.resolve([]),
     resolve: ({ reference }, fx) =>
       call('images.resolve', fx, [ask('manifests', `pull ${reference}`)], () => imageOf(reference)),
     fetchLayer: ({ reference, layer }, fx) => {

@@ -1,6 +1,6 @@
 import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
-import type { RegistryAuth, ResolvedImage } from '../../ports/images.ts';
+import type { PullAuth, ResolvedImage } from '../../ports/images.ts';
 
 export type PullAddress = `pull/${string}`;
 
@@ -9,7 +9,7 @@ export interface PullInput {
   /** Normalised; a short name with several candidates stays as requested. */
   readonly reference: string;
   /** Kept in memory only: never journalled, logged or shown. */
-  readonly auth: RegistryAuth | undefined;
+  readonly auth: PullAuth | undefined;
   /** Kubernetes namespace whose signature policy applies; '' for the node's policy. */
   readonly namespace: string;
   /** The call that began the pull, shown in its history. */

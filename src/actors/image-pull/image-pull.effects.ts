@@ -6,7 +6,7 @@ import { effectLogic } from '../effects/effect-logic.ts';
 import type { Owned } from '../effects/effect-logic.ts';
 import type { LayerBook } from '../ledger/layer-book.ts';
 import type { EffectContext } from '../../ports/effect.ts';
-import type { RegistryAuth, ResolvedImage } from '../../ports/images.ts';
+import type { PullAuth, ResolvedImage } from '../../ports/images.ts';
 import type { ImageFetching } from '../../ports/journal.ts';
 import type { Ports } from '../../ports/ports.ts';
 import type { ImageRecord } from '../../ports/specs.ts';
@@ -15,7 +15,7 @@ import type { PullProgress } from './progress.ts';
 
 export interface PullEffectInput extends Owned {
   readonly reference: string;
-  readonly auth: RegistryAuth | undefined;
+  readonly auth: PullAuth | undefined;
   readonly namespace: string;
   readonly resolved: ResolvedImage | undefined;
   readonly layerBytes: number;

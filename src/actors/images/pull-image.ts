@@ -6,10 +6,13 @@ import { actorLimits } from '../bounds.ts';
 import { askPull } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
 import type { PullAddress, PullInput } from '../image-pull/image-pull.context.ts';
-import type { RegistryAuth } from '../../ports/images.ts';
+import type { DepositedAuth, PullAuth, RegistryAuth } from '../../ports/images.ts';
 import type { ImageStage, Waiters } from './image-stage.ts';
 
-export type PullRequest = Pick<PullInput, 'reference' | 'auth' | 'namespace'>;
+export interface PullRequest extends Pick<PullInput, 'reference' | 'namespace'> {
+  /** Undefined for a request without credentials. */
+  readonly auth: RegistryAuth | undefined;
+}
 
 export interface Pulled {
   readonly imageId: ImageId;
@@ -38,14 +41,14 @@ export async function pullImage(
 ): Promise<Pulled> {
   const asked = wanted(stage, reference);
   const attempted = `PullImage ${asked}`;
-  const keyWith = (used: PullRequest['auth']): string =>
-    encodePlain([asked, used, namespace, stage.ports.policy.scope(namespace)]);
   // taking the credentials that were deposited for one pull uses them up, so a call that is refused must not take them.
   // A call that may join a pull is not checked here: which one it joins depends on the credentials
-  if (brought === undefined && !mayJoin(stage, asked, namespace)) demandRoom(stage, attempted, namespace);
+  if (!mayJoin(stage, asked, namespace)) demandRoom(stage, attempted, namespace);
+  const deposited = await leftCredentials(stage, { reference, auth: brought, namespace }, attempted, call);
+  const auth: PullAuth | undefined =
+    brought === undefined && deposited.length === 0 ? undefined : { brought, deposited };
   // the key contains the credentials: a caller with different ones must not join this pull
-  const auth = brought ?? (await leftCredentials(stage, asked, namespace, attempted, call));
-  const key = keyWith(auth);
+  const key = encodePlain([asked, auth, namespace, stage.ports.policy.scope(namespace)]);
   const waiters =
     stage.pulls.get(key) ??
     begin(stage, { key, reference: asked, auth, namespace, attempted, cause: call.cause });
@@ -83,19 +86,31 @@ function mayJoin({ pulls }: ImageStage, reference: string, namespace: string): b
   return [...pulls.values()].some((pull) => pull.reference === reference && pull.namespace === namespace);
 }
 
+/**
+ * Also for a request with credentials, as in CRI-O: what was left is for this pull alone, and may be for its mirrors,
+ * which the request's credentials are not for.
+ */
 async function leftCredentials(
   { ports, activity }: ImageStage,
-  reference: string,
-  namespace: string,
+  { reference, auth: brought, namespace }: PullRequest,
   attempted: string,
   call: Call,
-): Promise<RegistryAuth | undefined> {
-  if (namespace === '') return undefined;
-  return activity.runForCall(
-    call,
-    { attempted, owner: 'images', effect: 'credentials', timeoutMs: actorLimits.hostMs },
-    (fx) => ports.images.takeCredentials({ reference, namespace }, fx),
-  );
+): Promise<readonly DepositedAuth[]> {
+  if (namespace === '') return [];
+  try {
+    return await activity.runForCall(
+      call,
+      { attempted, owner: 'images', effect: 'credentials', timeoutMs: actorLimits.hostMs },
+      (fx) => ports.images.takeCredentials({ reference, namespace }, fx),
+    );
+  } catch (thrown) {
+    if (brought === undefined || call.signal.aborted) throw thrown;
+    ports.log.warn(
+      { reference, namespace, reason: toFault(thrown).message },
+      'pull with the credentials of the request alone: those left on the node cannot be used',
+    );
+    return [];
+  }
 }
 
 interface PullToBegin extends Omit<PullInput, 'owner'> {

@@ -34,8 +34,8 @@ export function namespacedCredentials(
   clock: ClockPort,
 ): NonNullable<ImagesDriverOptions['takeCredentials']> {
   const node = nodeCredentials(now, clock);
-  return (references, namespace, signal) =>
-    takeNamespaced({ directory: now().images.namespaced_auth_dir, node }, references, namespace, signal);
+  return (places, namespace, signal) =>
+    takeNamespaced({ directory: now().images.namespaced_auth_dir, node }, places, namespace, signal);
 }
 
 /** Its settings and the content of its files take effect at once. */

@@ -1,19 +1,19 @@
 /** Implements ImagesPort with the registry client and the layer store. */
 import { createHash } from 'node:crypto';
 import type { ClockPort } from '../../ports/clock.ts';
-import type { ImagesPort, RegistryAuth, ResolvedImage } from '../../ports/images.ts';
+import type { DepositedAuth, ImagesPort, PullAuth, ResolvedImage } from '../../ports/images.ts';
 import type { ImageConfig, ImageSource, Layer, StringMap } from '../../ports/specs.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
 import { storageLimits } from '../bounds.ts';
 import type { BlobSink } from './registry/blob.ts';
-import type { PullHandle, RegistryClient, Resolved } from './registry/client.ts';
+import type { PullHandle, PullPlaces, RegistryClient, Resolved } from './registry/client.ts';
 import type { Ingests } from './registry/ingest.ts';
 import { fetchKept } from './registry/kept-blob.ts';
 import type { LayerStore } from './store/layer-store.ts';
 import { withDeadline, untilDeadline } from '../../host/clock/deadline.ts';
 import { isNondistributable } from './model/manifest.ts';
 import type { Platform } from './model/platform.ts';
-import { formatReference, parseReference, repositoryOf, type ImageReference } from './model/reference.ts';
+import { formatReference, parseReference, repositoryOf } from './model/reference.ts';
 
 export interface ImagesDriverOptions {
   readonly client: RegistryClient;
@@ -24,10 +24,10 @@ export interface ImagesDriverOptions {
   readonly platform: Platform;
   /** Takes the credentials that were stored for one pull in a namespace; omitted if that is not configured. */
   readonly takeCredentials?: (
-    references: readonly ImageReference[],
+    places: PullPlaces,
     namespace: string,
     signal: AbortSignal,
-  ) => Promise<RegistryAuth | undefined>;
+  ) => Promise<readonly DepositedAuth[]>;
   /** Called with the bytes of each downloaded piece of a layer. */
   readonly onDownloaded?: (bytes: number) => void;
 }
@@ -40,8 +40,12 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
     candidates: (reference) => client.candidates(reference).map(formatReference),
 
     takeCredentials: ({ reference, namespace }, fx) =>
-      untilDeadline(clock, fx, `pull ${reference}: credentials of namespace ${namespace}`, async (signal) =>
-        options.takeCredentials?.(client.candidates(reference), namespace, signal),
+      untilDeadline(
+        clock,
+        fx,
+        `pull ${reference}: credentials of namespace ${namespace}`,
+        async (signal) =>
+          (await options.takeCredentials?.(client.places(reference), namespace, signal)) ?? [],
       ),
 
     resolve: ({ reference, auth }, fx) =>
@@ -172,7 +176,7 @@ function plainConfig(config: ImageConfig): ImageConfig {
 class Handles {
   readonly #handles = new Map<string, PullHandle>();
 
-  keep(repoDigest: string, auth: RegistryAuth | undefined, handle: PullHandle): void {
+  keep(repoDigest: string, auth: PullAuth | undefined, handle: PullHandle): void {
     const key = keyOf(repoDigest, auth);
     this.#handles.delete(key);
     this.#handles.set(key, handle);
@@ -182,7 +186,7 @@ class Handles {
     }
   }
 
-  get(repoDigest: string, auth: RegistryAuth | undefined): PullHandle | undefined {
+  get(repoDigest: string, auth: PullAuth | undefined): PullHandle | undefined {
     const key = keyOf(repoDigest, auth);
     const handle = this.#handles.get(key);
     if (handle !== undefined) this.keep(repoDigest, auth, handle);
@@ -194,10 +198,10 @@ class Handles {
  * The cache key. It contains a digest of the credentials, so that a token is only used with the credentials that got
  * it.
  */
-function keyOf(repoDigest: string, auth: RegistryAuth | undefined): string {
+function keyOf(repoDigest: string, auth: PullAuth | undefined): string {
   return `${repoDigest} ${credentialOf(auth)}`;
 }
 
-function credentialOf(auth: RegistryAuth | undefined): string {
+function credentialOf(auth: PullAuth | undefined): string {
   return auth === undefined ? '' : createHash('sha256').update(JSON.stringify(auth)).digest('hex');
 }

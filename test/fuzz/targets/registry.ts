@@ -159,7 +159,10 @@ class RegistryStage implements Stage {
     const auth: RegistryAuth = { ...noAuth, username: USER, password: PASSWORD };
     const { signal } = new AbortController();
     try {
-      const resolved = await client.resolve({ reference, auth, platform: amd64 }, signal);
+      const resolved = await client.resolve(
+        { reference, auth: { brought: auth, deposited: [] }, platform: amd64 },
+        signal,
+      );
       if (
         digestOf(resolved.configBytes) !== resolved.manifest.config.digest ||
         String(resolved.imageId) !== String(resolved.manifest.config.digest)

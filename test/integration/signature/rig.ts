@@ -124,7 +124,8 @@ export class PolicyRig {
   /** A pull up to the policy's word. */
   async admit(reference: string, namespace = '', auth?: RegistryAuth): Promise<string> {
     const image = await this.resolve(reference);
-    return refusalOf(this.driver().admit({ namespace, auth, image }, fx));
+    const pull = auth === undefined ? undefined : { brought: auth, deposited: [] };
+    return refusalOf(this.driver().admit({ namespace, auth: pull, image }, fx));
   }
 
   /** The decision for a stored image with these names. */

@@ -1,7 +1,7 @@
 /** A client over scripted registries, with what a test wants to know of a pull. */
 import type { lookup as dnsLookup } from 'node:dns';
 import { createSecureContext } from 'node:tls';
-import type { RegistryAuth } from '../../../src/ports/images.ts';
+import type { PullAuth, RegistryAuth } from '../../../src/ports/images.ts';
 import {
   RegistryClient,
   type ClientOptions,
@@ -29,15 +29,13 @@ export function trusting(...certificates: readonly string[]): Pick<ClientOptions
   return { certificates: async () => context };
 }
 
+/** The request's fields, and what was left for the pull. */
+export type RigAuth = Partial<RegistryAuth> & Partial<Pick<PullAuth, 'deposited'>>;
+
 export interface Rig {
   readonly clock: TestClock;
   readonly client: RegistryClient;
-  resolve(
-    reference: string,
-    auth?: Partial<RegistryAuth>,
-    platform?: Platform,
-    signal?: AbortSignal,
-  ): Promise<Resolved>;
+  resolve(reference: string, auth?: RigAuth, platform?: Platform, signal?: AbortSignal): Promise<Resolved>;
   /** The bytes of a blob of a resolved image. */
   fetch(
     resolved: Resolved,
@@ -62,10 +60,7 @@ export function rigOf(conf: string, options: Partial<ClientOptions> = {}): Rig {
     clock,
     client,
     resolve: (reference, auth, platform = amd64, signal = never) =>
-      client.resolve(
-        { reference, auth: auth === undefined ? undefined : { ...noAuth, ...auth }, platform },
-        signal,
-      ),
+      client.resolve({ reference, auth: auth === undefined ? undefined : pullAuth(auth), platform }, signal),
     fetch: async (resolved, descriptor, { restart = false, signal = never } = {}) => {
       let parts: Uint8Array[] = [];
       const write = (piece: Uint8Array): void => void parts.push(Uint8Array.from(piece));
@@ -77,6 +72,10 @@ export function rigOf(conf: string, options: Partial<ClientOptions> = {}): Rig {
       return new Uint8Array(Buffer.concat(parts));
     },
   };
+}
+
+function pullAuth({ deposited = [], ...brought }: RigAuth): PullAuth {
+  return { brought: { ...noAuth, ...brought }, deposited };
 }
 
 /** A registries.conf that calls these hosts insecure. */

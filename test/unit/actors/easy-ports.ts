@@ -26,6 +26,7 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
   'runtime.writeBundle': { uid: 0, gid: 0, supplementalGroups: [], stopSignal: 'SIGTERM', logPath: '' },
   'runtime.observe': { containers: [], pauses: [] },
   'images.resolve': resolvedImage(),
+  'images.takeCredentials': [],
   'images.fetchLayer': 10,
   'storage.observe': { layers: imageRecord().layers.map((layer) => layer.diffId), rootfs: [] },
 };

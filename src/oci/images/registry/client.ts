@@ -9,16 +9,16 @@ import type { Digest } from '../../../base/ids.ts';
 import { imageLimits } from '../../bounds.ts';
 import { distributionLimits } from '../bounds.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
-import type { RegistryAuth } from '../../../ports/images.ts';
+import type { PullAuth, RegistryAuth } from '../../../ports/images.ts';
 import type { RandomPort } from '../../../ports/random.ts';
 import { acceptedManifestTypes, parseManifest, type Descriptor, type Manifest } from '../model/manifest.ts';
 import { formatPlatform, type Platform } from '../model/platform.ts';
 import { choosePlatform } from '../model/choose-platform.ts';
-import { formatReference, type ImageReference } from '../model/reference.ts';
+import { formatReference, parseReference, type ImageReference } from '../model/reference.ts';
 import { signedPayload } from '../model/schema1.ts';
 import { belongTo, ownedCredentials, type Credentials } from './auth.ts';
 import { fetchBlob, lastOf, type BlobOptions } from './blob.ts';
-import { candidates, endpointsOf, insecureHosts, type Endpoint } from './endpoints.ts';
+import { candidates, endpointsOf, insecureHosts, repositoryEndpoints, type Endpoint } from './endpoints.ts';
 import { imageForm, sha256, type ImageForm } from './image-form.ts';
 import type { RegistriesConf } from './registries-conf.ts';
 import { unavailable } from './registry-fault.ts';
@@ -46,7 +46,7 @@ export interface ClientOptions {
 export interface ResolveInput {
   /** As written in the request. */
   readonly reference: string;
-  readonly auth: RegistryAuth | undefined;
+  readonly auth: PullAuth | undefined;
   readonly platform: Platform;
 }
 
@@ -58,6 +58,14 @@ export interface Resolved extends ImageForm {
   readonly manifestDigest: Digest;
   /** Digest of the manifest for the platform; equal to `manifestDigest` without an index. */
   readonly platformManifestDigest: Digest;
+}
+
+/** Where credentials for one pull may have been left, and who may receive them. */
+export interface PullPlaces {
+  /** The names that the image may have. The first is the kubelet's: it knows no other registry for a short name. */
+  readonly names: readonly ImageReference[];
+  /** All mirrors and registries of these names. */
+  readonly endpoints: readonly Endpoint[];
 }
 
 export type FetchOptions = Omit<BlobOptions, 'attempted' | 'unopened'>;
@@ -122,6 +130,22 @@ export class RegistryClient {
     return candidates(text, this.#options.registries());
   }
 
+  /** By the current registries.conf. Throws `invalidRequest`. */
+  places(text: string): PullPlaces {
+    const conf = this.#options.registries();
+    const references = candidates(text, conf);
+    const endpoints = references.flatMap((reference) => {
+      try {
+        return repositoryEndpoints(reference, conf);
+      } catch (error) {
+        // a blocked candidate does not rule out the next one
+        if (error instanceof FaultError) return [];
+        throw error;
+      }
+    });
+    return { names: [parseReference(text), ...references], endpoints };
+  }
+
   /** Closes all connections. */
   close(): void {
     this.#transport.close();
@@ -134,13 +158,13 @@ export class RegistryClient {
    */
   async open(
     reference: ImageReference,
-    auth: RegistryAuth | undefined,
+    auth: PullAuth | undefined,
     signal: AbortSignal,
   ): Promise<PullHandle> {
     const socketPath = await this.#options.importSocket?.(reference);
     if (socketPath !== undefined) return new PullHandle(reference, [this.#importing(reference, socketPath)]);
     const conf = this.#options.registries();
-    const owned = ownedCredentials(auth, reference.host);
+    const owned = ownedCredentials(auth?.brought, reference.host);
     const hosts = insecureHosts(conf);
     const sessions: RegistrySession[] = [];
     const unopened: Fault[] = [];
@@ -149,11 +173,12 @@ export class RegistryClient {
         sessions.push(
           new RegistrySession({
             endpoint,
-            // the request's credentials go only to their host; other endpoints, such as mirrors, get the node's
+            // the request's credentials go only to their host; other endpoints, such as mirrors, get what was left for
+            // them, or the node's
             credentials:
               owned !== undefined && belongTo(owned, endpoint)
                 ? owned.credentials
-                : await this.#stored(endpoint, signal),
+                : (depositedFor(endpoint, auth) ?? (await this.#stored(endpoint, signal))),
             insecureHosts: hosts,
             transport: this.#transport,
             clock: this.#options.clock,
@@ -255,6 +280,12 @@ export class RegistryClient {
       platformManifestDigest: chosen.digest,
     };
   }
+}
+
+/** What was left for one pull at this endpoint, if anything was. */
+function depositedFor({ host, repository }: Endpoint, auth: PullAuth | undefined): Credentials | undefined {
+  const own = auth?.deposited.find((one) => one.host === host && one.repository === repository);
+  return ownedCredentials(own?.auth, host)?.credentials;
 }
 
 interface Chosen {

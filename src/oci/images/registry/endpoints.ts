@@ -61,12 +61,28 @@ export function candidates(text: string, conf: RegistriesConf): readonly ImageRe
  * part of the file that could not be parsed may block it.
  */
 export function endpointsOf(reference: ImageReference, conf: RegistriesConf): readonly Endpoint[] {
+  return endpointsWith(reference, conf, (mirror) => servesReference(mirror, reference));
+}
+
+/**
+ * As `endpointsOf`, with the mirrors that serve the repository only by tag or only by digest: an image that is pulled
+ * by its tag has its layers and signatures fetched by digest, too.
+ */
+export function repositoryEndpoints(reference: ImageReference, conf: RegistriesConf): readonly Endpoint[] {
+  return endpointsWith(reference, conf, () => true);
+}
+
+function endpointsWith(
+  reference: ImageReference,
+  conf: RegistriesConf,
+  serves: (mirror: MirrorRule) => boolean,
+): readonly Endpoint[] {
   const rule = longestMatch(reference, conf.rules);
   const refusal = conf.refusal ?? rule?.refusal;
   if (refusal !== undefined) fail('denied', `pull ${formatReference(reference)}: ${refusal}`);
   if (rule === undefined) return [endpointAt(repositoryOf(reference), false, false)];
   const mirrors = rule.mirrors
-    .filter((mirror) => servesReference(mirror, reference))
+    .filter(serves)
     .map((mirror) => endpointAt(rewrite(reference, rule, mirror.location), mirror.insecure, true));
   if (!rule.blocked)
     return [...mirrors, endpointAt(rewrite(reference, rule, rule.location), rule.insecure, false)];

@@ -1,19 +1,22 @@
 /**
  * Credentials for one pull in one Kubernetes namespace. A kubelet credential provider writes them before the pull into
  * `<namespace>-<sha256 of the image's name>.json`, in the format of containers-auth.json(5); CRI-O's
- * namespaced_auth_dir uses the same names. The hashed name is the normalised repository without tag or digest. Each
- * file is for one pull: it is deleted before it is used, so that the next pull, perhaps of another pod, needs its own.
+ * namespaced_auth_dir uses the same names. The hashed name is the repository without tag or digest as the kubelet
+ * normalises it: it reads no registries.conf, so a short name means docker.io for it. Each file is for one pull: it is
+ * deleted before it is used, so that the next pull, perhaps of another pod, needs its own. It has an entry for each
+ * mirror that wants a password, since the kubelet's own way has none for mirrors.
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RegistryAuth } from '../../../ports/images.ts';
-import { fail } from '../../../base/fault.ts';
+import type { DepositedAuth } from '../../../ports/images.ts';
+import { fail, FaultError } from '../../../base/fault.ts';
 import { distributionLimits } from '../bounds.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { repositoryOf, type ImageReference } from '../model/reference.ts';
-import { parseAuthFile } from './auth-file.ts';
+import { parseAuthFile, type AuthFile } from './auth-file.ts';
+import type { PullPlaces } from './client.ts';
 import type { NodeCredentials } from './node-credentials.ts';
 
 /** Names of Kubernetes namespaces (RFC 1123 labels). No other text may become part of a path. */
@@ -27,28 +30,44 @@ export interface NamespacedOptions {
 }
 
 /**
- * Reads and deletes the file of the first reference that has one. Throws `invalidRequest` if it cannot be parsed, or if
- * none has an entry that can be used and one has an entry that cannot: a file that is gone is reported nowhere else.
+ * Reads and deletes the file of the first name that has one with an entry for an endpoint. Returns each entry with its
+ * endpoint alone (S79). Throws `invalidRequest` if a file cannot be parsed, and if none has an entry that can be used
+ * the reason why one cannot: a file that is gone is reported nowhere else.
  */
 export async function takeNamespaced(
   { directory, node }: NamespacedOptions,
-  references: readonly ImageReference[],
+  { names, endpoints }: PullPlaces,
   namespace: string,
   signal: AbortSignal,
-): Promise<RegistryAuth | undefined> {
-  if (directory === '' || !NAMESPACE.test(namespace)) return undefined;
+): Promise<readonly DepositedAuth[]> {
+  if (directory === '' || !NAMESPACE.test(namespace)) return [];
+  let failed: FaultError | undefined;
+  const inFile = async (content: AuthFile): Promise<readonly DepositedAuth[]> => {
+    const found: DepositedAuth[] = [];
+    for (const { host, repository } of endpoints) {
+      try {
+        const auth = await node.inFile(content, { host, repository }, signal);
+        if (auth !== undefined) found.push({ host, repository, auth });
+      } catch (error) {
+        // a mirror's broken helper does not rule out the registry
+        if (!(error instanceof FaultError) || signal.aborted) throw error;
+        failed ??= error;
+      }
+    }
+    return found;
+  };
   let problem: string | undefined;
-  for (const reference of references) {
-    const file = join(directory, namespacedFile(namespace, reference));
+  for (const name of new Set(names.map((reference) => namespacedFile(namespace, reference)))) {
+    const file = join(directory, name);
     const bytes = await taken(file);
     if (bytes === undefined) continue;
     const content = parseAuthFile(bytes, file);
-    const auth = await node.inFile(content, reference, signal);
-    // bound to this reference's registry: a pull of a short name asks those of the other references, too (S79)
-    if (auth !== undefined) return { ...auth, serverAddress: reference.host };
+    const found = await inFile(content);
+    if (found.length > 0) return found;
     problem ??= content.problems[0];
   }
-  return problem === undefined ? undefined : fail('invalidRequest', problem);
+  if (failed !== undefined) throw failed;
+  return problem === undefined ? [] : fail('invalidRequest', problem);
 }
 
 /** The file's name in the directory. */

@@ -1,6 +1,6 @@
 /** Implements PolicyPort: reads the policy, finds the signatures of an image, verifies them and keeps them. */
 import type { ClockPort } from '../../../ports/clock.ts';
-import type { RegistryAuth } from '../../../ports/images.ts';
+import type { PullAuth } from '../../../ports/images.ts';
 import type { PolicyPort } from '../../../ports/policy.ts';
 import type { ImageRecord } from '../../../ports/specs.ts';
 import { fail, FaultError } from '../../../base/fault.ts';
@@ -220,7 +220,7 @@ interface SearchTarget {
   /** Reference whose endpoints are searched. */
   readonly at: ImageReference;
   readonly digests: readonly Digest[];
-  readonly auth: RegistryAuth | undefined;
+  readonly auth: PullAuth | undefined;
 }
 
 /** Fetches signatures of the kinds that the requirements need. */

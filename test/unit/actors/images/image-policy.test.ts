@@ -1,5 +1,6 @@
 // The signature policy decides between manifest and layers, and again before a container is made.
 import { describe, expect, it } from 'vitest';
+import type { RegistryAuth } from '../../../../src/ports/images.ts';
 import type { Mount } from '../../../../src/ports/specs.ts';
 import { ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
 import type { ImageId } from '../../../../src/base/ids.ts';
@@ -72,7 +73,7 @@ describe('a pull', () => {
 
   it('S90 with stored credentials is joined, however many pulls the namespace has under way', async () => {
     const world = await EasyWorld.serving();
-    world.answers['images.takeCredentials'] = { username: 'u', password: 'p' };
+    world.answers['images.takeCredentials'] = [{ host: 'r.example', repository: 'x', auth: {} }];
     const go = world.hold('images.resolve');
     const pull = (name: string) =>
       world.troupe.pullImage({ reference: `${name}:1`, auth: undefined, namespace: 'busy' }, world.call());
@@ -84,6 +85,21 @@ describe('a pull', () => {
     await go();
     expect(await joined).toBe(await many[0]);
     await Promise.all(many);
+  });
+
+  it('takes what was left for it also when the request brings credentials, and does without what cannot be used', async () => {
+    const world = await EasyWorld.serving();
+    const none = { auth: '', identityToken: '', registryToken: '', serverAddress: '' };
+    const pull = (auth: RegistryAuth | undefined) =>
+      world.troupe.pullImage({ reference: 'nginx:1', auth, namespace: 'a' }, world.call());
+    const brought = { username: 'u', password: 'p', ...none };
+    await pull(brought);
+    expect(world.count('images.takeCredentials')).toBe(1);
+    world.fail('images.takeCredentials');
+    expect(await pull(brought)).toMatch(/^sha256:/u);
+    await expect(pull(undefined)).rejects.toMatchObject({
+      fault: { message: expect.stringContaining('images.takeCredentials: refused') as string },
+    });
   });
 
   it('ends when all callers leave while the policy is asked', async () => {
