@@ -67,10 +67,11 @@ export function webTransport(now: ConfigNow, clock: ClockPort): Transport {
   });
 }
 
-function connecting(now: ConfigNow): Pick<TransportOptions, 'certificates' | 'proxy'> {
+function connecting(now: ConfigNow): Pick<TransportOptions, 'certificates' | 'authorities' | 'proxy'> {
   const certificates = new HostCertificates(() => now().images.certs_dirs);
   return {
     certificates: (host) => certificates.of(host),
+    authorities: (registry) => certificates.authoritiesOf(registry),
     proxy: () => {
       const { http_proxy: http, https_proxy: https, no_proxy: none } = now().images;
       if (http === '' && https === '') return undefined;

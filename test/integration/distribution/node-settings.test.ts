@@ -17,7 +17,7 @@ import { fail } from '../../../src/base/fault.ts';
 import { imageOf, layerOf, type TestImage } from '../../support/registry/images.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { everyNameIs, insecure, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
-import { guard } from '../../support/registry/tokens.ts';
+import { guard, tokenService } from '../../support/registry/tokens.ts';
 
 const basic = (user: string): string => `Basic ${Buffer.from(`${user}:secret`).toString('base64')}`;
 const entry = (user: string): { readonly auth: string } => ({
@@ -224,6 +224,35 @@ describe('certificates of a registry', () => {
     expect((await faultOf(made.resolve(`${name('s.example')}/team/a:v`))).message).toContain(
       'self-signed certificate',
     );
+  });
+
+  it('S81 an authority is for the token service that its registry names, too, and for that of no other registry', async () => {
+    const tls = selfSigned(['IP:127.0.0.1', 'DNS:localhost', 'DNS:r.example']);
+    const service = await FakeRegistry.start(tls);
+    ends.push(() => service.close());
+    tokenService(service);
+    const [first, second] = [await registryAt(tls), await registryAt(tls)];
+    for (const registry of [first, second])
+      guard(registry, `Bearer realm="https://localhost:${service.port}/token",service="s"`, (value) =>
+        value.startsWith('Bearer token-'),
+      );
+    const own = join(directory, first.host);
+    await mkdir(own);
+    await writeFile(join(own, 'ca.crt'), tls.cert);
+    const certificates = new HostCertificates(() => [directory]);
+    const other = trusting(tls.cert);
+    const made = rig('', {
+      certificates: (host) => (host === second.host ? other.certificates(host) : certificates.of(host)),
+      authorities: (registry) => certificates.authoritiesOf(registry),
+    });
+    const name = (registry: FakeRegistry): string => `${registry.host}/team/a:v`;
+    expect((await made.resolve(name(first))).config.os).toBe('linux');
+    // the connection that the first one has verified is still open
+    expect((await faultOf(made.resolve(name(second)))).message).toContain('self-signed certificate');
+    // a directory of its own comes first
+    await mkdir(join(directory, `localhost:${service.port}`));
+    await writeFile(join(directory, `localhost:${service.port}`, 'ca.crt'), selfSigned(['DNS:x']).cert);
+    expect((await faultOf(made.resolve(name(first)))).message).toContain('self-signed certificate');
   });
 
   it('a client certificate without its key, and an invalid one, are reported by their files', async () => {

@@ -24,7 +24,9 @@ export const noAuth: RegistryAuth = {
 };
 
 /** TLS with every host trusts these certificates (PEM); without any, what Node trusts. */
-export function trusting(...certificates: readonly string[]): Pick<ClientOptions, 'certificates'> {
+export function trusting(...certificates: readonly string[]): {
+  readonly certificates: NonNullable<ClientOptions['certificates']>;
+} {
   const context = createSecureContext({ ca: certificates.join('') });
   return { certificates: async () => context };
 }

@@ -35,6 +35,7 @@ export interface ClientOptions {
   /** In place of that timeout, called at each use. */
   readonly stallMs?: () => number;
   readonly certificates?: TransportOptions['certificates'];
+  readonly authorities?: TransportOptions['authorities'];
   readonly proxy?: TransportOptions['proxy'];
   /** Credentials stored on the node, for pulls without credentials in the request. */
   readonly nodeCredentials?: (endpoint: Endpoint, signal: AbortSignal) => Promise<RegistryAuth | undefined>;
@@ -119,6 +120,7 @@ export class RegistryClient {
       timeouts: this.#timeouts,
       ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
       ...(options.certificates === undefined ? {} : { certificates: options.certificates }),
+      ...(options.authorities === undefined ? {} : { authorities: options.authorities }),
       ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
     });
   }

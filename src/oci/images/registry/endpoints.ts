@@ -21,7 +21,7 @@ export interface Endpoint {
 }
 
 /** The host of Docker Hub's registry, which differs from the host in its references. */
-const DOCKER_HUB = 'registry-1.docker.io';
+export const DOCKER_HUB = 'registry-1.docker.io';
 
 /**
  * The references that a name may mean, in the order to try. A short name has one for each search registry, any other

@@ -10,6 +10,8 @@ import type { SecureContext } from 'node:tls';
 import { fail, toFault } from '../../../base/fault.ts';
 import { distributionLimits } from '../bounds.ts';
 import { namesIfDirectory, namesOf } from '../../../host/files/names-of.ts';
+import { DEFAULT_HOST } from '../model/reference.ts';
+import { DOCKER_HUB } from './endpoints.ts';
 import { readCapped } from './read-capped.ts';
 
 interface CachedContext {
@@ -32,13 +34,34 @@ export class HostCertificates {
    * path.
    */
   async of(host: string): Promise<SecureContext | undefined> {
+    const found = await this.#directoryOf(host);
+    return found === undefined ? undefined : this.#context(host, found.own, found.names);
+  }
+
+  /**
+   * As `of`, without the node's own certificates: for hosts to which this registry leads, its token service and targets
+   * of its redirects, that have no directory. The peers have one TLS configuration for all of these.
+   */
+  async authoritiesOf(registry: string): Promise<SecureContext | undefined> {
+    const found = await this.#directoryOf(registry);
+    const names = found?.names.filter((name) => name.endsWith('.crt')) ?? [];
+    if (found === undefined || names.length === 0) return undefined;
+    return this.#context(`authorities of ${registry}`, found.own, names);
+  }
+
+  /** The first directory of this host with certificates. */
+  async #directoryOf(
+    host: string,
+  ): Promise<{ readonly own: string; readonly names: readonly string[] } | undefined> {
     this.#useSystem();
     // a redirect can have the host `..`, which URL accepts
     if (!isName(host)) return undefined;
     for (const directory of this.#directories()) {
-      const own = join(directory, host);
-      const names = certificatesOf(await namesOf(own));
-      if (names.length > 0) return this.#context(host, own, names);
+      for (const name of directoryNames(host)) {
+        const own = join(directory, name);
+        const names = certificatesOf(await namesOf(own));
+        if (names.length > 0) return { own, names };
+      }
     }
     return undefined;
   }
@@ -70,20 +93,29 @@ export class HostCertificates {
     setDefaultCACertificates([...new Set([...getCACertificates('default'), ...getCACertificates('system')])]);
   }
 
-  async #context(host: string, directory: string, names: readonly string[]): Promise<SecureContext> {
+  async #context(key: string, directory: string, names: readonly string[]): Promise<SecureContext> {
     const texts = await textsIn(directory, names);
     const hash = createHash('sha256')
       .update(JSON.stringify([...texts]))
       .digest('hex');
-    const kept = this.#contexts.get(host);
+    const kept = this.#contexts.get(key);
     if (kept?.hash === hash) return kept.context;
     const context = contextOf(directory, texts, getCACertificates('default'));
-    this.#contexts.delete(host);
-    this.#contexts.set(host, { hash, context });
+    this.#contexts.delete(key);
+    this.#contexts.set(key, { hash, context });
     if (this.#contexts.size > distributionLimits.certificateHosts)
-      this.#contexts.delete(this.#contexts.keys().next().value ?? host);
+      this.#contexts.delete(this.#contexts.keys().next().value ?? key);
     return context;
   }
+}
+
+/**
+ * Docker Hub's directory has the host of its references, as in the peers. A port that is written in the reference is
+ * part of the name, even the default one.
+ */
+function directoryNames(host: string): readonly string[] {
+  if (host === DOCKER_HUB) return [DEFAULT_HOST, host];
+  return host.endsWith(':443') ? [host, host.slice(0, -':443'.length)] : [host];
 }
 
 /** Whether the host is safe as the name of a directory: a host with optional port, or an IPv6 address in brackets. */

@@ -153,6 +153,7 @@ export class RegistrySession {
       headers: ask.headers,
       authorization: this.#authorization,
       policy: this.#policy,
+      registry: this.endpoint.host,
       signal: ask.signal,
       attempted: ask.attempted,
     });
@@ -223,7 +224,13 @@ export class RegistrySession {
     }
     const url = new URL(realm);
     url.hash = '';
-    const common = { policy: this.#policy, signal: ask.signal, attempted: ask.attempted, url };
+    const common = {
+      policy: this.#policy,
+      registry: this.endpoint.host,
+      signal: ask.signal,
+      attempted: ask.attempted,
+      url,
+    };
     if (credentials?.kind === 'identity') {
       const form = new URLSearchParams({
         grant_type: 'refresh_token',

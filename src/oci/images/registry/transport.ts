@@ -47,6 +47,8 @@ export interface HttpRequest {
   readonly authorization: string | undefined;
   readonly body?: string;
   readonly policy: EndpointPolicy;
+  /** `host[:port]` of the registry for which this is asked, as its reference has it; undefined for none. */
+  readonly registry?: string;
   readonly signal: AbortSignal;
   /** Start of messages. */
   readonly attempted: string;
@@ -75,6 +77,8 @@ export interface TransportOptions {
   readonly timeouts: Timeouts;
   /** The TLS context for a `host[:port]`; undefined to use the default authorities only. */
   readonly certificates?: (host: string) => Promise<SecureContext | undefined>;
+  /** The TLS context for hosts without one to which this registry leads; undefined as above. */
+  readonly authorities?: (registry: string) => Promise<SecureContext | undefined>;
   /** Called for each request; undefined for none. */
   readonly proxy?: () => Proxies | undefined;
   /** Replaces the resolver in tests. */
@@ -88,7 +92,14 @@ interface Hop {
   /** Whether TLS is not verified. */
   readonly insecure: boolean;
   readonly authorization: string | undefined;
+  readonly tls: HopTls;
+}
+
+/** How a host is verified by TLS. */
+interface HopTls {
   readonly secureContext: SecureContext | undefined;
+  /** The registry whose authorities these are; '' if they are the host's own. */
+  readonly lentBy: string;
 }
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
@@ -141,9 +152,8 @@ export class Transport {
     let { url, authorization } = request;
     for (let hop = 0; hop <= distributionLimits.redirects; hop += 1) {
       const insecure = this.#checkUrl(url, request.policy);
-      const secureContext =
-        url.protocol === 'https:' ? await this.#options.certificates?.(url.host) : undefined;
-      const message = await this.#once(url, { insecure, authorization, secureContext }, request).catch(
+      const tls = await this.#tlsOf(url, request.registry);
+      const message = await this.#once(url, { insecure, authorization, tls }, request).catch(
         (error: unknown) => {
           const isLater = hop > 0 && error instanceof TransportError && error.phase === 'connect';
           throw isLater ? new TransportError('redirect', error.message) : error;
@@ -175,6 +185,16 @@ export class Transport {
     throw new TransportError('policy', `${url.host}: more than ${distributionLimits.redirects} redirects`);
   }
 
+  async #tlsOf(url: URL, registry: string | undefined): Promise<HopTls> {
+    const none = { secureContext: undefined, lentBy: '' };
+    if (url.protocol !== 'https:') return none;
+    const isOwn = registry !== undefined && new URL(`https://${registry}/`).host === url.host;
+    const secureContext = await this.#options.certificates?.(isOwn ? registry : url.host);
+    if (secureContext !== undefined || registry === undefined || isOwn) return { ...none, secureContext };
+    const lent = await this.#options.authorities?.(registry);
+    return lent === undefined ? none : { secureContext: lent, lentBy: registry };
+  }
+
   /** Returns whether the host is insecure. Throws if the URL must not be requested at all. */
   #checkUrl(url: URL, policy: EndpointPolicy): boolean {
     const insecure = policy.isInsecure(url.host);
@@ -197,13 +217,13 @@ export class Transport {
 
   async #once(
     url: URL,
-    { insecure, authorization, secureContext }: Hop,
+    { insecure, authorization, tls }: Hop,
     request: HttpRequest,
   ): Promise<http.IncomingMessage> {
     const { signal } = request;
     if (signal.aborted) throw cancelled(signal, request.attempted);
     const isTls = url.protocol === 'https:';
-    const agent = this.#agent(isTls, insecure, url, request.policy);
+    const agent = this.#agent(url, insecure, tls.lentBy, request.policy);
     const isTunnel = agent instanceof TunnelAgent;
     let opening: Duplex | undefined;
     const options: TunnelOptions = {
@@ -218,7 +238,7 @@ export class Transport {
       agent,
       ...(isTunnel ? { onOpening: (socket: Duplex) => void (opening = socket) } : {}),
       ...(this.#options.socketPath === undefined ? {} : { socketPath: this.#options.socketPath }),
-      ...(secureContext === undefined ? {} : { secureContext }),
+      ...(tls.secureContext === undefined ? {} : { secureContext: tls.secureContext }),
     };
     const { clock, timeouts } = this.#options;
     return exchange(isTls ? https.request(url, options) : http.request(url, options), {
@@ -231,10 +251,12 @@ export class Transport {
   }
 
   /**
-   * One pool per kind of connection: a verified request must never use a socket that was not verified, nor one to a
-   * host in NO_PROXY a socket to the proxy.
+   * One pool per kind of connection: a verified request must never use a socket that was not verified, or by another
+   * registry's authorities, nor one to a host in NO_PROXY a socket to the proxy. Only registries that the operator has
+   * given authorities lend them, so that their number is limited.
    */
-  #agent(isTls: boolean, insecure: boolean, url: URL, policy: EndpointPolicy): http.Agent {
+  #agent(url: URL, insecure: boolean, lentBy: string, policy: EndpointPolicy): http.Agent {
+    const isTls = url.protocol === 'https:';
     const proxyEnv = this.#proxyFor(url);
     const named = policy.mayBeLocal(url);
     const kind = [
@@ -242,6 +264,7 @@ export class Transport {
       insecure ? 'insecure' : 'verified',
       named ? 'configured' : 'other',
       proxyEnv === undefined ? 'direct' : 'proxied',
+      lentBy,
     ];
     const key = kind.join(' ');
     let agent = this.#agents.get(key);
