@@ -46,8 +46,11 @@ export function troupeOf(
   { cgroupParent = '', pinned = () => NONE_PINNED }: CallsOptions,
 ): Troupe {
   const { ports, ledger, directory, activity } = stage;
-  const pins = derived(pinned, (patterns) =>
-    pinnedBy(patterns, (reference) => ports.images.candidates(reference)),
+  // a pattern may be a short name, whose meaning changes with registries.conf
+  const pins = derived(
+    () => ports.images.naming(),
+    () =>
+      derived(pinned, (patterns) => pinnedBy(patterns, (reference) => ports.images.candidates(reference))),
   );
   return {
     directory,
@@ -79,7 +82,7 @@ export function troupeOf(
     sourceOf: (image, reference) => sourceNamed(image, reference, (text) => ports.images.candidates(text)),
     images: () => [...ledger.images.values()],
     get isPinned() {
-      return pins();
+      return pins()();
     },
     keptImages: () =>
       keepersOf([...ledger.images.values()], directory.containers(), directory.pulls(), [

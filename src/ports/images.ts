@@ -52,6 +52,8 @@ export interface ImagesPort {
    * registries.conf may change the answer.
    */
   candidates(reference: string): readonly string[];
+  /** What `candidates` goes by: another object once its answers may be others. */
+  naming(): object;
   /**
    * Takes the credentials that were left on the node for one pull of this reference, as the request writes it, in
    * this Kubernetes namespace; a second call does not get them. Empty when no credentials are left, or this is not

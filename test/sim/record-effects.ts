@@ -20,6 +20,7 @@ const NOT_EFFECTS: ReadonlySet<string> = new Set([
   'runtime.onExit',
   'runtime.watch',
   'runtime.isAlive',
+  'images.naming',
   'images.candidates',
   'policy.scope',
 ]);

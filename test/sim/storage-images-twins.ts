@@ -262,6 +262,7 @@ export function imagesTwin(
     if (kind !== undefined) fail(kind, `${attempted}: the registry refuses`);
   };
   return {
+    naming: () => parseReference,
     candidates: (reference) => [formatReference(parseReference(reference))],
     takeCredentials: () => Promise.resolve([]),
     resolve: ({ reference }, fx) =>

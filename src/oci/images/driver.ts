@@ -37,6 +37,8 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
   const { client, store, ingests, clock } = options;
   const handles = new Handles();
   return {
+    naming: () => client.naming,
+
     candidates: (reference) => client.candidates(reference).map(formatReference),
 
     takeCredentials: ({ reference, namespace }, fx) =>

@@ -43,6 +43,8 @@ export class EasyWorld {
   pauseAlive = true;
   /** What effects give, by name. */
   readonly answers: Record<string, unknown> = { ...ANSWERS };
+  /** What references mean: another function for another registries.conf. */
+  candidates = (reference: string): readonly string[] => [reference];
   /** Set: there are plugins, and what they hear is asked of them as effects (`nri.RunPodSandbox`). */
   hasPlugins = false;
   readonly #held = new Map<string, Promise<void>>();
@@ -53,7 +55,7 @@ export class EasyWorld {
   readonly troupe: ReturnType<typeof createTroupe>;
 
   constructor(
-    options: Pick<TroupeOptions, 'selinux'> = {},
+    options: Pick<TroupeOptions, 'selinux' | 'pinned'> = {},
     scope = (namespace: string): string => namespace,
   ) {
     this.#scope = scope;
@@ -62,7 +64,7 @@ export class EasyWorld {
 
   /** A world with an image, serving. */
   static async serving(
-    options: Pick<TroupeOptions, 'selinux'> = {},
+    options: Pick<TroupeOptions, 'selinux' | 'pinned'> = {},
     scope = (namespace: string): string => namespace,
   ): Promise<EasyWorld> {
     const world = new EasyWorld(options, scope);
@@ -212,7 +214,10 @@ export class EasyWorld {
         checkpoint: (input: CheckpointInput, fx: EffectContext) => this.#checkpoint(input, fx),
       }),
       policy: this.#port('policy', { scope: this.#scope }),
-      images: this.#port('images', { candidates: (reference: string) => [reference] }),
+      images: this.#port('images', {
+        naming: () => this.candidates,
+        candidates: (reference: string) => this.candidates(reference),
+      }),
       runtime: this.#port('runtime', {
         handlers: () => [handler, { ...handler, name: 'broken', ready: false, reason: 'no such file' }],
         onExit: (listener: (id: ContainerId, exit: ExitFact) => void) => {

@@ -125,6 +125,11 @@ export class RegistryClient {
     });
   }
 
+  /** What `candidates` goes by. */
+  get naming(): RegistriesConf {
+    return this.#options.registries();
+  }
+
   /**
    * The references that a name may mean by the current registries.conf, in the order to try. Throws `invalidRequest`.
    */

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { fail } from '../../../../src/base/fault.ts';
 import { keepersOf } from '../../../../src/actors/images/keepers.ts';
 import { pinnedBy } from '../../../../src/actors/images/pinned.ts';
+import { EasyWorld } from '../easy-ports.ts';
 import { containerId, containerView, digest, imageId, imageRecord } from '../fixtures.ts';
 
 const candidates = (name: string): readonly string[] => {
@@ -37,6 +38,16 @@ describe('pinnedBy', () => {
     ).toEqual([true, true, false, false]);
     expect(pinnedBy(['pause'], unknown)(latest)).toBe(true);
     expect(pinnedBy([image.id], unknown)(image)).toBe(true);
+  });
+
+  it('a short name pins what it means by the registries.conf in force, and the test changes only with that', async () => {
+    const patterns = ['nginx:1'];
+    const world = await EasyWorld.serving({ pinned: () => patterns });
+    world.candidates = (name) => [`quay.io/team/${name}`];
+    const before = world.troupe.isPinned;
+    expect([before(image), world.troupe.isPinned]).toEqual([false, before]);
+    world.candidates = (name) => [`docker.io/library/${name}`];
+    expect(world.troupe.isPinned(image)).toBe(true);
   });
 
   it('pins nothing without a pattern', () => {
