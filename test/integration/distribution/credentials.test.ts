@@ -89,6 +89,29 @@ describe('F62 authentication', () => {
     expect(token?.authorization).toBeUndefined();
   });
 
+  it('an empty scope or service in the challenge counts as none', async () => {
+    tokenService(registry);
+    guard(registry, `Bearer realm="${registry.url}/token",service="",scope=""`, isToken);
+    expect(await pull(rig(insecure(registry.host)), `${registry.host}/a:v`)).toBe(layer.digest);
+    const token = registry.seen.find(({ path }) => path.startsWith('/token'));
+    expect(token?.path).toBe('/token?scope=repository%3Aa%3Apull');
+  });
+
+  it('each request names its program, since some firewalls of registries refuse those that do not', async () => {
+    tokenService(registry);
+    const agents: unknown[] = [];
+    registry.on(
+      /^/u,
+      (request, _response, serve) => {
+        agents.push(request.headers['user-agent']);
+        serve();
+      },
+      1,
+    );
+    await pull(rig(insecure(registry.host)), `${registry.host}/a:v`);
+    expect(agents).toEqual(['troupe']);
+  });
+
   it('each scope of a challenge is requested separately', async () => {
     tokenService(registry);
     guard(

@@ -142,6 +142,14 @@ describe('credentials that the node keeps', () => {
     expect((await made.resolve(`${registry.host}/team/a:v`)).config.os).toBe('linux');
     await helper('echo "credentials not found in native keychain"; exit 1');
     expect((await faultOf(made.resolve(`${registry.host}/team/a:v`))).kind).toBe('denied');
+    await writeFile(
+      join(directory, 'one.json'),
+      JSON.stringify({
+        auths: { [registry.host]: entry('helped') },
+        credHelpers: { [registry.host]: 'test' },
+      }),
+    );
+    expect((await made.resolve(`${registry.host}/team/a:v`)).config.os).toBe('linux');
     await helper('echo no keychain >&2; exit 3');
     const fault = await faultOf(made.resolve(`${registry.host}/team/a:v`));
     expect(fault.message).toContain(

@@ -18,10 +18,13 @@ export interface AuthFile {
   readonly problems: readonly string[];
 }
 
-/** What a file has for one repository: credentials, or the helper program to run. */
+/**
+ * What a file has for one repository: credentials, or the helper program to run, and the credentials to use if that has
+ * none.
+ */
 export type FoundAuth =
   | { readonly auth: RegistryAuth }
-  | { readonly helper: string; readonly server: string };
+  | { readonly helper: string; readonly server: string; readonly otherwise: RegistryAuth | undefined };
 
 /** Valid helper names. The name becomes part of a program's name. */
 const HELPER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/u;
@@ -50,7 +53,7 @@ export function parseAuthFile(bytes: Uint8Array, file: string): AuthFile {
     const name = normalizeKey(key);
     if (name === undefined) continue;
     const what = `read ${file}: auths of ${name}`;
-    attempt(() => entries.set(name, entryOf(objectOf(value, what), what)));
+    attempt(() => entries.set(name, readEntry(objectOf(value, what), what)));
   }
   const helpers = new Map<string, string>();
   for (const [key, value] of members(top, 'credHelpers', file)) {
@@ -65,7 +68,9 @@ export function parseAuthFile(bytes: Uint8Array, file: string): AuthFile {
 
 /**
  * Finds the credentials of a repository. The entry with the longest matching path wins, then the host's helper, then
- * `credsStore`: an entry for a path is more specific than a helper for a host.
+ * the host's entry, then `credsStore`. An entry for a path is more specific than a helper for a host. Where a host has
+ * both, Docker and containers/image ask the helper: the entry may be what `docker login` left before there was one, such
+ * as a token of some hours.
  */
 export function findIn(
   { entries, helpers, store }: AuthFile,
@@ -74,12 +79,20 @@ export function findIn(
 ): FoundAuth | undefined {
   const own = parseHost(host) ?? host;
   const parts = [own, ...repository.split('/')];
-  for (let length = parts.length; length > 0; length -= 1) {
+  const entryOf = (length: number): RegistryAuth | undefined => {
     const auth = entries.get(parts.slice(0, length).join('/'));
-    if (auth !== undefined && !isEmpty(auth)) return { auth };
+    return auth === undefined || isEmpty(auth) ? undefined : auth;
+  };
+  for (let length = parts.length; length > 1; length -= 1) {
+    const auth = entryOf(length);
+    if (auth !== undefined) return { auth };
   }
-  const helper = helpers.get(own) ?? store;
-  return helper === '' ? undefined : { helper, server: own === HUB ? HUB_SERVER : own };
+  const otherwise = entryOf(1);
+  const server = own === HUB ? HUB_SERVER : own;
+  const helper = helpers.get(own);
+  if (helper !== undefined) return { helper, server, otherwise };
+  if (otherwise !== undefined) return { auth: otherwise };
+  return store === '' ? undefined : { helper: store, server, otherwise };
 }
 
 /**
@@ -144,7 +157,7 @@ function members(top: JsonObject, name: string, file: string): JsonObject {
   return found;
 }
 
-function entryOf(value: JsonObject, what: string): RegistryAuth {
+function readEntry(value: JsonObject, what: string): RegistryAuth {
   const text = (name: string): string => {
     const found = value.get(name) ?? '';
     return typeof found === 'string' ? found : fail('invalidRequest', `${what}: ${name} is not a string`);

@@ -83,7 +83,8 @@ export class NodeCredentials {
   ): Promise<RegistryAuth | undefined> {
     const found = findIn(file, host, repository);
     if (found === undefined) return undefined;
-    return 'auth' in found ? found.auth : this.#ask(found.helper, found.server, signal);
+    if ('auth' in found) return found.auth;
+    return (await this.#ask(found.helper, found.server, signal)) ?? found.otherwise;
   }
 
   /**

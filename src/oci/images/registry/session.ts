@@ -214,8 +214,9 @@ export class RegistrySession {
   }
 
   #tokenRequest(realm: URL, challenge: Challenge, ask: Ask): HttpRequest {
-    const service = challenge.params.get('service');
-    const scope = challenge.params.get('scope') ?? `repository:${this.endpoint.repository}:pull`;
+    // some registries write parameters that they do not use as empty texts
+    const service = challenge.params.get('service') || undefined;
+    const scope = challenge.params.get('scope')?.trim() || `repository:${this.endpoint.repository}:pull`;
     const isTrusted = this.#mayReceiveCredentials(realm);
     const credentials = isTrusted ? this.#options.credentials : undefined;
     // not an error yet: a public image needs no credentials

@@ -231,6 +231,8 @@ export class Transport {
       headers: {
         // the bytes are hashed as received; a compressing proxy would change them
         'accept-encoding': 'identity',
+        // common rules of web application firewalls answer 403 to a request without one
+        'user-agent': 'troupe',
         ...request.headers,
         ...(authorization === undefined ? {} : { authorization }),
         ...(request.body === undefined ? {} : { 'content-length': String(Buffer.byteLength(request.body)) }),

@@ -40,14 +40,21 @@ describe('a file of credentials', () => {
     expect(found({ auths }, host, repository)).toBe(user);
   });
 
-  it('a helper of the host comes after an entry and before the store', () => {
+  it('a helper of the host comes after an entry of a path, and before the host’s entry and the store', () => {
     const file = {
-      auths: { 'r.example/mine': { auth: auth('mine') }, 'r.example': {} },
-      credHelpers: { 'r.example': 'cloud' },
+      auths: {
+        'r.example/mine': { auth: auth('mine') },
+        'r.example': {},
+        's.example': { auth: auth('stale') },
+        't.example': { auth: auth('host') },
+      },
+      credHelpers: { 'r.example': 'cloud', 's.example': 'cloud' },
       credsStore: 'rest',
     };
     expect(found(file, 'r.example', 'mine')).toBe('mine');
     expect(found(file, 'r.example', 'a')).toBe('cloud for r.example');
+    expect(found(file, 's.example', 'a')).toBe('cloud for s.example');
+    expect(found(file, 't.example', 'a')).toBe('host');
     expect(found(file, 'other.example', 'a')).toBe('rest for other.example');
     expect(found(file, 'registry-1.docker.io', 'a')).toBe('rest for https://index.docker.io/v1/');
   });
