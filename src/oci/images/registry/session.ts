@@ -44,6 +44,8 @@ export class RegistrySession {
   /** Undefined until it is known whether an insecure endpoint supports https. */
   #scheme: 'https' | 'http' | undefined;
   #authorization: string | undefined;
+  /** Of `/v2/`; undefined if that was not asked. */
+  #rootChallenges: readonly Challenge[] | undefined;
   readonly #secrets: Set<string>;
   /** Why the credentials were not sent to the token service; '' if they were, or if none were needed. */
   #withheld = '';
@@ -119,9 +121,7 @@ export class RegistrySession {
   async askOnce(ask: Ask): Promise<HttpResponse> {
     const sentWith = this.#authorization;
     const response = await this.#request(ask);
-    // the target of a redirect never gets credentials, even if it asks for them (S16, F64)
-    if (response.status !== 401 || response.isForeign) return response;
-    const challenges = parseChallenges(response.challenges);
+    const challenges = await this.#challengesOf(response, ask);
     if (challenges.length === 0) return response;
     response.body.discard();
     await this.#tokenLock.with(async () => {
@@ -129,6 +129,39 @@ export class RegistrySession {
       if (this.#authorization === sentWith) this.#authorization = await this.#authenticate(challenges, ask);
     }, ask.signal);
     return this.#request(ask);
+  }
+
+  /**
+   * How the registry asks for credentials. It need not do so in this answer: some hide what may not be seen without
+   * credentials (403, 404), or answer 401 without a challenge. Docker and containers/image take the challenge of `/v2/`.
+   */
+  async #challengesOf(
+    { status, isForeign, challenges }: HttpResponse,
+    ask: Ask,
+  ): Promise<readonly Challenge[]> {
+    // the target of a redirect never gets credentials, even if it asks for them (S16, F64)
+    if (isForeign) return [];
+    const own = status === 401 ? parseChallenges(challenges) : [];
+    const mayHide =
+      (status === 403 || status === 404) &&
+      this.#options.credentials !== undefined &&
+      this.#authorization === undefined;
+    if (own.length > 0 || (status !== 401 && !mayHide)) return own;
+    this.#rootChallenges ??= await this.#askRoot(ask);
+    return this.#rootChallenges;
+  }
+
+  async #askRoot(ask: Ask): Promise<readonly Challenge[]> {
+    try {
+      const url = new URL(`${this.#scheme ?? 'https'}://${this.endpoint.host}/v2/`);
+      const { status, isForeign, challenges, body } = await this.#sendTo(url, ask, {});
+      body.discard();
+      return status === 401 && !isForeign ? parseChallenges(challenges) : [];
+    } catch (error) {
+      // the first answer counts
+      if (error instanceof TransportError) return [];
+      throw error;
+    }
   }
 
   async #request(ask: Ask): Promise<HttpResponse> {
@@ -147,10 +180,15 @@ export class RegistrySession {
   }
 
   #send(scheme: 'https' | 'http', ask: Ask): Promise<HttpResponse> {
+    const { host, repository } = this.endpoint;
+    return this.#sendTo(new URL(`${scheme}://${host}/v2/${repository}/${ask.path}`), ask, ask.headers);
+  }
+
+  #sendTo(url: URL, ask: Ask, headers: Ask['headers']): Promise<HttpResponse> {
     return this.#options.transport.send({
       method: 'GET',
-      url: new URL(`${scheme}://${this.endpoint.host}/v2/${this.endpoint.repository}/${ask.path}`),
-      headers: ask.headers,
+      url,
+      headers,
       authorization: this.#authorization,
       policy: this.#policy,
       registry: this.endpoint.host,
