@@ -18,8 +18,9 @@ export interface ForwardStreams {
 }
 
 /**
- * Forwards one connection; settles when both directions have ended. An error is written to the error stream. Never
- * rejects.
+ * Forwards one connection; settles when both directions have ended. An error is written to the error stream, which ends
+ * once the target has closed its direction: client-go before 1.32 ends its own direction, and its user's connection,
+ * only after that (kubernetes PR 128681). A user who waits for the target's end would wait for ever. Never rejects.
  */
 export async function forwardConnection(dial: Dial, port: number, streams: ForwardStreams): Promise<void> {
   const { source, sink, error } = streams;
@@ -30,7 +31,9 @@ export async function forwardConnection(dial: Dial, port: number, streams: Forwa
       // input for a target that has closed is read and dropped: other connections share the client's socket
       await Promise.all([
         pump(source, connection.sink).catch(() => connection.close()),
-        pump(connection.source, sink).catch(() => connection.close()),
+        pump(connection.source, sink)
+          .catch(() => connection.close())
+          .then(() => error.end()),
       ]);
     } finally {
       connection.close();

@@ -46,6 +46,7 @@ function drivers() {
   const echoes: ByteQueue[] = [];
   const argvs: (readonly string[])[] = [];
   const late: { connect(): void; isClosed: boolean }[] = [];
+  const closings: { readonly got: ByteQueue }[] = [];
   const streams: StreamsPort = {
     async exec({ argv, onArgvRead }, client, fx) {
       const [how = '', code = '0'] = argv;
@@ -74,6 +75,7 @@ function drivers() {
     dial({ port }): Promise<PortConnection> {
       if (port === 81) return fail('outside', 'nobody listens');
       if (port === 82) return lateConnection(late);
+      if (port === 83) return Promise.resolve(closingConnection(closings));
       const queue = new ByteQueue();
       echoes.push(queue);
       const sink = {
@@ -83,7 +85,17 @@ function drivers() {
       return Promise.resolve({ source: queue, sink, close: () => queue.end() });
     },
   };
-  return { streams, seen, aborted, echoes, late, argvs };
+  return { streams, seen, aborted, echoes, late, closings, argvs };
+}
+
+/** A server that says `bye`, closes its direction, and reads on. */
+function closingConnection(closings: { readonly got: ByteQueue }[]): PortConnection {
+  const [source, got] = [new ByteQueue(), new ByteQueue()];
+  closings.push({ got });
+  source.push(Buffer.from('bye'));
+  source.end();
+  const sink = { write: (bytes: Uint8Array) => Promise.resolve(got.push(bytes)), end: () => got.end() };
+  return { source, sink, close: () => got.end() };
 }
 
 /** Connects when the test says so, whatever has become of the call. */

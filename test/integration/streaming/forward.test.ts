@@ -57,6 +57,21 @@ describe('port-forward', () => {
     client.close();
   });
 
+  it('the error stream ends with the direction of the target, while the client’s goes on', async () => {
+    const { forward, closings } = await serve();
+    const { client } = await connectSpdy(await forward(), 'portforward.k8s.io');
+    const { data, error } = await pair(client, 83);
+    // as client-go before 1.32, which ends its own direction after both
+    expect((await data.all).toString()).toBe('bye');
+    expect((await error.all).toString()).toBe('');
+    data.write('more');
+    data.end();
+    const got = closings[0]?.got;
+    await until(() => got?.ended === true);
+    expect(Buffer.from((await got?.read()) ?? []).toString()).toBe('more');
+    client.close();
+  });
+
   it('a connection made after the abort is closed', async () => {
     const { forward, clock, late } = await serve();
     const { client } = await connectSpdy(await forward(), 'portforward.k8s.io');
