@@ -158,6 +158,18 @@ unless(describe, reason)('the runtime driver with runc and conmon', () => {
     expect(existsSync(container.logPath)).toBe(false);
   });
 
+  it('a log whose name is not ASCII is written and reopened', async () => {
+    const container = await world.run(
+      ['sh', '-c', 'trap "echo second" USR1; echo first; while :; do sleep 0.02; done'],
+      { logPath: 'größe ☃.log' },
+    );
+    await logged(container.logPath, 'first');
+    renameSync(container.logPath, `${container.logPath}.1`);
+    await world.driver.reopenLog(container.bundle, fx);
+    await world.driver.kill({ ...container.bundle, init: container.init, signal: 'SIGUSR1' }, fx);
+    await logged(container.logPath, 'second');
+  });
+
   it('runs without a log', async () => {
     const container = await world.run(['sh', '-c', 'yes | head -100000; while :; do sleep 0.02; done'], {
       logPath: '',
@@ -242,7 +254,7 @@ unless(describe, reason)('the runtime driver with runc and conmon', () => {
         .split('\0')
         .filter(Boolean)
         .map((word) => word.split('=')[0]),
-    ).toEqual(['PATH', '_OCI_SYNCPIPE', '_OCI_STARTPIPE']);
+    ).toEqual(['PATH', '_OCI_SYNCPIPE', 'LC_CTYPE', '_OCI_STARTPIPE']);
     // not in the cgroup of this process
     expect(readFileSync(`/proc/${monitor}/cgroup`, 'utf8')).toContain(
       `/troupe-sandbox-${world.sandboxId}/monitors`,

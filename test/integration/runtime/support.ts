@@ -139,7 +139,8 @@ export class World {
     const id = this.#random.id() as ContainerId;
     this.ids.push(id);
     mkdirSync(join(this.root, 'logs'), { recursive: true });
-    const logPath = change.logPath === '' ? '' : join(this.root, 'logs', `${id.slice(0, 8)}.log`);
+    const name = change.logPath ?? `${id.slice(0, 8)}.log`;
+    const logPath = name === '' ? '' : join(this.root, 'logs', name);
     const bundle: BundleInput = {
       id,
       handler: '',

@@ -34,6 +34,9 @@ export function effectiveLogPath(logDirectory: string, logPath: string): string 
 }
 
 function check(path: string, field: string): void {
+  // conmon takes the path only up to a colon (strtok in its ctr_logging.c): the log would be another file
+  if (path.includes(':'))
+    fail('invalidRequest', `log to ${JSON.stringify(path)}: must not contain a colon`, { subject: field });
   if (path.includes('\0') || path.split('/').some((part) => part === '..' || part === '.')) {
     fail('invalidRequest', `log to ${JSON.stringify(path)}: must not contain NUL, . or ..`, {
       subject: field,

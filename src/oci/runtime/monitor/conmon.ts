@@ -93,11 +93,15 @@ function common(command: MonitorCommand): string[] {
   ];
 }
 
-/** The monitor's whole environment: nothing of the daemon's or the container's (S64). */
+/**
+ * The monitor's whole environment: nothing of the daemon's or the container's (S64). Without a character set conmon
+ * refuses a command line that is not ASCII, such as the path of a log or of the root directory.
+ */
 export function monitorEnv(path: string, withStartPipe: boolean): Readonly<Record<string, string>> {
   return {
     PATH: path,
     _OCI_SYNCPIPE: String(SYNC_FD),
+    LC_CTYPE: 'C.UTF-8',
     ...(withStartPipe ? { _OCI_STARTPIPE: String(START_FD) } : {}),
   };
 }

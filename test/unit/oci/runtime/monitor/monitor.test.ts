@@ -105,9 +105,10 @@ describe('S65 the monitor’s argv', () => {
     expect(logPathOf([])).toBe('');
   });
 
-  it('S64 has an environment of three names at most', () => {
-    expect(monitorEnv('/bin', true)).toEqual({ PATH: '/bin', _OCI_SYNCPIPE: '3', _OCI_STARTPIPE: '4' });
-    expect(monitorEnv('/bin', false)).toEqual({ PATH: '/bin', _OCI_SYNCPIPE: '3' });
+  it('S64 has an environment of four names at most', () => {
+    const always = { PATH: '/bin', _OCI_SYNCPIPE: '3', LC_CTYPE: 'C.UTF-8' };
+    expect(monitorEnv('/bin', true)).toEqual({ ...always, _OCI_STARTPIPE: '4' });
+    expect(monitorEnv('/bin', false)).toEqual(always);
   });
 });
 

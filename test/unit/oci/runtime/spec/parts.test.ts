@@ -236,6 +236,8 @@ describe('S09, S75: the log path', () => {
     ['/a', 'x/', 'log_path'],
     ['/a', './x', 'log_path'],
     ['/a', 'x'.repeat(4096), 'log_path'],
+    ['/a:b', '0.log', 'log_directory'],
+    ['/a', 'image:1/0.log', 'log_path'],
   ])('%j and %j', (directory, path, subject) => {
     expect(faultBy(() => effectiveLogPath(directory, path))).toMatchObject({
       kind: 'invalidRequest',
