@@ -20,8 +20,9 @@ export interface ClientStreams {
   readonly stdout: ByteSink | undefined;
   readonly stderr: ByteSink | undefined;
   /**
-   * Calls the listener with the last known size, then with each new one; while its promise is pending only
-   * the latest size waits.
+   * Calls the listener with the last known size, then with each new one; while its promise is pending only the latest
+   * size waits. Where the terminal may have that size already, another one that came before it is passed on first: only
+   * a change has the program draw its screen again.
    */
   onResize(listener: (size: TerminalSize) => void | Promise<void>): void;
 }

@@ -23,20 +23,32 @@ export interface CommandChannels {
 /** The last byte of a JSON object. */
 const CLOSING = 0x7d;
 
-/** Terminal sizes of a resize channel: a sequence of JSON objects, received in arbitrary pieces. */
+/**
+ * Terminal sizes of a resize channel: a sequence of JSON objects, received in arbitrary pieces.
+ *
+ * The last size counts. One that came right before it is passed on first where the last may be the terminal's already:
+ * `kubectl attach` sends a size one larger and then its own, since only a change has the program draw its screen again.
+ */
 export class Resizes {
   readonly #begun = new ByteBlocks("keep a terminal's size", streamLimits.resizeBytes);
   #last: TerminalSize | undefined;
+  /** Another size that came before the last one, if the listener has had neither. */
+  #before: TerminalSize | undefined;
+  /** What the listener has had. */
+  #passed: TerminalSize | undefined;
+  #isNew = false;
   #listener: ((size: TerminalSize) => void | Promise<void>) | undefined;
   #isBusy = false;
 
   onResize(listener: (size: TerminalSize) => void | Promise<void>): void {
     this.#listener = listener;
     this.#isBusy = false;
+    this.#passed = undefined;
+    this.#isNew = true;
     this.#report();
   }
 
-  /** Takes bytes of the channel. Only the last size that ends in them is used, so it alone is parsed. */
+  /** Takes bytes of the channel. Only the last sizes that end in them are used, so only they are parsed. */
   push(bytes: Uint8Array): void {
     const isEnd = bytes.indexOf(CLOSING) >= 0;
     const end = isEnd ? bytes.lastIndexOf(CLOSING) + 1 : 0;
@@ -53,34 +65,49 @@ export class Resizes {
     this.#begun.appendCopy(part.subarray(-streamLimits.resizeBytes));
   }
 
-  /** Takes the last valid size of the text. Sizes of 0 or less are ignored, as by the peers. */
+  /** Takes the last two valid sizes of the text. Sizes of 0 or less are ignored, as by the peers. */
   #take(text: string): void {
+    const found: TerminalSize[] = [];
     let before = text.length;
-    for (let tries = 0; tries < streamLimits.resizeTries && before > 0; tries += 1) {
+    for (let tries = 0; tries < streamLimits.resizeTries && before > 0 && found.length < 2; tries += 1) {
       const start = text.lastIndexOf('{', before - 1);
-      if (start < 0) return;
+      if (start < 0) break;
       const size = parseSize(text.slice(start, text.indexOf('}', start) + 1));
-      if (size !== undefined) {
-        this.#last = size;
-        return this.#report();
-      }
+      if (size !== undefined) found.unshift(size);
       before = start;
     }
+    for (const size of found) this.#note(size);
+    this.#report();
   }
 
-  /** Passes the last size to the listener, one at a time: of sizes received during a resize, only the last is used. */
-  #report(): void {
-    const size = this.#last;
-    if (this.#isBusy || size === undefined) return;
-    const resized = this.#listener?.(size);
-    if (resized === undefined) return;
-    this.#isBusy = true;
-    const done = (): void => {
-      this.#isBusy = false;
-      if (this.#last !== size) this.#report();
-    };
-    resized.then(done, done);
+  #note(size: TerminalSize): void {
+    if (!isSame(this.#last, size)) this.#before = this.#last;
+    this.#last = size;
+    this.#isNew = true;
   }
+
+  /** Passes sizes to the listener, one at a time. */
+  #report(): void {
+    while (!this.#isBusy && this.#isNew && this.#listener !== undefined && this.#last !== undefined) {
+      const isKnown = this.#passed !== undefined && !isSame(this.#passed, this.#last);
+      const size = (isKnown ? undefined : this.#before) ?? this.#last;
+      this.#before = undefined;
+      this.#isNew = size !== this.#last;
+      this.#passed = size;
+      const resized = this.#listener(size);
+      if (resized === undefined) continue;
+      this.#isBusy = true;
+      const done = (): void => {
+        this.#isBusy = false;
+        this.#report();
+      };
+      resized.then(done, done);
+    }
+  }
+}
+
+function isSame(one: TerminalSize | undefined, other: TerminalSize): boolean {
+  return one?.columns === other.columns && one.rows === other.rows;
 }
 
 type SizeListener = Parameters<ClientStreams['onResize']>[0];

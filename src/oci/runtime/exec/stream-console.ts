@@ -138,9 +138,15 @@ export async function firstSize(
   client: ClientStreams,
   { signal }: EffectContext,
 ): Promise<TerminalSize | undefined> {
-  const size = new Promise<TerminalSize>((resolve) => client.onResize(resolve));
-  const met = await within({ clock, timeoutMs: driverLimits.firstSizeMs, signal }, size);
-  return met === 'timedOut' || met === 'cancelled' ? undefined : met;
+  let latest: TerminalSize | undefined;
+  const came = new Promise<void>((resolve) => {
+    client.onResize((size) => {
+      latest = size;
+      resolve();
+    });
+  });
+  await within({ clock, timeoutMs: driverLimits.firstSizeMs, signal }, came);
+  return latest;
 }
 
 /** Sets the terminal size; the foreground process group gets SIGWINCH. Errors of a closed terminal are ignored. */

@@ -2,7 +2,10 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { ConsoleSocket } from '../../../../src/oci/runtime/exec/stream-console.ts';
+import { Resizes } from '../../../../src/cri/streaming/command-channels.ts';
+import { ConsoleSocket, firstSize } from '../../../../src/oci/runtime/exec/stream-console.ts';
+import { fxOf } from '../../../support/fx.ts';
+import { HandClock } from '../../../support/hand-clock.ts';
 
 test('S34: the socket for a terminal is a file in a directory of its own, for root alone, and never an abstract name', async () => {
   const parent = mkdtempSync(join(tmpdir(), 'troupe-console-'));
@@ -21,4 +24,12 @@ test('S34: the socket for a terminal is a file in a directory of its own, for ro
   } finally {
     rmSync(parent, { recursive: true, force: true });
   }
+});
+
+test('the first size of a terminal is the last one that the client has sent by then', async () => {
+  const resizes = new Resizes();
+  resizes.push(Buffer.from('{"Width":81,"Height":25}{"Width":80,"Height":24}'));
+  const onResize = resizes.onResize.bind(resizes);
+  const client = { stdin: undefined, stdout: undefined, stderr: undefined, onResize };
+  expect(await firstSize(new HandClock(), client, fxOf())).toEqual({ columns: 80, rows: 24 });
 });

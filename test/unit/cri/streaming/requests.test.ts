@@ -13,6 +13,7 @@ import type { StreamRequest } from '../../../../src/cri/streaming/stream-request
 import { realRandom } from '../../../../src/host/clock/random.ts';
 import { hex } from '../stage.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
+import { untilTrue } from '../../../support/turns.ts';
 
 const request: StreamRequest = {
   kind: 'attach',
@@ -301,6 +302,35 @@ describe('sizes of a terminal', () => {
       { columns: 100, rows: 30 },
       { columns: 1, rows: 2 },
     ]);
+  });
+
+  it.each([['in one piece'], ['in two']])(
+    'the larger one that kubectl attach sends before its own comes first, %s, so that the program draws again',
+    (how) => {
+      const resizes = new Resizes();
+      const seen: number[] = [];
+      const [larger, own] = ['{"Width":81,"Height":25}\n', '{"Width":80,"Height":24}\n'];
+      for (const part of how === 'in two' ? [larger, own] : [larger + own]) resizes.push(Buffer.from(part));
+      resizes.onResize(({ columns }) => void seen.push(columns));
+      expect(seen).toEqual([81, 80]);
+      resizes.push(Buffer.from(larger + own));
+      expect(seen).toEqual([81, 80, 81, 80]);
+      // what a new listener has had of before it is over
+      resizes.onResize(({ columns }) => void seen.push(columns));
+      expect(seen.slice(4)).toEqual([80]);
+    },
+  );
+
+  it('one that came while another was being set is passed on where the last is that other again', async () => {
+    const resizes = new Resizes();
+    const seen: number[] = [];
+    resizes.onResize(async ({ columns }) => {
+      seen.push(columns);
+      await Promise.resolve();
+    });
+    for (const columns of [80, 81, 80]) resizes.push(Buffer.from(`{"Width":${columns},"Height":24}`));
+    await untilTrue(() => seen.length === 3);
+    expect(seen).toEqual([80, 81, 80]);
   });
 
   it('an endless one is not kept', () => {
