@@ -23,7 +23,7 @@ export class PolledDescriptor implements ByteSource, ByteSink {
   readonly #poll: EdgePoll;
   #isOpen = true;
   #hasEnded = false;
-  /** The last read failed with EIO. */
+  /** The last read failed with EIO or ECONNRESET. */
   #isClosedOnce = false;
   #reads = 0;
   #wakeReader: (() => void) | undefined;
@@ -65,12 +65,11 @@ export class PolledDescriptor implements ByteSource, ByteSink {
       }
       if (result === 0) return undefined;
       const code = errnoName(errno);
-      // the peer closed its socket before it had read all our bytes
-      if (code === 'ECONNRESET') return undefined;
-      if (code === 'EIO') {
-        // the last slave of the terminal was closed. n_tty_read() checks for input before it checks for the
-        // close, so bytes written in between appear at the next read; only a second EIO means that there are
-        // no more
+      // Bytes may follow, and only a second one means that there are no more. EIO: the last slave of the terminal was
+      // closed. n_tty_read() checks for input before it checks for the close, so bytes written in between appear at
+      // the next read. ECONNRESET: the peer closed its socket before it had read all our bytes. A SEQPACKET socket
+      // reports that before the packets that wait (__skb_try_recv_datagram() in the kernel)
+      if (code === 'EIO' || code === 'ECONNRESET') {
         if (this.#isClosedOnce) return undefined;
         this.#isClosedOnce = true;
         continue;
