@@ -3,7 +3,7 @@ import type { RpcHandler } from '../call/edge.ts';
 import { listedSandbox } from '../lookup/lookup.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 import { translated } from '../validate/check.ts';
-import { resourcesChange } from '../validate/resources.ts';
+import { announcedLimits } from '../validate/resources.ts';
 
 const RPC = 'UpdatePodSandboxResources';
 
@@ -18,8 +18,8 @@ export function updatePodSandboxResources({
   return async ({ podSandboxId, overhead, resources }, context) => {
     const { id } = listedSandbox(troupe.directory, RPC, podSandboxId);
     const wanted = translated(RPC, () => ({
-      overhead: resourcesChange('overhead', overhead),
-      resources: resourcesChange('resources', resources),
+      overhead: announcedLimits('overhead', overhead),
+      resources: announcedLimits('resources', resources),
     }));
     await troupe.updateSandbox(id, wanted, context);
     return {};

@@ -25,6 +25,31 @@ export function resourcesChange(field: string, asked: LinuxContainerResources | 
   };
 }
 
+/** No limit of memory, as the OCI runtime spec has it (config-linux.md, Memory). */
+const UNLIMITED = -1n;
+
+/**
+ * The limits of its own cgroup of a pod, as the kubelet announces them before it sets them: what it reads there, with
+ * what changes, less the pod's overhead. On cgroup v2 it reads -1 where a pod has no memory limit; with an overhead
+ * there are lower numbers, and quotas below the kernel's least. Nothing is set by them here.
+ */
+export function announcedLimits(field: string, asked: LinuxContainerResources | undefined): Resources {
+  if (asked === undefined) return NO_LIMITS;
+  const { memoryLimitInBytes: memory, cpuQuota } = asked;
+  const isUnlimited = memory < 0n;
+  const isLeast = cpuQuota > 0n && cpuQuota < QUOTA_LEAST_US;
+  const others = resourcesChange(field, {
+    ...asked,
+    memoryLimitInBytes: isUnlimited ? 0n : memory,
+    cpuQuota: isLeast ? 0n : cpuQuota,
+  });
+  return {
+    ...others,
+    ...(isUnlimited ? { memoryLimitBytes: UNLIMITED } : {}),
+    ...(isLeast ? { cpuQuota } : {}),
+  };
+}
+
 /** The limits of a new container. Values stay bigint, up to 2⁶³−1 (S62). */
 export function resources(field: string, asked: LinuxContainerResources | undefined): Resources {
   if (asked === undefined) return NO_LIMITS;

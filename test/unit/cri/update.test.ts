@@ -89,6 +89,23 @@ describe('UpdatePodSandboxResources', () => {
     expect(asked).toEqual([['updateSandbox', S, wanted]]);
   });
 
+  test('takes what the kubelet reads where a pod has no limit, less an overhead: since 1.36 a refusal ends the resize', async () => {
+    const { send, put, asked } = stage();
+    put(sandboxView(S));
+    // on cgroup v2 `max` becomes the highest uint64 in the kubelet, and that -1
+    const unlimited = { cpuPeriod: 100_000n, cpuQuota: -1n, cpuShares: 1024n, memoryLimitInBytes: -1n };
+    await send(updatePodSandboxResources, { podSandboxId: S, resources: unlimited });
+    const lessOverhead = { cpuPeriod: 100_000n, cpuQuota: -25_001n, memoryLimitInBytes: -125_829_121n };
+    await send(updatePodSandboxResources, { podSandboxId: S, resources: lessOverhead });
+    const small = { cpuPeriod: 100_000n, cpuQuota: 500n, memoryLimitInBytes: 64n };
+    await send(updatePodSandboxResources, { podSandboxId: S, resources: small });
+    expect(asked.map(([, , wanted]) => (wanted as { readonly resources: unknown }).resources)).toMatchObject([
+      { cpuQuota: -1n, cpuShares: 1024n, memoryLimitBytes: -1n },
+      { cpuQuota: -1n, memoryLimitBytes: -1n },
+      { cpuQuota: 500n, memoryLimitBytes: 64n },
+    ]);
+  });
+
   test('refuses an unknown sandbox and invalid limits', async () => {
     const { fails, put } = stage();
     expect(await fails(updatePodSandboxResources, { podSandboxId: S })).toMatchObject({ code: 'notFound' });
