@@ -12,6 +12,7 @@ import {
   closeSync,
   constants,
   fstatSync,
+  lchownSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -29,6 +30,7 @@ import {
 import type { BigIntStats, Dirent, Stats } from 'node:fs';
 import {
   chmod,
+  lchown,
   lstat,
   mkdir,
   mkdtemp,
@@ -43,6 +45,7 @@ import {
 } from 'node:fs/promises';
 import { codeOf, isAbsent } from '../ffi/errno.ts';
 import { filesystemType } from './directory-lock.ts';
+import type { Owner } from './files.ts';
 
 /** f_type of tmpfs and of ramfs in statfs(2). */
 const IN_MEMORY: ReadonlySet<number> = new Set([0x01_02_19_94, 0x85_84_58_f6]);
@@ -70,6 +73,12 @@ export async function makeOwnDirectory(path: string, mode: number): Promise<bool
 export async function setOwnMode(path: string, mode: number): Promise<void> {
   if (isInMemory(path)) chmodSync(path, mode);
   else await chmod(path, mode);
+}
+
+/** Gives a file or directory, not what a link there leads to, to another user. */
+export async function setOwnOwner(path: string, { uid, gid }: Owner): Promise<void> {
+  if (isInMemory(path)) lchownSync(path, uid, gid);
+  else await lchown(path, uid, gid);
 }
 
 /** Creates a directory of a name that none has: the prefix and six characters, with the mode 0700. Returns its path. */

@@ -14,12 +14,20 @@ import { fail, toFault } from '../../base/fault.ts';
 import { allSettled } from '../../base/settled.ts';
 import { hostLimits } from '../bounds.ts';
 import { readFileInRoot } from '../files/files.ts';
+import type { Owner } from '../files/files.ts';
 import type { Layout, SandboxFiles } from './layout.ts';
 import { findMount, readMountInfo } from '../mounts/mountinfo.ts';
 import { inPool } from '../ffi/pool.ts';
 import { MOUNT_KEY, mountTmpfs, unmount } from '../mounts/mounts.ts';
 import type { TmpfsRequest } from '../mounts/mounts.ts';
-import { isInMemory, linkOwn, makeOwnDirectory, readOwnLink, writeOwnFile } from '../files/state-files.ts';
+import {
+  isInMemory,
+  linkOwn,
+  makeOwnDirectory,
+  readOwnLink,
+  setOwnOwner,
+  writeOwnFile,
+} from '../files/state-files.ts';
 
 export interface SandboxFilesOptions {
   readonly layout: Layout;
@@ -102,16 +110,26 @@ async function makeEtc(options: SandboxFilesOptions, input: SandboxInput): Promi
     noexec: true,
     label: spec.selinuxLabels?.mount,
   });
+  const owner = podRoot(spec);
   await allSettled(
     texts.map(async ([path, text]) => {
-      await writeOwnFile(join(target, basename(path)), text, 0o644);
+      const file = join(target, basename(path));
+      await writeOwnFile(file, text, 0o644);
+      // as with the peers: to a container whose user namespace does not map the owner the files would be nobody's
+      if (owner !== undefined) await setOwnOwner(file, owner);
       // the runtime's documents name these paths, which were files before the tmpfs existed
       await linkOwn(join(basename(target), basename(path)), path);
     }),
   );
 }
 
-async function makeShm(target: string, { namespaces: { user }, selinuxLabels }: SandboxSpec): Promise<void> {
+/** The root of a pod's user namespace, which is another user on the host; undefined without such a namespace. */
+function podRoot({ namespaces: { user } }: SandboxSpec): Owner | undefined {
+  return user === undefined ? undefined : { uid: user.uids.hostId, gid: user.gids.hostId };
+}
+
+async function makeShm(target: string, spec: SandboxSpec): Promise<void> {
+  const owner = podRoot(spec);
   await mountOnce({
     target,
     source: 'shm',
@@ -121,9 +139,8 @@ async function makeShm(target: string, { namespaces: { user }, selinuxLabels }: 
     nosuid: true,
     nodev: true,
     noexec: true,
-    label: selinuxLabels?.mount,
-    // the root of a user namespace is another user on the host
-    ...(user === undefined ? {} : { owner: { uid: user.uids.hostId, gid: user.gids.hostId } }),
+    label: spec.selinuxLabels?.mount,
+    ...(owner === undefined ? {} : { owner }),
   });
 }
 

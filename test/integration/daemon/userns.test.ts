@@ -58,9 +58,9 @@ describe('a pod with a user namespace', () => {
     const pod = await runPod('files');
     const id = await runContainer(pod, 'main', { workingDir: '/made/by/us' });
     expect(await exec(id, 'cat /proc/self/uid_map')).toMatch(MAP);
-    expect(
-      await exec(id, 'id -u; stat -c %u:%g / /bin /bin/busybox /made /made/by/us /dev/shm /etc/hostname'),
-    ).toBe('0\n0:0\n0:0\n0:0\n0:0\n0:0\n0:0\n65534:65534\n');
+    expect(await exec(id, 'id -u; stat -c %u:%g / /bin /bin/busybox /made /made/by/us /dev/shm')).toBe(
+      '0\n0:0\n0:0\n0:0\n0:0\n0:0\n0:0\n',
+    );
     await exec(
       id,
       'echo new > /new; chmod 700 /bin/busybox; chown 7:8 /new; mkdir -p /a/b; chown 65535 /a/b; echo x > /dev/shm/x',
@@ -83,6 +83,22 @@ describe('a pod with a user namespace', () => {
     );
     await removePod(world, pod);
     expect(existsSync(join(world.instance.root, 'containers', id))).toBe(false);
+  });
+
+  it('S87 owns the files that all containers of the pod share, and can write its resolv.conf and hosts', async () => {
+    const pod = await runPod('etc');
+    const id = await runContainer(pod, 'main');
+    const files = '/etc/resolv.conf /etc/hosts /etc/hostname';
+    expect(await exec(id, `stat -c %u:%g:%a ${files}`)).toBe('0:0:644\n'.repeat(3));
+    await exec(id, 'echo 10.1.1.1 more >> /etc/hosts; echo options rotate >> /etc/resolv.conf');
+    const second = await runContainer(pod, 'second');
+    expect(await exec(second, 'tail -n 1 /etc/hosts; tail -n 1 /etc/resolv.conf')).toBe(
+      '10.1.1.1 more\noptions rotate\n',
+    );
+    const own = join(world.instance.state, 'sandboxes', pod, 'etc');
+    expect(readdirSync(own).map((name) => ownerOf(join(own, name)))).toEqual(Array(3).fill([UID, GID]));
+    expect(statSync(own).uid).toBe(0);
+    await removePod(world, pod);
   });
 
   it.each([
