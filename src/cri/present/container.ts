@@ -114,6 +114,20 @@ export function containerStatusMessage(
   };
 }
 
+/**
+ * The statuses of a pod's containers that lists show, the newest first: of several with one name, which are attempts of
+ * one container, the kubelet's evented PLEG takes the first for the present one (GetPodStatus, which does not sort them).
+ */
+export function statusesOfPod(
+  containers: readonly ContainerView[],
+  imageOf: ImageOf,
+): MessageInitShape<typeof ContainerStatusSchema>[] {
+  return containers
+    .filter(({ listed }) => listed)
+    .toSorted((a, b) => Number(b.createdAtNs - a.createdAtNs))
+    .map((one) => containerStatusMessage(one, imageOf));
+}
+
 /** The exit of an ended container; without a recorded exit, its time and exit code are placeholders. */
 function exitOf(
   view: ContainerView,

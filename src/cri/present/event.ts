@@ -3,7 +3,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { ContainerEventResponseSchema, ContainerEventType } from '../../gen/runtime/v1/api_pb.ts';
 import type { PodEvent } from '../call/pod-event.ts';
-import { containerStatusMessage, type ImageOf } from './container.ts';
+import { statusesOfPod, type ImageOf } from './container.ts';
 import { sandboxStatus } from './sandbox.ts';
 
 const TYPE = {
@@ -32,6 +32,6 @@ export function podEvent(
     createdAt: createdAtNs,
     // the kubelet ignores an event without a sandbox status; the event of the sandbox's removal was sent before
     ...(sandbox === undefined ? {} : { podSandboxStatus: sandboxStatus(sandbox) }),
-    containersStatuses: containers.map((one) => containerStatusMessage(one, imageOf)),
+    containersStatuses: statusesOfPod(containers, imageOf),
   };
 }

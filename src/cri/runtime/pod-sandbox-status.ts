@@ -3,7 +3,7 @@ import type { RpcHandler } from '../call/edge.ts';
 import type { EventFeed } from '../call/event-feed.ts';
 import { listedSandbox } from '../lookup/lookup.ts';
 import { sandboxInfo } from '../present/info.ts';
-import { containerStatusMessage } from '../present/container.ts';
+import { statusesOfPod } from '../present/container.ts';
 import { sandboxStatus } from '../present/sandbox.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
@@ -25,10 +25,9 @@ export function podSandboxStatus(
       info: verbose ? sandboxInfo(view, troupe.activity, spec) : {},
     };
     if (!feed.isWatched) return answer;
-    const containers = troupe.directory.containersOf(view.id).filter((one) => one.listed);
     return {
       ...answer,
-      containersStatuses: containers.map((one) => containerStatusMessage(one, (id) => troupe.findImage(id))),
+      containersStatuses: statusesOfPod(troupe.directory.containersOf(view.id), (id) => troupe.findImage(id)),
       timestamp: feed.stampNs(),
     };
   };

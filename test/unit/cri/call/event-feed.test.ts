@@ -7,8 +7,9 @@ import { edgeLimits } from '../../../../src/cri/bounds.ts';
 import type { EventStream } from '../../../../src/cri/call/event-feed.ts';
 import { EventFeed } from '../../../../src/cri/call/event-feed.ts';
 import { podEvent } from '../../../../src/cri/present/event.ts';
-import { ContainerEventType } from '../../../../src/gen/runtime/v1/api_pb.ts';
-import { containerId, containerView, sandboxId, sandboxView } from '../stage.ts';
+import { podSandboxStatus } from '../../../../src/cri/runtime/pod-sandbox-status.ts';
+import { ContainerEventType, RuntimeService } from '../../../../src/gen/runtime/v1/api_pb.ts';
+import { containerId, containerView, sandboxId, sandboxView, stage } from '../stage.ts';
 
 const S = sandboxId('a');
 const C = containerId('c');
@@ -119,6 +120,32 @@ describe('an event', () => {
       podSandboxStatus: { id: S },
       containersStatuses: [{ id: C }],
     });
+  });
+
+  test('has the newest container first, as has PodSandboxStatus: the kubelet takes the first of a name', async () => {
+    const { directory, put, send } = stage();
+    put(pod);
+    const attempts = ['d', 'b', 'e'].map((digit, at) =>
+      containerView(containerId(digit), { createdAtNs: 1_600_000_000_000_000_000n + BigInt(at) }),
+    );
+    const stream = feedAt(directory, 5n).open();
+    put(...attempts);
+    const event = (await stream.take(never)).at(-1);
+    const newestFirst = ['e', 'b', 'd'].map(containerId);
+    const { containersStatuses } = podEvent(event as never, () => undefined);
+    expect(containersStatuses?.map(({ id }) => id)).toEqual(newestFirst);
+    // without a client that receives events there are none
+    expect(
+      (await send(RuntimeService.method.podSandboxStatus, { podSandboxId: S })).containersStatuses,
+    ).toEqual([]);
+    const handler = podSandboxStatus({ troupe: { directory, findImage: () => undefined } as never }, {
+      isWatched: true,
+      stampNs: () => 6n,
+    } as never);
+    const answer = await handler({ podSandboxId: S, verbose: false } as never, undefined as never);
+    expect(
+      (answer as { containersStatuses: { id: string }[] }).containersStatuses.map(({ id }) => id),
+    ).toEqual(newestFirst);
   });
 
   test('of a container whose sandbox is gone has no pod', async () => {
