@@ -256,6 +256,20 @@ export const updateResources: Group = {
         same(await inForce(t, id, 'memory'), String(64n * MIB));
       },
     ),
+    row(
+      'UpdatePodSandboxResources',
+      'what a kubelet reads on cgroup v2 where a pod has no limit is taken: -1, and less with an overhead',
+      async (t) => {
+        const { id: podSandboxId } = await t.plain();
+        for (const [cpuQuota, memoryLimitInBytes] of [
+          [-1n, -1n],
+          [-25_001n, -120n * MIB - 1n],
+        ] as const) {
+          const limits = { cpuPeriod: 100_000n, cpuShares: 1024n, cpuQuota, memoryLimitInBytes };
+          await t.runtime.updatePodSandboxResources({ podSandboxId, resources: limits, overhead: {} });
+        }
+      },
+    ),
     row('UpdatePodSandboxResources', 'wrong values are InvalidArgument', async (t) => {
       await refused(
         t.runtime.updatePodSandboxResources({
