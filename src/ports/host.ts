@@ -18,6 +18,7 @@ export interface HostSandbox {
   readonly id: SandboxId;
   /** The pins that exist and hold a namespace. */
   readonly pins: readonly ('net' | 'ipc' | 'uts' | 'user')[];
+  /** Its files exist; for a sandbox with a pin, at least their directory does. */
   readonly files: boolean;
 }
 

@@ -98,8 +98,10 @@ function isWhole(facts: SandboxFacts, world: World): boolean {
   const seen = world.host.sandboxes.find((one) => one.id === id);
   // a stop whose record was refused may have run the CNI DEL
   if (spec.namespaces.network === 'pod' && !world.networks.has(id)) return false;
-  if (pinsOf(spec).some((pin) => seen?.pins.includes(pin) !== true)) return false;
-  if (facts.ready?.pause === undefined) return true;
+  const pins = pinsOf(spec);
+  if (pins.some((pin) => seen?.pins.includes(pin) !== true)) return false;
+  // on the host's network and IPC nothing is pinned: then its files say whether the machine was restarted (F80)
+  if (facts.ready?.pause === undefined) return pins.length > 0 || seen?.files === true;
   return world.pauses.get(id)?.process?.pid === facts.ready.pause.pid;
 }
 

@@ -177,8 +177,13 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
     return PINS.filter((_kind, at) => held[at]);
   };
   const sandboxes: HostSandbox[] = [];
+  // a link into a tmpfs: where the state directory is on a disk, it leads nowhere after a reboot. What can't be read is
+  // there
+  const hasFiles = async (id: SandboxId): Promise<boolean> =>
+    (await statOwn(layout.sandboxFiles(id).resolvConf).catch(() => true)) !== undefined;
   for (const id of ids) {
-    sandboxes.push({ id, pins: await pinsOf(id), files: directories.has(id) });
+    const pins = await pinsOf(id);
+    sandboxes.push({ id, pins, files: directories.has(id) && (pins.length > 0 || (await hasFiles(id))) });
   }
   return { bootId: bootId(), sandboxes };
 }

@@ -23,12 +23,15 @@ describePods('a machine that is started again', () => {
   });
   afterAll(async () => await machine.world.close());
 
-  const run = async (name: string, attempt = 0, hostNetwork = false): Promise<string> =>
-    (
+  const run = async (name: string, attempt = 0, isOnHost = false): Promise<string> => {
+    const logDirectory = join(machine.world.logs, name);
+    const host = { hostNetwork: isOnHost, hostIpc: isOnHost };
+    return (
       await machine.world.client.runtime.runPodSandbox({
-        config: sandboxConfig({ name, attempt, hostNetwork, logDirectory: join(machine.world.logs, name) }),
+        config: sandboxConfig({ name, attempt, logDirectory, ...host }),
       })
     ).podSandboxId;
+  };
 
   async function create(name: string, podSandboxId: string, command: readonly string[]): Promise<string> {
     const sandbox = sandboxConfig({ name, logDirectory: join(machine.world.logs, name) });
@@ -74,6 +77,8 @@ describePods('a machine that is started again', () => {
       ended: run('ended'),
       created: run('created'),
       stopped: run('stopped'),
+      // nothing of it is pinned
+      onhost: run('onhost', 0, true),
     });
     const running = await create('running', pods.running, untilTermed(0));
     const ended = await create('ended', pods.ended, ['sh', '-c', 'exit 7']);

@@ -18,6 +18,7 @@ export interface SandboxRequest {
   readonly logDirectory: string;
   readonly attempt?: number;
   readonly hostNetwork?: boolean;
+  readonly hostIpc?: boolean;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly cgroupParent?: string;
 }
@@ -47,7 +48,7 @@ export function sandboxConfig(request: SandboxRequest): SandboxConfig {
         namespaceOptions: {
           network: isHost ? NamespaceMode.NODE : NamespaceMode.POD,
           pid: NamespaceMode.CONTAINER,
-          ipc: NamespaceMode.POD,
+          ipc: request.hostIpc === true ? NamespaceMode.NODE : NamespaceMode.POD,
         },
       },
     },

@@ -72,15 +72,18 @@ describe('sandbox begins', () => {
     expect(planSandbox(ledgerOf(...ready), now, sid)).toMatchObject({ entry: 'stopping', begun: ALL });
   });
 
-  it("ready on the host's network and IPC: needs no pin", () => {
+  it("ready on the host's network and IPC: needs no pin, but its files, which a reboot takes (F80)", () => {
     const onHost = sandboxIntent({
       namespaces: { network: 'node', ipc: 'node', pid: 'container', targetId: undefined },
     });
-    const now = world({ host: { bootId: process.bootId, sandboxes: [] } });
-    expect(planSandbox(ledgerOf(onHost, sandboxReady()), now, sid)).toMatchObject({
-      entry: 'ready',
-      begun: ['files', 'cgroup', 'namespaces'],
+    const ledger = ledgerOf(onHost, sandboxReady());
+    const begun = ['files', 'cgroup', 'namespaces'];
+    const now = world({
+      host: { bootId: process.bootId, sandboxes: [{ id: sid, pins: [], files: true }] },
     });
+    expect(planSandbox(ledger, now, sid)).toMatchObject({ entry: 'ready', begun });
+    const rebooted = world({ host: { bootId: 'boot-2', sandboxes: [] }, networks: new Set() });
+    expect(planSandbox(ledger, rebooted, sid)).toMatchObject({ entry: 'stopping', begun });
   });
 
   it('ready with a pause process: ready while that very process is there, else all cleanup pending', () => {
