@@ -198,9 +198,11 @@ async function orWithout(
 
 /** Adds the handlers of earlier configurations, for their pods. An unreadable record affects only those pods. */
 async function recallHandlers(parts: DriverParts): Promise<void> {
-  const { layout, table } = parts;
+  const { layout, table, log } = parts;
+  const onUnread = (file: string, error: unknown): void =>
+    log.warn({ file, fault: toFault(error) }, 'read record of a handler failed');
   await orWithout(parts, 'handlers of an earlier configuration', async () => {
-    for (const record of await readHandlerRecords(layout.handlersDir)) table.retire(record);
+    for (const record of await readHandlerRecords(layout.handlersDir, onUnread)) table.retire(record);
   });
   await keepHandlers(parts);
 }

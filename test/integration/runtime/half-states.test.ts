@@ -96,6 +96,31 @@ unless(describe, reason)('containers in partial states', () => {
       expect(world.leftovers(container.id)).toEqual([]);
     });
 
+    // a reboot takes the record of a handler that the configuration does not have any more
+    it('F80 F89 nothing is known of its handler', async () => {
+      const handler = 'runc';
+      const [running, unmade] = [await world.run(['sleep', '1000']), world.container(['true'])];
+      rmSync(world.layout.handlersDir, { recursive: true });
+      world.driver.close();
+      world.driver = world.newDriver({
+        handlers: [{ name: 'other', path: RUNC, kind: 'oci' }],
+        defaultHandler: 'other',
+      });
+      await world.driver.open();
+      world.driver.watch({ ...running.bundle, handler, init: running.init });
+      await world.driver.kill({ ...running.bundle, handler, init: running.init, signal: 'SIGKILL' }, fx);
+      expect(await world.exitOf(running.id)).toMatchObject({ exitCode: 137 });
+      await world.driver.delete({ ...running.bundle, handler }, fx);
+      for (const { bundle } of [running, unmade]) await world.driver.destroy({ ...bundle, handler }, fx);
+      expect(world.leftovers(running.id)).toEqual([]);
+      const sandbox = { ...running.bundle.sandbox, handler };
+      await world.driver.destroyPause({ id: world.sandboxId, sandbox }, fx);
+      // new containers need a handler
+      await expect(world.driver.startPause({ id: world.sandboxId, sandbox }, fx)).rejects.toThrow(
+        /not-configured/u,
+      );
+    });
+
     it('a create of an earlier daemon is under way', async () => {
       const other = world.newDriver(withRuntime(`[ "$verb" = create ] && sleep 1000; exec ${RUNC} "$@"`));
       const container = world.container(['true']);

@@ -33,8 +33,11 @@ export async function writeHandlerRecords(
   }
 }
 
-/** The readable records; a damaged one is ignored. */
-export async function readHandlerRecords(directory: string): Promise<readonly HandlerConfig[]> {
+/** The records; a damaged one is ignored, and one that can't be read is reported. */
+export async function readHandlerRecords(
+  directory: string,
+  onUnread: (file: string, error: unknown) => void,
+): Promise<readonly HandlerConfig[]> {
   const files = (await namesIn(directory))
     .filter((name) => name.endsWith('.json'))
     .slice(0, driverLimits.handlerRecords);
@@ -43,6 +46,9 @@ export async function readHandlerRecords(directory: string): Promise<readonly Ha
     const text = await readSmallFile(join(directory, file), {
       usualBytes: driverLimits.recordBytes,
       bytesMax: driverLimits.recordBytes,
+    }).catch((error: unknown) => {
+      onUnread(file, error);
+      return undefined;
     });
     const record = parseHandlerRecord(text ?? '');
     if (record !== undefined && file === `${record.name}.json`) found.push(record);

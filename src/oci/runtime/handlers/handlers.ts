@@ -2,6 +2,7 @@
  * The runtime handlers of this machine: the configured ones, those of earlier configurations, and what the last probe
  * of each found.
  */
+import { join } from 'node:path';
 import type { HandlerStatus } from '../../../ports/runtime.ts';
 import { fail } from '../../../base/fault.ts';
 import { flawSummary } from './known-flaws.ts';
@@ -115,6 +116,8 @@ export class HandlerTable {
   #choice: AutoChoice | undefined;
   /** Handlers of earlier configurations: not listed, not for new pods, but their pods can be stopped and removed. */
   readonly #retired = new Map<string, Handler>();
+  /** See `recall`. */
+  readonly #lost = new Map<string, Handler>();
   readonly #results = new Map<string, ProbeResult>();
 
   constructor(configs: readonly HandlerConfig[], defaultName: string, rootOf: (name: string) => string) {
@@ -138,7 +141,10 @@ export class HandlerTable {
     const handlers = configs.map((config) => this.#located(config));
     for (const handler of handlers) this.#refuseChange(handler);
     for (const old of this.#handlers) this.#retired.set(old.name, old);
-    for (const { name } of handlers) this.#retired.delete(name);
+    for (const { name } of handlers) {
+      this.#retired.delete(name);
+      this.#lost.delete(name);
+    }
     this.#handlers = handlers;
     this.#defaultName = defaultName;
     const chosen = this.#choice?.name;
@@ -151,6 +157,23 @@ export class HandlerTable {
   retire(config: HandlerConfig): void {
     if (this.#handlers.some(({ name }) => name === config.name)) return;
     this.#retired.set(config.name, this.#located(config));
+  }
+
+  /**
+   * Whether nothing is known of a handler of this name, and pods still have it: it is not configured any more, and its
+   * record is gone with a reboot, or can't be read.
+   */
+  isUnknown(name: string): boolean {
+    return name !== '' && this.#find(name) === undefined;
+  }
+
+  /**
+   * Adds such a handler for the end of its pods, with the state directory that it has by default and a program that does
+   * not exist: what is left of them is removed without it.
+   */
+  recall(name: string, kind: HandlerConfig['kind']): void {
+    if (!this.isUnknown(name)) return;
+    this.#lost.set(name, this.#located({ name, kind, path: join(this.#rootOf(name), 'not-configured') }));
   }
 
   #located(config: HandlerConfig): Handler {
@@ -175,10 +198,15 @@ export class HandlerTable {
   /** The handler of this name, configured now or earlier; an empty name means the default. Throws `notFound`. */
   resolve(name: string): Handler {
     const wanted = name === '' ? this.#standard() : name;
-    const found = this.#handlers.find((handler) => handler.name === wanted) ?? this.#retired.get(wanted);
+    const found = this.#find(wanted);
     if (found === undefined)
       return fail('notFound', `use runtime handler ${wanted}: not configured`, { subject: wanted });
     return { ...found, path: this.#results.get(found.name)?.standIn ?? found.path };
+  }
+
+  #find(name: string): Handler | undefined {
+    const configured = this.#handlers.find((handler) => handler.name === name);
+    return configured ?? this.#retired.get(name) ?? this.#lost.get(name);
   }
 
   /** The configured handlers. */

@@ -45,7 +45,8 @@ const READERS: Readonly<Record<string, () => Promise<unknown>>> = {
       parseDigest(`sha256:${'a'.repeat(64)}`) as Digest,
       (call) => call(),
     ),
-  'the record of a handler': async () => (await readHandlerRecords(dirname(fifo('handlers/runc.json'))))[0],
+  'the record of a handler': async () =>
+    (await readHandlerRecords(dirname(fifo('handlers/runc.json')), () => undefined))[0],
   'a kept probe': () =>
     recallProbe(dirname(fifo('probes/runc.probe')), {
       name: 'runc',

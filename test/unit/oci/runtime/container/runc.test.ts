@@ -257,6 +257,23 @@ describe('runtime handlers', () => {
     expect(handlers.statuses().map(({ name }) => name)).toEqual(['', 'runc', 'crun']);
   });
 
+  it('F80 of pods that nothing is known of are recalled for their end, until one of that name is configured', () => {
+    const handlers = table();
+    expect(['', 'crun', 'kata'].map((name) => handlers.isUnknown(name))).toEqual([false, false, true]);
+    handlers.recall('crun', 'vm');
+    handlers.recall('kata', 'oci');
+    expect(handlers.resolve('crun').kind).toBe('oci');
+    expect(handlers.resolve('kata')).toMatchObject({
+      kind: 'oci',
+      root: '/roots/kata',
+      path: '/roots/kata/not-configured',
+    });
+    expect(handlers.statuses().map(({ name }) => name)).toEqual(['', 'runc', 'crun']);
+    // what was assumed of it binds nobody
+    handlers.replace([...configs, { name: 'kata', path: '/opt/kata', kind: 'vm', root: '/kata' }], 'crun');
+    expect(handlers.resolve('kata')).toMatchObject({ kind: 'vm', root: '/kata', path: '/opt/kata' });
+  });
+
   it('cannot change type or root, which would make their pods unreachable; such a configuration changes nothing', () => {
     const handlers = table();
     expect(() => handlers.replace([{ ...configs[1], root: '/other' }], 'crun')).toThrow(
