@@ -31,6 +31,8 @@ const WATCH = 'watch of exits';
 
 export type ExitListener = (id: ContainerId, exit: ExitFact) => void;
 
+type WatchedInput = ContainerInput & { readonly init: ProcessIdentity };
+
 interface Watched {
   readonly input: ContainerInput;
   readonly watches: Watch[];
@@ -45,6 +47,11 @@ export class Exits {
    * removes the entry.
    */
   readonly #ending = new Map<ContainerId, ContainerInput>();
+  /**
+   * Containers whose processes could not be watched, or whose exit could not be determined: the next scan tries again.
+   * Without a monitor nothing else would report them.
+   */
+  readonly #failed = new Map<ContainerId, WatchedInput>();
   #directoryWatch: Watch | undefined;
   #rescanTimer: TimerHandle | undefined;
   #isClosed = false;
@@ -121,12 +128,31 @@ export class Exits {
    * Watches init and its monitor until one of them has exited. One container in each turn of the event loop: a start
    * watches those of all pods, and the first calls need not wait for that.
    */
-  watch(input: ContainerInput & { readonly init: ProcessIdentity }): void {
+  watch(input: WatchedInput): void {
     if (this.#isClosed || this.#watched.has(input.id)) return;
     const watched: Watched = { input, watches: [] };
     this.#watched.set(input.id, watched);
+    this.#failed.delete(input.id);
     this.#turn = this.#turn.then(nextTurn);
-    this.#background(this.#turn.then(() => this.#watchProcesses(watched, input.init)));
+    const watching = this.#turn.then(() => this.#watchProcesses(watched, input.init));
+    this.#orAgain(watching, input, () => this.#watched.get(input.id) === watched);
+  }
+
+  /** @param isCurrent whether the work is still the container's, and nobody has reported or destroyed it */
+  #orAgain(work: Promise<void>, input: WatchedInput, isCurrent: () => boolean): void {
+    this.#background(
+      work.catch((error: unknown) => {
+        if (!this.#isClosed && isCurrent()) {
+          this.unwatch(input.id);
+          this.#failed.set(input.id, input);
+        }
+        throw error;
+      }),
+    );
+  }
+
+  #watchFailed(): void {
+    for (const input of [...this.#failed.values()]) this.watch(input);
   }
 
   /** Reports an exit that has no exit file. */
@@ -140,6 +166,7 @@ export class Exits {
     const watched = this.#watched.get(id);
     this.#watched.delete(id);
     this.#ending.delete(id);
+    this.#failed.delete(id);
     for (const watch of watched?.watches ?? []) watch.close();
   }
 
@@ -168,7 +195,8 @@ export class Exits {
       if (this.#watched.get(input.id) !== watched) return;
       this.unwatch(input.id);
       this.#ending.set(input.id, input);
-      this.#background(this.#onProcessEnd(input, init));
+      const isEnding = (): boolean => this.#ending.get(input.id) === input;
+      this.#orAgain(this.#onProcessEnd(input, init), { ...input, init }, isEnding);
     };
     if (this.#watched.get(input.id) !== watched) return;
     for (const identity of identities)
@@ -294,6 +322,7 @@ export class Exits {
     this.#rescanTimer = this.#parts.clock.setTimeout(() => {
       this.#rescanTimer = undefined;
       this.#background(this.#directoryWatch === undefined ? this.open() : this.#scan());
+      this.#watchFailed();
     }, driverLimits.rescanMs);
   }
 

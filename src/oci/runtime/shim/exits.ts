@@ -57,11 +57,22 @@ export class ShimExits {
     if (this.#watched.has(id)) return;
     const controller = new AbortController();
     this.#watched.set(id, controller);
-    this.#untilEnd(id, handler, controller.signal).catch((thrown: unknown) => {
-      if (!controller.signal.aborted)
-        this.#parts.log.error({ id, fault: toFault(thrown) }, 'report exit of container in shim failed');
-      this.unwatch(id);
-    });
+    void this.#untilReported(id, handler, controller.signal);
+  }
+
+  /** Nobody else would report the exit, so what fails is repeated. Never rejects. */
+  async #untilReported(id: ContainerId, handler: Handler, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#parts;
+    for (let tries = 1; !signal.aborted; tries += 1) {
+      try {
+        return await this.#untilEnd(id, handler, signal);
+      } catch (thrown) {
+        if (signal.aborted) return;
+        const level = tries === 1 ? 'error' : 'debug';
+        log[level]({ id, fault: toFault(thrown) }, 'report exit of container in shim failed; it is repeated');
+        await pause(clock, shimLimits.retryLastMs, signal).catch(() => undefined);
+      }
+    }
   }
 
   /** Stops watching: the exit needs no report any more. */

@@ -1,5 +1,5 @@
 // The watch of a shim's container, with the shim and the receiver of exits in this process and files of its own.
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -23,6 +23,7 @@ const aTurn = (): Promise<unknown> => readFile(join(root, 'none')).catch(() => u
 function stage() {
   const layout = createLayout({ root: join(root, 'r'), state: join(root, 's') });
   const asked: string[] = [];
+  const clock = new HandClock(1000);
   let shown: (exit: ExitFact) => void = () => undefined;
   const reported = new Promise<ExitFact>((resolve) => {
     shown = resolve;
@@ -30,16 +31,13 @@ function stage() {
   const shim = { callUnlessGone: async () => ({ exitStatus: 3, exitedAt: { seconds: 1n, nanos: 0 } }) };
   const shims = { find: async () => (asked.push('find'), shim) };
   const exits = { report: (_id: unknown, exit: ExitFact) => shown(exit) };
-  const watch = new ShimExits(
-    { layout, log: silentLog, clock: new HandClock(1000) } as never,
-    shims as never,
-    exits as never,
-  );
+  const watch = new ShimExits({ layout, log: silentLog, clock } as never, shims as never, exits as never);
   return {
     layout,
     watch: () => watch.watch(CONTAINER_ID, { root: join(root, 'r', 'h') } as never),
     asked,
     reported,
+    clock,
   };
 }
 
@@ -79,5 +77,24 @@ test('a container without a note is no longer watched; with a new one it can be'
     watch();
     await aTurn();
   }
+  expect((await reported).exitCode).toBe(3);
+});
+
+test('F89 an exit is reported once what the watch needs can be read', async () => {
+  const { layout, watch, reported, asked, clock } = stage();
+  const own = layout.containerDir(CONTAINER_ID);
+  await mkdir(own, { recursive: true });
+  await symlink('troupe.json', join(own, 'troupe.json'));
+  watch();
+  for (let turn = 0; turn < 200 && clock.timers.size === 0; turn += 1) await aTurn();
+  expect([asked, clock.timers.size]).toEqual([[], 1]);
+  await rm(join(own, 'troupe.json'));
+  await writeNote(
+    layout,
+    CONTAINER_ID,
+    noteOf({ ...inputOf(), handler: 'kata', pidNamespaceOf: undefined }, 'kata'),
+  );
+  await mkdir(join(own, 'exit.new'));
+  clock.fire();
   expect((await reported).exitCode).toBe(3);
 });
