@@ -58,6 +58,8 @@ export class PodCidr {
   #isFit = false;
   #changing: Promise<boolean> | undefined;
   #keeping: Promise<void> = Promise.resolve();
+  /** Whether the file has what is kept here: the next boot would use another subnet than the pods have. */
+  #isStored = true;
   /** The last reason for waiting that was logged. */
   #logged = '';
 
@@ -96,6 +98,8 @@ export class PodCidr {
    */
   async check(): Promise<void> {
     await this.#read();
+    // the disk was full, and may have space again (F21)
+    if (!this.#isStored) await this.#keep({});
     // once more where another CIDR was named meanwhile
     while (this.#options.isOn() && this.#isDue()) {
       this.#changing ??= this.#change().finally(() => {
@@ -155,9 +159,15 @@ export class PodCidr {
     const { file, log } = this.#options;
     this.#keeping = this.#keeping.then(async () => {
       const { inUse, wanted } = this.#kept;
-      await writeWhole(file, `${inUse}\n${wanted}\n`, 0o600).catch((error: unknown) =>
-        log.warn({ file, error: String(error) }, 'could not store the pod CIDR of the node'),
-      );
+      try {
+        await writeWhole(file, `${inUse}\n${wanted}\n`, 0o600);
+        this.#isStored = true;
+      } catch (error) {
+        // once until it is stored: each scan of the configuration tries again
+        if (this.#isStored)
+          log.warn({ file, error: String(error) }, 'could not store the pod CIDR of the node');
+        this.#isStored = false;
+      }
     });
     await this.#keeping;
   }

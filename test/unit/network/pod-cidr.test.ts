@@ -58,6 +58,20 @@ describe('the pod CIDR', () => {
       ...change,
     });
 
+  it('F21 is kept for the next boot once the disk has space again, and a full one is logged once', async () => {
+    const cidr = make();
+    await cidr.start();
+    // stands in the file's way, as a full disk would
+    mkdirSync(`${file}.new`);
+    await cidr.want(CIDR);
+    await cidr.check();
+    expect([used, await subnetInUse(file, CONFIGURED)]).toEqual([[CIDR], CONFIGURED]);
+    expect(logged).toEqual([expect.stringContaining('could not store')]);
+    rmSync(`${file}.new`, { recursive: true });
+    await cidr.check();
+    expect(await subnetInUse(file, CONFIGURED)).toBe(CIDR);
+  });
+
   it('is used at once without pods, once, and kept for the next boot', async () => {
     const cidr = make();
     await cidr.start();
