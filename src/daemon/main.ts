@@ -57,9 +57,10 @@ async function main(argv: readonly string[]): Promise<void> {
       await serve(line);
       return;
     }
+    const failure = catchOutputErrors(line);
     const code = await runOnce(line);
     await allWritten([process.stdout, process.stderr]);
-    exitNow(code);
+    exitNow(await writtenCode(code, line, failure()));
   } catch (thrown) {
     const { message, kind } = toFault(thrown);
     const [first = '', ...more] = errorLines(thrown, message);
@@ -80,6 +81,23 @@ async function main(argv: readonly string[]): Promise<void> {
 /** Of a wrong command line. The other codes of `exec` and `run` are the program's. */
 function usageCode(argv: readonly string[]): number {
   return isProgramCommand(argv[commandAt(argv)] ?? '') ? EXIT.programFailed : EXIT.usage;
+}
+
+/** Commands that copy what a program writes: they end with its end, or say themselves that the output is lost. */
+const COPIES_OUTPUT: ReadonlySet<CommandLine['command']> = new Set(['exec', 'run', 'logs'] as const);
+
+/** Ends a command whose output can't be written, but for those that copy. Returns the first error of stdout. */
+function catchOutputErrors(line: CommandLine): () => NodeJS.ErrnoException | null {
+  let first: NodeJS.ErrnoException | null = null;
+  process.stdout.on('error', (error) => {
+    first ??= error;
+    if (!COPIES_OUTPUT.has(line.command))
+      void writtenCode(EXIT.ok, line, error).then((code) => exitNow(code));
+  });
+  // whoever does not read notes may still read the answer
+  process.stderr.on('error', () => undefined);
+  // of the last write the event is still to come
+  return () => first ?? process.stdout.errored;
 }
 
 /** Commands that have something to end or to remove first. */
@@ -105,10 +123,6 @@ async function runOnce(line: CommandLine): Promise<number> {
   };
   process.once('SIGINT', interrupt);
   process.once('SIGTERM', interrupt);
-  // the reader may close the pipe early: head, a pager
-  process.stdout.on('error', (error: NodeJS.ErrnoException) =>
-    exitNow(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed),
-  );
   const code = await runCommand(
     line,
     makeScreen(process.stdout, process.stderr, terminalSettings(), realRandom().id()),
@@ -117,6 +131,21 @@ async function runOnce(line: CommandLine): Promise<number> {
   );
   keepCommand();
   return code;
+}
+
+/**
+ * The exit code of a command whose output met this error. A reader may close its pipe early (head, a pager): what it
+ * wanted it has. On a full disk a command that ended with 0 would leave a part of its output for the whole.
+ */
+async function writtenCode(
+  code: number,
+  { command }: CommandLine,
+  error: NodeJS.ErrnoException | null,
+): Promise<number> {
+  if (error === null || error.code === 'EPIPE') return code;
+  process.stderr.write(`troupe ${command}: write the output: ${error.message}\n`);
+  await allWritten([process.stderr]);
+  return isProgramCommand(command) ? EXIT.programFailed : EXIT.failed;
 }
 
 async function serve(line: CommandLine): Promise<void> {

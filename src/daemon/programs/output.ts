@@ -5,15 +5,14 @@ import type { ClientOutput } from '../../cri/streaming/ws-client.ts';
 interface ByteStream {
   write(bytes: Uint8Array, done: (error?: Error | null) => void): boolean;
   on(event: 'error', listener: () => void): unknown;
-  removeAllListeners(event: 'error'): unknown;
 }
 
 /**
- * Output that waits for its reader. `onLost` is called when the reader of stdout has gone (`troupe exec … | head`): the
- * program's own default, to exit at once, would leave behind what has to be ended first.
+ * Output that waits for its reader. `onLost` is called when stdout takes no more, since its reader has gone
+ * (`troupe exec … | head`) or its disk is full: to exit at once, as other commands do, would leave behind what has to be
+ * ended first.
  */
 export function programOutput(stdout: ByteStream, stderr: ByteStream, onLost: () => void): ClientOutput {
-  stdout.removeAllListeners('error');
   stdout.on('error', onLost);
   stderr.on('error', () => undefined);
   const write = (stream: ByteStream, bytes: Uint8Array): Promise<void> =>

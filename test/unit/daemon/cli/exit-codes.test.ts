@@ -1,10 +1,11 @@
 // What the program itself ends with when its command line or its configuration is wrong.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EXIT } from '../../../../src/daemon/cli/exit-codes.ts';
 import { run } from '../../../support/run.ts';
@@ -182,18 +183,46 @@ describe('the exit code', () => {
     expect([code, stderr]).toEqual([EXIT.failed, expect.stringMatching(/^troupe man: ENOTDIR.*\n$/u)]);
   });
 
-  it('is that of the signal for a command that waits for a daemon that hangs', async () => {
-    const socket = join(directory, 'silent.sock');
-    const silent = createServer();
+  it('is that of a failure where the output does not fit on the disk', async () => {
+    const full = openSync('/dev/full', 'w');
     try {
-      silent.listen(socket);
-      const asked = once(silent, 'connection');
-      const child = spawn(join(checkout, 'bin/troupe'), ['ps', '--introspection', socket]);
-      await asked;
-      child.kill('SIGTERM');
-      expect(await once(child, 'exit')).toEqual([143, null]);
+      const child = spawn(join(checkout, 'bin/troupe'), ['config', '--default'], {
+        stdio: ['ignore', full, 'pipe'],
+      });
+      const said = text(child.stderr);
+      expect(await once(child, 'exit')).toEqual([EXIT.failed, null]);
+      expect(await said).toMatch(/^troupe config: write the output: ENOSPC: .*\n$/u);
     } finally {
-      silent.close();
+      closeSync(full);
     }
   });
+
+  it('is 0 where the reader of the output has enough', async () => {
+    const child = spawn(join(checkout, 'bin/troupe'), ['config', '--default']);
+    child.stdout.destroy();
+    const said = text(child.stderr);
+    expect(await once(child, 'exit')).toEqual([EXIT.ok, null]);
+    expect(await said).toBe('');
+  });
+
+  it.each(['with', 'without'])(
+    'is that of the signal for a command that waits for a daemon that hangs, %s a reader of its notes',
+    async (reader) => {
+      const config = join(directory, 'wrong.toml');
+      // it has something to note
+      writeFileSync(config, `speed = 3\nstate = "${directory}"\n`);
+      const silent = createServer();
+      try {
+        silent.listen(join(directory, 'introspection.sock'));
+        const asked = once(silent, 'connection');
+        const child = spawn(join(checkout, 'bin/troupe'), ['ps', '--config', config]);
+        if (reader === 'without') child.stderr.destroy();
+        await asked;
+        child.kill('SIGTERM');
+        expect(await once(child, 'exit')).toEqual([143, null]);
+      } finally {
+        silent.close();
+      }
+    },
+  );
 });
