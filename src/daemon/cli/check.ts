@@ -28,6 +28,17 @@ interface Stage {
   readonly isRunning: boolean;
 }
 
+interface CheckResult {
+  readonly findings: readonly Pick<Finding, 'leak'>[];
+  readonly unread: Inspection['machine']['unread'];
+  readonly isRunning: boolean;
+  readonly records: {
+    readonly ledger: Readonly<
+      Record<'sandboxes' | 'containers' | 'images', Pick<ReadonlyMap<string, unknown>, 'size'>>
+    >;
+  };
+}
+
 interface Judged {
   readonly node: Inspection;
   readonly findings: readonly Finding[];
@@ -184,12 +195,13 @@ function report(
       screen.line(
         `note: ${join(node.place.layout.root, 'journal', name)} was kept: records were lost at an earlier start`,
       );
-    screen.line(summary(findings, isRunning, node));
+    screen.line(checkSummary({ findings, unread, isRunning, records: node.records }));
   }
   return findings.length === 0 && problems.length === 0 && unread.length === 0 ? EXIT.ok : EXIT.failed;
 }
 
-function summary(findings: readonly Finding[], isRunning: boolean, { records }: Inspection): string {
+/** The last line: clean only if all could be read. */
+export function checkSummary({ findings, unread, isRunning, records }: CheckResult): string {
   const { sandboxes, containers, images } = records.ledger;
   const counts = [
     amount(sandboxes.size, 'pod'),
@@ -197,7 +209,8 @@ function summary(findings: readonly Finding[], isRunning: boolean, { records }: 
     amount(images.size, 'image'),
   ];
   const size = `${counts.join(', ')} on record; the daemon is ${isRunning ? 'running' : 'stopped'}`;
-  if (findings.length === 0) return `clean: ${size}`;
+  if (findings.length === 0)
+    return unread.length === 0 ? `clean: ${size}` : `no finding, but not all could be read: ${size}`;
   const fixable = findings.filter(({ leak }) => leak !== undefined).length;
   return `${findings.length} ${findings.length === 1 ? 'finding' : 'findings'}, ${fixable} that --repair can remove: ${size}`;
 }

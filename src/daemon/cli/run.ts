@@ -1,5 +1,5 @@
 /** Runs the commands other than the daemon: from a command line to an exit code. */
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { fail, toFault } from '../../base/fault.ts';
 import { cliLimits } from '../bounds.ts';
 import { realClock } from '../../host/clock/clock.ts';
@@ -142,11 +142,19 @@ function reportError(thrown: unknown, line: CommandLine, screen: Screen, socket:
   return EXIT_OF[problem];
 }
 
+function isSocketAt(path: string): boolean {
+  try {
+    return statSync(path).isSocket();
+  } catch {
+    return false;
+  }
+}
+
 /** What an administrator has to know beside the message. */
 function textOf(problem: CallProblem, socket: string, message: string): string {
   switch (problem) {
     case 'unreachable':
-      return existsSync(socket)
+      return isSocketAt(socket)
         ? `no daemon answers at ${socket}, where a socket is: ${message}`
         : `no daemon answers at ${socket}, where no socket is: ${message}; another one is named by --introspection or --config`;
     case 'forbidden':

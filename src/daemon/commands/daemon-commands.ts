@@ -53,7 +53,7 @@ export const DAEMON_COMMANDS = {
   },
   start: {
     group: 'daemon',
-    brief: 'the same, and print the next commands to try',
+    brief: 'serve as well, with a network for a first try, and print the next commands to type',
     text: [
       'For a first try without a cluster: as serve, and pods get a bridge network of the node if it has no CNI ' +
         'configuration.',

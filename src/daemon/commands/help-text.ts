@@ -18,10 +18,11 @@ export const EXIT_CODES: Readonly<Record<number, string>> = {
   3: 'no such pod, container or image',
   4: 'no daemon answers',
   5: 'serve and start: another process has taken the path of the CRI socket',
+  6: 'upgrade, reload and serve --take-over: the daemon that runs has refused, and goes on',
   125: 'exec and run, whose other codes are the program’s: wrong usage, or troupe, the daemon or the call failed',
   126: "exec and run: the program can't be executed",
   127: 'exec and run: no such program',
-  78: 'a wrong configuration, or a wrong command line of serve and start',
+  78: 'serve, start and config --check: a wrong configuration; serve and start: a wrong command line',
 };
 
 /** All commands and the options that stand before or after each. */

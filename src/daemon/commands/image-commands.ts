@@ -15,7 +15,10 @@ export const IMAGE_COMMANDS = {
     },
     globals: ASKING,
     needs: 'socket',
-    examples: { 'what takes the space': 'troupe images --layers' },
+    examples: {
+      'what takes the space, and what keeps it': 'troupe images',
+      'which images share a layer': 'troupe images --layers',
+    },
     exits: ENDS_ASKING,
     seeAlso: ['gc', 'pull'],
   },
@@ -73,7 +76,7 @@ export const IMAGE_COMMANDS = {
       'what docker save or podman save wrote': 'troupe import app.tar',
       'under another name': 'troupe import oci-archive:app.tar --name registry.example/app:v1',
     },
-    exits: ENDS_ASKING,
+    exits: { ...ENDS_ASKING, 3: 'no such file or directory' },
     seeAlso: ['export'],
   },
   export: {

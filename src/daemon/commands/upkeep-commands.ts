@@ -1,5 +1,5 @@
 /** The commands that clean up. */
-import { PLACE_JSON, ASKING, ENDS } from './command-parts.ts';
+import { PLACE_JSON, ASKING, ENDS, ENDS_ASKING } from './command-parts.ts';
 import type { CommandDescription } from './description.ts';
 
 export const UPKEEP_COMMANDS = {
@@ -20,7 +20,7 @@ export const UPKEEP_COMMANDS = {
       'is anything left over?': 'troupe check',
       'remove it': 'troupe check --repair',
     },
-    exits: { ...ENDS, 1: 'a finding, or a failure' },
+    exits: { ...ENDS_ASKING, 1: 'a finding, or a failure', 4: 'a daemon runs, and does not answer' },
     seeAlso: ['wipe', 'status'],
   },
   wipe: {

@@ -170,6 +170,8 @@ describePods('take-over under systemd', () => {
       `process ${former} reads its configuration again; its log has the result\n`,
     ]);
     await expect.poll(instance.log, { timeout: EVENT_MS }).toContain('configuration reloaded');
+    const asJson = await run([...reload, '--json']);
+    expect(JSON.parse(asJson.stdout)).toEqual({ did: 'reload', pid: former });
     expect(mainPids()).toEqual([]);
     // another installation: other files, which are as good
     const other = join(instance.directory, 'other');
@@ -177,9 +179,9 @@ describePods('take-over under systemd', () => {
     for (const name of ['bin', 'src', 'package.json'])
       cpSync(join(checkout, name), join(other, name), { recursive: true });
     symlinkSync(join(checkout, 'node_modules'), join(other, 'node_modules'));
-    const taken = await run([join(other, 'bin/troupe'), 'reload', ...options]);
-    expect(taken).toMatchObject({ code: 0, stderr: '' });
+    const taken = await run([join(other, 'bin/troupe'), 'reload', '--json', ...options]);
     const [main = 0] = mainPids();
+    expect([taken.code, JSON.parse(taken.stdout)]).toEqual([0, { did: 'takeOver', pid: main }]);
     expect(readFileSync(`/proc/${main}/cmdline`, 'utf8')).toContain(join(other, 'src/daemon/main.ts'));
   });
 

@@ -1,7 +1,7 @@
 // What the program itself ends with when its command line or its configuration is wrong.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -80,6 +80,9 @@ describe('the exit code', () => {
       return `${code} ${stderr}`;
     };
     expect(await ask()).toContain(`4 troupe ps: no daemon answers at ${socket}, where no socket is: `);
+    writeFileSync(socket, 'a plain file');
+    expect(await ask()).toContain(`4 troupe ps: no daemon answers at ${socket}, where no socket is: `);
+    rmSync(socket);
     const holder = `require('node:net').createServer().listen(${JSON.stringify(socket)}, () => process.kill(process.pid, 'SIGKILL'))`;
     await run([process.execPath, '-e', holder]);
     expect(await ask()).toContain(`4 troupe ps: no daemon answers at ${socket}, where a socket is: `);
@@ -141,7 +144,7 @@ describe('the exit code', () => {
 
   it.each([
     [['serve', '--help'], 'troupe serve: serve the CRI'],
-    [['start', '-h', '--root', '/nowhere'], 'troupe start: the same'],
+    [['start', '-h', '--root', '/nowhere'], 'troupe start: serve as well'],
     [['--json', 'ps', '--help'], 'troupe ps: pods, their containers'],
     [['help'], 'serve the CRI in the foreground\n'],
     [['help', 'why'], 'troupe why: '],
@@ -184,17 +187,11 @@ describe('the exit code', () => {
   });
 
   it('is that of a failure where the output does not fit on the disk', async () => {
-    const full = openSync('/dev/full', 'w');
-    try {
-      const child = spawn(join(checkout, 'bin/troupe'), ['config', '--default'], {
-        stdio: ['ignore', full, 'pipe'],
-      });
-      const said = text(child.stderr);
-      expect(await once(child, 'exit')).toEqual([EXIT.failed, null]);
-      expect(await said).toMatch(/^troupe config: write the output: ENOSPC: .*\n$/u);
-    } finally {
-      closeSync(full);
-    }
+    const argv = ['sh', '-c', 'exec "$@" >/dev/full', 'sh', join(checkout, 'bin/troupe')] as const;
+    expect(await run([...argv, 'config', '--default'])).toMatchObject({
+      code: EXIT.failed,
+      stderr: expect.stringMatching(/^troupe config: write the output: ENOSPC: .*\n$/u) as string,
+    });
   });
 
   it('is 0 where the reader of the output has enough', async () => {

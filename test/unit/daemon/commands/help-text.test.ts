@@ -18,6 +18,11 @@ describe('the overview', () => {
     for (const name of Object.keys(GLOBAL_OPTIONS)) expect(text).toMatch(new RegExp(`^  --${name}\\b`, 'mu'));
     expect(text).not.toContain('troupe log ');
   });
+
+  it('has each exit code that a command has', () => {
+    const codes = new Set(COMMAND_NAMES.flatMap((name) => Object.keys(descriptionOf(name).exits)));
+    for (const code of codes) expect(overview()).toMatch(new RegExp(`^  ${code} +\\S`, 'mu'));
+  });
 });
 
 describe.each(COMMAND_NAMES)('the help of %s', (name) => {
