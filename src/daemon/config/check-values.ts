@@ -1,8 +1,8 @@
 /** Checks a table of the configuration against its rules, and finds every error at once. Pure. */
-import { isAbsolute } from 'node:path';
 import { configLimits } from '../bounds.ts';
 import { nearestKey } from './nearest-key.ts';
 import { schema } from './config-schema.ts';
+import { isPath } from './sections/config-rule.ts';
 import type { Rule } from './sections/config-rule.ts';
 import { isTable } from './tables.ts';
 import type { ConfigTable } from './tables.ts';
@@ -97,9 +97,9 @@ function mustOf(value: unknown, rule: Exclude<ValueRule, { readonly is: 'judged'
   const isText = typeof value === 'string';
   switch (rule.is) {
     case 'path':
-      return unless(isText && isAbsolute(value), 'be an absolute path');
+      return unless(isText && isPath(value), 'be an absolute path');
     case 'optionalPath':
-      return unless(isText && (value === '' || isAbsolute(value)), 'be an absolute path or empty');
+      return unless(isText && (value === '' || isPath(value)), 'be an absolute path or empty');
     case 'text':
       return unless(isText, 'be a string');
     case 'optionalForm':
@@ -109,7 +109,7 @@ function mustOf(value: unknown, rule: Exclude<ValueRule, { readonly is: 'judged'
     case 'oneOf':
       return unless(isText && rule.values.includes(value), `be one of ${rule.values.join(', ')}`);
     case 'paths':
-      return unless(isTexts(value) && value.every(isAbsolute), 'be a list of absolute paths');
+      return unless(isTexts(value) && value.every(isPath), 'be a list of absolute paths');
     case 'hosts':
       return unless(
         isTexts(value) && value.every((one) => /^[a-z0-9.-]+$/u.test(one)),

@@ -1,4 +1,5 @@
 /** Reads the configuration: defaults, the file, its drop-ins in the order of their names, then the command line. */
+import { isUtf8 } from 'node:buffer';
 import { constants, fstatSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -310,7 +311,9 @@ async function readText(file: string): Promise<string | undefined> {
     if (!stat.isFile()) refuse('not a regular file');
     if (stat.size > configLimits.fileBytes)
       refuse(`${stat.size} bytes, more than the ${configLimits.fileBytes} allowed`);
-    return await handle.readFile('utf8');
+    const bytes = await handle.readFile();
+    // as TOML wants it; decoded all the same, a path in it would be another one
+    return isUtf8(bytes) ? bytes.toString('utf8') : refuse('not UTF-8');
   } finally {
     await handle.close();
   }

@@ -58,9 +58,12 @@ export type ConfigKey = TableRule | ((ValueRule | NamedRule) & ReloadMark);
 /** The keys of a table, by name. */
 export type ConfigKeys = Readonly<Record<string, ConfigKey>>;
 
+/** Whether it is an absolute path. One with a NUL, which TOML can write, would end each start anew (not by 78). */
+export const isPath = (text: string): boolean => isAbsolute(text) && !text.includes('\0');
+
 /** Why a path can't be that of a socket of ours; undefined if it can. */
 export function socketRefusal(path: string): string | undefined {
-  if (!isAbsolute(path)) return 'must be an absolute path';
+  if (!isPath(path)) return 'must be an absolute path';
   const [bytes, most] = [Buffer.byteLength(path), hostLimits.privateSocketPathBytes];
   return bytes <= most
     ? undefined
@@ -77,7 +80,7 @@ export const optionalSocketRule: ValueRule = {
 };
 
 const judgeProgram = (text: string): string | undefined =>
-  isAbsolute(text) || /^[^/\0]+$/u.test(text)
+  isPath(text) || /^[^/\0]+$/u.test(text)
     ? undefined
     : 'must be an absolute path, or the name of a program in the usual directories';
 

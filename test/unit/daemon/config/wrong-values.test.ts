@@ -51,6 +51,11 @@ describe('a wrong value', () => {
       'must have at most 104 bytes as the path of a socket, and has 105',
     ],
     ['socket = "troupe.sock"', 'must be an absolute path'],
+    // TOML can write it, and no file has it
+    [String.raw`root = "/a\u0000b"`, 'must be an absolute path'],
+    [String.raw`socket = "/a\u0000b"`, 'must be an absolute path'],
+    [String.raw`network.plugin_dirs = ["/a", "/\u0000"]`, 'must be a list of absolute paths'],
+    [String.raw`runtime.monitor = "/a\u0000b"`, 'must be an absolute path, or the name of a program'],
     ['introspection.socket = "x.sock"', 'must be an absolute path'],
     ['nri.socket = "x.sock"', 'must be an absolute path'],
     ['nri.request_timeout_ms = 0', 'must be a whole number from 1'],
@@ -117,7 +122,7 @@ describe('an unknown key', () => {
 });
 
 /** What is found of a main file, a drop-in and options. */
-async function survey(main: string, dropIn = '', overrides: Overrides = {}) {
+async function survey(main: string | Buffer, dropIn: string | Buffer = '', overrides: Overrides = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'troupe-together-'));
   try {
     const file = join(directory, 't.toml');
@@ -132,6 +137,16 @@ async function survey(main: string, dropIn = '', overrides: Overrides = {}) {
     rmSync(directory, { recursive: true });
   }
 }
+
+it('a file in another encoding is refused, and a drop-in is left out: its paths would be other ones', async () => {
+  const latin1 = Buffer.from('root = "/caf\u00e9"\n', 'latin1');
+  expect(await survey(latin1)).toMatchObject({ own: ['t.toml: not UTF-8'], dropIns: [] });
+  expect(await survey('root = "/caf\u00e9"\n', latin1)).toMatchObject({
+    config: { root: '/caf\u00e9' },
+    own: [],
+    dropIns: ['t.toml.d/10.toml: not UTF-8'],
+  });
+});
 
 describe('values that contradict each other', () => {
   it.each([
