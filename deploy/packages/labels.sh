@@ -23,7 +23,10 @@ case ${1:-} in
       exit 0
     fi
     for path in /usr/lib/troupe/bin /etc/troupe /var/lib/troupe /run/troupe; do
-      [ ! -e "$path" ] || restorecon -RF "$path" || echo "troupe: restorecon $path: failed" >&2
+      # pods that run have labels of their own on files there (storage.driver vfs, the pause program): without them they
+      # could not open these any more
+      [ ! -e "$path" ] || restorecon -RF -e "$path/containers" -e "$path/pause-rootfs" "$path" ||
+        echo "troupe: restorecon $path: failed" >&2
     done
     ;;
   removed) semodule -r "$module" || echo "troupe: semodule could not remove $module" >&2 ;;

@@ -357,6 +357,7 @@ unless(describe, why)('packages', () => {
       await system.ok('dpkg', '--force-depends', '--install', await there(first, DEB));
       for (const name of ['semodule', 'restorecon'])
         await system.write(`/usr/sbin/${name}`, `#!/bin/sh\necho "${name} $*" >>/var/log/systemctl\n`, '755');
+      await system.ok('mkdir', '-p', '/var/lib/troupe', '/run/troupe');
       await system.systemctlCalls();
       await system.ok(labels, 'added');
       expect(await system.systemctlCalls()).toEqual([]);
@@ -369,8 +370,10 @@ unless(describe, why)('packages', () => {
         await system.ok(labels, 'added');
         expect(await system.systemctlCalls()).toEqual([
           `semodule -i /usr/lib/troupe/deploy/selinux/${module}.cil`,
-          'restorecon -RF /usr/lib/troupe/bin',
-          'restorecon -RF /etc/troupe',
+          // an upgrade leaves running pods the labels of their files
+          ...['/usr/lib/troupe/bin', '/etc/troupe', '/var/lib/troupe', '/run/troupe'].map(
+            (path) => `restorecon -RF -e ${path}/containers -e ${path}/pause-rootfs ${path}`,
+          ),
         ]);
         await system.ok(labels, 'removed');
         expect(await system.systemctlCalls()).toEqual([`semodule -r ${module}`]);
