@@ -60,20 +60,28 @@ function checkMachine(link: Link): void {
   }
 }
 
-/** Prints each step; closes the link. Settles with the exit code. */
+/**
+ * Prints each step; closes the link. Settles with the exit code. A daemon that is well answers at once: where none has
+ * come, it is said while the command still waits, since systemd ends a reload before the command gives up.
+ */
 export async function askForUpgrade(
-  { line, screen, clock }: Command,
-  link: Link,
+  { line, screen, clock }: Pick<Command, 'line' | 'screen' | 'clock'>,
+  link: Pick<Link, 'send' | 'next' | 'close'>,
   wanted: Pick<Upgrade, 'program' | 'unless'>,
 ): Promise<number | 'unchanged'> {
   const begunMs = clock.monoMs();
   const say = (text: string): void => {
     screen.line(`${((clock.monoMs() - begunMs) / 1000).toFixed(2).padStart(7)} s  ${text}`);
   };
+  const silence = clock.setTimeout(() => {
+    const forS = takeOverLimits.answerMs / 1000;
+    screen.note(`troupe ${line.command}: the daemon has not answered for ${forS} s: troupe dump says why`);
+  }, takeOverLimits.answerMs);
   try {
     await link.send({ type: 'upgrade', protocol: TAKE_OVER_PROTOCOL, ...wanted });
     for (;;) {
       const message = await link.next(takeOverLimits.recoverMs + takeOverLimits.answerMs);
+      clock.clearTimeout(silence);
       if (message.type === 'step') say(message.text);
       if (message.type === 'done') return EXIT.ok;
       if (message.type === 'unchanged') return message.type;
@@ -82,6 +90,7 @@ export async function askForUpgrade(
       return EXIT.takeOverRefused;
     }
   } finally {
+    clock.clearTimeout(silence);
     link.close();
   }
 }
