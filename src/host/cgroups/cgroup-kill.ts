@@ -35,8 +35,8 @@ export async function killCgroup(
 }
 
 /**
- * Freezes the cgroup, kills its processes and thaws it: a frozen process can't fork, and dies when it is
- * thawed.
+ * Freezes the cgroup, kills its processes and thaws it with all below it: a frozen process can't fork, and
+ * dies when it is thawed.
  */
 async function killFrozen(layout: CgroupLayout, path: string, clock: ClockPort): Promise<void> {
   try {
@@ -46,6 +46,6 @@ async function killFrozen(layout: CgroupLayout, path: string, clock: ClockPort):
     }
     await withCgroup('killMembers', layout, path);
   } finally {
-    await withCgroup('thaw', layout, path);
+    await withCgroup('thawAll', layout, path);
   }
 }

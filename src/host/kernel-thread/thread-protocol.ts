@@ -136,7 +136,8 @@ export interface CgroupOrder {
     | 'killAtOnce'
     | 'freeze'
     | 'killMembers'
-    | 'thaw';
+    | 'thaw'
+    | 'thawAll';
   readonly layout: CgroupLayout;
   readonly path: string;
   /** The process to move. */

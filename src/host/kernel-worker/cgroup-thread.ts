@@ -36,6 +36,8 @@ export function cgroupInThread({ act, layout, path, pid = 0 }: CgroupOrder): unk
       return list(layout, path).forEach((member) => killMember(member, path));
     case 'thaw':
       return thaw(layout, path);
+    case 'thawAll':
+      return thawAll(layout, path);
   }
 }
 
@@ -283,6 +285,27 @@ function freeze(layout: CgroupLayout, path: string): boolean {
 function thaw(layout: CgroupLayout, path: string): void {
   const freezer = freezerOf(layout, path);
   if (freezer !== undefined) setFreezer(freezer, freezer.thawed);
+}
+
+/**
+ * Thaws the cgroup and those below it. A container may have frozen one of its own, as a container engine inside it
+ * pauses its containers. On v1 a frozen process does not even act on SIGKILL, and init, whose PID namespace it is in,
+ * then never ends. v2 ends frozen processes (cgroup-v2.rst, cgroup.freeze).
+ */
+function thawAll(layout: CgroupLayout, path: string): void {
+  thaw(layout, path);
+  const v1 = cgroupDirectory(layout, path, 'freezer');
+  if (v1 === undefined) return;
+  for (const below of descend(v1).slice(1)) thawOne(below);
+}
+
+function thawOne(directory: string): void {
+  const file = join(directory, 'freezer.state');
+  try {
+    writeFileSync(file, 'THAWED', { flag: 'r+' });
+  } catch (error) {
+    if (!isCgroupGone(error)) throw fromNode(error, 'write THAWED to', file);
+  }
 }
 
 function setFreezer(freezer: Freezer, value: string): void {

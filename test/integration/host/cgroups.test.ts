@@ -220,19 +220,23 @@ for (const [name, prepare] of suites) {
       }
     });
 
-    test('killing a cgroup with a frozen process empties it, too', async () => {
-      const cold = `${path}/cold`;
-      await createCgroup(layout, cold);
-      const child = await startIn(layout, cold, 'exec sleep 1000');
-      const v1 = cgroupDirectory(layout, cold, 'freezer');
-      const v2 = cgroupDirectories(layout, cold).at(-1) ?? '';
+    test.each([
+      ['a frozen process', '', ''],
+      ['a process that the container has frozen in a cgroup of its own', '/engine/paused', '/engine/paused'],
+      ['a process below a cgroup that the container has frozen', '/engine', '/engine/paused'],
+    ])('F46: killing a cgroup with %s empties it, too', async (_what, frozen, inner) => {
+      const cold = `${fresh('colds')}/cold`;
+      await createCgroup(layout, `${cold}${inner}`);
+      const child = await startIn(layout, `${cold}${inner}`, 'exec sleep 1000');
+      const v1 = cgroupDirectory(layout, `${cold}${frozen}`, 'freezer');
+      const v2 = cgroupDirectories(layout, `${cold}${frozen}`).at(-1) ?? '';
       writeFileSync(
         v1 === undefined ? join(v2, 'cgroup.freeze') : join(v1, 'freezer.state'),
         v1 === undefined ? '1' : 'FROZEN',
       );
       expect(await killCgroup(layout, cold, options)).toEqual([]);
       expect(await child.exited).toEqual({ exitCode: null, signal: 9 });
-      await removeSoon(layout, cold);
+      await removeSoon(layout, fresh('colds'));
     });
   });
 }

@@ -172,10 +172,17 @@ function oomNote(layout: Layout, id: ContainerId): string {
   return join(layout.containerDir(id), 'oom-before-kill');
 }
 
-/** Thaws a frozen container, such as one paused with the runtime's command line. Does nothing if it is not frozen. */
-export async function thawContainer({ cgroups, layout }: DriverParts, id: ContainerId): Promise<void> {
+/**
+ * Thaws a frozen container, such as one paused with the runtime's command line. Does nothing if it is not frozen.
+ * @param how `thawAll` also what the container itself has frozen in cgroups of its own
+ */
+export async function thawContainer(
+  { cgroups, layout }: DriverParts,
+  id: ContainerId,
+  how: 'thaw' | 'thawAll',
+): Promise<void> {
   const note = await readNote(layout, id);
-  if (note !== undefined) await withCgroup('thaw', cgroups, note.cgroup);
+  if (note !== undefined) await withCgroup(how, cgroups, note.cgroup);
 }
 
 /** Removes a cgroup without processes. The kernel answers EBUSY for a moment after the last one exited (F48). */

@@ -60,7 +60,7 @@ export async function kill(
   await signalProcess(init, number, parts.clock);
   // A frozen process would act on the signal only after the KILL that ends its grace period, so thaw it (CRI-O
   // resumes a paused container, too). The container's actor sends no signal while a checkpoint has frozen it.
-  if (processExists(init)) await thawContainer(parts, input.id);
+  if (processExists(init)) await thawContainer(parts, input.id, number === SIGKILL ? 'thawAll' : 'thaw');
 }
 
 /** Bounded, also where the pool has no free thread: the signal is sent all the same then. */
