@@ -10,6 +10,11 @@ import { each, intIn, line, quoted, refuse, stringMap, text } from './check.ts';
 const PERIOD_LEAST_US = 1000n;
 const PERIOD_MOST_US = 1_000_000n;
 const QUOTA_LEAST_US = 1000n;
+/** The kernel's largest quota (MAX_BW in kernel/sched/sched.h, since Linux 5.8). */
+const QUOTA_MOST_US = 2n ** 44n - 1n;
+/** The kernel's bounds of shares (MIN_SHARES and MAX_SHARES in kernel/sched/sched.h); runtimes refuse others. */
+const SHARES_LEAST = 2n;
+const SHARES_MOST = 262_144n;
 /** The kernel's range (proc(5), oom_score_adj). */
 const OOM_SCORE_ADJ_MAX = 1000;
 
@@ -56,7 +61,7 @@ export function resources(field: string, asked: LinuxContainerResources | undefi
   return {
     cpuPeriod: period(`${field}.cpu_period`, asked.cpuPeriod),
     cpuQuota: quota(`${field}.cpu_quota`, asked.cpuQuota),
-    cpuShares: positive(`${field}.cpu_shares`, asked.cpuShares),
+    cpuShares: shares(`${field}.cpu_shares`, asked.cpuShares),
     memoryLimitBytes: positive(`${field}.memory_limit_in_bytes`, asked.memoryLimitInBytes),
     memorySwapLimitBytes: swap(
       `${field}.memory_swap_limit_in_bytes`,
@@ -83,11 +88,17 @@ function period(field: string, value: bigint): bigint | undefined {
   return value === 0n ? undefined : value;
 }
 
+function shares(field: string, value: bigint): bigint | undefined {
+  if (value !== 0n && (value < SHARES_LEAST || value > SHARES_MOST))
+    refuse(field, `${value} is not in ${SHARES_LEAST} to ${SHARES_MOST}`);
+  return value === 0n ? undefined : value;
+}
+
 /** Any negative quota means no limit in CRI; the kernel's value for it is -1. */
 function quota(field: string, value: bigint): bigint | undefined {
   if (value < 0n) return -1n;
-  if (value !== 0n && value < QUOTA_LEAST_US)
-    refuse(field, `${value} is below ${QUOTA_LEAST_US} microseconds`);
+  if (value !== 0n && (value < QUOTA_LEAST_US || value > QUOTA_MOST_US))
+    refuse(field, `${value} is not in ${QUOTA_LEAST_US} to ${QUOTA_MOST_US} microseconds`);
   return value === 0n ? undefined : value;
 }
 

@@ -156,7 +156,12 @@ const RESOURCES: readonly Row[] = [
   ['config.linux.resources.cpu_period', 'too short', limits({ cpuPeriod: 999n })],
   ['config.linux.resources.cpu_period', 'too long', limits({ cpuPeriod: 1_000_001n })],
   ['config.linux.resources.cpu_quota', 'too small', limits({ cpuQuota: 999n })],
+  ['config.linux.resources.cpu_quota', 'above the kernel’s', limits({ cpuQuota: 2n ** 44n })],
+  ['config.linux.resources.cpu_quota', '2^63-1', limits({ cpuQuota: most })],
   ['config.linux.resources.cpu_shares', 'negative', limits({ cpuShares: -2n })],
+  ['config.linux.resources.cpu_shares', '1', limits({ cpuShares: 1n })],
+  ['config.linux.resources.cpu_shares', 'above the kernel’s', limits({ cpuShares: 262_145n })],
+  ['config.linux.resources.cpu_shares', '2^63-1', limits({ cpuShares: most })],
   ['config.linux.resources.memory_limit_in_bytes', 'negative', limits({ memoryLimitInBytes: -1n })],
   ['config.linux.resources.memory_limit_in_bytes', '-2^63', limits({ memoryLimitInBytes: -(2n ** 63n) })],
   [
@@ -216,7 +221,7 @@ describe('S62 resources', () => {
     const config = limits({
       memoryLimitInBytes: most,
       memorySwapLimitInBytes: most,
-      cpuShares: 2n ** 53n + 1n,
+      cpuShares: 262_144n,
       cpuQuota: -7n,
       cpuPeriod: 100_000n,
       oomScoreAdj: -998n,
@@ -228,7 +233,7 @@ describe('S62 resources', () => {
     const resources = {
       cpuPeriod: 100_000n,
       cpuQuota: -1n,
-      cpuShares: 9_007_199_254_740_993n,
+      cpuShares: 262_144n,
       memoryLimitBytes: most,
       memorySwapLimitBytes: most,
       oomScoreAdj: -998,
