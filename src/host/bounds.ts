@@ -77,6 +77,11 @@ export const hostLimits = {
    * Components of a path whose directories are created one by one: the kernel's own limit is PATH_MAX / 2.
    */
   pathComponents: 256,
+  /**
+   * Directories that are visited to create those of one container, its image's volumes together: each takes up to half a
+   * millisecond, and a config of 4 MiB can name a million. Usual images have a dozen (S20).
+   */
+  directorySteps: 1024,
   /** Dangling symlinks that are followed while directories are created: the kernel's own MAXSYMLINKS. */
   symlinks: 40,
   /** Milliseconds for one namespace request to the kernel thread: usually one; then the thread is abandoned. */

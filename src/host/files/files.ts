@@ -139,14 +139,29 @@ interface Making {
   readonly owner: Owner | undefined;
   /** Dangling links that may still be followed, over the whole path. */
   readonly budget: { links: number };
+  readonly steps: DirectorySteps;
 }
+
+/** Directories that may still be visited, over all paths that share it. */
+export interface DirectorySteps {
+  left: number;
+}
+
+/** For the paths that one image names. */
+export const directorySteps = (): DirectorySteps => ({ left: hostLimits.directorySteps });
 
 /**
  * Creates a directory inside a root with all its parents; an existing directory keeps its mode and owner.
  * Where a link dangles, its target is created, inside the root too: an image may lack the /run to which its
  * /var/run links.
  */
-export async function mkdirInRoot(root: Root, path: string, mode: number, owner?: Owner): Promise<void> {
+export async function mkdirInRoot(
+  root: Root,
+  path: string,
+  mode: number,
+  owner?: Owner,
+  steps = directorySteps(),
+): Promise<void> {
   const below = posix.normalize(`/${path}`);
   // as the working directory of most images
   if (below === '/') return;
@@ -156,6 +171,7 @@ export async function mkdirInRoot(root: Root, path: string, mode: number, owner?
       mode,
       owner,
       budget: { links: hostLimits.symlinks },
+      steps,
     }),
   );
 }
@@ -166,6 +182,13 @@ async function mkdirBelow(rootFd: number, path: string, making: Making): Promise
     fail(
       'invalidRequest',
       `create directory ${making.path}: more than ${hostLimits.pathComponents} components`,
+      { subject: making.path },
+    );
+  making.steps.left -= parts.length;
+  if (making.steps.left < 0)
+    fail(
+      'invalidRequest',
+      `create directory ${making.path}: the image names more than ${hostLimits.directorySteps} directories`,
       { subject: making.path },
     );
   for (let depth = 1; depth <= parts.length; depth += 1) {

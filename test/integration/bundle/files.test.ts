@@ -123,6 +123,39 @@ unless(describe, reason)('host paths', () => {
     expect(await machine.run()).toBe('/run/app\n/mnt/data/volume\n');
   });
 
+  test('S20 S28 volumes with more directories than any image needs are refused soon, also when links multiply them', async () => {
+    const deep = '/d'.repeat(250);
+    const volumes = Array.from({ length: 5 }, (_none, at) => `/v${at}${deep}`);
+    expect(await faultWith({ image: { volumes } })).toMatchObject({
+      kind: 'invalidRequest',
+      message: expect.stringContaining('the image names more than 1024 directories') as string,
+    });
+    for (const at of volumes.keys()) symlinkSync(`/l${at}${deep}`, join(machine.rootfs, `link${at}`));
+    expect(
+      await faultWith({ image: { volumes: [...volumes.keys()].map((at) => `/link${at}`) } }),
+    ).toMatchObject({
+      kind: 'invalidRequest',
+      message: expect.stringContaining('the image names more than 1024 directories') as string,
+    });
+  });
+
+  test('S20 a volume or working directory with a name too long is the image’s error, not the machine’s', async () => {
+    const long = `/${'x'.repeat(256)}`;
+    for (const image of [{ volumes: [long] }, { workingDir: long }])
+      expect(await faultWith({ image })).toMatchObject({
+        kind: 'invalidRequest',
+        message: expect.stringContaining('a name in it is too long') as string,
+      });
+  });
+
+  test('S20 an image’s volume at a file that every container has is that file', async () => {
+    await write({
+      spec: { command: ['/bin/sh', '-c', 'test -f /etc/hosts && echo a file'] },
+      image: { volumes: ['/etc/hosts', '/etc/hostname', '/etc/resolv.conf/'] },
+    });
+    expect(await machine.run()).toBe('a file\n');
+  });
+
   test('the request can mount a file at an image’s volume where the image has nothing', async () => {
     const file = join(machine.dir, 'app.conf');
     writeFileSync(file, 'of the request\n');

@@ -53,7 +53,7 @@ export const ofMachine: readonly Mutant[] = [
     file: 'src/oci/runtime/bundle/bundle-log.ts',
     find: "part === '..' || part === '.'",
     replace: "part === '...'",
-    test: { file: 'test/unit/oci/runtime/spec/parts.test.ts', named: 'S09, S75: the log path' },
+    test: { file: 'test/unit/oci/runtime/spec/parts.test.ts', named: 'S09, S32, S75: the log path' },
   },
   {
     row: 'S09',
@@ -146,12 +146,28 @@ export const ofMachine: readonly Mutant[] = [
     test: { file: files, named: 'S20 the image’s volumes' },
   },
   {
+    row: 'S20',
+    title: 'volumes of an image have any number of directories',
+    file: 'src/host/files/files.ts',
+    find: 'making.steps.left -= parts.length;',
+    replace: 'making.steps.left -= 0;',
+    test: { file: files, named: 'S20 S28 volumes' },
+  },
+  {
     row: 'S32',
     title: 'a log that is a link is written through',
     file: 'src/oci/runtime/bundle/bundle-log.ts',
     find: 'if (found !== undefined && !found.isFile())',
     replace: 'if (found?.isFIFO() === true)',
     test: { file: files, named: 'S09, S32, S75: the log path.* a link in its place' },
+  },
+  {
+    row: 'S32',
+    title: 'the monitor writes to another file than the one that was checked',
+    file: 'src/oci/runtime/bundle/bundle-log.ts',
+    find: "if (path.includes(':')) {",
+    replace: "if (path.endsWith(':')) {",
+    test: { file: 'test/unit/oci/runtime/spec/parts.test.ts', named: 'S09, S32, S75: the log path' },
   },
   {
     row: 'S33',

@@ -10,8 +10,8 @@ import { fail } from '../../../base/fault.ts';
 import { codeOf, missingAs } from '../../../host/ffi/errno.ts';
 import { O_CLOEXEC, O_PATH } from '../../../host/ffi/constants.ts';
 import { closeFd } from '../../../host/io/descriptors.ts';
-import { mkdirInRoot, openInRoot } from '../../../host/files/files.ts';
-import type { Owner } from '../../../host/files/files.ts';
+import { directorySteps, mkdirInRoot, openInRoot } from '../../../host/files/files.ts';
+import type { DirectorySteps, Owner } from '../../../host/files/files.ts';
 import type { OnPath } from './host/bundle-mounts.ts';
 import type { ResolvedMount } from '../spec/input.ts';
 import { containerPath, sourceName } from '../spec/mounts.ts';
@@ -20,6 +20,8 @@ const fstatLater = promisify(fstat);
 
 /** Mounts of the runtime cover these directories before the request's mounts are made (spec/mounts.ts). */
 const RUNTIME_MOUNTS = ['/dev', '/proc', '/sys'];
+/** Files that every container has as mounts of its own (spec/mounts.ts). */
+const RUNTIME_FILES = ['/etc/resolv.conf', '/etc/hostname', '/etc/hosts'];
 
 /**
  * Throws `invalidRequest` for a source of another kind (file or directory) than its target in the image, for which
@@ -69,8 +71,8 @@ async function checkRuntimeMounts(rootfs: string): Promise<void> {
 }
 
 /**
- * Makes directories for the image's VOLUMEs, as CRI-O does by default, since programs expect them (S20). Where the
- * request mounts something, the runtime makes the target, which may be a file.
+ * Makes directories for the image's VOLUMEs, as CRI-O does by default, since programs expect them (S20). Where
+ * something is mounted, the runtime makes the target, which may be a file.
  */
 export async function makeVolumes(
   rootfs: string,
@@ -78,12 +80,14 @@ export async function makeVolumes(
   mounts: readonly ResolvedMount[],
   owner: Owner | undefined,
 ): Promise<void> {
-  const taken = new Set(mounts.map(({ mount }) => containerPath(mount)));
+  const taken = new Set([...RUNTIME_FILES, ...mounts.map(({ mount }) => containerPath(mount))]);
+  const steps = directorySteps();
   for (const volume of volumes) {
     if (taken.has(posix.join('/', volume, '.'))) continue;
     await makeInImage(rootfs, volume, owner, {
       attempted: `make volume ${volume} of the image`,
       subject: 'image',
+      steps,
     });
   }
 }
@@ -104,18 +108,22 @@ async function makeInImage(
   rootfs: string,
   path: string,
   owner: Owner | undefined,
-  { attempted, subject }: { readonly attempted: string; readonly subject: string },
+  making: { readonly attempted: string; readonly subject: string; readonly steps?: DirectorySteps },
 ): Promise<void> {
-  await mkdirInRoot(rootfs, path, 0o755, owner).catch((error: unknown) => {
-    const code = codeOf(error);
-    if (code !== 'ENOTDIR' && code !== 'ELOOP') throw error;
-    fail(
-      'invalidRequest',
-      `${attempted}: the image has ${code === 'ENOTDIR' ? 'a file' : 'a loop of symbolic links'} in its place`,
-      { subject },
-    );
+  const { attempted, subject, steps } = making;
+  await mkdirInRoot(rootfs, path, 0o755, owner, steps).catch((error: unknown) => {
+    const reason = IMAGE_REASONS.get(codeOf(error) ?? '');
+    if (reason === undefined) throw error;
+    fail('invalidRequest', `${attempted}: ${reason}`, { subject });
   });
 }
+
+/** Errors that are the image's fault, and in which way. */
+const IMAGE_REASONS: ReadonlyMap<string, string> = new Map([
+  ['ENOTDIR', 'the image has a file in its place'],
+  ['ELOOP', 'the image has a loop of symbolic links in its place'],
+  ['ENAMETOOLONG', 'a name in it is too long'],
+]);
 
 async function isDirectoryInRoot(rootfs: string, path: string): Promise<boolean | undefined> {
   let fd: number;
