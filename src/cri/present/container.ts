@@ -115,8 +115,8 @@ export function containerStatusMessage(
 }
 
 /**
- * The statuses of a pod's containers that lists show, the newest first: of several with one name, which are attempts of
- * one container, the kubelet's evented PLEG takes the first for the present one (GetPodStatus, which does not sort them).
+ * The statuses of a pod's listed containers, the newest first: of several attempts under one name the kubelet's evented
+ * PLEG takes the first for the present one (GetPodStatus, which does not sort them).
  */
 export function statusesOfPod(
   containers: readonly ContainerView[],

@@ -140,8 +140,8 @@ export const ofPieces: readonly Mutant[] = [
     row: 'S85',
     title: 'each size of a terminal is set at once',
     file: 'src/cri/streaming/command-channels.ts',
-    find: 'if (this.#isBusy || size === undefined) return;',
-    replace: 'if (size === undefined) return;',
+    find: 'while (!this.#isBusy && this.#isNew',
+    replace: 'while (this.#isNew',
     test: { file: streams, named: 'S85.*that come while one is being set wait as one' },
   },
   {

@@ -11,7 +11,7 @@ export const ofPods: readonly Mutant[] = [
     row: 'S87',
     title: 'a pod’s hosts and resolv.conf lie in the host’s /run',
     file: 'src/host/sandbox/sandbox-files.ts',
-    find: 'await writeOwnFile(join(target, basename(path)), text, 0o644);',
+    find: 'await writeOwnFile(file, text, 0o644);',
     replace: 'await writeOwnFile(path, text, 0o644);',
     test: { file: podFiles, named: 'S87: with the IPC namespace' },
   },

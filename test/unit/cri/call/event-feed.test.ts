@@ -134,7 +134,7 @@ describe('an event', () => {
     const newestFirst = ['e', 'b', 'd'].map(containerId);
     const { containersStatuses } = podEvent(event as never, () => undefined);
     expect(containersStatuses?.map(({ id }) => id)).toEqual(newestFirst);
-    // without a client that receives events there are none
+    // only while a client receives events
     expect(
       (await send(RuntimeService.method.podSandboxStatus, { podSandboxId: S })).containersStatuses,
     ).toEqual([]);
