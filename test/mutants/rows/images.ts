@@ -47,8 +47,8 @@ export const ofImages: readonly Mutant[] = [
     row: 'S66',
     title: 'a namespace leads out of its directory',
     file: 'src/oci/images/registry/namespaced-credentials.ts',
-    find: "if (directory === '' || !NAMESPACE.test(namespace)) return undefined;",
-    replace: "if (directory === '') return undefined;",
+    find: "if (directory === '' || !NAMESPACE.test(namespace)) return [];",
+    replace: "if (directory === '') return [];",
     test: { file: 'test/integration/distribution/namespaced.test.ts', named: 'S66 the namespace' },
   },
   {
@@ -111,6 +111,28 @@ export const ofImages: readonly Mutant[] = [
     test: {
       file: 'test/integration/signature/gpgv.test.ts',
       named: 'S49: OpenPGP signatures.* a message by an unknown key is refused',
+    },
+  },
+  {
+    row: 'S79',
+    title: 'what was left for one endpoint of a pull goes to all',
+    file: 'src/oci/images/registry/client.ts',
+    find: '(one) => one.host === host && one.repository === repository',
+    replace: '() => true',
+    test: {
+      file: 'test/integration/distribution/namespaced.test.ts',
+      named: 'S79 of a short name go to the registry of their own reference',
+    },
+  },
+  {
+    row: 'S81',
+    title: 'a connection that one registry’s authorities have verified is used for another registry',
+    file: 'src/oci/images/registry/transport.ts',
+    find: '      lentBy,\n    ];',
+    replace: '    ];',
+    test: {
+      file: 'test/integration/distribution/node-settings.test.ts',
+      named: 'S81 an authority is for the token service',
     },
   },
   {

@@ -70,7 +70,7 @@ export const ofPulls: readonly Mutant[] = [
     row: 'S90',
     title: 'credentials that were left for one pull are used up by a call that is refused',
     file: 'src/actors/images/pull-image.ts',
-    find: 'if (brought === undefined && !mayJoin(stage, asked, namespace)) demandRoom(stage, attempted, namespace);',
+    find: 'if (!mayJoin(stage, asked, namespace)) demandRoom(stage, attempted, namespace);',
     replace: '',
     test: {
       file: 'test/unit/actors/images/image-policy.test.ts',
@@ -82,7 +82,8 @@ export const ofPulls: readonly Mutant[] = [
     title: 'a call that would join a pull with its credentials is refused',
     file: 'src/actors/images/pull-image.ts',
     find: '!mayJoin(stage, asked, namespace)',
-    replace: '!stage.pulls.has(keyWith(undefined))',
+    replace:
+      '!stage.pulls.has(encodePlain([asked, undefined, namespace, stage.ports.policy.scope(namespace)]))',
     test: {
       file: 'test/unit/actors/images/image-policy.test.ts',
       named: 'S90 with stored credentials',
@@ -188,8 +189,8 @@ export const ofPulls: readonly Mutant[] = [
     row: 'S90',
     title: 'a pull joins that of another namespace',
     file: 'src/actors/images/pull-image.ts',
-    find: 'encodePlain([asked, used, namespace, stage',
-    replace: 'encodePlain([asked, used, stage',
+    find: 'encodePlain([asked, auth, namespace, stage',
+    replace: 'encodePlain([asked, auth, stage',
     test: {
       file: 'test/unit/actors/images/image-policy.test.ts',
       named: 'S90 is not joined by another namespace',
