@@ -23,6 +23,7 @@ import { removeSandbox } from './commands/remove-sandbox.ts';
 import { runSandbox } from './commands/run-sandbox.ts';
 import { stopSandbox } from './commands/stop-sandbox.ts';
 import type { CommandStage } from './stage.ts';
+import type { ImagesPort } from '../ports/images.ts';
 import type { Troupe } from './troupe.ts';
 import { updateContainer } from './commands/update-container.ts';
 import { updateSandbox } from './commands/update-sandbox.ts';
@@ -39,6 +40,15 @@ export interface CallsOptions {
 
 const NONE_PINNED: readonly string[] = [];
 
+/** Made anew for other patterns, and for another registries.conf: a pattern may be a short name. */
+function pinsOf(images: ImagesPort, patterns: () => readonly string[]): () => Troupe['isPinned'] {
+  const test = derived(
+    () => images.naming(),
+    () => derived(patterns, (now) => pinnedBy(now, (reference) => images.candidates(reference))),
+  );
+  return () => test()();
+}
+
 /** The Troupe of these actors. It does nothing before `start()`. */
 export function troupeOf(
   stage: CommandStage,
@@ -46,12 +56,7 @@ export function troupeOf(
   { cgroupParent = '', pinned = () => NONE_PINNED }: CallsOptions,
 ): Troupe {
   const { ports, ledger, directory, activity } = stage;
-  // a pattern may be a short name, whose meaning changes with registries.conf
-  const pins = derived(
-    () => ports.images.naming(),
-    () =>
-      derived(pinned, (patterns) => pinnedBy(patterns, (reference) => ports.images.candidates(reference))),
-  );
+  const pins = pinsOf(ports.images, pinned);
   return {
     directory,
     activity,
@@ -82,7 +87,7 @@ export function troupeOf(
     sourceOf: (image, reference) => sourceNamed(image, reference, (text) => ports.images.candidates(text)),
     images: () => [...ledger.images.values()],
     get isPinned() {
-      return pins()();
+      return pins();
     },
     keptImages: () =>
       keepersOf([...ledger.images.values()], directory.containers(), directory.pulls(), [

@@ -34,20 +34,15 @@ export interface ImagesDriverOptions {
 
 /** Creates the driver; one per store. */
 export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
-  const { client, store, ingests, clock } = options;
+  const { client, store, ingests, clock, takeCredentials = async () => [] } = options;
   const handles = new Handles();
   return {
     naming: () => client.naming,
-
     candidates: (reference) => client.candidates(reference).map(formatReference),
 
     takeCredentials: ({ reference, namespace }, fx) =>
-      untilDeadline(
-        clock,
-        fx,
-        `pull ${reference}: credentials of namespace ${namespace}`,
-        async (signal) =>
-          (await options.takeCredentials?.(client.places(reference), namespace, signal)) ?? [],
+      untilDeadline(clock, fx, `pull ${reference}: credentials of namespace ${namespace}`, (signal) =>
+        takeCredentials(client.places(reference), namespace, signal),
       ),
 
     resolve: ({ reference, auth }, fx) =>

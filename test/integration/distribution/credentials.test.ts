@@ -89,52 +89,6 @@ describe('F62 authentication', () => {
     expect(token?.authorization).toBeUndefined();
   });
 
-  it.each([
-    ['answers 404', 404],
-    ['answers 403', 403],
-    ['answers 401 without a challenge', 401],
-  ])('a registry that hides what is private, and %s, is asked how it authenticates', async (_how, status) => {
-    tokenService(registry);
-    registry.on(/^\/v2\/./u, (request, response, serve) => {
-      if (isToken(request.headers.authorization ?? '')) serve();
-      else fake.refuse(status, 'NAME_UNKNOWN', 'hidden')(request, response, serve);
-    });
-    guard(registry, bearer(`${registry.url}/token`), isToken);
-    expect(await pull(rig(insecure(registry.host)), `${registry.host}/a:v`)).toBe(layer.digest);
-    const token = registry.seen.filter(({ path }) => path.startsWith('/token'));
-    expect(token.map(({ authorization }) => authorization)).toEqual([BASIC]);
-  });
-
-  it('what is missing at a registry that is open is missing, whatever credentials there are', async () => {
-    expect((await faultOf(pull(rig(insecure(registry.host)), `${registry.host}/none:v`))).kind).toBe(
-      'notFound',
-    );
-    expect(registry.authorizations).toEqual([]);
-  });
-
-  it('an empty scope or service in the challenge counts as none', async () => {
-    tokenService(registry);
-    guard(registry, `Bearer realm="${registry.url}/token",service="",scope=""`, isToken);
-    expect(await pull(rig(insecure(registry.host)), `${registry.host}/a:v`)).toBe(layer.digest);
-    const token = registry.seen.find(({ path }) => path.startsWith('/token'));
-    expect(token?.path).toBe('/token?scope=repository%3Aa%3Apull');
-  });
-
-  it('each request names its program, since some firewalls of registries refuse those that do not', async () => {
-    tokenService(registry);
-    const agents: unknown[] = [];
-    registry.on(
-      /^/u,
-      (request, _response, serve) => {
-        agents.push(request.headers['user-agent']);
-        serve();
-      },
-      1,
-    );
-    await pull(rig(insecure(registry.host)), `${registry.host}/a:v`);
-    expect(agents).toEqual(['troupe']);
-  });
-
   it('each scope of a challenge is requested separately', async () => {
     tokenService(registry);
     guard(

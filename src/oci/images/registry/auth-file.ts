@@ -69,8 +69,8 @@ export function parseAuthFile(bytes: Uint8Array, file: string): AuthFile {
 /**
  * Finds the credentials of a repository. The entry with the longest matching path wins, then the host's helper, then
  * the host's entry, then `credsStore`. An entry for a path is more specific than a helper for a host. Where a host has
- * both, Docker and containers/image ask the helper: the entry may be what `docker login` left before there was one, such
- * as a token of some hours.
+ * both, Docker and containers/image ask the helper: the entry may be what `docker login` left before there was one,
+ * such as a token of some hours.
  */
 export function findIn(
   { entries, helpers, store }: AuthFile,

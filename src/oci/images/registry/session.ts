@@ -133,7 +133,8 @@ export class RegistrySession {
 
   /**
    * How the registry asks for credentials. It need not do so in this answer: some hide what may not be seen without
-   * credentials (403, 404), or answer 401 without a challenge. Docker and containers/image take the challenge of `/v2/`.
+   * credentials (403, 404), or answer 401 without a challenge. Docker and containers/image take the challenge of
+   * `/v2/`.
    */
   async #challengesOf(
     { status, isForeign, challenges }: HttpResponse,
