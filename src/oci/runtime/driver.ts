@@ -6,7 +6,7 @@
 import type { EffectContext } from '../../ports/effect.ts';
 import type { ContainerInput, RuntimePort } from '../../ports/runtime.ts';
 import type { GuestUsage } from '../../ports/stats.ts';
-import type { ContainerId } from '../../base/ids.ts';
+import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { KeyedMutex } from '../../base/bounded.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
 import { monitorLimits } from './bounds.ts';
@@ -44,6 +44,7 @@ import { observe } from './container/observe.ts';
 import { startArgv } from './container/runc.ts';
 import type { SpecHandler } from './spec/input.ts';
 import { createShimDriver } from './shim/driver.ts';
+import { readShimRecord } from './shim/record.ts';
 import type { ShimDriver } from './shim/driver.ts';
 import { createStreamsDriver } from './stream-driver.ts';
 import type { StreamsDriver } from './stream-driver.ts';
@@ -125,7 +126,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     },
     handlers: () => table.statuses(),
     writeBundle: (input, fx) => moves.during(() => writeBundle(parts, input, fx)),
-    ...stepsByKind(parts, processSteps(parts, exits), shims),
+    ...stepsByKind({ ...parts, hasShim: hasShimIn(layout) }, processSteps(parts, exits), shims),
     readExit: (input) => exits.read(input.id),
     forgetExit: (input) => forgetExit(parts, input.id),
     onExit: (listener) => exits.listen(listener),
@@ -134,6 +135,10 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     isAlive: isProcessRunning,
     observe: async (fx) => shims.observe(await observe(parts, (id) => exits.read(id), fx)),
   };
+}
+
+function hasShimIn(layout: DriverParts['layout']): (id: SandboxId) => Promise<boolean> {
+  return async (id) => (await readShimRecord(layout, id)) !== undefined;
 }
 
 /** The steps of containers whose processes run on this machine, by runc's command line and a monitor. */

@@ -4,7 +4,6 @@ import {
   readFileSync,
   readdirSync,
   renameSync,
-  symlinkSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -64,27 +63,6 @@ unless(describe, reason)('faults of monitor and runtime', () => {
       faults.lostMonitor.happened();
       expect(processesNaming(container.id)).toEqual([]);
       expect(await world.driver.readExit(container.bundle, fx)).toBeUndefined();
-    });
-
-    it('F89 also where nobody could watch it at first, since a file of ours could not be read', async () => {
-      const container = await world.run(['sleep', '1000']);
-      world.driver.close();
-      process.kill(monitorPid(container.id), 'SIGKILL');
-      await until(() => !processesNaming(container.id).some((line) => line.includes('conmon')));
-      const file = world.layout.monitorPidFile(container.id);
-      unlinkSync(file);
-      symlinkSync(file, file);
-      const said: string[] = [];
-      world.driver = world.newDriver({
-        log: { ...silentLog, error: (_fields, text) => void said.push(text) },
-      });
-      await world.driver.open();
-      world.driver.watch({ ...container.bundle, init: container.init });
-      await until(() => said.some((text) => text.startsWith('watch exits failed')));
-      expect(world.exits.get(container.id)).toBeUndefined();
-      unlinkSync(file);
-      expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 255, reason: 'MonitorLost' });
-      expect(processesNaming(container.id)).toEqual([]);
     });
 
     it('also when it died while nobody watched', async () => {

@@ -1,5 +1,6 @@
 // Containers and pauses that were half made: what is destroyed, found again, and left.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { silentLog } from '../../../src/base/log.ts';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -135,6 +136,27 @@ unless(describe, reason)('containers in partial states', () => {
       expect(world.leftovers(container.id)).toEqual([]);
       other.close();
     });
+  });
+
+  it('F38 F89 a lost monitor is reported, also where a file that can not be read delays the watch', async () => {
+    const container = await world.run(['sleep', '1000']);
+    world.driver.close();
+    process.kill(monitorPid(container.id), 'SIGKILL');
+    await until(() => !processesNaming(container.id).some((line) => line.includes('conmon')));
+    const file = world.layout.monitorPidFile(container.id);
+    unlinkSync(file);
+    symlinkSync(file, file);
+    const said: string[] = [];
+    world.driver = world.newDriver({
+      log: { ...silentLog, error: (_fields, text) => void said.push(text) },
+    });
+    await world.driver.open();
+    world.driver.watch({ ...container.bundle, init: container.init });
+    await until(() => said.some((text) => text.startsWith('watch exits failed')));
+    expect(world.exits.get(container.id)).toBeUndefined();
+    unlinkSync(file);
+    expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 255, reason: 'MonitorLost' });
+    expect(processesNaming(container.id)).toEqual([]);
   });
 
   it('a new driver observes existing containers without starting a process', async () => {

@@ -2,7 +2,6 @@
 import { toFault } from '../../../base/fault.ts';
 import type { SandboxId } from '../../../base/ids.ts';
 import type { ContainerInput, PauseInput, RuntimePort } from '../../../ports/runtime.ts';
-import { readShimRecord } from '../shim/record.ts';
 import { clearUnreadable } from './unreadable.ts';
 import type { DriverParts } from './parts.ts';
 
@@ -22,7 +21,10 @@ export type KindSteps = Pick<
   | 'destroyPause'
 >;
 
-type KindParts = Pick<DriverParts, 'table' | 'conditions' | 'layout' | 'log'>;
+interface KindParts extends Pick<DriverParts, 'table' | 'conditions' | 'log'> {
+  /** Whether the pod has the record of a shim. */
+  readonly hasShim: (id: SandboxId) => Promise<boolean>;
+}
 
 export function stepsByKind(parts: KindParts, oci: KindSteps, vm: KindSteps): KindSteps {
   const { table } = parts;
@@ -68,11 +70,11 @@ export function stepsByKind(parts: KindParts, oci: KindSteps, vm: KindSteps): Ki
 
 /** Only a pod with a shim has the record of one. After a reboot none has, and there is no process to end either. */
 async function recallUnknown(
-  { table, layout, log }: KindParts,
+  { table, hasShim, log }: KindParts,
   handler: string,
   id: SandboxId,
 ): Promise<void> {
-  const kind = (await readShimRecord(layout, id)) === undefined ? 'oci' : 'vm';
+  const kind = (await hasShim(id)) ? 'vm' : 'oci';
   log.warn(
     { handler, sandbox: id, kind },
     'pod of a handler that is not known any more: it is ended without',

@@ -168,8 +168,8 @@ export class HandlerTable {
   }
 
   /**
-   * Adds such a handler for the end of its pods, with the state directory that it has by default and a program that does
-   * not exist: what is left of them is removed without it.
+   * Adds such a handler for the end of its pods, with the state directory that it has by default and a program that
+   * does not exist: what is left of them is removed without it.
    */
   recall(name: string, kind: HandlerConfig['kind']): void {
     if (!this.isUnknown(name)) return;

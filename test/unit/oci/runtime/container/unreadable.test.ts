@@ -3,7 +3,6 @@
 import { expect, test } from 'vitest';
 import { Conditions } from '../../../../../src/base/conditions.ts';
 import { silentLog } from '../../../../../src/base/log.ts';
-import { createLayout } from '../../../../../src/host/sandbox/layout.ts';
 import { stepsByKind } from '../../../../../src/oci/runtime/container/kinds.ts';
 import type { KindSteps } from '../../../../../src/oci/runtime/container/kinds.ts';
 import { HandlerTable } from '../../../../../src/oci/runtime/handlers/handlers.ts';
@@ -37,7 +36,7 @@ function bench(isFailing: () => boolean) {
   const parts = {
     conditions,
     log: silentLog,
-    layout: createLayout({ root: '/var/lib/troupe', state: '/run/troupe' }),
+    hasShim: async () => false,
     table: new HandlerTable(
       [{ name: 'runc', kind: 'oci', path: '/usr/sbin/runc' }],
       'runc',
