@@ -51,6 +51,19 @@ export function howBeneath(flags: number, mode: number, resolve: Resolve): Uint8
   return openHow(flags | O_CLOEXEC, mode, RESOLVE[resolve]);
 }
 
+/**
+ * A directory's path for `inRoot`, so that its last component is no link.
+ *
+ * With fs.protected_symlinks=1, which systemd sets, the kernel does not follow a link in a sticky directory that
+ * everybody may write, such as an image's /tmp, unless the link's owner is the caller or the directory's owner: EACCES,
+ * for root too. It asks this of the last component only (WALK_TRAILING in fs/namei.c), so that a path through the link
+ * is open to everybody. The rule protects programs from links that another user of the host puts before them. In a root
+ * of one image or container all links are of that image or container, and none leads out of it, whoever owns it.
+ */
+export function dotted(path: string): string {
+  return path === '' ? '.' : `${path}/.`;
+}
+
 /** The name as a C string. */
 function cName(name: FileName): Pointer {
   if (typeof name === 'string') return name;

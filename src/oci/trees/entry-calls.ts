@@ -36,9 +36,10 @@ function pathAt(fd: number, name: ByteString): string | Buffer {
 /**
  * Opens a directory below `root` as a base for other calls (O_PATH). Symlinks are resolved as for a process whose root
  * directory is `root`, so that none leads outside (openat2(2), RESOLVE_IN_ROOT; the peers resolve paths the same way).
+ * All are followed, whoever owns them: see `dotted`.
  */
 export function openDirectoryInRoot(root: number, path: ByteString): number {
-  return at.openBeneath(root, named(path === '' ? '.' : path), O_PATH | O_DIRECTORY, 0, 'inRoot');
+  return at.openBeneath(root, named(at.dotted(path)), O_PATH | O_DIRECTORY, 0, 'inRoot');
 }
 
 /** Opens the directory `name` in `fd`. Fails if it is a symlink. */

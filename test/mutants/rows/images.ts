@@ -68,6 +68,17 @@ export const ofImages: readonly Mutant[] = [
     test: { file: hostile, named: 'S58: links that lead outside' },
   },
   {
+    row: 'S58',
+    title: 'links of other users in an image’s /tmp are refused',
+    file: 'src/oci/trees/entry-calls.ts',
+    find: 'named(at.dotted(path))',
+    replace: "named(path === '' ? '.' : path)",
+    test: {
+      file: 'test/integration/unpack/protected-links.test.ts',
+      named: 'S58: entries of each kind are made through links of other users',
+    },
+  },
+  {
     row: 'S59',
     title: 'a file can be of any size',
     file: 'src/oci/layers/tar-entry.ts',

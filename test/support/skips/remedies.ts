@@ -7,6 +7,7 @@ const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/apparmor/iu, 'a kernel with AppArmor enabled: `npm run test:vm`'],
   [/npm run runtimes/u, '`sudo npm run runtimes` once, which makes it'],
   [/a policy is loaded/u, 'a machine without an SELinux policy'],
+  [/protected_symlinks/u, 'a machine where it is set, as systemd does: `sysctl fs.protected_symlinks=1`'],
   [/no newer variant|runs no newer/u, 'a processor of a newer variant (x86-64-v2 or later)'],
   [/linux-libc-dev/u, '`apt-get install linux-libc-dev`'],
   [/only on x64|x64/u, 'an x86-64 machine'],
