@@ -14,6 +14,8 @@ import {
   AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,
   O_CLOEXEC,
+  O_NOFOLLOW,
+  O_PATH,
   RENAME_NOREPLACE,
   RESOLVE_BENEATH,
   RESOLVE_IN_ROOT,
@@ -46,9 +48,16 @@ const RESOLVE: Readonly<Record<Resolve, number>> = {
   noLinks: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
 };
 
-/** struct open_how for a path that must stay below its directory (S54). The descriptor is close-on-exec. */
+/**
+ * struct open_how for a path that must stay below its directory (S54). The descriptor is close-on-exec.
+ *
+ * With `noLinks` a link in the last component is ELOOP or, where a directory is wanted, ENOTDIR. Without O_NOFOLLOW the
+ * kernel would first ask whether it may follow it: EACCES with fs.protected_symlinks=1 (see `dotted`).
+ */
 export function howBeneath(flags: number, mode: number, resolve: Resolve): Uint8Array {
-  return openHow(flags | O_CLOEXEC, mode, RESOLVE[resolve]);
+  // with O_PATH the flag would open the link itself
+  const more = resolve === 'noLinks' && (flags & O_PATH) === 0 ? O_NOFOLLOW : 0;
+  return openHow(flags | more | O_CLOEXEC, mode, RESOLVE[resolve]);
 }
 
 /**

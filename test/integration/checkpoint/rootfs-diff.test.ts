@@ -1,5 +1,14 @@
 // What a container has changed, where it has made a directory anew in the place of something of its image.
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lchownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -8,6 +17,7 @@ import { libc } from '../../../src/host/ffi/ffi.ts';
 import { setXattrAt } from '../../../src/host/files/files-at.ts';
 import type { DiffOptions } from '../../../src/oci/runtime/checkpoint/rootfs-diff.ts';
 import { rootfsChanges } from '../../../src/oci/runtime/checkpoint/rootfs-diff.ts';
+import { withProtectedLinks } from '../../support/protected-links.ts';
 import { unless } from '../../support/skips/unless.ts';
 
 const reason = process.getuid?.() === 0 ? '' : 'needs root';
@@ -71,6 +81,12 @@ unless(describe, reason)('a recreated directory', () => {
 
   it('S54 a link in a layer to a directory of the host exposes nothing of it', async () => {
     expect(await deletedOver('linked', 'real')).toEqual(['made/old']);
+  });
+
+  it('S54 so does one of another user where everybody may write, which the kernel refuses before it is taken for a link', async () => {
+    chmodSync(join(directory, 'linked'), 0o1777);
+    lchownSync(join(directory, 'linked/made'), 1000, 1000);
+    expect(await withProtectedLinks(() => deletedOver('linked', 'real'))).toEqual(['made/old']);
   });
 
   it('a longer value of the attribute is not taken for overlayfs’s', async () => {
