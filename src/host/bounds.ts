@@ -82,7 +82,7 @@ export const hostLimits = {
    * millisecond, and a config of 4 MiB can name a million. Usual images have a dozen (S20).
    */
   directorySteps: 1024,
-  /** Dangling symlinks that are followed while directories are created: the kernel's own MAXSYMLINKS. */
+  /** Symlinks that are followed without the kernel, dangling or forbidden to it: its own MAXSYMLINKS. */
   symlinks: 40,
   /** Milliseconds for one namespace request to the kernel thread: usually one; then the thread is abandoned. */
   pinMs: 10_000,

@@ -3,7 +3,7 @@
  * that root (openat2 with RESOLVE_IN_ROOT and NO_MAGICLINKS), so that neither a link nor a concurrent rename
  * leads out (S54).
  */
-import { close, closeSync, fstat, fsync, read, write } from 'node:fs';
+import { closeSync, fstat, fsync, read, write } from 'node:fs';
 import { readlink } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { promisify } from 'node:util';
@@ -24,74 +24,54 @@ import {
   O_RDONLY,
   O_WRONLY,
 } from '../ffi/constants.ts';
-import { howBeneath } from './files-at.ts';
 import { libc } from '../ffi/ffi.ts';
-import type { SyscallResult } from '../ffi/ffi.ts';
 import { callInPool } from '../ffi/pool.ts';
+import { openBelow, openOfImage, withFd, withPathFd, withRoot } from './open-in-root.ts';
+import type { Root } from './open-in-root.ts';
 
-const closeLater = promisify(close);
 const fstatLater = promisify(fstat);
 const fsyncLater = promisify(fsync);
 const readLater = promisify(read);
 const writeLater = promisify(write);
 
-/** A directory: by a path that is trusted, or by a descriptor (O_PATH is enough). */
-export type Root = string | number;
-
-/** Runs `work` with a descriptor of the root. */
-async function withRoot<T>(root: Root, work: (fd: number) => Promise<T>): Promise<T> {
-  if (typeof root === 'number') return work(root);
-  const opened = await callInPool(root, libc.openat, AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  return withPathFd(must(opened, 'open directory', root), work);
-}
-
-async function withFd<T>(fd: number, work: (fd: number) => Promise<T>): Promise<T> {
-  try {
-    return await work(fd);
-  } finally {
-    await closeLater(fd);
-  }
-}
-
-/** For O_PATH descriptors: no file was opened, so closing never blocks and needs no call in the pool. */
-async function withPathFd<T>(fd: number, work: (fd: number) => Promise<T>): Promise<T> {
-  try {
-    return await work(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-async function openBelow(root: number, path: string, flags: number, mode: number): Promise<SyscallResult> {
-  const how = howBeneath(flags, mode, 'inRoot');
-  for (let attempt = 1; ; attempt += 1) {
-    const outcome = await callInPool('files', libc.openat2, root, path, how, how.length);
-    // the kernel could not verify a `..`, since something was renamed or mounted meanwhile anywhere on the
-    // machine; EAGAIN means to try again (openat2(2))
-    const mayRetry =
-      outcome.result === -1 && errnoName(outcome.errno) === 'EAGAIN' && attempt < hostLimits.openAttempts;
-    if (!mayRetry) return outcome;
-  }
-}
-
-/** Opens `path` inside `root`. The descriptor is close-on-exec; the caller closes it. */
+/**
+ * Opens `path` inside `root`, the root of an image or container. The descriptor is close-on-exec; the caller closes it.
+ */
 export async function openInRoot(root: Root, path: string, flags: number, mode = 0): Promise<number> {
-  return withRoot(root, async (fd) => must(await openBelow(fd, path, flags, mode), 'open', path));
+  return withRoot(root, async (fd) => must(await openOfImage(fd, path, flags, mode), 'open', path));
 }
 
 /**
  * The content of a regular file inside a root; undefined when it does not exist. Anything but a regular file,
  * and a file above `bytesMax`, is refused before a byte is read (S10: a FIFO would block, a device may never
- * end).
+ * end). For files of the host: a link that fs.protected_symlinks forbids is not followed.
  */
-export async function readFileInRoot(
+export function readFileInRoot(
   root: Root,
   path: string,
   options: { bytesMax: number },
 ): Promise<Uint8Array | undefined> {
+  return readFound(root, path, options, openBelow);
+}
+
+/** The same in the root of an image or container: all its links are followed, whoever owns them. */
+export function readFileOfImage(
+  root: Root,
+  path: string,
+  options: { bytesMax: number },
+): Promise<Uint8Array | undefined> {
+  return readFound(root, path, options, openOfImage);
+}
+
+async function readFound(
+  root: Root,
+  path: string,
+  options: { bytesMax: number },
+  open: typeof openBelow,
+): Promise<Uint8Array | undefined> {
   return withRoot(root, async (rootFd) => {
     // O_PATH first, since opening a FIFO or a device has side effects
-    const found = await openBelow(rootFd, path, O_PATH, 0);
+    const found = await open(rootFd, path, O_PATH, 0);
     if (found.result === -1 && ['ENOENT', 'ENOTDIR'].includes(errnoName(found.errno))) return undefined;
     return withPathFd(must(found, 'read', path), async (fd) => {
       const stat = await fstatLater(fd);

@@ -1,5 +1,7 @@
 /** Links of the image in the places that the runtime and we write to: they lead inside, or nowhere, and never out. */
 import {
+  chmodSync,
+  lchownSync,
   mkdirSync,
   readFileSync,
   readdirSync,
@@ -14,6 +16,7 @@ import { FaultError } from '../../../src/base/fault.ts';
 import { mountOf } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { bundleInput, fx, makeMachine, whyNot } from './machine.ts';
 import type { Machine } from './machine.ts';
+import { withProtectedLinks } from '../../support/protected-links.ts';
 import { unless } from '../../support/skips/unless.ts';
 
 const reason = whyNot();
@@ -124,6 +127,36 @@ unless(describe, reason)('links of the image', () => {
     });
     expect(output).toContain('[]');
     expect(readFileSync('/proc/sys/kernel/core_pattern', 'utf8')).toBe(before);
+  });
+
+  test('S54: links of other users in /tmp lead to users, directories and targets of mounts, as those of root do', async () => {
+    const { rootfs, dir } = machine;
+    chmodSync(join(rootfs, 'tmp'), 0o1777);
+    mkdirSync(join(rootfs, 'real'));
+    renameSync(join(rootfs, 'etc/passwd'), join(rootfs, 'real/passwd'));
+    for (const [place, target] of [
+      ['etc/passwd', '../tmp/passwd'],
+      ['tmp/passwd', '/real/passwd'],
+      ['tmp/dir', canary],
+      ['tmp/mounted', '../real'],
+    ] as const) {
+      link(place, target);
+      lchownSync(join(rootfs, place), 1000, 1000);
+    }
+    const write = (hostPath: string): ReturnType<Machine['writer']['writeBundle']> =>
+      machine.writer.writeBundle(
+        bundleInput(machine, {
+          image: { workingDir: '/tmp/dir', volumes: ['/tmp/dir/volume'], user: 'alice' },
+          spec: { command: ['/bin/true'], mounts: [mountOf('/tmp/mounted', { hostPath })] },
+        }),
+        fx,
+      );
+    await withProtectedLinks(async () => {
+      expect(await write(dir)).toMatchObject({ uid: 1000, gid: 1001 });
+      await expect(write(join(canary, 'secret'))).rejects.toThrow(/the image has a directory there/u);
+    });
+    expect(readdirSync(join(rootfs, canary))).toEqual(['volume']);
+    expectUntouched();
   });
 
   test('S57: the source of a volume is the one that was checked, though a link is swapped afterwards', async () => {

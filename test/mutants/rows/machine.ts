@@ -5,6 +5,7 @@ const files = 'test/integration/bundle/files.test.ts';
 const devices = 'test/integration/bundle/devices.test.ts';
 const links = 'test/integration/bundle/links.test.ts';
 const host = 'test/integration/host/files.test.ts';
+const foreign = 'test/integration/host/protected-links.test.ts';
 
 export const ofMachine: readonly Mutant[] = [
   {
@@ -208,6 +209,22 @@ export const ofMachine: readonly Mutant[] = [
     find: 'inRoot: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,',
     replace: 'inRoot: RESOLVE_NO_MAGICLINKS,',
     test: { file: host, named: 'S54: links are resolved inside' },
+  },
+  {
+    row: 'S54',
+    title: 'links that the kernel forbids are followed for files of the host',
+    file: 'src/host/files/files.ts',
+    find: 'return readFound(root, path, options, openBelow);',
+    replace: 'return readFound(root, path, options, openOfImage);',
+    test: { file: foreign, named: 'S54: the kernel does not follow them' },
+  },
+  {
+    row: 'S54',
+    title: 'a loop of links of other users is followed for ever',
+    file: 'src/host/files/open-in-root.ts',
+    find: 'if (links === hostLimits.symlinks) return { result: -1, errno: constants.errno.ELOOP };',
+    replace: 'if (links === hostLimits.symlinks * 2) return { result: -1, errno: constants.errno.ELOOP };',
+    test: { file: foreign, named: 'S54: as many links as the kernel follows' },
   },
   {
     row: 'S54',

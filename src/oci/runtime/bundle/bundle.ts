@@ -12,7 +12,7 @@ import type { SandboxId } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
 import type { Log } from '../../../base/log.ts';
 import { allSettled } from '../../../base/settled.ts';
-import { readFileInRoot, symlinkInRoot } from '../../../host/files/files.ts';
+import { readFileOfImage, symlinkInRoot } from '../../../host/files/files.ts';
 import { containerCgroup } from '../../../host/sandbox/layout.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
 import { onUserPath } from '../../../host/mounts/answering.ts';
@@ -178,7 +178,7 @@ async function writeBundle(
 
 function userOf({ users }: Parts, { spec, image }: BundleInput, rootfs: string): Promise<ResolvedUser> {
   const choice = spec.security.user;
-  const read = (): Promise<ResolvedUser> => resolveUserIn(rootfs, choice, image.user, readFileInRoot);
+  const read = (): Promise<ResolvedUser> => resolveUserIn(rootfs, choice, image.user, readFileOfImage);
   // files of a checkpoint's container may have changed
   if (spec.restore !== undefined) return read();
   return users.of({ imageId: spec.imageId, imageUser: image.user, choice }, read);

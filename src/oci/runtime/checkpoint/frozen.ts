@@ -1,5 +1,5 @@
 /** Freezes containers and reads them: processes by the runtime and CRIU, and files. */
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, fstatSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,8 +10,9 @@ import type { ContainerId, Digest } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
 import { checkpointLimits } from '../bounds.ts';
 import { isAbsent } from '../../../host/ffi/errno.ts';
-import { O_CLOEXEC, O_DIRECTORY, O_PATH } from '../../../host/ffi/constants.ts';
-import { isEscape, openBeneath } from '../../../host/files/files-at.ts';
+import { O_PATH } from '../../../host/ffi/constants.ts';
+import { isEscape } from '../../../host/files/files-at.ts';
+import { openInRoot } from '../../../host/files/files.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
 import { runTool } from '../../../host/process/process-tool.ts';
 import { ownGlobals, runRuntime } from '../container/parts.ts';
@@ -129,7 +130,7 @@ export async function read(reader: Reader, job: CheckpointJob, fx: EffectContext
   });
   await writeFile(
     join(work, FILES.bindMounts),
-    JSON.stringify(bindMounts(reader.layout.rootfs(container.id), mounts)),
+    JSON.stringify(await bindMounts(reader.layout.rootfs(container.id), mounts)),
     { mode: 0o600 },
   );
   if (deleted.length > 0)
@@ -151,27 +152,23 @@ export function toolCall(
 /**
  * Entries of bind.mounts. Whether a mount is a file or a directory is read from its target, since the source may be
  * on a file system that does not answer. Symbolic links in the root file system are the container's and are confined
- * to it.
+ * to it. They are followed whoever owns them: the container is frozen, and only type and mode of their target are read.
  */
-function bindMounts(rootfs: string, mounts: readonly SpecMount[]): readonly object[] {
-  const root = openSync(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  try {
-    return mounts
-      .filter(({ type }) => type === 'bind')
-      .flatMap((mount) => {
-        const facts = targetStats(root, mount.destination.replace(/^\/+/u, ''));
-        return facts === undefined ? [] : [bindMount(mount, facts.isDirectory(), facts.mode)];
-      });
-  } finally {
-    closeSync(root);
+async function bindMounts(rootfs: string, mounts: readonly SpecMount[]): Promise<readonly object[]> {
+  const entries: object[] = [];
+  for (const mount of mounts) {
+    if (mount.type !== 'bind') continue;
+    const facts = await targetStats(rootfs, mount.destination);
+    if (facts !== undefined) entries.push(bindMount(mount, facts.isDirectory(), facts.mode));
   }
+  return entries;
 }
 
 /** Undefined if it does not exist any more. */
-function targetStats(root: number, path: string): Stats | undefined {
+async function targetStats(rootfs: string, path: string): Promise<Stats | undefined> {
   let fd: number;
   try {
-    fd = openBeneath(root, path, O_PATH, 0, 'inRoot');
+    fd = await openInRoot(rootfs, path, O_PATH);
   } catch (error) {
     if (isEscape(error) || isAbsent(error)) return undefined;
     throw error;
