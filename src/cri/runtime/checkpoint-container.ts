@@ -1,3 +1,4 @@
+import { fault, FaultError } from '../../base/fault.ts';
 import { requestLimits } from '../bounds.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../call/edge.ts';
@@ -7,8 +8,14 @@ import { absolutePath, refuse } from '../validate/check.ts';
 import { seconds } from '../validate/seconds.ts';
 
 /**
+ * What gRPC itself answers for a method that a server does not have. Kubernetes' suites know a runtime without
+ * checkpoints by these words at the start of the message (test/e2e_node/checkpoint_container.go), not by the code.
+ */
+const ABSENT = 'unknown method CheckpointContainer';
+
+/**
  * CheckpointContainer: writes memory, files and log of a running container to an archive at `location`; the container
- * keeps running. The kubelet treats Unimplemented as a runtime without checkpoints.
+ * keeps running. Unimplemented where the node or the runtime can't do that.
  */
 export function checkpointContainer({
   troupe,
@@ -18,7 +25,19 @@ export function checkpointContainer({
     if (archive.endsWith('/')) refuse('CheckpointContainer: location', 'names a directory');
     const timeoutMs = seconds('CheckpointContainer: timeout', timeout, requestLimits.execMaxMs);
     const { id } = listedContainer(troupe.directory, 'CheckpointContainer', containerId);
-    await troupe.checkpointContainer({ id, archive }, timeoutMs, context);
+    try {
+      await troupe.checkpointContainer({ id, archive }, timeoutMs, context);
+    } catch (thrown) {
+      throw namedAbsent(thrown);
+    }
     return {};
   };
+}
+
+function namedAbsent(thrown: unknown): unknown {
+  if (!(thrown instanceof FaultError) || thrown.fault.kind !== 'unsupported') return thrown;
+  const { message, subject } = thrown.fault;
+  return new FaultError(
+    fault('unsupported', `${ABSENT} on this node: ${message}`, { subject, cause: thrown.fault }),
+  );
 }

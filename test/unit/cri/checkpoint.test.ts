@@ -5,6 +5,7 @@ import type { CheckpointFacts } from '../../../src/ports/checkpoint.ts';
 import type { ImageRecord } from '../../../src/ports/specs.ts';
 import { RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { containerId, containerView, hex, image, sandboxId, sandboxView, stage } from './stage.ts';
+import { fail } from '../../../src/base/fault.ts';
 import { fxOf } from '../../support/fx.ts';
 
 const { checkpointContainer, checkpointPod, createContainer, restorePod } = RuntimeService.method;
@@ -34,6 +35,17 @@ describe('CheckpointContainer', () => {
     expect((await fails(checkpointContainer, { containerId: hex('d'), location: '/c.tar' })).code).toBe(
       'notFound',
     );
+  });
+
+  it('says what Kubernetes’ suites know a runtime without checkpoints by, and why', async () => {
+    const { fails, put } = stage({
+      checkpointContainer: async () => fail('unsupported', 'CheckpointContainer c: checkpoints are off'),
+    });
+    put(sandboxView(sandboxId('a')), containerView(containerId('c')));
+    expect(await fails(checkpointContainer, { containerId: id, location: '/c.tar' })).toEqual({
+      code: 'unimplemented',
+      message: 'unknown method CheckpointContainer on this node: CheckpointContainer c: checkpoints are off',
+    });
   });
 
   it('is off by default, with the reason', async () => {
