@@ -26,9 +26,7 @@ export const hostLimits = {
   apparmorLoadMs: 30_000,
   /** Characters of apparmor_parser's output that a message quotes. */
   apparmorQuotedChars: 512,
-  /**
-   * Blocking calls in libuv's pool at once: 4 of its 16 threads stay free for DNS and Node's own file calls.
-   */
+  /** Blocking calls in libuv's pool at once: 4 of its 16 threads stay free for DNS and Node's own file calls. */
   poolCalls: 12,
   /** Of these with one key (a binary, a mount): a dead file system blocks no more threads than this. */
   poolCallsPerKey: 4,
@@ -54,9 +52,7 @@ export const hostLimits = {
    * open for ever.
    */
   drainMs: 1000,
-  /**
-   * Milliseconds until every process of a killed tree must be gone; longer means uninterruptible sleep (F45).
-   */
+  /** Milliseconds until every process of a killed tree must be gone; longer means uninterruptible sleep (F45). */
   killMs: 5000,
   /** Milliseconds between two checks of a tree being killed: the first pause, doubled up to the last. */
   killPollFirstMs: 2,
@@ -73,9 +69,7 @@ export const hostLimits = {
    * admin should have noticed.
    */
   movedAside: 100,
-  /**
-   * Components of a path whose directories are created one by one: the kernel's own limit is PATH_MAX / 2.
-   */
+  /** Components of a path whose directories are created one by one: the kernel's own limit is PATH_MAX / 2. */
   pathComponents: 256,
   /**
    * Directories that are visited to create those of one container, its image's volumes together: each takes up to half a
@@ -199,18 +193,13 @@ export const hostLimits = {
   sandboxFilesInodes: 64,
   /** Bytes of a pod's /dev/shm: the default of Docker, containerd and CRI-O. */
   shmBytes: 64 * 1024 * 1024,
-  /**
-   * Inodes of /dev/shm: four for each of its 4 KiB pages, so that non-empty files reach the byte limit first.
-   */
+  /** Inodes of /dev/shm: four for each of its 4 KiB pages, so that non-empty files reach the byte limit first. */
   shmInodes: 65_536,
   /** Milliseconds until a sandbox's own cgroup must be empty after SIGKILL. */
   cgroupEmptyMs: 10_000,
   /** Cgroups that are visited to find one by name: ten for each of 500 pods, four times over. */
   cgroupsSearched: 20_000,
-  /**
-   * Bytes of output that are kept of a tool when its caller states no bound: messages, JSON of runc and CNI
-   * (F54).
-   */
+  /** Bytes of output that are kept of a tool when its caller states no bound: messages, JSON of runc and CNI (F54). */
   toolOutputBytes: 1024 * 1024,
   /**
    * Milliseconds until the output of a running tool is read: longer than almost all run, whose output fits into the
@@ -257,9 +246,7 @@ export const hostLimits = {
   leastFreeShare: 16,
   /** The same for inodes: directories and files of some hundred pods, and those of CNI and the journal. */
   leastFreeInodes: 8192,
-  /**
-   * Each worker writes this part of the reserve between two checks: 16 MiB, and a check takes a microsecond.
-   */
+  /** Each worker writes this part of the reserve between two checks: 16 MiB, and a check takes a microsecond. */
   leastFreeSteps: 16,
   /** Milliseconds after which the figures of the daemon's disks are read again for people: pages ask every 5 s. */
   diskFiguresMs: 4000,
@@ -279,9 +266,7 @@ export const clockLimits = {
    * by tens, not by thousands.
    */
   stallMs: 1000,
-  /**
-   * Milliseconds to read what came in meanwhile: some turns of the event loop, and the reading of exit files.
-   */
+  /** Milliseconds to read what came in meanwhile: some turns of the event loop, and the reading of exit files. */
   afterStallMs: 1000,
   /** Milliseconds between two checks for a stall: one wake-up of some microseconds. */
   stallCheckMs: 1000,
@@ -351,10 +336,7 @@ export const memoryLimits = {
    * tenth of the pull's CPU time.
    */
   busyGrowthPercent: 200,
-  /**
-   * Percent of V8's heap limit above which this growth is not allowed: at the limit V8 ends the process
-   * (F14).
-   */
+  /** Percent of V8's heap limit above which this growth is not allowed: at the limit V8 ends the process (F14). */
   heapFullPercent: 85,
   /** Milliseconds between two collections of a heap that is so full: one takes 1 ms for each MiB. */
   collectEveryMs: 10_000,
