@@ -71,10 +71,7 @@ export const hostLimits = {
   movedAside: 100,
   /** Components of a path whose directories are created one by one: the kernel's own limit is PATH_MAX / 2. */
   pathComponents: 256,
-  /**
-   * Directories that are visited to create those of one container, its image's volumes together: each takes up to half a
-   * millisecond, and a config of 4 MiB can name a million. Usual images have a dozen (S20).
-   */
+  /** Directories visited to create all volumes of an image: half a ms each, and usual images have a dozen (S20). */
   directorySteps: 1024,
   /** Symlinks that are followed without the kernel, dangling or forbidden to it: its own MAXSYMLINKS. */
   symlinks: 40,

@@ -166,8 +166,8 @@ export const ofMachine: readonly Mutant[] = [
     row: 'S32',
     title: 'the monitor writes to another file than the one that was checked',
     file: 'src/oci/runtime/bundle/bundle-log.ts',
-    find: "if (path.includes(':')) {",
-    replace: "if (path.endsWith(':')) {",
+    find: "if (path.includes(':'))",
+    replace: "if (path.endsWith(':'))",
     test: { file: 'test/unit/oci/runtime/spec/parts.test.ts', named: 'S09, S32, S75: the log path' },
   },
   {

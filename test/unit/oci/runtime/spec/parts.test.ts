@@ -221,7 +221,7 @@ describe('a seccomp profile of the node', () => {
   });
 });
 
-describe('S09, S75: the log path', () => {
+describe('S09, S32, S75: the log path', () => {
   test('is joined; an empty one means no log', () => {
     expect(effectiveLogPath('/var/log/pods/x', 'app/0.log')).toBe('/var/log/pods/x/app/0.log');
     expect(effectiveLogPath('', '')).toBe('');
