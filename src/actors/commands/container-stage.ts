@@ -6,7 +6,7 @@ import type { ContainerMachineInput } from '../container/container.context.ts';
 import type { Ports } from '../../ports/ports.ts';
 import type { MachineLabels } from '../../ports/specs.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { isAlive } from '../directory/phases.ts';
+import { isAlive, takesContainers } from '../directory/phases.ts';
 import type { ContainerView, SandboxView } from '../directory/views.ts';
 
 export interface ContainerStage extends Asker {
@@ -25,7 +25,7 @@ export function readySandbox(stage: ContainerStage, id: SandboxId, attempted: st
   const sandbox = stage.directory.sandbox(id);
   if (sandbox === undefined || !sandbox.listed)
     fail('notFound', `${attempted}: sandbox not found`, { subject: id });
-  if (!sandbox.ready)
+  if (!takesContainers(sandbox))
     fail('wrongState', `${attempted}: the sandbox is ${sandbox.path}, not ready`, { subject: id });
   return sandbox;
 }

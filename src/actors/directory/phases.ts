@@ -21,6 +21,15 @@ export function isSandboxStopped(view: SandboxView): boolean {
   return view.state === 'notReady';
 }
 
+/**
+ * Containers may be created and started in it. Not once a stop was asked for, although lists show the sandbox as ready
+ * until the stop is on record: the stop ends the containers that it finds when it begins, and no later one (as in
+ * CRI-O, whose CreateContainer and StopPodSandbox exclude each other).
+ */
+export function takesContainers({ state }: SandboxView): boolean {
+  return state === 'ready';
+}
+
 /** It was created and not asked to start or stop; an update of its limits may be under way. */
 export function waitsForStart({ state, criState }: ContainerView): boolean {
   return criState === 'created' && (state === 'created' || state === 'updating');

@@ -1,6 +1,7 @@
 // What the disk refuses to record, or records too late for the call: what is reported, and who has the name.
 import { describe, expect, it } from 'vitest';
 import { actorLimits } from '../../../src/actors/bounds.ts';
+import type { ContainerSpec } from '../../../src/ports/specs.ts';
 import { EasyWorld } from './easy-ports.ts';
 import { turns } from '../../support/turns.ts';
 import { containerSpec, exit as exitFact, imageRecord, ofKind, sandboxSpec } from './fixtures.ts';
@@ -13,6 +14,10 @@ async function withSandbox() {
   const spec = containerSpec({ key: { sandboxId, name: 'nginx', attempt: 0 } });
   world.asked.length = 0;
   return { world, troupe: world.troupe, spec };
+}
+
+function keyed(spec: ContainerSpec, name: string): ContainerSpec {
+  return { ...spec, key: { ...spec.key, name } };
 }
 
 describe('a name whose commit is not withdrawn', () => {
@@ -106,6 +111,51 @@ describe('StopPodSandbox', () => {
       1,
       false,
     ]);
+  });
+
+  it('F25 I7: takes no container from the call on, although the pod is shown ready until the stop is on record', async () => {
+    const { world, troupe, spec } = await withSandbox();
+    const sandbox = spec.key.sandboxId;
+    const refused = {
+      fault: { kind: 'wrongState', message: expect.stringContaining('not ready') as string },
+    };
+    const waiting = await troupe.createContainer(spec, world.call());
+    // let in before the stop, and held by its check of the image until after it
+    const admitted = world.hold('policy.admitAgain');
+    const late = troupe.createContainer(keyed(spec, 'late'), world.call()).catch(caught);
+    await turns();
+    const go = world.hold('journal sandbox.stopping');
+    const stopped = troupe.stopSandbox(sandbox, world.call());
+    const inState = async (path: string) => {
+      await turns();
+      expect(troupe.directory.sandbox(sandbox)).toMatchObject({ path, ready: true });
+      await expect(troupe.createContainer(keyed(spec, 'other'), world.call())).rejects.toMatchObject(refused);
+      await expect(troupe.createContainer(spec, world.call())).rejects.toMatchObject(refused);
+    };
+    await admitted();
+    expect(await late).toMatchObject(refused);
+    await inState('stopping.leaving');
+    await expect(troupe.startContainer(waiting, world.call())).rejects.toMatchObject(refused);
+    await world.clock.advance(actorLimits.stopRecordMs);
+    await inState('stopping.containersFirst');
+    world.exits(waiting, exitFact);
+    await inState('stopping.confirming');
+    expect(troupe.directory.containers()).toMatchObject([{ id: waiting, criState: 'exited' }]);
+    await go();
+    await stopped;
+    expect(troupe.directory.sandbox(sandbox)).toMatchObject({ state: 'notReady', fault: undefined });
+  });
+
+  it('F21: one whose record was refused leaves a pod that takes no container and can be stopped again', async () => {
+    const { world, troupe, spec } = await withSandbox();
+    const sandbox = spec.key.sandboxId;
+    world.fail('journal sandbox.stopping');
+    await expect(troupe.stopSandbox(sandbox, world.call())).rejects.toThrow(ofKind('outside'));
+    await expect(troupe.createContainer(spec, world.call())).rejects.toThrow(ofKind('wrongState'));
+    world.fix('journal sandbox.stopping');
+    await troupe.stopSandbox(sandbox, world.call());
+    await troupe.removeSandbox(sandbox, world.call());
+    expect(troupe.directory.sandboxes()).toEqual([]);
   });
 });
 
