@@ -93,11 +93,17 @@ export class World {
   readonly #waiters = new Set<() => void>();
   readonly ids: ContainerId[] = [];
 
-  constructor(change: Partial<RuntimeDriverOptions> = {}, base = tmpdir()) {
+  constructor(
+    change: Partial<RuntimeDriverOptions> = {},
+    base = tmpdir(),
+    below: 'cgroup' | 'slice' = 'cgroup',
+  ) {
     this.root = mkdtempSync(join(base, 'troupe-rt-'));
     this.layout = createLayout({ root: join(this.root, 'root'), state: join(this.root, 'state') });
     this.sandboxId = this.#random.id() as SandboxId;
-    this.parent = `/troupe-test-${this.#random.token(6)}`;
+    const token = this.#random.token(6);
+    // a dash in the name of a slice is a level
+    this.parent = below === 'slice' ? `/trouptest${token}.slice` : `/troupe-test-${token}`;
     makeRootfs(this.rootfs);
     this.driver = this.newDriver(change);
   }

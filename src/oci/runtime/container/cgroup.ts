@@ -210,6 +210,26 @@ export async function dropCgroup(
 }
 
 /**
+ * Ends what is left in the cgroups that were made for a container, and removes them. Below a slice these are its scope
+ * with the monitor's leaf: there the runtime's create runs its hooks, and a process that one has left would keep the
+ * scope, and so the container, for ever. (Below a cgroup the monitors' is the pod's, and ends with it.)
+ */
+export async function endCgroups(
+  parts: DriverParts,
+  id: ContainerId,
+  cgroup: string,
+  fx: EffectContext,
+): Promise<void> {
+  const whole = scopeOf(cgroup) ?? cgroup;
+  const pids = await listProcesses(parts.cgroups, whole);
+  if (pids.length > 0) {
+    parts.log.info({ id, cgroup: whole, pids: pids.slice(0, 10) }, 'end processes that a container has left');
+    await emptyCgroup(parts, id, whole, fx.timeoutMs);
+  }
+  await dropCgroup(parts, id, whole, fx);
+}
+
+/**
  * A cgroup of one exec below its container's. It finds processes that have left the exec's process tree and session
  * by a double fork.
  */

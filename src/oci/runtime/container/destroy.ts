@@ -12,7 +12,7 @@ import { scopeOf } from '../../../host/cgroups/slices.ts';
 import { isInMemory, readOwnDirectory, removeFile } from '../../../host/files/state-files.ts';
 import { removeDirectory } from '../../../host/files/remove-tree.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
-import { cgroupOf, dropCgroup, emptyCgroup } from './cgroup.ts';
+import { cgroupOf, emptyCgroup, endCgroups } from './cgroup.ts';
 import { endProcess, killWorkers } from './kill.ts';
 import { marksOf, ownGlobals, runRuntime } from './parts.ts';
 import type { DriverParts, RuntimeAnswer, RuntimeRun } from './parts.ts';
@@ -61,8 +61,8 @@ export async function destroy(parts: DriverParts, input: DestroyInput, fx: Effec
   if (!isRemoved) await emptyCgroup(parts, id, cgroup, fx.timeoutMs);
   await purgeState(parts, handler, id, fx);
   // systemd removes an empty scope, but on v1 only from the hierarchy that it manages
-  const left = (cgroup === undefined ? undefined : scopeOf(cgroup)) ?? (isRemoved ? undefined : cgroup);
-  if (left !== undefined) await dropCgroup(parts, id, left, fx);
+  if (cgroup !== undefined && (!isRemoved || scopeOf(cgroup) !== undefined))
+    await endCgroups(parts, id, cgroup, fx);
   await removeUnmountedTree(layout.containerDir(id), id);
   if (input.spec.restore !== undefined) await removeDirectory(layout.restoreDir(id));
   await forgetExit(parts, id);

@@ -10,7 +10,7 @@ import { fail, toFault } from '../../../base/fault.ts';
 import { writeOwnFile } from '../../../host/files/state-files.ts';
 import { shimLimits } from '../bounds.ts';
 import { Status, Task } from '../../../gen/shim/task_pb.ts';
-import { dropCgroup, emptyCgroup, limitScopeOf } from '../container/cgroup.ts';
+import { endCgroups, limitScopeOf } from '../container/cgroup.ts';
 import { forgetExit, removeUnmountedTree } from '../container/destroy.ts';
 import { killWorkers } from '../container/kill.ts';
 import { liveIdentity, toPortIdentity } from '../container/parts.ts';
@@ -205,10 +205,7 @@ export async function destroyTask(
         (await shims.orKill(note.sandboxId, (shim) => removeTask(parts, shim, id, fx)));
   if (isRemoved !== true) await deleteDead(parts, handler, id, layout.bundleDir(id));
   await killWorkers(parts, handler, id, undefined);
-  if (note !== undefined) {
-    await emptyCgroup(parts, id, note.cgroup, fx.timeoutMs);
-    await dropCgroup(parts, id, note.cgroup, fx);
-  }
+  if (note !== undefined) await endCgroups(parts, id, note.cgroup, fx);
   await rm(join(layout.containerDir(id), id), { force: true });
   await removeUnmountedTree(layout.containerDir(id), id);
   await forgetExit(parts, id);
