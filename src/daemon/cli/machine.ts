@@ -218,7 +218,7 @@ function roleOf(argv: readonly string[]): SeenProcess['role'] {
 
 /** The forms of src/host/sandbox/layout.ts: those of the cgroupfs driver, and scopes. */
 const CGROUP =
-  /^troupe-(?:(?:sandbox-)?([0-9a-f]{64})|(?:pause-)?([0-9a-f]{64})\.scope|fuse-([0-9a-f]{64})-\d+\.scope)$/u;
+  /^troupe-(?:(?:sandbox-)?([0-9a-f]{64})|(?:(?:pause|vm)-)?([0-9a-f]{64})\.scope|fuse-([0-9a-f]{64})-\d+\.scope)$/u;
 
 /** The cgroup of ours with this name at this path; undefined for one that has not the form of our names. */
 export function seenCgroup(path: string): SeenCgroup | undefined {

@@ -5,7 +5,8 @@
 import { isAbsolute, join } from 'node:path';
 import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
-import { isSlice, sliceCgroup } from '../cgroups/slices.ts';
+import type { SandboxSpec } from '../../ports/specs.ts';
+import { isSlice, runtimeCgroupsPath, sliceCgroup } from '../cgroups/slices.ts';
 
 /** Namespaces of a pod that are pinned by a bind mount. */
 export type PinName = 'net' | 'ipc' | 'uts' | 'user';
@@ -204,6 +205,26 @@ export function containerCgroup(cgroupParent: string, id: ContainerId): string {
   return isSlice(cgroupParent)
     ? join(containerScope(cgroupParent, id), 'container')
     : join(cgroupParentOf(cgroupParent), `troupe-${id}`);
+}
+
+/**
+ * `linux.cgroupsPath` of a container: its cgroup, in our scope where it has one. A shim gets a scope beside that below a
+ * slice, as for its sandbox, since a runtime wants all of a pod in one notation: Kata's agent would make the one by
+ * systemd and the other behind systemd's back, and runsc with `systemd-cgroup` refuses a path. Not our scope, which has
+ * the monitor: runsc stops the unit when it deletes the container.
+ */
+export function cgroupsPathOf(
+  { cgroupParent, runtime }: Pick<SandboxSpec, 'cgroupParent' | 'runtime'>,
+  id: ContainerId,
+): string {
+  return runtime?.needsPause === true && isSlice(cgroupParent)
+    ? runtimeCgroupsPath(guestScope(cgroupParentOf(cgroupParent), id))
+    : containerCgroup(cgroupParent, id);
+}
+
+/** The scope of a container in a shim, below a slice's cgroup. Of most shims nothing is in it: all is in the sandbox. */
+export function guestScope(slice: string, id: ContainerId): string {
+  return join(slice, `troupe-vm-${id}.scope`);
 }
 
 function containerScope(cgroupParent: string, id: ContainerId): string {

@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Fault } from '../../../src/base/fault.ts';
 import type { BundleFiles } from '../../../src/oci/runtime/bundle/bundle.ts';
-import { SANDBOX_ID, mountOf } from '../../unit/oci/runtime/spec/fixtures.ts';
+import { CONTAINER_ID, SANDBOX_ID, mountOf } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { bundleInput, fx, makeMachine, nodeNamespaces, readConfig, whyNot } from './machine.ts';
 import type { BundleConfig, Changes, Machine } from './machine.ts';
 import { faultOf } from '../../support/fault-of.ts';
@@ -344,5 +344,22 @@ unless(describe, reason)('the rest', () => {
       fault: { kind: 'cancelled' },
     });
     expect(existsSync(missing)).toBe(false);
+  });
+});
+
+unless(describe, reason)('a pod in a shim', () => {
+  test('has the cgroups of sandbox and container in one notation, as containerd writes them', async () => {
+    const slice = `${machine.cgroupParent.slice(1).replaceAll('-', '')}.slice`;
+    const runtime = { name: 'kata', needsPause: true };
+    const input = bundleInput(machine, { sandbox: { cgroupParent: slice, runtime } });
+    await machine.writer.writeBundle(input, fx);
+    await machine.writer.writePauseBundle({ id: SANDBOX_ID, sandbox: input.sandbox }, fx);
+    const pause = JSON.parse(
+      readFileSync(join(machine.layout.pauseBundleDir(SANDBOX_ID), 'config.json'), 'utf8'),
+    ) as { linux: { cgroupsPath: string } };
+    expect([config().linux.cgroupsPath, pause.linux.cgroupsPath]).toEqual([
+      `${slice}:troupe-vm:${CONTAINER_ID}`,
+      `${slice}:troupe-pause:${SANDBOX_ID}`,
+    ]);
   });
 });

@@ -190,6 +190,7 @@ export interface BundleConfig {
     readonly options: readonly string[];
   }[];
   readonly linux: {
+    readonly cgroupsPath: string;
     readonly devices: readonly { readonly path: string; readonly major: number; readonly minor: number }[];
     readonly seccomp?: { readonly defaultAction: string };
   };

@@ -13,7 +13,7 @@ import { fail } from '../../../base/fault.ts';
 import type { Log } from '../../../base/log.ts';
 import { allSettled } from '../../../base/settled.ts';
 import { readFileOfImage, symlinkInRoot } from '../../../host/files/files.ts';
-import { containerCgroup } from '../../../host/sandbox/layout.ts';
+import { cgroupsPathOf } from '../../../host/sandbox/layout.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
 import { onUserPath } from '../../../host/mounts/answering.ts';
 import { readMountPlaces } from '../../../host/mounts/mount-places.ts';
@@ -285,7 +285,7 @@ async function pathsOf({ layout }: BundleWriterOptions, input: BundleInput): Pro
     files: await sourcesOf(layout, input.sandboxId),
     pins: pinsOf(layout, input.sandboxId, input.sandbox),
     pidNamespace: pidNamespacePath(input.pidNamespaceOf),
-    cgroup: containerCgroup(input.sandbox.cgroupParent, input.id),
+    cgroup: cgroupsPathOf(input.sandbox, input.id),
   };
 }
 

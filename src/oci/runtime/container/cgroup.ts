@@ -216,14 +216,17 @@ export async function dropCgroup(
  */
 export async function endCgroups(
   parts: DriverParts,
-  id: ContainerId,
+  id: SandboxOrContainerId,
   cgroup: string,
   fx: EffectContext,
 ): Promise<void> {
   const whole = scopeOf(cgroup) ?? cgroup;
   const pids = await listProcesses(parts.cgroups, whole);
   if (pids.length > 0) {
-    parts.log.info({ id, cgroup: whole, pids: pids.slice(0, 10) }, 'end processes that a container has left');
+    parts.log.info(
+      { id, cgroup: whole, pids: pids.slice(0, 10) },
+      'end processes that were left in a cgroup of ours',
+    );
     await emptyCgroup(parts, id, whole, fx.timeoutMs);
   }
   await dropCgroup(parts, id, whole, fx);

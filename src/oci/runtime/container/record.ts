@@ -2,13 +2,14 @@
  * `troupe.json` beside a bundle: what later calls and recovery need to know of a container beyond the runtime's
  * files. It is written before the bundle, so that any state of the bundle can be undone.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { BundleInput } from '../../../ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import { parseSandboxId } from '../../../base/ids.ts';
 import { jsonObject } from '../../../base/json-object.ts';
 import { driverLimits } from '../bounds.ts';
-import { containerCgroup, monitorCgroup } from '../../../host/sandbox/layout.ts';
+import { scopeOf } from '../../../host/cgroups/slices.ts';
+import { containerCgroup, guestScope, monitorCgroup } from '../../../host/sandbox/layout.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
 import { makeOwnDirectory, writeOwnFile } from '../../../host/files/state-files.ts';
 import type { HostIdentity } from '../../../host/process/process-identity.ts';
@@ -39,6 +40,12 @@ export function noteOf(input: BundleInput, handler: string): ContainerNote {
     cgroup: containerCgroup(input.sandbox.cgroupParent, input.id),
     monitorCgroup: monitorCgroup(input.sandbox.cgroupParent, input.sandboxId, input.id),
   };
+}
+
+/** Cgroups on this machine in which a shim may have put processes of a container; of most shims none is. */
+export function cgroupsOfNote({ cgroup }: ContainerNote, id: ContainerId): readonly string[] {
+  const scope = scopeOf(cgroup);
+  return scope === undefined ? [cgroup] : [cgroup, guestScope(dirname(scope), id)];
 }
 
 function notePath(layout: Layout, id: ContainerId): string {

@@ -15,7 +15,7 @@ import { forgetExit, removeUnmountedTree } from '../container/destroy.ts';
 import { killWorkers } from '../container/kill.ts';
 import { liveIdentity, toPortIdentity } from '../container/parts.ts';
 import type { DriverParts } from '../container/parts.ts';
-import { readNote } from '../container/record.ts';
+import { cgroupsOfNote, readNote } from '../container/record.ts';
 import type { ContainerNote } from '../container/record.ts';
 import { exists } from '../container/state.ts';
 import { refuseTooSmall, scopeLimits } from '../container/update.ts';
@@ -205,7 +205,8 @@ export async function destroyTask(
         (await shims.orKill(note.sandboxId, (shim) => removeTask(parts, shim, id, fx)));
   if (isRemoved !== true) await deleteDead(parts, handler, id, layout.bundleDir(id));
   await killWorkers(parts, handler, id, undefined);
-  if (note !== undefined) await endCgroups(parts, id, note.cgroup, fx);
+  for (const cgroup of note === undefined ? [] : cgroupsOfNote(note, id))
+    await endCgroups(parts, id, cgroup, fx);
   await rm(join(layout.containerDir(id), id), { force: true });
   await removeUnmountedTree(layout.containerDir(id), id);
   await forgetExit(parts, id);

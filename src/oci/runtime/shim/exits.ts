@@ -15,7 +15,7 @@ import { emptyCgroup, fatalOomKills } from '../container/cgroup.ts';
 import type { Exits } from '../container/exits.ts';
 import { killWorkers } from '../container/kill.ts';
 import type { DriverParts } from '../container/parts.ts';
-import { readNote } from '../container/record.ts';
+import { cgroupsOfNote, readNote } from '../container/record.ts';
 import { exists } from '../container/state.ts';
 import type { Handler } from '../handlers/handlers.ts';
 import { deleteDead } from './launch.ts';
@@ -177,7 +177,8 @@ export class ShimExits {
     );
     await deleteDead(this.#parts, handler, id, layout.bundleDir(id));
     const note = await readNote(layout, id);
-    if (note !== undefined) await emptyCgroup(this.#parts, id, note.cgroup, driverLimits.killMs);
+    for (const cgroup of note === undefined ? [] : cgroupsOfNote(note, id))
+      await emptyCgroup(this.#parts, id, cgroup, driverLimits.killMs);
     await killWorkers(this.#parts, handler, id, undefined);
     signal.throwIfAborted();
     this.unwatch(id);

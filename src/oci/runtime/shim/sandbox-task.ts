@@ -12,6 +12,7 @@ import { fail, toFault } from '../../../base/fault.ts';
 import { shimLimits } from '../bounds.ts';
 import { OptionsSchema } from '../../../gen/shim/options_pb.ts';
 import { Task } from '../../../gen/shim/task_pb.ts';
+import { scopeOf } from '../../../host/cgroups/slices.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { monitorCgroup, pauseCgroup } from '../../../host/sandbox/layout.ts';
 import { identityAtOnce, processExists } from '../../../host/process/process-identity.ts';
@@ -22,7 +23,7 @@ import { isOfHost } from '../../../host/process/process-owner.ts';
 import { encodeMessage } from '../../../ttrpc/protocol.ts';
 import { poll } from '../../../host/clock/wait.ts';
 import { commandLine } from '../../../host/process/command-line.ts';
-import { admitMonitor, dropCgroup, emptyCgroup } from '../container/cgroup.ts';
+import { admitMonitor, endCgroups } from '../container/cgroup.ts';
 import { removeUnmountedTree } from '../container/destroy.ts';
 import { liveIdentity, toPortIdentity } from '../container/parts.ts';
 import type { DriverParts } from '../container/parts.ts';
@@ -82,12 +83,7 @@ export async function startSandboxTask(
       task: undefined,
     };
     await writeShimRecord(layout, id, record);
-    // This cgroup holds the pod's monitors; under cgroupfs they share it, under systemd each has a scope.
-    await admitMonitor(
-      parts,
-      monitorCgroup(input.sandbox.cgroupParent, id, id as string as ContainerId),
-      identity.pid,
-    );
+    await admitMonitor(parts, shimCgroupOf(input), identity.pid);
     const task = await createAndStart({ parts, shim, handler, id, bundleDir }, fx);
     await writeShimRecord(layout, id, { ...record, task });
     return toPortIdentity(task);
@@ -95,6 +91,11 @@ export async function startSandboxTask(
     await destroySandboxTask(parts, shims, handler, input, fx);
     throw error;
   }
+}
+
+/** This cgroup holds the pod's monitors; under cgroupfs they share it, under systemd each has a scope. */
+function shimCgroupOf({ id, sandbox }: PauseInput): string {
+  return monitorCgroup(sandbox.cgroupParent, id, id as string as ContainerId);
 }
 
 interface StartingTask {
@@ -182,9 +183,10 @@ export async function destroySandboxTask(
   for (const left of await shimsOf(parts, id)) await killTree(left, parts.clock);
   if (!hasEnded) await deleteDead(parts, handler, id, bundleDir);
   if (record?.task !== undefined && processExists(record.task)) await killTree(record.task, parts.clock);
-  const cgroup = pauseCgroup(input.sandbox.cgroupParent, id);
-  await emptyCgroup(parts, id, cgroup, fx.timeoutMs);
-  await dropCgroup(parts, id, cgroup, fx);
+  await endCgroups(parts, id, pauseCgroup(input.sandbox.cgroupParent, id), fx);
+  // below a slice the shim has a scope of its own, with what it has started; else the sandbox's cgroup has both
+  const shimCgroup = shimCgroupOf(input);
+  if (scopeOf(shimCgroup) !== undefined) await endCgroups(parts, id, shimCgroup, fx);
   if (record !== undefined) await removeSocket(record.path);
   await removeShimRecord(layout, id);
   await rm(join(dirname(bundleDir), id), { force: true });

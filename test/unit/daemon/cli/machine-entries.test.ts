@@ -28,6 +28,7 @@ test('I2 what a runtime keeps for all its containers is no container’s state',
 test.each([
   [`/a.slice/troupe-${ID}.scope`, { id: ID }],
   [`/a.slice/troupe-pause-${ID}.scope`, { id: ID }],
+  [`/a.slice/troupe-vm-${ID}.scope`, { id: ID }],
   [`/a.slice/troupe-fuse-${ID}-4711.scope`, { id: ID, isHelpers: true }],
   [`/pods/troupe-${ID}`, { id: ID }],
   [`/pods/troupe-sandbox-${ID}`, { id: ID }],

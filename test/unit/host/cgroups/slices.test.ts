@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ContainerId, SandboxId } from '../../../../src/base/ids.ts';
 import {
   cgroupParentOf,
+  cgroupsPathOf,
   containerCgroup,
   hasSandboxCgroup,
   helperCgroup,
@@ -17,6 +18,8 @@ import {
   sliceCgroup,
 } from '../../../../src/host/cgroups/slices.ts';
 import { scopeProperties, weightOfShares } from '../../../../src/host/cgroups/scope-limits.ts';
+import { cgroupsOfNote } from '../../../../src/oci/runtime/container/record.ts';
+import type { ContainerNote } from '../../../../src/oci/runtime/container/record.ts';
 import { limitScopeArgv, startScopeArgv } from '../../../../src/host/cgroups/systemd.ts';
 
 const container = 'c'.repeat(64) as ContainerId;
@@ -72,6 +75,24 @@ describe('the cgroups of a pod below a slice', () => {
     expect(runtimeCgroupsPath(pauseCgroup(SLICE, sandbox))).toBe(`${SLICE}:troupe-pause:${sandbox}`);
     expect(runtimeCgroupsPath(pauseCgroup('-.slice', sandbox))).toBe(`-.slice:troupe-pause:${sandbox}`);
     expect(runtimeCgroupsPath('/kubepods/pod1/troupe-1')).toBe('/kubepods/pod1/troupe-1');
+  });
+
+  it('are all in one notation for a shim, in units of their own; runc gets a path inside our scope', () => {
+    const inShim = { runtime: { name: 'kata', needsPause: true } };
+    expect(cgroupsPathOf({ ...inShim, cgroupParent: SLICE }, container)).toBe(
+      `${SLICE}:troupe-vm:${container}`,
+    );
+    expect(cgroupsPathOf({ ...inShim, cgroupParent: '/kubepods/pod1' }, container)).toBe(
+      `/kubepods/pod1/troupe-${container}`,
+    );
+    expect(
+      cgroupsPathOf({ runtime: { name: 'runc', needsPause: false }, cgroupParent: SLICE }, container),
+    ).toBe(containerCgroup(SLICE, container));
+    const note = { cgroup: containerCgroup(SLICE, container) } as ContainerNote;
+    expect(cgroupsOfNote(note, container)).toEqual([
+      note.cgroup,
+      `${DIRECTORY}/troupe-vm-${container}.scope`,
+    ]);
   });
 });
 
