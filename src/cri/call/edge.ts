@@ -26,6 +26,7 @@ import { MovedMessage } from './moved-message.ts';
 import { levelOfAnswer } from './reads.ts';
 import type { CallContext, StreamHandler, UnaryHandler } from './server.ts';
 import { InFlight } from './in-flight.ts';
+import { Refusals } from './refusals.ts';
 import type { GrpcCodeName } from './status.ts';
 import { RpcError, toStatus } from './status.ts';
 
@@ -170,11 +171,13 @@ function edgeOf(options: EdgeOptions): Edge {
 class Edge {
   readonly #options: EdgeOptions;
   readonly #inFlight: InFlight;
+  readonly #refusals: Refusals;
   #endless = 0;
 
   constructor(options: EdgeOptions) {
     this.#options = options;
     this.#inFlight = new InFlight(options.memoryRefusal);
+    this.#refusals = new Refusals(options);
   }
 
   async serve(
@@ -285,19 +288,14 @@ class Edge {
   /** What the call waits for, counted as any other one. */
   #recoveryOrRefusal(rpc: string, deadlineMonoMs: number | undefined): Promise<void> | undefined {
     const recovery = this.#options.recovery?.(deadlineMonoMs);
-    if (recovery === undefined) this.#refuseWhileNotReady(rpc);
+    if (recovery === undefined) this.#refusals.check(rpc);
     return recovery;
   }
 
   /** Throws `cancelled` where the client has gone: nothing is begun for it. */
   async #untilReady(rpc: string, recovery: Promise<void>, signal: AbortSignal): Promise<void> {
     await unlessAborted(recovery, signal);
-    this.#refuseWhileNotReady(rpc);
-  }
-
-  #refuseWhileNotReady(rpc: string): void {
-    const reason = this.#options.notReadyReason();
-    if (reason !== undefined) fail('notReady', `${rpc}: troupe is not ready: ${reason}`);
+    this.#refusals.check(rpc);
   }
 
   /** The client's deadline less the margin. Throws `timedOut` where the deadline has passed. */
@@ -316,7 +314,8 @@ class Edge {
   #logFault(rpc: string, cause: Cause, startedMonoMs: number, fault: Fault, thrown: unknown): void {
     const { code } = toStatus(fault, cause.requestId);
     const fields = { ...cause, code, fault, latencyMs: this.#sinceMs(startedMonoMs) };
-    if (fault.kind !== 'bug') this.#options.log.warn(fields, rpc);
+    if (this.#refusals.isRepeated(thrown)) this.#options.log.debug(fields, rpc);
+    else if (fault.kind !== 'bug') this.#options.log.warn(fields, rpc);
     else
       this.#options.log.error({ ...fields, stack: thrown instanceof Error ? thrown.stack : undefined }, rpc);
   }
