@@ -3,7 +3,8 @@
  * of in one page of 4096 bytes, a mount appears in one step with all its attributes, and errors have the file
  * system's own message. Calls that may wait for a dead disk or server run in the pool.
  */
-import { closeSync, readSync } from 'node:fs';
+import { close, closeSync, readSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { fail } from '../../base/fault.ts';
 import { KernelError, errnoName, must } from '../ffi/errno.ts';
 import {
@@ -31,7 +32,7 @@ import {
   mountAttr,
 } from '../ffi/constants.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
-import { callInPool } from '../ffi/pool.ts';
+import { callInPool, inPool } from '../ffi/pool.ts';
 
 /**
  * All mount calls share one key, so that a dead disk blocks only some threads of the pool and spawning goes
@@ -121,6 +122,16 @@ async function configure(
   throw new KernelError(`${attempted} ${target}: option ${key}`, set.errno, target, messages(context));
 }
 
+const closeLater = promisify(close);
+
+/**
+ * Closes a detached mount's descriptor, which removes it. In the pool: the kernel waits for its lock of mounts, before
+ * 6.15 also where the mount is attached by now (dissolve_on_fput, fs/namespace.c).
+ */
+export function dropTree(tree: number): Promise<void> {
+  return inPool(MOUNT_KEY, () => closeLater(tree));
+}
+
 /** Moves a detached mount to its target and closes its descriptor. */
 export async function attachMount(
   mount: number,
@@ -132,7 +143,9 @@ export async function attachMount(
     const moved = await call(MOUNT_KEY, libc.moveMount, mount, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
     must(moved, attempted, target);
   } finally {
-    closeSync(mount);
+    // a call at once has waited for that lock itself
+    if (call === callInPool) await dropTree(mount);
+    else closeSync(mount);
   }
 }
 
@@ -215,7 +228,7 @@ export async function mountBind(request: BindRequest): Promise<void> {
     try {
       await setAttributes(tree, '', AT_EMPTY_PATH | recursive, mountAttr(set, 0, 0), attempted, target);
     } catch (error) {
-      closeSync(tree);
+      await dropTree(tree);
       throw error;
     }
   }

@@ -1,7 +1,5 @@
 /** ID-mapped mounts, which show files with other owners than on the disk (mount_setattr(2)). */
-import { close } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { promisify } from 'node:util';
 import { FaultError, fault, toFault } from '../../base/fault.ts';
 import { codeOf, must } from '../ffi/errno.ts';
 import {
@@ -14,15 +12,8 @@ import {
   mountAttr,
 } from '../ffi/constants.ts';
 import { libc } from '../ffi/ffi.ts';
-import { MOUNT_KEY, setAttributes } from './mounts.ts';
-import { callInPool, inPool } from '../ffi/pool.ts';
-
-const closeLater = promisify(close);
-
-/** Closes a detached mount's descriptor, which removes it. In the pool: the kernel waits for its lock of mounts. */
-export function dropTree(tree: number): Promise<void> {
-  return inPool(MOUNT_KEY, () => closeLater(tree));
-}
+import { dropTree, setAttributes } from './mounts.ts';
+import { callInPool } from '../ffi/pool.ts';
 
 /**
  * A detached copy of the mount from `source` down, in which files of id n on the disk belong to the n-th id

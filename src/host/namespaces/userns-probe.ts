@@ -2,7 +2,8 @@
 import { release } from 'node:os';
 import type { ClockPort } from '../../ports/clock.ts';
 import { toFault } from '../../base/fault.ts';
-import { dropTree, idmappedTree } from '../mounts/userns-idmap.ts';
+import { dropTree } from '../mounts/mounts.ts';
+import { idmappedTree } from '../mounts/userns-idmap.ts';
 import { withUserNamespace } from './userns-process.ts';
 
 /** Overlays over ID-mapped layers exist since Linux 5.19. */

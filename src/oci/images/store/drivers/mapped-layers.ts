@@ -5,9 +5,9 @@ import { fail } from '../../../../base/fault.ts';
 import { allSettled } from '../../../../base/settled.ts';
 import { storageLimits } from '../../../bounds.ts';
 import { codeOf } from '../../../../host/ffi/errno.ts';
-import { attachMount, unmount } from '../../../../host/mounts/mounts.ts';
+import { attachMount, dropTree, unmount } from '../../../../host/mounts/mounts.ts';
 import { descriptorPath } from '../../../../host/mounts/overlay.ts';
-import { dropTree, idmappedTree } from '../../../../host/mounts/userns-idmap.ts';
+import { idmappedTree } from '../../../../host/mounts/userns-idmap.ts';
 import { PRIVATE_MODE } from './modes.ts';
 
 /** Directories that a mount may use and leave behind. */
