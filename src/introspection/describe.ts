@@ -7,6 +7,7 @@ import type { Troupe } from '../actors/troupe.ts';
 import type { ClockPort } from '../ports/clock.ts';
 import { introspectionLimits } from './bounds.ts';
 import { printable } from '../base/fault.ts';
+import { executesNow } from '../base/statm.ts';
 import { sandboxAddress } from '../actors/sandbox/sandbox.context.ts';
 import type { ContainerView, GraceView, View } from '../actors/directory/views.ts';
 import type {
@@ -201,10 +202,9 @@ async function readProcess(
     readProc(`/proc/${pid}/status`),
     readProc(`/proc/${pid}/statm`),
   ]);
-  const [size = '0', , , code] = statm.split(' ');
-  // it has memory and no code yet. Whoever reads its stack now, or its stat, waits until its execve ends: each reader
-  // would take a thread of the pool (see host/process/process-status.ts)
-  const stack = size !== '0' && code === '0' ? IN_EXECVE : await readStack(pid);
+  // whoever reads its stack now, or its stat, waits until its execve ends: each reader would take a thread of the pool
+  // (see host/process/process-status.ts)
+  const stack = executesNow(statm) ? IN_EXECVE : await readStack(pid);
   const lines = stack.slice(0, introspectionLimits.stackBytes).split('\n').map(printable);
   return {
     name: printable(/^Name:\t(.*)$/mu.exec(status)?.[1] ?? ''),

@@ -30,8 +30,14 @@ export function ownTraces(): Omit<EarlierDaemon, 'key'> {
   };
 }
 
+export interface HelperScan {
+  readonly helpers: readonly FoundHelper[];
+  /** Those that executed a program all the time, so that it is not known whether they are helpers. */
+  readonly unread: readonly number[];
+}
+
 /** Running helpers of other boots of this instance's daemon. */
-export function findHelpers(order: HelpersOrder): readonly FoundHelper[] {
+export function findHelpers(order: HelpersOrder): HelperScan {
   const pids = order.among ?? ofPrograms();
   const buffer = newBuffer();
   const found: FoundHelper[] = [];
@@ -54,7 +60,7 @@ export function findHelpers(order: HelpersOrder): readonly FoundHelper[] {
     Atomics.wait(NEVER, 0, 0, helperLimits.executingPollMs);
     executing = look(executing);
   }
-  return found;
+  return { helpers: found, unread: executing };
 }
 
 const NEVER = new Int32Array(new SharedArrayBuffer(4));

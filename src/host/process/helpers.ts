@@ -11,7 +11,7 @@ import { helperLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { markHelpers } from './helper-mark.ts';
 import { ownTraces } from './helper-scan.ts';
-import type { FoundHelper } from './helper-scan.ts';
+import type { FoundHelper, HelperScan } from './helper-scan.ts';
 import type { HelpersOrder, EarlierDaemon } from '../kernel-thread/thread-protocol.ts';
 import { askKernelThread } from '../kernel-thread/kernel-thread.ts';
 import { killTree } from './process-kill.ts';
@@ -93,14 +93,23 @@ export async function endHelpers(
   order: HelpersOrder,
   { clock, log }: Pick<HelperEndingOptions, 'clock' | 'log'>,
 ): Promise<void> {
+  const noted = new Set<number>();
   const scan = async (among?: readonly FoundHelper[]): Promise<readonly FoundHelper[]> => {
     const asked = among === undefined ? order : { ...order, among: among.map(({ pid }) => pid) };
     const bound = { clock, timeoutMs: helperLimits.scanMs };
-    return (await askKernelThread(asked, {
+    const { helpers, unread } = (await askKernelThread(asked, {
       attempted: 'scan for helpers of an earlier daemon',
       subject: '/proc',
       bound,
-    })) as readonly FoundHelper[];
+    })) as HelperScan;
+    const pids = unread.filter((pid) => !noted.has(pid));
+    for (const pid of pids) noted.add(pid);
+    if (pids.length > 0)
+      log.warn(
+        { pids },
+        'processes hang in execve(2): not known whether they are helpers of an earlier daemon, whose effects may come',
+      );
+    return helpers;
   };
   try {
     await endFound(scan, clock, log);

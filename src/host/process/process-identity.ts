@@ -125,6 +125,11 @@ export function hasItsPid(mark: ProcessMark): boolean {
   return withPidfd(mark.pid, (pidfd) => isOf(pidfd, mark)) ?? false;
 }
 
+/** Whether a process has its pid of which it can't be known just now whether it is this one. */
+export function isDoubtful(mark: ProcessMark): boolean {
+  return withPidfd(mark.pid, (pidfd) => isOf(pidfd, mark) === undefined && !hasExited(pidfd)) ?? false;
+}
+
 /**
  * True while exactly this process runs and has not begun to exit. An init that exits kills its PID namespace
  * and waits for it before it becomes a zombie (zap_pid_ns_processes, kernel/pid_namespace.c): what fails in

@@ -5,6 +5,7 @@ import { hostLimits } from '../bounds.ts';
 import {
   hasItsPid,
   identityAtOnce,
+  isDoubtful,
   isLivePid,
   killProcess,
   processExists,
@@ -85,11 +86,6 @@ export function membersOf(
   // a Set also iterates over members added meanwhile, so this visits all descendants
   for (const pid of inTree) for (const child of children.get(pid) ?? []) inTree.add(child);
   return [...inTree].flatMap((pid) => byPid.get(pid) ?? []);
-}
-
-/** Whether a process has its pid of which it can't be known just now whether it is this one. */
-function isDoubtful(mark: ProcessMark): boolean {
-  return processExists(mark) && !hasItsPid(mark);
 }
 
 /**

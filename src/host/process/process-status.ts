@@ -5,6 +5,7 @@
  * ones depends on the kernel; in 6.18 also `stat`. `status`, `statm`, `cgroup`, `comm` and `cmdline` never are.
  */
 import { readFileSync, readdirSync } from 'node:fs';
+import { executesNow } from '../../base/statm.ts';
 import { nextTurn } from '../clock/wait.ts';
 import { isProcessGone } from '../ffi/errno.ts';
 import { hostLimits } from '../bounds.ts';
@@ -71,14 +72,9 @@ export function hasEnded({ state }: Pick<ProcessStatus, 'state'>): boolean {
   return state === 'Z' || state === 'X';
 }
 
-/**
- * Whether it executes a program just now: it has memory already and no code yet (proc_pid_statm(5)). A program without
- * an executable segment of its own has the same figures for as long as it runs: this says what can be read, and
- * identifies nobody.
- */
+/** Whether it executes a program just now (base/statm.ts). */
 export function isExecuting(pid: number): boolean {
-  const [size, , , code] = textIfThere(`/proc/${pid}/statm`)?.split(' ') ?? [];
-  return size !== undefined && size !== '0' && code === '0';
+  return executesNow(textIfThere(`/proc/${pid}/statm`) ?? '');
 }
 
 /**

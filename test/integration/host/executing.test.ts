@@ -27,7 +27,7 @@ unless(test, whyNoHangingExec())(
       reused: { exists: [false, false], opened: false },
       mark: ['pid', 'inode'],
       doubtful: { exists: true, killed: false, watched: false },
-      scans: { isHelper: false, isOfHost: false, link: null },
+      scans: { isHelper: false, isNoted: true, isOfHost: false, link: null },
       tree: { left: [['root', 'child'], ['root']], childrenEnd: [true, false], isEnding: true },
       after: { exists: false, watched: true },
     });

@@ -5,8 +5,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ClockPort } from '../../../src/ports/clock.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
+import { silentLog } from '../../../src/base/log.ts';
 import { findHelpers } from '../../../src/host/process/helper-scan.ts';
+import { endHelpers } from '../../../src/host/process/helpers.ts';
 import {
   isForkedOnly,
   isProcessEnding,
@@ -31,8 +34,11 @@ const fifo = join(directory, 'fifo');
 execFileSync('mkfifo', [fifo]);
 // its child executes nothing: it would hang, too
 const hanging = await makeHangingExec(`read line\n(: < ${fifo}) &\nexec sleep 1000\n`);
-const start = async (isKnown: boolean) => {
-  const child = spawn('/bin/sh', [`${hanging.path}/script`], { stdio: ['pipe', 'ignore', 'inherit'] });
+const start = async (isKnown: boolean, detached = false) => {
+  const child = spawn('/bin/sh', [`${hanging.path}/script`], {
+    stdio: ['pipe', 'ignore', 'inherit'],
+    detached,
+  });
   const exited = once(child, 'exit');
   await once(child, 'spawn');
   const identity = processIdentity(child.pid ?? 0);
@@ -82,8 +88,17 @@ const order = {
   environmentBytes: 1,
   mounts: '',
 } as const;
+// as a helper does it leads a session
+const leader = await start(false, true);
+const lines: string[] = [];
+const log = { ...silentLog, warn: (fields: object) => void lines.push(JSON.stringify(fields)) };
+const clock = realClock();
+// the bound of a scan is not for the start of the thread on a loaded machine
+const patient: ClockPort = { ...clock, setTimeout: (fn, ms) => clock.setTimeout(fn, ms * 100) };
+await endHelpers({ ...order, among: [leader.identity.pid] }, { clock: patient, log });
 const scans = {
-  isHelper: findHelpers({ ...order, among: [pid] }).length > 0,
+  isHelper: findHelpers({ ...order, among: [pid] }).helpers.length > 0,
+  isNoted: lines.join() === `{"pids":[${leader.identity.pid}]}`,
   isOfHost: isOfHost(pid),
   link: processLink(pid, 'exe') ?? null,
 };
@@ -108,8 +123,8 @@ const tree = {
   isEnding: isProcessEnding(one.identity),
 };
 await hanging.remove();
-await killTree(other.identity, realClock());
-await Promise.all([one.exited, other.exited]);
+await Promise.all([other, leader].map(({ identity }) => killTree(identity, realClock())));
+await Promise.all([one.exited, other.exited, leader.exited]);
 while (!one.watched()) await delay(1);
 const after = { exists: processExists(one.identity), watched: one.watched() };
 rmSync(directory, { recursive: true });

@@ -81,7 +81,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
   const sleeper = (more: Partial<SpawnRequest> = {}): Promise<Child> => launch(['/bin/sleep', '3600'], more);
   /** Whatever else on this machine is being started by a program like this one may be anybody's. */
   const found = (wanted = order): FoundHelper[] =>
-    findHelpers(wanted).filter(({ isStarting }) => !isStarting);
+    findHelpers(wanted).helpers.filter(({ isStarting }) => !isStarting);
   /** No time passes until `expire`: then all of the grace at once. */
   const stoppedClock = (): { readonly clock: ClockPort; readonly expire: () => void } => {
     let lateMs = 0;
@@ -146,7 +146,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
         .map(({ pid }) => pid)
         .toSorted((a, b) => a - b),
     ).toEqual(ofAll);
-    expect(findHelpers({ ...order, among: [piped.pid] })).toEqual([
+    expect(findHelpers({ ...order, among: [piped.pid] }).helpers).toEqual([
       { ...piped.identity, command: '/bin/sleep 3600', isStarting: false, isKilled: false },
     ]);
     expect(found({ ...order, boot: 'aa' })).toEqual([]);
@@ -227,7 +227,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
       }
       expect(spentMs[0]).toBeGreaterThanOrEqual(helperLimits.graceMs + hostLimits.killMs);
       expect(spentMs[1]).toBeLessThan(helperLimits.graceMs);
-      expect(findHelpers(only)).toMatchObject([{ pid: helper.pid, isKilled: true }]);
+      expect(findHelpers(only).helpers).toMatchObject([{ pid: helper.pid, isKilled: true }]);
     },
   );
 
@@ -258,13 +258,13 @@ describeAsRoot('helpers of an earlier daemon', () => {
       await shell(`exec ${PERL} -e '${forks}'`, { isHelper: false, stdout: 'null' });
       const pid = Number(readFileSync(ready, 'utf8'));
       const only = { among: [pid] };
-      expect(findHelpers({ ...order, ...only })).toEqual([]);
+      expect(findHelpers({ ...order, ...only }).helpers).toEqual([]);
       const ofPerl = {
         ...order,
         program: readlinkSync(`/proc/${pid}/exe`),
         environmentBytes: environmentOf(pid).length,
       };
-      expect(findHelpers({ ...ofPerl, ...only })).toEqual([
+      expect(findHelpers({ ...ofPerl, ...only }).helpers).toEqual([
         { pid, startTicks: expect.any(Number) as number, command: '', isStarting: true, isKilled: false },
       ]);
       const { log, said } = logUntil('waiting for a helper of an earlier daemon to end');
@@ -301,11 +301,11 @@ describeAsRoot('helpers of an earlier daemon', () => {
       };
       const own = await looking([]);
       const other = await looking(['/usr/bin/unshare', '--mount']);
-      expect(findHelpers({ ...order, among: [own.pid, other.pid] })).toEqual([
+      expect(findHelpers({ ...order, among: [own.pid, other.pid] }).helpers).toEqual([
         { ...own.identity, command: '', isStarting: true, isKilled: false },
       ]);
       // one that an earlier version has recorded
-      expect(findHelpers({ ...order, mounts: '', among: [other.pid] })).toHaveLength(1);
+      expect(findHelpers({ ...order, mounts: '', among: [other.pid] }).helpers).toHaveLength(1);
     },
   );
 
