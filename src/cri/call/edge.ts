@@ -26,7 +26,7 @@ import { MovedMessage } from './moved-message.ts';
 import { levelOfAnswer } from './reads.ts';
 import type { CallContext, StreamHandler, UnaryHandler } from './server.ts';
 import { InFlight } from './in-flight.ts';
-import { Refusals } from './refusals.ts';
+import { NotReadyCalls } from './not-ready-calls.ts';
 import type { GrpcCodeName } from './status.ts';
 import { RpcError, toStatus } from './status.ts';
 
@@ -171,13 +171,13 @@ function edgeOf(options: EdgeOptions): Edge {
 class Edge {
   readonly #options: EdgeOptions;
   readonly #inFlight: InFlight;
-  readonly #refusals: Refusals;
+  readonly #refusals: NotReadyCalls;
   #endless = 0;
 
   constructor(options: EdgeOptions) {
     this.#options = options;
     this.#inFlight = new InFlight(options.memoryRefusal);
-    this.#refusals = new Refusals(options);
+    this.#refusals = new NotReadyCalls(options);
   }
 
   async serve(

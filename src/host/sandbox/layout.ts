@@ -208,10 +208,10 @@ export function containerCgroup(cgroupParent: string, id: ContainerId): string {
 }
 
 /**
- * `linux.cgroupsPath` of a container: its cgroup, in our scope where it has one. A shim gets a scope beside that below a
- * slice, as for its sandbox, since a runtime wants all of a pod in one notation: Kata's agent would make the one by
- * systemd and the other behind systemd's back, and runsc with `systemd-cgroup` refuses a path. Not our scope, which has
- * the monitor: runsc stops the unit when it deletes the container.
+ * `linux.cgroupsPath` of a container: its cgroup, in our scope where it has one. Below a slice a shim gets a scope
+ * beside ours, as for its sandbox, since a runtime wants all of a pod in one notation: Kata's agent would make the one
+ * by systemd and the other behind systemd's back, and runsc with `systemd-cgroup` refuses a path. Not our scope, which
+ * has the monitor: runsc stops the unit when it deletes the container.
  */
 export function cgroupsPathOf(
   { cgroupParent, runtime }: Pick<SandboxSpec, 'cgroupParent' | 'runtime'>,
@@ -222,7 +222,7 @@ export function cgroupsPathOf(
     : containerCgroup(cgroupParent, id);
 }
 
-/** The scope of a container in a shim, below a slice's cgroup. Of most shims nothing is in it: all is in the sandbox. */
+/** The scope of a container in a shim, below a slice's cgroup. Most shims have all in the sandbox's scope. */
 export function guestScope(slice: string, id: ContainerId): string {
   return join(slice, `troupe-vm-${id}.scope`);
 }

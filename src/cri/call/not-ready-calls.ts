@@ -1,11 +1,12 @@
 /**
  * Calls that are refused because troupe is not ready. A kubelet asks again all the time, so of those refused for one
- * reason the first is logged as any other failure and the rest below the usual level; their number is logged at the end.
+ * reason the first is logged as any other failure and the rest below the usual level; at the end their number is
+ * logged.
  */
 import { fault, FaultError } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
 
-export class Refusals {
+export class NotReadyCalls {
   readonly #notReadyReason: () => string | undefined;
   readonly #log: Log;
   /** Errors of those that are not the first. */
