@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import { ledgerFold } from '../../actors/ledger/ledger.ts';
 import { detectCgroups } from '../../host/cgroups/cgroup-layout.ts';
-import { lockDirectory } from '../../host/files/directory-lock.ts';
+import { isSameFile, lockDirectory } from '../../host/files/directory-lock.ts';
+import type { DirectoryLock } from '../../host/files/directory-lock.ts';
 import { endEarlierHelpers } from '../../host/process/helpers.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
 import { troupeCharts } from '../../introspection/charts.ts';
@@ -31,10 +32,10 @@ export type BasePorts = Pick<Ports, 'clock' | 'random' | 'log'>;
  */
 export async function holdNode(config: Config, layout: Layout, handed: BasePorts, isTakingOver: boolean) {
   const { clock, log } = handed;
+  const locked = (path: string): Promise<DirectoryLock> =>
+    isTakingOver ? lockSoon(() => lockDirectory(path), clock) : lockDirectory(path);
   await makeTopDirectory(layout.root);
-  const lock = await (isTakingOver
-    ? lockSoon(() => lockDirectory(layout.root), clock)
-    : lockDirectory(layout.root));
+  const rootLock = await locked(layout.root);
   const observability = createObservability(config, troupeCharts, handed);
   const { conditions } = observability;
   const part: PartReport = { clock, conditions };
@@ -51,6 +52,7 @@ export async function holdNode(config: Config, layout: Layout, handed: BasePorts
     liveRegistries(config, clock, log),
   ]);
   await makeTopDirectory(layout.state);
+  const lock = await withState(rootLock, layout, locked);
   // before the journal may become one of this version
   if (lastVersion !== VERSION) await noteVersion(layout.root, log);
   for (const moved of await makeOwnDirectories(layout)) rechecked.report(moved, whileThere(moved));
@@ -67,6 +69,31 @@ export async function holdNode(config: Config, layout: Layout, handed: BasePorts
     ),
   ]);
   return { lock, boot, observability, part, rechecked, opened, cgroups, platform, live, heldSessions };
+}
+
+/**
+ * The root's lock with that of the state directory (F83). A daemon on another root would end the helpers of the one
+ * that runs there, and unmount the namespaces of its pods.
+ */
+async function withState(
+  rootLock: DirectoryLock,
+  { root, state }: Layout,
+  locked: (path: string) => Promise<DirectoryLock>,
+): Promise<DirectoryLock> {
+  // a lock belongs to the open file (flock(2)): a second one of ours would wait for the first
+  if (await isSameFile(root, state)) return rootLock;
+  try {
+    const stateLock = await locked(state);
+    return {
+      release: async () => {
+        await stateLock.release();
+        await rootLock.release();
+      },
+    };
+  } catch (thrown) {
+    await rootLock.release();
+    throw thrown;
+  }
 }
 
 export type Start = Awaited<ReturnType<typeof holdNode>>;

@@ -42,6 +42,12 @@ export async function lockDirectory(path: string): Promise<DirectoryLock> {
   );
 }
 
+/** Whether two paths lead to one file or directory. */
+export async function isSameFile(one: string, other: string): Promise<boolean> {
+  const [first, second] = await Promise.all([one, other].map((path) => stat(path, { bigint: true })));
+  return first?.dev === second?.dev && first?.ino === second?.ino;
+}
+
 /** The pid of the process that holds the lock; undefined when nobody does, or the kernel does not say. */
 export async function lockHolder(path: string): Promise<number | undefined> {
   const { dev, ino } = await stat(path, { bigint: true });

@@ -13,7 +13,7 @@ import { EVENT_MS } from '../../support/patience.ts';
 import { until } from '../../support/eventually.ts';
 import { injects } from '../../support/faults/injects.ts';
 
-const secondDaemon = injects('F83', 'a second daemon on the same root');
+const secondDaemon = injects('F83', 'a second daemon on the same root or state');
 const takenSocket = injects('F82', 'a socket file that is stale, held by another, or no socket');
 
 /** Addresses that a process listens on, as ss(8) shows them. */
@@ -97,27 +97,34 @@ describePods('the daemon', () => {
     expect(statSync(world.instance.socket).mode & 0o7777).toBe(0o600);
   });
 
-  test('F83: a second daemon on the same root ends, names the pid of the first and touches nothing', async () => {
-    const first = world.instance.pid();
-    // the first one makes files of its own at any time
-    process.kill(first, 'SIGSTOP');
-    try {
-      const files = readdirSync(world.instance.root).toSorted();
-      const ended = await startBeside(
-        '--state',
-        join(world.instance.directory, 'state2'),
-        '--socket',
-        join(world.instance.directory, 'cri2.sock'),
-      );
-      expect(ended.code, ended.stderr).toBe(1);
-      expect(ended.stderr).toContain(`held by process ${first}`);
-      secondDaemon.happened();
-      expect(readdirSync(world.instance.root).toSorted()).toEqual(files);
-    } finally {
-      process.kill(first, 'SIGCONT');
-    }
-    expect(await crictl.ok('version')).toContain('troupe');
-  });
+  test.each([
+    ['root', 'state'],
+    ['state', 'root'],
+  ] as const)(
+    'F83: a second daemon on the same %s ends, names the pid of the first and touches nothing',
+    async (shared, other) => {
+      const first = world.instance.pid();
+      const directory = { root: world.instance.root, state: world.instance.state }[shared];
+      // the first one makes files of its own at any time
+      process.kill(first, 'SIGSTOP');
+      try {
+        const files = readdirSync(directory, { recursive: true }).toSorted();
+        const ended = await startBeside(
+          `--${other}`,
+          join(world.instance.directory, `${other}2`),
+          '--socket',
+          join(world.instance.directory, 'cri2.sock'),
+        );
+        expect(ended.code, ended.stderr).toBe(1);
+        expect(ended.stderr).toContain(`lock ${directory}: held by process ${first}`);
+        secondDaemon.happened();
+        expect(readdirSync(directory, { recursive: true }).toSorted()).toEqual(files);
+      } finally {
+        process.kill(first, 'SIGCONT');
+      }
+      expect(await crictl.ok('version')).toContain('troupe');
+    },
+  );
 
   test('F82: a second daemon on the same socket ends and leaves it to the first', async () => {
     const ended = await startBeside(
