@@ -2,9 +2,6 @@
 import { join } from 'node:path';
 import { cliLimits } from '../bounds.ts';
 import { fail, toFault } from '../../base/fault.ts';
-import { lockDirectory } from '../../host/files/directory-lock.ts';
-import type { DirectoryLock } from '../../host/files/directory-lock.ts';
-import { missingAs } from '../../host/ffi/errno.ts';
 import { pause } from '../../host/clock/wait.ts';
 import { problemOf } from '../../introspection/client.ts';
 import type { Config } from '../config/config-schema.ts';
@@ -15,6 +12,7 @@ import { keyOf, CHECKED, NOT_CHECKED } from './findings.ts';
 import type { Finding, Leak } from './findings.ts';
 import { judge } from './judge.ts';
 import type { NodeEvidence } from './judge.ts';
+import { lockIfThere } from './lock-if-there.ts';
 import { inspectNode } from './place.ts';
 import type { Inspection } from './place.ts';
 import { orRefusedStart } from './refused-start.ts';
@@ -48,7 +46,7 @@ export async function check(command: Command): Promise<number> {
   const stage = await stageOf(command);
   const first = await settled(stage);
   if (!command.line.flags.has('repair') || first.findings.length === 0) return report(stage, first, []);
-  const lock = stage.isRunning ? undefined : await lockIfThere(stage.config.root);
+  const lock = stage.isRunning ? undefined : await lockIfThere(stage.config);
   try {
     const { leaks, refusal } = repairable(first);
     if (refusal !== '') command.screen.note(`troupe check: ${refusal}`);
@@ -70,7 +68,7 @@ async function stageOf(command: Command): Promise<Stage> {
   }
   const config = await command.config();
   try {
-    await (await lockIfThere(config.root))?.release();
+    await (await lockIfThere(config)).release();
   } catch (thrown) {
     throw new CommandError(
       EXIT.unreachable,
@@ -78,11 +76,6 @@ async function stageOf(command: Command): Promise<Stage> {
     );
   }
   return { command, config, isRunning: false };
-}
-
-/** Takes the lock of the root; undefined if the directory does not exist. Throws `conflict` if a daemon holds it. */
-export async function lockIfThere(root: string): Promise<DirectoryLock | undefined> {
-  return missingAs(lockDirectory(root), undefined);
 }
 
 async function once({ command, config, isRunning }: Stage): Promise<Judged> {

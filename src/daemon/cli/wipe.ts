@@ -16,11 +16,11 @@ import { MASQUERADE_FILE } from '../../network/masquerade.ts';
 import { POD_CIDR_FILE } from '../../network/pod-cidr.ts';
 import { endStarts } from '../../oci/images/store/drivers/fuse-starts.ts';
 import { introspectionSocket } from '../config/config.ts';
-import { lockIfThere } from './check.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Leak } from './findings.ts';
+import { lockIfThere } from './lock-if-there.ts';
 import type { Machine, MachinePlace } from './machine.ts';
 import { placesOfStore } from './machine.ts';
 import { inspectNode } from './place.ts';
@@ -81,7 +81,7 @@ const NAMED = 5;
 export async function wipe(command: Command): Promise<number> {
   await refuseRunning(command);
   const config = await command.config();
-  const lock = await lockIfThere(config.root);
+  const lock = await lockIfThere(config);
   try {
     // helpers of a killed daemon could create again what is removed below
     await endEarlierHelpersIfAny({
@@ -114,11 +114,11 @@ export async function wipe(command: Command): Promise<number> {
     const gone = taken.filter((one) => isGoneSince(one, files, after));
     return report(command, { taken: taken.filter((one) => !gone.includes(one)), gone, files });
   } finally {
-    await lock?.release();
+    await lock.release();
   }
 }
 
-/** Asks at the socket, since the lock of another root says nothing about the state directory. */
+/** Asks at the socket, too: a daemon of an older version has no lock on its state directory. */
 async function refuseRunning({ client, socket }: Command): Promise<void> {
   try {
     const { pid } = await client.status({});
