@@ -1,7 +1,8 @@
 // A journal with many containers, written by the journal's own code: one pod is made for real, its records are the
 // pattern.
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { pino } from 'pino';
 import {
   type ContainerFacts,
@@ -11,6 +12,7 @@ import {
 } from '../../src/actors/ledger/ledger.ts';
 import type { JournalRecord } from '../../src/ports/journal.ts';
 import { type ContainerId, parseContainerId, parseSandboxId, type SandboxId } from '../../src/base/ids.ts';
+import { createLayout } from '../../src/host/sandbox/layout.ts';
 import { realClock } from '../../src/host/clock/clock.ts';
 import { openDisk } from '../../src/journal/disk.ts';
 import { type OpenJournal, openJournal } from '../../src/journal/journal.ts';
@@ -46,15 +48,21 @@ export async function seedContainers(world: World, image: string, count: number)
 
 /**
  * Ends the daemon and leaves a journal with `count` more sandboxes as ready as the one that is there, which shares the
- * node's network and IPC: nothing but the record makes such a one ready.
+ * node's network and IPC: nothing but the record makes such a one ready, and files that say that the machine still runs.
  */
 export async function seedSandboxes({ instance }: World, count: number): Promise<void> {
   await instance.terminate();
+  const layout = createLayout(instance);
   await onJournal(instance.root, async ({ journal, state }) => {
     const [pod] = state.sandboxes.values();
     if (pod === undefined) throw new Error('the journal has no pod to copy');
-    for (let made = 0; made < count; made += 1)
-      await journal.append(sandboxRecords(pod, sandboxId(), made), { sync: false });
+    for (let made = 0; made < count; made += 1) {
+      const id = sandboxId();
+      const { resolvConf } = layout.sandboxFiles(id);
+      await mkdir(dirname(resolvConf), { recursive: true });
+      await writeFile(resolvConf, '');
+      await journal.append(sandboxRecords(pod, id, made), { sync: false });
+    }
   });
 }
 

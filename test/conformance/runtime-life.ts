@@ -198,7 +198,10 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     const { port, pause } = stage;
     const first = await port.startPause(pause, fx);
     stage.killPause(first);
-    await stage.until(() => !port.isAlive(first));
+    // not `isAlive`: a process that has begun to exit exists until the kernel has closed its files
+    await stage.until(async () =>
+      (await port.observe(fx)).pauses.every(({ process }) => process === undefined),
+    );
     expect((await port.observe(fx)).pauses).toStrictEqual([{ id: pause.id, process: undefined }]);
     const second = await port.startPause(pause, fx);
     expect([port.isAlive(first), port.isAlive(second)]).toStrictEqual([false, true]);

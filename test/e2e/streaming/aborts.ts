@@ -12,6 +12,7 @@ import { ContainerConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { spdyHeaders, wsHeaders } from '../../integration/streaming/clients.ts';
 import { SpdyClient } from '../../integration/streaming/clients.ts';
 import { type Random, randomStream } from '../../sim/random.ts';
+import { openForOthers } from '../support/descriptors.ts';
 import { calmHeld, type Held, heldAsBefore } from '../support/held.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import type { World } from '../support/world.ts';
@@ -285,10 +286,10 @@ function answered(socket: Socket): Promise<Buffer | undefined> {
 
 async function held({ world, pids }: StreamTarget): Promise<Held> {
   const pid = world.instance.pid();
-  const [processes, fds, own] = await Promise.all([pids(), readdir(`/proc/${pid}/fd`), ownMib(pid)]);
+  const [processes, fds, own] = await Promise.all([pids(), openForOthers(world.instance), ownMib(pid)]);
   return {
     processes,
-    descriptors: fds.length,
+    descriptors: fds,
     ownMib: Math.round(own),
   };
 }

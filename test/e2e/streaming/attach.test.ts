@@ -6,6 +6,7 @@ import { connectSpdy, openCommand } from '../../integration/streaming/clients.ts
 import type { SpdyClient } from '../../integration/streaming/clients.ts';
 import { Crictl, containerJson, describePods, untilHolds } from '../support/crictl.ts';
 import type { Json } from '../support/crictl.ts';
+import { openForOthers } from '../support/descriptors.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { crictlStarted, inTerminal } from './support.ts';
@@ -180,7 +181,7 @@ describePods('crictl attach', () => {
       attached.client.socket.destroy();
     };
     await Promise.all(Array.from({ length: AT_ONCE }, (_none, index) => one(index)));
-    const files = async (): Promise<number> => (await readdir(`/proc/${world.instance.pid()}/fd`)).length;
+    const files = (): Promise<number> => openForOthers(world.instance);
     const monitorPid = (
       await readFile(join(world.instance.state, 'containers', id, 'conmon.pid'), 'utf8')
     ).trim();

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { connectSpdy, openCommand } from '../../integration/streaming/clients.ts';
 import { Crictl, containerJson, describePods } from '../support/crictl.ts';
+import { openForOthers } from '../support/descriptors.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { crictlWith, inTerminal } from './support.ts';
@@ -185,12 +186,12 @@ describePods('crictl exec', () => {
     };
     // the first ones warm what is kept for good: threads, caches
     for (let count = 0; count < AT_ONCE; count += 1) expect(await one()).toContain('no such file');
-    const before = await openFiles(world);
+    const before = await openForOthers(world.instance);
     for (let round = 0; round < ROUNDS / AT_ONCE; round += 1) {
       const statuses = await Promise.all(Array.from({ length: AT_ONCE }, one));
       expect(statuses.filter((status) => !status.includes('no such file'))).toEqual([]);
     }
-    await until(async () => (await openFiles(world)) <= before);
+    await until(async () => (await openForOthers(world.instance)) <= before);
     expect(
       (await readdir(join(world.instance.state, 'containers', id))).filter((name) =>
         name.startsWith('exec-'),
@@ -232,14 +233,17 @@ describePods('crictl exec', () => {
         name.startsWith('exec-'),
       );
     await until(async () => (await none()) && (await directories()).length === 0);
-    const before = await openFiles(world);
+    const before = await openForOthers(world.instance);
     for (let round = 0; round < 10; round += 1) {
       await Promise.all(
         Array.from({ length: 2 * points }, (_none, index) => one(index % points, index < points)),
       );
     }
     await until(
-      async () => (await none()) && (await directories()).length === 0 && (await openFiles(world)) <= before,
+      async () =>
+        (await none()) &&
+        (await directories()).length === 0 &&
+        (await openForOthers(world.instance)) <= before,
     );
     expect(await readdir(join(world.instance.state, 'tty'))).toEqual([]);
   });
@@ -308,8 +312,4 @@ describePods('crictl exec', () => {
 
 function sha(bytes: Buffer): string {
   return `${bytes.length} ${createHash('sha256').update(bytes).digest('hex')}`;
-}
-
-async function openFiles(world: World): Promise<number> {
-  return (await readdir(`/proc/${world.instance.pid()}/fd`)).length;
 }

@@ -4,13 +4,14 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createServer, connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { connectSpdy } from '../../integration/streaming/clients.ts';
 import { Crictl, containerJson, describePods } from '../support/crictl.ts';
+import { openForOthers } from '../support/descriptors.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { crictlStarted } from './support.ts';
@@ -156,7 +157,7 @@ describePods('crictl port-forward', () => {
   });
 
   it('connections that are reset leave nothing', async () => {
-    const files = async (): Promise<number> => (await readdir(`/proc/${world.instance.pid()}/fd`)).length;
+    const files = (): Promise<number> => openForOthers(world.instance);
     const some = async (): Promise<void> => {
       const { url } = await world.client.runtime.portForward({ podSandboxId: pod.id });
       const { client } = await connectSpdy(url, 'portforward.k8s.io');
