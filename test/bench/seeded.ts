@@ -48,7 +48,8 @@ export async function seedContainers(world: World, image: string, count: number)
 
 /**
  * Ends the daemon and leaves a journal with `count` more sandboxes as ready as the one that is there, which shares the
- * node's network and IPC: nothing but the record makes such a one ready, and files that say that the machine still runs.
+ * node's network and IPC: nothing makes such a one ready but the record, and files that say that the machine still
+ * runs.
  */
 export async function seedSandboxes({ instance }: World, count: number): Promise<void> {
   await instance.terminate();

@@ -1,6 +1,6 @@
 /** The locks with which a command keeps daemons away from what it compares or removes. */
 import { missingAs } from '../../host/ffi/errno.ts';
-import { isSameFile, lockDirectory } from '../../host/files/directory-lock.ts';
+import { leadToOne, lockDirectory } from '../../host/files/directory-lock.ts';
 import type { DirectoryLock } from '../../host/files/directory-lock.ts';
 import type { Config } from '../config/config-schema.ts';
 
@@ -14,7 +14,7 @@ export async function lockIfThere({ root, state }: Pick<Config, 'root' | 'state'
     for (const lock of held.splice(0)) await lock.release();
   };
   try {
-    for (const path of (await missingAs(isSameFile(root, state), false)) ? [root] : [root, state]) {
+    for (const path of (await missingAs(leadToOne(root, state), false)) ? [root] : [root, state]) {
       const lock = await missingAs(lockDirectory(path), undefined);
       if (lock !== undefined) held.push(lock);
     }

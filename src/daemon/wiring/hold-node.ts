@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { ledgerFold } from '../../actors/ledger/ledger.ts';
 import { detectCgroups } from '../../host/cgroups/cgroup-layout.ts';
-import { isSameFile, lockDirectory } from '../../host/files/directory-lock.ts';
+import { leadToOne, lockDirectory } from '../../host/files/directory-lock.ts';
 import type { DirectoryLock } from '../../host/files/directory-lock.ts';
 import { endEarlierHelpers } from '../../host/process/helpers.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
@@ -81,7 +81,7 @@ async function withState(
   locked: (path: string) => Promise<DirectoryLock>,
 ): Promise<DirectoryLock> {
   // a lock belongs to the open file (flock(2)): a second one of ours would wait for the first
-  if (await isSameFile(root, state)) return rootLock;
+  if (await leadToOne(root, state)) return rootLock;
   try {
     const stateLock = await locked(state);
     return {

@@ -43,7 +43,7 @@ export async function lockDirectory(path: string): Promise<DirectoryLock> {
 }
 
 /** Whether two paths lead to one file or directory. */
-export async function isSameFile(one: string, other: string): Promise<boolean> {
+export async function leadToOne(one: string, other: string): Promise<boolean> {
   const [first, second] = await Promise.all([one, other].map((path) => stat(path, { bigint: true })));
   return first?.dev === second?.dev && first?.ino === second?.ino;
 }

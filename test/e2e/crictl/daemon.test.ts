@@ -108,7 +108,7 @@ describePods('the daemon', () => {
       // the first one makes files of its own at any time
       process.kill(first, 'SIGSTOP');
       try {
-        const files = readdirSync(directory, { recursive: true }).toSorted();
+        const files = entriesOf(directory);
         const ended = await startBeside(
           `--${other}`,
           join(world.instance.directory, `${other}2`),
@@ -118,7 +118,7 @@ describePods('the daemon', () => {
         expect(ended.code, ended.stderr).toBe(1);
         expect(ended.stderr).toContain(`lock ${directory}: held by process ${first}`);
         secondDaemon.happened();
-        expect(readdirSync(directory, { recursive: true }).toSorted()).toEqual(files);
+        expect(entriesOf(directory)).toEqual(files);
       } finally {
         process.kill(first, 'SIGCONT');
       }
@@ -282,3 +282,6 @@ describePods('the daemon', () => {
     expect(await world.leftovers()).toEqual([]);
   });
 });
+
+const entriesOf = (directory: string): readonly string[] =>
+  readdirSync(directory, { recursive: true, encoding: 'utf8' }).toSorted();
