@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { ledgerFold } from '../../actors/ledger/ledger.ts';
 import { detectCgroups } from '../../host/cgroups/cgroup-layout.ts';
-import { leadToOne, lockDirectory } from '../../host/files/directory-lock.ts';
+import { lockDirectory, withStateLocked } from '../../host/files/directory-lock.ts';
 import type { DirectoryLock } from '../../host/files/directory-lock.ts';
 import { endEarlierHelpers } from '../../host/process/helpers.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
@@ -52,7 +52,8 @@ export async function holdNode(config: Config, layout: Layout, handed: BasePorts
     liveRegistries(config, clock, log),
   ]);
   await makeTopDirectory(layout.state);
-  const lock = await withState(rootLock, layout, locked);
+  // a daemon on another root would end the helpers of the one that runs there, and unmount its pods' namespaces
+  const lock = await withStateLocked(rootLock, layout, locked);
   // before the journal may become one of this version
   if (lastVersion !== VERSION) await noteVersion(layout.root, log);
   for (const moved of await makeOwnDirectories(layout)) rechecked.report(moved, whileThere(moved));
@@ -69,31 +70,6 @@ export async function holdNode(config: Config, layout: Layout, handed: BasePorts
     ),
   ]);
   return { lock, boot, observability, part, rechecked, opened, cgroups, platform, live, heldSessions };
-}
-
-/**
- * The root's lock with that of the state directory (F83). A daemon on another root would end the helpers of the one
- * that runs there, and unmount the namespaces of its pods.
- */
-async function withState(
-  rootLock: DirectoryLock,
-  { root, state }: Layout,
-  locked: (path: string) => Promise<DirectoryLock>,
-): Promise<DirectoryLock> {
-  // a lock belongs to the open file (flock(2)): a second one of ours would wait for the first
-  if (await leadToOne(root, state)) return rootLock;
-  try {
-    const stateLock = await locked(state);
-    return {
-      release: async () => {
-        await stateLock.release();
-        await rootLock.release();
-      },
-    };
-  } catch (thrown) {
-    await rootLock.release();
-    throw thrown;
-  }
 }
 
 export type Start = Awaited<ReturnType<typeof holdNode>>;

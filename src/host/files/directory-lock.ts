@@ -3,7 +3,7 @@ import { close } from 'node:fs';
 import { open, readFile, stat, statfs } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { fail } from '../../base/fault.ts';
-import { errnoName, must } from '../ffi/errno.ts';
+import { errnoName, missingAs, must } from '../ffi/errno.ts';
 import {
   AT_FDCWD,
   deviceNumbers,
@@ -42,8 +42,32 @@ export async function lockDirectory(path: string): Promise<DirectoryLock> {
   );
 }
 
-/** Whether two paths lead to one file or directory. */
-export async function leadToOne(one: string, other: string): Promise<boolean> {
+/**
+ * The lock of `root`, which is held, with that of `state` (F83); the first is released where the second can't be had. A
+ * directory that both paths lead to is locked once: a lock belongs to the open file (flock(2)), and a second one of
+ * ours would wait for the first.
+ */
+export async function withStateLocked(
+  rootLock: DirectoryLock,
+  { root, state }: { readonly root: string; readonly state: string },
+  lock: (path: string) => Promise<DirectoryLock>,
+): Promise<DirectoryLock> {
+  try {
+    if (await missingAs(leadToOne(root, state), false)) return rootLock;
+    const stateLock = await lock(state);
+    return {
+      release: async () => {
+        await stateLock.release();
+        await rootLock.release();
+      },
+    };
+  } catch (thrown) {
+    await rootLock.release();
+    throw thrown;
+  }
+}
+
+async function leadToOne(one: string, other: string): Promise<boolean> {
   const [first, second] = await Promise.all([one, other].map((path) => stat(path, { bigint: true })));
   return first?.dev === second?.dev && first?.ino === second?.ino;
 }
