@@ -6,15 +6,16 @@ import { portLimits } from '../../ports/bounds.ts';
 import type { HugepageLimit, LinuxContainerResources } from '../../gen/runtime/v1/api_pb.ts';
 import { each, intIn, line, quoted, refuse, stringMap, text } from './check.ts';
 
+/** The least and the most. */
+type Range = readonly [bigint, bigint];
+
 /** Microseconds: the kernel's bounds of a CFS period, and the smallest quota (Documentation/scheduler/sched-bwc). */
-const PERIOD_LEAST_US = 1000n;
-const PERIOD_MOST_US = 1_000_000n;
+const PERIOD_US: Range = [1000n, 1_000_000n];
 const QUOTA_LEAST_US = 1000n;
-/** The kernel's largest quota (MAX_BW in kernel/sched/sched.h, since Linux 5.8). */
-const QUOTA_MOST_US = 2n ** 44n - 1n;
+/** The kernel's largest quota is MAX_BW (kernel/sched/sched.h, since Linux 5.8). */
+const QUOTA_US: Range = [QUOTA_LEAST_US, 2n ** 44n - 1n];
 /** The kernel's bounds of shares (MIN_SHARES and MAX_SHARES in kernel/sched/sched.h); runtimes refuse others. */
-const SHARES_LEAST = 2n;
-const SHARES_MOST = 262_144n;
+const SHARES: Range = [2n, 262_144n];
 /** The kernel's range (proc(5), oom_score_adj). */
 const OOM_SCORE_ADJ_MAX = 1000;
 
@@ -59,9 +60,9 @@ export function announcedLimits(field: string, asked: LinuxContainerResources | 
 export function resources(field: string, asked: LinuxContainerResources | undefined): Resources {
   if (asked === undefined) return NO_LIMITS;
   return {
-    cpuPeriod: period(`${field}.cpu_period`, asked.cpuPeriod),
+    cpuPeriod: within(`${field}.cpu_period`, asked.cpuPeriod, PERIOD_US, ' microseconds'),
     cpuQuota: quota(`${field}.cpu_quota`, asked.cpuQuota),
-    cpuShares: shares(`${field}.cpu_shares`, asked.cpuShares),
+    cpuShares: within(`${field}.cpu_shares`, asked.cpuShares, SHARES),
     memoryLimitBytes: positive(`${field}.memory_limit_in_bytes`, asked.memoryLimitInBytes),
     memorySwapLimitBytes: swap(
       `${field}.memory_swap_limit_in_bytes`,
@@ -81,25 +82,16 @@ function positive(field: string, value: bigint): bigint | undefined {
   return value === 0n ? undefined : value;
 }
 
-function period(field: string, value: bigint): bigint | undefined {
-  if (value !== 0n && (value < PERIOD_LEAST_US || value > PERIOD_MOST_US)) {
-    refuse(field, `${value} is not in ${PERIOD_LEAST_US} to ${PERIOD_MOST_US} microseconds`);
-  }
-  return value === 0n ? undefined : value;
-}
-
-function shares(field: string, value: bigint): bigint | undefined {
-  if (value !== 0n && (value < SHARES_LEAST || value > SHARES_MOST))
-    refuse(field, `${value} is not in ${SHARES_LEAST} to ${SHARES_MOST}`);
+/** 0 is unset. @param unit with the space before it */
+function within(field: string, value: bigint, [least, most]: Range, unit = ''): bigint | undefined {
+  if (value !== 0n && (value < least || value > most))
+    refuse(field, `${value} is not in ${least} to ${most}${unit}`);
   return value === 0n ? undefined : value;
 }
 
 /** Any negative quota means no limit in CRI; the kernel's value for it is -1. */
 function quota(field: string, value: bigint): bigint | undefined {
-  if (value < 0n) return -1n;
-  if (value !== 0n && (value < QUOTA_LEAST_US || value > QUOTA_MOST_US))
-    refuse(field, `${value} is not in ${QUOTA_LEAST_US} to ${QUOTA_MOST_US} microseconds`);
-  return value === 0n ? undefined : value;
+  return value < 0n ? -1n : within(field, value, QUOTA_US, ' microseconds');
 }
 
 function swap(field: string, value: bigint, memory: bigint): bigint | undefined {

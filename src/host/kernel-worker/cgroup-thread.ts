@@ -249,10 +249,7 @@ interface Freezer {
 
 function freezerOf(layout: CgroupLayout, path: string): Freezer | undefined {
   const v1 = cgroupDirectory(layout, path, 'freezer');
-  if (v1 !== undefined) {
-    const file = join(v1, 'freezer.state');
-    return { file, frozen: 'FROZEN', thawed: 'THAWED', stateFile: file, isFrozen: 'FROZEN' };
-  }
+  if (v1 !== undefined) return freezerIn(v1);
   const unified = layout.hierarchies.find((hierarchy) => hierarchy.version === 2);
   if (layout.version === 1 || unified === undefined) return undefined;
   const directory = join(unified.mountPoint, path);
@@ -264,6 +261,12 @@ function freezerOf(layout: CgroupLayout, path: string): Freezer | undefined {
     stateFile,
     isFrozen: 'frozen 1',
   };
+}
+
+/** The freezer of a directory of the v1 hierarchy. */
+function freezerIn(directory: string): Freezer {
+  const file = join(directory, 'freezer.state');
+  return { file, frozen: 'FROZEN', thawed: 'THAWED', stateFile: file, isFrozen: 'FROZEN' };
 }
 
 /**
@@ -296,16 +299,7 @@ function thawAll(layout: CgroupLayout, path: string): void {
   thaw(layout, path);
   const v1 = cgroupDirectory(layout, path, 'freezer');
   if (v1 === undefined) return;
-  for (const below of descend(v1).slice(1)) thawOne(below);
-}
-
-function thawOne(directory: string): void {
-  const file = join(directory, 'freezer.state');
-  try {
-    writeFileSync(file, 'THAWED', { flag: 'r+' });
-  } catch (error) {
-    if (!isCgroupGone(error)) throw fromNode(error, 'write THAWED to', file);
-  }
+  for (const freezer of descend(v1).slice(1).map(freezerIn)) setFreezer(freezer, freezer.thawed);
 }
 
 function setFreezer(freezer: Freezer, value: string): void {

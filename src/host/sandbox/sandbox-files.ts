@@ -124,7 +124,7 @@ async function makeEtc(options: SandboxFilesOptions, input: SandboxInput): Promi
 }
 
 /** The root of a pod's user namespace, which is another user on the host; undefined without such a namespace. */
-function podRoot({ namespaces: { user } }: SandboxSpec): Owner | undefined {
+export function podRoot({ namespaces: { user } }: SandboxSpec): Owner | undefined {
   return user === undefined ? undefined : { uid: user.uids.hostId, gid: user.gids.hostId };
 }
 

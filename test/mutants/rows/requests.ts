@@ -102,8 +102,8 @@ export const ofRequests: readonly Mutant[] = [
     row: 'S62',
     title: 'limits go through a double',
     file: 'src/cri/validate/resources.ts',
-    find: 'return value === 0n ? undefined : value;\n}\n\nfunction period',
-    replace: 'return value === 0n ? undefined : BigInt(Number(value));\n}\n\nfunction period',
+    find: 'return value === 0n ? undefined : value;\n}\n\n/** 0 is unset',
+    replace: 'return value === 0n ? undefined : BigInt(Number(value));\n}\n\n/** 0 is unset',
     test: { file: rights, named: 'S62 resources.* values of 63 bits survive' },
   },
   {

@@ -15,6 +15,7 @@ import { allSettled } from '../../../base/settled.ts';
 import { readFileOfImage, symlinkInRoot } from '../../../host/files/files.ts';
 import { cgroupsPathOf } from '../../../host/sandbox/layout.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
+import { podRoot } from '../../../host/sandbox/sandbox-files.ts';
 import { onUserPath } from '../../../host/mounts/answering.ts';
 import { readMountPlaces } from '../../../host/mounts/mount-places.ts';
 import type { MountPlaces } from '../../../host/mounts/mount-places.ts';
@@ -161,10 +162,10 @@ async function writeBundle(
   const isBuiltIn = request.localSeccomp === undefined && document.linux.seccomp === planned.linux.seccomp;
   const config = isBuiltIn ? configText(document, request) : encodeSpec(document);
   const makeInRootfs = async (): Promise<void> => {
-    await makeWorkingDirectory(rootfs, cwd, rootOf(input.sandbox));
-    await makeVolumes(rootfs, image.volumes, mounts, rootOf(input.sandbox));
+    await makeWorkingDirectory(rootfs, cwd, podRoot(input.sandbox));
+    await makeVolumes(rootfs, image.volumes, mounts, podRoot(input.sandbox));
     // as CRI-O and Docker do: mount(8), df(1) and similar programs read it
-    await symlinkInRoot(rootfs, '/etc', 'mtab', '/proc/mounts', rootOf(input.sandbox));
+    await symlinkInRoot(rootfs, '/etc', 'mtab', '/proc/mounts', podRoot(input.sandbox));
   };
   await allSettled([
     makeLogOf(logDirectory, logPath, onPath),
@@ -298,13 +299,6 @@ function pinsOf(layout: Layout, id: SandboxId, { namespaces }: SandboxSpec): Spe
     ipc: namespaces.ipc === 'pod' ? layout.pin(id, 'ipc') : undefined,
     user: namespaces.user === undefined ? undefined : layout.pin(id, 'user'),
   };
-}
-
-/** The host's ids of the pod's root user; undefined without a user namespace. */
-function rootOf({
-  namespaces: { user },
-}: SandboxSpec): { readonly uid: number; readonly gid: number } | undefined {
-  return user === undefined ? undefined : { uid: user.uids.hostId, gid: user.gids.hostId };
 }
 
 /**
